@@ -1,0 +1,66 @@
+"""The few calls that the lab itself makes to the cluster's API server."""
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+from rtx_lab.errors import LabError
+from rtx_lab.instance import Instance
+
+DEADLINE_S = 10.0
+
+
+@dataclass(frozen=True)
+class Api:
+    """A client with the administrator's certificate."""
+
+    server: str
+    context: ssl.SSLContext
+
+    def is_ready(self) -> bool:
+        """Whether the API server says that it serves; false also when nobody answers."""
+        try:
+            return self._request("GET", "/readyz") == b"ok"
+        except OSError:
+            return False
+
+    def get(self, path: str) -> dict[str, Any]:
+        """The object or list at `path`; empty when there is none. Raises OSError when the server does not answer."""
+        try:
+            return dict(json.loads(self._request("GET", path)))
+        except urllib.error.HTTPError as refusal:
+            if refusal.code == 404:
+                return {}
+            raise
+
+    def create(self, path: str, manifest: dict[str, Any]) -> None:
+        """Creates an object in the collection at `path`; one that exists already is left as it is."""
+        try:
+            self._request("POST", path, json.dumps(manifest).encode())
+        except urllib.error.HTTPError as refusal:
+            if refusal.code != 409:
+                raise LabError(f"The API server refused {path}: {refusal.read().decode()[:300]}") from refusal
+
+    def ready_nodes(self) -> dict[str, bool]:
+        """Every node by name, and whether it is Ready."""
+        return {item["metadata"]["name"]: _is_ready(item) for item in self.get("/api/v1/nodes").get("items", [])}
+
+    def _request(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        headers = {"Content-Type": "application/json"} if body else {}
+        request = urllib.request.Request(self.server + path, data=body, headers=headers, method=method)  # noqa: S310 -- our own https address
+        with urllib.request.urlopen(request, timeout=DEADLINE_S, context=self.context) as answer:  # noqa: S310 -- same
+            return bytes(answer.read())
+
+
+def connect(instance: Instance) -> Api:
+    context = ssl.create_default_context(cafile=str(instance.pki / "ca.crt"))
+    context.load_cert_chain(instance.pki / "admin.crt", instance.pki / "admin.key")
+    return Api(instance.server, context)
+
+
+def _is_ready(item: dict[str, Any]) -> bool:
+    conditions = item.get("status", {}).get("conditions", [])
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)

@@ -1,0 +1,82 @@
+"""The base of our images where no registry is: Debian with Python, by debootstrap. Stands in for python:3.13-slim."""
+
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+
+from rtx_lab.buildah import DEADLINE_S, KEY_LABEL, key_of
+from rtx_lab.paths import cache_home
+from rtx_lab.processes import run
+from rtx_lab.progress import Reporter
+
+SUITE = "trixie"
+MIRROR = "http://deb.debian.org/debian"  # apt checks signatures: no TLS needed
+PACKAGES = ("ca-certificates", "python3", "python3-venv")
+NAME = f"localhost/rtx-base:{SUITE}"
+BOOTSTRAP_DEADLINE_S = 900.0
+
+# What no program reads, and what apt makes anew.
+REMOVED = (
+    "usr/share/doc/*",
+    "usr/share/man/*",
+    "usr/share/info/*",
+    "usr/share/locale/*",
+    "usr/share/lintian",
+    "var/lib/apt/lists/*",
+    "var/cache/apt/*.bin",
+    "var/cache/apt/archives/*.deb",
+    "var/cache/debconf/*-old",
+    "var/log/*.log",
+    "var/log/apt/*",
+    "**/__pycache__",
+)
+
+
+def key() -> str:
+    recipe = "\0".join([SUITE, MIRROR, *PACKAGES, *REMOVED])
+    return hashlib.sha256(recipe.encode()).hexdigest()[:16]
+
+
+def ensure(reporter: Reporter) -> str:
+    """Makes the base, or finds it in buildah's storage or in the cache; returns its key."""
+    archive = cache_home() / "images" / f"base-{SUITE}-{key()}.tar"
+    if key_of(NAME) == key():
+        return key()
+    if archive.exists():
+        with reporter.step("reading the base image from the cache"):
+            run(["buildah", "pull", "--quiet", f"docker-archive:{archive}"], deadline_s=DEADLINE_S)
+    else:
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        with reporter.step(f"building the base image, Debian {SUITE} with Python"):
+            _bootstrap(archive)
+    return key()
+
+
+def _bootstrap(archive: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="rtx-lab-base-") as scratch:
+        root = Path(scratch) / "root"
+        command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, root, MIRROR]
+        run(command, deadline_s=BOOTSTRAP_DEADLINE_S)
+        _trim(root)
+        container = run(["buildah", "from", "scratch"], deadline_s=DEADLINE_S).strip()
+        try:
+            run(["buildah", "copy", "--quiet", container, root, "/"], deadline_s=DEADLINE_S)
+            settings = ["--cmd", "python3", "--env", "LANG=C.UTF-8", "--label", f"{KEY_LABEL}={key()}"]
+            run(["buildah", "config", *settings, container], deadline_s=DEADLINE_S)
+            half = archive.with_suffix(".half")
+            half.unlink(missing_ok=True)
+            run(["buildah", "commit", "--quiet", container, NAME], deadline_s=DEADLINE_S)
+        finally:
+            run(["buildah", "rm", container], deadline_s=DEADLINE_S)
+        run(["buildah", "push", "--quiet", NAME, f"docker-archive:{half}:{NAME}"], deadline_s=DEADLINE_S)
+        half.rename(archive)
+
+
+def _trim(root: Path) -> None:
+    for pattern in REMOVED:
+        for path in list(root.glob(pattern)):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)

@@ -1,0 +1,210 @@
+"""Upstream programs, built once from the Go module proxy and kept in the user's cache.
+
+An entry of the cache is a folder named by program, version and a hash of everything that shapes it; it appears by one
+rename when the build is complete, and is used only while its checksum holds. So a build killed half-way, a full disk
+or a flipped bit costs a rebuild and nothing else.
+"""
+
+import datetime as dt
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtx_lab.errors import LabError
+from rtx_lab.paths import cache_home
+from rtx_lab.progress import Reporter
+
+MODULES = Path(__file__).parent / "go"
+GO_NEEDED = (1, 26)
+BUILD_DEADLINE_S = 1800
+PARALLEL_BUILDS = 2  # one links, on one core, or downloads while the other compiles
+CHECKSUM = "SHA256"
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program. Its sources are pinned by `go/NAME/{go.mod,go.sum}`, its version stands in go.mod."""
+
+    name: str
+    module: str = ""  # empty: the sources are our own
+    package: str = "."
+    commands: tuple[str, ...] = ()  # names under which a multi-call binary is called; the program's own when empty
+    tags: str = ""
+    version_variables: tuple[str, ...] = ()  # Go packages whose gitVersion the linker sets
+
+    @property
+    def sources(self) -> Path:
+        return MODULES / self.name
+
+    @property
+    def version(self) -> str:
+        if not self.module:
+            return "v1.0"
+        match = re.search(rf"{re.escape(self.module)} (v\S+)", (self.sources / "go.mod").read_text())
+        if not match:
+            raise LabError(f"{self.sources}/go.mod does not require {self.module}; restore the file.")
+        return match[1]
+
+
+KUBERNETES = Program(
+    name="kubernetes",
+    module="k8s.io/kubernetes",
+    commands=("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl"),
+    tags="selinux,notest,grpcnotrace",
+    version_variables=("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"),
+)
+ETCD = Program("etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3")
+COREDNS = Program("coredns", "github.com/coredns/coredns", "github.com/coredns/coredns")
+METRICS_SERVER = Program(
+    "metrics-server", "sigs.k8s.io/metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server"
+)
+KUBE_ROUTER = Program(
+    "kube-router",
+    "github.com/cloudnativelabs/kube-router/v2",
+    "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
+)
+LOCAL_PATH = Program(
+    "local-path-provisioner", "github.com/rancher/local-path-provisioner", "github.com/rancher/local-path-provisioner"
+)
+KWOK = Program("kwok", "sigs.k8s.io/kwok", "sigs.k8s.io/kwok/cmd/kwok")
+PAUSE = Program("pause")
+PROGRAMS = (KUBERNETES, ETCD, COREDNS, KUBE_ROUTER, LOCAL_PATH, METRICS_SERVER, KWOK, PAUSE)
+
+Build = Callable[[Program, Path, Path], None]
+"""Builds a program: (program, file to write, file for the log)."""
+
+
+def build_arguments(program: Program, version: str) -> list[str]:
+    """The arguments of `go` that turn the program's module into one static binary, `-o` left to the caller."""
+    ldflags = "-s -w"
+    major, minor = version.removeprefix("v").split(".")[:2]
+    for variable in program.version_variables:
+        values = {"gitVersion": version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+        ldflags += "".join(f" -X {variable}.{key}={value}" for key, value in values.items())
+    arguments = ["build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags]
+    return [*arguments, "-tags", program.tags] if program.tags else arguments
+
+
+def entry_name(program: Program) -> str:
+    """NAME-VERSION-HASH: the hash covers the pinned sources, the build's arguments and the machine's kind."""
+    digest = hashlib.sha256()
+    version = program.version
+    digest.update(json.dumps([build_arguments(program, version), program.package, platform.machine()]).encode())
+    for file in sorted(program.sources.iterdir()):
+        digest.update(f"{file.name}\0".encode() + file.read_bytes())
+    return f"{program.name}-{version}-{digest.hexdigest()[:12]}"
+
+
+def is_sound(entry: Path, program: Program) -> bool:
+    """Whether the entry exists whole and its binary still has the checksum it was stored with."""
+    binary, checksum = entry / program.name, entry / CHECKSUM
+    if not (binary.is_file() and checksum.is_file()):
+        return False
+    with binary.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() == checksum.read_text().strip()
+
+
+def go_build(program: Program, output: Path, log: Path) -> None:
+    """Builds with the host's Go, from the module proxy that its environment names."""
+    with tempfile.TemporaryDirectory(prefix="rtx-lab-go-") as scratch, log.open("wb") as stream:
+        work = shutil.copytree(program.sources, Path(scratch) / program.name)
+        command = [find_go(), *build_arguments(program, program.version), "-o", str(output), program.package]
+        environment = os.environ | {"CGO_ENABLED": "0"}
+        result = subprocess.run(
+            command, cwd=work, env=environment, stdout=stream, stderr=stream, timeout=BUILD_DEADLINE_S, check=False
+        )
+    if result.returncode:
+        last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
+        raise LabError(f"Building {program.name} {program.version} failed ({last[0]}); its log is {log}.")
+
+
+def find_go() -> str:
+    """The path of a Go that is new enough."""
+    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    needed = ".".join(map(str, GO_NEEDED))
+    if not go:
+        raise LabError(f"Go {needed} or later builds the cluster's programs and was not found; install it from go.dev.")
+    found = subprocess.run([go, "version"], capture_output=True, text=True, timeout=30, check=True).stdout
+    match = re.search(r"go(\d+)\.(\d+)", found)
+    if not match or (int(match[1]), int(match[2])) < GO_NEEDED:
+        raise LabError(f"Go {needed} or later is needed, {go} is {found.strip()}; install a newer one from go.dev.")
+    return go
+
+
+def ensure(programs: Iterable[Program], reporter: Reporter, build: Build = go_build) -> dict[str, Path]:
+    """Builds what the cache lacks and returns the path of every command.
+
+    Raises LabError when a build fails or Go is missing. A build of everything that found nothing in Go's own cache
+    leaves its times in `cold_build.json`.
+    """
+    programs = list(programs)
+    store = cache_home() / "bin"
+    store.mkdir(parents=True, exist_ok=True)
+    entries = {program: store / entry_name(program) for program in programs}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        sound = dict(
+            zip(programs, pool.map(lambda program: is_sound(entries[program], program), programs), strict=True)
+        )
+    missing = [program for program in programs if not sound[program]]
+    cold = len(missing) == len(PROGRAMS) and build is go_build and go_cache_is_empty()
+    began = time.monotonic()
+
+    def one(program: Program) -> float:
+        started = time.monotonic()
+        with reporter.step(f"building {program.name} {program.version}"):
+            _fill(program, entries[program], build)
+        return round(time.monotonic() - started, 1)
+
+    if missing:
+        with ThreadPoolExecutor(PARALLEL_BUILDS) as pool:
+            seconds = dict(zip([program.name for program in missing], pool.map(one, missing), strict=True))
+        if cold:
+            _record(seconds, round(time.monotonic() - began, 1))
+    return {name: entry / name for program, entry in entries.items() for name in program.commands or (program.name,)}
+
+
+def go_cache_is_empty() -> bool:
+    """Whether Go has compiled nothing yet that a build could use."""
+    cache = subprocess.run([find_go(), "env", "GOCACHE"], capture_output=True, text=True, timeout=30, check=True).stdout
+    return not any(Path(cache.strip()).glob("??/*-d"))
+
+
+def last_cold_build() -> dict[str, object]:
+    """When the last cold build ended, its seconds in total and by program; empty when there was none."""
+    file = cache_home() / "cold_build.json"
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def _fill(program: Program, entry: Path, build: Build) -> None:
+    logs = cache_home() / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    half = Path(tempfile.mkdtemp(prefix=f".{program.name}-", dir=entry.parent))
+    try:
+        binary = half / program.name
+        build(program, binary, logs / f"{program.name}.log")
+        binary.chmod(0o755)
+        with binary.open("rb") as stream:
+            (half / CHECKSUM).write_text(hashlib.file_digest(stream, "sha256").hexdigest())
+        for command in program.commands:
+            (half / command).symlink_to(program.name)
+        half.chmod(0o755)
+        shutil.rmtree(entry, ignore_errors=True)
+        half.rename(entry)
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+
+
+def _record(seconds: dict[str, float], total: float) -> None:
+    when = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    record = {"when": when, "total_s": total, "programs": seconds}
+    (cache_home() / "cold_build.json").write_text(json.dumps(record, indent=1))

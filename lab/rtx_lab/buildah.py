@@ -1,0 +1,37 @@
+"""What we ask of buildah's image storage."""
+
+import contextlib
+
+from rtx_lab.errors import LabError
+from rtx_lab.processes import run
+
+KEY_LABEL = "rtx-lab.key"
+DEADLINE_S = 180.0
+
+
+def key_of(reference: str) -> str:
+    """What the image says it was made from; empty when it does not say, or is not in storage."""
+    return _inspect(reference, f'{{{{index .OCIv1.Config.Labels "{KEY_LABEL}"}}}}')
+
+
+def id_of(reference: str) -> str:
+    """The image's id; empty when it is not in storage."""
+    return _inspect(reference, "{{.FromImageID}}")
+
+
+def forget(replaced: str, *, keep_unnamed: int) -> None:
+    """Removes an image that lost its name to a newer one, and all unnamed ones when they become more than that."""
+    unnamed = run(["buildah", "images", "--quiet", "--filter=dangling=true"], deadline_s=DEADLINE_S).split()
+    with contextlib.suppress(LabError):  # it may be in use as a layer of another
+        if len(unnamed) > keep_unnamed:
+            run(["buildah", "rmi", "--prune", "--force"], deadline_s=DEADLINE_S)
+        elif any(replaced.startswith(identity) for identity in unnamed):
+            run(["buildah", "rmi", replaced], deadline_s=DEADLINE_S)
+
+
+def _inspect(reference: str, template: str) -> str:
+    try:
+        command = ["buildah", "inspect", "--type=image", "--format", template, reference]
+        return run(command, deadline_s=DEADLINE_S).strip()
+    except LabError:
+        return ""

@@ -1,0 +1,150 @@
+"""Our images, built by buildah from the Dockerfiles at the project's root; an unchanged one costs nothing.
+
+Each image carries a label with the hash of what it was made from: its Dockerfile, the files that this copies, and the
+base. An image in buildah's storage whose label has that hash is the image.
+"""
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtx_lab import base_image, buildah, packages
+from rtx_lab.build_settings import volumes
+from rtx_lab.buildah import KEY_LABEL, id_of, key_of
+from rtx_lab.errors import LabError
+from rtx_lab.paths import cache_home
+from rtx_lab.processes import run
+from rtx_lab.progress import Reporter
+
+BUILD_DEADLINE_S = 1200.0
+UNNAMED_LAYERS = 30  # what buildah keeps to build the next time quicker
+IGNORED = re.compile(r"(^|/)(__pycache__|\.[^/]+|[^/]+\.pyc|[^/]+\.egg-info)(/|$)")
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image of ours: what it is called on the cluster, and the Dockerfile at the project's root it comes from."""
+
+    name: str
+    dockerfile: str
+    tag: str
+    arguments: tuple[str, ...] = ()  # further build arguments, NAME=VALUE
+
+    @property
+    def reference(self) -> str:
+        return f"localhost/{self.name}:{self.tag}"
+
+
+IMAGES = (
+    Image("rtx-operator", "Dockerfile.operator", "dev"),
+    Image("rtx-engine", "Dockerfile.engine", "1.0.0"),
+    Image("rtx-postgres", "Dockerfile.database", "17"),
+    Image("rtx-redis", "Dockerfile.cache", "8"),
+    Image("rtx-traffic", "Dockerfile.traffic", "dev"),
+)
+
+
+def build(names: list[str], root: Path, reporter: Reporter) -> list[str]:
+    """Builds the named images (all of ours when the list is empty) and returns their references.
+
+    Raises LabError for a name that is none of ours, a missing Dockerfile, or a build that fails (naming its log).
+    """
+    wanted = named(names)
+    packages.ensure(packages.IMAGES, reporter)
+    base = base_image.ensure(reporter)
+    for image in wanted:
+        key = image_key(image, root, base)
+        if key_of(image.reference) != key:
+            with reporter.step(f"building image {image.reference}"):
+                _bud(image, root, key)
+    return [image.reference for image in wanted]
+
+
+def image_key(image: Image, root: Path, base: str) -> str:
+    """Hash of everything that shapes the image, but for what package registries serve that day."""
+    dockerfile = root / image.dockerfile
+    if not dockerfile.is_file():
+        raise LabError(f"There is no {dockerfile}; run this in the project's folder.")
+    text = dockerfile.read_text()
+    digest = hashlib.sha256("\0".join([base, text, *image.arguments]).encode())
+    for file in sorted(context_files(text, root)):
+        mode = file.stat().st_mode & 0o111
+        digest.update(f"\0{file.relative_to(root)} {mode}\0".encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def context_files(dockerfile: str, root: Path) -> Iterator[Path]:
+    """The files that the Dockerfile's COPY and ADD lines take from the project."""
+    for line in re.sub(r"\\\n", " ", dockerfile).splitlines():
+        words = line.split()
+        if not words or words[0] not in {"COPY", "ADD"} or any(word.startswith("--from=") for word in words):
+            continue
+        for source in [word for word in words[1:-1] if not word.startswith("--")]:
+            for path in root.glob(source.rstrip("/")):
+                files = path.rglob("*") if path.is_dir() else [path]
+                yield from (file for file in files if file.is_file() and not _is_ignored(file, root))
+
+
+def archive(reference: str) -> Path:
+    """The image as a Docker archive with uncompressed layers, which import faster; written once per image.
+
+    Raises LabError when buildah's storage has no such image.
+    """
+    identity = id_of(reference)
+    if not identity:
+        raise LabError(f"There is no image {reference} here; `lab build` builds ours, or name an archive.")
+    folder = cache_home() / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = re.sub(r"[^\w.-]+", "_", reference)
+    target = folder / f"{stem}-{identity[:12]}.tar"
+    if not target.exists():
+        # In a folder of its own: two clusters may be loading the same image.
+        with tempfile.TemporaryDirectory(prefix=".archive-", dir=folder) as scratch:
+            half = Path(scratch) / target.name
+            run(["buildah", "push", reference, f"docker-archive:{half}:{reference}"], deadline_s=BUILD_DEADLINE_S)
+            for older in folder.glob(f"{stem}-*.tar"):
+                older.unlink(missing_ok=True)
+            half.rename(target)
+    return target
+
+
+def named(names: list[str]) -> list[Image]:
+    """The images of ours with these names; all when there are none. Raises LabError for a name that is none of ours."""
+    return [_named(name) for name in names] or list(IMAGES)
+
+
+def _named(name: str) -> Image:
+    for image in IMAGES:
+        if name in {image.name, image.reference, image.name.removeprefix("rtx-")}:
+            return image
+    raise LabError(f"{name} is none of our images; they are {', '.join(image.name for image in IMAGES)}.")
+
+
+def _bud(image: Image, root: Path, key: str) -> None:
+    log = cache_home() / "logs" / f"image-{image.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    arguments = [f"--build-arg={argument}" for argument in (f"BASE={base_image.NAME}", *image.arguments)]
+    options = ["--isolation=chroot", "--network=host", "--pull-never", "--layers", f"--logfile={log}"]
+    names = [f"--label={KEY_LABEL}={key}", f"--tag={image.reference}", f"--file={root / image.dockerfile}"]
+    log.unlink(missing_ok=True)
+    replaced = id_of(image.reference)
+    with volumes() as mounts:
+        try:
+            run(["buildah", "bud", *options, *arguments, *names, *mounts, root], deadline_s=BUILD_DEADLINE_S)
+        except LabError as failure:
+            why = last_words(log, failure)
+            raise LabError(f"Building {image.reference} failed: {why}; its log is {log}.") from None
+    buildah.forget(replaced, keep_unnamed=UNNAMED_LAYERS)
+
+
+def last_words(log: Path, failure: LabError) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    errors = [line for line in lines if "error" in line.lower()]
+    return (errors or lines or [str(failure)])[-1].strip()
+
+
+def _is_ignored(file: Path, root: Path) -> bool:
+    return bool(IGNORED.search(str(file.relative_to(root))))

@@ -1,0 +1,122 @@
+"""Runs programs: short ones to their end, daemons in a machine (namespaces that one process holds) of the cluster."""
+
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from rtx_lab import cgroups
+from rtx_lab.errors import LabError
+from rtx_lab.instance import Instance
+
+POLL_S = 0.1
+
+
+def run(command: Sequence[object], *, deadline_s: float, stdin: str | None = None) -> str:
+    """Runs a program to its end and returns its standard output.
+
+    Raises LabError, with the program's last words, when it fails or takes longer than `deadline_s`.
+    """
+    words = [str(word) for word in command]
+    try:
+        result = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=deadline_s, check=False)
+    except FileNotFoundError as missing:
+        raise LabError(
+            f"The program {words[0]} is not installed; `lab up` as root installs what it needs."
+        ) from missing
+    except subprocess.TimeoutExpired as late:
+        raise LabError(f"`{shlex.join(words)}` did not end within {deadline_s:.0f} s.") from late
+    if result.returncode:
+        raise LabError(f"`{shlex.join(words)}` failed: {(result.stderr or result.stdout).strip()}")
+    return result.stdout
+
+
+def wait_for(what: str, deadline_s: float, condition: Callable[[], bool], hint: Path | None = None) -> None:
+    """Polls until `condition` holds; raises LabError naming `what`, and the log `hint`, after `deadline_s`."""
+    deadline = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > deadline:
+            see = f"; see {hint}" if hint else ""
+            raise LabError(f"Gave up waiting for {what} after {deadline_s:.0f} s{see}.")
+        time.sleep(POLL_S)
+
+
+def hold_namespaces(instance: Instance, machine: str, script: str) -> None:
+    """Starts the process that holds a machine's namespaces, after it has run `script` inside them.
+
+    The namespaces have no name in the file system: they live exactly as long as processes of the cluster do, so that
+    nothing has to be unmounted or deleted when those are killed.
+    """
+    pid_file = pid_path(instance, machine)
+    pid_file.parent.mkdir(parents=True, exist_ok=True)
+    done = f"set -e\n{script}\necho $$ >{pid_file}.half\nmv {pid_file}.half {pid_file}\nexec sleep infinity\n"
+    command = ["unshare", "--net", "--mount", "--propagation=private", "sh", "-c", done]
+    _spawn(instance, f"{machine}-holder", command)
+    wait_for(f"the namespaces of {machine}", 10, pid_file.exists, log_path(instance, f"{machine}-holder"))
+
+
+def holder(instance: Instance, machine: str) -> int:
+    """The process that holds a machine's namespaces; raises LabError when there is no such machine."""
+    try:
+        return int(pid_path(instance, machine).read_text())
+    except FileNotFoundError:
+        raise LabError(f"{instance.name} has no machine {machine}; `lab status` lists them.") from None
+
+
+def inside(instance: Instance, machine: str, command: Sequence[object]) -> list[str]:
+    """The command line that runs `command` inside a machine. Its folder is / there."""
+    target = f"--target={holder(instance, machine)}"
+    return ["nsenter", target, "--net", "--mount", "--wd=/", *(str(word) for word in command)]
+
+
+def start_daemon(
+    instance: Instance,
+    machine: str,
+    name: str,
+    command: Sequence[object],
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Starts a daemon inside a machine; it outlives us. Its output goes to `logs/NAME.log`."""
+    pid = _spawn(instance, name, inside(instance, machine, command), environment)
+    folder = instance.run / "daemons"
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(str(pid))
+
+
+def daemons(instance: Instance) -> dict[str, bool]:
+    """The daemons by name, and whether each still runs as a process of the cluster."""
+    alive = cgroups.processes(instance)
+    folder = instance.run / "daemons"
+    return {file.name: int(file.read_text()) in alive for file in sorted(folder.iterdir())} if folder.is_dir() else {}
+
+
+def log_path(instance: Instance, name: str) -> Path:
+    return instance.logs / f"{name}.log"
+
+
+def last_line(instance: Instance, name: str) -> str:
+    lines = log_path(instance, name).read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
+
+
+def pid_path(instance: Instance, machine: str) -> Path:
+    return instance.run / "machines" / machine
+
+
+def _spawn(instance: Instance, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
+    instance.logs.mkdir(parents=True, exist_ok=True)
+    # The shell enters the cgroups before it becomes the program: nothing of the cluster ever runs outside of them.
+    enter = " && ".join(f"echo 0 >{shlex.quote(str(file))}" for file in cgroups.daemon_procs_files(instance))
+    with log_path(instance, name).open("ab") as log:
+        process = subprocess.Popen(
+            ["sh", "-c", f'{enter} && exec "$@"', "sh", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, **(environment or {})},
+            start_new_session=True,
+        )
+    process.returncode = 0  # it outlives us: nobody waits for it, and Popen must not complain of that
+    return process.pid
