@@ -1,0 +1,97 @@
+"""What clients send: structs, and one sentence for every body that is not one of them."""
+
+import functools
+import re
+from typing import ClassVar, TypeVar
+
+import msgspec
+
+from rtx_engine.api.errors import bad_request
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A JSON body. HINTS says for each field what to give, for the sentence that refuses a wrong one."""
+
+    HINTS: ClassVar[dict[str, str]] = {}
+
+
+class LoginRequest(Request, frozen=True):
+    username: str
+    password: str
+
+    HINTS: ClassVar[dict[str, str]] = {"username": "the name of the account", "password": "its password"}
+
+
+class AccountRequest(Request, frozen=True):
+    username: str
+    password: str
+    balance: str
+    leverage: int
+    currency: str = "USD"
+
+    HINTS: ClassVar[dict[str, str]] = {
+        "username": "1 to 64 printable ASCII characters",
+        "password": "a string of at least 8 characters",
+        "balance": 'an amount in quotes, like "10000.00"',
+        "leverage": "a whole number, like 100",
+        "currency": '"USD"',
+    }
+
+
+class MarketOrderRequest(Request, frozen=True):
+    client_order_id: str
+    symbol: str
+    side: str
+    quantity: str
+
+    HINTS: ClassVar[dict[str, str]] = {
+        "client_order_id": "1 to 64 printable ASCII characters, new for each order of the account",
+        "symbol": 'a symbol of GET /api/symbols, like "EURUSD"',
+        "side": '"buy" or "sell"',
+        "quantity": 'a number of lots in quotes, like "0.10"',
+    }
+
+
+T = TypeVar("T", bound=Request)
+
+_WRONG_TYPE = re.compile(r"Expected `(?P<expected>[^`]+)`, got `(?P<given>[^`]+)` - at `\$\.(?P<field>[a-z_]+)`")
+_NO_OBJECT = re.compile(r"Expected `object`, got `(?P<given>[^`]+)`$")
+_MISSING = re.compile(r"missing required field `(?P<field>[^`]+)`")
+_UNKNOWN = re.compile(r"unknown field `(?P<field>.*)`", re.DOTALL)
+
+
+@functools.cache
+def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    return msgspec.json.Decoder(kind)
+
+
+def decode(body: bytes, kind: type[T]) -> T:
+    """`body` as a `kind`. Raises ApiError (400) with a sentence."""
+    if not body.strip():
+        raise bad_request(f"The body is empty: send {_example(kind)}.")
+    try:
+        decoded: T = _decoder(kind).decode(body)
+    except msgspec.ValidationError as error:
+        raise bad_request(_sentence(str(error), kind)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise bad_request(f"The body is not valid JSON ({error}): send {_example(kind)}.") from error
+    return decoded
+
+
+def _sentence(problem: str, kind: type[Request]) -> str:
+    if match := _MISSING.search(problem):
+        field = match["field"]
+        return f"{field} is missing: give {kind.HINTS[field]}."
+    if match := _UNKNOWN.search(problem):
+        return f"{match['field'][:64]!r} is not a known field: send {_example(kind)}."
+    if match := _WRONG_TYPE.search(problem):
+        field = match["field"]
+        return f"{field} is of type {match['given']}: give {kind.HINTS[field]}."
+    if match := _NO_OBJECT.match(problem):
+        return f"The body is of type {match['given']}: send {_example(kind)}."
+    return f"The body is not what is expected here ({problem}): send {_example(kind)}."
+
+
+def _example(kind: type[Request]) -> str:
+    *first, last = kind.HINTS
+    return f"a JSON object with {', '.join(first)} and {last}"

@@ -1,0 +1,104 @@
+"""The routes that are asked thousands of times a second: raw ASGI, no framework between the bytes and the domain."""
+
+import time
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+
+import msgspec
+import uuid_utils.compat
+
+from rtx_engine import metrics
+from rtx_engine.api.answers import Health, PositionAnswer, Positions, Rejection
+from rtx_engine.api.bodies import MarketOrderRequest, decode
+from rtx_engine.api.context import Context
+from rtx_engine.api.errors import RETRY, ApiError, ErrorDetail, ErrorReason, bad_request, sentence
+from rtx_engine.api.http import Answer, Scope
+from rtx_engine.domain.answers import OrderAnswer, answer
+from rtx_engine.domain.orders import InvalidOrderError, MarketOrder, RejectReason, Side, check
+from rtx_engine.store import OrderError
+
+_encode = msgspec.json.Encoder().encode
+
+_REJECTIONS: Mapping[RejectReason, str] = {
+    RejectReason.STALE_QUOTE: "There is no fresh price for {symbol} now: try again, with another client_order_id.",
+    RejectReason.INSUFFICIENT_MARGIN: "The free margin is too small for {quantity} lots of {symbol}: order less.",
+}
+
+
+class HotRoutes:
+    """Each takes a scope and the whole body, and returns the answer; raises ApiError, or what the store raises."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def health(self, _scope: Scope, _body: bytes) -> Answer:
+        """The process lives."""
+        context = self._context
+        state = context.store.fence.state
+        return Answer(
+            200, _encode(Health("ok", context.version, context.settings.colour, state.epoch if state else None))
+        )
+
+    async def ready(self, scope: Scope, body: bytes) -> Answer:
+        """Whether a Service may send requests here: migrated, epoch known, not about to end."""
+        if self._context.activity.ending:
+            raise ApiError(503, ErrorReason.SHUTTING_DOWN, "This pod is about to end: ask another one.", headers=RETRY)
+        if self._context.store.fence.state is None:
+            raise ApiError(
+                503,
+                ErrorReason.NOT_READY,
+                "The epoch of the execution fence is not known yet: is the database up, and migrated to this version?",
+                headers=RETRY,
+            )
+        return await self.health(scope, body)
+
+    async def place_market_order(self, scope: Scope, body: bytes) -> Answer:
+        """Fill a market order: 201, or 200 when it was answered before; 422 when it is recorded as rejected."""
+        started = time.perf_counter()
+        try:
+            account_id = self._context.account_id(scope)
+            order = _order(account_id, decode(body, MarketOrderRequest))
+            placed = await self._context.store.orders.submit(order)
+        except (ApiError, OrderError) as error:
+            metrics.order_errors(error.reason).inc()
+            raise
+        outcome = answer(placed.execution)
+        metrics.order_latency(outcome.symbol).observe(time.perf_counter() - started)
+        if outcome.reason is not None:
+            metrics.order_errors(outcome.reason).inc()
+            return _rejected(outcome, outcome.reason)
+        if placed.replayed:
+            return Answer(200, _encode(outcome))
+        metrics.orders_placed(outcome.symbol).inc()
+        return Answer(201, _encode(outcome))
+
+    async def positions(self, scope: Scope, _body: bytes) -> Answer:
+        """The account's open positions."""
+        positions = await self._context.store.reader.positions(self._context.account_id(scope))
+        quotes = self._context.source.quotes()
+        found = [PositionAnswer.of(position, quotes.get(position.symbol)) for position in positions]
+        return Answer(200, _encode(Positions(found)))
+
+
+def _order(account_id: int, request: MarketOrderRequest) -> MarketOrder:
+    try:
+        side = Side(request.side)
+    except ValueError:
+        raise bad_request(f"side is {request.side[:32]!r}: give {request.HINTS['side']}.") from None
+    try:
+        quantity = Decimal(request.quantity)
+    except InvalidOperation:
+        raise bad_request(f"quantity is {request.quantity[:32]!r}: give {request.HINTS['quantity']}.") from None
+    # The first pod that sees an order gives it its id, before anything else.
+    order_id = uuid_utils.compat.uuid7()
+    order = MarketOrder(order_id, account_id, request.client_order_id, request.symbol, side, quantity)
+    try:
+        check(order)
+    except InvalidOrderError as error:
+        raise bad_request(sentence(error)) from error
+    return order
+
+
+def _rejected(order: OrderAnswer, reason: RejectReason) -> Answer:
+    sentence = _REJECTIONS[reason].format(symbol=order.symbol, quantity=order.quantity)
+    return Answer(422, _encode(Rejection(ErrorDetail(reason, sentence), order)))

@@ -1,0 +1,50 @@
+"""From whatever went wrong to what the client is told."""
+
+from collections.abc import Mapping
+
+from starlette.exceptions import HTTPException
+
+from rtx_engine.api.errors import RETRY, ApiError, ErrorReason, sentence
+from rtx_engine.store import OrderError, OrderErrorReason, UnavailableError
+
+_STATUS: Mapping[OrderErrorReason, int] = {
+    OrderErrorReason.CONFLICT: 409,
+    OrderErrorReason.UNKNOWN_ACCOUNT: 404,
+    OrderErrorReason.INTERNAL: 500,
+    OrderErrorReason.FENCED: 503,
+    OrderErrorReason.OVERLOADED: 503,
+    OrderErrorReason.UNAVAILABLE: 503,
+    OrderErrorReason.OUTCOME_UNKNOWN: 503,
+}
+
+
+def as_api_error(error: Exception) -> ApiError:
+    """The refusal that `error` means; 500 for what nobody thought of."""
+    match error:
+        case ApiError():
+            return error
+        case OrderError():
+            status = _STATUS[error.reason]
+            return ApiError(status, error.reason, _capital(sentence(error)), headers=RETRY if status == 503 else ())
+        case UnavailableError():
+            return ApiError(503, ErrorReason.UNAVAILABLE, _capital(sentence(error)), headers=RETRY)
+        case HTTPException(status_code=404):
+            return ApiError(404, ErrorReason.NOT_FOUND, "There is nothing at this path: see /docs for what there is.")
+        case HTTPException(status_code=405):
+            return method_not_allowed((error.headers or {}).get("Allow", "another one"))
+        case _:
+            return ApiError(500, ErrorReason.INTERNAL, "Something went wrong in the engine and was logged: try again.")
+
+
+def method_not_allowed(allowed: str) -> ApiError:
+    """The path exists, but not with this method; `allowed` lists those it has."""
+    return ApiError(
+        405,
+        ErrorReason.METHOD_NOT_ALLOWED,
+        f"This path does not know this method: use {allowed}.",
+        headers=((b"allow", allowed.encode()),),
+    )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,155 @@
+"""Settings from the environment, read once at start (docs/architecture.md lists the variables)."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+E = TypeVar("E", bound=StrEnum)
+
+
+class SettingsError(ValueError):
+    """A variable is missing or wrong; the message holds one sentence for each."""
+
+
+class Colour(StrEnum):
+    BLUE = "blue"
+    GREEN = "green"
+
+
+class ExecutionMode(StrEnum):
+    A_BOOK = "ABOOK"
+    B_BOOK = "BBOOK"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True, slots=True, repr=False)  # no repr: it would show the password in logs
+class Database:
+    """Where PostgreSQL listens and who connects. `host` that begins with / is the folder of its socket."""
+
+    host: str
+    port: int
+    name: str
+    user: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Redis:
+    host: str
+    port: int
+    password: str | None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Settings:
+    """All that `rtx-engine serve` is told."""
+
+    broker_name: str
+    price_feed: str
+    execution_mode: ExecutionMode
+    environment: str
+    colour: Colour
+    pod_name: str
+    port: int
+    metrics_port: int
+    log_level: LogLevel
+    database: Database
+    redis: Redis
+    jwt_secret: str
+    admin_password_hash: str
+    peer_secret: str
+    oanda_api_key: str | None
+    oanda_account_id: str | None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """Raises SettingsError with a sentence for each variable that is missing or wrong."""
+        read = _Variables(environment)
+        settings = cls(
+            broker_name=read.text("BROKER_NAME", "RTX Trading"),
+            price_feed=read.text("PRICE_FEED_LP", "OANDA"),
+            execution_mode=read.choice("EXECUTION_MODE", ExecutionMode, ExecutionMode.B_BOOK),
+            environment=read.text("ENVIRONMENT", "production"),
+            colour=read.choice("COLOUR", Colour),
+            pod_name=read.text("POD_NAME", "local"),
+            port=read.port("PORT", 7999),
+            metrics_port=read.port("METRICS_PORT", 9090),
+            log_level=read.choice("LOG_LEVEL", LogLevel, LogLevel.INFO),
+            database=read.database("rtx_engine"),
+            redis=Redis(read.text("REDIS_HOST"), read.port("REDIS_PORT", 6379), environment.get("REDIS_PASSWORD")),
+            jwt_secret=read.text("JWT_SECRET"),
+            admin_password_hash=read.text("ADMIN_PASSWORD_HASH"),
+            peer_secret=read.text("PEER_SECRET"),
+            oanda_api_key=environment.get("OANDA_API_KEY"),
+            oanda_account_id=environment.get("OANDA_ACCOUNT_ID"),
+        )
+        read.check()
+        return settings
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class MigrationSettings:
+    """All that `rtx-engine migrate` is told."""
+
+    database: Database
+    log_level: LogLevel
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "MigrationSettings":
+        """Raises SettingsError with a sentence for each variable that is missing or wrong."""
+        read = _Variables(environment)
+        settings = cls(read.database("rtx_migrator"), read.choice("LOG_LEVEL", LogLevel, LogLevel.INFO))
+        read.check()
+        return settings
+
+
+class _Variables:
+    """Reads variables and gathers what is wrong with them, so that all of it is said at once."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._problems: list[str] = []
+
+    def text(self, name: str, default: str | None = None) -> str:
+        value = self._environment.get(name) or default
+        if value is None:
+            self._problems.append(f"{name} is not set; give it a value in the environment.")
+            return ""
+        return value
+
+    def port(self, name: str, default: int) -> int:
+        value = self.text(name, str(default))
+        if not (value.isascii() and value.isdigit() and 0 < int(value) < 65536):
+            self._problems.append(f"{name} is {value!r}; it must be a port number from 1 to 65535.")
+            return default
+        return int(value)
+
+    def choice(self, name: str, choices: type[E], default: E | None = None) -> E:
+        value = self.text(name, default)
+        for choice in choices:
+            if value.lower() == choice.value.lower():
+                return choice
+        if value:
+            self._problems.append(f"{name} is {value!r}; it must be one of {', '.join(choices)}.")
+        return next(iter(choices))
+
+    def database(self, default_user: str) -> Database:
+        return Database(
+            host=self.text("DB_HOST"),
+            port=self.port("DB_PORT", 5432),
+            name=self.text("DB_NAME", "trading_engine"),
+            user=self.text("DB_USER", default_user),
+            password=self.text("DB_PASSWORD"),
+        )
+
+    def check(self) -> None:
+        if self._problems:
+            raise SettingsError(" ".join(self._problems))

@@ -1,0 +1,46 @@
+"""An execution as clients read it: the same fields in the order's answer and in the account's stream."""
+
+import datetime as dt
+from decimal import Decimal
+from uuid import UUID
+
+import msgspec
+
+from rtx_engine.domain.orders import Execution, OrderStatus, RejectReason, Side
+
+
+class OrderAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to an order. Decimals are JSON strings; `price` is absent when it was rejected, `reason` when not."""
+
+    order_id: UUID
+    client_order_id: str
+    status: OrderStatus
+    symbol: str
+    side: Side
+    quantity: Decimal
+    executed_at: dt.datetime
+    epoch: int
+    colour: str
+    sequence: int
+    realised: Decimal
+    price: Decimal | None = None
+    reason: RejectReason | None = None
+
+
+def answer(execution: Execution) -> OrderAnswer:
+    order = execution.order
+    return OrderAnswer(
+        order_id=order.order_id,
+        client_order_id=order.client_order_id,
+        status=execution.status,
+        symbol=order.symbol,
+        side=order.side,
+        quantity=order.quantity,
+        executed_at=execution.executed_at,
+        epoch=execution.epoch,
+        colour=execution.colour,
+        sequence=execution.sequence,
+        price=execution.price,
+        realised=execution.realised,
+        reason=execution.reason,
+    )

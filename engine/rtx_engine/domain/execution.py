@@ -1,0 +1,96 @@
+"""Deals an order against a portfolio: the heart of the B-book, where the house takes the other side."""
+
+import datetime as dt
+from collections.abc import Mapping
+from decimal import Decimal
+
+import msgspec
+
+from rtx_engine.domain.orders import Execution, MarketOrder, OrderStatus, RejectReason
+from rtx_engine.domain.positions import Position, net
+from rtx_engine.domain.pricing import Quote
+from rtx_engine.domain.symbols import SYMBOLS
+
+
+class Portfolio(msgspec.Struct, frozen=True):
+    """An account as its row lock shows it."""
+
+    account_id: int
+    balance: Decimal
+    leverage: int
+    sequence: int  # of the account's last event
+    positions: Mapping[str, Position] = {}
+
+
+class Executor(msgspec.Struct, frozen=True):
+    """Who executes: what the fence says of this pod, inside the transaction."""
+
+    colour: str
+    epoch: int
+
+
+def execute(
+    portfolio: Portfolio,
+    order: MarketOrder,
+    quotes: Mapping[str, Quote],
+    executor: Executor,
+    now: dt.datetime,
+) -> tuple[Portfolio, Execution]:
+    """The portfolio after the order, and what became of the order; either way it takes the next event number."""
+    quote = quotes.get(order.symbol)
+    if quote is None or quote.is_stale(now):
+        return _rejected(portfolio, order, RejectReason.STALE_QUOTE, executor, now)
+    price = quote.price_for(order.side)
+    before = portfolio.positions.get(order.symbol, Position(order.symbol))
+    after, realised = net(before, order.side.sign * order.quantity, price)
+    dealt = msgspec.structs.replace(
+        portfolio,
+        balance=portfolio.balance + realised,
+        sequence=portfolio.sequence + 1,
+        positions={**portfolio.positions, order.symbol: after},
+    )
+    # An order that only reduces risk is never refused for want of margin.
+    if abs(after.quantity) > abs(before.quantity) and free_margin(dealt, quotes) < 0:
+        return _rejected(portfolio, order, RejectReason.INSUFFICIENT_MARGIN, executor, now)
+    return dealt, Execution(
+        order=order,
+        status=OrderStatus.FILLED,
+        sequence=dealt.sequence,
+        epoch=executor.epoch,
+        colour=executor.colour,
+        executed_at=now,
+        price=price,
+        realised=realised,
+    )
+
+
+def free_margin(portfolio: Portfolio, quotes: Mapping[str, Quote]) -> Decimal:
+    """Equity less used margin, in dollars; each position counts at the price at which it could be closed.
+
+    One whose symbol was never quoted counts at what it cost.
+    """
+    equity, used = portfolio.balance, Decimal(0)
+    for position in portfolio.positions.values():
+        if not position.quantity:
+            continue
+        price, quote = position.average_price, quotes.get(position.symbol)
+        if quote is not None:
+            price = quote.bid if position.quantity > 0 else quote.ask
+        equity += position.value_at(price)
+        used += abs(position.quantity) * SYMBOLS[position.symbol].contract_size * price / portfolio.leverage
+    return equity - used
+
+
+def _rejected(
+    portfolio: Portfolio, order: MarketOrder, reason: RejectReason, executor: Executor, now: dt.datetime
+) -> tuple[Portfolio, Execution]:
+    after = msgspec.structs.replace(portfolio, sequence=portfolio.sequence + 1)
+    return after, Execution(
+        order=order,
+        status=OrderStatus.REJECTED,
+        sequence=after.sequence,
+        epoch=executor.epoch,
+        colour=executor.colour,
+        executed_at=now,
+        reason=reason,
+    )

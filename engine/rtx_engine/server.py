@@ -1,0 +1,148 @@
+"""The life of the process: start everything, serve, and end without failing a request.
+
+SIGTERM ends it in this order: /ready says no; WebSockets are closed with 1012; every answer carries `connection: close`
+until nobody asks any more; the listener closes; the store finishes what it has begun. Then the exit code is 0.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from importlib.metadata import version
+
+import prometheus_client
+import structlog
+import uvicorn
+
+from rtx_engine import metrics
+from rtx_engine.api.app import Application
+from rtx_engine.api.context import Activity, Context
+from rtx_engine.api.passwords import Passwords
+from rtx_engine.api.tokens import Tokens
+from rtx_engine.config import Settings
+from rtx_engine.feed.source import PriceSource
+from rtx_engine.store import Store
+from rtx_engine.stream import Stream
+from rtx_engine.stream.bus import Bus
+
+log = structlog.get_logger(__name__)
+
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # Services and probes come from outside the pod; a NetworkPolicy says who may
+BACKLOG = 2048
+IDLE_CONNECTION = 3600  # seconds: the client or the proxy closes first, since closing first may meet a request half-way
+
+# Together these stay within the pod's grace period of 60 s, its preStop sleep included.
+WEBSOCKETS_CLOSE_WITHIN = 5.0  # seconds over which 1012 is spread
+QUIET = 2.0  # seconds without a request: whoever asked has learnt to ask elsewhere
+DRAIN_AT_MOST = 20.0
+UNFINISHED_REQUESTS = 5  # seconds
+
+
+class StartError(Exception):
+    """The server cannot start; the message is one sentence."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: they raise the signal again when all is done, which spoils the exit code."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(settings: Settings, source: PriceSource) -> None:
+    """Serve until SIGTERM or SIGINT. Raises StartError when a port is taken."""
+    ending = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+
+    bus = Bus(settings.redis)
+    colour = settings.colour.value  # a plain str: asyncpg fails on an enum among a session's settings
+    store = Store(settings.database, colour, source, bus.publish)
+    store.fence.on_change(lambda state: metrics.FENCE_EPOCH.set(state.epoch))
+    store.orders.on_batch(metrics.BATCH_SIZE.observe)
+    tokens = Tokens(settings.jwt_secret)
+    stream = Stream(store.reader, bus, source, tokens.trader, colour)
+    activity = Activity()
+
+    async with contextlib.AsyncExitStack() as stack:
+        listener = stack.enter_context(_listen(settings.port))
+        stack.enter_context(_metrics(settings.metrics_port))
+        passwords = stack.enter_context(contextlib.closing(Passwords()))
+        await bus.start()
+        stack.push_async_callback(bus.stop)
+        await store.start()
+        stack.push_async_callback(store.stop)
+        await stream.start()
+        context = Context(settings, version("rtx-engine"), store, source, tokens, passwords, activity)
+        server = _Server(_config(Application(context), stream))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        serving.add_done_callback(lambda _: ending.set())  # a server that fails ends the process
+        log.info("serving", port=settings.port, metrics_port=settings.metrics_port, pod=settings.pod_name)
+        await ending.wait()
+        log.info("ending")
+        await _drain(activity, stream)
+        server.should_exit = True
+        await serving
+    log.info("ended")
+
+
+async def _drain(activity: Activity, stream: Stream) -> None:
+    """Send everybody elsewhere, and return when nobody asks any more."""
+    activity.ending = True
+    async with asyncio.TaskGroup() as group:
+        group.create_task(stream.stop(WEBSOCKETS_CLOSE_WITHIN))
+        group.create_task(_quiet(activity))
+
+
+async def _quiet(activity: Activity) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_AT_MOST):
+            await asyncio.sleep(QUIET)
+            while (quiet := activity.quiet_seconds()) < QUIET:  # noqa: ASYNC110  # what is waited for is that nothing happens
+                await asyncio.sleep(QUIET - quiet)
+
+
+def _config(application: Application, stream: Stream) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,
+        http="httptools",
+        ws=stream.protocol_class,  # type: ignore[arg-type]  # buffered: uvicorn only calls data_received, which it has
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=IDLE_CONNECTION,
+        timeout_graceful_shutdown=UNFINISHED_REQUESTS,
+    )
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server((ANY_ADDRESS, port), backlog=BACKLOG)
+    except OSError as error:
+        raise _taken(port, error) from error
+
+
+@contextlib.contextmanager
+def _metrics(port: int) -> Iterator[None]:
+    """Serve the metrics from a thread: rendering them takes milliseconds that orders would wait for."""
+    try:
+        server, thread = prometheus_client.start_http_server(port, addr=ANY_ADDRESS)
+    except OSError as error:
+        raise _taken(port, error) from error
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _taken(port: int, error: OSError) -> StartError:
+    return StartError(
+        f"Port {port} cannot be listened on ({os.strerror(error.errno or 0)}): does another engine run here?"
+    )

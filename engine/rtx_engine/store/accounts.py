@@ -1,0 +1,46 @@
+"""Accounts are opened under the fence like everything that is written."""
+
+import asyncpg  # type: ignore[import-untyped]  # ships no types
+
+from rtx_engine.domain.accounts import Account, NewAccount
+from rtx_engine.store.errors import OrderError, OrderErrorReason, UsernameTakenError, is_fenced
+from rtx_engine.store.fence import FenceWatch
+from rtx_engine.store.session import Session
+
+TRIES = 2  # the second at the epoch that the first has learned of
+
+_INSERT = """
+INSERT INTO accounts (username, password_hash, currency, balance, leverage) VALUES ($1, $2, $3, $4, $5)
+RETURNING id, event_sequence
+"""
+
+
+class Accounts:
+    """Opens accounts."""
+
+    def __init__(self, session: Session, fence: FenceWatch) -> None:
+        self._session = session
+        self._fence = fence
+
+    async def create(self, account: NewAccount) -> Account:
+        """Raises UsernameTakenError, OrderError (Fenced) and UnavailableError."""
+        async with self._session.use() as connection:
+            for _ in range(TRIES):
+                state = self._fence.state or await self._fence.refresh(connection)
+                if state is None:
+                    break
+                await self._session.adopt(connection, state.epoch)
+                try:
+                    return await _insert(connection, account)
+                except asyncpg.UniqueViolationError as error:
+                    raise UsernameTakenError(account.username) from error
+                except asyncpg.PostgresError as error:
+                    if not is_fenced(error):
+                        raise
+                    await self._fence.refresh(connection)
+        raise OrderError(OrderErrorReason.FENCED, "another colour opens accounts now; try again")
+
+
+async def _insert(connection: "asyncpg.Connection", new: NewAccount) -> Account:
+    row = await connection.fetchrow(_INSERT, new.username, new.password_hash, new.currency, new.balance, new.leverage)
+    return Account(row["id"], new.username, new.currency, new.balance, new.leverage, row["event_sequence"])

@@ -1,0 +1,89 @@
+"""Everything that is only read, over the pod's second connection."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from rtx_engine.domain.accounts import Account, Login
+from rtx_engine.domain.events import AccountEvent, EventKind
+from rtx_engine.domain.orders import Execution
+from rtx_engine.domain.positions import Position
+from rtx_engine.store.batch import execution_from
+from rtx_engine.store.session import Session
+from rtx_engine.store.statements import ORDER_COLUMNS
+
+_NEWEST = 2**63 - 1  # above every sequence
+
+_ACCOUNT = "SELECT id, username, currency, balance, leverage, event_sequence FROM accounts WHERE id = $1"
+_LOGIN = "SELECT id, password_hash FROM accounts WHERE username = $1"
+_POSITIONS = """
+SELECT symbol, quantity, average_price FROM positions WHERE account_id = $1 AND quantity <> 0 ORDER BY symbol
+"""
+_ORDERS = f"""
+SELECT {ORDER_COLUMNS} FROM orders WHERE account_id = $1 AND sequence < $2 ORDER BY sequence DESC LIMIT $3
+"""  # noqa: S608  # made of constants
+_ORDER = f"SELECT {ORDER_COLUMNS} FROM orders WHERE account_id = $1 AND client_order_id = $2"  # noqa: S608  # as above
+_EVENTS = """
+SELECT account_id, sequence, kind, payload::text, at FROM account_events
+WHERE account_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3
+"""
+_SEQUENCES = "SELECT id, event_sequence FROM accounts WHERE id = ANY ($1::bigint[])"
+
+
+class Reader:
+    """Each method is one query, shows what is committed, and raises UnavailableError when the database is away."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def account(self, account_id: int) -> Account | None:
+        async with self._session.use() as connection:
+            row = await connection.fetchrow(_ACCOUNT, account_id)
+        if row is None:
+            return None
+        return Account(
+            row["id"], row["username"], row["currency"], row["balance"], row["leverage"], row["event_sequence"]
+        )
+
+    async def credentials(self, username: str) -> Login | None:
+        async with self._session.use() as connection:
+            row = await connection.fetchrow(_LOGIN, username)
+        return None if row is None else Login(row["id"], row["password_hash"])
+
+    async def positions(self, account_id: int) -> list[Position]:
+        """The open ones, by symbol."""
+        async with self._session.use() as connection:
+            rows = await connection.fetch(_POSITIONS, account_id)
+        return [Position(row["symbol"], row["quantity"], row["average_price"]) for row in rows]
+
+    async def orders(self, account_id: int, limit: int, before: int | None = None) -> list[Execution]:
+        """The newest first, at most `limit`, all with a sequence below `before`."""
+        async with self._session.use() as connection:
+            rows = await connection.fetch(_ORDERS, account_id, _NEWEST if before is None else before, limit)
+        return [execution_from(row) for row in rows]
+
+    async def order(self, account_id: int, client_order_id: str) -> Execution | None:
+        async with self._session.use() as connection:
+            row = await connection.fetchrow(_ORDER, account_id, client_order_id)
+        return None if row is None else execution_from(row)
+
+    async def events_since(self, account_id: int, sequence: int, limit: int = 1000) -> list[AccountEvent]:
+        """The events after `sequence`, in order, without a gap; at most `limit`."""
+        async with self._session.use() as connection:
+            rows = await connection.fetch(_EVENTS, account_id, sequence, limit)
+        return [
+            AccountEvent(
+                row["account_id"],
+                row["sequence"],
+                EventKind(row["kind"]),
+                msgspec.Raw(row["payload"].encode()),
+                row["at"],
+            )
+            for row in rows
+        ]
+
+    async def sequences(self, account_ids: Sequence[int]) -> dict[int, int]:
+        """The number of the newest event of each account: one query tells who is behind."""
+        async with self._session.use() as connection:
+            rows = await connection.fetch(_SEQUENCES, list(account_ids))
+        return {row["id"]: row["event_sequence"] for row in rows}

@@ -1,0 +1,36 @@
+"""The messages that clients get beside account events (domain.events): JSON texts, made once for all receivers."""
+
+import datetime as dt
+from decimal import Decimal
+
+import msgspec
+
+from rtx_engine.domain.pricing import Quote
+
+
+class Hello(msgspec.Struct, frozen=True, tag="hello"):
+    """The first message. Events follow from `sequence` + 1 on, each once and without a gap."""
+
+    account_id: int
+    sequence: int
+    colour: str
+
+
+class Tick(msgspec.Struct, frozen=True, tag="tick"):
+    """A new price. The first of each symbol comes at once, later ones when it changes."""
+
+    symbol: str
+    bid: Decimal
+    ask: Decimal
+    time: dt.datetime
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def hello(account_id: int, sequence: int, colour: str) -> bytes:
+    return _encode(Hello(account_id, sequence, colour))
+
+
+def tick(quote: Quote) -> bytes:
+    return _encode(Tick(quote.symbol, quote.bid, quote.ask, quote.time))
