@@ -1,0 +1,63 @@
+"""A TradingEngine as the operator reads it from the API server."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from pydantic import ValidationError
+
+from rtx_operator.api.spec import TradingEngineSpec
+from rtx_operator.api.status import TradingEngineStatus
+
+
+class InvalidSpecError(ValueError):
+    """The stored object does not fit this operator's schema; the message is one sentence for its owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class TradingEngine:
+    """One engine: identity, spec and last status."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    resource_version: str
+    deleting: bool
+    spec: TradingEngineSpec
+    status: TradingEngineStatus
+
+    @classmethod
+    def parse(cls, manifest: dict[str, Any]) -> Self:
+        """Read an object of the API server; raises InvalidSpecError.
+
+        The API server has checked it, but perhaps against an older CRD.
+        """
+        meta = manifest["metadata"]
+        try:
+            spec = TradingEngineSpec.model_validate(manifest["spec"])
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(["spec", *map(str, first["loc"])])
+            raise InvalidSpecError(f"{field}: {first['msg']}; correct the field and apply again") from error
+        return cls(
+            namespace=meta["namespace"],
+            name=meta["name"],
+            uid=meta["uid"],
+            generation=meta.get("generation", 0),
+            resource_version=meta["resourceVersion"],
+            deleting="deletionTimestamp" in meta,
+            spec=spec,
+            status=_status(manifest.get("status") or {}),
+        )
+
+
+def _status(written: dict[str, Any]) -> TradingEngineStatus:
+    # Status is only memory: one that a later operator wrote is read as far as it is understood, else observed anew.
+    known = {name: value for name, value in written.items() if name in _STATUS_FIELDS}
+    try:
+        return TradingEngineStatus.model_validate(known)
+    except ValidationError:
+        return TradingEngineStatus()
+
+
+_STATUS_FIELDS = {field.alias for field in TradingEngineStatus.model_fields.values()}

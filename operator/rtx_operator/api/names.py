@@ -1,0 +1,166 @@
+"""The name of every object of a TradingEngine, and the labels and keys that others rely on (docs/architecture.md)."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rtx_operator.api.enums import Colour, Component
+
+GROUP = "rtx-trading.com"
+VERSION = "v1alpha1"
+KIND = "TradingEngine"
+PLURAL = "tradingengines"
+
+OPERATOR = "rtx-operator"  # field manager, managed-by label, the operator's own app.kubernetes.io/name
+PART_OF = "trading-engine"
+
+HTTP_PORT = 7999
+METRICS_PORT = 9090
+SERVICE_PORT = 80
+POSTGRES_PORT = 5432
+REDIS_PORT = 6379
+
+DATABASE_NAME = "trading_engine"
+LONGEST_NAME = 40  # of a TradingEngine: the longest child name and what Kubernetes appends to it stay within 63
+
+
+class Label(StrEnum):
+    """Label keys."""
+
+    APP = "app.kubernetes.io/name"
+    INSTANCE = "app.kubernetes.io/instance"
+    COMPONENT = "app.kubernetes.io/component"
+    PART_OF = "app.kubernetes.io/part-of"
+    MANAGED_BY = "app.kubernetes.io/managed-by"
+    APP_VERSION = "app.kubernetes.io/version"
+    ENGINE = "rtx-trading.com/engine"  # on every child: the name of its TradingEngine
+    COLOUR = "rtx-trading.com/colour"
+    OPERATOR = "rtx-trading.com/operator"  # on a TradingEngine: the OPERATOR_CLASS that serves it; absent: the default
+
+
+class CredentialKey(StrEnum):
+    """Keys of the engine's credentials (mission row S5)."""
+
+    DB_USER = "DB_USER"
+    DB_PASSWORD = "DB_PASSWORD"  # noqa: S105 - the name of a key
+    REDIS_PASSWORD = "REDIS_PASSWORD"  # noqa: S105 - the name of a key
+    JWT_SECRET = "JWT_SECRET"  # noqa: S105 - the name of a key
+    ADMIN_PASSWORD_HASH = "ADMIN_PASSWORD_HASH"  # noqa: S105 - the name of a key; an argon2id PHC string
+    OANDA_API_KEY = "OANDA_API_KEY"
+    OANDA_ACCOUNT_ID = "OANDA_ACCOUNT_ID"
+
+
+REQUIRED_CREDENTIALS = (
+    CredentialKey.DB_PASSWORD,
+    CredentialKey.REDIS_PASSWORD,
+    CredentialKey.JWT_SECRET,
+    CredentialKey.ADMIN_PASSWORD_HASH,
+)
+ADMIN_PASSWORD = "ADMIN_PASSWORD"  # noqa: S105 - the name of a key that only a generated Secret has
+
+
+class InternalKey(StrEnum):
+    """Keys of the credentials that only the operator's own parts need."""
+
+    DB_SUPERUSER_PASSWORD = "DB_SUPERUSER_PASSWORD"  # noqa: S105 - the name of a key
+    DB_OPERATOR_PASSWORD = "DB_OPERATOR_PASSWORD"  # noqa: S105 - the name of a key
+    DB_MIGRATOR_PASSWORD = "DB_MIGRATOR_PASSWORD"  # noqa: S105 - the name of a key
+    PEER_SECRET = "PEER_SECRET"  # noqa: S105 - the name of a key
+
+
+class DatabaseRole(StrEnum):
+    """PostgreSQL roles."""
+
+    OPERATOR = "rtx_operator"  # owns the fence's schema
+    MIGRATOR = "rtx_migrator"  # owns the engine's tables
+    ENGINE = "rtx_engine"  # reads and writes rows
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of everything made for one TradingEngine."""
+
+    engine: str
+
+    @property
+    def live_service(self) -> str:
+        return f"{self.engine}-engine"
+
+    def colour(self, colour: Colour) -> str:
+        """The colour's Deployment and its own Service."""
+        return f"{self.engine}-engine-{colour}"
+
+    def config(self, digest: str) -> str:
+        """The immutable ConfigMap whose content has this digest."""
+        return f"{self.engine}-engine-{digest}"
+
+    def migration(self, digest: str) -> str:
+        """The Job that runs the expand migrations of what `digest` stands for."""
+        return f"{self.engine}-migrate-{digest}"
+
+    @property
+    def engine_account(self) -> str:
+        return f"{self.engine}-engine"
+
+    @property
+    def autoscaler(self) -> str:
+        return f"{self.engine}-engine"
+
+    @property
+    def disruption_budget(self) -> str:
+        return f"{self.engine}-engine"
+
+    @property
+    def postgres(self) -> str:
+        return f"{self.engine}-postgres"
+
+    @property
+    def postgres_headless(self) -> str:
+        return f"{self.engine}-postgres-headless"
+
+    @property
+    def redis(self) -> str:
+        return f"{self.engine}-redis"
+
+    @property
+    def redis_headless(self) -> str:
+        return f"{self.engine}-redis-headless"
+
+    @property
+    def credentials(self) -> str:
+        """The generated Secret; a `credentialsSecretRef` names another."""
+        return f"{self.engine}-credentials"
+
+    @property
+    def internal(self) -> str:
+        return f"{self.engine}-internal"
+
+    def network_policy(self, component: Component) -> str:
+        suffix = {
+            Component.ENGINE: "engine",
+            Component.MIGRATION: "migrate",
+            Component.DATABASE: "postgres",
+            Component.CACHE: "redis",
+        }[component]
+        return f"{self.engine}-{suffix}"
+
+    def selector(self, component: Component, colour: Colour | None = None) -> dict[str, str]:
+        """The labels that pick a component's pods, of one colour or of both."""
+        labels = {Label.INSTANCE.value: self.engine, Label.COMPONENT.value: component.value}
+        return {**labels, Label.COLOUR.value: colour.value} if colour else labels
+
+    def labels(self, component: Component, *, version: str = "", colour: Colour | None = None) -> dict[str, str]:
+        """The labels that every object of a component carries."""
+        app = {
+            Component.ENGINE: "rtx-engine",
+            Component.MIGRATION: "rtx-engine",
+            Component.DATABASE: "rtx-postgres",
+            Component.CACHE: "rtx-redis",
+        }
+        labels = {
+            Label.APP.value: app[component],
+            **self.selector(component, colour),
+            Label.PART_OF.value: PART_OF,
+            Label.MANAGED_BY.value: OPERATOR,
+            Label.ENGINE.value: self.engine,
+        }
+        return {**labels, Label.APP_VERSION.value: version} if version else labels

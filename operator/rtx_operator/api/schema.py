@@ -1,0 +1,121 @@
+"""The pieces that API models are built from: strictness, camelCase, Kubernetes' own scalars, CEL rules.
+
+A string that users can get wrong carries a CEL rule instead of a `pattern`: the API server then answers with our
+sentence, which says what to write, and not with a regular expression.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+Schema = dict[str, Any]
+VALIDATIONS = "x-kubernetes-validations"
+OPEN_ENUM = "x-rtx-open-enum"  # a mark for the generator, which does not write it
+
+
+def rule(expression: str, message: str, field_path: str = "") -> dict[str, str]:
+    """One CEL rule as a CRD writes it. Users read `message` after the path of the field.
+
+    A rule of an object names the field that is to be corrected, in the message and as `field_path` (`.minReplicas`).
+    """
+    written = {"rule": expression, "message": message}
+    return {**written, "fieldPath": field_path} if field_path else written
+
+
+def matches(pattern: str, message: str) -> dict[str, str]:
+    """A CEL rule that the string matches `pattern`, of RE2."""
+    return rule(f"self.matches(r'{pattern}')", message)
+
+
+def rules(*written: dict[str, str], **more: Any) -> Callable[[Schema], None]:
+    """A `json_schema_extra` that adds these CEL rules to those which the field's type has."""
+
+    def add(schema: Schema) -> None:
+        schema[VALIDATIONS] = [*schema.get(VALIDATIONS, []), *written]
+        schema.update(more)
+
+    return add
+
+
+def only(works: str, *, later: str) -> Callable[[Schema], None]:
+    """A CEL rule instead of the schema's terse enum error, for an enum that will grow."""
+    return rules(rule(f"self == '{works}'", f"must be {works}: {later} not in this release"), **{OPEN_ENUM: True})
+
+
+class ApiModel(BaseModel):
+    """A frozen object of the API: camelCase outside, no field that is not in the schema."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
+    )
+
+
+def _string(*written: dict[str, str], longest: int) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "maxLength": longest, VALIDATIONS: list(written)})
+
+
+def _quantity(pattern: str, message: str) -> Any:
+    """A quantity that is more than nothing."""
+    schema = {
+        "anyOf": [{"type": "integer"}, {"type": "string"}],
+        "x-kubernetes-int-or-string": True,
+        "maxLength": 32,
+        VALIDATIONS: [rule(f"string(self).matches(r'{pattern}') && string(self).matches('[1-9]')", message)],
+    }
+    # YAML reads `cpu: 1` as a number.
+    return Annotated[str, BeforeValidator(str), StringConstraints(pattern=pattern), WithJsonSchema(schema)]
+
+
+Cpu = _quantity(r"^([0-9]+m|[0-9]+([.][0-9]{1,3})?)$", "must be cores, such as 500m or 2")
+Bytes = _quantity(
+    r"^[0-9]+([.][0-9]+)?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)$", "must be an amount of bytes with its unit, such as 512Mi or 50Gi"
+)
+
+_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+_KEY = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
+
+ObjectName = Annotated[
+    str,
+    StringConstraints(pattern=_NAME, max_length=253),
+    _string(matches(_NAME, "must be an object's name: lower case letters, digits, dashes and dots"), longest=253),
+]
+NamespaceName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63),
+    _string(
+        matches(
+            r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "must be the name of a namespace: lower case letters, digits and dashes"
+        ),
+        longest=63,
+    ),
+]
+_KEYS = rule(f"self.all(key, key.matches(r'{_KEY}'))", "keys must be written like example.com/name or name")
+Labels = Annotated[
+    dict[str, Annotated[str, StringConstraints(max_length=63)]],
+    Field(
+        max_length=32,
+        json_schema_extra=rules(
+            _KEYS,
+            rule(
+                f"self.all(key, self[key].matches(r'{_VALUE}'))",
+                "values must be labels: letters, digits, dashes, dots and underscores, a letter or digit at both ends",
+            ),
+        ),
+    ),
+]
+Annotations = Annotated[
+    dict[str, Annotated[str, StringConstraints(max_length=2048)]],
+    Field(max_length=32, json_schema_extra=rules(_KEYS)),
+]
+
+
+def _as_in_a_pod(*fields: str) -> WithJsonSchema:
+    """An object whose fields are those of a pod's spec: they are checked when the Deployment is applied."""
+    inside = {"type": "object", "x-kubernetes-preserve-unknown-fields": True, "description": "As in a pod's spec."}
+    return WithJsonSchema({"type": "object", "properties": dict.fromkeys(fields, inside)})
+
+
+Affinity = Annotated[dict[str, Any], _as_in_a_pod("nodeAffinity", "podAffinity", "podAntiAffinity")]

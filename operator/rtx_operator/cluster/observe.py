@@ -1,0 +1,85 @@
+"""Looks at everything of one engine: its labelled objects, the Secret that its spec names, and its database's fence."""
+
+import asyncio
+import base64
+from collections.abc import Mapping
+
+from rtx_operator.api.names import DATABASE_NAME, InternalKey, Label, Names
+from rtx_operator.cluster import fence
+from rtx_operator.cluster.client import Client
+from rtx_operator.cluster.resources import CHILDREN, EVENT, GRANDCHILDREN, JOB, SECRET, STATEFUL_SET
+from rtx_operator.observation import FenceReport, Object, Observation, replicas
+
+METRICS_GROUP = "/apis/custom.metrics.k8s.io"
+ORDERS_METRIC = "pods/rtx_orders_per_second"
+WORKLOADS = {"Deployment", "StatefulSet"}
+
+
+async def observe(client: Client, namespace: str, name: str, credentials: str, database: fence.Address) -> Observation:
+    """Read it all, side by side. `credentials` is the name in spec.credentialsSecretRef, or empty.
+
+    Raises ApiError; what is wrong with the database is part of what is observed.
+    """
+    labels = {Label.ENGINE.value: name}
+    kinds = (*CHILDREN, *GRANDCHILDREN)
+    found, secret, orders_metric = await asyncio.gather(
+        asyncio.gather(*(client.list(resource, namespace, labels=labels) for resource in kinds)),
+        _named(client, namespace, credentials),
+        _orders_metric_served(client),
+    )
+    *lists, pods, slices = found
+    children = {(child["kind"], child["metadata"]["name"]): child for listed in lists for child in listed}
+    return Observation(
+        children=children,
+        pods=tuple(pods),
+        endpoint_slices=tuple(slices),
+        warnings=() if _all_ready(children) else await _warnings(client, namespace),
+        credentials=secret,
+        orders_metric_served=orders_metric,
+        database=await _ask_database(children, Names(name), database),
+    )
+
+
+async def _orders_metric_served(client: Client) -> bool:
+    """Whether autoscalers can ask for orders per second: some metrics adapter serves it for pods."""
+    group = await client.discover(METRICS_GROUP)
+    if group is None:
+        return False
+    version = group["preferredVersion"]["groupVersion"]
+    served = await client.discover(f"/apis/{version}")
+    return served is not None and any(one["name"] == ORDERS_METRIC for one in served["resources"])
+
+
+async def _named(client: Client, namespace: str, secret: str) -> Object | None:
+    return await client.get(SECRET, namespace, secret) if secret else None
+
+
+def _all_ready(children: Mapping[tuple[str, str], Object]) -> bool:
+    workloads = [child for (kind, _), child in children.items() if kind in WORKLOADS]
+    jobs = [child for (kind, _), child in children.items() if kind == JOB.kind]
+    ready = all(ready >= desired for desired, ready in map(replicas, workloads))
+    return bool(workloads) and ready and all(job.get("status", {}).get("succeeded") for job in jobs)
+
+
+async def _warnings(client: Client, namespace: str) -> tuple[Object, ...]:
+    return tuple(await client.list(EVENT, namespace, fields="type=Warning"))
+
+
+async def _ask_database(
+    children: Mapping[tuple[str, str], Object], names: Names, address: fence.Address
+) -> FenceReport | None:
+    password = operator_password(children, names)
+    _, ready = replicas(children.get((STATEFUL_SET.kind, names.postgres)))
+    if not ready or not password:
+        return None
+    try:
+        return FenceReport(fence=await fence.read(address, password))
+    except fence.FenceUnreachableError as error:
+        return FenceReport(error=f"{DATABASE_NAME} at {error}")
+
+
+def operator_password(children: Mapping[tuple[str, str], Object], names: Names) -> str:
+    """The password of the operator's role, from the engine's internal Secret; empty while there is none."""
+    secret = children.get((SECRET.kind, names.internal)) or {}
+    encoded = (secret.get("data") or {}).get(InternalKey.DB_OPERATOR_PASSWORD.value, "")
+    return base64.b64decode(encoded).decode()

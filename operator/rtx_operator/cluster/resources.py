@@ -1,0 +1,42 @@
+"""The kinds of objects that the operator reads and writes, and where the API server keeps them."""
+
+from rtx_operator.cluster.client import Resource
+
+ENGINE = Resource("rtx-trading.com/v1alpha1", "TradingEngine", "tradingengines")
+
+DEPLOYMENT = Resource("apps/v1", "Deployment", "deployments")
+STATEFUL_SET = Resource("apps/v1", "StatefulSet", "statefulsets")
+CONTROLLER_REVISION = Resource("apps/v1", "ControllerRevision", "controllerrevisions")
+JOB = Resource("batch/v1", "Job", "jobs")
+SERVICE = Resource("v1", "Service", "services")
+CONFIG_MAP = Resource("v1", "ConfigMap", "configmaps")
+SECRET = Resource("v1", "Secret", "secrets")
+VOLUME_CLAIM = Resource("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+SERVICE_ACCOUNT = Resource("v1", "ServiceAccount", "serviceaccounts")
+AUTOSCALER = Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+DISRUPTION_BUDGET = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+NETWORK_POLICY = Resource("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+
+POD = Resource("v1", "Pod", "pods")
+ENDPOINT_SLICE = Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
+EVENT = Resource("v1", "Event", "events")
+
+# What the operator makes.
+CHILDREN = (
+    DEPLOYMENT,
+    STATEFUL_SET,
+    CONTROLLER_REVISION,
+    JOB,
+    SERVICE,
+    CONFIG_MAP,
+    SECRET,
+    VOLUME_CLAIM,
+    SERVICE_ACCOUNT,
+    AUTOSCALER,
+    DISRUPTION_BUDGET,
+    NETWORK_POLICY,
+)
+# What others make out of it, and what tells how it fares.
+GRANDCHILDREN = (POD, ENDPOINT_SLICE)
+
+BY_KIND = {resource.kind: resource for resource in (ENGINE, *CHILDREN, *GRANDCHILDREN)}

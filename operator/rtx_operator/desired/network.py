@@ -1,0 +1,73 @@
+"""NetworkPolicies: each pod of an engine reaches what it needs, is reached by who needs it, and nothing else."""
+
+from typing import Any
+
+from rtx_operator.api.enums import Component, PeerPort
+from rtx_operator.api.names import HTTP_PORT, METRICS_PORT, OPERATOR, POSTGRES_PORT, REDIS_PORT, Label
+from rtx_operator.api.spec import Peer
+from rtx_operator.desired.layout import Layout
+from rtx_operator.desired.render import Object, render
+
+_NAMESPACE = "kubernetes.io/metadata.name"  # the API server puts it on every namespace
+_PORTS = {PeerPort.HTTP: HTTP_PORT, PeerPort.METRICS: METRICS_PORT}
+
+
+def engine_policy(layout: Layout) -> Object:
+    """In: engine pods, the operator, and whom the spec names. Out: database, cache, engine pods, DNS, HTTPS."""
+    asked = layout.spec.network_policy
+    return _policy(
+        "network-engine",
+        layout,
+        Component.ENGINE,
+        ingress_namespace=_namespace(asked.ingress_namespace) if asked.ingress_namespace else None,
+        monitoring_namespace=_namespace(asked.monitoring_namespace) if asked.monitoring_namespace else None,
+        extra_peers=[_peer(peer) for peer in asked.extra_peers],
+    )
+
+
+def migration_policy(layout: Layout) -> Object:
+    """In: nobody. Out: database, cache, DNS."""
+    return _policy("network-migration", layout, Component.MIGRATION)
+
+
+def database_policy(layout: Layout) -> Object:
+    """In: engine pods, migrations, the operator. Out: nothing."""
+    return _policy("network-database", layout, Component.DATABASE)
+
+
+def cache_policy(layout: Layout) -> Object:
+    """In: engine pods, migrations. Out: nothing."""
+    return _policy("network-cache", layout, Component.CACHE)
+
+
+def _policy(template: str, layout: Layout, component: Component, **more: Any) -> Object:
+    names = layout.names
+    return render(
+        template,
+        name=names.network_policy(component),
+        namespace=layout.namespace,
+        labels=names.labels(component),
+        owners=layout.owners,
+        engine=names.selector(Component.ENGINE),
+        migration=names.selector(Component.MIGRATION),
+        database=names.selector(Component.DATABASE),
+        cache=names.selector(Component.CACHE),
+        operator_namespace=_namespace(layout.operator_namespace),
+        operator={Label.APP.value: OPERATOR},
+        http_port=HTTP_PORT,
+        metrics_port=METRICS_PORT,
+        postgres_port=POSTGRES_PORT,
+        redis_port=REDIS_PORT,
+        **more,
+    )
+
+
+def _namespace(name: str) -> dict[str, str]:
+    return {_NAMESPACE: name}
+
+
+def _peer(peer: Peer) -> Object:
+    pods: Object = {"podSelector": {"matchLabels": dict(peer.pod_labels)}}
+    if peer.namespace_labels:  # without a namespaceSelector it is the policy's own namespace
+        pods["namespaceSelector"] = {"matchLabels": dict(peer.namespace_labels)}
+    return {"pods": pods, "ports": [{"port": _PORTS[port], "protocol": "TCP"} for port in peer.ports]}

@@ -1,0 +1,87 @@
+"""What shapes an engine pod. Two shapes that differ need other pods: that is an upgrade. Scaling is no part of it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+from rtx_operator.api.names import DATABASE_NAME, HTTP_PORT, METRICS_PORT, POSTGRES_PORT, REDIS_PORT
+from rtx_operator.api.sizes import engine_resources
+from rtx_operator.desired.layout import Layout
+from rtx_operator.desired.render import Object, digest
+
+
+@dataclass(frozen=True, slots=True)
+class PodShape:
+    """All of a spec that shapes its engine pods, defaults filled in."""
+
+    version: str
+    image: str  # with its tag or digest
+    pull_policy: str
+    credentials: str  # name of the Secret
+    config: Mapping[str, str]  # the environment that the ConfigMap gives
+    resources: Mapping[str, Any]
+    pull_secrets: list[Object] = field(default_factory=list)
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: list[Object] = field(default_factory=list)
+    affinity: Object | None = None
+
+    @property
+    def digest(self) -> str:
+        """The digest that pins the image; empty when its tag is trusted."""
+        return self.image.partition("@")[2]
+
+    @property
+    def hash(self) -> str:
+        """Stands for the shape. What is empty does not count, so that a field that is new changes no old hash."""
+        return digest({name: value for name, value in self.record().items() if value})
+
+    @property
+    def config_hash(self) -> str:
+        return digest(self.config)
+
+    def record(self) -> Object:
+        """The shape as plain data, for `recorded` to read."""
+        return asdict(self)
+
+    @classmethod
+    def recorded(cls, revision: Object) -> Self:
+        """The shape that a ControllerRevision remembers; what only a later operator knows is left out."""
+        known = {one.name for one in fields(cls)}
+        return cls(**{name: value for name, value in revision["data"]["shape"].items() if name in known})
+
+
+def pod_shape(layout: Layout) -> PodShape:
+    """The shape that the spec asks for."""
+    spec = layout.spec
+    tag = f"@{spec.image.digest}" if spec.image.digest else f":{spec.version}"
+    resources = engine_resources(spec.environment, spec.resources)
+    return PodShape(
+        version=spec.version,
+        image=f"{spec.image.repository}{tag}",
+        pull_policy=spec.image.pull_policy.value,
+        credentials=layout.credentials,
+        config=_config(layout),
+        resources=resources.model_dump(mode="json", exclude_none=True),
+        pull_secrets=layout.pull_secrets,
+        affinity=spec.scheduling.affinity,
+        **layout.placement,
+    )
+
+
+def _config(layout: Layout) -> dict[str, str]:
+    """The engine's environment as docs/architecture.md has it."""
+    spec = layout.spec
+    return {
+        "BROKER_NAME": spec.broker.name,
+        "EXECUTION_MODE": spec.broker.execution_mode.value.upper(),
+        "PRICE_FEED_LP": spec.broker.price_feed.value.upper(),
+        "ENVIRONMENT": (spec.environment or "Production").lower(),
+        "DB_HOST": layout.names.postgres,
+        "DB_PORT": str(POSTGRES_PORT),
+        "DB_NAME": DATABASE_NAME,
+        "REDIS_HOST": layout.names.redis,
+        "REDIS_PORT": str(REDIS_PORT),
+        "PORT": str(HTTP_PORT),
+        "METRICS_PORT": str(METRICS_PORT),
+        "LOG_LEVEL": spec.config.log_level.value,
+    }

@@ -1,0 +1,183 @@
+"""Why a workload's pods do not come up, and what to do about it, in words for the person who was woken up. Pure.
+
+The checks stand in the order in which a pod comes to life: may it be created, can it be placed, does its volume bind,
+is its image there, does it start. The first that finds something wins; nothing found means that it just takes time.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from rtx_operator.api.enums import Reason
+from rtx_operator.observation import Object, Observation
+from rtx_operator.plan import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What keeps a workload from being ready. A finding means that it will not go on without somebody's help."""
+
+    reason: Reason
+    message: str
+
+
+def diagnose(observation: Observation, workload: Workload) -> Finding | None:
+    """The first thing that keeps the workload's pods from being ready, or None."""
+    for check in _CHECKS:
+        finding = check(observation, workload)
+        if finding is not None:
+            return finding
+    return None
+
+
+def _not_created(observation: Observation, workload: Workload) -> Finding | None:
+    """The API server refuses its pods: mostly a quota, sometimes Pod Security."""
+    said = ""
+    live = observation.child(workload.kind, workload.name) or {}
+    wanted = int(live.get("spec", {}).get("replicas", 1))
+    if len(observation.pods_of(workload.pods)) >= wanted:
+        return None  # old warnings stay for an hour: they mean nothing once the pods are there
+    for condition in live.get("status", {}).get("conditions") or []:
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            said = condition.get("message", "")
+    for warning in _warnings(observation, workload.name, "FailedCreate"):
+        said = said or warning
+    if not said:
+        return None
+    if "exceeded quota" in said:
+        return Finding(
+            Reason.QUOTA_EXCEEDED,
+            f"{workload.kind} {workload.name} cannot create its pods: {said}; raise the namespace's ResourceQuota or "
+            "lower spec.resources",
+        )
+    return Finding(Reason.PODS_REFUSED, f"{workload.kind} {workload.name} cannot create its pods: {said}")
+
+
+def _volume_unbound(observation: Observation, workload: Workload) -> Finding | None:
+    """A volume claim that nothing binds. A claim that waits for its pod to be placed is only waiting."""
+    for claim in observation.children_of("PersistentVolumeClaim"):
+        name = claim["metadata"]["name"]
+        if claim.get("status", {}).get("phase") == "Bound" or not name.endswith(f"-{workload.name}-0"):
+            continue
+        storage_class = claim["spec"].get("storageClassName") or "the cluster's default"
+        for reason in ("ProvisioningFailed", "FailedBinding"):
+            for said in _warnings(observation, name, reason):
+                return Finding(
+                    Reason.VOLUME_UNBOUND,
+                    f"volume claim {name} cannot be bound (storage class {storage_class}): {said}; make the storage "
+                    "class work, or name one that exists in a new TradingEngine",
+                )
+    return None
+
+
+def _unschedulable(observation: Observation, workload: Workload) -> Finding | None:
+    for pod in observation.pods_of(workload.pods):
+        for condition in pod.get("status", {}).get("conditions") or []:
+            if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
+                said = condition.get("message", "no node fits")
+                unbound = "PersistentVolumeClaim" in said or "persistentvolumeclaim" in said
+                return Finding(
+                    Reason.VOLUME_UNBOUND if unbound else Reason.UNSCHEDULABLE,
+                    f"pod {_name(pod)} fits on no node: {said}",
+                )
+    return None
+
+
+def _image_unavailable(observation: Observation, workload: Workload) -> Finding | None:
+    for pod, waiting in _waiting(observation, workload):
+        if waiting["reason"] in _IMAGE_REASONS:
+            cause = _pull_error(waiting["message"])
+            return Finding(
+                Reason.IMAGE_UNAVAILABLE,
+                f"image {waiting['image']} cannot be had by pod {_name(pod)}{f' ({cause})' if cause else ''}; check "
+                "spec.version, spec.image and spec.imagePullSecrets",
+            )
+    return None
+
+
+def _pull_error(message: str) -> str:
+    """The innermost error of a pull. The kubelet says it in two ways by turns, and the message must not flap."""
+    _, _, chain = message.rpartition("ErrImagePull: ")
+    if chain.startswith("Back-off"):
+        return ""
+    return chain.rpartition('": ')[2]
+
+
+def _misconfigured(observation: Observation, workload: Workload) -> Finding | None:
+    for pod, waiting in _waiting(observation, workload):
+        if waiting["reason"] in {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}:
+            return Finding(
+                Reason.CONTAINER_CANNOT_START,
+                f"container {waiting['container']} of pod {_name(pod)} cannot start: {waiting['message']}",
+            )
+    return None
+
+
+def _crash_looping(observation: Observation, workload: Workload) -> Finding | None:
+    for pod, waiting in _waiting(observation, workload):
+        if waiting["reason"] == "CrashLoopBackOff":
+            return Finding(
+                Reason.CRASH_LOOPING,
+                f"container {waiting['container']} of pod {_name(pod)} keeps ending ({waiting['last']}); see "
+                f"kubectl logs --previous {_name(pod)} -c {waiting['container']}",
+            )
+    return None
+
+
+_CHECKS: tuple[Callable[[Observation, Workload], Finding | None], ...] = (
+    _not_created,
+    _volume_unbound,
+    _unschedulable,
+    _image_unavailable,
+    _misconfigured,
+    _crash_looping,
+)
+_IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError"}
+
+
+def _waiting(observation: Observation, workload: Workload) -> Iterator[tuple[Object, dict[str, str]]]:
+    """Each container that waits, with why; init containers first, as they run first."""
+    for pod in observation.pods_of(workload.pods):
+        status = pod.get("status", {})
+        for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+            waiting = container.get("state", {}).get("waiting")
+            if waiting and waiting.get("reason"):
+                ended = container.get("lastState", {}).get("terminated") or {}
+                yield (
+                    pod,
+                    {
+                        "container": container["name"],
+                        "image": container.get("image", ""),
+                        "reason": waiting["reason"],
+                        "message": _one_line(waiting.get("message", "")),
+                        "last": _last_words(ended),
+                    },
+                )
+
+
+def _last_words(ended: Object) -> str:
+    if not ended:
+        return "it left no exit code"
+    words = f"exit code {ended.get('exitCode')}, {ended.get('reason', 'no reason given')}"
+    said = _one_line(ended.get("message", ""))
+    return f"{words}: {said}" if said else words
+
+
+def _warnings(observation: Observation, name: str, reason: str) -> Iterator[str]:
+    """Messages of warnings about the object `name`, or about a ReplicaSet of the Deployment `name`; newest first."""
+    matching = [
+        event
+        for event in observation.warnings
+        if event.get("reason") == reason
+        and re.fullmatch(rf"{re.escape(name)}(-[a-z0-9]+)?", event["involvedObject"].get("name", ""))
+    ]
+    for event in sorted(matching, key=lambda event: event.get("lastTimestamp") or "", reverse=True):
+        yield _one_line(event.get("message", ""))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _name(pod: Object) -> str:
+    return str(pod["metadata"]["name"])

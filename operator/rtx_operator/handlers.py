@@ -1,0 +1,63 @@
+"""kopf's events → the work queue. An event says that something happened to an engine, and nothing is done here but to
+note which; what is to be done is found out by the reconcile, from what is true by then.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import kopf
+
+from rtx_operator.api.names import Label
+from rtx_operator.cluster.resources import CHILDREN, ENGINE, GRANDCHILDREN
+from rtx_operator.reconcile import Key
+from rtx_operator.workqueue import WorkQueue
+
+TOGETHER = 0.2  # seconds in which events of children become one reconcile
+
+
+def registry(queue: WorkQueue[Key]) -> kopf.OperatorRegistry:
+    """What is watched, and what each event does."""
+    watched = kopf.OperatorRegistry()
+
+    async def engine_event(*, namespace: str | None, name: str, **_: Any) -> None:
+        queue.add(Key(namespace or "", name))
+
+    async def child_event(*, namespace: str | None, labels: Mapping[str, str], **_: Any) -> None:
+        # Children come in crowds: a moment of patience makes one reconcile of them.
+        queue.add_after(Key(namespace or "", labels[Label.ENGINE]), TOGETHER)
+
+    kopf.on.login(registry=watched)(login)
+    kopf.on.event(*_selector(ENGINE.api_version), ENGINE.plural, registry=watched)(engine_event)
+    for resource in (*CHILDREN, *GRANDCHILDREN):
+        kopf.on.event(
+            *_selector(resource.api_version), resource.plural, labels={Label.ENGINE: kopf.PRESENT}, registry=watched
+        )(child_event)
+    return watched
+
+
+async def login(**arguments: Any) -> kopf.ConnectionInfo | None:
+    """As the ServiceAccount of the pod, else as the current context of KUBECONFIG."""
+    return kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)
+
+
+def settings(operator_class: str) -> kopf.OperatorSettings:
+    """Kopf without what it would do by itself: no peering, no Events from logs, no scanning; bounded requests."""
+    chosen = kopf.OperatorSettings()
+    chosen.peering.standalone = True
+    chosen.posting.enabled = False
+    chosen.scanning.disabled = True
+    chosen.networking.request_timeout = 30
+    chosen.watching.server_timeout = 300
+    chosen.watching.client_timeout = 310
+    # Filtered by the API server, so that objects of others never reach this process.
+    ours = f"{Label.OPERATOR}={operator_class}" if operator_class else f"!{Label.OPERATOR}"
+    chosen.watching.label_selectors[(*_selector(ENGINE.api_version), ENGINE.plural)] = ours
+    for resource in (*CHILDREN, *GRANDCHILDREN):
+        chosen.watching.label_selectors[(*_selector(resource.api_version), resource.plural)] = Label.ENGINE.value
+    return chosen
+
+
+def _selector(api_version: str) -> tuple[str, str]:
+    """(group, version) as kopf wants them; the core group is empty."""
+    group, _, version = api_version.rpartition("/")
+    return group, version

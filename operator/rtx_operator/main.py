@@ -1,0 +1,132 @@
+"""The operator's table of contents.
+
+| what                                        | where                                                        |
+|---------------------------------------------|--------------------------------------------------------------|
+| who acts, of two replicas                   | cluster/lease.py                                             |
+| what is watched                             | handlers.py: engines, and everything that carries their label |
+| one reconcile per engine at a time          | workqueue.py                                                 |
+| observe → decide → carry out → write status | reconcile.py                                                 |
+| /healthz, /metrics                          | health.py, metrics.py                                        |
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, cast
+
+import kopf
+import structlog
+
+from rtx_operator import handlers, health, logs, settings
+from rtx_operator.api import crd, reference
+from rtx_operator.cluster.apply import Applier
+from rtx_operator.cluster.client import ApiError, connect
+from rtx_operator.cluster.lease import LeadershipLostError, Lease
+from rtx_operator.cluster.perform import Performer
+from rtx_operator.metrics import LEADER, QUEUE_DEPTH, RECONCILE_ERRORS
+from rtx_operator.reconcile import Key, Reconciler
+from rtx_operator.workqueue import WorkQueue
+
+LEASE_NAME = "rtx-operator"
+
+log = structlog.get_logger(__name__)
+
+
+def run() -> None:
+    """The console script `rtx-operator`."""
+    parser = argparse.ArgumentParser(prog="rtx-operator", description="Runs TradingEngines on Kubernetes.")
+    commands = parser.add_subparsers(dest="command")
+    commands.add_parser("run", help="serve the cluster of this pod, or of KUBECONFIG (the default)")
+    writing = commands.add_parser("crd", help="print the CustomResourceDefinition")
+    writing.add_argument("--write", type=Path, metavar="DIR", help="write it into this folder instead")
+    commands.add_parser("reference", help="print docs/reference.md, the fields of a TradingEngine")
+    arguments = parser.parse_args()
+    if arguments.command == "crd":
+        _write_crd(arguments.write)
+        return
+    if arguments.command == "reference":
+        sys.stdout.write(reference.render())
+        return
+    try:
+        chosen = settings.from_environment()
+    except settings.SettingsError as error:
+        sys.exit(f"rtx-operator: {error}")
+    logs.configure(chosen.log_level)
+    asyncio.run(operate(chosen))
+
+
+def _write_crd(folder: Path | None) -> None:
+    if folder is None:
+        sys.stdout.write(crd.render())
+    else:
+        (folder / crd.FILE).write_text(crd.render(), encoding="utf-8")
+
+
+async def operate(chosen: settings.Settings) -> None:
+    """Wait to lead, then serve until told to stop. Losing the Lease ends the process at once, with exit code 1."""
+    lease = Lease(chosen.namespace, LEASE_NAME, chosen.identity)
+    # The Lease has connections of its own, so that no crowd of other requests can keep it from being renewed.
+    lease_client, client = await connect(guard=lambda: None), await connect(guard=lease.guard)
+    runner = await health.serve(chosen.listen_port)
+    try:
+        if await _leads_before_stop(lease.acquire(lease_client)):
+            LEADER.set(1)
+            holding = asyncio.create_task(_hold_or_die(lease.hold(lease_client)))
+            reconciler = Reconciler(client, Performer(client, Applier(client)), chosen)
+            queue = WorkQueue(reconciler, _failed)
+            QUEUE_DEPTH.set_function(lambda: queue.depth)
+            working = asyncio.create_task(queue.run(chosen.workers))
+            # kopf takes SIGTERM and SIGINT over from here and returns when one comes.
+            await kopf.operator(
+                registry=handlers.registry(queue),
+                settings=handlers.settings(chosen.operator_class),
+                # kopf would make one of the user's name, which a pod does not have; its type is not exported.
+                identity=cast("Any", chosen.identity),
+                clusterwide=True,
+                standalone=True,
+            )
+            holding.cancel()
+            working.cancel()
+            await asyncio.gather(holding, working, return_exceptions=True)
+            await lease.release(lease_client)
+    finally:
+        await runner.cleanup()
+        await client.close()
+        await lease_client.close()
+
+
+async def _leads_before_stop(acquire: Coroutine[None, None, None]) -> bool:
+    """True when this replica leads, False when it was told to stop while it waited."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    waits = {asyncio.ensure_future(acquire), asyncio.ensure_future(stop.wait())}
+    done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for waiting in pending:
+        waiting.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    for finished in done:
+        finished.result()  # an error of acquire is not swallowed
+    return not stop.is_set()
+
+
+async def _hold_or_die(hold: Coroutine[None, None, None]) -> None:
+    try:
+        await hold
+    except LeadershipLostError as error:
+        log.error("leadership lost, ending so that nothing is done by two replicas", reason=str(error))  # noqa: TRY400
+        sys.stdout.flush()
+        os._exit(1)  # at once: a graceful end would go on acting for a while
+
+
+def _failed(key: Key, error: Exception) -> None:
+    RECONCILE_ERRORS.labels(getattr(error, "reason", type(error).__name__)).inc()
+    engine = f"{key.namespace}/{key.name}"
+    if isinstance(error, ApiError | TimeoutError | LeadershipLostError):
+        log.warning("reconcile failed; trying again", engine=engine, error=str(error) or type(error).__name__)
+    else:
+        log.error("reconcile failed by a bug; trying again", engine=engine, exc_info=error)

@@ -1,0 +1,94 @@
+"""What was seen of one TradingEngine at one instant: plain objects of the API server, frozen for the decision. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The TradingEngine that a database belongs to; the fence's row has it as `namespace/name/uid`."""
+
+    namespace: str
+    name: str
+    uid: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}/{self.uid}"
+
+    def owns(self, fence: "Fence") -> bool:
+        """True also for an earlier incarnation: namespace and name are unique among the living."""
+        return fence.owner.split("/")[:2] == [self.namespace, self.name]
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """The row of the execution fence: the colours in `executors` execute orders, at `epoch`."""
+
+    epoch: int
+    executors: tuple[str, ...]
+    cutover: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class FenceReport:
+    """What the database said: the fence (None: none made yet), or the error that kept it from answering."""
+
+    fence: Fence | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The objects that carry the engine's label, what its database said, and the Secret that its spec names."""
+
+    children: Mapping[tuple[str, str], Object]  # by (kind, name)
+    pods: tuple[Object, ...] = ()
+    endpoint_slices: tuple[Object, ...] = ()
+    warnings: tuple[Object, ...] = ()  # Events of type Warning in the namespace
+    credentials: Object | None = None  # the Secret of spec.credentialsSecretRef
+    database: FenceReport | None = None  # None: not asked, as no database pod is ready
+    orders_metric_served: bool = False  # whether autoscalers can ask for orders per second
+
+    def child(self, kind: str, name: str) -> Object | None:
+        """The child as it was seen; None when it does not exist, or is on its way out."""
+        found = self.children.get((kind, name))
+        return None if found is None or found["metadata"].get("deletionTimestamp") else found
+
+    def children_of(self, kind: str) -> list[Object]:
+        """All children of one kind."""
+        return [child for (of, _), child in self.children.items() if of == kind]
+
+    def pods_of(self, labels: Mapping[str, str]) -> list[Object]:
+        """The pods that carry all of `labels`, those on their way out not counted."""
+        return [
+            pod
+            for pod in self.pods
+            if not pod["metadata"].get("deletionTimestamp")
+            and labels.items() <= pod["metadata"].get("labels", {}).items()
+        ]
+
+    def serving(self, service: str) -> int:
+        """How many addresses of the Service take traffic, as its EndpointSlices say."""
+        return sum(
+            1
+            for slice_ in self.endpoint_slices
+            if slice_["metadata"].get("labels", {}).get("kubernetes.io/service-name") == service
+            for endpoint in slice_.get("endpoints") or []
+            if endpoint.get("conditions", {}).get("ready")
+        )
+
+
+def replicas(workload: Object | None) -> tuple[int, int]:
+    """(desired, ready) pods of a Deployment or StatefulSet, as its controller last said about its *current* spec."""
+    if workload is None:
+        return 0, 0
+    desired = int(workload.get("spec", {}).get("replicas", 1))
+    status = workload.get("status", {})
+    if status.get("observedGeneration", 0) < workload["metadata"].get("generation", 0):
+        return desired, 0
+    # A pod of an older template is ready too, but it is not what is asked for.
+    return desired, min(int(status.get("readyReplicas", 0)), int(status.get("updatedReplicas", 0)))

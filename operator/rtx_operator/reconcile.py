@@ -1,0 +1,119 @@
+"""Brings one TradingEngine about: observe, decide, carry out, say so. The one truth for create, update, resume,
+children's events and resync alike: it never asks what happened, only what is.
+"""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import structlog
+
+from rtx_operator import planning, status
+from rtx_operator.api.engine import InvalidSpecError, TradingEngine
+from rtx_operator.api.enums import Reason
+from rtx_operator.api.names import Label, Names
+from rtx_operator.cluster import events, fence
+from rtx_operator.cluster.client import Client, ConflictError, Object
+from rtx_operator.cluster.observe import observe, operator_password
+from rtx_operator.cluster.perform import Performer
+from rtx_operator.cluster.resources import ENGINE
+from rtx_operator.decide import Verdict, decide
+from rtx_operator.metrics import RECONCILE_SECONDS
+from rtx_operator.observation import Owner
+from rtx_operator.settings import Settings
+
+RECONCILE_DEADLINE = 60.0  # seconds
+LOOK_AGAIN = 10.0  # seconds, while something is waited for: not all of it shows as an event
+
+log = structlog.get_logger(__name__)
+
+
+class Key(NamedTuple):
+    """A TradingEngine."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciler:
+    """Reconciles engines of one operator class."""
+
+    client: Client
+    performer: Performer
+    settings: Settings
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    async def __call__(self, key: Key) -> float | None:
+        """One reconcile; returns the seconds until the next look, None for an engine that is not (or no more) ours."""
+        with RECONCILE_SECONDS.time(), structlog.contextvars.bound_contextvars(engine=f"{key.namespace}/{key.name}"):
+            async with asyncio.timeout(RECONCILE_DEADLINE):
+                engine = await self.client.get(ENGINE, *key)
+                if engine is None or not self._serves(engine):
+                    self.performer.applier.forget(key)
+                    return None
+                if engine["metadata"].get("deletionTimestamp"):
+                    return None  # the garbage collector does the rest, by owner references
+                return await self._reconcile(engine)
+
+    def _serves(self, engine: Object) -> bool:
+        return bool(engine["metadata"].get("labels", {}).get(Label.OPERATOR, "") == self.settings.operator_class)
+
+    async def _reconcile(self, manifest: Object) -> float:
+        before, generation, now = manifest.get("status") or {}, manifest["metadata"]["generation"], self.now()
+        try:
+            engine = TradingEngine.parse(manifest)
+            after, due = await self._bring_about(manifest, engine, now)
+        except InvalidSpecError as error:
+            verdict = Verdict(Reason.INVALID_SPEC, str(error), stalled=True)
+            after, due = status.after_verdict(before, generation, verdict, now), self.settings.resync_seconds
+        except (fence.FenceUnreachableError, fence.DatabaseInUseError) as error:
+            used = isinstance(error, fence.DatabaseInUseError)
+            reason = Reason.DATABASE_IN_USE if used else Reason.DATABASE_UNREACHABLE
+            verdict = Verdict(reason, str(error), stalled=used)
+            after, due = status.after_verdict(before, generation, verdict, now), LOOK_AGAIN
+        except ConflictError:
+            raise  # what is to be said follows from what is true now, and that is read again at once
+        except Exception as error:
+            await self._say(manifest, status.after_failure(before, generation, f"{error}; trying again", now))
+            raise
+        await self._say(manifest, after)
+        return due
+
+    async def _bring_about(self, manifest: Object, engine: TradingEngine, now: datetime) -> tuple[Object, float]:
+        spec, names = engine.spec, Names(engine.name)
+        address = fence.Address(
+            self.settings.database_host.format(name=engine.name, namespace=engine.namespace),
+            self.settings.database_port,
+        )
+        credentials = spec.credentials_secret_ref.name if spec.credentials_secret_ref else ""
+        seen = await observe(self.client, engine.namespace, engine.name, credentials, address)
+        plan = planning.plan(engine, seen, self.settings, secrets.token_bytes(32))
+        decision = decide(engine, plan, seen)
+        database = (address, operator_password(seen.children, names))
+        owner = Owner(engine.namespace, engine.name, engine.uid)
+        performed = await self.performer.perform(manifest, owner, decision, seen, database)
+        after = status.after_decision(manifest.get("status") or {}, engine, plan, decision, performed.refusal, now)
+        if performed.again:
+            return after, 0.0
+        quiet = decision.verdict is None and performed.refusal is None
+        return after, self._resync() if quiet else LOOK_AGAIN
+
+    def _resync(self) -> float:
+        """Spread, so that a thousand engines are not looked at in the same second."""
+        return self.settings.resync_seconds * random.uniform(0.8, 1.2)  # noqa: S311 - spreading is no secret
+
+    async def _say(self, manifest: Object, after: Object) -> None:
+        """Write the status if it says anything new, and tell a change of Ready as an Event."""
+        before = manifest.get("status") or {}
+        if after == before:
+            return
+        written = await self.client.replace(ENGINE, {**manifest, "status": after}, "status")
+        was, (ready, reason, message) = status.ready_condition(before), status.ready_condition(after)
+        if was[:2] != (ready, reason):
+            log.info("ready condition changed", ready=ready, reason=reason, detail=message)
+            await events.record(self.client, written, reason, message, warning=status.is_stalled(after))
