@@ -1,0 +1,88 @@
+"""The same job done plainly: Starlette, and a transaction of its own for each order. What batching is compared with.
+
+It reads and writes the same rows by the same statements under the same fence, and decides by the same rules.
+"""
+
+import asyncio
+import datetime as dt
+import os
+from decimal import Decimal
+
+import asyncpg
+import msgspec
+import uuid_utils.compat
+import uvicorn
+import uvloop
+from rtx_engine.api.bodies import MarketOrderRequest
+from rtx_engine.api.tokens import Tokens
+from rtx_engine.config import Settings
+from rtx_engine.domain.answers import answer
+from rtx_engine.domain.execution import Executor
+from rtx_engine.domain.orders import MarketOrder, Side, check
+from rtx_engine.feed.source import SimulatedSource
+from rtx_engine.store import statements
+from rtx_engine.store.batch import columns, found_from, plan
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+CONNECTIONS = 10
+EPOCH = 1
+
+
+class Plain:
+    """One route, one transaction."""
+
+    def __init__(self, pool: asyncpg.Pool, settings: Settings) -> None:
+        self._pool = pool
+        self._executor = Executor(settings.colour.value, EPOCH)
+        self._source = SimulatedSource(settings.broker_name)
+        self._tokens = Tokens(settings.jwt_secret)
+
+    async def place(self, request: Request) -> Response:
+        claims = self._tokens.verify(request.headers["authorization"].removeprefix("Bearer "))
+        wanted = msgspec.json.decode(await request.body(), type=MarketOrderRequest)
+        order = MarketOrder(
+            uuid_utils.compat.uuid7(),
+            claims.account_id,
+            wanted.client_order_id,
+            wanted.symbol,
+            Side(wanted.side),
+            Decimal(wanted.quantity),
+        )
+        check(order)
+        async with self._pool.acquire() as connection:
+            await connection.execute(statements.BEGIN)
+            accounts = await connection.fetch(statements.LOCK, [order.account_id])
+            positions = await connection.fetch(statements.POSITIONS, [order.account_id])
+            placed = await connection.fetch(statements.PLACED, [order.account_id], [order.client_order_id])
+            now = dt.datetime.now(dt.UTC)
+            done = plan([order], found_from(accounts, positions, placed), self._source.quotes(), self._executor, now)
+            await connection.execute(statements.WRITE, *columns(done))
+            await connection.execute("COMMIT")
+        return Response(msgspec.json.encode(answer(done.outcomes[0].execution)), 201, media_type="application/json")
+
+
+async def serve() -> None:
+    settings = Settings.from_environment(os.environ)
+    database = settings.database
+    session = {"application_name": "plain", "rtx.colour": settings.colour.value, "rtx.epoch": str(EPOCH)}
+    async with asyncpg.create_pool(
+        host=database.host,
+        port=database.port,
+        user=database.user,
+        password=database.password,
+        database=database.name,
+        min_size=CONNECTIONS,
+        max_size=CONNECTIONS,
+        server_settings=session | {"enable_seqscan": "off", "jit": "off"},
+    ) as pool:
+        app = Starlette(routes=[Route("/api/orders/market", Plain(pool, settings).place, methods=["POST"])])
+        config = uvicorn.Config(app, port=settings.port, http="httptools", log_config=None, access_log=False)
+        await uvicorn.Server(config).serve()
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve())

@@ -1,0 +1,108 @@
+"""A TradingEngine as its owner sees it: the YAML goes in, conditions come out."""
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from .errors import DemoError
+from .kubectl import Kubectl, KubectlError, Object
+from .waiting import INTERVAL
+
+READY_DEADLINE = 300.0
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition that is about the newest spec."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where one is."""
+
+    kubectl: Kubectl
+    name: str
+    namespace: str
+
+    @property
+    def url(self) -> str:
+        """Of the live Service, as pods of other namespaces reach it."""
+        return f"http://{self.name}-engine.{self.namespace}.svc.cluster.local"
+
+    @property
+    def credentials(self) -> str:
+        """The name of the Secret that the operator generates."""
+        return f"{self.name}-credentials"
+
+    def read(self) -> Object:
+        """The object; raises DemoError when there is none."""
+        found = self.kubectl.get("tradingengine", self.name, self.namespace)
+        if found is None:
+            raise DemoError(f"There is no TradingEngine {self.name} in {self.namespace}.")
+        return found
+
+    def line(self) -> str:
+        """What `kubectl get te -o wide` shows."""
+        return self.kubectl.run("get", "te", self.name, "--namespace", self.namespace, "-o", "wide").rstrip()
+
+    def condition(self, kind: str) -> Condition | None:
+        return next((condition for condition in conditions(self.read()) if condition.type == kind), None)
+
+    def changes(self, *, deadline: float = READY_DEADLINE) -> Iterator[Condition]:
+        """Each condition as it changes, until Ready is True; raises DemoError at the deadline, with the last word."""
+        until = time.monotonic() + deadline
+        last: dict[str, Condition] = {}
+        watch = ("get", "tradingengine", self.name, "--namespace", self.namespace, "--watch", "--output=json")
+        while time.monotonic() < until:
+            try:
+                for seen in _objects(self.kubectl.lines(*watch, deadline=until - time.monotonic())):
+                    for condition in conditions(seen):
+                        if last.get(condition.type) != condition:
+                            last[condition.type] = condition
+                            yield condition
+                    if (ready := last.get("Ready")) and ready.status == "True":
+                        return
+            except KubectlError:  # the deadline, or an API server that is away for a while
+                time.sleep(INTERVAL)
+        ready = last.get("Ready")
+        said = f"{ready.reason}: {ready.message}" if ready else "The operator has said nothing about it."
+        raise DemoError(f"{self.name} is not ready after {deadline:.0f} s. {said}")
+
+    def wait_until_ready(self, *, deadline: float = READY_DEADLINE) -> None:
+        for _ in self.changes(deadline=deadline):
+            pass
+
+    def wait_for(self, kind: str, reason: str, *, deadline: float = READY_DEADLINE) -> Condition:
+        """The condition once it has that reason; raises DemoError at the deadline."""
+        until = time.monotonic() + deadline
+        while (condition := self.condition(kind)) is None or condition.reason != reason:
+            if time.monotonic() > until:
+                raise DemoError(f"{kind} of {self.name} is not {reason} after {deadline:.0f} s, but {condition}.")
+            time.sleep(INTERVAL)
+        return condition
+
+
+def conditions(engine: Object) -> list[Condition]:
+    """The conditions that are about the newest spec."""
+    generation = engine["metadata"].get("generation")
+    return [
+        Condition(item["type"], item["status"], item["reason"], item["message"])
+        for item in engine.get("status", {}).get("conditions", [])
+        if item.get("observedGeneration") == generation
+    ]
+
+
+def _objects(lines: Iterable[str]) -> Iterator[Object]:
+    """The objects of a watch: kubectl writes each over many lines, and the last of them is a bare brace."""
+    text: list[str] = []
+    for line in lines:
+        text.append(line)
+        if line == "}":
+            yield json.loads("".join(text))
+            text.clear()

@@ -1,0 +1,51 @@
+"""rtx-demo: what `make demo` runs."""
+
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+from rtx_lab.choice import choose
+from rtx_lab.errors import LabError
+from rtx_lab.instance import Instance
+
+from .demo import Demo, repository
+from .errors import DemoError
+from .traffic import Settings
+from .view import View
+
+app = typer.Typer(add_completion=False, help=__doc__)
+
+
+@app.callback()
+def root() -> None:
+    """A cluster, an engine, traffic, and the table of what happened."""
+
+
+@app.command()
+def run(
+    *,
+    keep: Annotated[bool, typer.Option("--keep", help="leave the cluster up, and say how to reach it")] = False,
+    rate: Annotated[float, typer.Option(help="requests a second")] = Settings.rate,
+    duration: Annotated[float, typer.Option(min=1, help="seconds of traffic")] = Settings.duration,
+) -> None:
+    """Exits with 1 when a request failed or an order or event was lost or doubled, 2 when the demo could not run."""
+    view = View()
+    settings = Settings(rate=rate, duration=duration)
+    try:
+        verdict = Demo(repository(), choose(Instance()), view, settings, keep=keep).run()
+    except (DemoError, LabError) as error:
+        view.say(f"\n{error}")
+        raise typer.Exit(2) from error
+    raise typer.Exit(0 if verdict.kept else 1)
+
+
+def main() -> None:
+    """The console script. SIGTERM unwinds like Ctrl-C, so that a cluster brought up is taken down."""
+    signal.signal(signal.SIGTERM, _end)
+    app()
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)

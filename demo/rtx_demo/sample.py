@@ -1,0 +1,62 @@
+"""The sample TradingEngine: what the demo applies, and what tests make their own engines from."""
+
+import copy
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from . import manifests
+from .engine import Engine
+from .kubectl import Kubectl, Object
+
+NAMESPACE_FILE = Path("manifests/samples/namespace.yaml")
+FILE = Path("manifests/samples/trading-engine.yaml")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The sample of the repository at `root`, for one cluster."""
+
+    kubectl: Kubectl
+    root: Path
+
+    @property
+    def manifest(self) -> Object:
+        read: Object = yaml.safe_load((self.root / FILE).read_text())
+        return read
+
+    @property
+    def engine(self) -> Engine:
+        """Where it is when it is applied as it stands."""
+        metadata = self.manifest["metadata"]
+        return Engine(self.kubectl, metadata["name"], metadata["namespace"])
+
+    def changed(self, namespace: str, **spec: Any) -> Object:
+        """The sample in another namespace, with fields of spec replaced; those that are objects are merged."""
+        manifest = copy.deepcopy(self.manifest)
+        manifest["metadata"]["namespace"] = namespace
+        for field, value in spec.items():
+            old = manifest["spec"].get(field)
+            manifest["spec"][field] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
+        return manifest
+
+    @contextmanager
+    def temporary(self, *beforehand: Object, ready: bool = True, **spec: Any) -> Iterator[Engine]:
+        """A changed sample in a namespace of its own, together with the objects `beforehand`; all goes at the end."""
+        namespace = f"e2e-{secrets.token_hex(3)}"
+        manifest = self.changed(namespace, **spec)
+        self.kubectl.apply(manifests.namespace(namespace))
+        try:
+            placed = [{**item, "metadata": {**item["metadata"], "namespace": namespace}} for item in beforehand]
+            self.kubectl.apply(*placed, manifest)
+            engine = Engine(self.kubectl, manifest["metadata"]["name"], namespace)
+            if ready:
+                engine.wait_until_ready()
+            yield engine
+        finally:
+            self.kubectl.run("delete", "namespace", namespace, "--wait=false")

@@ -1,0 +1,109 @@
+"""The accounts that the load trades on: made once, found again by every later run."""
+
+import asyncio
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+import msgspec
+
+from .connection import Answer, Connection, RequestError, Target
+
+BALANCE = "100000000.00"  # so large that no order of a load is ever refused for its margin
+LEVERAGE = 100
+AT_ONCE = 4  # a login costs the engine a password hash; more at once only starve its health checks
+PREPARE_DEADLINE = 180.0
+
+
+class PreparationError(Exception):
+    """The engine did not let the load in; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    account_id: str
+    username: str
+    token: str
+
+
+class _Login(msgspec.Struct):
+    token: str
+    account_id: str | int
+
+
+class _Symbol(msgspec.Struct):
+    symbol: str
+
+
+class _Symbols(msgspec.Struct):
+    symbols: list[_Symbol]
+
+
+async def prepare(target: Target, *, admin_password: str, count: int) -> list[Account]:
+    """`count` accounts, logged in. Raises PreparationError."""
+    try:
+        async with asyncio.timeout(PREPARE_DEADLINE):
+            admin = await _login(target, "admin", admin_password)
+            limit = asyncio.Semaphore(AT_ONCE)
+
+            async def one(number: int) -> Account:
+                async with limit:
+                    username = f"traffic-{number:04d}"
+                    # Derived, so that a later run knows it without anything having been stored.
+                    password = hmac.new(admin_password.encode(), username.encode(), hashlib.sha256).hexdigest()
+                    await _create(target, admin.token, username, password)
+                    return await _login(target, username, password)
+
+            return await asyncio.gather(*(one(number) for number in range(count)))
+    except TimeoutError:
+        raise PreparationError(
+            f"Logging in {count} accounts took more than {PREPARE_DEADLINE:.0f} s: is the engine short of CPU?"
+        ) from None
+
+
+async def tradable_symbols(target: Target) -> list[str]:
+    """The names of the symbols that the engine quotes. Raises PreparationError."""
+    answer = await _once(target, target.message("GET", "/api/symbols"))
+    if answer.status != 200:
+        raise _refused("GET /api/symbols", answer)
+    return [symbol.symbol for symbol in msgspec.json.decode(answer.body, type=_Symbols).symbols]
+
+
+async def _create(target: Target, token: str, username: str, password: str) -> None:
+    body = {
+        "username": username,
+        "password": password,
+        "currency": "USD",
+        "balance": BALANCE,
+        "leverage": LEVERAGE,
+    }
+    path = "/api/admin/accounts"
+    answer = await _once(target, target.message("POST", path, token=token, body=msgspec.json.encode(body)))
+    if answer.status not in (201, 409):  # 409: made by an earlier run
+        raise _refused(f"POST {path}", answer)
+
+
+async def _login(target: Target, username: str, password: str) -> Account:
+    body = msgspec.json.encode({"username": username, "password": password})
+    answer = await _once(target, target.message("POST", "/api/login", body=body))
+    if answer.status != 200:
+        raise _refused(f"POST /api/login as {username}", answer)
+    login = msgspec.json.decode(answer.body, type=_Login)
+    return Account(str(login.account_id), username, login.token)
+
+
+async def _once(target: Target, message: bytes) -> Answer:
+    try:
+        connection = await Connection.open(target)
+        try:
+            return await connection.send(message)
+        finally:
+            connection.close()
+    except RequestError as error:
+        raise PreparationError(
+            f"The engine at {target.host} does not answer ({error}): is it ready, and may this pod reach it?"
+        ) from error
+
+
+def _refused(what: str, answer: Answer) -> PreparationError:
+    return PreparationError(f"{what} was answered with {answer.status}: {answer.body[:300].decode(errors='replace')}")

@@ -1,0 +1,133 @@
+"""An HTTP/1.1 client that sends each request once.
+
+Why not aiohttp: it sends a GET again by itself when a kept connection turns out closed, and those are the failures that
+are to be counted here. The parser is httptools, which keeps the load generator cheap beside the engine it measures.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import cast
+
+import httptools
+
+from .ledger import Failure
+
+CONNECT_DEADLINE = 3.0
+ANSWER_DEADLINE = 10.0
+
+
+class RequestError(Exception):
+    """The request has no usable answer; `failure` says why."""
+
+    def __init__(self, failure: Failure, detail: str = "") -> None:
+        super().__init__(f"{failure}: {detail}" if detail else str(failure))
+        self.failure = failure
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    body: bytes
+    keep_alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the engine is. The address is resolved once: a Service's never changes, and the load is not one of DNS."""
+
+    host: str
+    address: str
+    port: int
+
+    def message(self, method: str, path: str, *, token: str | None = None, body: bytes = b"") -> bytes:
+        """The bytes of a request."""
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host}"]
+        if token:
+            lines.append(f"Authorization: Bearer {token}")
+        if method == "POST":
+            lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
+
+
+class Connection(asyncio.Protocol):
+    """One connection with at most one request in flight."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._waiter: asyncio.Future[Answer] | None = None
+        self._body: list[bytes] = []
+        self.usable = False  # open, and the server said nothing of closing
+
+    @classmethod
+    async def open(cls, target: Target) -> "Connection":
+        """Raises RequestError when there is no connection within CONNECT_DEADLINE."""
+        try:
+            async with asyncio.timeout(CONNECT_DEADLINE):
+                _, connection = await asyncio.get_running_loop().create_connection(cls, target.address, target.port)
+        except TimeoutError:
+            raise RequestError(Failure.CONNECT_TIMEOUT) from None
+        except OSError as error:
+            raise RequestError(Failure.REFUSED, error.strerror or str(error)) from error
+        return connection
+
+    async def send(self, message: bytes) -> Answer:
+        """Send `message` and wait for its answer, ANSWER_DEADLINE at most; raises RequestError."""
+        if self._transport is None or self._transport.is_closing():
+            raise RequestError(Failure.CLOSED, "the connection was closed while idle")
+        self._waiter = asyncio.get_running_loop().create_future()
+        self._transport.write(message)
+        try:
+            async with asyncio.timeout(ANSWER_DEADLINE):
+                return await self._waiter
+        except TimeoutError:
+            raise RequestError(Failure.ANSWER_TIMEOUT) from None
+        finally:
+            # Also after a time-out or a cancellation: a late answer must never be taken for the next request's.
+            if not self._waiter.done() or self._waiter.cancelled() or self._waiter.exception():
+                self.close()
+            self._waiter = None
+
+    def close(self) -> None:
+        self.usable = False
+        if self._transport:
+            self._transport.abort()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self.usable = True
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._fail(Failure.MALFORMED, str(error))
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.usable = False
+        if exc is None:
+            self._fail(Failure.CLOSED, "")
+        else:
+            self._fail(Failure.RESET, str(exc))
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        self._body.clear()
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        keep_alive = self._parser.should_keep_alive()
+        self.usable = self.usable and keep_alive
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(Answer(self._parser.get_status_code(), b"".join(self._body), keep_alive))
+
+    def _fail(self, failure: Failure, detail: str) -> None:
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_exception(RequestError(failure, detail))

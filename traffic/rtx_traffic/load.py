@@ -1,0 +1,151 @@
+"""Carries the schedule out: each request leaves when it is due, whether or not the ones before it were answered."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from .accounts import Account
+from .connection import Answer, Connection, RequestError, Target
+from .ledger import Failure, Kind, Lane, Order, OrderAnswer, Request
+from .recorder import Recorder
+from .schedule import READ_PATHS, Due, OrderSource
+
+PATIENCE = 1.0  # seconds that a due request may wait for a free connection before it counts as unsent
+ORDER_PATH = "/api/orders/market"
+
+_answers = msgspec.json.Decoder(OrderAnswer)
+
+
+class _Error(msgspec.Struct):
+    reason: str
+
+
+class _ErrorBody(msgspec.Struct):
+    error: _Error
+
+
+class Load:
+    """One run's requests; each ends as one record."""
+
+    def __init__(
+        self, *, target: Target, accounts: list[Account], orders: OrderSource, keep_alive: int, recorder: Recorder
+    ) -> None:
+        self._target = target
+        self._tokens = {account.account_id: account.token for account in accounts}
+        self._reader = accounts[0]
+        self._orders = orders
+        self._recorder = recorder
+        self._lanes: asyncio.Queue[Connection | None] = asyncio.Queue()
+        for _ in range(keep_alive):
+            self._lanes.put_nowait(None)
+        self._in_flight: set[asyncio.Task[None]] = set()
+
+    async def run(self, schedule: Iterable[Due], stop: asyncio.Event) -> None:
+        """Send what is due until the schedule ends or `stop` is set; then wait for the answers still owed."""
+        clock = self._recorder.clock
+        start = clock()
+        for due in schedule:
+            wait = start + due.at - clock()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            if stop.is_set():
+                break
+            task = asyncio.create_task(self._fire(due, start + due.at))
+            self._in_flight.add(task)
+            task.add_done_callback(self._in_flight.discard)
+        if self._in_flight:
+            await asyncio.wait(self._in_flight)
+
+    def close(self) -> None:
+        while not self._lanes.empty():
+            if connection := self._lanes.get_nowait():
+                connection.close()
+
+    async def _fire(self, due: Due, due_at: float) -> None:
+        kind, path, message, order = self._what(due)
+        sent, status, failure, detail, answer = None, None, None, "", None
+        try:
+            async with self._connection(due.lane, due_at) as connection:
+                sent = self._recorder.clock()
+                reply = await connection.send(message)
+            status = reply.status
+            failure, detail = _failure_of(reply)
+            if order and not failure:
+                answer = _answers.decode(reply.body)
+        except RequestError as error:
+            failure, detail = error.failure, error.detail
+        except msgspec.DecodeError as error:
+            failure, detail = Failure.MALFORMED, str(error)
+        self._recorder.record(
+            Request(
+                kind=kind,
+                lane=due.lane,
+                due=due_at,
+                sent=sent,
+                ended=self._recorder.clock(),
+                status=status,
+                failure=failure,
+                detail=detail,
+                path=path,
+                order=order,
+                answer=answer,
+            )
+        )
+
+    def _what(self, due: Due) -> tuple[Kind, str, bytes, Order | None]:
+        """The request's kind (the first repeat has nothing to repeat), path, bytes and order."""
+        if due.kind is Kind.READ:
+            path = READ_PATHS[due.number % len(READ_PATHS)]
+            return due.kind, path, self._target.message("GET", path, token=self._reader.token), None
+        repeated = self._orders.repeat() if due.kind is Kind.REPEAT else None
+        order = repeated or self._orders.fresh(due.number)
+        body = msgspec.json.encode(
+            {
+                "client_order_id": order.client_order_id,
+                "symbol": order.symbol,
+                "side": order.side,
+                "quantity": order.quantity,
+            }
+        )
+        message = self._target.message("POST", ORDER_PATH, token=self._tokens[order.account_id], body=body)
+        return Kind.REPEAT if repeated else Kind.ORDER, ORDER_PATH, message, order
+
+    @asynccontextmanager
+    async def _connection(self, lane: Lane, due_at: float) -> AsyncIterator[Connection]:
+        """A connection of the lane. Raises RequestError."""
+        if self._recorder.clock() - due_at > PATIENCE:
+            raise RequestError(Failure.UNSENT, "the load generator is short of CPU")
+        if lane is Lane.NEW:
+            connection = await Connection.open(self._target)
+            try:
+                yield connection
+            finally:
+                connection.close()
+            return
+        kept = await self._free_lane()
+        try:
+            # One that the server closed while nothing was under way is replaced, as every client does: nothing failed.
+            if kept is None or not kept.usable:
+                kept = await Connection.open(self._target)
+            yield kept
+        finally:
+            self._lanes.put_nowait(kept)
+
+    async def _free_lane(self) -> Connection | None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self._lanes.get()
+        except TimeoutError:
+            raise RequestError(Failure.UNSENT, "every keep-alive connection is waiting for an answer") from None
+
+
+def _failure_of(answer: Answer) -> tuple[Failure | None, str]:
+    if answer.status < 400:
+        return None, ""
+    try:
+        detail = msgspec.json.decode(answer.body, type=_ErrorBody).error.reason
+    except msgspec.DecodeError:
+        detail = answer.body[:100].decode(errors="replace")
+    return (Failure.SERVER_ERROR if answer.status >= 500 else Failure.CLIENT_ERROR), f"{answer.status} {detail}"

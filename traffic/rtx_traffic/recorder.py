@@ -1,0 +1,90 @@
+"""The run's clock, the ledger file being written, and the counts for the line of progress."""
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from .ledger import End, Kind, Record, Request, Run, SocketClosed, SocketOpened, encode
+
+_FLUSH_BYTES = 1 << 18
+
+
+class Progress(msgspec.Struct):
+    """Counts since the run's start; latencies in ms, of the requests answered since the line before, 0 if none."""
+
+    second: int = 0
+    requests: int = 0
+    failed: int = 0
+    orders_acknowledged: int = 0
+    sockets: int = 0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+
+
+class Recorder:
+    """Writes records to `path` in the order in which they are given."""
+
+    def __init__(self, path: Path, run: Run) -> None:
+        self._origin = time.monotonic() - (time.time() - run.started_at)
+        self._file = path.open("wb")
+        self._buffer = bytearray()
+        self._ended = False
+        self._progress = Progress()
+        self._latencies: list[float] = []
+        self.record(run)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.flush()
+        self._file.close()
+
+    def clock(self) -> float:
+        """Monotonic seconds since the run's start."""
+        return round(time.monotonic() - self._origin, 6)
+
+    def record(self, record: Record) -> None:
+        """Write one down. After the End nothing is: what a closing socket still has to say is not of the run."""
+        if self._ended:
+            return
+        self._ended = isinstance(record, End)
+        self._buffer += encode(record)
+        if len(self._buffer) > _FLUSH_BYTES:
+            self.flush()
+        if isinstance(record, Request):
+            self._count(record)
+        elif isinstance(record, SocketOpened):
+            self._progress.sockets += 1
+        elif isinstance(record, SocketClosed):
+            self._progress.sockets -= 1
+
+    def flush(self) -> None:
+        self._file.write(self._buffer)
+        self._file.flush()
+        self._buffer.clear()
+
+    def progress(self) -> Progress:
+        """The counts as of now; the latencies start anew."""
+        self.flush()
+        latencies = sorted(self._latencies)
+        self._latencies.clear()
+        for name, quantile in (("p50_ms", 50), ("p99_ms", 99)):
+            value = latencies[len(latencies) * quantile // 100] if latencies else 0.0
+            setattr(self._progress, name, round(value * 1000, 1))
+        self._progress.second = int(self.clock())
+        return self._progress
+
+    def _count(self, request: Request) -> None:
+        self._progress.requests += 1
+        if request.failure:
+            self._progress.failed += 1
+        elif request.kind is not Kind.SOCKET:
+            self._latencies.append(request.ended - request.due)
+        if request.answer and request.kind is Kind.ORDER:
+            self._progress.orders_acknowledged += 1

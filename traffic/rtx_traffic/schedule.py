@@ -1,0 +1,67 @@
+"""What is sent and when: decided before the first byte, by the clock alone, whatever the engine does. Pure."""
+
+import math
+import random
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from .ledger import Kind, Lane, Order
+
+READ_SHARE = 0.2
+REPEAT_SHARE = 0.05  # of the orders
+READ_PATHS = ("/api/positions", "/api/account", "/api/orders?limit=20", "/api/symbols")
+REMEMBERED_ORDERS = 200  # a repeat may hit an order still in flight, or one long answered
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A request that must leave `at` seconds after the start."""
+
+    number: int
+    at: float
+    lane: Lane
+    kind: Kind
+
+
+def schedule(*, rate: float, new_per_second: float, duration: float, seed: int) -> Iterator[Due]:
+    """Evenly spaced requests, `rate` a second, `new_per_second` of them on new connections; duration 0 has no end."""
+    choose = random.Random(seed)  # noqa: S311  a load must be repeatable, not unpredictable
+    new_share = new_per_second / rate
+    total = math.floor(rate * duration)
+    for number in range(total) if duration else count():
+        is_new = math.floor((number + 1) * new_share) > math.floor(number * new_share)
+        yield Due(number, number / rate, Lane.NEW if is_new else Lane.KEEP_ALIVE, _kind(choose.random()))
+
+
+def _kind(draw: float) -> Kind:
+    if draw < READ_SHARE:
+        return Kind.READ
+    return Kind.REPEAT if draw < READ_SHARE + REPEAT_SHARE * (1 - READ_SHARE) else Kind.ORDER
+
+
+class OrderSource:
+    """Orders for the schedule: small and of both sides, so that margin never runs out, however long a run lasts."""
+
+    def __init__(self, *, run: str, account_ids: Sequence[str], symbols: Sequence[str], seed: int) -> None:
+        self._run = run
+        self._account_ids = account_ids
+        self._symbols = symbols
+        self._choose = random.Random(seed)  # noqa: S311  as above
+        self._recent: deque[Order] = deque(maxlen=REMEMBERED_ORDERS)
+
+    def fresh(self, number: int) -> Order:
+        order = Order(
+            client_order_id=f"{self._run}-{number}",
+            account_id=self._choose.choice(self._account_ids),
+            symbol=self._choose.choice(self._symbols),
+            side=self._choose.choice(("buy", "sell")),
+            quantity=f"0.{self._choose.randint(1, 10):02d}",
+        )
+        self._recent.append(order)
+        return order
+
+    def repeat(self) -> Order | None:
+        """An order of before, unchanged; None before the first one."""
+        return self._choose.choice(self._recent) if self._recent else None

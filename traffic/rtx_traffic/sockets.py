@@ -1,0 +1,150 @@
+"""The WebSocket clients: each stays on its account's stream, and comes back where it left when it is cut off."""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import msgspec
+from picows import WSCloseCode, WSError, WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
+
+from .accounts import Account
+from .connection import Target
+from .ledger import Failure, Kind, Lane, Record, Request, SocketClosed, SocketEvent, SocketOpened
+
+HANDSHAKE_DEADLINE = 5.0
+FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0  # between tries to come back, doubled each time
+_TICK = b'{"type":"tick"'  # most of what arrives, and none of the ledger: not worth parsing
+
+
+class _Message(msgspec.Struct):
+    type: str
+    sequence: int = 0
+    colour: str = ""
+
+
+_decoder = msgspec.json.Decoder(_Message)
+
+
+class Socket:
+    """One client, across its reconnects."""
+
+    def __init__(
+        self,
+        *,
+        number: int,
+        account: Account,
+        target: Target,
+        symbol: str,
+        clock: Callable[[], float],
+        record: Callable[[Record], None],
+    ) -> None:
+        self.number = number
+        self.account_id = account.account_id
+        self.sequence: int | None = None  # the last one seen
+        self.up = asyncio.Event()
+        self.clock = clock
+        self.record = record
+        self._host = target.host
+        self._token = account.token
+        self._url = f"ws://{target.address}:{target.port}/ws?symbols={symbol}"
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        wait = FIRST_WAIT
+        while True:
+            transport = await self._open()
+            if transport:
+                wait = FIRST_WAIT
+                self.up.set()
+                try:
+                    await transport.wait_disconnected()
+                finally:
+                    self.up.clear()
+                    transport.disconnect(graceful=False)
+            await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311  spreads reconnects, guards nothing
+            wait = min(wait * 2, LONGEST_WAIT)
+
+    async def _open(self) -> WSTransport | None:
+        """One handshake, written down as the request that it is."""
+        due = self.clock()
+        transport, status, failure, detail = None, None, None, ""
+        try:
+            async with asyncio.timeout(HANDSHAKE_DEADLINE):
+                transport, _ = await ws_connect(
+                    lambda: _Stream(self),
+                    self._url if self.sequence is None else f"{self._url}&since={self.sequence}",
+                    websocket_handshake_timeout=None,
+                    extra_headers={"Host": self._host, "Authorization": f"Bearer {self._token}"},
+                    max_redirects=0,
+                )
+            status = 101
+        except WSHandshakeError as error:
+            status = int(error.response.status) if error.response else None
+            failure, detail = _failure_of(status), str(error)
+        except TimeoutError:
+            failure = Failure.ANSWER_TIMEOUT
+        except ConnectionResetError as error:
+            failure, detail = Failure.RESET, str(error)
+        except (OSError, WSError) as error:
+            failure, detail = Failure.REFUSED, str(error)
+        self.record(
+            Request(
+                kind=Kind.SOCKET,
+                lane=Lane.NEW,
+                due=due,
+                sent=due,
+                ended=self.clock(),
+                status=status,
+                failure=failure,
+                detail=detail,
+                path="/ws",
+            )
+        )
+        return transport
+
+
+class _Stream(WSListener):
+    """One connection of a Socket."""
+
+    def __init__(self, owner: Socket) -> None:
+        self._owner = owner
+        self._since = owner.sequence
+        self._code = int(WSCloseCode.ABNORMAL_CLOSURE.value)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type is WSMsgType.TEXT:
+            self._read(transport, frame.get_payload_as_bytes())
+        elif frame.msg_type is WSMsgType.CLOSE:
+            self._code = int(frame.get_close_code().value)
+            transport.send_close(frame.get_close_code())
+            transport.disconnect()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002  picows' signature
+        owner = self._owner
+        owner.record(SocketClosed(owner.number, owner.clock(), self._code))
+
+    def _read(self, transport: WSTransport, text: bytes) -> None:
+        if text.startswith(_TICK):
+            return
+        owner, at = self._owner, self._owner.clock()
+        try:
+            message = _decoder.decode(text)
+        except msgspec.DecodeError:
+            self._code = int(WSCloseCode.PROTOCOL_ERROR.value)
+            transport.disconnect(graceful=False)
+            return
+        if message.type == "hello":
+            owner.record(
+                SocketOpened(owner.number, owner.account_id, at, message.sequence, message.colour, since=self._since)
+            )
+            if owner.sequence is None:
+                owner.sequence = message.sequence
+        elif message.type == "order":
+            owner.record(SocketEvent(owner.number, owner.account_id, message.sequence, at))
+            owner.sequence = message.sequence
+
+
+def _failure_of(status: int | None) -> Failure:
+    if status is None:
+        return Failure.CLOSED
+    return Failure.SERVER_ERROR if status >= 500 else Failure.CLIENT_ERROR
