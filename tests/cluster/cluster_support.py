@@ -1,0 +1,148 @@
+"""What the cluster tests speak with: kubectl, one TradingEngine, one operator process."""
+
+import copy
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
+PATIENCE = 90.0  # seconds; generous, as no test asserts a time
+
+FAKE = {
+    "nodeSelector": {"type": "kwok"},
+    "tolerations": [{"key": "kwok.x-k8s.io/node", "operator": "Exists", "effect": "NoSchedule"}],
+}
+
+
+def eventually(probe: Callable[[], Value], what: str, patience: float = PATIENCE) -> Value:
+    """Wait until `probe` returns something true, and return it."""
+    deadline = time.monotonic() + patience
+    while True:
+        found = probe()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"gave up waiting: {what}; last seen: {found!r}"
+        time.sleep(0.3)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """kubectl against the test cluster."""
+
+    kubeconfig: Path
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        command = ["kubectl", f"--kubeconfig={self.kubeconfig}", *arguments]
+        done = subprocess.run(command, check=False, input=stdin, capture_output=True, text=True, timeout=90)
+        assert done.returncode == 0, f"{' '.join(arguments)}: {done.stderr}"
+        return done.stdout
+
+    def apply(self, manifest: dict[str, Any]) -> None:
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+
+    def get(self, kind: str, name: str, namespace: str) -> dict[str, Any] | None:
+        said = self.kubectl("get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found")
+        return json.loads(said) if said else None
+
+    def list(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.kubectl("get", kind, "-o", "json", *arguments))["items"]
+        return found
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One TradingEngine."""
+
+    cluster: Cluster
+    manifest: dict[str, Any]
+
+    @property
+    def namespace(self) -> str:
+        return str(self.manifest["metadata"]["namespace"])
+
+    def but(self, **spec: Any) -> "Engine":
+        """The same one with other fields of spec."""
+        changed = copy.deepcopy(self.manifest)
+        changed["spec"].update(spec)
+        return Engine(self.cluster, changed)
+
+    def apply(self) -> None:
+        self.cluster.apply(self.manifest)
+
+    def delete(self) -> None:
+        self.cluster.kubectl("delete", "te", "rtx", "-n", self.namespace, "--timeout=30s")
+
+    def child(self, kind: str, name: str) -> dict[str, Any] | None:
+        return self.cluster.get(kind, name, self.namespace)
+
+    def kubectl(self, *arguments: str) -> str:
+        return self.cluster.kubectl("-n", self.namespace, *arguments)
+
+    def status(self) -> dict[str, Any]:
+        found = self.child("te", "rtx") or {}
+        return dict(found.get("status") or {})
+
+    def condition(self, kind: str) -> dict[str, Any]:
+        conditions = self.status().get("conditions") or []
+        return next((condition for condition in conditions if condition["type"] == kind), {})
+
+    def wait_ready(self) -> None:
+        self.wait_condition("Ready", "True")
+
+    def wait_condition(self, kind: str, status: str, reason: str = "") -> dict[str, Any]:
+        """Wait for a condition; returns it."""
+
+        def seen() -> dict[str, Any] | None:
+            found = self.condition(kind)
+            right = found.get("status") == status and reason in {"", found.get("reason")}
+            return found if right else None
+
+        try:
+            return eventually(seen, f"{kind}={status} {reason}".strip())
+        except AssertionError as error:
+            raise AssertionError(f"{error}; status: {json.dumps(self.status(), indent=1)}") from None
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A running operator."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    operator_class: str
+    port: int
+
+    def lines(self) -> list[str]:
+        return self.log.read_text().splitlines()
+
+    def leads(self) -> bool:
+        return any('"this replica leads now"' in line for line in self.lines())
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+        self.process.wait(10)
+
+
+def make_engine(cluster: Cluster, namespace: str, operator_class: str) -> Engine:
+    storage = {"storage": "1Gi", "storageClassName": namespace}
+    spec = {
+        "version": "1.0.0",
+        "image": {"repository": "localhost/rtx-engine"},
+        "scaling": {"minReplicas": 2, "maxReplicas": 5},
+        "scheduling": FAKE,
+        "database": storage,
+        "cache": storage,
+    }
+    meta = {"name": "rtx", "namespace": namespace, "labels": {"rtx-trading.com/operator": operator_class}}
+    manifest = {"apiVersion": "rtx-trading.com/v1alpha1", "kind": "TradingEngine", "metadata": meta, "spec": spec}
+    return Engine(cluster, manifest)

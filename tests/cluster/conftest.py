@@ -1,0 +1,203 @@
+"""A real API server with fake nodes, a real PostgreSQL, and the operator as a process. Refuses any other cluster.
+
+kwok's pods are ready without running anything, so an engine's database is a PostgreSQL on this machine: the operator is
+told its address by DATABASE_HOST and DATABASE_PORT. Each operator serves a class of its own, so that it leaves alone
+what an operator installed in the same cluster serves.
+"""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cluster_support import Cluster, Engine, Operator, eventually, make_engine
+from rtx_lab.provider import Provider
+
+CONTEXTS = {"rtx-lab", "kind-rtx-lab"}
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(local_cluster: Provider) -> Path:
+    """The local cluster's kubeconfig; any other cluster is refused."""
+    path = local_cluster.kubeconfig()
+    context = yaml.safe_load(path.read_text())["current-context"]
+    if context not in CONTEXTS:
+        pytest.fail(f"{path} leads to {context!r}: these tests create and delete, and run on {sorted(CONTEXTS)} only")
+    return path
+
+
+@pytest.fixture(scope="session")
+def cluster(kubeconfig: Path) -> Cluster:
+    cluster = Cluster(kubeconfig)
+    cluster.kubectl(
+        "apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds/rtx-trading.com_tradingengines.yaml")
+    )
+    cluster.kubectl("wait", "--for=condition=Established", "crd/tradingengines.rtx-trading.com", "--timeout=30s")
+    return cluster
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A namespace that enforces the restricted Pod Security Standard, with two volumes that can be bound in it."""
+    name = f"test-{secrets.token_hex(4)}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    volumes = [f"{name}-{number}" for number in range(2)]
+    for volume in volumes:
+        cluster.apply(_volume(volume, storage_class=name))
+    yield name
+    # At once, while a namespace takes its time: an engine that still lives would claim the next test's database.
+    cluster.kubectl("delete", "te", "--all", "-n", name, "--timeout=30s")
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    cluster.kubectl("delete", "pv", *volumes, "--wait=false")
+
+
+def _volume(name: str, storage_class: str) -> dict[str, Any]:
+    # kwok runs no provisioner's pods, so volumes are there beforehand.
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {
+            "storageClassName": storage_class,
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "hostPath": {"path": "/nowhere"},
+            "persistentVolumeReclaimPolicy": "Delete",
+        },
+    }
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[int]:
+    """A PostgreSQL with an engine's roles; its port on 127.0.0.1."""
+    binaries = _postgres_binaries()
+    with tempfile.TemporaryDirectory(prefix="rtx-test-postgres-") as folder:
+        shutil.chown(folder, "postgres")
+        data, port = f"{folder}/data", free_port()
+        run = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
+        subprocess.run(
+            [*run, binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust"], check=True, capture_output=True
+        )
+        command = [*run, binaries / "postgres", "-D", data, "-k", folder, "-p", str(port), "-c", "fsync=off"]
+        with (Path(folder) / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
+            try:
+                eventually(lambda: _psql(port, "-c", "SELECT 1").returncode == 0, "PostgreSQL answers")
+                roles = _psql(port, "-f", str(ROOT / "database/roles.sql"))
+                assert roles.returncode == 0, roles.stderr
+                yield port
+            finally:
+                server.terminate()
+
+
+def _postgres_binaries() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    if not found:
+        pytest.skip("no PostgreSQL on this machine: apt-get install postgresql")
+    return found[-1]
+
+
+def _psql(port: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    passwords = dict.fromkeys(
+        ["DB_SUPERUSER_PASSWORD", "DB_OPERATOR_PASSWORD", "DB_MIGRATOR_PASSWORD", "DB_PASSWORD"], "unused"
+    )
+    command = [
+        "psql",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        "-U",
+        "postgres",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-qAt",
+        *arguments,
+    ]
+    return subprocess.run(
+        command, check=False, env={**os.environ, **passwords}, capture_output=True, text=True, timeout=30
+    )
+
+
+@pytest.fixture
+def sql(postgres: int) -> Callable[[str], str]:
+    """Runs SQL as superuser in the engine's database, which has no fence at the start of a test."""
+
+    def run(statement: str) -> str:
+        done = _psql(postgres, "-d", "trading_engine", "-c", statement)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    run("DROP SCHEMA IF EXISTS rtx_operator CASCADE")
+    return run
+
+
+@pytest.fixture(scope="session")
+def start_operator(
+    cluster: Cluster, postgres: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Operator]]:
+    """Starts operator processes; those still alive at the end are killed."""
+    started: list[Operator] = []
+    folder = tmp_path_factory.mktemp("operators")
+
+    def start(namespace: str, operator_class: str, *, kubeconfig: Path | None = None) -> Operator:
+        environment = {
+            **os.environ,
+            "KUBECONFIG": str(kubeconfig or cluster.kubeconfig),
+            "POD_NAMESPACE": namespace,
+            "OPERATOR_CLASS": operator_class,
+            "POSTGRES_IMAGE": "localhost/rtx-postgres:17",
+            "REDIS_IMAGE": "localhost/rtx-redis:8",
+            "DATABASE_HOST": "127.0.0.1",
+            "DATABASE_PORT": str(postgres),
+            "LISTEN_PORT": str(free_port()),
+        }
+        log = folder / f"operator-{len(started)}.log"
+        command = [sys.executable, "-c", "from rtx_operator.main import run; run()"]
+        with log.open("wb") as out:
+            process = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
+        operator = Operator(process, log, operator_class, int(environment["LISTEN_PORT"]))
+        started.append(operator)
+        return operator
+
+    yield start
+    for operator in started:
+        operator.kill()
+
+
+@pytest.fixture(scope="session")
+def operator(cluster: Cluster, start_operator: Callable[..., Operator]) -> Iterator[Operator]:
+    """One operator for all tests that do not harm it."""
+    home = f"test-operator-{secrets.token_hex(4)}"
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": home}})
+    yield start_operator(home, home)
+    cluster.kubectl("delete", "namespace", home, "--wait=false")
+
+
+@pytest.fixture
+def engine(cluster: Cluster, namespace: str, operator: Operator, sql: Callable[[str], str]) -> Engine:
+    """A TradingEngine that is not applied yet, on fake nodes and served by `operator`."""
+    return make_engine(cluster, namespace, operator.operator_class)
+
+
+@pytest.fixture
+def operator_of_its_own(
+    cluster: Cluster, namespace: str, start_operator: Callable[..., Operator], sql: Callable[[str], str]
+) -> tuple[Engine, Operator]:
+    """An engine that is not applied yet, and an operator for it alone, which a test may harm."""
+    return make_engine(cluster, namespace, namespace), start_operator(namespace, namespace)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

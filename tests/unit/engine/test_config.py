@@ -1,0 +1,57 @@
+"""Settings come from the environment, and what is wrong with it is said all at once."""
+
+import pytest
+from rtx_engine.config import Colour, ExecutionMode, LogLevel, MigrationSettings, Settings, SettingsError
+
+ENOUGH = {
+    "COLOUR": "green",
+    "DB_HOST": "rtx-postgres",
+    "DB_PASSWORD": "secret",
+    "REDIS_HOST": "rtx-redis",
+    "JWT_SECRET": "secret",
+    "ADMIN_PASSWORD_HASH": "$argon2id$",
+    "PEER_SECRET": "secret",
+}
+
+
+def test_what_may_be_left_out_has_the_contracts_values():
+    settings = Settings.from_environment(ENOUGH)
+    assert (settings.port, settings.metrics_port, settings.log_level) == (7999, 9090, LogLevel.INFO)
+    assert (settings.colour, settings.execution_mode) == (Colour.GREEN, ExecutionMode.B_BOOK)
+    database = settings.database
+    assert (database.port, database.name, database.user) == (5432, "trading_engine", "rtx_engine")
+    assert MigrationSettings.from_environment(ENOUGH).database.user == "rtx_migrator"
+
+
+@pytest.mark.parametrize("name", ENOUGH)
+def test_what_may_not_be_left_out_is_named(name):
+    with pytest.raises(SettingsError) as problem:
+        Settings.from_environment(ENOUGH | {name: ""})
+    assert str(problem.value) == f"{name} is not set; give it a value in the environment."
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("PORT", "0", "PORT is '0'; it must be a port number from 1 to 65535."),
+        ("DB_PORT", "65536", "DB_PORT is '65536'; it must be a port number from 1 to 65535."),
+        ("REDIS_PORT", "a", "REDIS_PORT is 'a'; it must be a port number from 1 to 65535."),
+        ("COLOUR", "red", "COLOUR is 'red'; it must be one of blue, green."),
+        ("EXECUTION_MODE", "C", "EXECUTION_MODE is 'C'; it must be one of ABOOK, BBOOK."),
+        ("LOG_LEVEL", "loud", "LOG_LEVEL is 'loud'; it must be one of DEBUG, INFO, WARNING, ERROR."),
+    ],
+)
+def test_a_wrong_value_is_told_with_what_it_must_be(name, value, sentence):
+    with pytest.raises(SettingsError) as problem:
+        Settings.from_environment(ENOUGH | {name: value})
+    assert str(problem.value) == sentence
+
+
+def test_all_problems_are_told_at_once():
+    with pytest.raises(SettingsError) as problem:
+        Settings.from_environment({})
+    assert all(name in str(problem.value) for name in ENOUGH)
+
+
+def test_passwords_are_not_shown():
+    assert "secret" not in repr(Settings.from_environment(ENOUGH))

@@ -1,0 +1,189 @@
+"""What trading means: nothing is made or lost, and nothing is filled that should not be."""
+
+import datetime as dt
+import uuid
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rtx_engine.domain import accounts
+from rtx_engine.domain.accounts import InvalidAccountError, NewAccount
+from rtx_engine.domain.events import message, order_event
+from rtx_engine.domain.execution import Executor, Portfolio, execute, free_margin
+from rtx_engine.domain.orders import (
+    InvalidOrderError,
+    MarketOrder,
+    OrderStatus,
+    RejectReason,
+    Side,
+    check,
+)
+from rtx_engine.domain.positions import CENT, Position, net
+from rtx_engine.domain.pricing import STALE_AFTER, Quote
+from rtx_engine.domain.symbols import SYMBOLS
+
+NOW = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC)
+BLUE = Executor("blue", 7)
+START = Portfolio(account_id=1, balance=Decimal("100000.00"), leverage=100, sequence=0)
+
+lots = st.integers(1, 500).map(lambda hundredths: Decimal(hundredths) / 100)
+prices = st.integers(50_000, 200_000).map(lambda points: Decimal(points) / 100_000)
+sides = st.sampled_from(Side)
+symbols = st.sampled_from(["EURUSD", "XAUUSD"])
+trades = st.lists(st.tuples(symbols, sides, lots, prices), max_size=30)
+
+
+def order(
+    symbol: str = "EURUSD", side: Side = Side.BUY, quantity: str | Decimal = "1.00", name: str = "one"
+) -> MarketOrder:
+    return MarketOrder(uuid.UUID(int=1), 1, name, symbol, side, Decimal(quantity))
+
+
+def quotes(bid: Decimal, ask: Decimal | None = None, time: dt.datetime = NOW) -> dict[str, Quote]:
+    return {name: Quote(name, bid, bid if ask is None else ask, time) for name in SYMBOLS}
+
+
+@given(trades)
+def test_balance_and_positions_are_the_sums_of_the_fills(made):
+    portfolio, fills = START, []
+    for symbol, side, quantity, price in made:
+        portfolio, execution = execute(portfolio, order(symbol, side, quantity), quotes(price), BLUE, NOW)
+        fills += [execution] if execution.status is OrderStatus.FILLED else []
+
+    assert portfolio.balance == START.balance + sum(fill.realised for fill in fills)
+    assert portfolio.sequence == len(made)  # a rejected order takes its number too
+    for symbol in SYMBOLS:
+        traded = sum(f.order.side.sign * f.order.quantity for f in fills if f.order.symbol == symbol)
+        assert portfolio.positions.get(symbol, Position(symbol)).quantity == traded
+
+
+@given(trades)
+def test_the_house_gains_what_the_client_loses(made):
+    # given a client who closes everything at the end
+    position, realised, paid = Position("EURUSD"), Decimal(0), Decimal(0)
+    closing = [("EURUSD", None, None, Decimal("1.10000"))]
+    for _, side, quantity, price in [*made, *closing]:
+        change = -position.quantity if side is None else side.sign * quantity
+        if not change:
+            continue
+        position, gained = net(position, change, price)
+        realised += gained
+        paid += change * SYMBOLS["EURUSD"].contract_size * price
+
+    # then what was realised is what the cash flows leave, but for the rounding of each fill to the cent
+    assert position == Position("EURUSD")
+    assert abs(realised + paid) <= (len(made) + 1) * CENT
+
+
+@given(st.lists(st.tuples(sides, lots), min_size=1, max_size=20), prices)
+def test_dealing_at_one_price_gains_nothing(made, price):
+    position = Position("EURUSD")
+    for side, quantity in made:
+        position, realised = net(position, side.sign * quantity, price)
+        assert realised == 0
+    assert position.average_price in (0, price)
+
+
+@given(trades)
+def test_an_order_that_only_closes_is_never_refused(made):
+    portfolio = START
+    for symbol, side, quantity, price in made:
+        portfolio, _ = execute(portfolio, order(symbol, side, quantity), quotes(price), BLUE, NOW)
+    # given the worst that can happen to the balance
+    ruined = Portfolio(1, Decimal(-1_000_000), 1, 0, portfolio.positions)
+    for position in ruined.positions.values():
+        if position.quantity:
+            side = Side.SELL if position.quantity > 0 else Side.BUY
+            closing = order(position.symbol, side, abs(position.quantity))
+            ruined, execution = execute(ruined, closing, quotes(Decimal(1)), BLUE, NOW)
+            assert execution.status is OrderStatus.FILLED
+
+
+def test_a_client_buys_at_the_ask_and_sells_at_the_bid():
+    market = quotes(Decimal("1.1000"), Decimal("1.1002"))
+    after_buying, bought = execute(START, order(side=Side.BUY), market, BLUE, NOW)
+    _, sold = execute(after_buying, order(side=Side.SELL), market, BLUE, NOW)
+    assert (bought.price, sold.price) == (Decimal("1.1002"), Decimal("1.1000"))
+    assert sold.realised == Decimal("-20.00")  # the spread of one lot
+
+
+@pytest.mark.parametrize(
+    ("age", "status"), [(STALE_AFTER, "filled"), (STALE_AFTER + dt.timedelta(microseconds=1), "rejected")]
+)
+def test_nothing_is_filled_at_a_stale_quote(age, status):
+    after, execution = execute(START, order(), quotes(Decimal("1.1"), time=NOW - age), BLUE, NOW)
+    assert execution.status == status
+    if status == "rejected":
+        assert execution.reason is RejectReason.STALE_QUOTE
+        assert (after.balance, after.positions, execution.price) == (START.balance, {}, None)
+
+
+def test_a_symbol_that_was_never_quoted_is_stale():
+    _, execution = execute(START, order(), {}, BLUE, NOW)
+    assert execution.reason is RejectReason.STALE_QUOTE
+
+
+def test_margin_is_what_the_leverage_asks_for():
+    # 1 lot at 1.10000 with leverage 100 holds 1,100.00
+    just_enough = Portfolio(1, Decimal("1100.00"), 100, 0)
+    too_little = Portfolio(1, Decimal("1099.99"), 100, 0)
+    market = quotes(Decimal("1.10000"))
+    held, filled = execute(just_enough, order(), market, BLUE, NOW)
+    _, refused = execute(too_little, order(), market, BLUE, NOW)
+    assert filled.status is OrderStatus.FILLED
+    assert free_margin(held, market) == 0
+    assert refused.reason is RejectReason.INSUFFICIENT_MARGIN
+
+
+def test_losses_of_open_positions_count_against_free_margin():
+    held, _ = execute(START, order(quantity="10"), quotes(Decimal("1.10000")), BLUE, NOW)
+    fallen = quotes(Decimal("1.09000"))
+    assert free_margin(held, fallen) == Decimal(100000) - Decimal(10000) - Decimal(10900)
+
+
+def test_an_event_is_the_answer_with_its_type():
+    _, execution = execute(START, order(quantity="0.10"), quotes(Decimal("1.10000")), BLUE, NOW)
+    assert message(order_event(execution)) == (
+        b'{"type":"order","order_id":"00000000-0000-0000-0000-000000000001","client_order_id":"one","status":"filled",'
+        b'"symbol":"EURUSD","side":"buy","quantity":"0.10","executed_at":"2026-11-21T12:00:00Z","epoch":7,'
+        b'"colour":"blue","sequence":1,"realised":"0","price":"1.10000"}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (order(symbol="EURGBP"), "symbol 'EURGBP' is not traded here; take one of EURUSD"),
+        (order(quantity="0"), "quantity 0 is out of range; give 0.01 to 100 lots"),
+        (order(quantity="-1"), "quantity -1 is out of range"),
+        (order(quantity="100.01"), "out of range"),
+        (order(quantity="0.015"), "quantity 0.015 is not a multiple of 0.01 lots"),
+        (order(quantity="NaN"), "out of range"),
+        (order(quantity="1e999999"), "out of range"),
+        (order(name=""), "client_order_id must be 1 to 64 printable ASCII characters"),
+        (order(name="x" * 65), "client_order_id must be"),
+        (order(name="a\0b"), "client_order_id must be"),
+        (order(name="größe"), "client_order_id must be"),
+    ],
+)
+def test_an_order_that_makes_no_sense_is_told_why(wrong, sentence):
+    with pytest.raises(InvalidOrderError) as refusal:
+        check(wrong)
+    assert sentence in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (NewAccount("", "h", Decimal(1), 1), "username must be"),
+        (NewAccount("a", "h", Decimal("0.001"), 1), "whole cents"),
+        (NewAccount("a", "h", Decimal("NaN"), 1), "balance must be"),
+        (NewAccount("a", "h", Decimal(-1), 1), "balance must be"),
+        (NewAccount("a", "h", Decimal(1), 0), "leverage must be"),
+        (NewAccount("a", "h", Decimal(1), 1, "EUR"), "currency 'EUR' is not offered"),
+    ],
+)
+def test_an_account_that_cannot_be_opened_is_told_why(wrong, sentence):
+    with pytest.raises(InvalidAccountError, match=sentence):
+        accounts.check(wrong)

@@ -1,0 +1,223 @@
+"""The order path when its connection is lost, its server is silent, or its standby is away: never a false answer."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+import pytest_asyncio
+from rtx_engine.store import OrderError, OrderErrorReason, UnavailableError
+from rtx_engine.store.session import Session
+
+COMMIT = b"COMMIT\0"
+WAIT = 20.0  # seconds, for what must happen
+
+
+class Cable:
+    """A TCP proxy in front of PostgreSQL. It can be cut, or lose its next answers to COMMIT."""
+
+    def __init__(self, port: int) -> None:
+        self.port = 0
+        self.answers_to_lose = 0
+        self.lost = 0
+        self._target = port
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def plug_in(self) -> None:
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self._target)
+        pair = {writer, upstream}
+        self._writers |= pair
+        committing = asyncio.Event()
+        try:
+            requests = asyncio.create_task(self._requests(reader, upstream, committing))
+            with suppress(ConnectionError):
+                while data := await upstream_reader.read(65536):
+                    if committing.is_set() and self.answers_to_lose:
+                        self.answers_to_lose -= 1
+                        self.lost += 1
+                        break
+                    committing.clear()
+                    writer.write(data)
+            requests.cancel()
+        finally:
+            for one in pair:
+                one.transport.abort()
+            self._writers -= pair
+
+    async def _requests(
+        self, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter, committing: asyncio.Event
+    ) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if COMMIT in data:
+                    committing.set()
+                upstream.write(data)
+        upstream.transport.abort()
+
+
+@pytest_asyncio.fixture
+async def cable(database) -> AsyncIterator[Cable]:
+    cable = Cable(database.engine.port)
+    await cable.plug_in()
+    yield cable
+    await cable.cut()
+
+
+@pytest_asyncio.fixture
+async def wired_pod(start_pod, database, cable):
+    """A pod behind the cable."""
+    return await start_pod(address=replace(database.engine, port=cable.port))
+
+
+async def test_a_commit_whose_answer_is_lost_is_found_and_answered(wired_pod, cable, database):
+    account_id = await wired_pod.open_account("ada")
+    cable.answers_to_lose = 2
+
+    placed = await asyncio.gather(*(wired_pod.place(account_id, str(number)) for number in range(5)))
+
+    assert cable.lost == 2  # the second was the answer to the look at what the first had done
+    assert [one.replayed for one in placed] == [False] * 5
+    ids = {row["order_id"] for row in await database.execute("SELECT order_id FROM fills")}
+    assert ids == {one.execution.order.order_id for one in placed}
+    assert await database.execute("SELECT quantity FROM positions") == [(Decimal("0.50"),)]
+    assert sorted(event.sequence for event in wired_pod.events) == [1, 2, 3, 4, 5]
+
+
+async def test_a_session_killed_in_the_middle_of_commit_leaves_one_fill(pod, database):
+    # given a COMMIT that takes its time, and would have to be rolled back when its session is killed
+    account_id = await pod.open_account("ada")
+    await database.execute(
+        "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1); RETURN NULL; END'"
+    )
+    await database.execute(
+        "CREATE CONSTRAINT TRIGGER slowly AFTER INSERT ON orders DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION slowly()"
+    )
+    placing = asyncio.create_task(pod.place(account_id, "one"))
+    killed = 0
+    async with asyncio.timeout(WAIT):
+        while not killed:
+            rows = await database.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND query = 'COMMIT' AND state = 'active'"
+            )
+            killed += len(rows)
+    await database.execute("DROP TRIGGER slowly ON orders")
+
+    placed = await placing
+
+    assert not placed.replayed
+    [(order_id,)] = await database.execute("SELECT order_id FROM fills")
+    assert order_id == placed.execution.order.order_id
+    assert [event.sequence for event in pod.events] == [1]
+
+
+async def test_a_database_that_is_away_is_told_and_forgiven(wired_pod, cable):
+    account_id = await wired_pod.open_account("ada")
+    await cable.cut()
+
+    with pytest.raises(OrderError) as refusal:
+        await wired_pod.place(account_id, "one")
+    with pytest.raises(UnavailableError):
+        await wired_pod.store.reader.positions(account_id)
+    await cable.plug_in()
+    placed = await wired_pod.place(account_id, "one")
+
+    assert refusal.value.reason is OrderErrorReason.UNAVAILABLE
+    assert not placed.replayed
+    assert wired_pod.store.fence.state.epoch == 1  # an outage is no reason to stop being ready
+
+
+async def test_a_short_outage_is_not_even_noticed(wired_pod, cable):
+    account_id = await wired_pod.open_account("ada")
+    await wired_pod.place(account_id, "before")
+    await cable.cut()
+
+    placing = [asyncio.create_task(wired_pod.place(account_id, str(number))) for number in range(10)]
+    await asyncio.sleep(0.5)
+    await cable.plug_in()
+
+    assert {one.replayed for one in await asyncio.gather(*placing)} == {False}
+
+
+async def cancel_waits_for_the_standby(database) -> None:
+    """What an impatient administrator does: COMMIT then succeeds, with no more than a warning."""
+    while True:
+        await database.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+        await asyncio.sleep(0.5)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_commit_that_no_standby_confirms_is_not_acknowledged(pod, database, cancelled):
+    # given a server that waits for a standby that is not there
+    account_id = await pod.open_account("ada")
+    await database.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    await database.execute("SELECT pg_reload_conf()")
+    impatient = asyncio.create_task(cancel_waits_for_the_standby(database)) if cancelled else None
+    try:
+        with pytest.raises(OrderError) as refusal:
+            await pod.place(account_id, "one")
+    finally:
+        if impatient is not None:
+            impatient.cancel()
+        await database.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        await database.execute("SELECT pg_reload_conf()")
+
+    # then the order may be there or not, and asking again tells
+    assert refusal.value.reason is OrderErrorReason.OUTCOME_UNKNOWN
+    assert pod.events == []
+    async with asyncio.timeout(WAIT):
+        again = await pod.place(account_id, "one")
+    assert again.replayed
+    assert await database.execute("SELECT quantity FROM positions") == [(Decimal("0.10"),)]
+
+
+async def test_an_account_that_somebody_holds_does_not_hang_the_pod(pod, database):
+    # given somebody who holds the account's row and does not let go
+    account_id = await pod.open_account("ada")
+    holder = await database.connect("postgres")
+    transaction = holder.transaction()
+    await transaction.start()
+    await holder.execute("SELECT FROM accounts FOR UPDATE")
+    try:
+        with pytest.raises(OrderError) as refusal:
+            async with asyncio.timeout(WAIT):
+                await pod.place(account_id, "one")
+    finally:
+        await transaction.rollback()
+        await holder.close()
+
+    assert refusal.value.reason is OrderErrorReason.UNAVAILABLE
+    assert not (await pod.place(account_id, "one")).replayed
+
+
+async def test_a_caller_who_gives_up_waiting_disturbs_nobody(database):
+    session = Session(database.engine, "blue")
+    taken = asyncio.Event()
+
+    async def work_slowly() -> int:
+        async with session.use() as connection:
+            taken.set()
+            return await connection.fetchval("SELECT 42 FROM pg_sleep(0.5)")
+
+    slow = asyncio.create_task(work_slowly())
+    await taken.wait()
+    with pytest.raises(UnavailableError):
+        async with session.use(deadline=0.1):
+            pytest.fail("two callers had the connection at once")
+
+    assert await slow == 42
+    await session.close()

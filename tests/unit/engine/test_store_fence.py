@@ -1,0 +1,240 @@
+"""The fence as the database keeps it: only the colours that it names execute, from its move on."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+
+import asyncpg
+import pytest
+from rtx_engine.domain.accounts import NewAccount
+from rtx_engine.store import OrderError, OrderErrorReason
+
+WITHOUT_FENCE = {"schema_migrations"}  # the migrator's own notes: no money, no orders
+WAIT = 10.0  # seconds, for what must happen
+
+
+async def test_every_table_carries_the_fence(database):
+    rows = await database.execute(
+        """
+        SELECT c.relname, t.tgname IS NOT NULL AS fenced
+        FROM pg_class c
+        LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgname = 'execution_fence' AND t.tgenabled = 'O'
+            AND t.tgfoid = 'rtx_operator.fence_statement'::regproc
+            AND t.tgtype & (2 | 4 | 8 | 16 | 32) = (2 | 4 | 8 | 16 | 32)  -- before; insert, delete, update, truncate
+            AND t.tgtype & 1 = 0  -- for each statement
+        WHERE c.relkind IN ('r', 'p') AND c.relnamespace NOT IN (
+            'pg_catalog'::regnamespace, 'information_schema'::regnamespace, 'rtx_operator'::regnamespace
+        )
+        """
+    )
+    fenced = {row["relname"] for row in rows if row["fenced"]}
+    assert {row["relname"] for row in rows} - fenced == WITHOUT_FENCE
+    assert {"accounts", "orders", "fills", "positions", "account_events"} <= fenced
+
+
+@pytest.mark.parametrize(
+    ("settings", "allowed"),
+    [
+        ({"rtx.colour": "blue", "rtx.epoch": "1"}, True),
+        ({"rtx.colour": "green", "rtx.epoch": "1"}, False),
+        ({"rtx.colour": "blue", "rtx.epoch": "2"}, False),
+        ({"rtx.colour": "blue", "rtx.epoch": ""}, False),
+        ({"rtx.colour": "blue"}, False),
+        ({"rtx.epoch": "1"}, False),
+        ({}, False),
+    ],
+)
+async def test_a_session_that_the_fence_does_not_name_changes_no_row(database, settings, allowed):
+    session = await database.connect("rtx_engine", **settings)
+    try:
+        for statement in ("SELECT rtx_operator.assert_executor()", "UPDATE accounts SET balance = 0 WHERE false"):
+            if allowed:
+                await session.execute(statement)
+                continue
+            with pytest.raises(asyncpg.PostgresError) as refusal:
+                await session.execute(statement)
+            assert refusal.value.sqlstate == "RX001"
+    finally:
+        await session.close()
+
+
+@pytest.mark.parametrize("user", ["postgres", "rtx_engine"])
+async def test_nobody_executes_without_a_fence_row(database, user):
+    await database.execute("DELETE FROM rtx_operator.execution_fence")
+    session = await database.connect(user, **{"rtx.colour": "blue", "rtx.epoch": "1"})
+    try:
+        with pytest.raises(asyncpg.PostgresError) as refusal:
+            await session.execute("UPDATE accounts SET balance = 0 WHERE false")
+        assert refusal.value.sqlstate == "RX001"
+    finally:
+        await session.close()
+
+
+async def test_a_backfill_of_the_migrator_passes(database):
+    await database.execute("UPDATE accounts SET balance = balance", user="rtx_migrator")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE rtx_operator.execution_fence SET executors = '{green}'",
+        "DELETE FROM orders",
+        "TRUNCATE orders",
+        "UPDATE fills SET price = 0",
+        "DROP TRIGGER execution_fence ON orders",
+        "CREATE TABLE mine ()",
+    ],
+)
+async def test_the_engine_cannot_reach_past_its_rights(database, statement):
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await database.execute(statement, user="rtx_engine")
+
+
+async def test_the_fence_sql_can_be_applied_again(database):
+    connection = await database.connect("rtx_operator")
+    try:
+        await connection.execute(database.fence_sql)
+        assert await connection.fetchval("SELECT epoch FROM rtx_operator.execution_fence") == 1
+        with pytest.raises(asyncpg.UniqueViolationError):  # there is never a second opinion
+            await connection.execute(
+                "INSERT INTO rtx_operator.execution_fence (epoch, executors, cutover, owner) VALUES (2, '{}', '', '')"
+            )
+    finally:
+        await connection.close()
+
+
+async def test_a_colour_that_is_no_longer_named_is_refused_and_says_so(start_pod, database):
+    blue, green = await start_pod("blue"), await start_pod("green")
+    account_id = await blue.open_account("ada")
+    before = await blue.place(account_id, "before")
+
+    await database.move_fence("green")
+    with pytest.raises(OrderError) as refusal:
+        await blue.place(account_id, "late")
+    with pytest.raises(OrderError) as no_account:
+        await blue.store.accounts.create(NewAccount("bob", "hash", 0, 1))
+    repeated = await blue.place(account_id, "before")
+    after = await green.place(account_id, "late")
+
+    assert refusal.value.reason is no_account.value.reason is OrderErrorReason.FENCED
+    assert (repeated.replayed, repeated.execution) == (True, before.execution)  # what was placed can still be told
+    assert (after.replayed, after.execution.colour, after.execution.epoch) == (False, "green", 2)
+    assert not blue.store.fence.executing
+
+
+async def test_a_move_that_goes_on_naming_a_colour_fails_none_of_its_orders(pod, database):
+    account_id = await pod.open_account("ada")
+
+    epochs = []
+    for number in range(5):
+        await database.move_fence("blue")
+        epochs.append((await pod.place(account_id, str(number))).execution.epoch)
+
+    assert epochs == [2, 3, 4, 5, 6]
+
+
+async def test_a_pod_that_is_named_again_holds_nothing_stale(start_pod, database):
+    blue, green = await start_pod("blue"), await start_pod("green")
+    account_id = await blue.open_account("ada")
+    await blue.place(account_id, "one", side="buy")
+    await database.move_fence("green")
+    await green.place(account_id, "two", side="buy")
+    await database.move_fence("blue")
+
+    third = await blue.place(account_id, "three", side="buy")
+
+    assert third.execution.sequence == 3
+    [position] = await blue.store.reader.positions(account_id)
+    assert str(position.quantity) == "0.30"
+
+
+async def test_a_move_is_heard_of_without_being_asked(pod, database):
+    heard = asyncio.Event()
+    pod.store.fence.on_change(lambda state: heard.set() if state.epoch == 2 else None)
+
+    await database.move_fence("green")
+
+    async with asyncio.timeout(WAIT):
+        await heard.wait()
+    assert pod.store.fence.state.executors == ("green",)
+
+
+async def test_a_pod_is_not_ready_before_the_migration(fenced_database, start_pod, postgres_server):
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(2.5):
+            await start_pod(address=fenced_database.engine)
+
+
+@dataclass
+class Move:
+    epoch: int
+    executors: str
+    committed_at: object
+
+
+async def trade_across_moves(start_pod, database) -> list[Move]:
+    """Two pods of each colour place orders as fast as they can while the fence goes to and fro."""
+    pods = [await start_pod("blue"), await start_pod("green"), await start_pod("blue"), await start_pod("green")]
+    accounts = [await pods[0].open_account(f"user {n}", balance="1000000") for n in range(10)]
+    done = asyncio.Event()
+
+    async def trade(pod_number: int, worker: int) -> None:
+        order = 0
+        while not done.is_set():
+            order += 1
+            account_id = accounts[(worker + order) % len(accounts)]
+            with contextlib.suppress(OrderError):
+                await pods[pod_number].place(account_id, f"{pod_number} {worker} {order}", quantity="0.01")
+            await asyncio.sleep(0)
+
+    trading = [asyncio.create_task(trade(pod, worker)) for pod in range(len(pods)) for worker in range(5)]
+    moves = []
+    for number in range(6):
+        await asyncio.sleep(0.3)
+        colour = ("green", "blue")[number % 2]
+        epoch = await database.move_fence(colour)
+        [(at,)] = await database.execute("SELECT pg_xact_commit_timestamp(xmin) FROM rtx_operator.execution_fence")
+        moves.append(Move(epoch, colour, at))
+    await asyncio.sleep(0.3)
+    done.set()
+    await asyncio.gather(*trading)
+    return moves
+
+
+async def late_orders(database, moves: list[Move]) -> int:
+    """Orders of a colour that their epoch does not name, or committed after the move that ended their epoch."""
+    rows = await database.execute(
+        """
+        SELECT count(*) FROM orders
+        LEFT JOIN unnest($1::bigint[], $2::text[], $3::timestamptz[]) AS own (epoch, executors, at)
+            ON own.epoch = orders.epoch
+        LEFT JOIN unnest($1::bigint[], $2::text[], $3::timestamptz[]) AS next (epoch, executors, at)
+            ON next.epoch = orders.epoch + 1
+        WHERE orders.colour <> coalesce(own.executors, 'blue') OR pg_xact_commit_timestamp(orders.xmin) >= next.at
+        """,
+        [move.epoch for move in moves],
+        [move.executors for move in moves],
+        [move.committed_at for move in moves],
+    )
+    return rows[0][0]
+
+
+async def test_no_fill_of_an_epoch_commits_after_the_next_has_begun(start_pod, database):
+    moves = await trade_across_moves(start_pod, database)
+
+    placed = await database.execute("SELECT epoch, count(*) FROM orders GROUP BY epoch")
+    assert {row["epoch"] for row in placed} == set(range(1, 8))  # there were orders to be late in each epoch
+    assert await late_orders(database, moves) == 0
+
+
+async def test_without_the_fence_there_would_be_late_fills(start_pod, database):
+    # given triggers that are gone and an assertion that asserts nothing
+    for table in ("accounts", "orders", "fills", "positions", "account_events"):
+        await database.execute(f"DROP TRIGGER execution_fence ON {table}")
+    await database.execute(
+        "CREATE OR REPLACE FUNCTION rtx_operator.assert_executor() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'"
+    )
+
+    moves = await trade_across_moves(start_pod, database)
+
+    assert await late_orders(database, moves) > 0

@@ -1,0 +1,204 @@
+"""The order path: an order that is answered is in the database, once, and all that it changed with it."""
+
+import asyncio
+import datetime as dt
+from decimal import Decimal
+
+import msgspec
+import pytest
+from rtx_engine.domain.orders import OrderStatus, RejectReason
+from rtx_engine.store import OrderError, OrderErrorReason, writer
+
+
+async def test_a_fill_is_in_the_database_when_it_is_answered(pod, database):
+    account_id = await pod.open_account("ada")
+
+    bought = (await pod.place(account_id, "one", side="buy", quantity="0.30")).execution
+    pod.prices.bid, pod.prices.ask = Decimal("1.10110"), Decimal("1.10120")
+    sold = (await pod.place(account_id, "two", side="sell", quantity="0.10")).execution
+
+    assert (bought.status, bought.price, bought.sequence) == (OrderStatus.FILLED, Decimal("1.10010"), 1)
+    assert (sold.status, sold.price, sold.sequence) == (OrderStatus.FILLED, Decimal("1.10110"), 2)
+    assert sold.realised == Decimal("10.00")  # 0.10 lots of 100,000 at 0.00100
+    [account] = await database.execute("SELECT balance, event_sequence FROM accounts")
+    assert tuple(account) == (Decimal("10010.00"), 2)
+    [position] = await database.execute("SELECT symbol, quantity, average_price FROM positions")
+    assert tuple(position) == ("EURUSD", Decimal("0.20"), Decimal("1.10010"))
+    fills = await database.execute("SELECT order_id, quantity, price, realised, epoch FROM fills ORDER BY executed_at")
+    assert [tuple(fill) for fill in fills] == [
+        (bought.order.order_id, Decimal("0.30"), Decimal("1.10010"), Decimal(0), 1),
+        (sold.order.order_id, Decimal("-0.10"), Decimal("1.10110"), Decimal("10.00"), 1),
+    ]
+    events = await database.execute("SELECT sequence, kind, payload->>'client_order_id' FROM account_events ORDER BY 1")
+    assert [tuple(event) for event in events] == [(1, "order", "one"), (2, "order", "two")]
+
+
+async def test_events_are_published_as_they_are_read(pod):
+    account_id = await pod.open_account("ada")
+
+    await pod.place(account_id, "one")
+    await pod.place(account_id, "two")
+
+    stored = await pod.store.reader.events_since(account_id, 0)
+    assert [event.sequence for event in stored] == [1, 2]
+    assert [(e.account_id, e.sequence, msgspec.json.decode(e.payload)) for e in pod.events] == [
+        (e.account_id, e.sequence, msgspec.json.decode(e.payload)) for e in stored
+    ]
+    assert [event.sequence for event in await pod.store.reader.events_since(account_id, 1)] == [2]
+    assert await pod.store.reader.sequences([account_id]) == {account_id: 2}
+
+
+async def test_the_same_order_again_is_answered_as_at_first(pod, database):
+    account_id = await pod.open_account("ada")
+    first = await pod.place(account_id, "one")
+    pod.prices.ask = Decimal("1.20000")
+
+    again = await pod.place(account_id, "one")
+
+    assert not first.replayed
+    assert again.replayed
+    assert again.execution == first.execution
+    assert len(await database.execute("SELECT id FROM fills JOIN orders ON id = order_id")) == 1
+    assert len(pod.events) == 1
+
+
+async def test_the_same_id_for_another_order_is_a_conflict(pod):
+    account_id = await pod.open_account("ada")
+    await pod.place(account_id, "one", quantity="0.10")
+
+    for other in ({"quantity": "0.20"}, {"side": "sell"}, {"symbol": "GBPUSD"}):
+        with pytest.raises(OrderError) as refusal:
+            await pod.place(account_id, "one", **other)
+        assert refusal.value.reason is OrderErrorReason.CONFLICT
+    assert (await pod.place(account_id, "one", quantity="0.1")).replayed  # the same number, written otherwise
+
+
+async def test_the_same_order_twenty_times_at_once_is_filled_once(start_pod, database):
+    pods = [await start_pod(), await start_pod()]
+    account_id = await pods[0].open_account("ada")
+
+    placed = await asyncio.gather(*(pods[number % 2].place(account_id, "one") for number in range(20)))
+
+    assert len({one.execution.order.order_id for one in placed}) == 1
+    assert [one.replayed for one in placed].count(False) == 1
+    assert await database.execute("SELECT quantity FROM positions") == [(Decimal("0.10"),)]
+
+
+async def test_a_rejected_order_is_recorded_with_its_reason(pod):
+    account_id = await pod.open_account("ada", balance="100.00", leverage=10)
+
+    poor = await pod.place(account_id, "large", quantity="1.00")
+    pod.prices.age = dt.timedelta(seconds=60)
+    stale = await pod.place(account_id, "late", quantity="0.01")
+    again = await pod.place(account_id, "late", quantity="0.01")
+
+    assert (poor.execution.status, poor.execution.reason) == (OrderStatus.REJECTED, RejectReason.INSUFFICIENT_MARGIN)
+    assert (stale.execution.status, stale.execution.reason) == (OrderStatus.REJECTED, RejectReason.STALE_QUOTE)
+    assert (again.replayed, again.execution) == (True, stale.execution)
+    assert await pod.store.reader.orders(account_id, 10) == [stale.execution, poor.execution]
+    assert [event.sequence for event in await pod.store.reader.events_since(account_id, 0)] == [1, 2]
+    assert await pod.store.reader.positions(account_id) == []
+
+
+async def test_an_order_for_nobody_is_refused_alone(pod):
+    account_id = await pod.open_account("ada")
+
+    placed, refused = await asyncio.gather(
+        pod.place(account_id, "one"), pod.place(account_id + 1, "one"), return_exceptions=True
+    )
+
+    assert placed.execution.status is OrderStatus.FILLED
+    assert refused.reason is OrderErrorReason.UNKNOWN_ACCOUNT
+
+
+async def test_one_bad_order_does_not_fail_the_batch_that_it_is_in(pod, database):
+    account_id = await pod.open_account("ada")
+    sizes: list[int] = []
+    pod.store.orders.on_batch(sizes.append)
+
+    good = [pod.place(account_id, f"good {number}") for number in range(10)]
+    outcomes = await asyncio.gather(*good, pod.place(account_id, "bad\0"), return_exceptions=True)
+
+    assert sizes == [11]
+    assert [outcome.execution.status for outcome in outcomes[:-1]] == [OrderStatus.FILLED] * 10
+    assert outcomes[-1].reason is OrderErrorReason.INTERNAL
+    assert await database.execute("SELECT quantity FROM positions") == [(Decimal("1.00"),)]
+
+
+async def test_two_pods_on_the_same_accounts_never_deadlock(start_pod, database):
+    pods = [await start_pod(), await start_pod()]
+    accounts = [await pods[0].open_account(f"user {number}", balance="1000000") for number in range(40)]
+    holder = await database.connect("postgres")
+
+    # given batches that meet half-way: one account in the middle is held until both pods wait
+    for attempt in range(5):
+        async with holder.transaction():
+            await holder.execute("SELECT FROM accounts WHERE id = $1 FOR UPDATE", accounts[len(accounts) // 2])
+            orders = [
+                asyncio.create_task(pod.place(account_id, f"{attempt} {number}", side=side, quantity="0.01"))
+                for number, (pod, side, order) in enumerate([(pods[0], "buy", 1), (pods[1], "sell", -1)])
+                for account_id in accounts[::order]
+            ]
+            async with asyncio.timeout(WAIT):
+                while await database.execute(WAITING) != [(len(pods),)]:  # noqa: ASYNC110  # nothing tells that a session waits
+                    await asyncio.sleep(0.01)
+        await asyncio.gather(*orders)
+    await holder.close()
+
+    [(deadlocks,)] = await database.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    assert deadlocks == 0
+    assert await database.execute(UNBALANCED) == []
+
+
+WAIT = 10.0  # seconds, for what must happen
+WAITING = """
+SELECT count(*)::int FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FROM accounts%FOR UPDATE%'
+"""
+# Accounts whose rows do not add up: nothing is ever made or lost between a fill, its position and its balance.
+UNBALANCED = """
+SELECT a.id FROM accounts a
+LEFT JOIN LATERAL (SELECT coalesce(sum(realised), 0) AS realised FROM fills WHERE account_id = a.id) f ON true
+LEFT JOIN LATERAL (SELECT count(*) AS orders, max(sequence) AS newest FROM orders WHERE account_id = a.id) o ON true
+WHERE a.balance <> 1000000 + f.realised OR o.orders <> a.event_sequence OR o.newest <> a.event_sequence
+UNION ALL
+SELECT account_id FROM (
+    SELECT account_id, symbol, quantity FROM positions
+    UNION ALL SELECT account_id, symbol, -quantity FROM fills
+) AS both_sides GROUP BY account_id, symbol HAVING sum(quantity) <> 0
+"""
+
+
+async def test_orders_are_read_newest_first_in_pages(pod):
+    account_id = await pod.open_account("ada")
+    placed = [(await pod.place(account_id, f"order {number}")).execution for number in range(5)]
+
+    page = await pod.store.reader.orders(account_id, 3)
+    rest = await pod.store.reader.orders(account_id, 3, before=page[-1].sequence)
+
+    assert page + rest == placed[::-1]
+    assert await pod.store.reader.order(account_id, "order 2") == placed[2]
+    assert await pod.store.reader.order(account_id, "order 9") is None
+
+
+async def test_a_full_queue_says_so_at_once(pod, monkeypatch):
+    account_id = await pod.open_account("ada")
+    monkeypatch.setattr(writer, "MAX_QUEUE", 3)
+
+    outcomes = await asyncio.gather(*(pod.place(account_id, str(n)) for n in range(5)), return_exceptions=True)
+
+    assert [isinstance(outcome, OrderError) for outcome in outcomes] == [False, False, False, True, True]
+    assert outcomes[-1].reason is OrderErrorReason.OVERLOADED
+
+
+async def test_stopping_settles_what_was_taken(pod, database):
+    account_id = await pod.open_account("ada")
+    placing = [asyncio.create_task(pod.place(account_id, str(number))) for number in range(10)]
+    await asyncio.sleep(0)
+
+    await pod.store.stop()
+
+    assert {task.result().execution.status for task in placing} == {OrderStatus.FILLED}
+    assert len(await database.execute("SELECT id FROM orders")) == 10
+    with pytest.raises(OrderError):
+        await pod.place(account_id, "late")

@@ -1,0 +1,138 @@
+"""The seam between uvicorn and picows: both private, so this file is run before either of them moves."""
+
+import asyncio
+import json
+import socket
+import struct
+import threading
+
+import pytest
+import uvicorn
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from rtx_engine.api.errors import unauthorized
+from rtx_engine.stream import adaptor
+from rtx_engine.stream.adaptor import protocol_class
+
+KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+UPGRADE = f"Host: test\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n{KEY}"
+LIMIT = 5  # seconds
+
+
+class Ticker(WSListener):
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        transport.send(WSMsgType.TEXT, b'{"type":"tick"}')
+
+
+def accept(request):
+    if request.path == b"/ws":
+        return Ticker()
+    if request.path == b"/nowhere":
+        return None
+    raise unauthorized("No token.")
+
+
+async def http(scope, receive, send):
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@pytest.fixture
+def server():
+    """On uvloop, as in production, in a thread of its own."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        http, http="httptools", loop="uvloop", ws=protocol_class(accept), lifespan="off", log_config=None
+    )
+    server = uvicorn.Server(config)
+    server.port = listening.getsockname()[1]
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    yield server
+    server.should_exit = True
+    thread.join(LIMIT)
+    assert not thread.is_alive()
+
+
+async def answer(port, request):
+    """Send raw bytes, return status and body of the answer, read until its end or the stream's begin."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request.encode())
+    async with asyncio.timeout(LIMIT):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        status = int(head.split()[1])
+        body = b"" if status == 101 else await reader.read()
+    writer.close()
+    return status, head, body
+
+
+class Client(WSListener):
+    def __init__(self):
+        self.frames = asyncio.Queue()
+
+    def on_ws_frame(self, _transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type == WSMsgType.CLOSE:
+            self.frames.put_nowait(frame.get_close_code())
+        else:
+            self.frames.put_nowait(frame.get_payload_as_bytes())
+
+
+async def test_http_and_streams_share_the_port(server):
+    transport, client = await ws_connect(Client, f"ws://127.0.0.1:{server.port}/ws")
+
+    assert await asyncio.wait_for(client.frames.get(), LIMIT) == b'{"type":"tick"}'
+    status, _, body = await answer(server.port, "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+    assert (status, body) == (200, b"ok")
+    transport.disconnect()
+
+
+async def test_a_connection_header_with_several_words_upgrades(server):
+    status, head, _ = await answer(server.port, f"GET /ws HTTP/1.1\r\n{UPGRADE}\r\n")
+    assert status == 101
+    assert "s3pplmbitxaq9kygzzhzrbk+xoo=" in head
+
+
+async def test_a_long_header_arrives_whole(server):
+    status, _, _ = await answer(server.port, f"GET /ws HTTP/1.1\r\nX-Long: {'x' * 6000}\r\n{UPGRADE}\r\n")
+    assert status == 101
+
+
+async def test_a_refusal_is_an_answer_with_a_reason(server):
+    status, head, body = await answer(server.port, f"GET /other HTTP/1.1\r\n{UPGRADE}\r\n")
+    assert status == 401
+    assert "www-authenticate: bearer" in head
+    assert json.loads(body) == {"error": {"reason": "Unauthorized", "message": "No token."}}
+
+    assert (await answer(server.port, f"GET /nowhere HTTP/1.1\r\n{UPGRADE}\r\n"))[0] == 404
+
+
+async def test_shutdown_closes_streams_with_1012_and_waits_for_none(server):
+    clients = [(await ws_connect(Client, f"ws://127.0.0.1:{server.port}/ws"))[1] for _ in range(5)]
+    reader, deaf = await asyncio.open_connection("127.0.0.1", server.port)
+    deaf.write(f"GET /ws HTTP/1.1\r\n{UPGRADE}\r\n".encode())
+
+    server.should_exit = True
+
+    for client in clients:
+        assert await asyncio.wait_for(client.frames.get(), LIMIT) == b'{"type":"tick"}'
+        assert await asyncio.wait_for(client.frames.get(), LIMIT) == WSCloseCode.SERVICE_RESTART
+    async with asyncio.timeout(LIMIT):  # the deaf one is dropped
+        await reader.read()
+    deaf.close()
+
+
+async def test_a_client_that_answers_no_ping_is_given_up(server, monkeypatch):
+    monkeypatch.setattr(adaptor, "PING_INTERVAL", 0.2)
+    monkeypatch.setattr(adaptor, "PONG_TIMEOUT", 0.2)
+    answering, _ = await ws_connect(Client, f"ws://127.0.0.1:{server.port}/ws")
+    reader, mute = await asyncio.open_connection("127.0.0.1", server.port)
+    mute.write(f"GET /ws HTTP/1.1\r\n{UPGRADE}\r\n".encode())
+
+    async with asyncio.timeout(LIMIT):
+        received = await reader.read()
+
+    assert b"\x89\x00" in received  # a ping
+    assert struct.pack("!H", WSCloseCode.GOING_AWAY) in received
+    assert not answering.is_disconnected
+    answering.disconnect()
+    mute.close()

@@ -1,0 +1,78 @@
+"""What a client may ask for when it opens a stream, and what it is told when it may not."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+from rtx_engine.api.errors import ApiError
+from rtx_engine.stream.cursor import Cursor
+from rtx_engine.stream.handshake import Request, parse
+
+
+def verify(token):
+    if token != "good":
+        raise ValueError("The token is not one of ours: log in at POST /api/login.")
+    return 7
+
+
+def ask(target, authorization=None):
+    headers = CIMultiDict(Host="test")
+    if authorization is not None:
+        headers["Authorization"] = authorization
+    return parse(target, headers, verify)
+
+
+@pytest.mark.parametrize(
+    ("target", "authorization", "request_"),
+    [
+        ("/ws", "Bearer good", Request(7, (), None)),
+        ("/ws?token=good", None, Request(7, (), None)),
+        ("/ws?token=bad", "bearer  good", Request(7, (), None)),
+        ("/ws?token=good", "Basic dTpw", Request(7, (), None)),
+        ("/ws?since=0&symbols=EURUSD&token=good", None, Request(7, ("EURUSD",), 0)),
+        ("/ws?symbols=XAUUSD,EURUSD,XAUUSD,", "Bearer good", Request(7, ("XAUUSD", "EURUSD"), None)),
+        ("/ws?symbols=", "Bearer good", Request(7, (), None)),
+        ("/ws?since=9223372036854775807", "Bearer good", Request(7, (), 2**63 - 1)),
+        ("/ws?of=no&interest", "Bearer good", Request(7, (), None)),
+    ],
+)
+def test_a_request_is_understood(target, authorization, request_):
+    assert ask(target, authorization) == request_
+
+
+@pytest.mark.parametrize(
+    ("target", "authorization", "status", "sentence"),
+    [
+        ("/", "Bearer good", 404, "There is no stream at /: connect to /ws."),
+        ("/ws/", "Bearer good", 404, "There is no stream at /ws/: connect to /ws."),
+        ("/ws", None, 401, "The stream needs a token: send it as `Authorization: Bearer …` or as ?token=…."),
+        ("/ws?token=", None, 401, "The stream needs a token: send it as `Authorization: Bearer …` or as ?token=…."),
+        ("/ws", "Bearer ", 401, "The stream needs a token: send it as `Authorization: Bearer …` or as ?token=…."),
+        ("/ws", "Bearer bad", 401, "The token is not one of ours: log in at POST /api/login."),
+        ("/ws?token=good&token=bad", None, 400, "token is given 2 times: give it once."),
+        ("/ws?symbols=EURUSD,DOGE", "Bearer good", 400, "symbols names 'DOGE', which is not traded here: choose from "),
+        ("/ws?symbols=eurusd", "Bearer good", 400, "symbols names 'eurusd', which is not traded here: choose from "),
+        ("/ws?since=-1", "Bearer good", 400, "since is '-1': give the sequence of the last event that you have, "),
+        ("/ws?since=", "Bearer good", 400, "since is '': give the sequence of the last event that you have, "),
+        ("/ws?since=٣", "Bearer good", 400, "since is '٣': give the sequence of the last event that you have, "),
+        ("/ws?since=1e3", "Bearer good", 400, "since is '1e3': give the sequence of the last event that you have, "),
+        ("/ws?since=9223372036854775808", "Bearer good", 400, "since is '9223372036854775808': give the sequence of "),
+        ("/ws?since=1&since=2", "Bearer good", 400, "since is given 2 times: give it once."),
+    ],
+)
+def test_a_wrong_request_gets_a_sentence(target, authorization, status, sentence):
+    with pytest.raises(ApiError) as refused:
+        ask(target, authorization)
+    assert refused.value.status == status
+    assert str(refused.value).startswith(sentence)
+
+
+@given(start=st.integers(0, 50), arrivals=st.lists(st.integers(0, 80)))
+def test_a_cursor_lets_each_event_through_once_and_in_order_whatever_arrives(start, arrivals):
+    cursor = Cursor(sent=start, newest=start)
+
+    through = [sequence for sequence in arrivals if cursor.admit(sequence)]
+
+    assert through == list(range(start + 1, start + 1 + len(through)))
+    assert cursor.sent == start + len(through)
+    assert cursor.behind == (max([start, *arrivals]) > cursor.sent)

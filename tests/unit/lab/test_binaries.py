@@ -1,0 +1,132 @@
+"""The cache of programs: built once, used only whole."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from rtx_lab import binaries
+from rtx_lab.binaries import PAUSE, Program
+from rtx_lab.errors import LabError
+from rtx_lab.progress import Reporter
+
+
+class Builder:
+    """Stands in for minutes of compiling; counts what it is asked for."""
+
+    def __init__(self) -> None:
+        self.built: list[str] = []
+
+    def __call__(self, program: Program, output: Path, log: Path) -> None:
+        self.built.append(program.name)
+        log.write_text("compiling")
+        output.write_bytes(f"program {program.name}".encode())
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    compiled = subprocess.run(["go", "env", "GOCACHE"], capture_output=True, text=True, timeout=30, check=True).stdout
+    monkeypatch.setenv("GOCACHE", compiled.strip())  # it would follow XDG_CACHE_HOME, and compile Go's library anew
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "rtx-lab"
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
+    folder = tmp_path / "go" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "go.mod").write_text("module local/tiny\n\ngo 1.26.0\n")
+    (folder / "main.go").write_text("package main\n\nfunc main() { println(42) }\n")
+    monkeypatch.setattr(binaries, "MODULES", tmp_path / "go")
+    return Program("tiny", commands=("big", "small"))
+
+
+def test_a_program_is_built_once_and_found_under_each_of_its_names(program: Program) -> None:
+    # given
+    builder = Builder()
+    # when
+    first = binaries.ensure([program], Reporter(), builder)
+    second = binaries.ensure([program], Reporter(), builder)
+    # then
+    assert builder.built == ["tiny"]
+    assert first == second
+    assert set(first) == {"big", "small"}
+    assert first["big"].read_bytes() == first["small"].read_bytes() == b"program tiny"
+
+
+def test_a_corrupt_entry_is_rebuilt(program: Program) -> None:
+    # given
+    builder = Builder()
+    entry = binaries.ensure([program], Reporter(), builder)["big"].parent
+    (entry / "tiny").write_bytes(b"program tinx")
+    # when
+    paths = binaries.ensure([program], Reporter(), builder)
+    # then
+    assert builder.built == ["tiny", "tiny"]
+    assert paths["big"].read_bytes() == b"program tiny"
+
+
+def test_an_entry_without_its_checksum_is_rebuilt(program: Program) -> None:
+    # given: what a machine switched off in the middle might leave
+    builder = Builder()
+    entry = binaries.ensure([program], Reporter(), builder)["big"].parent
+    (entry / binaries.CHECKSUM).unlink()
+    # when
+    binaries.ensure([program], Reporter(), builder)
+    # then
+    assert builder.built == ["tiny", "tiny"]
+
+
+def test_a_build_that_dies_leaves_no_entry(program: Program, cache: Path) -> None:
+    # given
+    def dies(program: Program, output: Path, log: Path) -> None:
+        output.write_bytes(b"hal")
+        raise KeyboardInterrupt
+
+    # when
+    with pytest.raises(KeyboardInterrupt):
+        binaries.ensure([program], Reporter(), dies)
+    # then
+    assert list((cache / "bin").iterdir()) == []
+
+
+def test_a_changed_pin_is_another_entry(program: Program) -> None:
+    # given
+    before = binaries.entry_name(program)
+    # when
+    with (program.sources / "go.mod").open("a") as file:
+        file.write("\nrequire example.com/x v1.0.0\n")
+    # then
+    assert binaries.entry_name(program) != before
+
+
+def test_go_builds_a_program_that_runs(program: Program) -> None:
+    # when
+    paths = binaries.ensure([program], Reporter())
+    # then
+    assert paths["big"].read_bytes()[:4] == b"\x7fELF"
+
+
+def test_a_failed_build_names_its_log(program: Program, cache: Path) -> None:
+    # given
+    (program.sources / "main.go").write_text("package main\n\nfunc main() { oops }\n")
+    # when
+    with pytest.raises(LabError, match=r"Building tiny v1\.0 failed .*oops.*; its log is ") as failure:
+        binaries.ensure([program], Reporter())
+    # then
+    log = cache / "logs" / "tiny.log"
+    assert str(log) in str(failure.value)
+    assert "undefined: oops" in log.read_text()
+
+
+def test_go_that_is_missing_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # given
+    monkeypatch.setattr(binaries.shutil, "which", lambda *_args, **_kwargs: None)
+    # then
+    with pytest.raises(LabError, match=r"Go 1\.26 or later .* was not found; install it from go\.dev\."):
+        binaries.find_go()
+
+
+@pytest.mark.parametrize("program", binaries.PROGRAMS, ids=lambda program: program.name)
+def test_every_program_is_pinned(program: Program) -> None:
+    assert program.version.startswith("v")
+    assert program == PAUSE or (program.sources / "go.sum").stat().st_size > 0

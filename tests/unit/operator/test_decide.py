@@ -1,0 +1,265 @@
+"""The decision, walked through an installation and through what can stand in its way."""
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from rtx_operator.api.engine import TradingEngine
+from rtx_operator.api.enums import Colour, Reason
+from rtx_operator.api.names import REQUIRED_CREDENTIALS
+from rtx_operator.decide import Decision, decide
+from rtx_operator.observation import Fence, FenceReport, Object, Observation
+from rtx_operator.plan import ColourPlan, Plan, Workload
+
+UID = "uid-1"
+OWNER = "trading/rtx/" + UID
+
+
+def child(kind: str, name: str, *, owned: bool = True, **more: Any) -> Object:
+    owners = [{"uid": UID, "controller": True}] if owned else []
+    return {"kind": kind, "metadata": {"name": name, "uid": name, "generation": 1, "ownerReferences": owners}, **more}
+
+
+def workload(kind: str, name: str, desired: int, ready: int) -> Object:
+    status = {"observedGeneration": 1, "readyReplicas": ready, "updatedReplicas": ready}
+    return child(kind, name, spec={"replicas": desired}, status=status)
+
+
+def job(**status: Any) -> Object:
+    return child("Job", "rtx-migrate-h1", status=status)
+
+
+FOUNDATION = (child("StatefulSet", "rtx-postgres"), child("StatefulSet", "rtx-redis"), child("Service", "rtx-engine"))
+MIGRATION = (child("Job", "rtx-migrate-h1"),)
+COLOUR = (child("Deployment", "rtx-engine-blue"), child("HorizontalPodAutoscaler", "rtx-engine"))
+
+PLAN = Plan(
+    active=ColourPlan(Colour.BLUE, "1.0.0", None, "c1", "h1"),
+    wanted_hash="h1",
+    foundation=FOUNDATION,
+    migration=MIGRATION,
+    colour_objects=COLOUR,
+    database=Workload("StatefulSet", "rtx-postgres", {"component": "database"}),
+    cache=Workload("StatefulSet", "rtx-redis", {"component": "cache"}),
+    migrator=Workload("Job", "rtx-migrate-h1", {"component": "migration"}),
+    engine=Workload("Deployment", "rtx-engine-blue", {"component": "engine"}),
+    live_service="rtx-engine",
+    credentials_name="",
+    minimum=3,
+    maximum=10,
+)
+
+
+def engine(*, active: bool = False, epoch: int = 1, **spec: Any) -> TradingEngine:
+    status: Object = {}
+    if active:
+        running = {"colour": "blue", "version": "1.0.0", "configHash": "c1", "podHash": "h1", "epoch": epoch}
+        status = {"observedGeneration": 1, "active": running}
+    meta = {"namespace": "trading", "name": "rtx", "uid": UID, "generation": 1, "resourceVersion": "1"}
+    asked = {"version": "1.0.0", "image": {"repository": "example.com/rtx-engine"}, **spec}
+    return TradingEngine.parse({"metadata": meta, "spec": asked, "status": status})
+
+
+def world(*objects: Object, **seen: Any) -> Observation:
+    return Observation(children={(found["kind"], found["metadata"]["name"]): found for found in objects}, **seen)
+
+
+def endpoints(ready: int) -> Object:
+    labels = {"kubernetes.io/service-name": "rtx-engine"}
+    return {"metadata": {"labels": labels}, "endpoints": [{"conditions": {"ready": True}}] * ready}
+
+
+DATABASE = workload("StatefulSet", "rtx-postgres", 1, 1)
+CACHE = workload("StatefulSet", "rtx-redis", 1, 1)
+OURS = FenceReport(Fence(1, ("blue",), "install", OWNER))
+MIGRATED = job(conditions=[{"type": "Complete", "status": "True"}])
+SERVING = world(
+    DATABASE,
+    CACHE,
+    MIGRATED,
+    workload("Deployment", "rtx-engine-blue", 3, 3),
+    endpoint_slices=(endpoints(3),),
+    database=OURS,
+)
+
+
+def without(seen: Observation, kind: str, name: str) -> Observation:
+    return replace(seen, children={key: found for key, found in seen.children.items() if key != (kind, name)})
+
+
+def with_(seen: Observation, *objects: Object) -> Observation:
+    return replace(seen, children={**seen.children, **world(*objects).children})
+
+
+def reason(decision: Decision) -> Reason | None:
+    return decision.verdict.reason if decision.verdict else None
+
+
+INSTALLATION = [
+    # what is there, what it waits for, what is applied
+    (world(), Reason.DATABASE_STARTING, FOUNDATION),
+    (world(workload("StatefulSet", "rtx-postgres", 1, 0)), Reason.DATABASE_STARTING, FOUNDATION),
+    (world(DATABASE, database=FenceReport()), Reason.CACHE_STARTING, FOUNDATION),
+    (world(DATABASE, CACHE), Reason.DATABASE_UNREACHABLE, FOUNDATION),
+    (world(DATABASE, CACHE, database=FenceReport()), Reason.FENCE_MOVING, FOUNDATION),
+    (world(DATABASE, CACHE, database=OURS), Reason.MIGRATING, FOUNDATION + MIGRATION),
+    (world(DATABASE, CACHE, job(active=1), database=OURS), Reason.MIGRATING, FOUNDATION + MIGRATION),
+    (world(DATABASE, CACHE, MIGRATED, database=OURS), Reason.ENGINE_STARTING, FOUNDATION + MIGRATION + COLOUR),
+    (
+        with_(SERVING, workload("Deployment", "rtx-engine-blue", 3, 2)),
+        Reason.ENGINE_STARTING,
+        FOUNDATION + MIGRATION + COLOUR,
+    ),
+    (replace(SERVING, endpoint_slices=()), Reason.ENDPOINTS_PENDING, FOUNDATION + MIGRATION + COLOUR),
+    (SERVING, None, FOUNDATION + MIGRATION + COLOUR),
+]
+
+
+@pytest.mark.parametrize(("seen", "waits_for", "applied"), INSTALLATION)
+def test_an_installation_goes_stage_by_stage(seen: Observation, waits_for: Reason | None, applied: tuple[Object, ...]):
+    decision = decide(engine(), PLAN, seen)
+
+    assert reason(decision) == waits_for
+    assert decision.apply == applied
+    assert decision.delete == ()
+    assert (decision.active is None) == (waits_for is not None)
+
+
+def test_a_colour_that_serves_becomes_active_with_the_epoch_of_the_database():
+    decision = decide(engine(), PLAN, SERVING)
+
+    assert decision.active is not None
+    assert (decision.active.colour, decision.active.pod_hash, decision.active.epoch) == (Colour.BLUE, "h1", 1)
+
+
+def test_the_database_down_after_the_installation_is_told_and_nothing_else_is_taken_away():
+    decision = decide(engine(active=True), PLAN, with_(SERVING, workload("StatefulSet", "rtx-postgres", 1, 0)))
+
+    assert reason(decision) == Reason.DATABASE_STARTING
+    assert decision.apply == FOUNDATION + COLOUR
+    assert decision.active == engine(active=True).status.active
+
+
+def test_the_job_of_an_installed_colour_is_not_run_again_when_somebody_deleted_it():
+    decision = decide(engine(active=True), PLAN, without(SERVING, "Job", "rtx-migrate-h1"))
+
+    assert decision.verdict is None
+    assert decision.apply == FOUNDATION + COLOUR
+
+
+def test_a_running_engine_serves_while_one_of_its_pods_does():
+    seen = with_(SERVING, workload("Deployment", "rtx-engine-blue", 3, 1))
+
+    assert decide(engine(active=True), PLAN, seen).verdict is None
+    assert reason(decide(engine(), PLAN, seen)) == Reason.ENGINE_STARTING
+
+
+def test_a_failed_migration_stalls_and_says_what_to_do():
+    failed = job(conditions=[{"type": "Failed", "status": "True", "message": "backoff limit reached"}])
+    decision = decide(engine(), PLAN, world(DATABASE, CACHE, failed, database=OURS))
+
+    assert reason(decision) == Reason.MIGRATION_FAILED
+    assert decision.verdict is not None
+    assert decision.verdict.stalled
+    assert "kubectl logs job/rtx-migrate-h1" in decision.verdict.message
+    assert COLOUR[0] not in decision.apply
+
+
+def test_a_migration_whose_time_was_over_is_started_again():
+    late = job(conditions=[{"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}])
+    decision = decide(engine(), PLAN, world(DATABASE, CACHE, late, database=OURS))
+
+    assert reason(decision) == Reason.MIGRATING
+    assert decision.delete == (late,)
+
+
+def test_a_paused_engine_is_looked_at_and_left_alone():
+    decision = decide(engine(paused=True), PLAN, world())
+
+    assert reason(decision) == Reason.DATABASE_STARTING
+    assert (decision.apply, decision.delete, decision.scale, decision.move_fence) == ((), (), None, None)
+
+
+@pytest.mark.parametrize(
+    ("secret", "said"),
+    [
+        (None, "does not exist"),
+        ({"data": dict.fromkeys(REQUIRED_CREDENTIALS[1:], "eA==")}, f"lacks {REQUIRED_CREDENTIALS[0]}"),
+    ],
+)
+def test_without_the_users_credentials_no_pod_is_made(secret: Object | None, said: str):
+    plan = replace(PLAN, credentials_name="mine")
+    decision = decide(engine(), plan, replace(world(), credentials=secret))
+
+    assert reason(decision) == Reason.CREDENTIALS_MISSING
+    assert decision.verdict is not None
+    assert said in decision.verdict.message
+    assert decision.apply == ()
+
+
+# --- the fence ---
+
+
+def test_the_database_of_another_engine_is_left_alone():
+    theirs = FenceReport(Fence(7, ("blue",), "install", "trading/other/uid-2"))
+    decision = decide(engine(), PLAN, world(DATABASE, CACHE, database=theirs))
+
+    assert reason(decision) == Reason.DATABASE_IN_USE
+    assert decision.move_fence is None
+    assert decision.apply == FOUNDATION
+
+
+@pytest.mark.parametrize(
+    "fence",
+    [
+        None,  # a database that was made anew
+        Fence(4, ("green",), "x", OWNER),  # names another colour
+        Fence(2, ("blue",), "x", OWNER),  # a restore lost a move
+        Fence(4, ("blue",), "x", "trading/rtx/uid-0"),  # an earlier incarnation of the same engine
+    ],
+)
+def test_a_fence_that_is_not_what_it_should_be_is_moved_above_all_known_epochs(fence: Fence | None):
+    decision = decide(engine(active=True, epoch=4), PLAN, replace(SERVING, database=FenceReport(fence)))
+
+    assert reason(decision) == Reason.FENCE_MOVING
+    assert decision.move_fence is not None
+    assert decision.move_fence.executors == ("blue",)
+    assert decision.move_fence.known_epoch == 4
+
+
+def test_a_move_that_status_does_not_know_of_is_remembered():
+    seen = replace(SERVING, database=FenceReport(Fence(9, ("blue",), "x", OWNER)))
+    decision = decide(engine(active=True, epoch=4), PLAN, seen)
+
+    assert decision.move_fence is None
+    assert decision.active is not None
+    assert decision.active.epoch == 9
+
+
+# --- sizes, and what is no longer wanted ---
+
+
+@pytest.mark.parametrize(("size", "wanted"), [(1, 3), (3, None), (7, None), (10, None), (12, 10), (0, 3)])
+def test_the_size_is_brought_within_its_bounds_and_otherwise_left_to_the_autoscaler(size: int, wanted: int | None):
+    scale = decide(
+        engine(active=True), PLAN, with_(SERVING, workload("Deployment", "rtx-engine-blue", size, size))
+    ).scale
+
+    assert (scale.replicas if scale else None) == wanted
+
+
+def test_only_our_own_expendable_objects_are_deleted_when_unnamed():
+    ours = [child("ConfigMap", "rtx-engine-old"), child("Job", "rtx-migrate-old")]
+    kept = [
+        child("PersistentVolumeClaim", "data-rtx-postgres-0"),
+        child("Secret", "rtx-internal"),
+        child("Deployment", "rtx-engine-green"),
+        child("Service", "rtx-engine-green"),
+        child("StatefulSet", "rtx-other"),
+        child("ConfigMap", "theirs", owned=False),
+    ]
+    going = copy.deepcopy(child("ConfigMap", "going"))
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+
+    assert decide(engine(active=True), PLAN, with_(SERVING, *ours, *kept, going)).delete == tuple(ours)

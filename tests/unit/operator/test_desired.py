@@ -1,0 +1,267 @@
+"""The builders: golden YAML for the whole of an engine, and the promises that no golden file can show."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rtx_operator import desired
+from rtx_operator.api.enums import Colour
+from rtx_operator.api.spec import TradingEngineSpec
+from rtx_operator.desired.render import render
+
+GOLDEN = Path(__file__).parent / "golden"
+SEED = bytes(range(32))
+
+SMALL = {"version": "1.0.0", "image": {"repository": "registry.example.com/rtx-engine"}}
+FULL = {
+    "version": "2.1.0",
+    "image": {
+        "repository": "registry.example.com/rtx-engine",
+        "digest": "sha256:" + "ab" * 32,
+        "pullPolicy": "Always",
+    },
+    "environment": "Production",
+    "broker": {"name": 'O\'Hara & "Söhne": {{ brokers }}'},
+    "credentialsSecretRef": {"name": "house-credentials"},
+    "resources": {"requests": {"cpu": 1}, "limits": {"memory": "3Gi"}},
+    "scheduling": {
+        "nodeSelector": {"pool": "trading"},
+        "tolerations": [{"key": "dedicated", "value": "trading", "effect": "NoExecute", "tolerationSeconds": 60}],
+        "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+    },
+    "imagePullSecrets": [{"name": "registry"}],
+    "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/rtx"}},
+    "config": {"logLevel": "DEBUG"},
+    "scaling": {"minReplicas": 4, "targetOrdersPerSecondPerPod": 250},
+    "database": {
+        "storage": "80Gi",
+        "storageClassName": "fast",
+        "image": "registry.example.com/postgres:17",
+        "resources": {"requests": {"memory": "8Gi"}, "limits": {"memory": "8Gi"}},
+    },
+    "cache": {"storage": "20Gi", "storageClassName": "fast"},
+    "networkPolicy": {
+        "ingressNamespace": "ingress",
+        "monitoringNamespace": "monitoring",
+        "extraPeers": [
+            {"name": "desk", "podLabels": {"app": "desk"}},
+            {"name": "audit", "namespaceLabels": {"team": "audit"}, "ports": ["http", "metrics"]},
+        ],
+    },
+    "deletionPolicy": "Delete",
+}
+
+
+def layout(spec: dict[str, Any] = SMALL, **more: Any) -> desired.Layout:
+    return desired.Layout(
+        namespace="rtx-trading",
+        name="rtx",
+        uid="6c7c6d3e-0000-4000-8000-000000000001",
+        spec=TradingEngineSpec.model_validate(spec),
+        postgres_image="example/postgres:17",
+        redis_image="example/redis:8",
+        operator_namespace="rtx-system",
+        **more,
+    )
+
+
+def everything(given: desired.Layout) -> list[desired.Object]:
+    shape = desired.pod_shape(given)
+    return [
+        *desired.secrets(given, None, None, SEED),
+        *desired.foundation(given),
+        desired.migration_job(given, shape),
+        *desired.colour_children(given, Colour.BLUE, shape),
+        *desired.traffic_children(given, Colour.BLUE),
+    ]
+
+
+def one(objects: list[desired.Object], kind: str, name: str) -> desired.Object:
+    (found,) = (thing for thing in objects if (thing["kind"], thing["metadata"]["name"]) == (kind, name))
+    return found
+
+
+def pods(objects: list[desired.Object]) -> list[desired.Object]:
+    return [thing["spec"]["template"]["spec"] for thing in objects if "template" in thing.get("spec", {})]
+
+
+@pytest.mark.parametrize(("name", "spec"), [("small", SMALL), ("full", FULL)])
+def test_all_objects_of_an_engine_are_as_written_down(name: str, spec: dict[str, Any]) -> None:
+    # Given a spec, when everything is built
+    built = everything(layout(spec, orders_metric=name == "full"))
+    text = yaml.safe_dump_all(built, sort_keys=True, width=110, allow_unicode=True)
+    file = GOLDEN / f"{name}.yaml"
+    if os.environ.get("UPDATE_GOLDEN"):
+        file.write_text(text, encoding="utf-8")
+    # Then it is what was read and agreed to (after a change: UPDATE_GOLDEN=1, and read the difference)
+    assert text == file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("spec", [SMALL, FULL])
+def test_every_object_says_whose_it_is(spec: dict[str, Any]) -> None:
+    for thing in everything(layout(spec)):
+        meta = thing["metadata"]
+        assert meta["namespace"] == "rtx-trading"
+        assert meta["labels"]["rtx-trading.com/engine"] == "rtx"
+        assert meta["labels"]["app.kubernetes.io/managed-by"] == "rtx-operator"
+        owners = meta.get("ownerReferences", [])
+        kept = thing["kind"] == "Secret" and spec.get("deletionPolicy") != "Delete"
+        assert [owner["uid"] for owner in owners] == ([] if kept else [layout().uid])
+
+
+@pytest.mark.parametrize("spec", [SMALL, FULL])
+def test_every_pod_passes_pod_security_restricted_and_has_no_token(spec: dict[str, Any]) -> None:
+    found = pods(everything(layout(spec)))
+    assert len(found) == 4  # engine, migration, database, cache
+    for pod in found:
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+
+
+def test_a_deployment_never_says_how_many() -> None:
+    deployment = one(everything(layout(FULL)), "Deployment", "rtx-engine-blue")
+    assert "replicas" not in deployment["spec"]
+
+
+def test_what_is_built_twice_is_equal_and_shares_nothing() -> None:
+    # Given objects that somebody spoils after they were built
+    first = everything(layout())
+    for thing in first:
+        thing["metadata"].clear()
+    # When the same is built again, then it is whole
+    assert all(thing["metadata"]["name"] for thing in everything(layout()))
+
+
+@settings(deadline=None)
+@given(text=st.text(max_size=60))
+def test_no_value_can_become_structure(text: str) -> None:
+    # Given any text at all as the broker's name
+    spec = TradingEngineSpec.model_validate(SMALL).model_copy(update={"broker": _broker(text)})
+    built = layout()
+    shaped = desired.Layout(**{**_fields(built), "spec": spec})
+    # When its ConfigMap is built, then the text is there as it was, and nothing else has changed
+    config = desired.colour_children(shaped, Colour.BLUE, desired.pod_shape(shaped))[1]
+    ordinary = desired.colour_children(built, Colour.BLUE, desired.pod_shape(built))[1]
+    assert config["data"]["BROKER_NAME"] == text
+    assert {**config["data"], "BROKER_NAME": ""} == {**ordinary["data"], "BROKER_NAME": ""}
+
+
+def _broker(name: str) -> Any:
+    return TradingEngineSpec.model_validate(SMALL).broker.model_copy(update={"name": name})
+
+
+def _fields(given: desired.Layout) -> dict[str, Any]:
+    return {field: getattr(given, field) for field in desired.Layout.__dataclass_fields__}
+
+
+def test_a_value_that_a_template_misses_is_an_error() -> None:
+    with pytest.raises(jinja2.UndefinedError, match="labels"):
+        render("engine-configmap", name="rtx", namespace="rtx-trading", owners=[], config={})
+
+
+# --- shapes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"version": "1.0.1"},
+        {"image": {"repository": "registry.example.com/other"}},
+        {"image": {**SMALL["image"], "digest": "sha256:" + "cd" * 32}},  # type: ignore[dict-item]
+        {"broker": {"name": "Other"}},
+        {"config": {"logLevel": "WARNING"}},
+        {"environment": "Staging"},
+        {"resources": {"limits": {"cpu": "3"}}},
+        {"credentialsSecretRef": {"name": "other"}},
+        {"imagePullSecrets": [{"name": "other"}]},
+        {"scheduling": {"nodeSelector": {"pool": "other"}}},
+    ],
+)
+def test_an_edit_that_shapes_pods_is_an_upgrade(edit: dict[str, Any]) -> None:
+    assert desired.pod_shape(layout({**SMALL, **edit})).hash != desired.pod_shape(layout()).hash
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"scaling": {"minReplicas": 5, "maxReplicas": 7}},
+        {"networkPolicy": {"ingressNamespace": "ingress"}},
+        {"database": {"resources": {"limits": {"cpu": "4"}}}},
+        {"serviceAccount": {"annotations": {"a": "b"}}},
+        {"deletionPolicy": "Delete"},
+        {"paused": True},
+    ],
+)
+def test_an_edit_that_shapes_no_pod_is_no_upgrade(edit: dict[str, Any]) -> None:
+    assert desired.pod_shape(layout({**SMALL, **edit})).hash == desired.pod_shape(layout()).hash
+
+
+def test_a_running_colour_keeps_its_shape_when_the_spec_has_moved_on() -> None:
+    # Given a colour that was installed, and a spec that now asks for another
+    installed = desired.pod_shape(layout(FULL))
+    before = desired.colour_children(layout(FULL), Colour.BLUE, installed)
+    bumped = layout({**FULL, "version": "2.2.0", "config": {}})
+    # When the shape is read back from its revision, with a field of a later operator beside it
+    (revision,) = (thing for thing in before if thing["kind"] == "ControllerRevision")
+    revision["data"]["shape"]["later"] = 1
+    recorded = desired.PodShape.recorded(revision)
+    # Then the colour is built as it was
+    assert recorded == installed
+    assert recorded.hash == installed.hash
+    after = desired.colour_children(bumped, Colour.BLUE, recorded)
+    assert one(after, "Deployment", "rtx-engine-blue") == one(before, "Deployment", "rtx-engine-blue")
+
+
+def test_an_object_that_cannot_be_changed_is_named_by_its_content() -> None:
+    first, second = layout(), layout({**SMALL, "version": "1.0.1", "config": {"logLevel": "DEBUG"}})
+    for build in (
+        lambda given: desired.migration_job(given, desired.pod_shape(given)),
+        lambda given: desired.colour_children(given, Colour.BLUE, desired.pod_shape(given))[0],
+        lambda given: desired.colour_children(given, Colour.BLUE, desired.pod_shape(given))[1],
+    ):
+        assert build(first)["metadata"]["name"] == build(layout())["metadata"]["name"]
+        assert build(first)["metadata"]["name"] != build(second)["metadata"]["name"]
+
+
+@pytest.mark.parametrize("colour", list(Colour))
+def test_traffic_goes_to_the_active_colour_alone(colour: Colour) -> None:
+    service, budget, scaler = desired.traffic_children(layout(), colour)
+    assert service["spec"]["selector"]["rtx-trading.com/colour"] == colour
+    assert budget["spec"]["selector"]["matchLabels"]["rtx-trading.com/colour"] == colour
+    assert scaler["spec"]["scaleTargetRef"]["name"] == f"rtx-engine-{colour}"
+
+
+@pytest.mark.parametrize("spec", [{**SMALL, "environment": "Development"}, {**SMALL, "scaling": {"maxReplicas": 1}}])
+def test_a_fixed_size_needs_no_autoscaler(spec: dict[str, Any]) -> None:
+    built = desired.traffic_children(layout(spec), Colour.BLUE)
+    assert "HorizontalPodAutoscaler" not in [thing["kind"] for thing in built]
+
+
+def test_orders_per_second_count_only_where_the_cluster_serves_them() -> None:
+    def metrics(*, served: bool) -> list[str]:
+        scaler = desired.traffic_children(layout(orders_metric=served), Colour.BLUE)[-1]
+        return [metric["type"] for metric in scaler["spec"]["metrics"]]
+
+    assert metrics(served=False) == ["Resource", "Resource"]
+    assert metrics(served=True) == ["Resource", "Resource", "Pods"]
+
+
+def test_names_stay_within_what_kubernetes_takes() -> None:
+    # Given the longest name that the API accepts
+    longest = desired.Layout(**{**_fields(layout()), "name": "n" * 40})
+    # When everything is built, then no name that becomes a label or a host name is too long, hashes of pods included
+    appended = {"StatefulSet": len("-0123456789"), "Job": 0, "Service": 0, "Deployment": 0}
+    for thing in everything(longest):
+        assert len(thing["metadata"]["name"]) + appended.get(thing["kind"], 0) <= 63

@@ -1,0 +1,180 @@
+"""database/roles.sql on a real PostgreSQL: who may log in with what, and do what."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROLES = Path(__file__).parents[3] / "database/roles.sql"
+DEADLINE = 30.0  # seconds, for each program
+PASSWORDS = {
+    "DB_SUPERUSER_PASSWORD": "super-user-password",
+    "DB_OPERATOR_PASSWORD": 'it\'s "one" \\ of $1 those %s',
+    "DB_MIGRATOR_PASSWORD": "migrator-password",
+    "DB_PASSWORD": "ключ 🗝 :'engine_password'",
+}
+PASSWORD_OF = {
+    "postgres": "DB_SUPERUSER_PASSWORD",
+    "rtx_operator": "DB_OPERATOR_PASSWORD",
+    "rtx_migrator": "DB_MIGRATOR_PASSWORD",
+    "rtx_engine": "DB_PASSWORD",
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    binaries: Path
+    folder: Path
+    port: int
+
+    def set_up(self, passwords: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        return self._psql(["--file", str(ROLES)], self.folder, "postgres", "postgres", passwords)
+
+    def ask(self, role: str, password: str, sql: str) -> subprocess.CompletedProcess[str]:
+        return self._psql(["--command", sql], Path("127.0.0.1"), role, "trading_engine", {"PGPASSWORD": password})
+
+    def _psql(
+        self, arguments: list[str], host: Path, role: str, database: str, environment: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        options = ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--no-password"]
+        address = [f"--host={host}", f"--port={self.port}", f"--username={role}", f"--dbname={database}"]
+        return subprocess.run(
+            [self.binaries / "psql", *options, *address, *arguments],
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **environment},
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    binaries, folder = found[-1].parent, tmp_path_factory.mktemp("postgres")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    unprivileged = _unprivileged(folder)
+    data, log = folder / "data", folder / "log"
+
+    def run(program: str, *arguments: str) -> None:
+        subprocess.run([*unprivileged, binaries / program, *arguments], check=True, timeout=DEADLINE, cwd=folder)
+
+    run("initdb", f"--pgdata={data}", "--username=postgres", "--auth-local=trust", "--auth-host=scram-sha-256", "-N")
+    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off"
+    run("pg_ctl", f"--pgdata={data}", "--wait", "--silent", f"--log={log}", f"--options={options}", "start")
+    try:
+        yield Server(binaries, folder, port)
+    finally:
+        run("pg_ctl", f"--pgdata={data}", "--wait", "--silent", "--mode=immediate", "stop")
+
+
+def _unprivileged(folder: Path) -> list[str]:
+    """PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return []
+    for path in (folder, *folder.parents):
+        if path.is_relative_to("/tmp/pytest-of-root"):  # noqa: S108 - pytest's own, closed to others
+            path.chmod(0o755)
+    shutil.chown(folder, "postgres")
+    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
+
+
+@pytest.fixture
+def engine_database(server: Server) -> Server:
+    done = server.set_up(PASSWORDS)
+    assert done.returncode == 0, done.stderr
+    return server
+
+
+@pytest.mark.parametrize("role", ["rtx_operator", "rtx_migrator", "rtx_engine"])
+def test_a_role_logs_in_with_its_password_and_no_other(engine_database: Server, role: str) -> None:
+    password = PASSWORDS[PASSWORD_OF[role]]
+    assert engine_database.ask(role, password, "SELECT current_user").stdout.strip() == role
+    assert "authentication failed" in engine_database.ask(role, f"{password} ", "SELECT 1").stderr
+
+
+def test_the_next_start_makes_new_passwords_true(engine_database: Server) -> None:
+    # Given a database with data in it, and a Secret that has changed since
+    migrator = PASSWORDS["DB_MIGRATOR_PASSWORD"]
+    made = engine_database.ask("rtx_migrator", migrator, "CREATE TABLE kept (id int); INSERT INTO kept VALUES (7)")
+    assert made.returncode == 0, made.stderr
+    # When the server starts again
+    assert engine_database.set_up({**PASSWORDS, "DB_MIGRATOR_PASSWORD": "another"}).returncode == 0
+    # Then the new password opens it, the old one does not, and the data is there
+    assert engine_database.ask("rtx_migrator", "another", "SELECT id FROM kept").stdout.strip() == "7"
+    assert engine_database.ask("rtx_migrator", migrator, "SELECT 1").returncode != 0
+    engine_database.ask("rtx_migrator", "another", "DROP TABLE kept")
+
+
+@pytest.mark.parametrize(
+    ("role", "sql", "allowed"),
+    [
+        ("rtx_migrator", "CREATE TABLE t (id int); DROP TABLE t", True),
+        ("rtx_operator", "CREATE SCHEMA fence; DROP SCHEMA fence", True),
+        ("rtx_operator", "CREATE TABLE public.t (id int)", False),
+        ("rtx_engine", "CREATE TABLE public.t (id int)", False),
+        ("rtx_engine", "CREATE SCHEMA mine", False),
+        ("rtx_engine", "CREATE TEMPORARY TABLE t (id int)", False),
+        ("rtx_engine", "ALTER ROLE rtx_engine CONNECTION LIMIT -1", False),
+    ],
+)
+def test_each_role_may_do_its_work_and_no_more(engine_database: Server, role: str, sql: str, *, allowed: bool) -> None:
+    answered = engine_database.ask(role, PASSWORDS[PASSWORD_OF[role]], sql)
+    assert (answered.returncode == 0) is allowed, answered.stderr
+
+
+def test_the_operator_sees_whose_a_session_is_and_can_end_it(engine_database: Server) -> None:
+    # Given a session of the engine that has named itself by its colour, and waits
+    waiting = "SET application_name = 'blue'; SET statement_timeout = '20s'; SELECT pg_sleep(20)"
+    environment = {"PGPASSWORD": PASSWORDS["DB_PASSWORD"], "PATH": os.environ["PATH"]}
+    address = [f"--port={engine_database.port}", "--host=127.0.0.1", "--username=rtx_engine", "--dbname=trading_engine"]
+    with subprocess.Popen(
+        [engine_database.binaries / "psql", "--no-psqlrc", *address, "--command", waiting],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as session:
+        # When the operator ends the sessions of that colour
+        end = (
+            "DO $$ BEGIN FOR attempt IN 1..200 LOOP EXIT WHEN (SELECT count(pg_terminate_backend(pid)) > 0 "
+            "FROM pg_stat_activity WHERE application_name = 'blue' AND query LIKE '%pg_sleep%'); "
+            "PERFORM pg_sleep(0.05), pg_stat_clear_snapshot(); END LOOP; END $$"
+        )
+        ended = engine_database.ask("rtx_operator", PASSWORDS["DB_OPERATOR_PASSWORD"], end)
+        # Then the session is told so
+        assert ended.returncode == 0, ended.stderr
+        _, said = session.communicate(timeout=DEADLINE)
+    assert "terminating connection due to administrator command" in said
+
+
+def test_a_frozen_engine_pod_cannot_hold_a_lock_for_long(engine_database: Server) -> None:
+    shown = engine_database.ask(
+        "rtx_engine",
+        PASSWORDS["DB_PASSWORD"],
+        "SELECT current_setting('idle_in_transaction_session_timeout'), current_setting('statement_timeout'), "
+        "current_setting('client_connection_check_interval')",
+    )
+    assert shown.stdout.strip() == "1s|2s|1s"
+
+
+def test_no_password_reaches_the_log(engine_database: Server) -> None:
+    # Given a server that logs every statement
+    folder = engine_database.folder
+    engine_database.ask("postgres", PASSWORDS["DB_SUPERUSER_PASSWORD"], "ALTER SYSTEM SET log_statement = 'all'")
+    engine_database.ask("postgres", PASSWORDS["DB_SUPERUSER_PASSWORD"], "SELECT pg_reload_conf()")
+    # When the passwords are set
+    engine_database.set_up(PASSWORDS)
+    # Then its log has statements, and not these
+    log = (folder / "log").read_text(encoding="utf-8")
+    assert "REVOKE ALL ON DATABASE" in log
+    assert not [password for password in PASSWORDS.values() if password in log]

@@ -1,0 +1,136 @@
+"""A WebSocket client that is cut off comes back and says where it was, and writes down all it saw."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from picows import (
+    WSCloseCode,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    WSUpgradeRequest,
+    WSUpgradeResponse,
+    WSUpgradeResponseWithListener,
+    ws_create_server,
+)
+from rtx_traffic.accounts import Account
+from rtx_traffic.connection import Target
+from rtx_traffic.ledger import End, Failure, Ledger, Record, Request, Run, SocketClosed, SocketEvent, SocketOpened
+from rtx_traffic.recorder import Recorder
+from rtx_traffic.sockets import Socket
+
+
+class Engine:
+    """Greets, sends a tick and the events after `since` up to `sequence`, and then what `send` is given."""
+
+    def __init__(self) -> None:
+        self.sequence = 5
+        self.paths: list[str] = []
+        self.transports: list[WSTransport] = []
+        self.refuses = False
+        self.target = Target("engine", "127.0.0.1", 0)
+
+    def route(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
+        path = request.path.decode()
+        self.paths.append(path)
+        if self.refuses:
+            refusal = WSUpgradeResponse.create_error_response(503, b"{}")
+            return WSUpgradeResponseWithListener(refusal, None)
+        return _Greeter(self, int(path.partition("&since=")[2] or self.sequence))
+
+    def send(self, transport: WSTransport, **message: object) -> None:
+        transport.send(WSMsgType.TEXT, msgspec.json.encode(message))
+
+
+class _Greeter(WSListener):
+    def __init__(self, engine: Engine, since: int) -> None:
+        self._engine, self._since = engine, since
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        engine = self._engine
+        engine.transports.append(transport)
+        engine.send(transport, type="hello", account_id="7", sequence=engine.sequence, colour="blue")
+        engine.send(transport, type="tick", symbol="EURUSD", bid="1", ask="1", time="t")
+        for sequence in range(self._since + 1, engine.sequence + 1):
+            engine.send(transport, type="order", sequence=sequence)
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Engine]:
+    engine = Engine()
+    server = await ws_create_server(engine.route, "127.0.0.1", 0)
+    async with server:
+        engine.target = Target("engine", "127.0.0.1", server.sockets[0].getsockname()[1])
+        yield engine
+        for transport in engine.transports:
+            transport.disconnect(graceful=False)
+
+
+def written(path: Path) -> list[Record]:
+    return list(Ledger.parse(path.read_bytes().splitlines()).records[1:-1])
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  nothing announces what is waited for
+            await asyncio.sleep(0.01)
+
+
+async def recorded(engine: Engine, path: Path, script: Callable[[Socket], Awaitable[None]]) -> list[Record]:
+    """The records of one socket while `script` goes on."""
+    settings = Run("r", "http://engine", time.time(), 0, 0, 0, 1, 1, 0)
+    with Recorder(path, settings) as recorder:
+        client = Socket(
+            number=0,
+            account=Account("7", "u", "token"),
+            target=engine.target,
+            symbol="EURUSD",
+            clock=recorder.clock,
+            record=recorder.record,
+        )
+        task = asyncio.create_task(client.run())
+        await script(client)
+        task.cancel()
+        await asyncio.wait([task])
+        recorder.record(End(recorder.clock()))
+    return written(path)
+
+
+async def test_a_socket_cut_off_resumes_after_the_last_event_it_saw(engine: Engine, tmp_path: Path) -> None:
+    # given a socket that saw event 6, when the engine closes it with 1012, makes event 7 and takes it back
+    async def script(client: Socket) -> None:
+        await until(lambda: engine.transports and client.sequence == 5)
+        engine.send(engine.transports[0], type="order", sequence=6)
+        await until(lambda: client.sequence == 6)
+        engine.sequence = 7
+        engine.transports[0].send_close(WSCloseCode.SERVICE_RESTART)
+        await until(lambda: client.sequence == 7)
+
+    records = await recorded(engine, tmp_path / "l", script)
+
+    # then it came back with since=6 and the ledger tells it all, ticks left out
+    assert engine.paths == ["/ws?symbols=EURUSD", "/ws?symbols=EURUSD&since=6"]
+    assert [(r.sequence, r.since) for r in records if isinstance(r, SocketOpened)] == [(5, None), (7, 6)]
+    assert [r.sequence for r in records if isinstance(r, SocketEvent)] == [6, 7]
+    assert next(r.code for r in records if isinstance(r, SocketClosed)) == 1012
+    assert [r.status for r in records if isinstance(r, Request)] == [101, 101]
+
+
+async def test_a_refused_handshake_is_a_failed_request(engine: Engine, tmp_path: Path) -> None:
+    # given an engine that refuses WebSockets, when a client tries twice and is then let in
+    engine.refuses = True
+
+    async def script(client: Socket) -> None:
+        await until(lambda: len(engine.paths) == 2)
+        engine.refuses = False
+        await client.up.wait()
+
+    records = await recorded(engine, tmp_path / "l", script)
+
+    # then each refusal is written down with its status
+    handshakes = [(r.status, r.failure) for r in records if isinstance(r, Request)]
+    assert handshakes == [(503, Failure.SERVER_ERROR)] * 2 + [(101, None)]
