@@ -1,0 +1,11 @@
+#!/bin/sh
+# Writes the only user's password as a hash, then becomes Redis.
+set -eu
+if [ -z "${REDIS_PASSWORD:-}" ]; then
+    echo "REDIS_PASSWORD is not set: give the container the engine's credentials" >&2
+    exit 64
+fi
+hash=$(printf %s "$REDIS_PASSWORD" | sha256sum | cut -d' ' -f1)
+umask 077
+printf 'user default on #%s ~* &* +@all\n' "$hash" > /tmp/users.acl
+exec redis-server /etc/rtx-redis/redis.conf

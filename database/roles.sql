@@ -1,0 +1,45 @@
+-- The roles and the database of an engine (docs/architecture.md), for psql. Idempotent: it runs at every start.
+-- Passwords come from the environment. Rights on the engine's tables are given by the migrations that make them.
+
+-- The statements below hold passwords: none is logged, whatever the server's settings.
+SET log_statement = 'none';
+SET log_min_error_statement = 'panic';
+SET log_min_duration_statement = -1;
+
+\getenv superuser_password DB_SUPERUSER_PASSWORD
+\getenv operator_password DB_OPERATOR_PASSWORD
+\getenv migrator_password DB_MIGRATOR_PASSWORD
+\getenv engine_password DB_PASSWORD
+
+SELECT format('CREATE ROLE %I LOGIN', name)
+FROM unnest(ARRAY['rtx_operator', 'rtx_migrator', 'rtx_engine']) AS wanted (name)
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \gexec
+
+ALTER ROLE postgres PASSWORD :'superuser_password';
+ALTER ROLE rtx_operator PASSWORD :'operator_password';
+ALTER ROLE rtx_migrator PASSWORD :'migrator_password';
+ALTER ROLE rtx_engine PASSWORD :'engine_password';
+
+-- The operator finds the sessions that hold the fence, whose name is their colour, and ends them.
+GRANT pg_read_all_stats, pg_signal_backend TO rtx_operator;
+
+-- Engine pods that run wild leave room for the operator and a migration.
+ALTER ROLE rtx_engine CONNECTION LIMIT 90;
+
+-- A frozen engine pod must not hold the fence: its transaction ends within a second, whatever it was doing.
+ALTER ROLE rtx_engine SET idle_in_transaction_session_timeout = '1s';
+ALTER ROLE rtx_engine SET statement_timeout = '2s';
+ALTER ROLE rtx_engine SET client_connection_check_interval = '1s';
+ALTER ROLE rtx_engine SET tcp_keepalives_idle = '2';
+ALTER ROLE rtx_engine SET tcp_keepalives_interval = '1';
+ALTER ROLE rtx_engine SET tcp_keepalives_count = '3';
+
+SELECT 'CREATE DATABASE trading_engine OWNER rtx_migrator'
+WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'trading_engine') \gexec
+
+\connect trading_engine
+REVOKE ALL ON DATABASE trading_engine FROM PUBLIC;
+GRANT CONNECT, CREATE ON DATABASE trading_engine TO rtx_operator;  -- CREATE: the schema of the fence
+GRANT CONNECT ON DATABASE trading_engine TO rtx_engine;
+ALTER SCHEMA public OWNER TO rtx_migrator;
+GRANT USAGE ON SCHEMA public TO rtx_engine;
