@@ -92,6 +92,31 @@ class PeerPort(StrEnum):
     METRICS = "metrics"  # 9090
 
 
+class Phase(StrEnum):
+    """Where a cutover stands; cutover/transitions.py has the ways from one to the next."""
+
+    PENDING = "Pending"  # nothing is made yet: something else comes first
+    BACKING_UP = "BackingUp"  # a fresh backup is made (not in this release)
+    MIGRATING = "Migrating"  # the new version's expand migrations run
+    PROVISIONING = "Provisioning"  # the idle colour comes up, as large as the active one
+    TESTING = "Testing"  # smoke tests, and whether the old pods reach the new ones
+    AWAITING_APPROVAL = "AwaitingApproval"  # people decide (not in this release)
+    SWITCHING = "Switching"  # the fence moves, then the live Service
+    MONITORING = "Monitoring"  # the old colour drains, the new one is watched
+    PROMOTING = "Promoting"  # autoscaler and disruption budget follow
+    SUCCEEDED = "Succeeded"
+    ROLLING_BACK = "RollingBack"  # fence and Service go back, the new colour goes away
+    ROLLED_BACK = "RolledBack"
+    FAILED = "Failed"  # given up before anything was made (not in this release)
+
+
+class Keeping(StrEnum):
+    """What becomes of the colour that was active before."""
+
+    KEPT = "Kept"  # it stays warm: going back is a switch
+    RETIRING = "Retiring"  # it is emptied, then the contract migrations run
+
+
 class ConditionType(StrEnum):
     """Conditions of a TradingEngine; the first three as kstatus defines them."""
 
@@ -123,12 +148,26 @@ class Reason(StrEnum):
     ENGINE_STARTING = "EngineStarting"
     FENCE_MOVING = "FenceMoving"  # the database does not name the active colour as its executor yet
     SCALING = "Scaling"  # it serves, while pods come or go
+    CUTOVER_IN_PROGRESS = "CutoverInProgress"  # the message has the phase and what it waits for
+    RETIRING = "Retiring"  # the colour that was active before is taken away
     ENDPOINTS_PENDING = "EndpointsPending"  # pods are ready, the live Service does not name them yet
     TERMINATING = "Terminating"  # a child of the same name is still being deleted
+    # Why a cutover goes back
+    SUPERSEDED = "Superseded"  # the spec asks for another version now
+    SMOKE_FAILED = "SmokeFailed"
+    PEERS_UNREACHABLE = "PeersUnreachable"  # old pods could not hand requests on to the new ones
+    NOT_READY = "NotReady"  # the new colour's pods are not ready, or not ready any more
+    CONTAINER_RESTARTED = "ContainerRestarted"  # a pod of the new colour crashed while it was watched
+    TOO_MANY_ERRORS = "TooManyErrors"  # more than spec.rollout.monitor.maxErrorPercent
+    TOO_SLOW = "TooSlow"  # slower than spec.rollout.monitor.maxP99Milliseconds
+    OUT_OF_TIME = "OutOfTime"  # the phase's deadline passed
+    # On the way again
     RECONCILE_FAILED = "ReconcileFailed"  # an error on the operator's side; it tries again by itself
     # It waits for a person
     PAUSED = "Paused"
-    CUTOVER_NOT_AVAILABLE = "CutoverNotAvailable"  # the spec asks for other pods than those that run
+    REJECTED = "Rejected"  # the spec asks for what was rolled back
+    CANNOT_ROLL_BACK = "CannotRollBack"  # the old colour has no ready pod to go back to
+    CONTRACT_FAILED = "ContractFailed"  # the contract migrations failed
     INVALID_SPEC = "InvalidSpec"  # the object was stored before the schema knew better
     CREDENTIALS_MISSING = "CredentialsMissing"  # the Secret, or keys in it
     NAME_TAKEN = "NameTaken"  # an object that is not ours has a name that we need

@@ -1,8 +1,11 @@
 """The status of a TradingEngine: what the operator says. Read it with `kubectl describe te`."""
 
-from pydantic import Field
+from datetime import datetime
+from typing import Annotated
 
-from rtx_operator.api.enums import Colour, ConditionStatus, ConditionType
+from pydantic import Field, WithJsonSchema
+
+from rtx_operator.api.enums import Colour, ConditionStatus, ConditionType, Keeping, Phase
 from rtx_operator.api.schema import ApiModel
 
 
@@ -30,6 +33,75 @@ class Active(ApiModel):
     epoch: int = Field(default=0, ge=0, description="The epoch at which the database lets it execute; 0 if unknown.")
 
 
+Time = Annotated[datetime, WithJsonSchema({"type": "string", "format": "date-time"})]
+Seconds = Annotated[dict[Phase, float], WithJsonSchema({"type": "object", "additionalProperties": {"type": "number"}})]
+
+HISTORY = 10  # cutovers that status remembers
+
+
+class Release(ApiModel):
+    """What a colour runs, or is to run."""
+
+    colour: Colour = Field(description="The colour.")
+    version: str = Field(max_length=64, description="Its version.")
+    pod_hash: str = Field(max_length=64, description="Stands for everything that shapes its pods.")
+
+
+class Cutover(ApiModel):
+    """The cutover that is under way, or the last one."""
+
+    id: str = Field(max_length=80, description="Names it, also in the database's fence.")
+    phase: Phase = Field(description="Where it stands.")
+    since: Time = Field(description="When this phase began.")
+    deadline: Time | None = Field(default=None, description="When this phase must have ended.")
+    from_: Release = Field(alias="from", description="What ran when it began.")
+    to: Release = Field(description="What it goes to.")
+    started_at: Time = Field(description="When it began.")
+    fenced_at: Time | None = Field(default=None, description="When the database let the new colour execute.")
+    switched_at: Time | None = Field(default=None, description="When the live Service named only the new colour.")
+    restored_at: Time | None = Field(default=None, description="When it named only the old colour again.")
+    reason: str = Field(default="", max_length=64, description="Why it goes back, in one word.")
+    message: str = Field(default="", max_length=4096, description="What it waits for, or why it goes back.")
+    seconds: Seconds = Field(default={}, description="How long each phase that is over took.")
+
+
+class Previous(ApiModel):
+    """The colour that was active before. While it is kept, going back to it is a switch."""
+
+    colour: Colour = Field(description="The colour.")
+    version: str = Field(max_length=64, description="Its version.")
+    pod_hash: str = Field(max_length=64, description="Stands for everything that shapes its pods.")
+    retire_after: Time = Field(description="When it is taken away.")
+    state: Keeping = Field(default=Keeping.KEPT, description="Kept, or Retiring.")
+
+
+class Rejected(ApiModel):
+    """What was rolled back. It is not tried again until the spec changes, or somebody says so."""
+
+    pod_hash: str = Field(max_length=64, description="Stands for everything that shapes its pods.")
+    version: str = Field(max_length=64, description="Its version.")
+    reason: str = Field(max_length=64, description="Why, in one word.")
+    message: str = Field(max_length=4096, description="Why, in plain words.")
+    retry: str = Field(default="", max_length=256, description="The retry annotation's value at that time.")
+
+
+class Past(ApiModel):
+    """A cutover that is over."""
+
+    id: str = Field(max_length=80, description="Names it.")
+    from_version: str = Field(max_length=64, description="What ran before.")
+    to_version: str = Field(max_length=64, description="What it went to.")
+    result: Phase = Field(description="Succeeded, RolledBack or Failed.")
+    started_at: Time = Field(description="When it began.")
+    ended_at: Time = Field(description="When it was over.")
+    fenced_at: Time | None = Field(default=None, description="When the database let the new colour execute.")
+    switched_at: Time | None = Field(default=None, description="When the live Service named only the new colour.")
+    restored_at: Time | None = Field(default=None, description="When it named only the old colour again.")
+    reason: str = Field(default="", max_length=64, description="Why it went back, in one word.")
+    message: str = Field(default="", max_length=4096, description="Why it went back.")
+    seconds: Seconds = Field(default={}, description="How long each phase took.")
+
+
 class ReplicaCount(ApiModel):
     """Pods of the active colour."""
 
@@ -49,4 +121,8 @@ class TradingEngineStatus(ApiModel):
     )
     active: Active | None = Field(default=None, description="What takes the traffic.")
     replicas: ReplicaCount | None = Field(default=None, description="Pods of the active colour.")
+    cutover: Cutover | None = Field(default=None, description="The cutover under way, or the last one.")
+    previous: Previous | None = Field(default=None, description="The colour that was active before, while it is kept.")
+    rejected: Rejected | None = Field(default=None, description="What was rolled back, while the spec asks for it.")
+    history: list[Past] = Field(default=[], max_length=HISTORY, description="Cutovers that are over, newest first.")
     pods: str | None = Field(default=None, max_length=16, description="The same for the eye: ready/desired.")
