@@ -17,3 +17,13 @@ API_REQUESTS = Counter(
     ["verb", "code"],
 )
 LEADER = Gauge("rtx_operator_leader", "1 while this replica holds the Lease.")
+
+FENCE_MOVE_SECONDS = Histogram(
+    "rtx_operator_fence_move_seconds",
+    "Seconds from the connection to the commit of a move of the execution fence; orders wait for its last part.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5),
+)
+FENCE_HOLDERS_TERMINATED = Counter(
+    "rtx_operator_fence_holders_terminated_total",
+    "Sessions of engine pods that were ended because they held the execution fence for too long.",
+)

@@ -2,9 +2,14 @@
 
 The database is the authority and the TradingEngine's status only remembers. A row that is behind what was remembered
 (a failover or a restore lost a move), that names other executors, or that an earlier incarnation of the same engine
-owned, is moved to a higher epoch; a row that another engine owns is left alone.
+owned, is moved to a higher epoch; a row that another engine owns is left alone, and so is one that has moved since the
+decision to move it was made.
+
+A frozen engine pod must not hold the fence for ever: who still holds it after `TRIES` time-outs is ended, if its
+application_name says that it is a colour.
 """
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,20 +17,28 @@ from importlib.resources import files
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
+import structlog
 
+from rtx_operator.api.enums import Colour
+from rtx_operator.api.names import DATABASE_NAME
+from rtx_operator.metrics import FENCE_HOLDERS_TERMINATED, FENCE_MOVE_SECONDS
 from rtx_operator.observation import Fence, Owner
 
 CONNECT_DEADLINE = 5.0  # seconds
 STATEMENT_DEADLINE = 5.0  # seconds, for each statement
-DATABASE = "trading_engine"
+LOCK_TIMEOUT = 300  # milliseconds that one try waits for the transactions under way: orders queue behind it
+TRIES = 3  # before holders of the fence are ended, and as many with that
 ROLE = "rtx_operator"
+ANY_EPOCH = -1  # as `expected_epoch`: move the row whatever it says
 
 # EXCLUSIVE on the table first: its queue is fair, whereas an UPDATE alone starves under overlapping FOR SHARE readers.
 _LOCK = "LOCK TABLE rtx_operator.execution_fence IN EXCLUSIVE MODE"
 _READ = "SELECT epoch, executors, cutover, owner FROM rtx_operator.execution_fence"
 _EXISTS = "SELECT to_regclass('rtx_operator.execution_fence') IS NOT NULL"
+_IS_CURRENT = "SELECT to_regclass('rtx_operator.execution_fence_history') IS NOT NULL"
 _INSERT = (
-    "INSERT INTO rtx_operator.execution_fence (epoch, executors, cutover, owner, since) VALUES ($1, $2, $3, $4, now())"
+    "INSERT INTO rtx_operator.execution_fence (epoch, executors, cutover, owner) VALUES ($1 + 1, $2, $3, $4) "
+    "RETURNING epoch, executors, cutover, owner"
 )
 _MOVE = (
     "UPDATE rtx_operator.execution_fence "
@@ -33,6 +46,20 @@ _MOVE = (
     "RETURNING epoch, executors, cutover, owner"
 )
 _NOTIFY = "SELECT pg_notify('execution_fence', $1)"
+# A transaction younger than one try is at work and ends by itself.
+_HOLDERS = """
+SELECT holder.pid, holder.application_name, holder.application_name = ANY ($1) AS is_colour
+FROM pg_stat_activity AS holder
+WHERE holder.pid <> pg_backend_pid() AND holder.xact_start < clock_timestamp() - $2 * interval '1 millisecond'
+    AND EXISTS (
+        SELECT FROM pg_locks AS lock
+        WHERE lock.pid = holder.pid AND lock.granted AND lock.relation = 'rtx_operator.execution_fence'::regclass
+            AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND lock.mode <> 'AccessShareLock'
+    )
+"""
+
+log = structlog.get_logger(__name__)
 
 
 class FenceUnreachableError(Exception):
@@ -43,12 +70,17 @@ class DatabaseInUseError(Exception):
     """The database belongs to another TradingEngine; the message names it."""
 
 
+class FenceChangedError(Exception):
+    """The fence is not as it was when its move was decided: observe again. The message says what it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where an engine's database listens."""
 
     host: str
     port: int
+    database: str = DATABASE_NAME
 
 
 async def read(address: Address, password: str) -> Fence | None:
@@ -58,30 +90,101 @@ async def read(address: Address, password: str) -> Fence | None:
 
 
 async def move(
-    address: Address, password: str, owner: Owner, executors: tuple[str, ...], known_epoch: int, cutover: str
+    address: Address,
+    password: str,
+    owner: Owner,
+    executors: tuple[str, ...],
+    known_epoch: int,
+    cutover: str,
+    *,
+    expected_epoch: int | None = ANY_EPOCH,
 ) -> Fence:
     """Make the fence name `executors`, at an epoch above both its own and `known_epoch`; make it where there is none.
 
+    `expected_epoch` is the epoch at which the fence was last seen; None: it was seen not to exist.
     A row that bears `cutover` and these executors already has been moved: an unknown COMMIT is settled by asking again.
-    Raises FenceUnreachableError, and DatabaseInUseError when another engine owns the database.
+    Raises FenceUnreachableError, DatabaseInUseError when another engine owns the database, and FenceChangedError when
+    somebody else has moved the fence meanwhile.
     """
-    async with _connected(address, password) as connection, connection.transaction():
-        if await connection.fetchval(_EXISTS):
-            await connection.execute(_LOCK)
-        else:
-            # The schema and its row appear together, so that nobody ever sees a fence without a row.
-            sql = files("rtx_operator.cluster").joinpath("fence.sql").read_text(encoding="utf-8")
-            await connection.execute(sql)
-        fence = await _read(connection)
-        if fence is None:
-            await connection.execute(_INSERT, known_epoch, list(executors), cutover, str(owner))
-        elif not owner.owns(fence):
-            raise DatabaseInUseError(f"the database belongs to {fence.owner}")
-        elif fence.cutover == cutover and fence.executors == executors and fence.epoch > known_epoch:
+    wanted = _Move(owner, executors, known_epoch, cutover, expected_epoch)
+    async with _connected(address, password) as connection:
+        started = time.monotonic()
+        for attempt in range(2 * TRIES):
+            if attempt >= TRIES:
+                await _end_holders(connection)
+            try:
+                async with connection.transaction():
+                    fence, moved = await _move(connection, wanted)
+            except asyncpg.LockNotAvailableError:
+                continue
+            if moved:
+                FENCE_MOVE_SECONDS.observe(time.monotonic() - started)
             return fence
-        row = await connection.fetchrow(_MOVE, known_epoch, list(executors), cutover, str(owner))
-        await connection.execute(_NOTIFY, str(row["epoch"]))
-        return _fence(row)
+        holders = ", ".join(
+            f"{name or 'a session without a name'} (pid {pid})" for pid, name, _ in await _holders(connection)
+        )
+        raise FenceUnreachableError(
+            f"{address.host}:{address.port}: the fence is held by {holders or 'sessions that come and go'}; "
+            "end what holds it if it is no engine pod"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    owner: Owner
+    executors: tuple[str, ...]
+    known_epoch: int
+    cutover: str
+    expected_epoch: int | None
+
+    def is_done(self, fence: Fence) -> bool:
+        """The row is the one that this move leaves, and nothing later is remembered."""
+        mine = (fence.cutover, fence.executors, fence.owner) == (self.cutover, self.executors, str(self.owner))
+        return mine and fence.epoch >= self.known_epoch
+
+
+async def _move(connection: Any, wanted: _Move) -> tuple[Fence, bool]:
+    """(the fence, whether it was moved just now), inside a transaction."""
+    if await connection.fetchval(_EXISTS):
+        await connection.execute(_LOCK)
+    if not await connection.fetchval(_IS_CURRENT):
+        # The schema and its row appear together, so that nobody ever sees a fence without a row.
+        sql = files("rtx_operator.cluster").joinpath("fence.sql").read_text(encoding="utf-8")
+        await connection.execute(sql)
+    fence = await _read(connection)
+    if fence is not None:
+        if not wanted.owner.owns(fence):
+            raise DatabaseInUseError(f"the database belongs to {fence.owner}")
+        if wanted.is_done(fence):
+            return fence, False
+        if wanted.expected_epoch not in {fence.epoch, ANY_EPOCH}:
+            raise FenceChangedError(
+                f"the fence names {', '.join(fence.executors)} at epoch {fence.epoch} for {fence.cutover!r}, "
+                f"and was expected at epoch {wanted.expected_epoch}"
+            )
+    row = await connection.fetchrow(
+        _INSERT if fence is None else _MOVE,
+        wanted.known_epoch,
+        list(wanted.executors),
+        wanted.cutover,
+        str(wanted.owner),
+    )
+    await connection.execute(_NOTIFY, str(row["epoch"]))
+    return _fence(row), True
+
+
+async def _holders(connection: Any) -> list[tuple[int, str, bool]]:
+    """(pid, application_name, whether that is a colour) of who has held the fence for longer than one try."""
+    rows = await connection.fetch(_HOLDERS, [colour.value for colour in Colour], LOCK_TIMEOUT)
+    return [(row["pid"], row["application_name"], row["is_colour"]) for row in rows]
+
+
+async def _end_holders(connection: Any) -> None:
+    for pid, name, is_colour in await _holders(connection):
+        if is_colour:
+            log.warning("ending a session that holds the fence", colour=name, pid=pid)
+            await connection.execute("SELECT pg_terminate_backend($1)", pid)
+            FENCE_HOLDERS_TERMINATED.inc()
 
 
 @asynccontextmanager
@@ -93,10 +196,10 @@ async def _connected(address: Address, password: str) -> AsyncIterator[Any]:
             port=address.port,
             user=ROLE,
             password=password,
-            database=DATABASE,
+            database=address.database,
             timeout=CONNECT_DEADLINE,
             command_timeout=STATEMENT_DEADLINE,
-            server_settings={"application_name": ROLE, "lock_timeout": "300ms"},
+            server_settings={"application_name": ROLE, "lock_timeout": f"{LOCK_TIMEOUT}ms"},
         )
         try:
             yield connection

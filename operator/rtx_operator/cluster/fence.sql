@@ -13,6 +13,36 @@ CREATE TABLE IF NOT EXISTS rtx_operator.execution_fence (
 -- Never more than one row: two would be two opinions on who executes.
 CREATE UNIQUE INDEX IF NOT EXISTS execution_fence_is_one_row ON rtx_operator.execution_fence ((true));
 
+-- Every epoch and whom it named. pg_xact_commit_timestamp(xmin) of a row is when the fence moved; compared with those
+-- of fills it tells whether any colour executed out of its turn. The key refuses to use an epoch twice.
+CREATE TABLE IF NOT EXISTS rtx_operator.execution_fence_history (
+    epoch bigint PRIMARY KEY,
+    executors text[] NOT NULL,
+    cutover text NOT NULL,
+    owner text NOT NULL,
+    moved_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- A trigger, so that the row is written in the transaction of the move, whoever moves.
+CREATE OR REPLACE FUNCTION rtx_operator.remember_fence() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    IF TG_OP = 'INSERT' OR NEW.epoch <> OLD.epoch THEN
+        INSERT INTO rtx_operator.execution_fence_history (epoch, executors, cutover, owner)
+        VALUES (NEW.epoch, NEW.executors, NEW.cutover, NEW.owner);
+    END IF;
+    RETURN NULL;
+END
+$function$;
+CREATE OR REPLACE TRIGGER remember AFTER INSERT OR UPDATE ON rtx_operator.execution_fence
+    FOR EACH ROW EXECUTE FUNCTION rtx_operator.remember_fence();
+
+-- A fence that is older than its history.
+INSERT INTO rtx_operator.execution_fence_history (epoch, executors, cutover, owner, moved_at)
+SELECT epoch, executors, cutover, owner, since FROM rtx_operator.execution_fence
+ON CONFLICT (epoch) DO NOTHING;
+
 -- The first statement of each order transaction, so that the fence is the first lock it takes. FOR SHARE lets
 -- executors run side by side and makes a move of the fence wait until their transactions have ended; whoever waited
 -- for a move reads the row as the move left it, not as its own snapshot remembers it.
@@ -47,8 +77,10 @@ BEGIN
 END
 $function$;
 
-REVOKE ALL ON FUNCTION rtx_operator.assert_executor(), rtx_operator.fence_statement() FROM PUBLIC;
+REVOKE ALL ON FUNCTION
+    rtx_operator.assert_executor(), rtx_operator.fence_statement(), rtx_operator.remember_fence() FROM PUBLIC;
 GRANT USAGE ON SCHEMA rtx_operator TO rtx_engine, rtx_migrator;
 GRANT SELECT ON rtx_operator.execution_fence TO rtx_engine, rtx_migrator;
+GRANT SELECT ON rtx_operator.execution_fence_history TO rtx_engine;
 GRANT EXECUTE ON FUNCTION rtx_operator.assert_executor() TO rtx_engine;
 GRANT EXECUTE ON FUNCTION rtx_operator.fence_statement() TO rtx_migrator;  -- to name it in CREATE TRIGGER

@@ -1,0 +1,214 @@
+"""The operator's moves of the fence, on a real PostgreSQL: nobody keeps them from happening, nobody moves twice."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from rtx_operator.cluster import fence
+from rtx_operator.observation import Owner
+
+OWNER = Owner("rtx-trading", "rtx", "uid-1")
+OTHER = Owner("elsewhere", "rtx", "uid-2")
+
+
+class Mover:
+    """Moves the fence of one test's database."""
+
+    def __init__(self, database: Any) -> None:
+        self.database = database
+        self.address = fence.Address("127.0.0.1", database.server.port, database.name)
+
+    async def move(
+        self,
+        *executors: str,
+        owner: Owner = OWNER,
+        known: int = 0,
+        cutover: str = "1.1.0-0a1b2c3d",
+        expected: int | None = 1,
+    ) -> fence.Fence:
+        return await fence.move(
+            self.address, "operator", owner, executors or ("green",), known, cutover, expected_epoch=expected
+        )
+
+    async def history(self) -> list[tuple[int, list[str], str]]:
+        rows = await self.database.execute(
+            "SELECT epoch, executors, cutover FROM rtx_operator.execution_fence_history ORDER BY epoch"
+        )
+        return [tuple(row) for row in rows]
+
+    async def row(self) -> tuple[int, list[str], str]:
+        [row] = await self.database.execute("SELECT epoch, executors, cutover FROM rtx_operator.execution_fence")
+        return tuple(row)
+
+    @asynccontextmanager
+    async def frozen(self, name: str) -> AsyncIterator[asyncpg.Connection]:
+        """A session that took the fence as an order does, and then does nothing; `name` is its application_name."""
+        timeouts = {"idle_in_transaction_session_timeout": "0", "statement_timeout": "0"}
+        session = await self.database.connect("rtx_engine", application_name=name, **timeouts)
+        try:
+            await session.execute("BEGIN")
+            await session.execute("SELECT set_config('rtx.colour', 'blue', false), set_config('rtx.epoch', '1', false)")
+            await session.execute("SELECT rtx_operator.assert_executor()")
+            yield session
+        finally:
+            session.terminate()
+
+
+@pytest_asyncio.fixture
+async def mover(fenced_database: Any) -> Mover:
+    """Of a database that is OWNER's; the fence names blue at epoch 1."""
+    await fenced_database.execute("UPDATE rtx_operator.execution_fence SET owner = $1", str(OWNER))
+    return Mover(fenced_database)
+
+
+async def test_a_move_names_the_new_executors_at_a_higher_epoch_and_is_remembered(mover: Mover) -> None:
+    moved = await mover.move("green", known=6)
+
+    assert (moved.epoch, moved.executors, moved.owner) == (7, ("green",), str(OWNER))
+    assert moved == await fence.read(mover.address, "operator")
+    assert await mover.history() == [(1, ["blue"], ""), (7, ["green"], "1.1.0-0a1b2c3d")]
+    [(together,)] = await mover.database.execute(
+        "SELECT h.xmin = f.xmin FROM rtx_operator.execution_fence f JOIN rtx_operator.execution_fence_history h "
+        "USING (epoch)"
+    )
+    assert together, "history and fence were written by two transactions"
+
+
+async def test_the_history_can_be_read_by_the_engine_and_written_by_nobody_but_the_operator(mover: Mover) -> None:
+    rows = await mover.database.execute("SELECT FROM rtx_operator.execution_fence_history", user="rtx_engine")
+
+    assert len(rows) == 1
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await mover.database.execute("DELETE FROM rtx_operator.execution_fence_history", user="rtx_engine")
+
+
+async def test_a_fence_is_made_where_there_is_none(mover: Mover) -> None:
+    await mover.database.execute("DROP SCHEMA rtx_operator CASCADE")
+
+    made = await mover.move("blue", known=3, expected=None)
+
+    assert (made.epoch, made.executors) == (4, ("blue",))
+    assert await mover.history() == [(4, ["blue"], "1.1.0-0a1b2c3d")]
+
+
+async def test_a_fence_without_a_history_gets_one_that_starts_with_the_present(mover: Mover) -> None:
+    await mover.database.execute("DROP FUNCTION rtx_operator.remember_fence CASCADE")
+    await mover.database.execute("DROP TABLE rtx_operator.execution_fence_history")
+
+    await mover.move("green")
+
+    assert [epoch for epoch, _, _ in await mover.history()] == [1, 2]
+
+
+async def test_a_fence_that_moved_since_it_was_seen_stays(mover: Mover) -> None:
+    await mover.move("green", cutover="first")
+
+    with pytest.raises(fence.FenceChangedError, match=r"names green at epoch 2 for 'first', .* expected at epoch 1"):
+        await mover.move("blue", cutover="second", expected=1)
+    with pytest.raises(fence.FenceChangedError):
+        await mover.move("blue", cutover="second", expected=None)
+
+    assert await mover.row() == (2, ["green"], "first")
+
+
+async def test_an_unknown_commit_is_settled_by_asking_again(mover: Mover) -> None:
+    first = await mover.move("green", known=1, expected=1)
+
+    again = await mover.move("green", known=1, expected=1)
+    remembered = await mover.move("green", known=first.epoch, expected=1)
+
+    assert first == again == remembered
+    assert len(await mover.history()) == 2
+
+
+async def test_what_a_failover_lost_is_moved_again_above_all_that_is_remembered(mover: Mover) -> None:
+    await mover.move("green", expected=1)  # epoch 2, by this cutover; status remembers that it got as far as 5
+
+    moved = await mover.move("green", known=5, expected=2)
+
+    assert moved.epoch == 6
+
+
+async def test_the_database_of_another_engine_is_left_alone(mover: Mover) -> None:
+    with pytest.raises(fence.DatabaseInUseError, match=str(OWNER)):
+        await mover.move("green", owner=OTHER)
+
+    assert await mover.row() == (1, ["blue"], "")
+
+
+async def test_of_movers_at_the_same_time_one_wins_and_the_others_learn_of_it(mover: Mover) -> None:
+    outcomes = await asyncio.gather(
+        *(mover.move("green", cutover=f"cutover-{number}") for number in range(8)), return_exceptions=True
+    )
+
+    winners = [outcome for outcome in outcomes if isinstance(outcome, fence.Fence)]
+    losers = [outcome for outcome in outcomes if isinstance(outcome, fence.FenceChangedError)]
+    assert (len(winners), len(losers)) == (1, 7), outcomes
+    assert await mover.row() == (2, ["green"], winners[0].cutover)
+
+
+async def test_the_same_move_by_many_at_the_same_time_happens_once(mover: Mover) -> None:
+    outcomes = await asyncio.gather(*(mover.move("green") for _ in range(8)))
+
+    assert {outcome.epoch for outcome in outcomes} == {2}
+
+
+async def test_a_frozen_pod_that_holds_the_fence_is_ended(mover: Mover) -> None:
+    async with mover.frozen("blue") as blue, mover.frozen("green") as green:
+        moved = await mover.move("green")
+
+        assert moved.epoch == 2
+        for session in (blue, green):
+            with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+                await session.execute("SELECT 1")
+
+
+async def test_a_session_that_is_no_pod_is_named_and_not_ended(mover: Mover) -> None:
+    async with mover.frozen("a report") as session:
+        with pytest.raises(fence.FenceUnreachableError, match=r"held by a report \(pid \d+\)"):
+            await mover.move("green")
+
+        assert await session.fetchval("SELECT 1") == 1
+    assert await mover.row() == (1, ["blue"], "")
+
+
+async def test_a_pod_that_does_not_hold_the_fence_is_not_ended(mover: Mover) -> None:
+    bystander = await mover.database.connect("rtx_engine", application_name="blue")
+    reader = await mover.database.connect("rtx_engine", application_name="green")
+    try:
+        for session in (bystander, reader):
+            await session.execute("BEGIN")
+        await bystander.execute("SELECT 1")
+        await reader.execute("SELECT epoch FROM rtx_operator.execution_fence")  # keeps nobody waiting
+        async with mover.frozen("blue"):
+            await mover.move("green")
+
+        assert await bystander.fetchval("SELECT 1") == await reader.fetchval("SELECT 1") == 1
+    finally:
+        await bystander.close()
+        await reader.close()
+
+
+async def test_a_move_waits_for_the_orders_under_way_and_later_ones_wait_for_it(mover: Mover) -> None:
+    async with mover.frozen("an order") as order:  # no colour, so that a slow machine does not make it a frozen pod
+        moving = asyncio.create_task(mover.move("green"))
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'ExclusiveLock' AND relation IS NOT NULL"
+        while (await mover.database.execute(waiting))[0][0] == 0:  # noqa: ASYNC110 - PostgreSQL has no event
+            await asyncio.sleep(0.01)
+        await order.execute("COMMIT")
+
+        assert (await moving).epoch == 2
+        with pytest.raises(asyncpg.PostgresError) as refusal:
+            await order.execute("SELECT rtx_operator.assert_executor()")
+    assert refusal.value.sqlstate == "RX001"
+
+
+async def test_a_database_that_does_not_answer_is_unreachable(mover: Mover) -> None:
+    nowhere = fence.Address("127.0.0.1", 1, mover.address.database)
+
+    with pytest.raises(fence.FenceUnreachableError, match=r"127\.0\.0\.1:1"):
+        await fence.move(nowhere, "operator", OWNER, ("green",), 0, "x", expected_epoch=1)
