@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 from rtx_traffic.ledger import Ledger
 from rtx_traffic.main import Line
-from rtx_traffic.recorder import Progress
+from rtx_traffic.progress import Progress
 
 from . import manifests
 from .engine import Engine

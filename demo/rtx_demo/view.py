@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 from rtx_lab.progress import Reporter
-from rtx_traffic.recorder import Progress
+from rtx_traffic.progress import Progress
 
 from .engine import Condition
 from .report import Row

@@ -12,8 +12,10 @@ import httptools
 
 from .ledger import Failure
 
+VERSION_HEADER = "x-rtx-version"
 CONNECT_DEADLINE = 3.0
 ANSWER_DEADLINE = 10.0
+_VERSION_HEADER = VERSION_HEADER.encode()
 
 
 class RequestError(Exception):
@@ -30,6 +32,7 @@ class Answer:
     status: int
     body: bytes
     keep_alive: bool
+    version: str = ""  # of the build that answered, when it says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[Answer] | None = None
         self._body: list[bytes] = []
+        self._version = b""
         self.usable = False  # open, and the server said nothing of closing
 
     @classmethod
@@ -118,6 +122,11 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._body.clear()
+        self._version = b""
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == _VERSION_HEADER:
+            self._version = value
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
@@ -126,7 +135,8 @@ class Connection(asyncio.Protocol):
         keep_alive = self._parser.should_keep_alive()
         self.usable = self.usable and keep_alive
         if self._waiter and not self._waiter.done():
-            self._waiter.set_result(Answer(self._parser.get_status_code(), b"".join(self._body), keep_alive))
+            status, version = self._parser.get_status_code(), self._version.decode(errors="replace")
+            self._waiter.set_result(Answer(status, b"".join(self._body), keep_alive, version))
 
     def _fail(self, failure: Failure, detail: str) -> None:
         if self._waiter and not self._waiter.done():

@@ -1,9 +1,11 @@
 """What a run sent and saw: one JSON object a line, in the order in which it was known.
 
-Times are monotonic seconds since the run's start; `Run.started_at` is the wall clock (Unix seconds) of second 0.
+Times are monotonic seconds since the run's start; `Run.started_at` is the wall clock (Unix seconds) of second 0, the
+same in all parts of a run.
 """
 
-from collections.abc import Iterable, Iterator
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Self
 
@@ -43,7 +45,7 @@ class Failure(StrEnum):
 class Run(msgspec.Struct, frozen=True, tag="run", tag_field="record"):
     """The first line: what was asked for."""
 
-    run: str  # prefix of every client_order_id
+    run: str  # prefix of every client_order_id; the same in all parts of a run
     url: str
     started_at: float
     rate: float
@@ -52,6 +54,8 @@ class Run(msgspec.Struct, frozen=True, tag="run", tag_field="record"):
     sockets: int
     accounts: int
     duration: float  # 0: until told
+    part: int = 0  # of `parts`, from 0: a load may come from several pods, each with a share of the numbers above
+    parts: int = 1
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -91,6 +95,7 @@ class Request(msgspec.Struct, frozen=True, tag="request", tag_field="record", om
     failure: Failure | None = None
     detail: str = ""  # the engine's own reason, or the operating system's
     path: str = ""
+    version: str = ""  # of the engine's build that answered, when it says so: it does with each 5xx
     order: Order | None = None
     answer: OrderAnswer | None = None
 
@@ -139,6 +144,10 @@ class IncompleteLedgerError(ValueError):
     """The ledger lacks its first or its last line, so nothing can be concluded from it."""
 
 
+class MismatchedLedgersError(ValueError):
+    """The ledgers are not the parts of one run."""
+
+
 class Ledger(msgspec.Struct, frozen=True):
     """A whole run, read back."""
 
@@ -157,6 +166,27 @@ class Ledger(msgspec.Struct, frozen=True):
             raise IncompleteLedgerError("The ledger has no end record: the run was cut off, or is still going on.")
         return cls(run=records[0], records=records)
 
+    @classmethod
+    def merge(cls, parts: Sequence[Self]) -> Self:
+        """The one run that the parts of a load were; raises MismatchedLedgersError."""
+        runs = sorted((part.run for part in parts), key=lambda run: run.part)
+        told = [(run.run, run.started_at, run.part, run.parts) for run in runs]
+        if told != [(runs[0].run, runs[0].started_at, part, len(parts)) for part in range(len(parts))]:
+            raise MismatchedLedgersError(
+                f"These are not the parts of one run: {told}. Fetch the ledger of each pod again."
+            )
+        whole = msgspec.structs.replace(
+            runs[0],
+            rate=sum(run.rate for run in runs),
+            keep_alive=sum(run.keep_alive for run in runs),
+            new_per_second=sum(run.new_per_second for run in runs),
+            sockets=sum(run.sockets for run in runs),
+            parts=1,
+        )
+        between = heapq.merge(*(part.records[1:-1] for part in parts), key=_known_at)
+        end = End(max(part.records[-1].at for part in parts if isinstance(part.records[-1], End)))
+        return cls(run=whole, records=(whole, *between, end))
+
     def requests(self) -> Iterator[Request]:
         return (record for record in self.records if isinstance(record, Request))
 
@@ -165,6 +195,12 @@ class Ledger(msgspec.Struct, frozen=True):
         for request in self.requests():
             if request.order and request.answer:
                 yield request.ended, request.order, request.answer
+
+
+def _known_at(record: Record) -> float:
+    if isinstance(record, Request):
+        return record.ended
+    return 0.0 if isinstance(record, Run) else record.at
 
 
 def encode(record: Record) -> bytes:

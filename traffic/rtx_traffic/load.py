@@ -1,7 +1,7 @@
 """Carries the schedule out: each request leaves when it is due, whether or not the ones before it were answered."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -30,7 +30,7 @@ class Load:
     """One run's requests; each ends as one record."""
 
     def __init__(
-        self, *, target: Target, accounts: list[Account], orders: OrderSource, keep_alive: int, recorder: Recorder
+        self, *, target: Target, accounts: Sequence[Account], orders: OrderSource, keep_alive: int, recorder: Recorder
     ) -> None:
         self._target = target
         self._tokens = {account.account_id: account.token for account in accounts}
@@ -65,12 +65,12 @@ class Load:
 
     async def _fire(self, due: Due, due_at: float) -> None:
         kind, path, message, order = self._what(due)
-        sent, status, failure, detail, answer = None, None, None, "", None
+        sent, status, failure, detail, answer, version = None, None, None, "", None, ""
         try:
             async with self._connection(due.lane, due_at) as connection:
                 sent = self._recorder.clock()
                 reply = await connection.send(message)
-            status = reply.status
+            status, version = reply.status, reply.version
             failure, detail = _failure_of(reply)
             if order and not failure:
                 answer = _answers.decode(reply.body)
@@ -89,6 +89,7 @@ class Load:
                 failure=failure,
                 detail=detail,
                 path=path,
+                version=version,
                 order=order,
                 answer=answer,
             )

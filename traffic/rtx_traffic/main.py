@@ -16,14 +16,19 @@ import msgspec
 import typer
 import uvloop
 
-from .accounts import Account, PreparationError, prepare, tradable_symbols
+from . import accounts as trading
+from .accounts import PreparationError
 from .connection import ANSWER_DEADLINE, Target
 from .ledger import End, Run
 from .load import Load
-from .recorder import Progress, Recorder
+from .parts import Start, numbers, share
+from .progress import Progress
+from .recorder import Recorder
 from .schedule import OrderSource, schedule
 from .sockets import Socket
 
+START_POLL = 0.05  # seconds between looks for the start file
+START_DEADLINE = 300.0
 SETTLE = 6.0  # seconds that the sockets stay after the last answer: an event may be 5 s late before it counts
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
@@ -31,7 +36,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 class Line(msgspec.Struct, omit_defaults=True):
     """A line on stdout."""
 
-    event: Literal["prepared", "progress", "end", "error"]
+    event: Literal["prepared", "waiting", "progress", "end", "error"]
     message: str = ""
     run: str = ""
     progress: Progress | None = None
@@ -47,22 +52,26 @@ def run(
     sockets: Annotated[int, typer.Option(help="WebSockets, spread over the accounts")] = 100,
     accounts: Annotated[int, typer.Option(help="accounts to trade on; made when they are not there")] = 50,
     duration: Annotated[float, typer.Option(help="seconds; 0 goes on until `rtx-traffic stop`")] = 30.0,
+    parts: Annotated[int, typer.Option(min=1, help="pods that the numbers above are divided among")] = 1,
+    part: Annotated[int, typer.Option(min=0, help="which of them this is, from 0")] = 0,
+    start: Annotated[
+        Path | None, typer.Option(help="file to wait for: what `prepare` printed, and the time at which to begin")
+    ] = None,
     ledger: Annotated[Path, typer.Option(help="file for the ledger")] = Path("/tmp/ledger.jsonl"),  # noqa: S108  a pod's own
     pid_file: Annotated[Path, typer.Option(help="file that `stop` finds the run by")] = Path("/tmp/rtx-traffic.pid"),  # noqa: S108
     hold: Annotated[
         bool, typer.Option(help="stay after the run until SIGTERM, so that the ledger can be fetched")
     ] = False,
 ) -> None:
-    """Send the load and write the ledger. ADMIN_PASSWORD is the engine's admin's."""
-    admin_password = os.environ.get("ADMIN_PASSWORD")
-    if not admin_password:
-        _fail("ADMIN_PASSWORD is not set: give the pod the key ADMIN_PASSWORD of the engine's credentials Secret.")
+    """Send the load and write the ledger. ADMIN_PASSWORD is the engine's admin's, and not needed with --start."""
     if not 0 <= new_per_second <= rate or rate <= 0:
         _fail(f"--new-per-second {new_per_second:g} must lie between 0 and --rate {rate:g}.")
-    settings = Run(
-        run=uuid.uuid4().hex[:8],
+    if part >= parts or (parts > 1 and not start):
+        _fail(f"--part {part} of --parts {parts}: parts count from 0, and several of them need a common --start.")
+    whole = Run(
+        run="",
         url=url,
-        started_at=time.time(),
+        started_at=0,
         rate=rate,
         keep_alive=keep_alive,
         new_per_second=new_per_second,
@@ -72,11 +81,25 @@ def run(
     )
     pid_file.write_text(str(os.getpid()))
     try:
-        uvloop.run(_run(settings, _resolve(url), admin_password, ledger, hold=hold))
+        uvloop.run(_run(share(whole, part, parts), _resolve(url), start, ledger, hold=hold))
     except PreparationError as error:
         _fail(str(error))
     finally:
         pid_file.unlink(missing_ok=True)
+
+
+@app.command()
+def prepare(
+    *,
+    url: Annotated[str, typer.Option(help="the engine's live Service")],
+    accounts: Annotated[int, typer.Option(help="accounts to trade on; made when they are not there")] = 50,
+) -> None:
+    """Log the accounts in and print, as one JSON object, what every part of a run needs (tokens included)."""
+    try:
+        start = uvloop.run(_prepare(_resolve(url), accounts))
+    except PreparationError as error:
+        _fail(str(error))
+    sys.stdout.buffer.write(msgspec.json.encode(start) + b"\n")
 
 
 @app.command()
@@ -88,33 +111,48 @@ def stop(pid_file: Annotated[Path, typer.Option()] = Path("/tmp/rtx-traffic.pid"
         _fail("No load is running here.")
 
 
-async def _run(settings: Run, target: Target, admin_password: str, ledger: Path, *, hold: bool) -> None:
+async def _run(settings: Run, target: Target, start_file: Path | None, ledger: Path, *, hold: bool) -> None:
     loop = asyncio.get_running_loop()
     stop, leave = asyncio.Event(), asyncio.Event()
     loop.add_signal_handler(signal.SIGINT, stop.set)
     loop.add_signal_handler(signal.SIGTERM, _set_all, stop, leave)
 
-    symbols = await tradable_symbols(target)
-    accounts = await prepare(target, admin_password=admin_password, count=settings.accounts)
-    _say(Line("prepared", f"{len(accounts)} accounts, {len(symbols)} symbols", settings.run))
-    settings = msgspec.structs.replace(settings, started_at=time.time())
+    start = await (_start_in(start_file) if start_file else _prepare(target, settings.accounts))
+    _say(Line("prepared", f"{len(start.accounts)} accounts, {len(start.symbols)} symbols", start.run))
+    settings = msgspec.structs.replace(settings, run=start.run, started_at=start.at or time.time())
     with Recorder(ledger, settings) as recorder:
-        await _load(settings, target, accounts, symbols, recorder, stop)
+        await _load(settings, target, start, recorder, stop)
         recorder.record(End(recorder.clock()))
         _say(Line("end", run=settings.run, progress=recorder.progress()))
     if hold:
         await leave.wait()
 
 
-async def _load(
-    settings: Run,
-    target: Target,
-    accounts: list[Account],
-    symbols: list[str],
-    recorder: Recorder,
-    stop: asyncio.Event,
-) -> None:
+async def _prepare(target: Target, count: int) -> Start:
+    """Raises PreparationError."""
+    admin_password = os.environ.get("ADMIN_PASSWORD")
+    if not admin_password:
+        _fail("ADMIN_PASSWORD is not set: give the pod the key ADMIN_PASSWORD of the engine's credentials Secret.")
+    symbols = await trading.tradable_symbols(target)
+    accounts = await trading.prepare(target, admin_password=admin_password, count=count)
+    return Start(uuid.uuid4().hex[:8], tuple(accounts), tuple(symbols))
+
+
+async def _start_in(file: Path) -> Start:
+    """What the file says, once it is there. Raises PreparationError."""
+    _say(Line("waiting", f"for {file}"))
+    try:
+        async with asyncio.timeout(START_DEADLINE):
+            while not file.exists():  # noqa: ASYNC110, ASYNC240  nothing announces a file, and it is in memory
+                await asyncio.sleep(START_POLL)
+    except TimeoutError:
+        raise PreparationError(f"{file} did not come within {START_DEADLINE:.0f} s: was the run given up?") from None
+    return msgspec.json.decode(file.read_bytes(), type=Start)  # noqa: ASYNC240  as above
+
+
+async def _load(settings: Run, target: Target, start: Start, recorder: Recorder, stop: asyncio.Event) -> None:
     """The sockets first, then the schedule, then a while for the last events."""
+    accounts, symbols = start.accounts, start.symbols
     streams = [
         Socket(
             number=number,
@@ -124,13 +162,14 @@ async def _load(
             clock=recorder.clock,
             record=recorder.record,
         )
-        for number in range(settings.sockets)
+        for number in numbers(settings.sockets * settings.parts, settings.part, settings.parts)
     ]
+    seed = int(settings.run, 16) + settings.part
     source = OrderSource(
         run=settings.run,
         account_ids=[account.account_id for account in accounts],
         symbols=symbols,
-        seed=int(settings.run, 16),
+        seed=seed,
     )
     load = Load(target=target, accounts=accounts, orders=source, keep_alive=settings.keep_alive, recorder=recorder)
     background = [asyncio.create_task(stream.run()) for stream in streams]
@@ -141,8 +180,11 @@ async def _load(
             rate=settings.rate,
             new_per_second=settings.new_per_second,
             duration=settings.duration,
-            seed=int(settings.run, 16),
+            seed=seed,
+            part=settings.part,
+            parts=settings.parts,
         )
+        await asyncio.sleep(-recorder.clock())  # not before the moment that all parts agreed on
         await load.run(plan, stop)
         await asyncio.sleep(SETTLE)
     finally:

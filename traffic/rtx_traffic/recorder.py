@@ -5,23 +5,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import msgspec
-
 from .ledger import End, Kind, Record, Request, Run, SocketClosed, SocketOpened, encode
+from .progress import Progress
 
 _FLUSH_BYTES = 1 << 18
-
-
-class Progress(msgspec.Struct):
-    """Counts since the run's start; latencies in ms, of the requests answered since the line before, 0 if none."""
-
-    second: int = 0
-    requests: int = 0
-    failed: int = 0
-    orders_acknowledged: int = 0
-    sockets: int = 0
-    p50_ms: float = 0.0
-    p99_ms: float = 0.0
 
 
 class Recorder:

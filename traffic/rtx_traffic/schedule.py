@@ -25,14 +25,20 @@ class Due:
     kind: Kind
 
 
-def schedule(*, rate: float, new_per_second: float, duration: float, seed: int) -> Iterator[Due]:
-    """Evenly spaced requests, `rate` a second, `new_per_second` of them on new connections; duration 0 has no end."""
+def schedule(
+    *, rate: float, new_per_second: float, duration: float, seed: int, part: int = 0, parts: int = 1
+) -> Iterator[Due]:
+    """Evenly spaced requests, `rate` a second, `new_per_second` of them on new connections; duration 0 has no end.
+
+    The parts of a load have the same rate, and their requests lie between each other's: no number is there twice.
+    """
     choose = random.Random(seed)  # noqa: S311  a load must be repeatable, not unpredictable
     new_share = new_per_second / rate
     total = math.floor(rate * duration)
     for number in range(total) if duration else count():
         is_new = math.floor((number + 1) * new_share) > math.floor(number * new_share)
-        yield Due(number, number / rate, Lane.NEW if is_new else Lane.KEEP_ALIVE, _kind(choose.random()))
+        at = (number + part / parts) / rate
+        yield Due(number * parts + part, at, Lane.NEW if is_new else Lane.KEEP_ALIVE, _kind(choose.random()))
 
 
 def _kind(draw: float) -> Kind:

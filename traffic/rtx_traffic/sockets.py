@@ -8,11 +8,12 @@ import msgspec
 from picows import WSCloseCode, WSError, WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
 
 from .accounts import Account
-from .connection import Target
+from .connection import VERSION_HEADER, Target
 from .ledger import Failure, Kind, Lane, Record, Request, SocketClosed, SocketEvent, SocketOpened
 
 HANDSHAKE_DEADLINE = 5.0
-FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0  # between tries to come back, doubled each time
+JITTER = 0.2  # within which a client that was cut off comes back: at once, but not all in the same instant
+FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0  # between tries when the first of them failed, doubled each time
 _TICK = b'{"type":"tick"'  # most of what arrives, and none of the ledger: not worth parsing
 
 
@@ -61,13 +62,15 @@ class Socket:
                 finally:
                     self.up.clear()
                     transport.disconnect(graceful=False)
-            await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311  spreads reconnects, guards nothing
-            wait = min(wait * 2, LONGEST_WAIT)
+                await asyncio.sleep(random.uniform(0, JITTER))  # noqa: S311  spreads reconnects, guards nothing
+            else:
+                await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311  as above
+                wait = min(wait * 2, LONGEST_WAIT)
 
     async def _open(self) -> WSTransport | None:
         """One handshake, written down as the request that it is."""
         due = self.clock()
-        transport, status, failure, detail = None, None, None, ""
+        transport, status, failure, detail, version = None, None, None, "", ""
         try:
             async with asyncio.timeout(HANDSHAKE_DEADLINE):
                 transport, _ = await ws_connect(
@@ -79,7 +82,9 @@ class Socket:
                 )
             status = 101
         except WSHandshakeError as error:
-            status = int(error.response.status) if error.response else None
+            if error.response:
+                status = int(error.response.status)
+                version = error.response.headers.get(VERSION_HEADER, "")
             failure, detail = _failure_of(status), str(error)
         except TimeoutError:
             failure = Failure.ANSWER_TIMEOUT
@@ -98,6 +103,7 @@ class Socket:
                 failure=failure,
                 detail=detail,
                 path="/ws",
+                version=version,
             )
         )
         return transport

@@ -1,0 +1,30 @@
+"""How far a run is: the line that a pod prints each second, and the sum over the pods of a load. Pure."""
+
+from collections.abc import Collection
+
+import msgspec
+
+
+class Progress(msgspec.Struct):
+    """Counts since the run's start; latencies in ms, of the requests answered since the line before, 0 if none."""
+
+    second: int = 0
+    requests: int = 0
+    failed: int = 0
+    orders_acknowledged: int = 0
+    sockets: int = 0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+
+
+def total(parts: Collection[Progress]) -> Progress:
+    """The counts of all parts together, and the latencies of the slowest: percentiles cannot be added."""
+    return Progress(
+        second=max((part.second for part in parts), default=0),
+        requests=sum(part.requests for part in parts),
+        failed=sum(part.failed for part in parts),
+        orders_acknowledged=sum(part.orders_acknowledged for part in parts),
+        sockets=sum(part.sockets for part in parts),
+        p50_ms=max((part.p50_ms for part in parts), default=0.0),
+        p99_ms=max((part.p99_ms for part in parts), default=0.0),
+    )
