@@ -1,0 +1,162 @@
+"""Reports of engine pods: what fits the contract is read, and nothing else is taken for an answer."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rtx_operator.reports import (
+    EngineReport,
+    Executed,
+    Latency,
+    ReachReport,
+    ReportError,
+    engine_report,
+    reach_report,
+    together,
+)
+
+ANSWER: dict[str, Any] = {
+    "pod": "rtx-engine-green-0",
+    "colour": "green",
+    "version": "1.1.0",
+    "epoch": 4,
+    "executors": ["green"],
+    "executing": True,
+    "draining": False,
+    "ending": False,
+    "websockets": 3,
+    "quiet_seconds": 0,
+    "forwarded": 0,
+    "drained_connections": 0,
+    "executed": {
+        "epoch": 4,
+        "requests": 200,
+        "server_errors": 3,
+        "latency_ms": {"upper_bounds": [5.0, 10, 25.0, None], "counts": [100, 97, 2, 1]},
+    },
+}
+
+
+def report(**changes: Any) -> EngineReport:
+    return engine_report(json.dumps({**ANSWER, **changes}).encode())
+
+
+def executed(epoch: int, bounds: tuple[float, ...], counts: tuple[int, ...], errors: int = 0) -> EngineReport:
+    latency = {"upper_bounds": [*bounds, None], "counts": counts}
+    said = {"epoch": epoch, "requests": sum(counts), "server_errors": errors, "latency_ms": latency}
+    return report(executed=said)
+
+
+def test_an_answer_is_read() -> None:
+    latency = Latency((5.0, 10.0, 25.0, math.inf), (100, 97, 2, 1))
+
+    assert report() == EngineReport(
+        pod="rtx-engine-green-0",
+        colour="green",
+        version="1.1.0",
+        epoch=4,
+        executors=("green",),
+        executing=True,
+        draining=False,
+        ending=False,
+        websockets=3,
+        quiet_seconds=0.0,
+        forwarded=0,
+        drained_connections=0,
+        executed=Executed(4, 200, 3, latency),
+    )
+
+
+def test_a_pod_that_does_not_execute_and_has_not_read_the_fence_is_read() -> None:
+    idle = report(epoch=None, executed=None, executing=False)
+
+    assert (idle.epoch, idle.executed) == (None, None)
+
+
+def test_what_a_later_engine_says_besides_is_passed_over() -> None:
+    assert report(mood="good") == report()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"websockets": "3"}, "websockets: "),
+        ({"websockets": -1}, "websockets: "),
+        ({"executing": "yes"}, "executing: "),
+        ({"executing": None}, "executing: "),
+        ({"quiet_seconds": math.nan}, "quiet_seconds: "),
+        ({"executors": "green"}, "executors: "),
+        ({"executed": {}}, "executed.epoch: "),
+        ({"executed": {**ANSWER["executed"], "latency_ms": {"upper_bounds": [None], "counts": []}}}, "as many counts"),
+        ({"executed": {**ANSWER["executed"], "latency_ms": {"upper_bounds": [1], "counts": [0]}}}, "must be null"),
+        (
+            {"executed": {**ANSWER["executed"], "latency_ms": {"upper_bounds": [2, 1, None], "counts": [0, 0, 0]}}},
+            "must ascend",
+        ),
+    ],
+)
+def test_an_answer_that_breaks_the_contract_is_no_report(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ReportError, match=says):
+        report(**changes)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"<html>", b"null", b"[]", b"{}", b'{"reaches": 1, "colour": "", "error": ""}']
+)
+def test_what_is_no_answer_at_all_is_no_report(answer: bytes) -> None:
+    with pytest.raises(ReportError):
+        engine_report(answer)
+    with pytest.raises(ReportError):
+        reach_report(answer)
+
+
+def test_a_report_of_reach_is_read() -> None:
+    answer = b'{"reaches": false, "colour": "green", "error": "no answer within 2 s"}'
+
+    assert reach_report(answer) == ReachReport(reaches=False, colour="green", error="no answer within 2 s")
+
+
+def test_what_pods_executed_is_added_up() -> None:
+    pods = [executed(4, (5, 10), (90, 8, 2), errors=1), executed(4, (5, 10), (10, 0, 0), errors=3)]
+
+    whole = together(pods, epoch=4)
+
+    assert whole == Executed(4, 110, 4, Latency((5, 10, math.inf), (100, 8, 2)))
+    assert whole.error_percent == pytest.approx(400 / 110)
+    assert whole.p99_milliseconds == math.inf  # 108 of 110 are less than 99 %
+
+
+def test_what_was_executed_at_another_epoch_or_not_at_all_does_not_count() -> None:
+    pods = [executed(3, (5,), (1, 0)), report(executed=None), executed(4, (5,), (7, 0))]
+
+    assert together(pods, epoch=4).requests == 7
+    assert together(pods, epoch=5) == Executed(5, 0, 0, Latency((), ()))
+
+
+def test_nothing_executed_has_neither_errors_nor_latency() -> None:
+    nothing = together([], epoch=4)
+
+    assert (nothing.requests, nothing.error_percent, nothing.p99_milliseconds) == (0, 0.0, 0.0)
+
+
+def test_the_histograms_of_two_builds_meet_at_their_common_bounds() -> None:
+    whole = together([executed(4, (5, 10), (1, 2, 4)), executed(4, (10, 20), (8, 16, 32))], epoch=4)
+
+    assert whole.latency_ms == Latency((10, math.inf), (11, 52))
+
+
+@given(st.lists(st.floats(min_value=0, max_value=2000), min_size=1, max_size=300))
+def test_p99_is_never_below_the_truth(latencies: list[float]) -> None:
+    bounds = (1.0, 5.0, 20.0, 100.0, 500.0, math.inf)
+    counts = [0] * len(bounds)
+    for latency in latencies:
+        counts[next(at for at, bound in enumerate(bounds) if latency <= bound)] += 1
+    truth = sorted(latencies)[math.ceil(0.99 * len(latencies)) - 1]
+
+    said = Latency(bounds, tuple(counts)).quantile(0.99)
+
+    assert truth <= said
+    assert said == next(bound for bound in bounds if truth <= bound)
