@@ -26,6 +26,7 @@ class FillRow(msgspec.Struct, frozen=True):
     quantity: Decimal
     price: Decimal
     epoch: int
+    committed_us: int | None  # when it was committed, in Unix microseconds; None when PostgreSQL no longer knows
 
 
 class PositionRow(msgspec.Struct, frozen=True):
@@ -45,6 +46,15 @@ class EventRow(msgspec.Struct, frozen=True):
     client_order_id: str
 
 
+class HistoryRow(msgspec.Struct, frozen=True):
+    """An epoch that the fence had: who might execute, and since when (as for a fill)."""
+
+    epoch: int
+    executors: tuple[str, ...]
+    cutover: str
+    committed_us: int | None
+
+
 class Database(msgspec.Struct, frozen=True):
     """One snapshot, taken after the run."""
 
@@ -52,6 +62,7 @@ class Database(msgspec.Struct, frozen=True):
     fills: tuple[FillRow, ...] = ()
     positions: tuple[PositionRow, ...] = ()
     events: tuple[EventRow, ...] = ()
+    history: tuple[HistoryRow, ...] = ()
 
     @classmethod
     def parse(cls, document: bytes) -> Self:

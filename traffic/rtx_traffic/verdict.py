@@ -9,9 +9,10 @@ from decimal import Decimal
 
 import msgspec
 
-from . import streams
+from . import fenced, streams
 from .ledger import Kind, Ledger, Order, OrderAnswer, Request, SocketEvent, SocketOpened
 from .rows import Database, EventRow, FillRow, OrderRow
+from .stages import Count, Stage, counts, explained
 
 FINDINGS_KEPT = 20
 
@@ -29,37 +30,50 @@ class Verdict(msgspec.Struct, frozen=True):
     """The figures of a run. `findings` names the first offenders, a sentence each."""
 
     requests: int
-    failed_requests: int
-    failures: dict[str, int]
+    failed_requests: int  # but for those below
+    broken_version_failed_requests: int  # answered with 5xx by a version that is broken on purpose, while on trial
+    failures: dict[str, int]  # reasons of the former
     orders_sent: int
     orders_acknowledged: int
     orders_in_database: int
     orders_lost: int
     orders_doubled: int
+    fenced_executions: int
     websocket_events: int
     websocket_reconnects: int
     websocket_gaps: int
     websocket_late: int  # of the gaps: events that came, but later than EVENT_DEADLINE
     latency: dict[str, Latency]
+    stages: dict[str, Count]
     findings: tuple[str, ...]
 
     @property
     def kept(self) -> bool:
         """Whether every promise was kept."""
-        return not (self.failed_requests or self.orders_lost or self.orders_doubled or self.websocket_gaps)
+        broken = (
+            self.failed_requests,
+            self.orders_lost,
+            self.orders_doubled,
+            self.fenced_executions,
+            self.websocket_gaps,
+        )
+        return not any(broken)
 
 
-def judge(ledger: Ledger, database: Database) -> Verdict:
+def judge(ledger: Ledger, database: Database, stages: Sequence[Stage] = ()) -> Verdict:
     """Compare a whole run with the database as it was after it."""
     requests = list(ledger.requests())
-    failed = [request for request in requests if request.failure]
+    excused = {id(request) for request in requests if request.failure and explained(request, stages)}
+    failed = [request for request in requests if request.failure and id(request) not in excused]
     lost = list(_lost(ledger, database))
     doubled = list(_doubled(ledger, database))
+    fence_broken = list(fenced.executions(database))
     missed, late = list(streams.missed(ledger, database)), list(streams.late(ledger))
     opened = [record for record in ledger.records if isinstance(record, SocketOpened)]
     return Verdict(
         requests=len(requests),
         failed_requests=len(failed),
+        broken_version_failed_requests=len(excused),
         failures=dict(Counter(_reason(request) for request in failed).most_common()),
         orders_sent=len(
             {request.order.client_order_id for request in requests if request.order and request.sent is not None}
@@ -68,12 +82,14 @@ def judge(ledger: Ledger, database: Database) -> Verdict:
         orders_in_database=len(database.orders),
         orders_lost=len(lost),
         orders_doubled=len(doubled),
+        fenced_executions=len(fence_broken),
         websocket_events=sum(isinstance(record, SocketEvent) for record in ledger.records),
         websocket_reconnects=sum(record.since is not None for record in opened),
         websocket_gaps=len(missed) + len(late),
         websocket_late=len(late),
         latency={kind.value: _latency(requests, kind) for kind in Kind if any(_answered(requests, kind))},
-        findings=tuple([*lost, *doubled, *missed, *late, *_failures_told(failed)][:FINDINGS_KEPT]),
+        stages=counts(ledger, stages),
+        findings=tuple([*lost, *doubled, *fence_broken, *missed, *late, *_failures_told(failed)][:FINDINGS_KEPT]),
     )
 
 
@@ -157,7 +173,8 @@ def _reason(request: Request) -> str:
 
 def _failures_told(failed: list[Request]) -> Iterator[str]:
     for request in failed:
-        yield f"{request.path} on a {request.lane} connection failed at {request.ended:.1f} s: {_reason(request)}."
+        by = f" by version {request.version}" if request.version else ""
+        yield f"{request.path} on a {request.lane} connection failed at {request.ended:.1f} s{by}: {_reason(request)}."
 
 
 def _answered(requests: Iterable[Request], kind: Kind) -> Iterator[float]:

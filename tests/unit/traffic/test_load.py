@@ -41,7 +41,8 @@ class Engine:
                 broken = self._break_at is not None and self.requests > self._break_at
                 status = b"503 Service Unavailable" if broken else b"201 Created"
                 body = b'{"error":{"reason":"Fenced","message":"No."}}' if broken else ACKNOWLEDGED
-                writer.write(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body))
+                version = b"X-RTX-Version: 1.2.0\r\n" if broken else b""
+                writer.write(b"HTTP/1.1 %b\r\n%bContent-Length: %d\r\n\r\n%b" % (status, version, len(body), body))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -107,7 +108,7 @@ async def test_an_error_answer_is_a_failed_request_with_the_engine_s_reason(tmp_
     # given an engine that refuses from its 31st request on
     engine = Engine(break_at=30)
 
-    # when 50 are sent, then 20 failed, each with the reason that the engine gave
+    # when 50 are sent, then 20 failed, each with the reason and the version that the engine gave, and only those
     requests = await loaded(engine, tmp_path / "l", rate=50, new_per_second=10, keep_alive=2)
-    failed = Counter((request.failure, request.detail) for request in requests if request.failure)
-    assert failed == {(Failure.SERVER_ERROR, "503 Fenced"): 20}
+    told = Counter((request.failure, request.detail, request.version) for request in requests)
+    assert told == {(Failure.SERVER_ERROR, "503 Fenced", "1.2.0"): 20, (None, "", ""): 30}

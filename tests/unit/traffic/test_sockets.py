@@ -38,7 +38,7 @@ class Engine:
         path = request.path.decode()
         self.paths.append(path)
         if self.refuses:
-            refusal = WSUpgradeResponse.create_error_response(503, b"{}")
+            refusal = WSUpgradeResponse.create_error_response(503, b"{}", {"X-RTX-Version": "1.2.0"})
             return WSUpgradeResponseWithListener(refusal, None)
         return _Greeter(self, int(path.partition("&since=")[2] or self.sequence))
 
@@ -131,6 +131,6 @@ async def test_a_refused_handshake_is_a_failed_request(engine: Engine, tmp_path:
 
     records = await recorded(engine, tmp_path / "l", script)
 
-    # then each refusal is written down with its status
-    handshakes = [(r.status, r.failure) for r in records if isinstance(r, Request)]
-    assert handshakes == [(503, Failure.SERVER_ERROR)] * 2 + [(101, None)]
+    # then each refusal is written down with its status and the version that refused
+    handshakes = [(r.status, r.failure, r.version) for r in records if isinstance(r, Request)]
+    assert handshakes == [(503, Failure.SERVER_ERROR, "1.2.0")] * 2 + [(101, None, "")]

@@ -22,7 +22,8 @@ from rtx_traffic.ledger import (
     SocketOpened,
     encode,
 )
-from rtx_traffic.rows import Database, EventRow, FillRow, OrderRow, PositionRow
+from rtx_traffic.rows import Database, EventRow, FillRow, HistoryRow, OrderRow, PositionRow
+from rtx_traffic.stages import Count, Stage
 from rtx_traffic.verdict import Verdict, judge
 
 ACCOUNT = "7"
@@ -56,15 +57,17 @@ def kept_run() -> tuple[list[Record], Database]:
         orders=tuple(
             OrderRow(f"id-{n}", f"r-{n}", ACCOUNT, "EURUSD", "buy", lots, "filled", "blue") for n in (1, 2, 3)
         ),
-        fills=tuple(FillRow(f"id-{n}", lots, price, 1) for n in (1, 2, 3)),
+        fills=tuple(FillRow(f"id-{n}", lots, price, 1, committed_us=n) for n in (1, 2, 3)),
         positions=(PositionRow(ACCOUNT, "EURUSD", Decimal("0.30"), Decimal("0.3")),),
         events=tuple(EventRow(ACCOUNT, n, f"r-{n}") for n in (1, 2, 3)),
+        history=(HistoryRow(2, ("green",), "1.1.0-ab", 3), HistoryRow(1, ("blue",), "install", 0)),
     )
     return records, database
 
 
-def judged(records: list[Record], database: Database) -> Verdict:
-    return judge(Ledger.parse(encode(record) for record in records), Database.parse(msgspec.json.encode(database)))
+def judged(records: list[Record], database: Database, *stages: Stage) -> Verdict:
+    ledger = Ledger.parse(encode(record) for record in records)
+    return judge(ledger, Database.parse(msgspec.json.encode(database)), stages)
 
 
 def test_a_run_in_which_everything_was_kept() -> None:
@@ -231,6 +234,79 @@ def test_an_event_missed_doubled_swapped_or_late_is_a_gap(broken: Break) -> None
     # then there is one gap, and the run was not kept
     assert verdict.websocket_gaps == 1
     assert verdict.websocket_late == (broken is event_late)
+    assert not verdict.kept
+
+
+def history(*rows: HistoryRow) -> Break:
+    return lambda _, database: msgspec.structs.replace(database, history=rows)
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (other_fill(epoch=7), "A fill of order id-1 bears epoch 7, which the fence never had."),
+        (other_fill(epoch=2), "A fill of order id-1 is of colour blue, and epoch 2 named green."),
+        (other_fill(committed_us=5), "A fill of order id-1 of epoch 1 was committed 2 µs after the next epoch."),
+        (other_fill(committed_us=None), "A fill of order id-1 of epoch 1 has no commit time to compare"),
+        (
+            history(HistoryRow(1, ("blue",), "c", 0), HistoryRow(2, (), "c", 2), HistoryRow(3, ("blue",), "c", 9)),
+            "A fill of order id-3 of epoch 1 was committed 1 µs after the next epoch.",
+        ),
+    ],
+)
+def test_a_fill_that_the_fence_should_have_prevented_is_found(broken: Break, said: str) -> None:
+    # given a kept run, when one fill comes from a colour or at a time that the fence did not allow
+    records, database = kept_run()
+    verdict = judged(records, broken(records, database) or database)
+
+    # then it is counted, told, and the run was not kept
+    assert verdict.fenced_executions == 1
+    assert any(finding.startswith(said) for finding in verdict.findings)
+    assert not verdict.kept
+
+
+def test_a_fence_without_its_history_proves_nothing() -> None:
+    # given a kept run, when the fence's history does not know the epoch of the fills, then no fill is taken for right
+    records, database = kept_run()
+    assert judged(records, msgspec.structs.replace(database, history=())).fenced_executions == len(database.fills)
+
+
+def failed_request(due: float, *, version: str = "", failure: Failure = Failure.SERVER_ERROR) -> Request:
+    status = 500 if failure is Failure.SERVER_ERROR else None
+    return Request(Kind.READ, Lane.NEW, due, due + 0.01, due, status, failure=failure, path="/p", version=version)
+
+
+def test_what_the_broken_version_answers_itself_is_counted_apart() -> None:
+    # given a run in which a broken version was tried from second 4 to 6, and answered one request with 500
+    records, database = kept_run()
+    records.insert(-1, failed_request(5, version="1.2.0"))
+    stages = Stage("upgrade", 0, 4), Stage("rollback", 4, 6, broken_version="1.2.0")
+
+    # when it is judged, then that is no broken promise, but it is told
+    verdict = judged(records, database, *stages)
+    assert verdict.kept
+    assert (verdict.failed_requests, verdict.broken_version_failed_requests) == (0, 1)
+    assert verdict.stages == {"upgrade": Count(4, 0, 0), "rollback": Count(1, 0, 1)}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        failed_request(5, version="1.1.0"),
+        failed_request(5),
+        failed_request(3.9, version="1.2.0"),
+        failed_request(6, version="1.2.0"),
+        failed_request(5, version="1.2.0", failure=Failure.RESET),
+    ],
+)
+def test_every_other_failure_is_nobodys_excuse(request_: Request) -> None:
+    # given the same trial, when a request fails by another version, at another time, or without an answer
+    records, database = kept_run()
+    records.insert(-1, request_)
+
+    # then it is a failed request
+    verdict = judged(records, database, Stage("rollback", 4, 6, broken_version="1.2.0"))
+    assert (verdict.failed_requests, verdict.broken_version_failed_requests) == (1, 0)
     assert not verdict.kept
 
 

@@ -1,0 +1,88 @@
+"""A load in several parts is the same load: its shares add up, no number is there twice, its ledgers are one again."""
+
+from collections import Counter
+
+import msgspec
+import pytest
+from rtx_traffic.ledger import End, Kind, Lane, Ledger, MismatchedLedgersError, Request, Run, encode
+from rtx_traffic.parts import numbers, share
+from rtx_traffic.progress import Progress, total
+from rtx_traffic.schedule import schedule
+
+WHOLE = Run("r", "http://e", 1e9, rate=600, keep_alive=33, new_per_second=100, sockets=101, accounts=50, duration=3)
+PARTS = 4
+
+
+def shares() -> list[Run]:
+    return [share(WHOLE, part, PARTS) for part in range(PARTS)]
+
+
+def ledger(run: Run, *ended: float) -> Ledger:
+    requests = [Request(Kind.READ, Lane.NEW, at - 0.01, at, path="/p") for at in sorted(ended)]
+    end = End(10.0 + run.part)
+    return Ledger.parse(encode(record) for record in [run, *requests, end])
+
+
+def test_the_shares_add_up_to_the_whole() -> None:
+    # given a load whose numbers do not divide evenly, when it is shared, then nothing is missing or added
+    divided = shares()
+    assert sum(run.keep_alive for run in divided) == WHOLE.keep_alive
+    assert sum(run.sockets for run in divided) == WHOLE.sockets
+    assert sum(run.rate for run in divided) == WHOLE.rate
+    assert sum(run.new_per_second for run in divided) == WHOLE.new_per_second
+    taken = [number for part in range(PARTS) for number in numbers(WHOLE.sockets, part, PARTS)]
+    assert sorted(taken) == list(range(WHOLE.sockets))
+
+
+def test_the_parts_send_what_the_whole_would_and_no_number_twice() -> None:
+    # given the schedules of four parts
+    due = [
+        request
+        for run in shares()
+        for request in schedule(
+            rate=run.rate,
+            new_per_second=run.new_per_second,
+            duration=run.duration,
+            seed=run.part,
+            part=run.part,
+            parts=run.parts,
+        )
+    ]
+
+    # when they are laid together, then each second has its requests on their lanes, evenly spaced and numbered once
+    assert Counter((int(request.at), request.lane) for request in due) == {
+        (second, lane): count for second in range(3) for lane, count in ((Lane.NEW, 100), (Lane.KEEP_ALIVE, 500))
+    }
+    assert len({request.number for request in due}) == len(due) == 1800
+    assert len({round(request.at * 600) for request in due}) == 1800
+
+
+def test_the_ledgers_of_the_parts_are_one_ledger_again() -> None:
+    # given the ledgers of all parts, in any order
+    ledgers = [ledger(run, 1.0 + run.part, 5.0 - run.part) for run in reversed(shares())]
+
+    # when they are merged, then it is the whole run, in the order in which things were known
+    merged = Ledger.merge(ledgers)
+    assert merged.run == WHOLE
+    assert [request.ended for request in merged.requests()] == [1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 5.0]
+    assert merged.records[0] == merged.run
+    assert merged.records[-1] == End(13.0)
+
+
+def test_a_part_that_is_missing_there_twice_or_of_another_run_is_refused() -> None:
+    # given the parts of a run
+    parts = [ledger(run) for run in shares()]
+    other = ledger(msgspec.structs.replace(parts[3].run, run="other"))
+
+    # when one is left out, taken twice, or taken from another run, then they are not merged
+    for wrong in (parts[:3], [*parts[:3], parts[0]], [*parts[:3], other]):
+        with pytest.raises(MismatchedLedgersError, match="not the parts of one run"):
+            Ledger.merge(wrong)
+
+
+def test_the_progress_of_the_parts_adds_up_and_the_slowest_counts() -> None:
+    # given two pods, one second apart, when their lines are added
+    told = total([Progress(3, 100, 1, 70, 25, 2.0, 9.0), Progress(4, 150, 0, 90, 25, 3.0, 5.0)])
+
+    # then counts are sums, and latencies those of the slower
+    assert told == Progress(4, 250, 1, 160, 50, 3.0, 9.0)
