@@ -13,7 +13,8 @@ WITH run_orders AS (
     SELECT id, client_order_id, account_id, symbol, side, quantity, status, colour
     FROM orders WHERE client_order_id LIKE :'run' || '-%'
 ), run_fills AS (
-    SELECT order_id, quantity, price, epoch FROM fills WHERE order_id IN (SELECT id FROM run_orders)
+    SELECT order_id, quantity, price, epoch, pg_xact_commit_timestamp(xmin) AS committed_at
+    FROM fills WHERE order_id IN (SELECT id FROM run_orders)
 ), run_events AS (
     SELECT account_id, sequence, payload ->> 'client_order_id' AS client_order_id
     FROM account_events WHERE payload ->> 'client_order_id' LIKE :'run' || '-%'
@@ -34,14 +35,18 @@ SELECT json_build_object(
         'order_id', id, 'client_order_id', client_order_id, 'account_id', account_id::text, 'symbol', symbol,
         'side', side, 'quantity', quantity::text, 'status', status, 'colour', colour)), '[]') FROM run_orders),
     'fills', (SELECT coalesce(json_agg(json_build_object(
-        'order_id', order_id, 'quantity', quantity::text, 'price', price::text, 'epoch', epoch)), '[]')
-        FROM run_fills),
+        'order_id', order_id, 'quantity', quantity::text, 'price', price::text, 'epoch', epoch,
+        'committed_us', (extract(epoch FROM committed_at) * 1000000)::bigint)), '[]') FROM run_fills),
     'positions', (SELECT coalesce(json_agg(json_build_object(
         'account_id', account_id::text, 'symbol', symbol, 'quantity', quantity::text, 'fills', fills::text)), '[]')
         FROM compared),
     'events', (SELECT coalesce(json_agg(json_build_object(
         'account_id', account_id::text, 'sequence', sequence, 'client_order_id', client_order_id)), '[]')
-        FROM run_events));
+        FROM run_events),
+    'history', (SELECT coalesce(json_agg(json_build_object(
+        'epoch', epoch, 'executors', executors, 'cutover', cutover,
+        'committed_us', (extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000000)::bigint)), '[]')
+        FROM rtx_operator.execution_fence_history));
 """
 
 

@@ -5,11 +5,14 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from . import cutovers
+from .cutovers import Cutover
 from .errors import DemoError
 from .kubectl import Kubectl, KubectlError, Object
 from .waiting import INTERVAL
 
 READY_DEADLINE = 300.0
+CUTOVER_DEADLINE = 300.0
 
 
 @dataclass(frozen=True)
@@ -56,23 +59,49 @@ class Engine:
 
     def changes(self, *, deadline: float = READY_DEADLINE) -> Iterator[Condition]:
         """Each condition as it changes, until Ready is True; raises DemoError at the deadline, with the last word."""
-        until = time.monotonic() + deadline
         last: dict[str, Condition] = {}
-        watch = ("get", "tradingengine", self.name, "--namespace", self.namespace, "--watch", "--output=json")
-        while time.monotonic() < until:
-            try:
-                for seen in _objects(self.kubectl.lines(*watch, deadline=until - time.monotonic())):
-                    for condition in conditions(seen):
-                        if last.get(condition.type) != condition:
-                            last[condition.type] = condition
-                            yield condition
-                    if (ready := last.get("Ready")) and ready.status == "True":
-                        return
-            except KubectlError:  # the deadline, or an API server that is away for a while
-                time.sleep(INTERVAL)
+        for seen in self.watch(deadline=deadline):
+            for condition in conditions(seen):
+                if last.get(condition.type) != condition:
+                    last[condition.type] = condition
+                    yield condition
+            if (ready := last.get("Ready")) and ready.status == "True":
+                return
         ready = last.get("Ready")
         said = f"{ready.reason}: {ready.message}" if ready else "The operator has said nothing about it."
         raise DemoError(f"{self.name} is not ready after {deadline:.0f} s. {said}")
+
+    def watch(self, *, deadline: float) -> Iterator[Object]:
+        """The object, and again after each change, until the deadline; an API server that is away is waited for."""
+        until = time.monotonic() + deadline
+        command = ("get", "tradingengine", self.name, "--namespace", self.namespace, "--watch", "--output=json")
+        while (left := until - time.monotonic()) > 0:
+            try:
+                yield from _objects(self.kubectl.lines(*command, deadline=left))
+            except KubectlError:  # the deadline, or an API server that is away for a while
+                time.sleep(INTERVAL)
+
+    def bump(self, version: str) -> None:
+        """Ask for another version: this starts a cutover."""
+        patch = json.dumps({"spec": {"version": version}})
+        self.kubectl.run(
+            "patch", "tradingengine", self.name, "--namespace", self.namespace, "--type=merge", f"--patch={patch}"
+        )
+
+    def cutover(self) -> Cutover | None:
+        """The one under way, or the last one."""
+        return cutovers.of(self.read())
+
+    def cutover_to(self, version: str, *, deadline: float = CUTOVER_DEADLINE) -> Iterator[Cutover]:
+        """Bump to `version` and follow the cutover until it is over; raises DemoError at the deadline."""
+        before = self.cutover()
+        self.bump(version)
+        last = None
+        for last in cutovers.changes(self.watch(deadline=deadline), after=before.id if before else ""):
+            yield last
+        if last is None or not last.over:
+            said = f"It is in {last.phase}: {last.message}" if last else "The operator has not begun it."
+            raise DemoError(f"The cutover of {self.name} to {version} is not over after {deadline:.0f} s. {said}")
 
     def wait_until_ready(self, *, deadline: float = READY_DEADLINE) -> None:
         for _ in self.changes(deadline=deadline):
