@@ -1,0 +1,69 @@
+"""Processes as the nodes' kernel sees them: a container's, and the control plane's. Only where the cluster is native."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rtx_demo.kubectl import Object
+from rtx_lab import cgroups
+from rtx_lab.instance import Instance
+
+
+def processes(pod: Object, program: str) -> list[int]:
+    """The ids, on this machine, of the pod's processes whose command line has `program` in it."""
+    uid = pod["metadata"]["uid"]
+    found: set[int] = set()
+    for root in cgroups.hierarchies():
+        # Both spellings of the uid: the kubelet's drivers differ.
+        for folder in (root / Instance().name).rglob(f"*{uid}*/**/cgroup.procs"):
+            found.update(_members(folder))
+        for folder in (root / Instance().name).rglob(f"*{uid.replace('-', '_')}*/**/cgroup.procs"):
+            found.update(_members(folder))
+    return sorted(pid for pid in found if program in _command(pid))
+
+
+def send(pod: Object, program: str, number: signal.Signals) -> None:
+    """Send a signal to a pod's program, without the kubelet; at least one process has to be there."""
+    pids = processes(pod, program)
+    assert pids, f"pod {pod['metadata']['name']} has no process of {program}"
+    for pid in pids:
+        os.kill(pid, number)
+
+
+@contextmanager
+def frozen(pod: Object, program: str) -> Iterator[None]:
+    """The pod's program stands still inside the block: its connections stay open and nothing answers."""
+    send(pod, program, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        # The container may have been replaced meanwhile: what is still there goes on.
+        for pid in processes(pod, program):
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def daemon_frozen(name: str) -> Iterator[None]:
+    """A daemon of the cluster (`lab status` lists them) stands still inside the block."""
+    pid = int((Instance().run / "daemons" / name).read_text())
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def _members(file: Path) -> Iterator[int]:
+    try:
+        yield from map(int, file.read_text().split())
+    except OSError:  # the group went while it was looked at
+        return
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
