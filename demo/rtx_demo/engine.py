@@ -103,6 +103,15 @@ class Engine:
             said = f"It is in {last.phase}: {last.message}" if last else "The operator has not begun it."
             raise DemoError(f"The cutover of {self.name} to {version} is not over after {deadline:.0f} s. {said}")
 
+    def wait_until_kept(self, version: str, *, deadline: float) -> bool:
+        """Wait until that version is the one to which going back is a switch; whether it came to that."""
+        until = time.monotonic() + deadline
+        while self.read().get("status", {}).get("previous", {}).get("version") != version:
+            if time.monotonic() > until:
+                return False
+            time.sleep(INTERVAL)
+        return True
+
     def wait_until_ready(self, *, deadline: float = READY_DEADLINE) -> None:
         for _ in self.changes(deadline=deadline):
             pass

@@ -28,17 +28,20 @@ def run(
     *,
     keep: Annotated[bool, typer.Option("--keep", help="leave the cluster up, and say how to reach it")] = False,
     rate: Annotated[float, typer.Option(help="requests a second")] = Settings.rate,
-    duration: Annotated[float, typer.Option(min=1, help="seconds of traffic")] = Settings.duration,
 ) -> None:
-    """Exits with 1 when a request failed or an order or event was lost or doubled, 2 when the demo could not run."""
+    """An upgrade, a broken upgrade and a way back, under load, and the table of what happened.
+
+    Exits with 1 when a request failed, an order or event was lost or doubled, or a cutover ended otherwise than it
+    must, and with 2 when the demo could not run.
+    """
     view = View()
-    settings = Settings(rate=rate, duration=duration)
+    settings = Settings(rate=rate, duration=0)
     try:
-        verdict = Demo(repository(), choose(Instance()), view, settings, keep=keep).run()
+        result = Demo(repository(), choose(Instance()), view, settings, keep=keep).run()
     except (DemoError, LabError) as error:
         view.say(f"\n{error}")
         raise typer.Exit(2) from error
-    raise typer.Exit(0 if verdict.kept else 1)
+    raise typer.Exit(0 if result.kept else 1)
 
 
 def main() -> None:

@@ -1,9 +1,12 @@
 """What a run comes to: rows for the table that is shown, and the object that build/demo.json holds. Pure."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rtx_traffic.verdict import Verdict
+
+from .upgrades import Outcome
 
 
 @dataclass(frozen=True)
@@ -17,30 +20,92 @@ class Row:
     good: bool | None = None
 
 
-def table(verdict: Verdict, *, ready_s: float) -> list[Row]:
+@dataclass(frozen=True)
+class Result:
+    """All that a demo measured."""
+
+    verdict: Verdict
+    outcomes: Sequence[Outcome]
+    ready_s: float
+    first_broken_failure: float | None = None  # Unix seconds, None when the broken version failed nothing
+
+    @property
+    def kept(self) -> bool:
+        """Whether every promise was kept."""
+        return self.verdict.kept and all(outcome.kept for outcome in self.outcomes)
+
+    @property
+    def findings(self) -> list[str]:
+        """What went wrong, a sentence each."""
+        return [*(outcome.wrong for outcome in self.outcomes if outcome.wrong), *self.verdict.findings]
+
+
+def table(result: Result) -> list[Row]:
     """The figures in the order in which they are shown."""
-    rows = [
-        Row("ready_s", "from `kubectl apply` to Ready", round(ready_s, 1), "s"),
-        Row("requests", "requests that were due", verdict.requests, "requests"),
-        _promise("failed_requests", "of them failed", verdict.failed_requests, "requests"),
-        Row("orders_sent", "orders sent", verdict.orders_sent, "orders"),
-        Row("orders_acknowledged", "orders acknowledged", verdict.orders_acknowledged, "orders"),
-        Row("orders_in_database", "orders in the database", verdict.orders_in_database, "orders"),
-        _promise("orders_lost", "acknowledged orders lost", verdict.orders_lost, "orders"),
-        _promise("orders_doubled", "orders executed twice", verdict.orders_doubled, "orders"),
-        Row("websocket_events", "WebSocket events received", verdict.websocket_events, "events"),
-        _promise("websocket_gaps", "WebSocket events missed, doubled or late", verdict.websocket_gaps, "events"),
-    ]
-    for kind, latency in verdict.latency.items():
-        rows.append(Row(f"{kind}_p50_ms", f"{kind}: half are answered within", latency.p50_ms, "ms"))
-        rows.append(Row(f"{kind}_p99_ms", f"{kind}: 99 % are answered within", latency.p99_ms, "ms"))
-    return rows
+    return [*_promises(result), *_times(result), *_latencies(result.verdict)]
 
 
 def document(rows: list[Row], machine: dict[str, Any]) -> dict[str, Any]:
     """The object that benchmarks print too: machine, and a row per figure of this one run."""
     figures = [{key: value for key, value in asdict(row).items() if key != "good"} | {"runs": 1} for row in rows]
     return {"machine": machine, "rows": figures}
+
+
+def _promises(result: Result) -> Iterator[Row]:
+    verdict = result.verdict
+    yield Row("requests", "requests that were due", verdict.requests, "requests")
+    for outcome in result.outcomes:
+        step = outcome.step
+        what = f"failed from the bump to {step.version} on" + (", but by that version itself" if step.broken else "")
+        yield _promise(f"{step.name}_failed_requests", what, verdict.stages[step.name].failed, "requests")
+    yield Row(
+        "broken_version_failed_requests", "answered with 5xx by the broken version while it was tried",
+        verdict.broken_version_failed_requests, "requests",
+    )  # fmt: skip
+    yield _promise("failed_requests", "failed in all, but by the broken version", verdict.failed_requests, "requests")
+    yield Row("orders_sent", "orders sent", verdict.orders_sent, "orders")
+    yield Row("orders_acknowledged", "orders acknowledged", verdict.orders_acknowledged, "orders")
+    yield Row("orders_in_database", "orders in the database", verdict.orders_in_database, "orders")
+    yield _promise("orders_lost", "acknowledged orders lost", verdict.orders_lost, "orders")
+    yield _promise("orders_doubled", "orders executed twice", verdict.orders_doubled, "orders")
+    yield _promise("fenced_executions", "fills of a colour that might not execute", verdict.fenced_executions, "fills")
+    yield Row("websocket_events", "WebSocket events received", verdict.websocket_events, "events")
+    yield Row("websocket_reconnects", "WebSockets that came back", verdict.websocket_reconnects, "connections")
+    yield _promise("websocket_gaps", "WebSocket events missed, doubled or late", verdict.websocket_gaps, "events")
+
+
+def _times(result: Result) -> Iterator[Row]:
+    yield Row("ready_s", "from `kubectl apply` to Ready", round(result.ready_s, 1), "s")
+    outcomes = {outcome.step.name: outcome for outcome in result.outcomes}
+    if upgrade := outcomes.get("upgrade"):
+        what = f"from the bump to {upgrade.step.version} to {upgrade.cutover.phase}"
+        yield Row("upgrade_s", what, round(upgrade.took_s, 1), "s", good=upgrade.kept)
+        if (switch_s := upgrade.cutover.switch_s) is not None:
+            yield Row("switch_s", "of it from the fence's move to EndpointSlices confirming", round(switch_s, 3), "s")
+        for phase, seconds in upgrade.cutover.seconds.items():
+            yield Row(f"phases_s.{phase}", f"of it in {phase}", round(seconds, 1), "s")
+    if rollback := outcomes.get("rollback"):
+        yield from _rollback(rollback, result.first_broken_failure)
+    if back := outcomes.get("back"):
+        switched = back.cutover.switched_at
+        if switched is not None:
+            what = f"from the bump back to {back.step.version} to EndpointSlices confirming"
+            yield Row("back_s", what, round(switched - back.bumped_at, 1), "s", good=back.kept)
+
+
+def _rollback(rollback: Outcome, first_failure: float | None) -> Iterator[Row]:
+    """From the first request that the broken version failed; when it failed none, from the fence's move to it."""
+    restored, fenced = rollback.cutover.restored_at, rollback.cutover.fenced_at
+    since = fenced if first_failure is None else first_failure
+    if restored is not None and since is not None:
+        what = "from the first request that the broken version failed to the old one serving again"
+        yield Row("rollback_s", what, round(restored - since, 1), "s", good=rollback.kept)
+
+
+def _latencies(verdict: Verdict) -> Iterator[Row]:
+    for kind, latency in verdict.latency.items():
+        yield Row(f"{kind}_p50_ms", f"{kind}: half are answered within", latency.p50_ms, "ms")
+        yield Row(f"{kind}_p99_ms", f"{kind}: 99 % are answered within", latency.p99_ms, "ms")
 
 
 def _promise(row_id: str, what: str, value: int, unit: str) -> Row:

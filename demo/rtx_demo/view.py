@@ -1,19 +1,22 @@
 """What the person in front of the terminal sees: rich there, plain lines elsewhere."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.status import Status
+from rich.console import Console, Group
+from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 from rtx_lab.progress import Reporter
 from rtx_traffic.progress import Progress
 
+from .cutovers import OVER, Cutover
 from .engine import Condition
+from .errors import DemoError
 from .report import Row
 
-PLAIN_EVERY = 5  # seconds between lines of progress where there is no terminal
+REFRESH_PER_SECOND = 4
 
 
 class View:
@@ -35,13 +38,27 @@ class View:
         yield Story(self)
 
     @contextmanager
-    def traffic(self) -> Iterator["Counter"]:
-        with self.console.status("logging the accounts in …") as status:
-            yield Counter(self, status)
+    def cutover(self, progress: Callable[[], Progress]) -> Iterator["Phases"]:
+        """The phases of a cutover as they pass, with the load's counts beside them."""
+        phases = Phases(self, progress)
+        if not self.console.is_terminal:
+            yield phases
+            return
+        with Live(phases, console=self.console, refresh_per_second=REFRESH_PER_SECOND):
+            yield phases
 
-    def table(self, rows: list[Row], findings: tuple[str, ...]) -> None:
+    @staticmethod
+    def progress(progress: Progress) -> str:
+        """The load's counts in a line."""
+        return (
+            f"{progress.second:4d} s  {progress.requests:,} requests, {progress.failed:,} failed, "
+            f"{progress.orders_acknowledged:,} orders acknowledged, {progress.sockets} WebSockets, "
+            f"p50 {progress.p50_ms:.1f} ms, p99 {progress.p99_ms:.1f} ms"
+        )
+
+    def table(self, rows: Sequence[Row], findings: Sequence[str], *, caption: str = "") -> None:
         """The figures, and below them what went wrong."""
-        table = Table("id", "what", "value", "unit", title="what happened", title_style="bold")
+        table = Table("id", "what", "value", "unit", title="what happened", title_style="bold", caption=caption)
         for row in rows:
             style = {True: "green", False: "bold red", None: ""}[row.good]
             table.add_row(row.id, row.what, f"{row.value:,}", row.unit, style=style)
@@ -66,20 +83,41 @@ class Story:
             self._view.say(f"{time.monotonic() - self._began:6.1f} s  {text}")
 
 
-class Counter:
-    """The load's counts, live."""
+class Phases:
+    """The phases of one cutover: a growing list in a terminal, a line for each elsewhere."""
 
-    def __init__(self, view: View, status: Status) -> None:
+    def __init__(self, view: View, progress: Callable[[], Progress]) -> None:
+        """Begins with none."""
         self._view = view
-        self._status = status
+        self._progress = progress
+        self._began = time.monotonic()
+        self._passed: list[tuple[str, float, str]] = []  # each phase, when it began, its last word
 
-    def show(self, progress: Progress) -> None:
-        text = (
-            f"{progress.second:4d} s  {progress.requests:,} requests, {progress.failed:,} failed, "
-            f"{progress.orders_acknowledged:,} orders acknowledged, {progress.sockets} WebSockets, "
-            f"p50 {progress.p50_ms:.1f} ms, p99 {progress.p99_ms:.1f} ms"
-        )
-        if self._view.console.is_terminal:
-            self._status.update(text)
-        elif progress.second % PLAIN_EVERY == 0:
-            self._view.say(text)
+    def tell(self, cutover: Cutover) -> None:
+        """What the cutover says now."""
+        at = time.monotonic() - self._began
+        is_new = not self._passed or self._passed[-1][0] != cutover.phase
+        if is_new:
+            self._passed.append((cutover.phase, at, cutover.message))
+        elif cutover.message:
+            self._passed[-1] = (cutover.phase, self._passed[-1][1], cutover.message)
+        if not self._view.console.is_terminal and is_new:
+            counts = self._progress()
+            told = f"{counts.requests:,} requests, {counts.failed:,} failed"
+            self._view.say(f"{at:6.1f} s  {cutover.phase:<14} {told}  {cutover.message}".rstrip())
+
+    def __rich__(self) -> Group:
+        """The list as of now: the seconds of the phase under way go on."""
+        now = time.monotonic() - self._began
+        grid = Table.grid("", "", "", padding=(0, 2))
+        passed = list(self._passed)  # this is another thread
+        for (phase, began, message), (_, end, _) in zip(passed, [*passed[1:], ("", now, "")], strict=False):
+            took = "" if phase in OVER else f"{end - began:5.1f} s"
+            grid.add_row(Text(f"{began:6.1f} s  {phase}"), Text(took), Text(message, overflow="ellipsis", no_wrap=True))
+        return Group(grid, Text(self._counts(), style="dim"))
+
+    def _counts(self) -> str:
+        try:
+            return self._view.progress(self._progress())
+        except DemoError as error:  # nobody would see it raised while a terminal is refreshed
+            return str(error)

@@ -98,7 +98,8 @@ def prepare(
     try:
         start = uvloop.run(_prepare(_resolve(url), accounts))
     except PreparationError as error:
-        _fail(str(error))
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
     sys.stdout.buffer.write(msgspec.json.encode(start) + b"\n")
 
 

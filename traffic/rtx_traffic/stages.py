@@ -53,3 +53,10 @@ def counts(ledger: Ledger, stages: Sequence[Stage]) -> dict[str, Count]:
         excused = sum(stage.explains(request) for request in failed)
         told[stage.name] = Count(len(held), len(failed) - excused, excused)
     return told
+
+
+def first_explained(ledger: Ledger, stages: Sequence[Stage]) -> float | None:
+    """When the first request that a broken version failed had its answer, in Unix seconds; None when it failed none."""
+    ends = (request.ended for request in ledger.requests() if request.failure and explained(request, stages))
+    first = min(ends, default=None)
+    return None if first is None else ledger.run.started_at + first

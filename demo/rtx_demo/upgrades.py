@@ -1,0 +1,58 @@
+"""The three cutovers that the demo shows, and what each came to. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rtx_traffic.stages import Stage
+
+from .cutovers import ROLLED_BACK, SUCCEEDED, Cutover
+
+FIRST, NEXT, BROKEN = "1.0.0", "1.1.0", "1.2.0-broken"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A bump of spec.version, and how the cutover that it starts must end."""
+
+    name: str
+    version: str
+    ends: str
+    broken: bool = False
+
+
+STEPS = (
+    Step("upgrade", NEXT, SUCCEEDED),
+    Step("rollback", BROKEN, ROLLED_BACK, broken=True),
+    Step("back", FIRST, SUCCEEDED),  # to the colour that was kept: a switch
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step came to."""
+
+    step: Step
+    bumped_at: float  # Unix seconds, as the load's clocks
+    took_s: float  # from the bump until the cutover was over
+    cutover: Cutover  # as it was then
+
+    @property
+    def kept(self) -> bool:
+        return self.cutover.phase == self.step.ends
+
+    @property
+    def wrong(self) -> str:
+        """A sentence when the cutover ended otherwise than it must; empty when not."""
+        if self.kept:
+            return ""
+        why = f" ({self.cutover.reason}: {self.cutover.message})" if self.cutover.reason else ""
+        return f"The cutover to {self.step.version} ended as {self.cutover.phase} instead of {self.step.ends}{why}."
+
+
+def stages(outcomes: Sequence[Outcome], *, started_at: float) -> list[Stage]:
+    """The stages of a run that began at `started_at`: from each bump to the next, and the time before the first."""
+    starts = [float("-inf"), *(outcome.bumped_at - started_at for outcome in outcomes)]
+    ends = [*starts[1:], float("inf")]
+    names = ["before", *(outcome.step.name for outcome in outcomes)]
+    broken = ["", *(outcome.step.version if outcome.step.broken else "" for outcome in outcomes)]
+    return [Stage(*values) for values in zip(names, starts, ends, broken, strict=True)]
