@@ -5,16 +5,23 @@ time: nothing is remembered but the colour that is active. The first check that 
 condition, so the order is the order in which a person would look for the cause.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Reason
-from rtx_operator.api.names import REQUIRED_CREDENTIALS
+from rtx_operator.api.enums import Keeping, Phase, Reason
+from rtx_operator.api.names import REQUIRED_CREDENTIALS, Label
 from rtx_operator.api.status import Active
+from rtx_operator.cutover.advance import Advance, advance
+from rtx_operator.cutover.checks import Unmet
+from rtx_operator.cutover.effects import Effect, EffectName, MoveFence, Scale
+from rtx_operator.cutover.keeping import contract_failure
+from rtx_operator.cutover.memory import Memory
+from rtx_operator.cutover.situation import Situation
 from rtx_operator.diagnosis import diagnose
 from rtx_operator.observation import Fence, Object, Observation, Owner, replicas
-from rtx_operator.plan import Plan, Workload
+from rtx_operator.plan import Plan, Workload, job_workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,50 +34,53 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
-    """Set the size of a Deployment that was just read."""
-
-    deployment: Object
-    replicas: int
-
-
-@dataclass(frozen=True, slots=True)
-class MoveFence:
-    """Make the fence name `executors`, above `known_epoch`; the row remembers `cutover`."""
-
-    executors: tuple[str, ...]
-    known_epoch: int
-    cutover: str
-
-
-@dataclass(frozen=True, slots=True)
 class Decision:
     """What to carry out, in this order, and what to say."""
 
     apply: tuple[Object, ...]
     delete: tuple[Object, ...]
-    scale: Scale | None
-    move_fence: MoveFence | None
+    effects: tuple[Effect, ...]
     verdict: Verdict | None  # None: everything is as it should be
-    active: Active | None  # what status is to remember
+    memory: Memory  # what status is to remember
+    entered: Phase | None  # the phase that a cutover comes to with this decision
+    waits: Unmet | None  # what the cutover waits for
+    contract_failure: str  # why the contract migrations failed, while a colour is taken away
     ready: tuple[int, int]  # (desired, ready) engine pods
 
 
-def decide(engine: TradingEngine, plan: Plan, seen: Observation) -> Decision:
-    """The whole decision; a paused engine is looked at, and nothing of it is changed."""
+def decide(engine: TradingEngine, plan: Plan, seen: Observation, now: datetime, cutover_id: str) -> Decision:
+    """The whole decision; a paused engine is looked at, and nothing of it is changed.
+
+    `cutover_id` names a cutover that begins now.
+    """
     verdict = next((verdict for check in _CHECKS if (verdict := check(engine, plan, seen))), None)
-    deployment = seen.child(plan.engine.kind, plan.engine.name)
-    active = _active(engine, plan, seen, verdict)
+    ready = replicas(seen.child(plan.engine.kind, plan.engine.name))
     if engine.spec.paused:
-        return Decision((), (), None, None, verdict, active, replicas(deployment))
+        return Decision((), (), (), verdict, Memory.of(engine.status), None, None, "", ready)
+    held = next((verdict.message for check in _BEFORE_MIGRATION if (verdict := check(engine, plan, seen))), "")
+    step = advance(engine, plan, seen, now, cutover_id=cutover_id, held=held)
+    mended = () if step.effects else (*_scale(plan, seen), *_move_fence(engine, plan, seen))
     return Decision(
         apply=_wanted(engine, plan, seen),
         delete=_obsolete(engine, plan, seen),
-        scale=_scale(plan, deployment),
-        move_fence=_move_fence(engine, plan, seen),
+        effects=(*mended, *step.effects),
         verdict=verdict,
-        active=active,
-        ready=replicas(deployment),
+        memory=_remembered(engine, plan, seen, step, verdict),
+        entered=step.entered,
+        waits=step.waits,
+        contract_failure=_contract_failure(step.memory, plan, seen),
+        ready=ready,
+    )
+
+
+def _contract_failure(memory: Memory, plan: Plan, seen: Observation) -> str:
+    if memory.previous is None or memory.previous.state is not Keeping.RETIRING:
+        return ""
+    said = contract_failure(plan, seen)
+    name = plan.active.contract["metadata"]["name"]
+    return said and (
+        f"the contract migration Job {name} failed: {said}; see kubectl logs job/{name}, put right what it says and "
+        "delete the Job to try again"
     )
 
 
@@ -134,7 +144,10 @@ def _database_ours(engine: TradingEngine, _: Plan, seen: Observation) -> Verdict
 
 
 def _fence_names_active(engine: TradingEngine, plan: Plan, seen: Observation) -> Verdict | None:
-    if _move_fence(engine, plan, seen) is None:
+    fence, cutover = _fence(seen), Memory.of(engine.status).under_way
+    if cutover and fence and fence.executors in {(one.colour.value,) for one in (cutover.from_, cutover.to)}:
+        return None  # whoever is asked hands on to the one who executes
+    if not _move_fence(engine, plan, seen):
         return None
     return Verdict(
         Reason.FENCE_MOVING, f"the database does not name colour {plan.active.colour} as its executor yet; moving it"
@@ -144,20 +157,21 @@ def _fence_names_active(engine: TradingEngine, plan: Plan, seen: Observation) ->
 def _migrated(engine: TradingEngine, plan: Plan, seen: Observation) -> Verdict | None:
     if _is_installed(engine, plan):
         return None
-    job = seen.child(plan.migrator.kind, plan.migrator.name)
+    name = plan.active.install["metadata"]["name"]
+    job = seen.child("Job", name)
     if _ended(job, "Complete"):
         return None
     failed = _ended(job, "Failed")
     if failed and not _out_of_time(job):
         return Verdict(
             Reason.MIGRATION_FAILED,
-            f"migration Job {plan.migrator.name} failed ({failed.get('message', 'no detail given')}); see kubectl logs "
-            f"job/{plan.migrator.name}, put right what it says and delete the Job to try again",
+            f"migration Job {name} failed ({failed.get('message', 'no detail given')}); see kubectl logs "
+            f"job/{name}, put right what it says and delete the Job to try again",
             stalled=True,
         )
     again = " (its time was over: it is started again)" if failed else ""
-    return _found(seen, plan.migrator) or Verdict(
-        Reason.MIGRATING, f"waiting for migration Job {plan.migrator.name} to end{again}"
+    return _found(seen, job_workload(plan.active.install)) or Verdict(
+        Reason.MIGRATING, f"waiting for migration Job {name} to end{again}"
     )
 
 
@@ -213,7 +227,7 @@ def _found(seen: Observation, workload: Workload) -> Verdict | None:
 
 def _is_installed(engine: TradingEngine, plan: Plan) -> bool:
     """The plan's colour has been brought up once: its migration is done, its Deployment may be repaired any time."""
-    return engine.status.active is not None and engine.status.active.pod_hash == plan.active.pod_hash
+    return engine.status.active is not None and engine.status.active.pod_hash == plan.active.shape.pod_hash
 
 
 def _passed(checks: tuple[_Check, ...], engine: TradingEngine, plan: Plan, seen: Observation) -> bool:
@@ -221,16 +235,46 @@ def _passed(checks: tuple[_Check, ...], engine: TradingEngine, plan: Plan, seen:
 
 
 def _wanted(engine: TradingEngine, plan: Plan, seen: Observation) -> tuple[Object, ...]:
+    """What must be as planned whatever happens; what a cutover changes right now is among its effects instead."""
     if _credentials(engine, plan, seen):
         return ()  # every pod would hang on the missing Secret
     if _is_installed(engine, plan):
-        return (*plan.foundation, *plan.colour_objects)
+        return (*plan.foundation, *plan.active.objects, *_idle(engine, plan), *_routes(engine, plan, seen))
     wanted = plan.foundation
     if _passed(_BEFORE_MIGRATION, engine, plan, seen):
-        wanted += plan.migration
+        wanted += (plan.active.install,)
     if _passed(_BEFORE_COLOUR, engine, plan, seen):
-        wanted += plan.colour_objects
+        route = plan.routes[plan.active.colour]
+        wanted += (*plan.active.objects, route.select, *route.promote)
     return wanted
+
+
+_BOTH_COLOURS = frozenset({Phase.TESTING, Phase.AWAITING_APPROVAL, Phase.SWITCHING, Phase.MONITORING, Phase.PROMOTING})
+
+
+def _idle(engine: TradingEngine, plan: Plan) -> tuple[Object, ...]:
+    """The other colour, once it has been made and as long as it may be needed."""
+    memory = Memory.of(engine.status)
+    cutover, previous = memory.under_way, memory.previous
+    if plan.idle is None:
+        return ()
+    if cutover:
+        return plan.idle.objects if cutover.phase in _BOTH_COLOURS else ()
+    kept = previous is not None and previous.state is Keeping.KEPT and previous.pod_hash == plan.idle.shape.pod_hash
+    return plan.idle.objects if kept else ()
+
+
+def _routes(engine: TradingEngine, plan: Plan, seen: Observation) -> tuple[Object, ...]:
+    """The live Service, disruption budget and autoscaler, on the colours on which a cutover has put them."""
+    memory = Memory.of(engine.status)
+    cutover = memory.under_way
+    if cutover is None:
+        route = plan.routes[plan.active.colour]
+        return (route.select, *route.promote)
+    selected = Situation(engine, plan, seen, cutover, cutover.since).selected()
+    moving = cutover.phase in {Phase.SWITCHING, Phase.ROLLING_BACK}
+    select = plan.routes[selected if moving and selected else plan.active.colour].select
+    return (select, *(() if cutover.phase is Phase.PROMOTING else plan.routes[cutover.from_.colour].promote))
 
 
 # Kinds that may outlive their use. What holds data, serves traffic or runs pods is never deleted for being unnamed.
@@ -248,15 +292,15 @@ def _obsolete(engine: TradingEngine, plan: Plan, seen: Observation) -> tuple[Obj
     """Our own children that the plan does not name any more (an autoscaler switched off, a Job of another version),
     and a Job that its deadline ended, so that it is made anew.
     """
-    named = {
-        (wanted["kind"], wanted["metadata"]["name"])
-        for wanted in (*plan.foundation, *plan.migration, *plan.colour_objects)
-    }
+    named = {(wanted["kind"], wanted["metadata"]["name"]) for wanted in _named(plan)}
+    cutover = engine.status.cutover
     return tuple(
         child
         for key, child in seen.children.items()
         if key[0] in _EXPENDABLE
-        and (key not in named or (key[0] == plan.migrator.kind and _out_of_time(child)))
+        and (key not in named or (key[0] == "Job" and _out_of_time(child)))
+        # The Jobs of the last cutover stay, so that their logs can be read.
+        and not (cutover and child["metadata"].get("labels", {}).get(Label.CUTOVER.value) == cutover.id)
         and not child["metadata"].get("deletionTimestamp")
         and any(
             reference["uid"] == engine.uid and reference.get("controller")
@@ -265,50 +309,72 @@ def _obsolete(engine: TradingEngine, plan: Plan, seen: Observation) -> tuple[Obj
     )
 
 
-def _scale(plan: Plan, deployment: Object | None) -> Scale | None:
+def _named(plan: Plan) -> Iterator[Object]:
+    yield from plan.foundation
+    yield from plan.lent
+    for colour in filter(None, (plan.active, plan.idle)):
+        yield from colour.objects
+        yield from colour.jobs
+    for route in plan.routes.values():
+        yield from (route.select, *route.promote)
+
+
+def _scale(plan: Plan, seen: Observation) -> tuple[Effect, ...]:
     """Bring the size within its bounds; within them it is the autoscaler's, or the person's who set it."""
+    deployment = seen.child(plan.engine.kind, plan.engine.name)
     if deployment is None:
-        return None
+        return ()
     size = int(deployment["spec"].get("replicas", 1))
     bounded = min(max(size, plan.minimum), plan.maximum)
-    return None if size == bounded else Scale(deployment, bounded)
+    return () if size == bounded else (Scale(EffectName.RESIZE, deployment, bounded),)
 
 
 def _fence(seen: Observation) -> Fence | None:
     return seen.database.fence if seen.database else None
 
 
-def _move_fence(engine: TradingEngine, plan: Plan, seen: Observation) -> MoveFence | None:
-    """The database is the authority; what it forgot, or never knew, is put right by a higher epoch."""
+def _move_fence(engine: TradingEngine, plan: Plan, seen: Observation) -> tuple[Effect, ...]:
+    """The database is the authority; what it forgot, or never knew, is put right by a higher epoch.
+
+    In Switching and RollingBack the cutover itself says which colour executes, and when.
+    """
+    cutover = Memory.of(engine.status).under_way
     if seen.database is None or seen.database.error:
-        return None
+        return ()
+    if cutover and cutover.phase in {Phase.SWITCHING, Phase.ROLLING_BACK}:
+        return ()
     fence = seen.database.fence
-    executors = (plan.active.colour,)
+    executors = (plan.active.colour.value,)
     known = engine.status.active.epoch if engine.status.active else 0
     if fence is not None:
         if not _owner(engine).owns(fence):
-            return None
+            return ()
         # An engine that was deleted and applied again has a new uid: pods of the old one must not go on executing.
         if fence.owner == str(_owner(engine)) and fence.executors == executors and fence.epoch >= known:
-            return None
-    return MoveFence(executors, known, f"install-{engine.uid}-{known}")
+            return ()
+    move = f"install-{engine.uid}-{known}"
+    return (MoveFence(executors, known, fence.epoch if fence else None, move),)
 
 
-def _active(engine: TradingEngine, plan: Plan, seen: Observation, verdict: Verdict | None) -> Active | None:
+def _remembered(engine: TradingEngine, plan: Plan, seen: Observation, step: Advance, verdict: Verdict | None) -> Memory:
     """A colour becomes active when all checks are passed; from then on only its epoch follows the database."""
-    before = engine.status.active
-    if before is None and verdict is not None:
-        return None
-    fence, known = _fence(seen), before.epoch if before else 0
-    epoch = max(known, fence.epoch) if fence and _owner(engine).owns(fence) else known
-    return Active(
+    active = step.memory.active
+    fence = _fence(seen)
+    epoch = fence.epoch if fence and _owner(engine).owns(fence) else 0
+    if active is not None:
+        return step.memory.with_active(active.model_copy(update={"epoch": max(active.epoch, epoch)}))
+    if verdict is not None:
+        return step.memory
+    shape = plan.active.shape
+    first = Active(
         colour=plan.active.colour,
-        version=plan.active.version,
-        digest=plan.active.digest,
-        config_hash=plan.active.config_hash,
-        pod_hash=plan.active.pod_hash,
+        version=shape.version,
+        digest=shape.digest,
+        config_hash=shape.config_hash,
+        pod_hash=shape.pod_hash,
         epoch=epoch,
     )
+    return step.memory.with_active(first)
 
 
 def _owner(engine: TradingEngine) -> Owner:

@@ -25,6 +25,7 @@ from rtx_operator import handlers, health, logs, settings
 from rtx_operator.api import crd, reference
 from rtx_operator.cluster.apply import Applier
 from rtx_operator.cluster.client import ApiError, connect
+from rtx_operator.cluster.crash import CrashHook
 from rtx_operator.cluster.lease import LeadershipLostError, Lease
 from rtx_operator.cluster.perform import Performer
 from rtx_operator.metrics import LEADER, QUEUE_DEPTH, RECONCILE_ERRORS
@@ -76,7 +77,9 @@ async def operate(chosen: settings.Settings) -> None:
         if await _leads_before_stop(lease.acquire(lease_client)):
             LEADER.set(1)
             holding = asyncio.create_task(_hold_or_die(lease.hold(lease_client)))
-            reconciler = Reconciler(client, Performer(client, Applier(client)), chosen)
+            reconciler = Reconciler(
+                client, Performer(client, Applier(client), CrashHook(chosen.crash_hook_file)), chosen
+            )
             queue = WorkQueue(reconciler, _failed)
             QUEUE_DEPTH.set_function(lambda: queue.depth)
             working = asyncio.create_task(queue.run(chosen.workers))

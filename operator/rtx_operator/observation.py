@@ -1,8 +1,11 @@
 """What was seen of one TradingEngine at one instant: plain objects of the API server, frozen for the decision. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
+
+from rtx_operator.reports import EngineReport, ReachReport, SmokeResult
 
 Object = dict[str, Any]
 
@@ -31,6 +34,7 @@ class Fence:
     executors: tuple[str, ...]
     cutover: str
     owner: str
+    since: datetime | None = None  # by the database's clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,11 @@ class Observation:
     credentials: Object | None = None  # the Secret of spec.credentialsSecretRef
     database: FenceReport | None = None  # None: not asked, as no database pod is ready
     orders_metric_served: bool = False  # whether autoscalers can ask for orders per second
+    # Asked only while a cutover wants to know; what a pod did not answer well is a sentence that says why.
+    engines: Mapping[str, EngineReport | str] = field(default_factory=dict)  # by pod name
+    reach: Mapping[str, ReachReport | str] = field(default_factory=dict)  # by pod name
+    smoke: tuple[SmokeResult, ...] = ()
+    at_once: bool = True  # the look before this one was not long ago: deadlines may be believed
 
     def child(self, kind: str, name: str) -> Object | None:
         """The child as it was seen; None when it does not exist, or is on its way out."""
@@ -71,15 +80,25 @@ class Observation:
             and labels.items() <= pod["metadata"].get("labels", {}).items()
         ]
 
-    def serving(self, service: str) -> int:
-        """How many addresses of the Service take traffic, as its EndpointSlices say."""
-        return sum(
-            1
+    def remaining(self, labels: Mapping[str, str]) -> int:
+        """How many pods carry all of `labels`, those on their way out counted."""
+        return sum(labels.items() <= pod["metadata"].get("labels", {}).items() for pod in self.pods)
+
+    def serving(self, service: str) -> tuple[str, ...]:
+        """The pods that take the Service's traffic, as its EndpointSlices say."""
+        return tuple(
+            (endpoint.get("targetRef") or {}).get("name", "")
             for slice_ in self.endpoint_slices
             if slice_["metadata"].get("labels", {}).get("kubernetes.io/service-name") == service
             for endpoint in slice_.get("endpoints") or []
             if endpoint.get("conditions", {}).get("ready")
         )
+
+
+def is_ready(pod: Object) -> bool:
+    """Whether the pod's condition Ready is true."""
+    conditions = pod.get("status", {}).get("conditions") or []
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 def replicas(workload: Object | None) -> tuple[int, int]:

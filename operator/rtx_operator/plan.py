@@ -17,10 +17,9 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True)
-class ColourPlan:
-    """A colour and what stands for the shape of its pods."""
+class Shape:
+    """What stands for the shape of pods."""
 
-    colour: Colour
     version: str
     digest: str | None  # of the image, when spec gives it
     config_hash: str  # names its ConfigMap
@@ -28,23 +27,71 @@ class ColourPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """All objects of an engine, in the three groups in which they may come to be.
+class ColourPlan:
+    """A colour in one shape, and every object that this may need."""
 
-    `active` is the colour that `colour_objects` and `migration` are of: the one that runs, once one does, otherwise the
-    one to install. `wanted_hash` is what spec asks for now.
+    colour: Colour
+    shape: Shape
+    objects: tuple[Object, ...]  # its ControllerRevision first, its Deployment last
+    install: Object  # the Job that makes an empty database fit for it
+    migrate: Object  # the Job that makes the database fit for it while another version runs
+    reverse: Object  # the Job that takes that back
+    contract: Object  # the Job that takes away what only older versions need
+
+    @property
+    def revision(self) -> Object:
+        """Remembers the shape."""
+        return self.objects[0]
+
+    @property
+    def jobs(self) -> tuple[Object, ...]:
+        return (self.install, self.migrate, self.reverse, self.contract)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What leads to a colour, whatever its shape."""
+
+    select: Object  # the live Service that selects it
+    promote: tuple[Object, ...]  # disruption budget and autoscaler
+    workload: Workload  # its Deployment
+
+
+JOB_LABEL = "batch.kubernetes.io/job-name"  # the Job controller puts it on its pods
+
+
+def job_workload(job: Object) -> Workload:
+    """A Job, and the label that the Job controller gives its pods."""
+    name = job["metadata"]["name"]
+    return Workload("Job", name, {JOB_LABEL: name})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All objects of an engine.
+
+    `active` is the colour that runs, once one does, otherwise the one to install. `idle` is the other one: what a
+    cutover goes to or comes from, else what is kept warm; None when it is of no use, or nobody knows its shape.
     """
 
     active: ColourPlan
-    wanted_hash: str
+    idle: ColourPlan | None
+    routes: Mapping[Colour, Route]
+    wanted: Shape  # what spec asks for now
     foundation: tuple[Object, ...]  # database, cache, network, accounts: always there
-    migration: tuple[Object, ...]  # the Job that makes the database fit for the colour
-    colour_objects: tuple[Object, ...]  # the Deployment and what goes with it: after the migration
+    lent: tuple[Object, ...]  # remembers the shape of a kept colour whose place a cutover has taken for a while
     database: Workload
     cache: Workload
-    migrator: Workload
-    engine: Workload
     live_service: str
     credentials_name: str  # of the user's Secret; empty when the operator made it
     minimum: int
     maximum: int
+
+    @property
+    def engine(self) -> Workload:
+        """The Deployment of the active colour."""
+        return self.routes[self.active.colour].workload
+
+    def of(self, colour: Colour) -> ColourPlan | None:
+        """The plan of a colour."""
+        return self.active if self.active.colour is colour else self.idle

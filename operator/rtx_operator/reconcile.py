@@ -3,10 +3,12 @@ children's events and resync alike: it never asks what happened, only what is.
 """
 
 import asyncio
+import math
 import random
 import secrets
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -14,20 +16,27 @@ import structlog
 
 from rtx_operator import planning, status
 from rtx_operator.api.engine import InvalidSpecError, TradingEngine
-from rtx_operator.api.enums import Reason
+from rtx_operator.api.enums import Colour, Phase, Reason
 from rtx_operator.api.names import Label, Names
 from rtx_operator.cluster import events, fence
 from rtx_operator.cluster.client import Client, ConflictError, Object
-from rtx_operator.cluster.observe import observe, operator_password
-from rtx_operator.cluster.perform import Performer
+from rtx_operator.cluster.engines import Engines
+from rtx_operator.cluster.observe import Questions, observe, operator_password, peer_secret
+from rtx_operator.cluster.perform import Access, Performed, Performer
 from rtx_operator.cluster.resources import ENGINE
-from rtx_operator.decide import Verdict, decide
+from rtx_operator.decide import Decision, Verdict, decide
 from rtx_operator.metrics import RECONCILE_SECONDS
 from rtx_operator.observation import Owner
 from rtx_operator.settings import Settings
 
 RECONCILE_DEADLINE = 60.0  # seconds
 LOOK_AGAIN = 10.0  # seconds, while something is waited for: not all of it shows as an event
+UNREACHABLE_AGAIN = 2.0  # seconds, while the database does not answer
+AT_ONCE = 0.0
+CUTOVER_AGAIN = 1.0  # seconds, in a phase in which nothing presses
+# Seconds in the phases in which traffic waits for us, or a bad version is to be found out.
+_LOOKS = {Phase.SWITCHING: 0.2, Phase.MONITORING: 0.4, Phase.ROLLING_BACK: 0.2}
+BLIND = 20.0  # seconds without a whole look, after which what passed meanwhile proves nothing
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +48,26 @@ class Key(NamedTuple):
     name: str
 
 
+def _questions(engine: TradingEngine, secret: str) -> Questions:
+    """What the cutover's phase wants to know of the engine pods."""
+    cutover, engines = engine.status.cutover, Engines(secret)
+    if cutover is None or not secret:
+        return Questions(engines)
+    new, old = cutover.to.colour, cutover.from_.colour
+    tests = tuple(engine.spec.rollout.smoke)
+    match cutover.phase:
+        case Phase.TESTING:
+            return Questions(engines, reach=old, smoke=new, tests=tests)
+        case Phase.SWITCHING if cutover.fenced_at is None:
+            return Questions(engines, reach=old, smoke=new, tests=tests)
+        case Phase.MONITORING:
+            return Questions(engines, reports=frozenset(Colour))
+        case Phase.ROLLING_BACK:
+            return Questions(engines, reports=frozenset({new}))
+        case _:
+            return Questions(engines)
+
+
 @dataclass(frozen=True, slots=True)
 class Reconciler:
     """Reconciles engines of one operator class."""
@@ -47,6 +76,8 @@ class Reconciler:
     performer: Performer
     settings: Settings
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Callable[[], float] = time.monotonic
+    looked: dict[Key, float] = field(default_factory=dict)  # when each engine was last seen whole, by `clock`
 
     async def __call__(self, key: Key) -> float | None:
         """One reconcile; returns the seconds until the next look, None for an engine that is not (or no more) ours."""
@@ -55,6 +86,7 @@ class Reconciler:
                 engine = await self.client.get(ENGINE, *key)
                 if engine is None or not self._serves(engine):
                     self.performer.applier.forget(key)
+                    self.looked.pop(key, None)
                     return None
                 if engine["metadata"].get("deletionTimestamp"):
                     return None  # the garbage collector does the rest, by owner references
@@ -71,11 +103,14 @@ class Reconciler:
         except InvalidSpecError as error:
             verdict = Verdict(Reason.INVALID_SPEC, str(error), stalled=True)
             after, due = status.after_verdict(before, generation, verdict, now), self.settings.resync_seconds
+        except fence.FenceChangedError as error:
+            log.info("the fence has changed meanwhile, looking again", said=str(error))
+            return AT_ONCE
         except (fence.FenceUnreachableError, fence.DatabaseInUseError) as error:
             used = isinstance(error, fence.DatabaseInUseError)
             reason = Reason.DATABASE_IN_USE if used else Reason.DATABASE_UNREACHABLE
             verdict = Verdict(reason, str(error), stalled=used)
-            after, due = status.after_verdict(before, generation, verdict, now), LOOK_AGAIN
+            after, due = status.after_verdict(before, generation, verdict, now), UNREACHABLE_AGAIN
         except ConflictError:
             raise  # what is to be said follows from what is true now, and that is read again at once
         except Exception as error:
@@ -91,24 +126,40 @@ class Reconciler:
             self.settings.database_port,
         )
         credentials = spec.credentials_secret_ref.name if spec.credentials_secret_ref else ""
-        seen = await observe(self.client, engine.namespace, engine.name, credentials, address)
+        seen = await observe(
+            self.client,
+            engine.namespace,
+            engine.name,
+            credentials,
+            address,
+            lambda children: _questions(engine, peer_secret(children, names)),
+        )
+        key = Key(engine.namespace, engine.name)
+        seen = replace(seen, at_once=self.clock() - self.looked.get(key, -math.inf) < BLIND)
+        self.looked[key] = self.clock()
         plan = planning.plan(engine, seen, self.settings, secrets.token_bytes(32))
-        decision = decide(engine, plan, seen)
-        database = (address, operator_password(seen.children, names))
+        decision = decide(engine, plan, seen, now, f"{engine.spec.version[:48]}-{secrets.token_hex(4)}")
+        access = Access(address, operator_password(seen.children, names), Engines(peer_secret(seen.children, names)))
         owner = Owner(engine.namespace, engine.name, engine.uid)
-        performed = await self.performer.perform(manifest, owner, decision, seen, database)
+        performed = await self.performer.perform(manifest, owner, decision, seen, access)
         after = status.after_decision(manifest.get("status") or {}, engine, plan, decision, performed.refusal, now)
-        if performed.again:
-            return after, 0.0
-        quiet = decision.verdict is None and performed.refusal is None
-        return after, self._resync() if quiet else LOOK_AGAIN
+        return after, self._due(decision, performed)
+
+    def _due(self, decision: Decision, performed: Performed) -> float:
+        """Seconds until the next look."""
+        if performed.again or decision.entered:
+            return AT_ONCE
+        if cutover := decision.memory.under_way:
+            return _LOOKS.get(cutover.phase, CUTOVER_AGAIN)
+        quiet = decision.verdict is None and performed.refusal is None and not decision.effects
+        return self._resync() if quiet else LOOK_AGAIN
 
     def _resync(self) -> float:
         """Spread, so that a thousand engines are not looked at in the same second."""
         return self.settings.resync_seconds * random.uniform(0.8, 1.2)  # noqa: S311 - spreading is no secret
 
     async def _say(self, manifest: Object, after: Object) -> None:
-        """Write the status if it says anything new, and tell a change of Ready as an Event."""
+        """Write the status if it says anything new, and tell changes of Ready and of the cutover as Events."""
         before = manifest.get("status") or {}
         if after == before:
             return
@@ -117,3 +168,6 @@ class Reconciler:
         if was[:2] != (ready, reason):
             log.info("ready condition changed", ready=ready, reason=reason, detail=message)
             await events.record(self.client, written, reason, message, warning=status.is_stalled(after))
+        if told := status.cutover_told(before, after):
+            log.info("cutover", reason=told.reason, detail=told.message)
+            await events.record(self.client, written, told.reason, told.message, warning=told.warning)

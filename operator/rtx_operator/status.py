@@ -6,7 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import ConditionType, Reason
+from rtx_operator.api.enums import ConditionType, Keeping, Phase, Reason
+from rtx_operator.api.names import RETRY
+from rtx_operator.api.schema import ApiModel
+from rtx_operator.api.status import Cutover
+from rtx_operator.cutover.memory import Memory
 from rtx_operator.decide import Decision, Verdict
 from rtx_operator.observation import Object
 from rtx_operator.plan import Plan
@@ -27,9 +31,9 @@ def after_decision(
 ) -> Object:
     """The status that follows from a decision; `refusal` is what the API server would not let be carried out."""
     desired, ready = decision.ready
-    status: Object = {**previous, "replicas": {"desired": desired, "ready": ready}, "pods": f"{ready}/{desired}"}
-    if decision.active:
-        status["active"] = decision.active.model_dump(mode="json", by_alias=True, exclude_none=True)
+    others = {field: value for field, value in previous.items() if field not in _MEMORY}
+    size = {"replicas": {"desired": desired, "ready": ready}, "pods": f"{ready}/{desired}"}
+    status: Object = {**others, **_remembered(decision.memory), **size}
     conditions = [*_progress(engine, decision, refusal), _up_to_date(plan, decision)]
     return _with(status, engine.generation, conditions, now)
 
@@ -60,10 +64,87 @@ def ready_condition(status: Object) -> tuple[str, str, str]:
     return "", "", ""
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A phase that a cutover came to, for an Event."""
+
+    reason: str
+    message: str
+    warning: bool
+
+
+_PHASES_TOLD = {
+    Phase.PENDING: "cutover {id} from version {old} to {new} begins",
+    Phase.MIGRATING: "the expand migrations of version {new} run",
+    Phase.PROVISIONING: "version {new} comes up in {colour}",
+    Phase.TESTING: "version {new} is tested before it gets traffic",
+    Phase.SWITCHING: "all gates are passed: {colour} is to execute orders and take the traffic",
+    Phase.MONITORING: "{colour} executes and takes the traffic; version {old} drains, version {new} is watched",
+    Phase.PROMOTING: "version {new} kept its limits: the autoscaler follows",
+    Phase.SUCCEEDED: "version {new} runs; version {old} is kept for a while",
+    Phase.ROLLING_BACK: "going back to version {old}: {message} ({reason})",
+    Phase.ROLLED_BACK: "version {old} runs again: {message} ({reason})",
+}
+_BAD = frozenset({Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.FAILED})
+
+
+def cutover_told(before: Object, after: Object) -> Told | None:
+    """What to tell when the cutover came to another phase; None when it did not."""
+    was, cutover = before.get("cutover") or {}, after.get("cutover") or {}
+    if not cutover or (was.get("id"), was.get("phase")) == (cutover["id"], cutover["phase"]):
+        return None
+    phase = Phase(cutover["phase"])
+    message = _PHASES_TOLD.get(phase, "").format(
+        id=cutover["id"],
+        old=cutover["from"]["version"],
+        new=cutover["to"]["version"],
+        colour=cutover["to"]["colour"],
+        message=cutover.get("message", ""),
+        reason=cutover.get("reason", ""),
+    )
+    return Told(f"Cutover{phase}", message, warning=phase in _BAD)
+
+
 def is_stalled(status: Object) -> bool:
     """Whether somebody's help is needed."""
     conditions = status.get("conditions") or []
     return any(condition["type"] == ConditionType.STALLED and condition["status"] == "True" for condition in conditions)
+
+
+def _course(decision: Decision) -> Verdict | None:
+    """What a cutover, or what is left of one, has to say about progress."""
+    memory, waits = decision.memory, decision.waits
+    cutover, rejected, previous = memory.under_way, memory.rejected, memory.previous
+    if cutover:
+        stuck = cutover.phase is Phase.ROLLING_BACK and waits is not None and waits.reason is not None
+        reason = Reason.CANNOT_ROLL_BACK if stuck else Reason.CUTOVER_IN_PROGRESS
+        return Verdict(reason, _told(cutover, decision), stalled=stuck)
+    if decision.contract_failure:
+        return Verdict(Reason.CONTRACT_FAILED, decision.contract_failure, stalled=True)
+    if previous and previous.state is Keeping.RETIRING:
+        return Verdict(Reason.RETIRING, f"version {previous.version} in {previous.colour} is taken away")
+    if rejected:
+        return Verdict(Reason.REJECTED, f"version {rejected.version} was rolled back: {rejected.message}", stalled=True)
+    return None
+
+
+_MEMORY = ("active", "cutover", "previous", "rejected", "history")
+
+
+def _remembered(memory: Memory) -> Object:
+    """The fields that hold what the operator remembers; none where there is nothing any more."""
+
+    def plain(value: ApiModel) -> Object:
+        return value.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    one_each: dict[str, ApiModel | None] = {
+        "active": memory.active,
+        "cutover": memory.cutover,
+        "previous": memory.previous,
+        "rejected": memory.rejected,
+    }
+    kept = {field: plain(value) for field, value in one_each.items() if value is not None}
+    return {**kept, "history": [plain(past) for past in memory.history]} if memory.history else kept
 
 
 def _progress(engine: TradingEngine, decision: Decision, refusal: Verdict | None) -> Iterable[Condition]:
@@ -75,7 +156,7 @@ def _progress(engine: TradingEngine, decision: Decision, refusal: Verdict | None
         yield Condition(ConditionType.READY, True, Reason.SCALING if scaling else Reason.SERVING, said)
     else:
         yield Condition(ConditionType.READY, False, unready.reason, unready.message)
-    pending = unready or refusal or scaling
+    pending = unready or refusal or _course(decision) or scaling
     if engine.spec.paused:
         pending = Verdict(Reason.PAUSED, "spec.paused is true: nothing is changed until it is false", stalled=True)
     done = Verdict(Reason.DONE, "nothing is left to do")
@@ -88,17 +169,37 @@ def _progress(engine: TradingEngine, decision: Decision, refusal: Verdict | None
 
 
 def _up_to_date(plan: Plan, decision: Decision) -> Condition:
-    if decision.active is None:
-        return Condition(ConditionType.UP_TO_DATE, False, Reason.ENGINE_STARTING, "the first installation is under way")
-    if decision.active.pod_hash == plan.wanted_hash:
-        return Condition(ConditionType.UP_TO_DATE, True, Reason.AS_SPECIFIED, f"version {decision.active.version} runs")
+    condition = ConditionType.UP_TO_DATE
+    memory = decision.memory
+    active, cutover, rejected = memory.active, memory.under_way, memory.rejected
+    if active is None:
+        return Condition(condition, False, Reason.ENGINE_STARTING, "the first installation is under way")
+    if cutover:
+        return Condition(condition, False, Reason.CUTOVER_IN_PROGRESS, _told(cutover, decision))
+    if active.pod_hash == plan.wanted.pod_hash:
+        return Condition(condition, True, Reason.AS_SPECIFIED, f"version {active.version} runs")
+    if rejected and rejected.pod_hash == plan.wanted.pod_hash:
+        return Condition(
+            condition,
+            False,
+            Reason.REJECTED,
+            f"version {rejected.version} was rolled back ({rejected.reason}: {rejected.message}); version "
+            f"{active.version} runs. Change spec, or give the annotation {RETRY} a new value to try it again",
+        )
     return Condition(
-        ConditionType.UP_TO_DATE,
+        condition,
         False,
-        Reason.CUTOVER_NOT_AVAILABLE,
-        f"spec asks for other pods than those of version {decision.active.version} that run; upgrades by cutover are "
-        "not in this release, so the running colour stays as it was installed",
+        Reason.RETIRING,
+        f"a cutover to version {plan.wanted.version} begins once the last one is over",
     )
+
+
+def _told(cutover: Cutover, decision: Decision) -> str:
+    """Where the cutover stands, and what it waits for."""
+    way = f"{cutover.from_.version} → {cutover.to.version}"
+    why = f" because {cutover.message} ({cutover.reason})" if cutover.reason else ""
+    waits = f": {decision.waits.message}" if decision.waits else ""
+    return f"{way} is {cutover.phase}{why}{waits}"
 
 
 def _with(status: dict[str, Any], generation: int, conditions: Iterable[Condition], now: datetime) -> Object:

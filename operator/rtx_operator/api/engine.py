@@ -5,8 +5,11 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
+from rtx_operator.api.names import RETRY
 from rtx_operator.api.spec import TradingEngineSpec
 from rtx_operator.api.status import TradingEngineStatus
+
+RETRY_KEPT = 256  # characters of the annotation that status remembers
 
 
 class InvalidSpecError(ValueError):
@@ -23,6 +26,7 @@ class TradingEngine:
     generation: int
     resource_version: str
     deleting: bool
+    retry: str  # value of the retry annotation
     spec: TradingEngineSpec
     status: TradingEngineStatus
 
@@ -46,6 +50,7 @@ class TradingEngine:
             generation=meta.get("generation", 0),
             resource_version=meta["resourceVersion"],
             deleting="deletionTimestamp" in meta,
+            retry=(meta.get("annotations") or {}).get(RETRY, "")[:RETRY_KEPT],
             spec=spec,
             status=_status(manifest.get("status") or {}),
         )

@@ -109,6 +109,10 @@ class Phase(StrEnum):
     ROLLED_BACK = "RolledBack"
     FAILED = "Failed"  # given up before anything was made (not in this release)
 
+    @property
+    def is_terminal(self) -> bool:
+        return self in {Phase.SUCCEEDED, Phase.ROLLED_BACK, Phase.FAILED}
+
 
 class Keeping(StrEnum):
     """What becomes of the colour that was active before."""

@@ -34,7 +34,12 @@ class Label(StrEnum):
     APP_VERSION = "app.kubernetes.io/version"
     ENGINE = "rtx-trading.com/engine"  # on every child: the name of its TradingEngine
     COLOUR = "rtx-trading.com/colour"
+    SHAPE = "rtx-trading.com/shape"  # on a colour's Deployment and its pods: the hash of what shaped them
+    CUTOVER = "rtx-trading.com/cutover"  # on a migration Job: the cutover that it is for
     OPERATOR = "rtx-trading.com/operator"  # on a TradingEngine: the OPERATOR_CLASS that serves it; absent: the default
+
+
+RETRY = f"{GROUP}/retry"  # annotation: any new value lets what was rolled back be tried again
 
 
 class CredentialKey(StrEnum):
@@ -88,6 +93,11 @@ class Names:
     def colour(self, colour: Colour) -> str:
         """The colour's Deployment and its own Service."""
         return f"{self.engine}-engine-{colour}"
+
+    @property
+    def peer_service(self) -> str:
+        """A colour's own Service, as the engine's configuration has it: `{colour}` stands for the colour."""
+        return f"{self.engine}-engine-{{colour}}"
 
     def config(self, digest: str) -> str:
         """The immutable ConfigMap whose content has this digest."""

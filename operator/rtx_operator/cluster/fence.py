@@ -33,17 +33,17 @@ ANY_EPOCH = -1  # as `expected_epoch`: move the row whatever it says
 
 # EXCLUSIVE on the table first: its queue is fair, whereas an UPDATE alone starves under overlapping FOR SHARE readers.
 _LOCK = "LOCK TABLE rtx_operator.execution_fence IN EXCLUSIVE MODE"
-_READ = "SELECT epoch, executors, cutover, owner FROM rtx_operator.execution_fence"
+_READ = "SELECT epoch, executors, cutover, owner, since FROM rtx_operator.execution_fence"
 _EXISTS = "SELECT to_regclass('rtx_operator.execution_fence') IS NOT NULL"
 _IS_CURRENT = "SELECT to_regclass('rtx_operator.execution_fence_history') IS NOT NULL"
 _INSERT = (
     "INSERT INTO rtx_operator.execution_fence (epoch, executors, cutover, owner) VALUES ($1 + 1, $2, $3, $4) "
-    "RETURNING epoch, executors, cutover, owner"
+    "RETURNING epoch, executors, cutover, owner, since"
 )
 _MOVE = (
     "UPDATE rtx_operator.execution_fence "
     "SET epoch = GREATEST(epoch, $1) + 1, executors = $2, cutover = $3, owner = $4, since = now() "
-    "RETURNING epoch, executors, cutover, owner"
+    "RETURNING epoch, executors, cutover, owner, since"
 )
 _NOTIFY = "SELECT pg_notify('execution_fence', $1)"
 # A transaction younger than one try is at work and ends by itself.
@@ -218,4 +218,4 @@ async def _read(connection: Any) -> Fence | None:
 
 
 def _fence(row: Any) -> Fence:
-    return Fence(row["epoch"], tuple(row["executors"]), row["cutover"], row["owner"])
+    return Fence(row["epoch"], tuple(row["executors"]), row["cutover"], row["owner"], row["since"])

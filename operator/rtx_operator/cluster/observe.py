@@ -2,23 +2,46 @@
 
 import asyncio
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
+from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.names import DATABASE_NAME, InternalKey, Label, Names
+from rtx_operator.api.spec import SmokeTest
 from rtx_operator.cluster import fence
 from rtx_operator.cluster.client import Client
+from rtx_operator.cluster.engines import Engines
 from rtx_operator.cluster.resources import CHILDREN, EVENT, GRANDCHILDREN, JOB, SECRET, STATEFUL_SET
-from rtx_operator.observation import FenceReport, Object, Observation, replicas
+from rtx_operator.observation import FenceReport, Object, Observation, is_ready, replicas
+from rtx_operator.reports import EngineReport, ReachReport, SmokeResult
 
 METRICS_GROUP = "/apis/custom.metrics.k8s.io"
 ORDERS_METRIC = "pods/rtx_orders_per_second"
 WORKLOADS = {"Deployment", "StatefulSet"}
 
 
-async def observe(client: Client, namespace: str, name: str, credentials: str, database: fence.Address) -> Observation:
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """What is to be asked of engine pods; they are left in peace while no cutover wants to know."""
+
+    engines: Engines
+    reports: frozenset[Colour] = frozenset()  # colours whose pods are asked how they are
+    reach: Colour | None = None  # the colour whose pods are asked whether they reach the other one
+    smoke: Colour | None = None  # the colour on which the smoke tests are tried
+    tests: tuple[SmokeTest, ...] = ()
+
+
+async def observe(
+    client: Client,
+    namespace: str,
+    name: str,
+    credentials: str,
+    database: fence.Address,
+    ask: Callable[[Mapping[tuple[str, str], Object]], Questions],
+) -> Observation:
     """Read it all, side by side. `credentials` is the name in spec.credentialsSecretRef, or empty.
 
-    Raises ApiError; what is wrong with the database is part of what is observed.
+    Raises ApiError; what is wrong with the database or with engine pods is part of what is observed.
     """
     labels = {Label.ENGINE.value: name}
     kinds = (*CHILDREN, *GRANDCHILDREN)
@@ -29,6 +52,10 @@ async def observe(client: Client, namespace: str, name: str, credentials: str, d
     )
     *lists, pods, slices = found
     children = {(child["kind"], child["metadata"]["name"]): child for listed in lists for child in listed}
+    names, questions = Names(name), ask(children)
+    fence_report, (reports, reach, smoke) = await asyncio.gather(
+        _ask_database(children, names, database), _ask_engines(names, namespace, pods, questions)
+    )
     return Observation(
         children=children,
         pods=tuple(pods),
@@ -36,8 +63,34 @@ async def observe(client: Client, namespace: str, name: str, credentials: str, d
         warnings=() if _all_ready(children) else await _warnings(client, namespace),
         credentials=secret,
         orders_metric_served=orders_metric,
-        database=await _ask_database(children, Names(name), database),
+        database=fence_report,
+        engines=reports,
+        reach=reach,
+        smoke=smoke,
     )
+
+
+async def _ask_engines(
+    names: Names, namespace: str, pods: list[Object], questions: Questions
+) -> tuple[dict[str, EngineReport | str], dict[str, ReachReport | str], tuple[SmokeResult, ...]]:
+    """Reports and reach by pod, and the results of the smoke tests."""
+
+    def ready(colours: Iterable[Colour]) -> list[Object]:
+        wanted = [names.selector(Component.ENGINE, colour).items() for colour in colours]
+        return [
+            pod
+            for pod in pods
+            if is_ready(pod) and any(labels <= pod["metadata"].get("labels", {}).items() for labels in wanted)
+        ]
+
+    engines = questions.engines
+    host = f"{names.colour(questions.smoke)}.{namespace}.svc" if questions.smoke else ""
+    reports, reach, smoke = await asyncio.gather(
+        engines.ask(ready(questions.reports)),
+        engines.reach(ready([questions.reach] if questions.reach else [])),
+        engines.smoke(host, questions.tests if host else ()),
+    )
+    return reports, reach, smoke
 
 
 async def _orders_metric_served(client: Client) -> bool:
@@ -80,6 +133,15 @@ async def _ask_database(
 
 def operator_password(children: Mapping[tuple[str, str], Object], names: Names) -> str:
     """The password of the operator's role, from the engine's internal Secret; empty while there is none."""
+    return _internal(children, names, InternalKey.DB_OPERATOR_PASSWORD)
+
+
+def peer_secret(children: Mapping[tuple[str, str], Object], names: Names) -> str:
+    """What engine pods and the operator know each other by; empty while there is none."""
+    return _internal(children, names, InternalKey.PEER_SECRET)
+
+
+def _internal(children: Mapping[tuple[str, str], Object], names: Names, key: InternalKey) -> str:
     secret = children.get((SECRET.kind, names.internal)) or {}
-    encoded = (secret.get("data") or {}).get(InternalKey.DB_OPERATOR_PASSWORD.value, "")
+    encoded = (secret.get("data") or {}).get(key.value, "")
     return base64.b64decode(encoded).decode()

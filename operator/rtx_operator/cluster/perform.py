@@ -1,5 +1,6 @@
 """Carries out a decision: applies, deletes, scales, moves the fence. What is refused is reported, not raised."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -8,17 +9,32 @@ from rtx_operator.api.enums import Reason
 from rtx_operator.cluster import events, fence
 from rtx_operator.cluster.apply import Applied, Applier, ForeignObjectError
 from rtx_operator.cluster.client import ApiError, Client, Object, UnreachableError
+from rtx_operator.cluster.crash import CrashHook, Moment
+from rtx_operator.cluster.engines import Engines
 from rtx_operator.cluster.events import EventReason
 from rtx_operator.cluster.resources import BY_KIND
-from rtx_operator.decide import Decision, MoveFence, Verdict
+from rtx_operator.cutover.effects import Apply, Effect, EffectName, MoveFence, Scale
+from rtx_operator.decide import Decision, Verdict
 from rtx_operator.observation import Observation, Owner
 
 log = structlog.get_logger(__name__)
+
+# The switch waits for these: what they did is looked at in the same breath.
+_AT_ONCE = frozenset({EffectName.MOVE_FENCE, EffectName.SELECT})
 
 _LOUD = {
     Applied.REPAIRED: "had been changed and was put right",
     Applied.RECREATED: "had been deleted and was made again",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to reach what stands behind one engine besides the API server."""
+
+    database: fence.Address
+    database_password: str
+    engines: Engines
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,47 +47,70 @@ class Performed:
 
 @dataclass(frozen=True, slots=True)
 class Performer:
-    """Acts on one API server and on the engines' databases."""
+    """Acts on one API server, on the engines' databases and on their pods."""
 
     client: Client
     applier: Applier
+    crash: CrashHook
 
     async def perform(
-        self,
-        manifest: Object,
-        owner: Owner,
-        decision: Decision,
-        seen: Observation,
-        database: tuple[fence.Address, str],
+        self, manifest: Object, owner: Owner, decision: Decision, seen: Observation, access: Access
     ) -> Performed:
-        """Carry out `decision` about the TradingEngine `manifest`; `database` is the fence's address and password.
+        """Carry out `decision` about the TradingEngine `manifest`.
 
         Raises ApiError when the API server fails or has moved on (then everything is observed again), and
-        fence.FenceUnreachableError or fence.DatabaseInUseError when the fence cannot be moved.
+        fence.FenceUnreachableError, fence.FenceChangedError or fence.DatabaseInUseError when the fence cannot be moved.
         """
-        refusal: Verdict | None = None
-        failure: ApiError | None = None
-        for desired in decision.apply:
-            try:
-                refused = await self._apply(manifest, owner, desired, seen)
-            except UnreachableError:
-                raise
-            except ApiError as error:
-                failure = failure or error  # one object that fails for now keeps no other from being put right
-            else:
-                refusal = refusal or refused
-        if failure:
-            raise failure
+        refusal = await self._apply_all(manifest, owner, decision.apply, seen)
         for obsolete in decision.delete:
             kind, name = obsolete["kind"], obsolete["metadata"]["name"]
             await self.client.delete(BY_KIND[kind], obsolete)
             self.applier.forget_child((owner.namespace, owner.name), kind, name)
             await events.record(self.client, manifest, EventReason.DELETED, f"{kind} {name} was of no use any more")
-        if decision.scale:
-            await self.client.scale(BY_KIND["Deployment"], decision.scale.deployment, decision.scale.replicas)
-        if decision.move_fence:
-            await self._move_fence(manifest, owner, decision.move_fence, database)
-        return Performed(refusal, again=bool(decision.move_fence))
+        cutover = decision.memory.under_way
+        phase = cutover.phase.value if cutover else ""
+        for effect in decision.effects:
+            self.crash.reach(Moment.BEFORE, phase, effect.name)
+            refused = await self._carry_out(manifest, owner, effect, seen, access)
+            refusal = refusal or refused
+            self.crash.reach(Moment.AFTER, phase, effect.name)
+        return Performed(refusal, again=any(effect.name in _AT_ONCE for effect in decision.effects))
+
+    async def _carry_out(
+        self, manifest: Object, owner: Owner, effect: Effect, seen: Observation, access: Access
+    ) -> Verdict | None:
+        if isinstance(effect, Apply):
+            objects = tuple(_guarded(wanted, seen) for wanted in effect.objects) if effect.guarded else effect.objects
+            return await self._apply_all(manifest, owner, objects, seen)
+        if isinstance(effect, Scale):
+            name = effect.deployment["metadata"]["name"]
+            log.info("scaling", effect=effect.name, deployment=name, replicas=effect.replicas)
+            await self.client.scale(BY_KIND["Deployment"], effect.deployment, effect.replicas)
+        elif isinstance(effect, MoveFence):
+            await self._move_fence(manifest, owner, effect, access)
+        else:
+            answers = await access.engines.drain(effect.pods, effect.epoch, effect.seconds)
+            log.info("draining", pods=answers)
+        return None
+
+    async def _apply_all(
+        self, manifest: Object, owner: Owner, objects: Iterable[Object], seen: Observation
+    ) -> Verdict | None:
+        """Apply each; one that fails for now keeps no other from being put right. Returns the first refusal."""
+        refusal: Verdict | None = None
+        failure: ApiError | None = None
+        for desired in objects:
+            try:
+                refused = await self._apply(manifest, owner, desired, seen)
+            except UnreachableError:
+                raise
+            except ApiError as error:
+                failure = failure or error
+            else:
+                refusal = refusal or refused
+        if failure:
+            raise failure
+        return refusal
 
     async def _apply(self, manifest: Object, owner: Owner, desired: Object, seen: Observation) -> Verdict | None:
         kind, name = desired["kind"], desired["metadata"]["name"]
@@ -97,11 +136,25 @@ class Performer:
             await events.record(self.client, manifest, EventReason.REPAIRED, f"{kind} {name} {_LOUD[applied]}")
         return None
 
-    async def _move_fence(
-        self, manifest: Object, owner: Owner, effect: MoveFence, database: tuple[fence.Address, str]
-    ) -> None:
-        address, password = database
-        moved = await fence.move(address, password, owner, effect.executors, effect.known_epoch, effect.cutover)
+    async def _move_fence(self, manifest: Object, owner: Owner, effect: MoveFence, access: Access) -> None:
+        moved = await fence.move(
+            access.database,
+            access.database_password,
+            owner,
+            effect.executors,
+            effect.known_epoch,
+            effect.cutover,
+            expected_epoch=effect.expected_epoch,
+        )
         said = f"the database names {', '.join(moved.executors)} as executor since epoch {moved.epoch}"
-        log.info("fence moved", executors=moved.executors, epoch=moved.epoch)
+        log.info("fence moved", executors=moved.executors, epoch=moved.epoch, cutover=moved.cutover)
         await events.record(self.client, manifest, EventReason.FENCE_MOVED, said)
+
+
+def _guarded(wanted: Object, seen: Observation) -> Object:
+    """The object as it is wanted, refused by the API server (409) if the live one has changed since it was seen."""
+    live = seen.child(wanted["kind"], wanted["metadata"]["name"])
+    if live is None:
+        return wanted
+    metadata = {**wanted["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}
+    return {**wanted, "metadata": metadata}

@@ -34,6 +34,7 @@ __all__ = [
     "foundation",
     "migration_job",
     "pod_shape",
+    "revision",
     "secrets",
     "traffic_children",
 ]

@@ -1,7 +1,7 @@
 """The engine: its ServiceAccount, what belongs to one colour, and what directs the traffic to the active one."""
 
 from rtx_operator.api.enums import Colour, Component
-from rtx_operator.api.names import HTTP_PORT, METRICS_PORT, SERVICE_PORT
+from rtx_operator.api.names import HTTP_PORT, METRICS_PORT, SERVICE_PORT, Label
 from rtx_operator.desired.layout import Layout
 from rtx_operator.desired.render import Object, render
 from rtx_operator.desired.shape import PodShape
@@ -77,7 +77,10 @@ def deployment(layout: Layout, colour: Colour, shape: PodShape) -> Object:
         "engine-deployment",
         name=layout.names.colour(colour),
         namespace=layout.namespace,
-        labels=layout.names.labels(Component.ENGINE, version=shape.version, colour=colour),
+        labels={
+            **layout.names.labels(Component.ENGINE, version=shape.version, colour=colour),
+            Label.SHAPE.value: shape.hash,
+        },
         owners=layout.owners,
         selector=layout.names.selector(Component.ENGINE, colour),
         colour=colour,

@@ -1,13 +1,14 @@
 """The Job that makes the database fit for a shape of pods."""
 
 from rtx_operator.api.enums import Component
+from rtx_operator.api.names import Label
 from rtx_operator.desired.layout import Layout
 from rtx_operator.desired.render import Object, digest, render
 from rtx_operator.desired.shape import PodShape
 
 
-def migration_job(layout: Layout, shape: PodShape) -> Object:
-    """Runs the expand half of the migrations that the shape's image brings.
+def migration_job(layout: Layout, shape: PodShape, *arguments: str, cutover: str = "") -> Object:
+    """Runs `rtx-engine migrate` of the shape's image with these arguments, for a cutover if it is named.
 
     A Job cannot be changed, so its name stands for its whole content.
     """
@@ -19,7 +20,10 @@ def migration_job(layout: Layout, shape: PodShape) -> Object:
         owners=layout.owners,
         account=layout.names.engine_account,
         internal=layout.names.internal,
+        arguments=["migrate", *arguments, *(["--cutover", cutover] if cutover else [])],
         **shape.record(),
     )
+    if cutover:
+        job["metadata"]["labels"][Label.CUTOVER.value] = cutover
     job["metadata"]["name"] = layout.names.migration(digest(job["spec"]))
     return job

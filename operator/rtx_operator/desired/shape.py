@@ -81,6 +81,7 @@ def _config(layout: Layout) -> dict[str, str]:
         "DB_NAME": DATABASE_NAME,
         "REDIS_HOST": layout.names.redis,
         "REDIS_PORT": str(REDIS_PORT),
+        "PEER_SERVICE": layout.names.peer_service,
         "PORT": str(HTTP_PORT),
         "METRICS_PORT": str(METRICS_PORT),
         "LOG_LEVEL": spec.config.log_level.value,

@@ -1,0 +1,76 @@
+"""The colour that was active before: kept warm for a while, then taken away.
+
+It is emptied first and the contract migrations run after its last pod is gone: they take away what only its version
+needs, and a pod of it that still lived would meet a database that it does not know.
+"""
+
+from rtx_operator.api.enums import Keeping
+from rtx_operator.api.names import Label
+from rtx_operator.api.status import Previous
+from rtx_operator.cutover.effects import Apply, Effect, EffectName, Scale
+from rtx_operator.cutover.memory import Memory
+from rtx_operator.observation import Object, Observation, replicas
+from rtx_operator.plan import Plan
+
+
+def keeping_steps(plan: Plan, seen: Observation, memory: Memory) -> tuple[Effect, ...]:
+    """What the kept colour needs now, while no cutover is under way."""
+    previous = memory.previous
+    if previous is None:
+        return ()
+    if previous.state is Keeping.RETIRING:
+        return _retire(plan, seen, previous)
+    return _keep_warm(plan, seen, previous)
+
+
+def retired(plan: Plan, seen: Observation, previous: Previous) -> bool:
+    """Whether its last pod is gone and the contract migrations have run."""
+    job = seen.child("Job", plan.active.contract["metadata"]["name"])
+    conditions = (job or {}).get("status", {}).get("conditions") or []
+    return _is_gone(plan, seen, previous) and any(
+        one["type"] == "Complete" and one["status"] == "True" for one in conditions
+    )
+
+
+def contract_failure(plan: Plan, seen: Observation) -> str:
+    """Why the contract migrations failed; empty when they did not."""
+    job = seen.child("Job", plan.active.contract["metadata"]["name"])
+    conditions: list[Object] = (job or {}).get("status", {}).get("conditions") or []
+    for one in conditions:
+        if one["type"] == "Failed" and one["status"] == "True":
+            return str(one.get("message", "no detail given"))
+    return ""
+
+
+def _is_gone(plan: Plan, seen: Observation, previous: Previous) -> bool:
+    return seen.remaining(plan.routes[previous.colour].workload.pods) == 0
+
+
+def _retire(plan: Plan, seen: Observation, previous: Previous) -> tuple[Effect, ...]:
+    deployment = _deployment(plan, seen, previous)
+    if deployment and replicas(deployment)[0]:
+        service = seen.child("Service", plan.live_service) or {}
+        if service.get("spec", {}).get("selector", {}).get(Label.COLOUR.value) != plan.active.colour:
+            return ()  # never scale down what the live Service selects
+        return (Scale(EffectName.EMPTY, deployment, 0),)
+    if not _is_gone(plan, seen, previous):
+        return ()
+    return (Apply(EffectName.CONTRACT, (plan.active.contract,)),)
+
+
+def _keep_warm(plan: Plan, seen: Observation, previous: Previous) -> tuple[Effect, ...]:
+    """A cutover that was rolled back had lent its colour: it comes back as it was, as large as the active one."""
+    kept = plan.of(previous.colour)
+    if kept is None or kept.shape.pod_hash != previous.pod_hash:
+        return ()
+    deployment = _deployment(plan, seen, previous)
+    shape = (deployment or {}).get("metadata", {}).get("labels", {}).get(Label.SHAPE.value)
+    if deployment is None or shape != previous.pod_hash:
+        return ()  # its objects are repaired as all others are; its size is not among them
+    wanted = max(replicas(seen.child(plan.engine.kind, plan.engine.name))[0], plan.minimum)
+    return (Scale(EffectName.RESIZE, deployment, wanted),) if replicas(deployment)[0] == 0 else ()
+
+
+def _deployment(plan: Plan, seen: Observation, previous: Previous) -> Object | None:
+    workload = plan.routes[previous.colour].workload
+    return seen.child(workload.kind, workload.name)

@@ -1,0 +1,120 @@
+"""What the operator must remember of an engine's colours: the part of its status that decisions rest on."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Self
+
+from rtx_operator.api.enums import Keeping, Phase, Reason
+from rtx_operator.api.status import HISTORY, Active, Cutover, Past, Previous, Rejected, Release, TradingEngineStatus
+from rtx_operator.cutover.transitions import Event, following
+
+# Phases in which the new colour is the active one: the live Service names it, and it is judged or has been.
+SWITCHED = frozenset({Phase.MONITORING, Phase.PROMOTING, Phase.SUCCEEDED})
+# Phases in which the new colour is the one to execute.
+EXECUTING = SWITCHED | {Phase.SWITCHING}
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Frozen: each step gives the next one."""
+
+    active: Active | None = None
+    cutover: Cutover | None = None
+    previous: Previous | None = None
+    rejected: Rejected | None = None
+    history: tuple[Past, ...] = ()
+
+    @classmethod
+    def of(cls, status: TradingEngineStatus) -> Self:
+        return cls(status.active, status.cutover, status.previous, status.rejected, tuple(status.history))
+
+    @property
+    def under_way(self) -> Cutover | None:
+        """The cutover, unless it is over."""
+        return self.cutover if self.cutover and not self.cutover.phase.is_terminal else None
+
+    def begin(self, cutover_id: str, to: Release, now: datetime) -> "Memory":
+        """A cutover from the active colour to `to`."""
+        if self.active is None:
+            raise ValueError("nothing is installed yet")
+        active = self.active
+        from_ = Release(colour=active.colour, version=active.version, pod_hash=active.pod_hash)
+        cutover = Cutover(
+            id=cutover_id,
+            phase=Phase.PENDING,
+            since=now,
+            from_=from_,  # type: ignore[call-arg]  # pydantic takes a field by its name too, which mypy does not see
+            to=to,
+            started_at=now,
+        )
+        return replace(self, cutover=cutover, rejected=None)
+
+    def note(self, **fields: object) -> "Memory":
+        """Something more is known of the cutover under way."""
+        if self.cutover is None or all(getattr(self.cutover, name) == value for name, value in fields.items()):
+            return self
+        return replace(self, cutover=self.cutover.model_copy(update=fields))
+
+    def after(self, event: Event, now: datetime, deadline: timedelta | None, reason: str, message: str) -> "Memory":
+        """The cutover has moved on by `event`. `reason` and `message` say why, when it goes back."""
+        cutover = self.cutover
+        if cutover is None:
+            raise ValueError("no cutover is under way")
+        phase = following(cutover.phase, event)
+        seconds = {**cutover.seconds, cutover.phase: round((now - cutover.since).total_seconds(), 3)}
+        goes_back = phase is Phase.ROLLING_BACK or (phase.is_terminal and event is Event.WITHDRAWN)
+        moved = cutover.model_copy(
+            update={
+                "phase": phase,
+                "since": now,
+                "deadline": now + deadline if deadline else None,
+                "seconds": seconds,
+                "reason": reason if goes_back else cutover.reason,
+                "message": message if goes_back or not phase.is_terminal else cutover.message,
+            }
+        )
+        return replace(self, cutover=moved)
+
+    def with_active(self, active: Active) -> "Memory":
+        return replace(self, active=active)
+
+    def with_previous(self, previous: Previous | None) -> "Memory":
+        return replace(self, previous=previous)
+
+    def retiring(self) -> "Memory":
+        """The previous colour is about to be taken away."""
+        if self.previous is None:
+            raise ValueError("no colour is kept")
+        return replace(self, previous=self.previous.model_copy(update={"state": Keeping.RETIRING}))
+
+    def with_rejected(self, retry: str) -> "Memory":
+        """What the cutover went to is not tried again by itself, unless somebody only changed their mind."""
+        cutover = self.cutover
+        if cutover is None or cutover.reason == Reason.SUPERSEDED:
+            return self
+        to = cutover.to
+        rejected = Rejected(
+            pod_hash=to.pod_hash, version=to.version, reason=cutover.reason, message=cutover.message, retry=retry
+        )
+        return replace(self, rejected=rejected)
+
+    def recorded(self, now: datetime) -> "Memory":
+        """The cutover, which is over, goes into the history."""
+        cutover = self.cutover
+        if cutover is None:
+            raise ValueError("there is no cutover to record")
+        past = Past(
+            id=cutover.id,
+            from_version=cutover.from_.version,
+            to_version=cutover.to.version,
+            result=cutover.phase,
+            started_at=cutover.started_at,
+            ended_at=now,
+            fenced_at=cutover.fenced_at,
+            switched_at=cutover.switched_at,
+            restored_at=cutover.restored_at,
+            reason=cutover.reason,
+            message=cutover.message if cutover.reason else "",
+            seconds=cutover.seconds,
+        )
+        return replace(self, history=(past, *self.history)[:HISTORY])

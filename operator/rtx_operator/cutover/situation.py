@@ -1,0 +1,101 @@
+"""A cutover under way and all that was seen of it, as the checks and the steps ask for it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from rtx_operator.api.engine import TradingEngine
+from rtx_operator.api.enums import Colour
+from rtx_operator.api.names import Label
+from rtx_operator.api.status import Cutover, Release
+from rtx_operator.observation import Fence, Object, Observation, is_ready, replicas
+from rtx_operator.plan import Plan, Workload
+from rtx_operator.reports import EngineReport
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """`now` is the one instant of this reconcile."""
+
+    engine: TradingEngine
+    plan: Plan
+    seen: Observation
+    cutover: Cutover
+    now: datetime
+
+    @property
+    def old(self) -> Release:
+        """What the cutover came from."""
+        return self.cutover.from_
+
+    @property
+    def new(self) -> Release:
+        """What it goes to."""
+        return self.cutover.to
+
+    @property
+    def fence(self) -> Fence | None:
+        return self.seen.database.fence if self.seen.database else None
+
+    def executes(self, release: Release) -> bool:
+        """Whether the database names this colour, and only this one."""
+        return self.fence is not None and self.fence.executors == (release.colour.value,)
+
+    def workload(self, release: Release) -> Workload:
+        return self.plan.routes[release.colour].workload
+
+    def deployment(self, release: Release) -> Object | None:
+        """The colour's Deployment, whatever shape it has."""
+        workload = self.workload(release)
+        return self.seen.child(workload.kind, workload.name)
+
+    def in_shape(self, release: Release) -> Object | None:
+        """The colour's Deployment, if it is of the release's shape."""
+        deployment = self.deployment(release)
+        return deployment if deployment and _shape(deployment) == release.pod_hash else None
+
+    def size(self, release: Release) -> int:
+        """How many pods the colour is meant to have."""
+        return replicas(self.deployment(release))[0]
+
+    def ready_pods(self, release: Release) -> list[Object]:
+        """The colour's ready pods that are of the release's shape."""
+        pods = self.seen.pods_of(self.workload(release).pods)
+        return [pod for pod in pods if is_ready(pod) and _shape(pod) == release.pod_hash]
+
+    def misshapen(self, release: Release) -> int:
+        """How many pods of the colour are of another shape."""
+        return sum(_shape(pod) != release.pod_hash for pod in self.pods(release))
+
+    def pods(self, release: Release) -> list[Object]:
+        """The colour's pods that are not on their way out."""
+        return self.seen.pods_of(self.workload(release).pods)
+
+    def reports(self, release: Release) -> list[EngineReport | str]:
+        """What the colour's ready pods said, or why one said nothing."""
+        unasked = "was not asked"
+        return [self.seen.engines.get(pod["metadata"]["name"], unasked) for pod in self.ready_pods(release)]
+
+    def selected(self) -> Colour | None:
+        """The colour that the live Service selects."""
+        service = self.seen.child("Service", self.plan.live_service)
+        colour = (service or {}).get("spec", {}).get("selector", {}).get(Label.COLOUR.value)
+        return Colour(colour) if colour in set(Colour) else None
+
+    def routed_to(self, release: Release) -> bool:
+        """Whether the live Service selects the colour and its EndpointSlices name ready pods of it and no others."""
+        names = self.seen.serving(self.plan.live_service)
+        ours = {pod["metadata"]["name"] for pod in self.pods(release)}
+        return self.selected() is release.colour and bool(names) and ours.issuperset(names)
+
+    @property
+    def drain_timeout(self) -> timedelta:
+        return self.engine.spec.rollout.drain_timeout
+
+    @property
+    def size_needed(self) -> int:
+        """How large the new colour has to be: as large as what takes the traffic now."""
+        return max(self.size(self.old), self.plan.minimum)
+
+
+def _shape(labelled: Object) -> str:
+    return str(labelled["metadata"].get("labels", {}).get(Label.SHAPE.value, ""))
