@@ -8,6 +8,9 @@ from typing import TypeVar
 
 E = TypeVar("E", bound=StrEnum)
 
+SHORTEST_KEY = 32  # bytes: RFC 7518 wants a key of HS256 to be as long as its hash
+COLOUR_FIELD = "{colour}"  # in PEER_SERVICE, where the colour goes
+
 
 class SettingsError(ValueError):
     """A variable is missing or wrong; the message holds one sentence for each."""
@@ -16,6 +19,11 @@ class SettingsError(ValueError):
 class Colour(StrEnum):
     BLUE = "blue"
     GREEN = "green"
+
+    @property
+    def other(self) -> "Colour":
+        """The one that takes over from this one, or hands over to it."""
+        return Colour.GREEN if self is Colour.BLUE else Colour.BLUE
 
 
 class ExecutionMode(StrEnum):
@@ -66,6 +74,7 @@ class Settings:
     jwt_secret: str
     admin_password_hash: str
     peer_secret: str
+    peer_service: str | None  # the Service of a colour's pods, with COLOUR_FIELD; None: nothing is forwarded
     oanda_api_key: str | None
     oanda_account_id: str | None
 
@@ -85,9 +94,10 @@ class Settings:
             log_level=read.choice("LOG_LEVEL", LogLevel, LogLevel.INFO),
             database=read.database("rtx_engine"),
             redis=Redis(read.text("REDIS_HOST"), read.port("REDIS_PORT", 6379), environment.get("REDIS_PASSWORD")),
-            jwt_secret=read.text("JWT_SECRET"),
+            jwt_secret=read.key("JWT_SECRET"),
             admin_password_hash=read.text("ADMIN_PASSWORD_HASH"),
             peer_secret=read.text("PEER_SECRET"),
+            peer_service=read.service("PEER_SERVICE"),
             oanda_api_key=environment.get("OANDA_API_KEY"),
             oanda_account_id=environment.get("OANDA_ACCOUNT_ID"),
         )
@@ -123,6 +133,20 @@ class _Variables:
         if value is None:
             self._problems.append(f"{name} is not set; give it a value in the environment.")
             return ""
+        return value
+
+    def key(self, name: str) -> str:
+        value = self.text(name)
+        if value and len(value.encode()) < SHORTEST_KEY:
+            self._problems.append(
+                f"{name} is {len(value.encode())} bytes long; give it at least {SHORTEST_KEY} random ones."
+            )
+        return value
+
+    def service(self, name: str) -> str | None:
+        value = self._environment.get(name) or None
+        if value is not None and not (COLOUR_FIELD in value and value.isascii() and value.isprintable()):
+            self._problems.append(f"{name} is {value!r}; it must be a host name that holds {COLOUR_FIELD}.")
         return value
 
     def port(self, name: str, default: int) -> int:

@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-from importlib.metadata import version
 from typing import Annotated, NoReturn
 
 import typer
@@ -14,6 +13,7 @@ from rtx_engine.feed.source import SimulatedSource
 from rtx_engine.server import StartError
 from rtx_engine.server import serve as run_server
 from rtx_engine.store import migrate_cli
+from rtx_engine.version import VERSION
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(migrate_cli.app)
@@ -21,7 +21,7 @@ app.add_typer(migrate_cli.app)
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(version("rtx-engine"))
+        typer.echo(VERSION)
         raise typer.Exit
 
 

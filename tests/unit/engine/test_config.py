@@ -8,7 +8,7 @@ ENOUGH = {
     "DB_HOST": "rtx-postgres",
     "DB_PASSWORD": "secret",
     "REDIS_HOST": "rtx-redis",
-    "JWT_SECRET": "secret",
+    "JWT_SECRET": "a secret of thirty-two bytes, yes",
     "ADMIN_PASSWORD_HASH": "$argon2id$",
     "PEER_SECRET": "secret",
 }
@@ -18,6 +18,7 @@ def test_what_may_be_left_out_has_the_contracts_values():
     settings = Settings.from_environment(ENOUGH)
     assert (settings.port, settings.metrics_port, settings.log_level) == (7999, 9090, LogLevel.INFO)
     assert (settings.colour, settings.execution_mode) == (Colour.GREEN, ExecutionMode.B_BOOK)
+    assert settings.peer_service is None
     database = settings.database
     assert (database.port, database.name, database.user) == (5432, "trading_engine", "rtx_engine")
     assert MigrationSettings.from_environment(ENOUGH).database.user == "rtx_migrator"
@@ -36,6 +37,12 @@ def test_what_may_not_be_left_out_is_named(name):
         ("PORT", "0", "PORT is '0'; it must be a port number from 1 to 65535."),
         ("DB_PORT", "65536", "DB_PORT is '65536'; it must be a port number from 1 to 65535."),
         ("REDIS_PORT", "a", "REDIS_PORT is 'a'; it must be a port number from 1 to 65535."),
+        ("JWT_SECRET", "x" * 31, "JWT_SECRET is 31 bytes long; give it at least 32 random ones."),
+        (
+            "PEER_SERVICE",
+            "rtx-engine",
+            "PEER_SERVICE is 'rtx-engine'; it must be a host name that holds {colour}.",
+        ),
         ("COLOUR", "red", "COLOUR is 'red'; it must be one of blue, green."),
         ("EXECUTION_MODE", "C", "EXECUTION_MODE is 'C'; it must be one of ABOOK, BBOOK."),
         ("LOG_LEVEL", "loud", "LOG_LEVEL is 'loud'; it must be one of DEBUG, INFO, WARNING, ERROR."),
