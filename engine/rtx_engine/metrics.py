@@ -18,6 +18,10 @@ BATCH_SIZE = Histogram(
 ACTIVE_CONNECTIONS = Gauge("rtx_active_connections", "Open WebSockets.")
 SLOW_CONSUMERS = Counter("rtx_slow_consumers_total", "WebSockets dropped because they read too slowly.")
 FENCE_EPOCH = Gauge("rtx_fence_epoch", "Epoch of the execution fence as this pod knows it.")
+FORWARDED_REQUESTS = Counter(
+    "rtx_forwarded_requests_total", "Requests sent on to the colour that executes, by what came of it.", ["result"]
+)
+DRAINED_CONNECTIONS = Counter("rtx_drained_connections_total", "WebSockets sent to the colour that executes.")
 REQUESTS = Counter("rtx_http_requests_total", "Requests answered, by class of status.", ["status"])
 
 REQUESTS_BY_CLASS = {hundred: REQUESTS.labels(f"{hundred}xx") for hundred in range(1, 6)}
@@ -39,3 +43,9 @@ def order_latency(symbol: str) -> Histogram:
 def order_errors(reason: str) -> Counter:
     """The counter of orders refused for `reason`, a member of an enum."""
     return ORDER_ERRORS.labels(reason)
+
+
+@functools.cache
+def forwarded_requests(result: str) -> Counter:
+    """The counter of forwards that ended as `result`, a member of an enum."""
+    return FORWARDED_REQUESTS.labels(result)

@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from importlib.metadata import version
 
 import prometheus_client
 import structlog
@@ -18,14 +17,18 @@ import uvicorn
 
 from rtx_engine import metrics
 from rtx_engine.api.app import Application
+from rtx_engine.api.channel import Channel
 from rtx_engine.api.context import Activity, Context
 from rtx_engine.api.passwords import Passwords
+from rtx_engine.api.peer import Peers
+from rtx_engine.api.tally import Tally
 from rtx_engine.api.tokens import Tokens
 from rtx_engine.config import Settings
 from rtx_engine.feed.source import PriceSource
-from rtx_engine.store import Store
+from rtx_engine.store import FenceState, Store
 from rtx_engine.stream import Stream
 from rtx_engine.stream.bus import Bus
+from rtx_engine.version import VERSION
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +69,9 @@ async def serve(settings: Settings, source: PriceSource) -> None:
     tokens = Tokens(settings.jwt_secret)
     stream = Stream(store.reader, bus, source, tokens.trader, colour)
     activity = Activity()
+    tally = Tally()
+    channel = Channel(settings.peer_service, settings.peer_secret) if settings.peer_service else None
+    store.fence.on_change(lambda state: _take_turns(colour, state, tally, stream))
 
     async with contextlib.AsyncExitStack() as stack:
         listener = stack.enter_context(_listen(settings.port))
@@ -76,7 +82,22 @@ async def serve(settings: Settings, source: PriceSource) -> None:
         await store.start()
         stack.push_async_callback(store.stop)
         await stream.start()
-        context = Context(settings, version("rtx-engine"), store, source, tokens, passwords, activity)
+        if channel is not None:
+            await channel.start()
+            stack.push_async_callback(channel.stop)
+        context = Context(
+            settings=settings,
+            version=VERSION,
+            store=store,
+            source=source,
+            tokens=tokens,
+            passwords=passwords,
+            activity=activity,
+            stream=stream,
+            peers=Peers(settings.peer_secret),
+            channel=channel,
+            tally=tally,
+        )
         server = _Server(_config(Application(context), stream))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         serving.add_done_callback(lambda _: ending.set())  # a server that fails ends the process
@@ -87,6 +108,14 @@ async def serve(settings: Settings, source: PriceSource) -> None:
         server.should_exit = True
         await serving
     log.info("ended")
+
+
+def _take_turns(colour: str, state: FenceState, tally: Tally, stream: Stream) -> None:
+    """The fence has moved: begin to count, or stop; clients of a colour that is named may stay."""
+    executing = colour in state.executors
+    tally.begin(state.epoch if executing else None)
+    if executing:
+        stream.drain.end()
 
 
 async def _drain(activity: Activity, stream: Stream) -> None:
@@ -114,6 +143,7 @@ def _config(application: Application, stream: Stream) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # who asks, and on whose behalf, both travel on with a forwarded request
         backlog=BACKLOG,
         timeout_keep_alive=IDLE_CONNECTION,
         timeout_graceful_shutdown=UNFINISHED_REQUESTS,

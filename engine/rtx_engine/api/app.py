@@ -1,11 +1,17 @@
 """One ASGI application: the hot routes by a look-up in a table, everything else by Starlette, errors in one shape."""
 
+import time
+from collections.abc import Mapping
+
 import structlog
 
 from rtx_engine import metrics
-from rtx_engine.api.context import Context
+from rtx_engine.api import peer
+from rtx_engine.api.context import Activity, Context
+from rtx_engine.api.forward import Forwarder, Receiver
 from rtx_engine.api.hot import HotRoutes
 from rtx_engine.api.http import (
+    Answer,
     ClientGoneError,
     Handler,
     Message,
@@ -17,12 +23,17 @@ from rtx_engine.api.http import (
     replay,
     send_answer,
 )
+from rtx_engine.api.internal import PREFIX, InternalRoutes
 from rtx_engine.api.refusals import as_api_error, method_not_allowed
 from rtx_engine.api.routes import cold_routes
+from rtx_engine.store import OrderError, OrderErrorReason
 
 log = structlog.get_logger(__name__)
 
 _PROBES = frozenset({"/health", "/ready"})
+_EXECUTED = "/api/"  # what only a colour answers that the fence names, the rest being about the pod itself
+
+Table = Mapping[str, Mapping[str, Handler]]
 
 
 class Application:
@@ -30,60 +41,120 @@ class Application:
 
     def __init__(self, context: Context) -> None:
         self._activity = context.activity
+        self._fence = context.store.fence
+        self._peers = context.peers
+        self._tally = context.tally
+        self._version = context.version.encode()
         hot = HotRoutes(context)
-        self._hot: dict[str, dict[str, Handler]] = {
+        self._hot: Table = {
             "/api/orders/market": {"POST": hot.place_market_order},
             "/api/positions": {"GET": hot.positions},
             "/health": {"GET": hot.health},
             "/ready": {"GET": hot.ready},
         }
         self._cold = cold_routes(context)
+        self._internal = InternalRoutes(context).table
+        self._receiver = Receiver(context.store, context.peers)
+        self._forwarder: Forwarder | None = None
+        if context.channel is not None:
+            colour = context.settings.colour.value
+            self._forwarder = Forwarder(context.store, context.peers, context.channel, context.activity, colour)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] in _PROBES:
-            await self._respond(scope, receive, send)
+        path: str = scope["path"]
+        reply = _Reply(send, self._activity, self._version)
+        if path in _PROBES:
+            await self._respond(scope, receive, reply, self._hot)
             return
+        if path.startswith(PREFIX) and self._peers.trusts(scope):
+            await self._respond(scope, receive, reply, self._internal)
+            return
+        started = time.perf_counter()
         self._activity.begin()
         try:
-            await self._respond(scope, receive, send)
+            await self._respond(scope, receive, reply, self._hot)
         finally:
             self._activity.end()
+            if reply.status is not None and not reply.elsewhere:
+                self._tally.answered(reply.status, time.perf_counter() - started)
 
-    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        send = self._watched(send)
+    async def _respond(self, scope: Scope, receive: Receive, reply: "_Reply", table: Table) -> None:
         try:
             body = await read_body(receive)
-            handler = self._handler(scope)
-            if handler is None:
-                scope["app"] = self._cold  # with an app, Starlette's router raises instead of answering in plain text
-                await self._cold(scope, replay(body), send)
-                return
-            answer = await handler(scope, body)
+            if scope["path"].startswith(_EXECUTED):
+                await self._execute(scope, body, reply)
+            else:
+                await self._answer(scope, body, reply, table)
         except ClientGoneError:
             return
         except Exception as error:
-            answer = refusal(as_api_error(error))
-            if answer.status == 500:
+            refused = as_api_error(error)
+            if refused.status == 500:
                 log.exception("a request failed", method=scope["method"], path=scope["path"])
-        await send_answer(send, answer)
+            if refused.reason is OrderErrorReason.FENCED:
+                metrics.order_errors(refused.reason).inc()
+                reply.elsewhere = True
+            await send_answer(reply, refusal(refused))
 
-    def _handler(self, scope: Scope) -> Handler | None:
-        methods = self._hot.get(scope["path"])
+    async def _execute(self, scope: Scope, body: bytes, reply: "_Reply") -> None:
+        """Answer here when the fence names us, or else have it answered by the colour that it names."""
+
+        async def here() -> None:
+            await self._answer(scope, body, reply, self._hot)
+
+        if self._fence.executing:
+            try:
+                return await here()
+            except OrderError as error:
+                if error.reason is not OrderErrorReason.FENCED:
+                    raise  # the fence moved under the order: it goes the way of those that come after it
+        if self._peers.is_hop(scope):
+            return await self._receiver.answer(scope, here)
+        if self._forwarder is None:
+            return await here()
+        answer = await self._forwarder.answer(scope, body, here)
+        if answer is not None:
+            reply.elsewhere = True
+            await send_answer(reply, answer)
+        return None
+
+    async def _answer(self, scope: Scope, body: bytes, reply: "_Reply", table: Table) -> None:
+        """Answer in this pod. Raises, before anything is sent, what `as_api_error` understands."""
+        methods = table.get(scope["path"])
         if methods is None:
-            return None
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        handler = methods.get(method)
+            scope["app"] = self._cold  # with an app, Starlette's router raises instead of answering in plain text
+            await self._cold(scope, replay(body), reply)
+            return
+        handler = methods.get("GET" if scope["method"] == "HEAD" else scope["method"])
         if handler is None:
             raise method_not_allowed(", ".join(methods))
-        return handler
+        answer: Answer = await handler(scope, body)
+        await send_answer(reply, answer)
 
-    def _watched(self, send: Send) -> Send:
-        async def watched(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                metrics.REQUESTS_BY_CLASS[message["status"] // 100].inc()
-                # Asked now and not at the request's start: a pod that began to end meanwhile says so too.
-                if self._activity.ending:
-                    message["headers"] = [*message["headers"], (b"connection", b"close")]
-            await send(message)
 
-        return watched
+class _Reply:
+    """The `send` of one client's request: adds what every answer gets, whoever made it, and remembers its status."""
+
+    __slots__ = ("_activity", "_send", "_version", "elsewhere", "status")
+
+    def __init__(self, send: Send, activity: Activity, version: bytes) -> None:
+        self._send = send
+        self._activity = activity
+        self._version = version
+        self.status: int | None = None  # of the answer, once it has begun
+        self.elsewhere = False  # the request was for another colour to answer, and has been if it could be
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            status = self.status = message["status"]
+            metrics.REQUESTS_BY_CLASS[status // 100].inc()
+            more = []
+            # Asked now and not at the request's start: a pod that began to end meanwhile says so too. Who asked a
+            # colour that does not execute is told to connect anew, and meets the other one when the Service has moved.
+            if self._activity.ending or self.elsewhere:
+                more.append((b"connection", b"close"))
+            if status >= 500 and all(name != peer.VERSION for name, _ in message["headers"]):
+                more.append((peer.VERSION, self._version))
+            if more:
+                message["headers"] = [*message["headers"], *more]
+        await self._send(message)

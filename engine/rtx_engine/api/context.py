@@ -3,13 +3,17 @@
 import time
 from dataclasses import dataclass, field
 
+from rtx_engine.api.channel import Channel
 from rtx_engine.api.errors import ApiError, ErrorReason, unauthorized
 from rtx_engine.api.http import Scope, header
 from rtx_engine.api.passwords import Passwords
+from rtx_engine.api.peer import Peers
+from rtx_engine.api.tally import Tally
 from rtx_engine.api.tokens import BadTokenError, Claims, Role, Tokens
 from rtx_engine.config import Settings
 from rtx_engine.feed.source import PriceSource
 from rtx_engine.store import Store
+from rtx_engine.stream import Stream
 
 
 @dataclass(slots=True)
@@ -17,6 +21,7 @@ class Activity:
     """Requests under way, and whether the pod is about to end. Probes do not count: they go on to the last."""
 
     ending: bool = False
+    forwarded: int = 0  # requests that were sent on to another colour
     under_way: int = 0
     last: float = field(default_factory=time.monotonic)
 
@@ -43,6 +48,10 @@ class Context:
     tokens: Tokens
     passwords: Passwords
     activity: Activity
+    stream: Stream
+    peers: Peers
+    channel: Channel | None  # None: nothing is forwarded
+    tally: Tally
 
     def claims(self, scope: Scope) -> Claims:
         """Who asks. Raises ApiError (401)."""

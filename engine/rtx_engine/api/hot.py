@@ -3,9 +3,9 @@
 import time
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from uuid import UUID
 
 import msgspec
-import uuid_utils.compat
 
 from rtx_engine import metrics
 from rtx_engine.api.answers import Health, PositionAnswer, Positions, Rejection
@@ -15,7 +15,7 @@ from rtx_engine.api.errors import RETRY, ApiError, ErrorDetail, ErrorReason, bad
 from rtx_engine.api.http import Answer, Scope
 from rtx_engine.domain.answers import OrderAnswer, answer
 from rtx_engine.domain.orders import InvalidOrderError, MarketOrder, RejectReason, Side, check
-from rtx_engine.store import OrderError
+from rtx_engine.store import OrderError, OrderErrorReason
 
 _encode = msgspec.json.Encoder().encode
 
@@ -57,10 +57,13 @@ class HotRoutes:
         started = time.perf_counter()
         try:
             account_id = self._context.account_id(scope)
-            order = _order(account_id, decode(body, MarketOrderRequest))
+            # The first pod that sees an order gives it its id, before anything else.
+            order_id = self._context.peers.order_id(scope)
+            order = _order(order_id, account_id, decode(body, MarketOrderRequest))
             placed = await self._context.store.orders.submit(order)
         except (ApiError, OrderError) as error:
-            metrics.order_errors(error.reason).inc()
+            if error.reason is not OrderErrorReason.FENCED:  # that one is counted if it is answered
+                metrics.order_errors(error.reason).inc()
             raise
         outcome = answer(placed.execution)
         metrics.order_latency(outcome.symbol).observe(time.perf_counter() - started)
@@ -80,7 +83,7 @@ class HotRoutes:
         return Answer(200, _encode(Positions(found)))
 
 
-def _order(account_id: int, request: MarketOrderRequest) -> MarketOrder:
+def _order(order_id: UUID, account_id: int, request: MarketOrderRequest) -> MarketOrder:
     try:
         side = Side(request.side)
     except ValueError:
@@ -89,8 +92,6 @@ def _order(account_id: int, request: MarketOrderRequest) -> MarketOrder:
         quantity = Decimal(request.quantity)
     except InvalidOperation:
         raise bad_request(f"quantity is {request.quantity[:32]!r}: give {request.HINTS['quantity']}.") from None
-    # The first pod that sees an order gives it its id, before anything else.
-    order_id = uuid_utils.compat.uuid7()
     order = MarketOrder(order_id, account_id, request.client_order_id, request.symbol, side, quantity)
     try:
         check(order)

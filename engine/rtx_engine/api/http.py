@@ -13,16 +13,17 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 BODY_LIMIT = 64 * 1024  # bytes; our largest body is an order of a few hundred
-_JSON = (b"content-type", b"application/json")
+_JSON = b"application/json"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer; `body` is JSON."""
+    """A whole answer. `headers` are those beside content-type and content-length."""
 
     status: int
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    content_type: bytes = _JSON
 
 
 Handler = Callable[[Scope, bytes], Awaitable[Answer]]  # of a hot route: the request and its whole body
@@ -77,7 +78,11 @@ async def send_answer(send: Send, answer: Answer) -> None:
         {
             "type": "http.response.start",
             "status": answer.status,
-            "headers": [_JSON, (b"content-length", str(len(answer.body)).encode()), *answer.headers],
+            "headers": [
+                (b"content-type", answer.content_type),
+                (b"content-length", str(len(answer.body)).encode()),
+                *answer.headers,
+            ],
         }
     )
     await send({"type": "http.response.body", "body": answer.body})

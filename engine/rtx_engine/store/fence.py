@@ -38,6 +38,7 @@ class FenceWatch:
     def __init__(self, colour: str) -> None:
         self._colour = colour
         self._state: FenceState | None = None
+        self.executing = False  # whether the fence names our colour; an attribute, since each request asks
         self._callbacks: list[Callable[[FenceState], None]] = []
         self._known = asyncio.Event()
         self._notified = asyncio.Event()
@@ -46,11 +47,6 @@ class FenceWatch:
     def state(self) -> FenceState | None:
         """None until the database is migrated for this build and has been read once."""
         return self._state
-
-    @property
-    def executing(self) -> bool:
-        """Whether the fence names our colour."""
-        return self._state is not None and self._colour in self._state.executors
 
     async def known(self) -> FenceState:
         """Wait, without a deadline of its own, until the state is known."""
@@ -76,8 +72,9 @@ class FenceWatch:
             return None
         state = FenceState(row["epoch"], tuple(row["executors"]))
         if state != self._state:
-            log.info("fence", epoch=state.epoch, executors=state.executors, executing=self._colour in state.executors)
             self._state = state
+            self.executing = self._colour in state.executors
+            log.info("fence", epoch=state.epoch, executors=state.executors, executing=self.executing)
             self._known.set()
             for callback in self._callbacks:
                 callback(state)

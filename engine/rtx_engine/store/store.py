@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+import asyncpg  # type: ignore[import-untyped]  # ships no types
+
 from rtx_engine.config import Database
 from rtx_engine.domain.events import AccountEvent
 from rtx_engine.store.accounts import Accounts
-from rtx_engine.store.fence import FenceWatch
+from rtx_engine.store.errors import UnavailableError
+from rtx_engine.store.fence import FenceState, FenceWatch
 from rtx_engine.store.reader import Reader
 from rtx_engine.store.session import Session
 from rtx_engine.store.writer import STOP_DEADLINE, OrderWriter, Quotes
@@ -28,11 +31,32 @@ class Store:
         self.accounts = Accounts(self._session, self.fence)
         self._writing: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[FenceState | None] | None = None  # that waits for the connection
 
     async def start(self) -> None:
         """Begin; never waits for the database."""
         self._writing = asyncio.create_task(self.orders.run(), name="order writer")
         self._watching = asyncio.create_task(self.fence.run(self._session), name="fence watch")
+
+    async def read_fence(self) -> FenceState | None:
+        """The fence's row as it is now, which `fence` then knows as well. Raises UnavailableError.
+
+        Those who ask while a read is waiting for the connection share it; one that is under way may be too old.
+        """
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read_fence(), name="fence read")
+        return await asyncio.shield(self._reading)
+
+    async def _read_fence(self) -> FenceState | None:
+        try:
+            async with self._session.use() as connection:
+                self._reading = None  # whoever comes now needs a read that begins after this
+                return await self.fence.refresh(connection)
+        except asyncpg.PostgresError as error:
+            raise UnavailableError("the fence cannot be read; try again") from error
+        finally:
+            if self._reading is asyncio.current_task():
+                self._reading = None
 
     async def stop(self) -> None:
         """Settle what is queued, within STOP_DEADLINE seconds, and close the connections."""

@@ -119,8 +119,10 @@ class Connection(WSListener):
             metrics.SLOW_CONSUMERS.inc()
             self._transport.disconnect(False)
 
-    def close(self, code: WSCloseCode, why: str) -> None:
-        """Say goodbye, and end when the client has answered or GOODBYE has passed."""
-        if self.open and self._transport is not None:
-            self._transport.send_close(code, why)
-            asyncio.get_running_loop().call_later(GOODBYE, self._transport.disconnect, False)
+    def close(self, code: WSCloseCode, why: str) -> bool:
+        """Say goodbye, once, and end when the client has answered or GOODBYE has passed. Whether it was said now."""
+        if not self.open or self._transport is None:
+            return False
+        self._transport.send_close(code, why)
+        asyncio.get_running_loop().call_later(GOODBYE, self._transport.disconnect, False)
+        return True

@@ -1,7 +1,6 @@
 """The stream as the server sees it: something to start, to hand to uvicorn, and to stop."""
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
@@ -16,10 +15,9 @@ from rtx_engine.stream.adaptor import protocol_class
 from rtx_engine.stream.bus import Bus
 from rtx_engine.stream.catchup import CatchUp, EventLog
 from rtx_engine.stream.connection import GOODBYE, Connection
+from rtx_engine.stream.drain import Drain, close_evenly
 from rtx_engine.stream.hub import Hub
 
-LARGEST_SLICE = 100  # connections closed at once: each comes back to another pod, with a handshake and a query
-SLICE_INTERVAL = 0.1  # seconds
 RETRY_INTERVAL = 0.25  # seconds after a round that failed
 
 log = structlog.get_logger(__name__)
@@ -35,6 +33,7 @@ class Stream:
         self._verify_token = verify_token
         self._hub = Hub(source)
         self._catch_up = CatchUp(log, self._hub, colour)
+        self.drain = Drain(self._hub)
         self._work: list[asyncio.Task[None]] = []
         self._stopping = False
         self.protocol_class = protocol_class(self._accept)
@@ -51,22 +50,14 @@ class Stream:
         self._work = [asyncio.create_task(_for_ever(one_round)) for one_round in rounds]
 
     async def stop(self, grace: float) -> None:
-        """Take no one in any more and close all with 1012, slice by slice, so that they are gone after `grace` s."""
+        """Take no one in any more and close all with 1012, spread evenly, so that they are gone after `grace` s."""
         self._stopping = True
-        await self._close_all(max(0.0, grace - GOODBYE))
+        self.drain.end()
+        await close_evenly(self._hub.connections, max(0.0, grace - GOODBYE), _send_away)
         for task in self._work:
             task.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)
         await self._catch_up.stop()
-
-    async def _close_all(self, within: float) -> None:
-        connections = self._hub.connections
-        slices = max(1, math.ceil(len(connections) / LARGEST_SLICE))
-        pause = min(SLICE_INTERVAL, within / slices)
-        for start in range(0, len(connections), LARGEST_SLICE):
-            for connection in connections[start : start + LARGEST_SLICE]:
-                connection.close(WSCloseCode.SERVICE_RESTART, "this server stops: connect again")
-            await asyncio.sleep(pause)
 
     def _accept(self, request: WSUpgradeRequest) -> Connection:
         if self._stopping:
@@ -76,6 +67,10 @@ class Stream:
 
     def _deliver(self, events: Sequence[AccountEvent]) -> None:
         self._catch_up.look(self._hub.deliver(events))
+
+
+def _send_away(connection: Connection) -> None:
+    connection.close(WSCloseCode.SERVICE_RESTART, "this server stops: connect again")
 
 
 async def _for_ever(one_round: Callable[[], Awaitable[None]]) -> None:

@@ -327,6 +327,14 @@ class Engine:
         return await asyncio.to_thread(self.process.wait, deadline)
 
 
+@dataclass(frozen=True)
+class Colours:
+    """A running pod of each colour."""
+
+    blue: Engine
+    green: Engine
+
+
 class Engines:
     """Starts engine processes on one database and one Redis."""
 
@@ -359,7 +367,7 @@ class Engines:
 
     def launch(self, *command: str, **changes: str) -> Engine:
         """Start a process; it need not become ready. `command` instead of `rtx-engine serve`."""
-        port, metrics_port = free_port(), free_port()
+        port, metrics_port = int(changes.get("PORT", free_port())), free_port()
         environment = self.environment(**{"PORT": str(port), "METRICS_PORT": str(metrics_port), **changes})
         words = command or (str(Path(sys.executable).with_name("rtx-engine")), "serve")
         log = self._folder / f"engine-{len(self.running)}.log"
@@ -374,6 +382,20 @@ class Engines:
         engine = self.launch(*command, **changes)
         await engine.wait_for("/ready")
         return engine
+
+    async def start_colours(self, *, forwarding: bool = True, **changes: str) -> "Colours":
+        """A pod of each colour; each finds the other by a Service that selects it."""
+        ports = {colour: free_port() for colour in ("blue", "green")}
+        services = ",".join(f"{colour}={port}" for colour, port in ports.items())
+        program = [sys.executable, str(Path(__file__).with_name("engine_of_a_colour.py"))]
+        service = {"PEER_SERVICE": "rtx-engine-{colour}"} if forwarding else {}
+        started = [
+            self.launch(*program, COLOUR=colour, PORT=str(port), SERVICES=services, **service, **changes)
+            for colour, port in ports.items()
+        ]
+        for engine in started:
+            await engine.wait_for("/ready")
+        return Colours(*started)
 
     def stop_all(self) -> None:
         for engine in self.running:
