@@ -59,14 +59,33 @@ class Executed:
     server_errors: Count  # answers 5xx
     latency_ms: Latency
 
-    @property
     def error_percent(self) -> float:
         """Answers 5xx of a hundred; 0 of none."""
         return 100 * self.server_errors / self.requests if self.requests else 0.0
 
-    @property
     def p99_milliseconds(self) -> float:
+        """The bucket's bound that 99 of a hundred answers did not exceed; infinite where no bound is known."""
         return self.latency_ms.quantile(SHARE)
+
+    @staticmethod
+    def total(parts: Iterable["Executed | None"], epoch: int | None = None) -> "Executed":
+        """What several pods executed, added up; with `epoch`, only what they executed since that one.
+
+        Histograms with different bounds (pods of two builds) are added up at the bounds that all of them have.
+        """
+        counted = [part for part in parts if part is not None and epoch in {None, part.epoch}]
+        common = set[float].intersection(*(set(part.latency_ms.upper_bounds) for part in counted)) if counted else ()
+        bounds = sorted(common)
+        counts = [0] * len(bounds)
+        for part in counted:
+            for bound, count in zip(part.latency_ms.upper_bounds, part.latency_ms.counts, strict=True):
+                counts[bisect_left(bounds, bound)] += count
+        return Executed(
+            max((part.epoch for part in counted), default=epoch or 0),
+            sum(part.requests for part in counted),
+            sum(part.server_errors for part in counted),
+            Latency(tuple(bounds), tuple(counts)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,25 +123,6 @@ class SmokeResult:
     name: str
     passed: bool
     detail: str
-
-
-def together(reports: Iterable[EngineReport], epoch: int) -> Executed:
-    """What the pods executed at `epoch`, added up; pods that do not execute, or at another epoch, add nothing.
-
-    Histograms with different bounds (pods of two builds) are added up at the bounds that all of them have.
-    """
-    counted = [one.executed for one in reports if one.executed is not None and one.executed.epoch == epoch]
-    bounds = sorted(set[float].intersection(*(set(one.latency_ms.upper_bounds) for one in counted))) if counted else []
-    counts = [0] * len(bounds)
-    for one in counted:
-        for bound, count in zip(one.latency_ms.upper_bounds, one.latency_ms.counts, strict=True):
-            counts[bisect_left(bounds, bound)] += count
-    return Executed(
-        epoch,
-        sum(one.requests for one in counted),
-        sum(one.server_errors for one in counted),
-        Latency(tuple(bounds), tuple(counts)),
-    )
 
 
 def engine_report(answer: bytes) -> EngineReport:

@@ -5,6 +5,7 @@ import socket
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class SettingsError(Exception):
@@ -26,6 +27,8 @@ class Settings:
     log_level: str
     workers: int  # engines reconciled at a time
     resync_seconds: float  # an engine at which nothing happens is looked at this often
+    lease_seconds: float  # a leader that says nothing for this long is replaced
+    crash_hook_file: Path | None  # cluster/crash.py; None, as everywhere but in tests: there is no such hook
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -43,6 +46,8 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         log_level=environment.get("LOG_LEVEL", "INFO").upper(),
         workers=_number(environment, "RECONCILE_WORKERS", 4),
         resync_seconds=_number(environment, "RESYNC_SECONDS", 300),
+        lease_seconds=_number(environment, "LEASE_SECONDS", 15),
+        crash_hook_file=Path(hook) if (hook := environment.get("CRASH_HOOK_FILE", "")) else None,
     )
 
 

@@ -3,11 +3,15 @@
 Kubernetes takes a dialect of OpenAPI 3: no `$ref`, no `null`, `additionalProperties` only as a schema.
 """
 
+from datetime import timedelta
+from typing import Any
+
 import yaml
 from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
 
 from rtx_operator.api.names import GROUP, KIND, LONGEST_NAME, PLURAL, VERSION
-from rtx_operator.api.schema import OPEN_ENUM, VALIDATIONS, Schema, rule
+from rtx_operator.api.schema import OPEN_ENUM, VALIDATIONS, Schema, format_duration, rule
 from rtx_operator.api.spec import TradingEngineSpec
 from rtx_operator.api.status import TradingEngineStatus
 
@@ -59,9 +63,16 @@ def trading_engine() -> Schema:
     }
 
 
+class _Generator(GenerateJsonSchema):
+    """pydantic's, but for durations, which it would write as ISO 8601 does."""
+
+    def encode_default(self, dft: Any) -> Any:
+        return format_duration(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
+
+
 def structural(model: type[BaseModel]) -> Schema:
     """A model's schema in the dialect that a CRD takes."""
-    generated = model.model_json_schema(by_alias=True)
+    generated = model.model_json_schema(by_alias=True, schema_generator=_Generator)
     definitions = generated.pop("$defs", {})
     return _convert(generated, definitions)
 
@@ -100,7 +111,9 @@ _COLUMNS = [
     _column("Pods", ".status.pods", "Ready and desired pods of that colour."),
     _column("Ready", f"{_READY}.status", "Whether orders can be placed."),
     _column("Reason", f"{_READY}.reason", "Why, in one word."),
+    _column("Cutover", ".status.cutover.phase", "How far the upgrade is that is under way."),
     _column("Age", ".metadata.creationTimestamp", "Since when it exists.", "date"),
+    _column("To", ".status.cutover.to.version", "The version that the upgrade goes to.", wide=True),
     _column("Message", f"{_READY}.message", "Why, and what to do.", wide=True),
 ]
 

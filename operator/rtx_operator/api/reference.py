@@ -90,8 +90,13 @@ def _items(value: object) -> list[str]:
     if isinstance(value, dict):
         return []
     if isinstance(value, list):
-        return [str(item) for item in value]
+        return [_flow(item) if isinstance(item, dict) else str(item) for item in value]
     return [str(value).lower() if isinstance(value, bool) else str(value)]
+
+
+def _flow(item: dict[str, object]) -> str:
+    """As one line of YAML."""
+    return "{" + ", ".join(f"{key}: {value}" for key, value in item.items()) + "}"
 
 
 def _meaning(field: Schema) -> str:

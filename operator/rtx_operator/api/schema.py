@@ -4,11 +4,15 @@ A string that users can get wrong carries a CEL rule instead of a `pattern`: the
 sentence, which says what to write, and not with a regular expression.
 """
 
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, core_schema
 
 Schema = dict[str, Any]
 VALIDATIONS = "x-kubernetes-validations"
@@ -72,6 +76,65 @@ Cpu = _quantity(r"^([0-9]+m|[0-9]+([.][0-9]{1,3})?)$", "must be cores, such as 5
 Bytes = _quantity(
     r"^[0-9]+([.][0-9]+)?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)$", "must be an amount of bytes with its unit, such as 512Mi or 50Gi"
 )
+
+# No sum of such parts in 16 characters is more than Go's 292 years.
+_DURATION = r"^([0-9]{1,6}([.][0-9]{1,3})?(h|m|s|ms))+$"
+_UNITS = {
+    "h": timedelta(hours=1),
+    "m": timedelta(minutes=1),
+    "s": timedelta(seconds=1),
+    "ms": timedelta(milliseconds=1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Marks a timedelta that is written as Kubernetes writes durations (30s, 1h30m), from `least` to `most`."""
+
+    least: str
+    most: str
+
+    def read(self, written: object) -> timedelta:
+        """The span of time; raises ValueError."""
+        span = written if isinstance(written, timedelta) else parse_duration(str(written))
+        if not parse_duration(self.least) <= span <= parse_duration(self.most):
+            raise ValueError(f"must be from {self.least} to {self.most}")
+        return span
+
+    def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> CoreSchema:
+        written = core_schema.plain_serializer_function_ser_schema(
+            format_duration, return_schema=core_schema.str_schema()
+        )
+        return core_schema.no_info_plain_validator_function(self.read, serialization=written)
+
+    def __get_pydantic_json_schema__(self, _core: object, _handler: object) -> Schema:
+        within = f"duration('{self.least}') <= duration(self) && duration(self) <= duration('{self.most}')"
+        return {
+            "type": "string",
+            "maxLength": 16,
+            VALIDATIONS: [
+                matches(_DURATION, "must be a duration such as 30s, 5m or 1h30m"),
+                rule(f"!self.matches(r'{_DURATION}') || ({within})", f"must be from {self.least} to {self.most}"),
+            ],
+        }
+
+
+def parse_duration(text: str) -> timedelta:
+    """The span of time in Go's notation, without sign. Raises ValueError."""
+    if not re.fullmatch(_DURATION, text):
+        raise ValueError("must be a duration such as 30s, 5m or 1h30m")
+    return sum((float(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9.]+)([a-z]+)", text)), timedelta())
+
+
+def format_duration(span: timedelta) -> str:
+    """The shortest way to write a span of whole milliseconds: 90 minutes are 1h30m."""
+    rest, parts = span // _UNITS["ms"], []
+    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
 
 _NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 _KEY = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"

@@ -15,7 +15,6 @@ from rtx_operator.reports import (
     ReportError,
     engine_report,
     reach_report,
-    together,
 )
 
 ANSWER: dict[str, Any] = {
@@ -122,28 +121,33 @@ def test_a_report_of_reach_is_read() -> None:
 def test_what_pods_executed_is_added_up() -> None:
     pods = [executed(4, (5, 10), (90, 8, 2), errors=1), executed(4, (5, 10), (10, 0, 0), errors=3)]
 
-    whole = together(pods, epoch=4)
+    whole = Executed.total(pod.executed for pod in pods)
 
     assert whole == Executed(4, 110, 4, Latency((5, 10, math.inf), (100, 8, 2)))
-    assert whole.error_percent == pytest.approx(400 / 110)
-    assert whole.p99_milliseconds == math.inf  # 108 of 110 are less than 99 %
+    assert whole.error_percent() == pytest.approx(400 / 110)
+    assert whole.p99_milliseconds() == math.inf  # 108 of 110 are less than 99 %
 
 
-def test_what_was_executed_at_another_epoch_or_not_at_all_does_not_count() -> None:
+def test_what_was_executed_at_another_epoch_or_not_at_all_need_not_count() -> None:
     pods = [executed(3, (5,), (1, 0)), report(executed=None), executed(4, (5,), (7, 0))]
 
-    assert together(pods, epoch=4).requests == 7
-    assert together(pods, epoch=5) == Executed(5, 0, 0, Latency((), ()))
+    parts = [pod.executed for pod in pods]
+
+    assert Executed.total(parts).requests == 8
+    assert Executed.total(parts, epoch=4).requests == 7
+    assert Executed.total(parts, epoch=5) == Executed(5, 0, 0, Latency((), ()))
 
 
 def test_nothing_executed_has_neither_errors_nor_latency() -> None:
-    nothing = together([], epoch=4)
+    nothing = Executed.total([])
 
-    assert (nothing.requests, nothing.error_percent, nothing.p99_milliseconds) == (0, 0.0, 0.0)
+    assert (nothing.requests, nothing.error_percent(), nothing.p99_milliseconds()) == (0, 0.0, 0.0)
 
 
 def test_the_histograms_of_two_builds_meet_at_their_common_bounds() -> None:
-    whole = together([executed(4, (5, 10), (1, 2, 4)), executed(4, (10, 20), (8, 16, 32))], epoch=4)
+    pods = [executed(4, (5, 10), (1, 2, 4)), executed(4, (10, 20), (8, 16, 32))]
+
+    whole = Executed.total(pod.executed for pod in pods)
 
     assert whole.latency_ms == Latency((10, math.inf), (11, 52))
 
