@@ -222,6 +222,7 @@ class Watch:
         while len(self._ended) < len(self._threads):
             show(self.progress())
             self._wait(until, "the run has not ended")
+        show(self.progress())
 
     def close(self) -> None:
         """Leave the pods alone; a thread ends with its pod's next line."""

@@ -1,0 +1,65 @@
+"""The lines of several pods, read at once: their sum is shown, and a pod that gives up is not waited for."""
+
+from pathlib import Path
+
+import pytest
+from rtx_demo import traffic as traffic_module
+from rtx_demo.engine import Engine
+from rtx_demo.errors import DemoError
+from rtx_demo.kubectl import Kubectl
+from rtx_demo.traffic import Settings, Traffic
+from rtx_traffic.progress import Progress
+
+PROGRESS = '{"event":"progress","progress":{"second":3,"requests":100,"sockets":5,"p99_ms":7.5}}'
+END = '{"event":"end","progress":{"second":4,"requests":150,"sockets":5}}'
+
+
+def traffic(tmp_path: Path, *pods: str) -> Traffic:
+    """A kubectl whose logs are the given scripts', one for each pod."""
+    program = tmp_path / "kubectl"
+    cases = "\n".join(f"*' rtx-traffic-{part} '*) {script} ;;" for part, script in enumerate(pods))
+    program.write_text(f'#!/bin/sh\ncase "$*" in\n{cases}\nesac\n')
+    program.chmod(0o755)
+    kubectl = Kubectl((str(program),))
+    return Traffic(kubectl, Engine(kubectl, "rtx", "ns"), Settings(duration=0, pods=len(pods)))
+
+
+def says(*lines: str, then: str = "exec sleep 60") -> str:
+    return "; ".join([*(f"echo '{line}'" for line in lines), then])
+
+
+def test_the_counts_of_all_pods_are_shown_until_each_has_ended(tmp_path: Path) -> None:
+    # given two pods, of which the second ends two seconds later
+    run = traffic(tmp_path, says(END), says(PROGRESS, then=f"sleep 2; echo '{END}'"))
+
+    # when they are followed, then the last that is shown is the sum of both last lines
+    shown: list[Progress] = []
+    run.follow(shown.append)
+    assert shown[-1] == Progress(second=4, requests=300, sockets=10)
+    assert len(shown) > 1
+
+
+@pytest.mark.parametrize(
+    ("script", "sentence"),
+    [
+        (says('{"event":"error","message":"no admin"}'), "Traffic pod rtx-traffic-1 gave up: no admin"),
+        (says("Traceback"), "printed something else than its lines: Traceback"),
+        (says(PROGRESS, then="exit 0"), "Traffic pod rtx-traffic-1 ended before its run did"),
+    ],
+)
+def test_a_pod_that_gives_up_is_told_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, sentence: str
+) -> None:
+    # given two pods, of which one goes on and the other fails, when they are followed, then that is the sentence
+    monkeypatch.setattr(traffic_module, "TRIES", 1)
+    with pytest.raises(DemoError, match=sentence):
+        traffic(tmp_path, says(PROGRESS), script).follow(lambda _: None)
+
+
+def test_lines_that_break_off_are_found_again(tmp_path: Path) -> None:
+    # given a pod whose lines break off once, as they do when the API server is restarted
+    once = f"{tmp_path}/once"
+    run = traffic(tmp_path, f"if [ -e {once} ]; then echo '{END}'; else touch {once}; echo '{PROGRESS}'; exit 1; fi")
+
+    # when it is followed, then its end is seen all the same
+    run.follow(lambda _: None)
