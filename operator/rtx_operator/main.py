@@ -26,7 +26,7 @@ from rtx_operator.api import crd, reference
 from rtx_operator.cluster.apply import Applier
 from rtx_operator.cluster.client import ApiError, connect
 from rtx_operator.cluster.crash import CrashHook
-from rtx_operator.cluster.lease import LeadershipLostError, Lease
+from rtx_operator.cluster.lease import LeadershipLostError, Lease, Timing
 from rtx_operator.cluster.perform import Performer
 from rtx_operator.metrics import LEADER, QUEUE_DEPTH, RECONCILE_ERRORS
 from rtx_operator.reconcile import Key, Reconciler
@@ -69,7 +69,7 @@ def _write_crd(folder: Path | None) -> None:
 
 async def operate(chosen: settings.Settings) -> None:
     """Wait to lead, then serve until told to stop. Losing the Lease ends the process at once, with exit code 1."""
-    lease = Lease(chosen.namespace, LEASE_NAME, chosen.identity)
+    lease = Lease(chosen.namespace, LEASE_NAME, chosen.identity, Timing.within(chosen.lease_seconds))
     # The Lease has connections of its own, so that no crowd of other requests can keep it from being renewed.
     lease_client, client = await connect(guard=lambda: None), await connect(guard=lease.guard)
     runner = await health.serve(chosen.listen_port)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 import structlog
 
@@ -33,6 +33,11 @@ class Timing:
     duration: float = 15.0
     renew_deadline: float = 10.0
     retry: float = 2.0
+
+    @classmethod
+    def within(cls, duration: float) -> Self:
+        """The same proportions for another duration."""
+        return cls(duration, renew_deadline=duration * 2 / 3, retry=duration * 2 / 15)
 
 
 @dataclass(slots=True)
