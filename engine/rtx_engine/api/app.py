@@ -108,6 +108,8 @@ class Application:
             except OrderError as error:
                 if error.reason is not OrderErrorReason.FENCED:
                     raise  # the fence moved under the order: it goes the way of those that come after it
+        if self._peers.stays_here(scope):
+            return await here()
         if self._peers.is_hop(scope):
             return await self._receiver.answer(scope, here)
         if self._forwarder is None:

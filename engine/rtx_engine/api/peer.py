@@ -13,6 +13,7 @@ from rtx_engine.api.http import Scope, header
 
 SECRET = b"x-rtx-peer"
 HOP = b"x-rtx-hop"  # the request was forwarded by a pod of the other colour
+HERE = b"x-rtx-here"  # a smoke test: it asks how this pod itself would answer
 ORDER_ID = b"x-rtx-order-id"  # that the first pod has given the order
 EPOCH = b"x-rtx-epoch"  # of the fence, as the pod that forwards knows it
 VERSION = b"x-rtx-version"  # in an answer from 500 on: the build that failed
@@ -34,6 +35,10 @@ class Peers:
     def is_hop(self, scope: Scope) -> bool:
         """Whether the request was forwarded to us: it must not be forwarded again."""
         return header(scope, HOP) is not None and self.trusts(scope)
+
+    def stays_here(self, scope: Scope) -> bool:
+        """Whether the operator asks this very pod: what another colour would answer proves nothing about it."""
+        return header(scope, HERE) is not None and self.trusts(scope)
 
     def epoch(self, scope: Scope) -> int | None:
         """The epoch at which the pod that forwards knew us to be named; None when it does not say."""
