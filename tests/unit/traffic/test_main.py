@@ -91,6 +91,7 @@ async def test_two_parts_prepared_once_send_one_load(url: str, tmp_path: Path) -
     for file in files:
         assert await (await start_program("stop", f"--pid-file={file}.pid")).wait() == 0
     lines = await asyncio.gather(*(said(process) for process in processes))
+    assert [await process.wait() for process in processes] == [0, 0]
 
     # then it was one run: its settings whole, every number once, all accounts used by both, and nothing failed
     ledgers = [read(f"{file}.ledger") for file in files]
