@@ -53,12 +53,12 @@ def decide(engine: TradingEngine, plan: Plan, seen: Observation, now: datetime, 
 
     `cutover_id` names a cutover that begins now.
     """
-    verdict = next((verdict for check in _CHECKS if (verdict := check(engine, plan, seen))), None)
+    verdict = _first(_CHECKS, engine, plan, seen)
     ready = replicas(seen.child(plan.engine.kind, plan.engine.name))
     if engine.spec.paused:
         return Decision((), (), (), verdict, Memory.of(engine.status), None, None, "", ready)
-    held = next((verdict.message for check in _BEFORE_MIGRATION if (verdict := check(engine, plan, seen))), "")
-    step = advance(engine, plan, seen, now, cutover_id=cutover_id, held=held)
+    held = _first(_BEFORE_MIGRATION, engine, plan, seen)
+    step = advance(engine, plan, seen, now, cutover_id=cutover_id, held=held.message if held else "")
     mended = () if step.effects else (*_scale(plan, seen), *_move_fence(engine, plan, seen))
     return Decision(
         apply=_wanted(engine, plan, seen),
@@ -230,8 +230,13 @@ def _is_installed(engine: TradingEngine, plan: Plan) -> bool:
     return engine.status.active is not None and engine.status.active.pod_hash == plan.active.shape.pod_hash
 
 
+def _first(checks: tuple[_Check, ...], engine: TradingEngine, plan: Plan, seen: Observation) -> Verdict | None:
+    """The first check that is not passed."""
+    return next((verdict for check in checks if (verdict := check(engine, plan, seen))), None)
+
+
 def _passed(checks: tuple[_Check, ...], engine: TradingEngine, plan: Plan, seen: Observation) -> bool:
-    return not any(check(engine, plan, seen) for check in checks)
+    return _first(checks, engine, plan, seen) is None
 
 
 def _wanted(engine: TradingEngine, plan: Plan, seen: Observation) -> tuple[Object, ...]:
