@@ -4,29 +4,24 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rtx_lab.provider import Provider
-from rtx_traffic.stages import first_explained
-from rtx_traffic.verdict import judge
 
-from . import cluster, database, installation, reach, report, sample, upgrades
+from . import cluster, installation, reach, report, sample
 from .engine import Engine
 from .errors import DemoError
 from .kubectl import Kubectl
 from .report import Result
 from .sample import Sample
-from .traffic import Settings, Traffic, Watch
-from .upgrades import Outcome, Step
+from .scenario import Scenario
+from .traffic import Settings
 from .view import View
 
 RESULT_FILE = Path("build/demo.json")
 REMOVAL_DEADLINE = 180.0
-SETTLE = 5.0  # seconds of load before the first bump and after the last cutover
-KEPT_DEADLINE = 30.0  # for the old version to be back in reach after a rollback; going back works without, only slower
 
 
 @dataclass(frozen=True)
@@ -48,8 +43,9 @@ class Demo:
             engine = Sample(kubectl, self.root).engine
             self.view.title(f"kubectl apply -f {sample.FILE}")
             ready_s = self._apply(engine)
-            result = self._upgrades(engine, ready_s)
-            rows = report.table(result)
+            self.view.title(f"{self.settings.rate:g} requests a second, from now until the last cutover is over")
+            result = Scenario(engine, self.settings, self.view, keep=self.keep).upgrades()
+            rows = report.table(result, ready_s=ready_s)
             self._write(report.document(rows, machine()))
             self.view.table(rows, result.findings, caption=_caption(engine))
             if self.keep:
@@ -76,50 +72,6 @@ class Demo:
         ready_s = time.monotonic() - began
         self.view.say(engine.line())
         return ready_s
-
-    def _upgrades(self, engine: Engine, ready_s: float) -> Result:
-        """Every step of `upgrades`, under one load that goes on through all of them."""
-        traffic = Traffic(engine.kubectl, engine, self.settings)
-        self.view.title(f"{self.settings.rate:g} requests a second, from now until the last cutover is over")
-        with self.view.reporter.step(f"logging {self.settings.accounts} accounts in"):
-            traffic.start()
-        with traffic.watching() as watch:
-            watch.wait_until_sending()
-            time.sleep(SETTLE)
-            self.view.say(self.view.progress(watch.progress()))
-            outcomes = list(self._steps(engine, watch))
-            time.sleep(SETTLE)
-            traffic.stop()
-            watch.wait_until_ended()
-            self.view.say(f"\n{self.view.progress(watch.progress())}")
-        with self.view.reporter.step("comparing the ledger with the database"):
-            ledger = traffic.ledger()
-            stages = upgrades.stages(outcomes, started_at=ledger.run.started_at)
-            verdict = judge(ledger, database.rows(engine, ledger), stages)
-        if not self.keep:
-            traffic.remove()
-        return Result(verdict, outcomes, ready_s, first_explained(ledger, stages))
-
-    def _steps(self, engine: Engine, watch: Watch) -> Iterator[Outcome]:
-        """One cutover after the other; none after one that ended otherwise than it must."""
-        for step in upgrades.STEPS:
-            if step.version == upgrades.FIRST:
-                engine.wait_until_kept(step.version, deadline=KEPT_DEADLINE)
-            outcome = self._step(engine, step, watch)
-            yield outcome
-            if not outcome.kept:
-                return
-
-    def _step(self, engine: Engine, step: Step, watch: Watch) -> Outcome:
-        self.view.title(f"kubectl patch te {engine.name}: spec.version {step.version}")
-        bumped_at, began = time.time(), time.monotonic()
-        with self.view.cutover(watch.progress) as story:
-            cutover = None
-            for cutover in engine.cutover_to(step.version):
-                story.tell(cutover)
-        if cutover is None:
-            raise DemoError(f"The cutover to {step.version} was never seen.")
-        return Outcome(step, bumped_at, time.monotonic() - began, cutover)
 
     def _write(self, document: dict[str, Any]) -> None:
         file = self.root / RESULT_FILE

@@ -26,7 +26,6 @@ class Result:
 
     verdict: Verdict
     outcomes: Sequence[Outcome]
-    ready_s: float
     first_broken_failure: float | None = None  # Unix seconds, None when the broken version failed nothing
 
     @property
@@ -40,9 +39,10 @@ class Result:
         return [*(outcome.wrong for outcome in self.outcomes if outcome.wrong), *self.verdict.findings]
 
 
-def table(result: Result) -> list[Row]:
+def table(result: Result, *, ready_s: float) -> list[Row]:
     """The figures in the order in which they are shown."""
-    return [*_promises(result), *_times(result), *_latencies(result.verdict)]
+    ready = Row("ready_s", "from `kubectl apply` to Ready", round(ready_s, 1), "s")
+    return [*_promises(result), ready, *_times(result), *_latencies(result.verdict)]
 
 
 def document(rows: list[Row], machine: dict[str, Any]) -> dict[str, Any]:
@@ -75,7 +75,6 @@ def _promises(result: Result) -> Iterator[Row]:
 
 
 def _times(result: Result) -> Iterator[Row]:
-    yield Row("ready_s", "from `kubectl apply` to Ready", round(result.ready_s, 1), "s")
     outcomes = {outcome.step.name: outcome for outcome in result.outcomes}
     if upgrade := outcomes.get("upgrade"):
         what = f"from the bump to {upgrade.step.version} to {upgrade.cutover.phase}"

@@ -17,13 +17,14 @@ class Step:
     name: str
     version: str
     ends: str
-    broken: bool = False
+    broken: bool = False  # the version fails requests on purpose
+    to_kept: bool = False  # to the version that was kept: a switch
 
 
 STEPS = (
     Step("upgrade", NEXT, SUCCEEDED),
     Step("rollback", BROKEN, ROLLED_BACK, broken=True),
-    Step("back", FIRST, SUCCEEDED),  # to the colour that was kept: a switch
+    Step("back", FIRST, SUCCEEDED, to_kept=True),
 )
 
 
