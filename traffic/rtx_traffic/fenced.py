@@ -40,3 +40,20 @@ def _ends(database: Database) -> dict[int, int | None]:
     """When each epoch but the last was over: the commit of the one after it. The fence's lock keeps them in order."""
     epochs = sorted(database.history, key=lambda row: row.epoch)
     return {before.epoch: after.committed_us for before, after in pairwise(epochs)}
+
+
+def overlap_s(database: Database) -> float:
+    """Seconds from the first fill of the colour that came last to the last fill of another; 0 when none overlap.
+
+    Of a run with one change of colour. What a fence is there to prevent, and what there is without one.
+    """
+    colours = {row.order_id: row.colour for row in database.orders}
+    times: dict[str, list[int]] = {}
+    for fill in database.fills:
+        if fill.committed_us is not None:
+            times.setdefault(colours[fill.order_id], []).append(fill.committed_us)
+    if len(times) < 2:
+        return 0.0
+    newest = max(times, key=lambda colour: min(times[colour]))
+    last_of_others = max(max(held) for colour, held in times.items() if colour != newest)
+    return max(0, last_of_others - min(times[newest])) / 1e6

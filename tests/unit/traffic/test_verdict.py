@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from rtx_traffic import fenced
 from rtx_traffic.ledger import (
     End,
     Failure,
@@ -269,6 +270,22 @@ def test_a_fence_without_its_history_proves_nothing() -> None:
     # given a kept run, when the fence's history does not know the epoch of the fills, then no fill is taken for right
     records, database = kept_run()
     assert judged(records, msgspec.structs.replace(database, history=())).fenced_executions == len(database.fills)
+
+
+@pytest.mark.parametrize(("green_at", "overlap"), [((4, 5), 0.0), ((2, 4), 1e-6), ((2,), 1e-6), ((), 0.0)])
+def test_how_long_two_colours_executed_at_once_is_told(green_at: tuple[int, ...], overlap: float) -> None:
+    # given blue's fills at 1, 2 and 3 µs, and green's
+    _, database = kept_run()
+    row, fill = database.orders[0], database.fills[0]
+    ids = [f"g-{at}" for at in green_at]
+    orders = [msgspec.structs.replace(row, order_id=id_, colour="green") for id_ in ids]
+    fills = [
+        msgspec.structs.replace(fill, order_id=id_, committed_us=at) for id_, at in zip(ids, green_at, strict=True)
+    ]
+
+    # when the time is asked for in which both executed, then it is from green's first to blue's last
+    both = Database(orders=(*database.orders, *orders), fills=(*database.fills, *fills))
+    assert fenced.overlap_s(both) == overlap
 
 
 def failed_request(due: float, *, version: str = "", failure: Failure = Failure.SERVER_ERROR) -> Request:
