@@ -2,18 +2,24 @@
 
 import copy
 from dataclasses import replace
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import pytest
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour, Reason
-from rtx_operator.api.names import REQUIRED_CREDENTIALS
+from rtx_operator.api.names import REQUIRED_CREDENTIALS, Label
+from rtx_operator.cutover.effects import MoveFence, Scale
 from rtx_operator.decide import Decision, decide
 from rtx_operator.observation import Fence, FenceReport, Object, Observation
-from rtx_operator.plan import ColourPlan, Plan, Workload
+from rtx_operator.plan import ColourPlan, Plan, Route, Shape, Workload
+
+T = TypeVar("T")
 
 UID = "uid-1"
 OWNER = "trading/rtx/" + UID
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SHAPE = Shape("1.0.0", None, "c1", "h1")
 
 
 def child(kind: str, name: str, *, owned: bool = True, **more: Any) -> Object:
@@ -30,20 +36,37 @@ def job(**status: Any) -> Object:
     return child("Job", "rtx-migrate-h1", status=status)
 
 
-FOUNDATION = (child("StatefulSet", "rtx-postgres"), child("StatefulSet", "rtx-redis"), child("Service", "rtx-engine"))
-MIGRATION = (child("Job", "rtx-migrate-h1"),)
-COLOUR = (child("Deployment", "rtx-engine-blue"), child("HorizontalPodAutoscaler", "rtx-engine"))
+def route(colour: Colour) -> Route:
+    deployment = Workload("Deployment", f"rtx-engine-{colour}", {"component": "engine", Label.COLOUR.value: colour})
+    service = child("Service", "rtx-engine", spec={"selector": {Label.COLOUR.value: colour}})
+    scaler = child("HorizontalPodAutoscaler", "rtx-engine", spec={"scaleTargetRef": {"name": deployment.name}})
+    return Route(service, (scaler,), deployment)
+
+
+FOUNDATION = (child("StatefulSet", "rtx-postgres"), child("StatefulSet", "rtx-redis"))
+INSTALL = child("Job", "rtx-migrate-h1")
+BLUE = ColourPlan(
+    colour=Colour.BLUE,
+    shape=SHAPE,
+    objects=(child("ControllerRevision", "rtx-engine-h1"), child("Deployment", "rtx-engine-blue")),
+    install=INSTALL,
+    migrate=child("Job", "rtx-migrate-h1-expand"),
+    reverse=child("Job", "rtx-migrate-h1-down"),
+    contract=child("Job", "rtx-migrate-h1-contract"),
+)
+ROUTES = {colour: route(colour) for colour in Colour}
+TO_BLUE = (ROUTES[Colour.BLUE].select, *ROUTES[Colour.BLUE].promote)
+COLOUR = (*BLUE.objects, *TO_BLUE)
 
 PLAN = Plan(
-    active=ColourPlan(Colour.BLUE, "1.0.0", None, "c1", "h1"),
-    wanted_hash="h1",
+    active=BLUE,
+    idle=None,
+    routes=ROUTES,
+    wanted=SHAPE,
     foundation=FOUNDATION,
-    migration=MIGRATION,
-    colour_objects=COLOUR,
+    lent=(),
     database=Workload("StatefulSet", "rtx-postgres", {"component": "database"}),
     cache=Workload("StatefulSet", "rtx-redis", {"component": "cache"}),
-    migrator=Workload("Job", "rtx-migrate-h1", {"component": "migration"}),
-    engine=Workload("Deployment", "rtx-engine-blue", {"component": "engine"}),
     live_service="rtx-engine",
     credentials_name="",
     minimum=3,
@@ -92,6 +115,16 @@ def with_(seen: Observation, *objects: Object) -> Observation:
     return replace(seen, children={**seen.children, **world(*objects).children})
 
 
+def decided(engine: TradingEngine, plan: Plan, seen: Observation) -> Decision:
+    return decide(engine, plan, seen, NOON, "1.0.0-abcd")
+
+
+def of_kind(kind: type[T], decision: Decision) -> T | None:
+    """The one effect of this kind, if there is one."""
+    (found,) = [effect for effect in decision.effects if isinstance(effect, kind)] or [None]
+    return found
+
+
 def reason(decision: Decision) -> Reason | None:
     return decision.verdict.reason if decision.verdict else None
 
@@ -103,46 +136,50 @@ INSTALLATION = [
     (world(DATABASE, database=FenceReport()), Reason.CACHE_STARTING, FOUNDATION),
     (world(DATABASE, CACHE), Reason.DATABASE_UNREACHABLE, FOUNDATION),
     (world(DATABASE, CACHE, database=FenceReport()), Reason.FENCE_MOVING, FOUNDATION),
-    (world(DATABASE, CACHE, database=OURS), Reason.MIGRATING, FOUNDATION + MIGRATION),
-    (world(DATABASE, CACHE, job(active=1), database=OURS), Reason.MIGRATING, FOUNDATION + MIGRATION),
-    (world(DATABASE, CACHE, MIGRATED, database=OURS), Reason.ENGINE_STARTING, FOUNDATION + MIGRATION + COLOUR),
+    (world(DATABASE, CACHE, database=OURS), Reason.MIGRATING, (*FOUNDATION, INSTALL)),
+    (world(DATABASE, CACHE, job(active=1), database=OURS), Reason.MIGRATING, (*FOUNDATION, INSTALL)),
+    (world(DATABASE, CACHE, MIGRATED, database=OURS), Reason.ENGINE_STARTING, (*FOUNDATION, INSTALL, *COLOUR)),
     (
         with_(SERVING, workload("Deployment", "rtx-engine-blue", 3, 2)),
         Reason.ENGINE_STARTING,
-        FOUNDATION + MIGRATION + COLOUR,
+        (*FOUNDATION, INSTALL, *COLOUR),
     ),
-    (replace(SERVING, endpoint_slices=()), Reason.ENDPOINTS_PENDING, FOUNDATION + MIGRATION + COLOUR),
-    (SERVING, None, FOUNDATION + MIGRATION + COLOUR),
+    (replace(SERVING, endpoint_slices=()), Reason.ENDPOINTS_PENDING, (*FOUNDATION, INSTALL, *COLOUR)),
+    (SERVING, None, (*FOUNDATION, INSTALL, *COLOUR)),
 ]
 
 
 @pytest.mark.parametrize(("seen", "waits_for", "applied"), INSTALLATION)
 def test_an_installation_goes_stage_by_stage(seen: Observation, waits_for: Reason | None, applied: tuple[Object, ...]):
-    decision = decide(engine(), PLAN, seen)
+    decision = decided(engine(), PLAN, seen)
 
     assert reason(decision) == waits_for
     assert decision.apply == applied
     assert decision.delete == ()
-    assert (decision.active is None) == (waits_for is not None)
+    assert (decision.memory.active is None) == (waits_for is not None)
 
 
 def test_a_colour_that_serves_becomes_active_with_the_epoch_of_the_database():
-    decision = decide(engine(), PLAN, SERVING)
+    decision = decided(engine(), PLAN, SERVING)
 
-    assert decision.active is not None
-    assert (decision.active.colour, decision.active.pod_hash, decision.active.epoch) == (Colour.BLUE, "h1", 1)
+    assert decision.memory.active is not None
+    assert (decision.memory.active.colour, decision.memory.active.pod_hash, decision.memory.active.epoch) == (
+        Colour.BLUE,
+        "h1",
+        1,
+    )
 
 
 def test_the_database_down_after_the_installation_is_told_and_nothing_else_is_taken_away():
-    decision = decide(engine(active=True), PLAN, with_(SERVING, workload("StatefulSet", "rtx-postgres", 1, 0)))
+    decision = decided(engine(active=True), PLAN, with_(SERVING, workload("StatefulSet", "rtx-postgres", 1, 0)))
 
     assert reason(decision) == Reason.DATABASE_STARTING
     assert decision.apply == FOUNDATION + COLOUR
-    assert decision.active == engine(active=True).status.active
+    assert decision.memory.active == engine(active=True).status.active
 
 
 def test_the_job_of_an_installed_colour_is_not_run_again_when_somebody_deleted_it():
-    decision = decide(engine(active=True), PLAN, without(SERVING, "Job", "rtx-migrate-h1"))
+    decision = decided(engine(active=True), PLAN, without(SERVING, "Job", "rtx-migrate-h1"))
 
     assert decision.verdict is None
     assert decision.apply == FOUNDATION + COLOUR
@@ -151,13 +188,13 @@ def test_the_job_of_an_installed_colour_is_not_run_again_when_somebody_deleted_i
 def test_a_running_engine_serves_while_one_of_its_pods_does():
     seen = with_(SERVING, workload("Deployment", "rtx-engine-blue", 3, 1))
 
-    assert decide(engine(active=True), PLAN, seen).verdict is None
-    assert reason(decide(engine(), PLAN, seen)) == Reason.ENGINE_STARTING
+    assert decided(engine(active=True), PLAN, seen).verdict is None
+    assert reason(decided(engine(), PLAN, seen)) == Reason.ENGINE_STARTING
 
 
 def test_a_failed_migration_stalls_and_says_what_to_do():
     failed = job(conditions=[{"type": "Failed", "status": "True", "message": "backoff limit reached"}])
-    decision = decide(engine(), PLAN, world(DATABASE, CACHE, failed, database=OURS))
+    decision = decided(engine(), PLAN, world(DATABASE, CACHE, failed, database=OURS))
 
     assert reason(decision) == Reason.MIGRATION_FAILED
     assert decision.verdict is not None
@@ -168,17 +205,17 @@ def test_a_failed_migration_stalls_and_says_what_to_do():
 
 def test_a_migration_whose_time_was_over_is_started_again():
     late = job(conditions=[{"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}])
-    decision = decide(engine(), PLAN, world(DATABASE, CACHE, late, database=OURS))
+    decision = decided(engine(), PLAN, world(DATABASE, CACHE, late, database=OURS))
 
     assert reason(decision) == Reason.MIGRATING
     assert decision.delete == (late,)
 
 
 def test_a_paused_engine_is_looked_at_and_left_alone():
-    decision = decide(engine(paused=True), PLAN, world())
+    decision = decided(engine(paused=True), PLAN, world())
 
     assert reason(decision) == Reason.DATABASE_STARTING
-    assert (decision.apply, decision.delete, decision.scale, decision.move_fence) == ((), (), None, None)
+    assert (decision.apply, decision.delete, decision.effects) == ((), (), ())
 
 
 @pytest.mark.parametrize(
@@ -190,7 +227,7 @@ def test_a_paused_engine_is_looked_at_and_left_alone():
 )
 def test_without_the_users_credentials_no_pod_is_made(secret: Object | None, said: str):
     plan = replace(PLAN, credentials_name="mine")
-    decision = decide(engine(), plan, replace(world(), credentials=secret))
+    decision = decided(engine(), plan, replace(world(), credentials=secret))
 
     assert reason(decision) == Reason.CREDENTIALS_MISSING
     assert decision.verdict is not None
@@ -203,10 +240,10 @@ def test_without_the_users_credentials_no_pod_is_made(secret: Object | None, sai
 
 def test_the_database_of_another_engine_is_left_alone():
     theirs = FenceReport(Fence(7, ("blue",), "install", "trading/other/uid-2"))
-    decision = decide(engine(), PLAN, world(DATABASE, CACHE, database=theirs))
+    decision = decided(engine(), PLAN, world(DATABASE, CACHE, database=theirs))
 
     assert reason(decision) == Reason.DATABASE_IN_USE
-    assert decision.move_fence is None
+    assert of_kind(MoveFence, decision) is None
     assert decision.apply == FOUNDATION
 
 
@@ -220,21 +257,23 @@ def test_the_database_of_another_engine_is_left_alone():
     ],
 )
 def test_a_fence_that_is_not_what_it_should_be_is_moved_above_all_known_epochs(fence: Fence | None):
-    decision = decide(engine(active=True, epoch=4), PLAN, replace(SERVING, database=FenceReport(fence)))
+    decision = decided(engine(active=True, epoch=4), PLAN, replace(SERVING, database=FenceReport(fence)))
 
     assert reason(decision) == Reason.FENCE_MOVING
-    assert decision.move_fence is not None
-    assert decision.move_fence.executors == ("blue",)
-    assert decision.move_fence.known_epoch == 4
+    move = of_kind(MoveFence, decision)
+    assert move is not None
+    assert move.executors == ("blue",)
+    assert move.known_epoch == 4
+    assert move.expected_epoch == (fence.epoch if fence else None)
 
 
 def test_a_move_that_status_does_not_know_of_is_remembered():
     seen = replace(SERVING, database=FenceReport(Fence(9, ("blue",), "x", OWNER)))
-    decision = decide(engine(active=True, epoch=4), PLAN, seen)
+    decision = decided(engine(active=True, epoch=4), PLAN, seen)
 
-    assert decision.move_fence is None
-    assert decision.active is not None
-    assert decision.active.epoch == 9
+    assert of_kind(MoveFence, decision) is None
+    assert decision.memory.active is not None
+    assert decision.memory.active.epoch == 9
 
 
 # --- sizes, and what is no longer wanted ---
@@ -242,9 +281,8 @@ def test_a_move_that_status_does_not_know_of_is_remembered():
 
 @pytest.mark.parametrize(("size", "wanted"), [(1, 3), (3, None), (7, None), (10, None), (12, 10), (0, 3)])
 def test_the_size_is_brought_within_its_bounds_and_otherwise_left_to_the_autoscaler(size: int, wanted: int | None):
-    scale = decide(
-        engine(active=True), PLAN, with_(SERVING, workload("Deployment", "rtx-engine-blue", size, size))
-    ).scale
+    seen = with_(SERVING, workload("Deployment", "rtx-engine-blue", size, size))
+    scale = of_kind(Scale, decided(engine(active=True), PLAN, seen))
 
     assert (scale.replicas if scale else None) == wanted
 
@@ -262,4 +300,4 @@ def test_only_our_own_expendable_objects_are_deleted_when_unnamed():
     going = copy.deepcopy(child("ConfigMap", "going"))
     going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
 
-    assert decide(engine(active=True), PLAN, with_(SERVING, *ours, *kept, going)).delete == tuple(ours)
+    assert decided(engine(active=True), PLAN, with_(SERVING, *ours, *kept, going)).delete == tuple(ours)

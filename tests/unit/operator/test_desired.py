@@ -75,7 +75,7 @@ def everything(given: desired.Layout) -> list[desired.Object]:
     return [
         *desired.secrets(given, None, None, SEED),
         *desired.foundation(given),
-        desired.migration_job(given, shape),
+        desired.migration_job(given, shape, "up"),
         *desired.colour_children(given, Colour.BLUE, shape),
         *desired.traffic_children(given, Colour.BLUE),
     ]
@@ -227,12 +227,24 @@ def test_a_running_colour_keeps_its_shape_when_the_spec_has_moved_on() -> None:
 def test_an_object_that_cannot_be_changed_is_named_by_its_content() -> None:
     first, second = layout(), layout({**SMALL, "version": "1.0.1", "config": {"logLevel": "DEBUG"}})
     for build in (
-        lambda given: desired.migration_job(given, desired.pod_shape(given)),
+        lambda given: desired.migration_job(given, desired.pod_shape(given), "up"),
         lambda given: desired.colour_children(given, Colour.BLUE, desired.pod_shape(given))[0],
         lambda given: desired.colour_children(given, Colour.BLUE, desired.pod_shape(given))[1],
     ):
         assert build(first)["metadata"]["name"] == build(layout())["metadata"]["name"]
         assert build(first)["metadata"]["name"] != build(second)["metadata"]["name"]
+
+
+def test_the_jobs_of_two_cutovers_to_one_version_are_two() -> None:
+    given = layout()
+
+    def job(cutover: str, *arguments: str) -> desired.Object:
+        return desired.migration_job(given, desired.pod_shape(given), *arguments, cutover=cutover)
+
+    first, second, reverse = job("1.1.0-a", "up"), job("1.1.0-b", "up"), job("1.1.0-a", "down")
+    assert len({one["metadata"]["name"] for one in (first, second, reverse)}) == 3
+    assert first["metadata"]["labels"]["rtx-trading.com/cutover"] == "1.1.0-a"
+    assert pods([reverse])[0]["containers"][0]["args"] == ["migrate", "down", "--cutover", "1.1.0-a"]
 
 
 @pytest.mark.parametrize("colour", list(Colour))

@@ -1,25 +1,45 @@
 """What status says after a decision, a refusal and a failure."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from rtx_operator import status
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Colour, Reason
-from rtx_operator.api.status import Active
+from rtx_operator.api.enums import Colour, Keeping, Phase, Reason
+from rtx_operator.api.status import Active, Cutover, Previous, Rejected, Release, TradingEngineStatus
+from rtx_operator.cutover.checks import Unmet
+from rtx_operator.cutover.memory import Memory
 from rtx_operator.decide import Decision, Verdict
 from rtx_operator.observation import Object
-from rtx_operator.plan import ColourPlan, Plan, Workload
+from rtx_operator.plan import ColourPlan, Plan, Shape, Workload
 
 NOON, LATER = datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 1, 1, 13, tzinfo=UTC)
 SOME = Workload("Deployment", "x", {})
 WAITING = Verdict(Reason.DATABASE_STARTING, "waiting for the database")
 STUCK = Verdict(Reason.QUOTA_EXCEEDED, "raise the quota", stalled=True)
 RUNNING = Active(colour=Colour.BLUE, version="1.0.0", config_hash="c1", pod_hash="h1", epoch=1)
+OLD = Release(colour=Colour.BLUE, version="1.0.0", pod_hash="h1")
+NEW = Release(colour=Colour.GREEN, version="1.1.0", pod_hash="h2")
+AT_REST = Memory(active=RUNNING)
 
 
 def plan(wanted: str = "h1") -> Plan:
-    colour = ColourPlan(Colour.BLUE, "1.0.0", None, "c1", "h1")
-    return Plan(colour, wanted, (), (), (), SOME, SOME, SOME, SOME, "rtx-engine", "", 3, 10)
+    running, asked = Shape("1.0.0", None, "c1", "h1"), Shape("1.1.0", None, "c2", wanted)
+    return Plan(
+        active=ColourPlan(Colour.BLUE, running, (), {}, {}, {}, {}),
+        idle=None,
+        routes={},
+        wanted=running if wanted == running.pod_hash else asked,
+        foundation=(),
+        lent=(),
+        database=SOME,
+        cache=SOME,
+        live_service="rtx-engine",
+        credentials_name="",
+        minimum=3,
+        maximum=10,
+    )
 
 
 def engine(*, paused: bool = False) -> TradingEngine:
@@ -36,9 +56,22 @@ def after(
     previous: Object | None = None,
     paused: bool = False,
     wanted: str = "h1",
+    memory: Memory = AT_REST,
+    waits: Unmet | None = None,
+    contract_failure: str = "",
     now: datetime = NOON,
 ) -> Object:
-    decision = Decision((), (), None, None, verdict, RUNNING, ready)
+    decision = Decision(
+        apply=(),
+        delete=(),
+        effects=(),
+        verdict=verdict,
+        memory=memory,
+        entered=None,
+        waits=waits,
+        contract_failure=contract_failure,
+        ready=ready,
+    )
     return status.after_decision(previous or {}, engine(paused=paused), plan(wanted), decision, refusal, now)
 
 
@@ -83,8 +116,79 @@ def test_paused_is_neither_reconciling_nor_stalled():
     assert paused["Ready"] == ("False", "DatabaseStarting")
 
 
-def test_other_pods_than_spec_asks_for_are_not_up_to_date():
-    assert conditions(after(wanted="h2"))["UpToDate"] == ("False", "CutoverNotAvailable")
+def cutover(phase: Phase, **more: Any) -> Memory:
+    fields = {"id": "1.1.0-abcd", "phase": phase, "since": NOON, "from": OLD, "to": NEW, "startedAt": NOON, **more}
+    return replace(AT_REST, cutover=Cutover.model_validate(fields))
+
+
+def message(written: Object, condition: str) -> str:
+    return next(str(one["message"]) for one in written["conditions"] if one["type"] == condition)
+
+
+def test_a_cutover_is_progress_and_says_what_it_waits_for():
+    said = after(wanted="h2", memory=cutover(Phase.PROVISIONING), waits=Unmet("2 of 3 pods ready"))
+
+    assert conditions(said) == {
+        "Ready": ("True", "Serving"),
+        "Reconciling": ("True", "CutoverInProgress"),
+        "Stalled": ("False", "Done"),
+        "UpToDate": ("False", "CutoverInProgress"),
+    }
+    assert message(said, "UpToDate") == "1.0.0 → 1.1.0 is Provisioning: 2 of 3 pods ready"
+
+
+def test_a_way_back_that_is_blocked_needs_help():
+    back = cutover(Phase.ROLLING_BACK, reason="TooManyErrors", message="it failed")
+    said = after(wanted="h2", memory=back, waits=Unmet("no pod is ready", Reason.CANNOT_ROLL_BACK))
+
+    assert conditions(said)["Stalled"] == ("True", "CannotRollBack")
+    assert conditions(said)["Ready"] == ("True", "Serving")
+    assert message(said, "Stalled") == "1.0.0 → 1.1.0 is RollingBack because it failed (TooManyErrors): no pod is ready"
+
+
+def test_what_was_rolled_back_stalls_until_somebody_says_otherwise():
+    rejected = Rejected(pod_hash="h2", version="1.1.0", reason="TooSlow", message="it was slow")
+    said = after(wanted="h2", memory=replace(AT_REST, rejected=rejected))
+
+    assert conditions(said)["Stalled"] == ("True", "Rejected")
+    assert conditions(said)["UpToDate"] == ("False", "Rejected")
+    assert "rtx-trading.com/retry" in message(said, "UpToDate")
+
+
+def test_a_colour_that_is_taken_away_is_progress_until_its_contract_migration_fails():
+    leaving = Previous(colour=Colour.GREEN, version="0.9.0", pod_hash="h0", retire_after=NOON, state=Keeping.RETIRING)
+    memory = replace(AT_REST, previous=leaving)
+
+    assert conditions(after(memory=memory))["Reconciling"] == ("True", "Retiring")
+    assert conditions(after(memory=memory, contract_failure="it failed"))["Stalled"] == ("True", "ContractFailed")
+    # A cutover that is due waits for it.
+    assert conditions(after(memory=memory, wanted="h2"))["UpToDate"] == ("False", "Retiring")
+
+
+def test_what_is_remembered_is_written_and_what_is_forgotten_is_taken_out():
+    kept = Previous(colour=Colour.GREEN, version="0.9.0", pod_hash="h0", retire_after=NOON)
+    first = after(memory=replace(cutover(Phase.SUCCEEDED), previous=kept))
+    second = after(memory=AT_REST, previous={**first, "later": "a field of a later operator"})
+
+    assert Memory.of(TradingEngineStatus.model_validate(first)).previous == kept
+    assert first["cutover"]["from"]["version"] == "1.0.0"
+    assert not {"previous", "cutover", "rejected", "history"} & second.keys()
+    assert second["later"]
+
+
+def test_each_phase_is_told_once():
+    pending, migrating = (after(memory=cutover(phase)) for phase in (Phase.PENDING, Phase.MIGRATING))
+    back = after(memory=cutover(Phase.ROLLING_BACK, reason="TooSlow", message="it was slow"))
+
+    assert status.cutover_told(after(), after()) is None
+    assert status.cutover_told(pending, pending) is None
+    told = status.cutover_told(pending, migrating)
+    assert told is not None
+    assert (told.reason, told.warning) == ("CutoverMigrating", False)
+    told = status.cutover_told(migrating, back)
+    assert told is not None
+    assert told.warning
+    assert "it was slow (TooSlow)" in told.message
 
 
 def test_a_conditions_time_moves_only_when_its_status_does():
