@@ -1,0 +1,217 @@
+"""Engine pods are asked over real connections; what goes wrong with one is said in its place and hides no other."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from rtx_operator.api.spec import SmokeTest
+from rtx_operator.cluster import engines
+from rtx_operator.cluster.engines import Engines
+from rtx_operator.observation import Object
+from rtx_operator.reports import EngineReport, ReachReport, SmokeResult
+
+SECRET = "peer"
+STATUS = {
+    "pod": "",
+    "colour": "green",
+    "version": "1.1.0",
+    "epoch": 2,
+    "executors": ["blue"],
+    "executing": False,
+    "draining": False,
+    "ending": False,
+    "websockets": 0,
+    "quiet_seconds": 7.5,
+    "forwarded": 0,
+    "drained_connections": 0,
+    "executed": None,
+}
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Pods:
+    """Pods on 127.0.0.1 to 127.0.0.99, which all have one port; each answers as its handlers do."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._runners: list[web.AppRunner] = []
+
+    async def start(self, name: str, **handlers: Handler) -> Object:
+        """A pod that answers /internal/NAME with the handler of that name, and else 404."""
+        application = web.Application()
+        for path, handler in handlers.items():
+            application.router.add_route("*", f"/internal/{path}", handler)
+        runner = web.AppRunner(application, shutdown_timeout=0.1)
+        await runner.setup()
+        address = f"127.0.0.{len(self._runners) + 1}"
+        site = web.TCPSite(runner, address, self.port)
+        await site.start()
+        self.port = runner.addresses[0][1]
+        self._runners.append(runner)
+        return pod(name, address)
+
+    async def stop(self) -> None:
+        for runner in self._runners:
+            await runner.cleanup()
+
+    @property
+    def engines(self) -> Engines:
+        return Engines(SECRET, port=self.port, service_port=self.port)
+
+
+def pod(name: str, address: str | None) -> Object:
+    return {"metadata": {"name": name}, "status": {"podIP": address} if address else {}}
+
+
+def says(answer: Any, status: int = 200) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if request.headers.getall("x-rtx-peer", []) != [SECRET]:
+            return web.Response(status=404)
+        return web.Response(status=status, text=answer if isinstance(answer, str) else json.dumps(answer))
+
+    return handle
+
+
+async def never(request: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(60)
+    return web.Response()
+
+
+async def breaks_off(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"content-length": "1000"})
+    await response.prepare(request)
+    await response.write(b"{")
+    assert request.transport is not None
+    request.transport.abort()
+    return response
+
+
+async def endless(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    for _ in range(32):
+        await response.write(b" " * 65536)
+    return response
+
+
+@pytest_asyncio.fixture
+async def pods(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pods]:
+    for deadline in ("ASK_DEADLINE", "REACH_DEADLINE", "SMOKE_DEADLINE"):
+        monkeypatch.setattr(engines, deadline, 1.0)
+    pods = Pods()
+    yield pods
+    await pods.stop()
+
+
+async def test_each_pod_says_how_it_is(pods: Pods) -> None:
+    asked = [await pods.start(name, status=says({**STATUS, "pod": name})) for name in ("a", "b")]
+
+    answers = await pods.engines.ask(asked)
+
+    reports = [answer for answer in answers.values() if isinstance(answer, EngineReport)]
+    assert [(report.pod, report.quiet_seconds) for report in reports] == [("a", 7.5), ("b", 7.5)]
+
+
+@pytest.mark.parametrize(
+    ("handler", "said"),
+    [
+        (never, "got no answer in time"),
+        (breaks_off, "got no answer"),
+        (endless, "longer than"),
+        (says("<html>"), "is not understood: Invalid JSON"),
+        (says({**STATUS, "pod": "sick", "websockets": None}), "is not understood: websockets"),
+        (says({**STATUS, "pod": "other"}), "belongs to pod other now"),
+        (says("busy\nwith  something", 503), "was answered with 503: busy with something"),
+        (says("", 302), "was answered with 302"),
+    ],
+)
+async def test_an_answer_that_is_missing_or_late_or_wrong_is_a_sentence_and_hides_no_other(
+    pods: Pods, handler: Handler, said: str
+) -> None:
+    sick, well = (
+        await pods.start("sick", status=handler),
+        await pods.start("well", status=says({**STATUS, "pod": "well"})),
+    )
+
+    answers = await pods.engines.ask([sick, well])
+
+    assert isinstance(answers["well"], EngineReport)
+    assert isinstance(answers["sick"], str)
+    assert said in answers["sick"]
+
+
+async def test_a_pod_without_an_address_and_one_that_is_gone_are_said_to_be_so(pods: Pods) -> None:
+    await pods.start("a")
+
+    answers = await pods.engines.ask([pod("new", None), pod("gone", "127.0.0.99")])
+
+    assert answers["new"] == "it has no address yet"
+    assert "GET http://127.0.0.99" in str(answers["gone"])
+
+
+async def test_an_operator_with_a_wrong_secret_is_told_nothing(pods: Pods) -> None:
+    one = await pods.start("a", status=says({**STATUS, "pod": "a"}))
+
+    answers = await Engines("wrong", port=pods.port).ask([one])
+
+    assert "was answered with 404" in str(answers["a"])
+
+
+async def test_each_pod_says_whether_it_reaches_the_other_colour(pods: Pods) -> None:
+    answer = {"reaches": False, "colour": "green", "error": "connection refused"}
+    asked = [await pods.start("a", reach=says(answer)), await pods.start("b", reach=says({}))]
+
+    answers = await pods.engines.reach(asked)
+
+    assert answers["a"] == ReachReport(reaches=False, colour="green", error="connection refused")
+    assert "is not understood" in str(answers["b"])
+
+
+async def test_pods_are_told_to_drain_and_who_refuses_is_named(pods: Pods) -> None:
+    told: list[Any] = []
+
+    async def drains(request: web.Request) -> web.StreamResponse:
+        told.append((request.method, await request.json()))
+        return web.json_response({"draining": True})
+
+    asked = [await pods.start("a", drain=drains), await pods.start("b", drain=says("it executes", 409))]
+
+    answers = await pods.engines.drain(asked, epoch=5, seconds=30.0)
+
+    assert told == [("POST", {"epoch": 5, "seconds": 30.0})]
+    assert answers["a"] == ""
+    assert "409: it executes" in answers["b"]
+
+
+async def test_smoke_tests_pass_by_an_answer_2xx_of_the_colour_itself_only(pods: Pods) -> None:
+    seen: list[tuple[str, str | None]] = []
+
+    async def well(request: web.Request) -> web.StreamResponse:
+        seen.append((request.path_qs, request.headers.get("x-rtx-here")))
+        return web.Response(status=204)
+
+    async def redirects(request: web.Request) -> web.StreamResponse:
+        raise web.HTTPTemporaryRedirect("/internal/well")
+
+    await pods.start("service", well=well, broken=says("no table", 500), elsewhere=redirects, late=never)
+    paths = {"well": "/internal/well?deep=1", "broken": "/internal/broken", "elsewhere": "/internal/elsewhere"}
+    paths |= {"late": "/internal/late", "astray": "//example.com/internal/well"}
+
+    results = await pods.engines.smoke("127.0.0.1", [SmokeTest(name=name, path=path) for name, path in paths.items()])
+
+    assert results[0] == SmokeResult("well", passed=True, detail="")
+    assert seen == [("/internal/well?deep=1", "1")]
+    assert {result.name for result in results if not result.passed} == {"broken", "elsewhere", "late", "astray"}
+    assert "with 500: no table" in results[1].detail
+    assert "with 404" in results[4].detail  # a path stays a path
+
+
+async def test_a_service_that_nobody_serves_passes_no_smoke_test() -> None:
+    [result] = await Engines(SECRET, service_port=1).smoke("127.0.0.1", [SmokeTest(name="health", path="/health")])
+
+    assert not result.passed
+    assert "got no answer" in result.detail
