@@ -68,7 +68,7 @@ def test_a_status_that_cannot_be_read_is_forgotten_and_the_spec_is_not(status: d
 
 
 def test_a_field_of_a_later_status_does_not_make_the_rest_unreadable() -> None:
-    engine = TradingEngine.parse({**_manifest(), "status": {"observedGeneration": 2, "previous": {}}})
+    engine = TradingEngine.parse({**_manifest(), "status": {"observedGeneration": 2, "later": {}}})
 
     assert engine.status.observed_generation == 2
 
