@@ -8,7 +8,7 @@ from .engine import Engine
 NAME = "trading_engine"
 
 # One statement, so one snapshot. `:'run'` is the run's part of the client order ids.
-_ROWS = """
+ROWS = """
 WITH run_orders AS (
     SELECT id, client_order_id, account_id, symbol, side, quantity, status, colour
     FROM orders WHERE client_order_id LIKE :'run' || '-%'
@@ -52,7 +52,7 @@ SELECT json_build_object(
 
 def rows(engine: Engine, ledger: Ledger) -> Database:
     """The rows of the ledger's run."""
-    return Database.parse(psql(engine, _ROWS, run=ledger.run.run).encode())
+    return Database.parse(psql(engine, ROWS, run=ledger.run.run).encode())
 
 
 def psql(engine: Engine, sql: str, **variables: str) -> str:
