@@ -1,19 +1,14 @@
 """`make demo`, step by step."""
 
 import json
-import os
-import platform
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rtx_lab.provider import Provider
 
-from . import cluster, installation, reach, report, sample
+from . import beginning, cluster, reach, report, sample
 from .engine import Engine
-from .errors import DemoError
-from .kubectl import Kubectl
 from .report import Result
 from .sample import Sample
 from .scenario import Scenario
@@ -21,7 +16,6 @@ from .traffic import Settings
 from .view import View
 
 RESULT_FILE = Path("build/demo.json")
-REMOVAL_DEADLINE = 180.0
 
 
 @dataclass(frozen=True)
@@ -39,39 +33,18 @@ class Demo:
         self.view.title("A local Kubernetes")
         with cluster.local_cluster(self.provider, self.view.reporter, keep=self.keep) as kubectl:
             self.view.title("Images, and the operator")
-            self._install(kubectl)
+            beginning.install(kubectl, self.provider, self.root, self.view)
             engine = Sample(kubectl, self.root).engine
             self.view.title(f"kubectl apply -f {sample.FILE}")
-            ready_s = self._apply(engine)
+            ready_s = beginning.apply(engine, self.root, self.view)
             self.view.title(f"{self.settings.rate:g} requests a second, from now until the last cutover is over")
             result = Scenario(engine, self.settings, self.view, keep=self.keep).upgrades()
             rows = report.table(result, ready_s=ready_s)
-            self._write(report.document(rows, machine()))
-            self.view.table(rows, result.findings, caption=_caption(engine))
+            self._write(report.document(rows, beginning.machine()))
+            self.view.table(rows, result.findings, caption=beginning.waits(engine))
             if self.keep:
                 self._say_how_to_reach(engine)
         return result
-
-    def _install(self, kubectl: Kubectl) -> None:
-        image_id = cluster.build_and_load(self.provider, self.root, self.view.reporter)
-        with self.view.reporter.step("installing the operator"):
-            installation.install(kubectl, self.root, image_id=image_id)
-
-    def _apply(self, engine: Engine) -> float:
-        """Seconds from the apply to Ready, of an engine that was not there before."""
-        kubectl = engine.kubectl
-        if kubectl.get("namespace", engine.namespace):
-            with self.view.reporter.step("removing what an earlier run left"):
-                kubectl.delete("namespace", engine.namespace, deadline=REMOVAL_DEADLINE)
-        kubectl.run("apply", "-f", str(self.root / sample.NAMESPACE_FILE))
-        began = time.monotonic()
-        kubectl.run("apply", "-f", str(self.root / sample.FILE))
-        with self.view.conditions() as story:
-            for condition in engine.changes():
-                story.tell(condition)
-        ready_s = time.monotonic() - began
-        self.view.say(engine.line())
-        return ready_s
 
     def _write(self, document: dict[str, Any]) -> None:
         file = self.root / RESULT_FILE
@@ -88,28 +61,3 @@ class Demo:
         ):
             self.view.say(f"  {command}")
         self.view.say("\nTake it down with: make down")
-
-
-def _caption(engine: Engine) -> str:
-    """The waiting that is in the cutovers' seconds because the sample asks for it."""
-    rollout = engine.read()["spec"].get("rollout", {})
-    drain, monitor = rollout.get("drainTimeout", "30s"), rollout.get("monitor", {}).get("duration", "5m")
-    return f"The sample drains the old colour for up to {drain} and watches the new one for {monitor}."
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    return {
-        "cpus": os.cpu_count(),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
-        "kernel": platform.release(),
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-    }
-
-
-def repository() -> Path:
-    """The folder of the repository; raises DemoError outside of one."""
-    for folder in (Path.cwd(), *Path.cwd().parents):
-        if (folder / sample.FILE).exists():
-            return folder
-    raise DemoError(f"{sample.FILE} is not here: run this in the repository's folder.")

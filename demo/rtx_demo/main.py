@@ -10,7 +10,8 @@ from rtx_lab.choice import choose
 from rtx_lab.errors import LabError
 from rtx_lab.instance import Instance
 
-from .demo import Demo, repository
+from .beginning import repository
+from .demo import Demo
 from .errors import DemoError
 from .traffic import Settings
 from .view import View

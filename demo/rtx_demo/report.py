@@ -39,10 +39,10 @@ class Result:
         return [*(outcome.wrong for outcome in self.outcomes if outcome.wrong), *self.verdict.findings]
 
 
-def table(result: Result, *, ready_s: float) -> list[Row]:
+def table(result: Result, *, ready_s: float | None = None) -> list[Row]:
     """The figures in the order in which they are shown."""
-    ready = Row("ready_s", "from `kubectl apply` to Ready", round(ready_s, 1), "s")
-    return [*_promises(result), ready, *_times(result), *_latencies(result.verdict)]
+    ready = [Row("ready_s", "from `kubectl apply` to Ready", round(ready_s, 1), "s")] if ready_s is not None else []
+    return [*_promises(result), *ready, *_times(result), *_latencies(result.verdict)]
 
 
 def document(rows: list[Row], machine: dict[str, Any]) -> dict[str, Any]:
