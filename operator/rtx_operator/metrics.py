@@ -27,3 +27,26 @@ FENCE_HOLDERS_TERMINATED = Counter(
     "rtx_operator_fence_holders_terminated_total",
     "Sessions of engine pods that were ended because they held the execution fence for too long.",
 )
+
+CUTOVER_PHASE = Gauge(
+    "rtx_operator_cutover_phase",
+    "1 for the phase that a TradingEngine's cutover is in, 0 for the others; the last one stays when it is over.",
+    ["namespace", "name", "phase"],
+)
+CUTOVERS = Counter("rtx_operator_cutovers_total", "Cutovers that are over, by their last phase.", ["result"])
+CUTOVER_PHASE_SECONDS = Histogram(
+    "rtx_operator_cutover_phase_seconds",
+    "Seconds that a cutover was in a phase.",
+    ["phase"],
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600),
+)
+CUTOVER_SWITCH_SECONDS = Histogram(
+    "rtx_operator_cutover_switch_seconds",
+    "Seconds from the move of the fence until the live Service named only the new colour.",
+    buckets=(0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60),
+)
+CUTOVER_ROLLBACK_SECONDS = Histogram(
+    "rtx_operator_cutover_rollback_seconds",
+    "Seconds from the decision to go back until the live Service named only the old colour.",
+    buckets=(0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60),
+)

@@ -1,0 +1,76 @@
+"""Durations as Kubernetes writes them, and the rollout's defaults and bounds."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from rtx_operator.api.schema import format_duration, parse_duration
+from rtx_operator.api.spec import Rollout, TradingEngineSpec
+
+
+@pytest.mark.parametrize(
+    ("written", "span"),
+    [
+        ("30s", timedelta(seconds=30)),
+        ("1h30m", timedelta(minutes=90)),
+        ("1.5h", timedelta(minutes=90)),
+        ("250ms", timedelta(milliseconds=250)),
+        ("0s", timedelta()),
+        ("1m1m", timedelta(minutes=2)),
+    ],
+)
+def test_a_duration_is_read_as_go_reads_it(written: str, span: timedelta) -> None:
+    assert parse_duration(written) == span
+
+
+@pytest.mark.parametrize("written", ["", "30", "-1s", "1d", "1 h", "s", "1s ", "half an hour", "PT30S", "1.h", "1e3s"])
+def test_what_is_no_duration_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match="must be a duration such as 30s"):
+        parse_duration(written)
+
+
+@given(st.integers(0, 10**9).map(lambda count: timedelta(milliseconds=count)))
+def test_what_is_written_is_read_as_the_same(span: timedelta) -> None:
+    assert parse_duration(format_duration(span)) == span
+
+
+def test_a_rollout_that_says_nothing_has_the_defaults() -> None:
+    rollout = TradingEngineSpec.model_validate({"version": "1.2.0-broken", "image": {"repository": "a"}}).rollout
+
+    assert rollout.model_dump(mode="json", by_alias=True) == {
+        "strategy": "BlueGreen",
+        "smoke": [{"name": "health", "path": "/health"}, {"name": "symbols", "path": "/api/symbols"}],
+        "drainTimeout": "30s",
+        "monitor": {"duration": "5m", "maxErrorPercent": 1, "maxP99Milliseconds": 500, "minimumRequests": 200},
+        "keepPreviousFor": "1h",
+    }
+    assert rollout.monitor.duration == timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"drainTimeout": "999ms"},
+        {"drainTimeout": "10m1s"},
+        {"drainTimeout": 30},
+        {"keepPreviousFor": "168h1s"},
+        {"monitor": {"duration": "0s"}},
+        {"monitor": {"duration": "61m"}},
+        {"monitor": {"maxErrorPercent": 101}},
+        {"monitor": {"maxP99Milliseconds": 0}},
+        {"monitor": {"minimumRequests": 0}},
+        {"smoke": []},
+        {"smoke": [{"name": "one"}]},
+    ],
+)
+def test_a_rollout_out_of_its_bounds_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Rollout.model_validate(wrong)
+
+
+@pytest.mark.parametrize("right", [{"drainTimeout": "1s"}, {"drainTimeout": "10m"}, {"keepPreviousFor": "0s"}])
+def test_the_bounds_themselves_are_allowed(right: dict[str, Any]) -> None:
+    assert Rollout.model_validate(right).model_dump(mode="json", by_alias=True).items() >= right.items()
