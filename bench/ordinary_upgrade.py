@@ -1,0 +1,112 @@
+"""The ordinary blue-green upgrade, as it is done by hand: what `bench/upgrade` measures beside the operator's.
+
+New Deployment, wait until it is ready, point the Service at it, wait, delete the old one. Nothing fences, forwards or
+drains: the database is told that both colours may execute, and that is all it knows.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from rtx_demo.database import psql
+from rtx_demo.engine import Engine
+from rtx_demo.errors import DemoError
+
+WAIT = 10.0  # seconds from the switch of the Service to the end of the old Deployment, as such procedures have it
+ROLLOUT_DEADLINE = 120
+COLOUR = "rtx-trading.com/colour"
+OTHER = {"blue": "green", "green": "blue"}
+
+# As the operator does it, but for both: an epoch above the last, told to whoever listens.
+_BOTH_EXECUTE = """
+BEGIN;
+LOCK TABLE rtx_operator.execution_fence IN EXCLUSIVE MODE;
+UPDATE rtx_operator.execution_fence SET epoch = epoch + 1, executors = '{blue,green}', cutover = 'ordinary';
+SELECT pg_notify('execution_fence', epoch::text) FROM rtx_operator.execution_fence;
+COMMIT;
+"""
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class OrdinaryUpgrade:
+    """By hand, on an engine that its operator has been told to leave alone."""
+
+    engine: Engine
+
+    def take_over(self) -> None:
+        """Keep the operator's hands off, and let both colours execute. Raises DemoError."""
+        engine = self.engine
+        engine.kubectl.run(
+            "patch", "tradingengine", engine.name, "--namespace", engine.namespace, "--type=merge",
+            '--patch={"spec":{"paused":true}}',
+        )  # fmt: skip
+        engine.wait_for("Reconciling", "Paused")
+        psql(engine, _BOTH_EXECUTE)
+
+    def prepare(self) -> None:
+        """Take away what is left of the colour that does not serve."""
+        self._delete(OTHER[self._serving()])
+
+    def upgrade(self, version: str) -> None:
+        """All of it. Raises DemoError when the new Deployment does not become ready."""
+        old = self._serving()
+        new = OTHER[old]
+        kubectl, namespace = self.engine.kubectl, self.engine.namespace
+        kubectl.apply(self._copy(self._read("deployment", self._name(old)), old, new, version), manager="by-hand")
+        kubectl.run(
+            "rollout", "status", f"deployment/{self._name(new)}", "--namespace", namespace,
+            f"--timeout={ROLLOUT_DEADLINE}s", deadline=ROLLOUT_DEADLINE + 10,
+        )  # fmt: skip
+        kubectl.run(
+            "patch", "service", self._name(), "--namespace", namespace, "--type=merge",
+            f'--patch={{"spec":{{"selector":{{"{COLOUR}":"{new}"}}}}}}',
+        )  # fmt: skip
+        time.sleep(WAIT)
+        self._delete(old)
+
+    def _serving(self) -> str:
+        colour: str = self._read("service", self._name())["spec"]["selector"][COLOUR]
+        return colour
+
+    def _name(self, colour: str = "") -> str:
+        return f"{self.engine.name}-engine" + (f"-{colour}" if colour else "")
+
+    def _read(self, kind: str, name: str) -> Object:
+        found = self.engine.kubectl.get(kind, name, self.engine.namespace)
+        if found is None:
+            raise DemoError(f"There is no {kind} {name} in {self.engine.namespace}.")
+        return found
+
+    def _delete(self, colour: str) -> None:
+        self.engine.kubectl.delete("deployment", self._name(colour), self.engine.namespace, deadline=120)
+
+    @staticmethod
+    def _copy(deployment: Object, old: str, new: str, version: str) -> Object:
+        """The Deployment as it would be for the other colour and version."""
+        metadata = deployment["metadata"]
+        copy: Object = _exchanged(
+            {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {"namespace": metadata["namespace"], "labels": metadata["labels"]},
+                "spec": deployment["spec"],
+            },
+            old,
+            new,
+        )
+        copy["metadata"]["name"] = metadata["name"].removesuffix(old) + new
+        (container,) = copy["spec"]["template"]["spec"]["containers"]
+        repository = container["image"].partition("@")[0].rpartition(":")[0]
+        container["image"] = f"{repository}:{version}"
+        return copy
+
+
+def _exchanged(value: Any, old: str, new: str) -> Any:
+    """The same with every string that is `old` replaced: labels, selectors, and the environment."""
+    if isinstance(value, dict):
+        return {key: _exchanged(item, old, new) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_exchanged(item, old, new) for item in value]
+    return new if value == old else value
