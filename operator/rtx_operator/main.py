@@ -29,7 +29,7 @@ from rtx_operator.cluster.crash import CrashHook
 from rtx_operator.cluster.lease import LeadershipLostError, Lease, Timing
 from rtx_operator.cluster.perform import Performer
 from rtx_operator.metrics import LEADER, QUEUE_DEPTH, RECONCILE_ERRORS
-from rtx_operator.reconcile import Key, Reconciler
+from rtx_operator.reconcile import Key, OutdatedDefinitionError, Reconciler
 from rtx_operator.workqueue import WorkQueue
 
 LEASE_NAME = "rtx-operator"
@@ -129,7 +129,7 @@ async def _hold_or_die(hold: Coroutine[None, None, None]) -> None:
 def _failed(key: Key, error: Exception) -> None:
     RECONCILE_ERRORS.labels(getattr(error, "reason", type(error).__name__)).inc()
     engine = f"{key.namespace}/{key.name}"
-    if isinstance(error, ApiError | TimeoutError | LeadershipLostError):
+    if isinstance(error, ApiError | TimeoutError | LeadershipLostError | OutdatedDefinitionError):
         log.warning("reconcile failed; trying again", engine=engine, error=str(error) or type(error).__name__)
     else:
         log.error("reconcile failed by a bug; trying again", engine=engine, exc_info=error)

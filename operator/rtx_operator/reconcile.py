@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import structlog
 
-from rtx_operator import planning, status
+from rtx_operator import measure, planning, status
 from rtx_operator.api.engine import InvalidSpecError, TradingEngine
 from rtx_operator.api.enums import Colour, Phase, Reason
 from rtx_operator.api.names import Label, Names
@@ -39,6 +39,13 @@ _LOOKS = {Phase.SWITCHING: 0.2, Phase.MONITORING: 0.4, Phase.ROLLING_BACK: 0.2}
 BLIND = 20.0  # seconds without a whole look, after which what passed meanwhile proves nothing
 
 log = structlog.get_logger(__name__)
+
+
+class OutdatedDefinitionError(Exception):
+    """The API server does not keep what we must remember of a cutover, so none is begun."""
+
+    def __str__(self) -> str:
+        return "the CustomResourceDefinition on this cluster is older than the operator; apply crds/ of its release"
 
 
 class Key(NamedTuple):
@@ -87,6 +94,7 @@ class Reconciler:
                 if engine is None or not self._serves(engine):
                     self.performer.applier.forget(key)
                     self.looked.pop(key, None)
+                    measure.forget(*key)
                     return None
                 if engine["metadata"].get("deletionTimestamp"):
                     return None  # the garbage collector does the rest, by owner references
@@ -164,6 +172,8 @@ class Reconciler:
         if after == before:
             return
         written = await self.client.replace(ENGINE, {**manifest, "status": after}, "status")
+        if "cutover" in after and "cutover" not in (written.get("status") or {}):
+            raise OutdatedDefinitionError
         was, (ready, reason, message) = status.ready_condition(before), status.ready_condition(after)
         if was[:2] != (ready, reason):
             log.info("ready condition changed", ready=ready, reason=reason, detail=message)
@@ -171,3 +181,5 @@ class Reconciler:
         if told := status.cutover_told(before, after):
             log.info("cutover", reason=told.reason, detail=told.message)
             await events.record(self.client, written, told.reason, told.message, warning=told.warning)
+        if before.get("cutover") != after.get("cutover"):
+            measure.cutover(TradingEngine.parse(manifest), TradingEngine.parse(written))
