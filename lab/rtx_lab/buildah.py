@@ -20,13 +20,14 @@ def id_of(reference: str) -> str:
 
 
 def forget(replaced: str, *, keep_unnamed: int) -> None:
-    """Removes an image that lost its name to a newer one, and all unnamed ones when they become more than that."""
-    unnamed = run(["buildah", "images", "--quiet", "--filter=dangling=true"], deadline_s=DEADLINE_S).split()
-    with contextlib.suppress(LabError):  # it may be in use as a layer of another
-        if len(unnamed) > keep_unnamed:
-            run(["buildah", "rmi", "--prune", "--force"], deadline_s=DEADLINE_S)
-        elif any(replaced.startswith(identity) for identity in unnamed):
-            run(["buildah", "rmi", replaced], deadline_s=DEADLINE_S)
+    """Removes an image that lost its name to a newer one, and of the other unnamed ones all but the newest."""
+    command = ["buildah", "images", "--filter=dangling=true", "--format={{.CreatedAtRaw}}\t{{.ID}}"]
+    listed = sorted(run(command, deadline_s=DEADLINE_S).splitlines(), reverse=True)
+    unnamed = [line.rpartition("\t")[2] for line in listed]
+    nameless = [identity for identity in unnamed if replaced and replaced.startswith(identity)]
+    for identity in nameless + [one for one in unnamed if one not in nameless][keep_unnamed:]:
+        with contextlib.suppress(LabError):  # it may be in use as a layer of another
+            run(["buildah", "rmi", identity], deadline_s=DEADLINE_S)
 
 
 def _inspect(reference: str, template: str) -> str:

@@ -20,7 +20,7 @@ from rtx_lab.processes import run
 from rtx_lab.progress import Reporter
 
 BUILD_DEADLINE_S = 1200.0
-UNNAMED_LAYERS = 30  # what buildah keeps to build the next time quicker
+UNNAMED_LAYERS = 12  # what buildah keeps to build the next time quicker: of about five builds
 IGNORED = re.compile(r"(^|/)(__pycache__|\.[^/]+|[^/]+\.pyc|[^/]+\.egg-info)(/|$)")
 
 

@@ -1,0 +1,43 @@
+"""What a build leaves behind in buildah's storage is bounded; asked of a program that stands in for buildah."""
+
+from pathlib import Path
+
+import pytest
+from rtx_lab import buildah
+
+BUILDAH = """#!/bin/sh
+if [ "$1" = images ]; then cat "{folder}/unnamed"; exit; fi
+echo "$@" >> "{folder}/asked"
+[ "$2" != busy ]
+"""
+
+
+@pytest.fixture
+def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    program = tmp_path / "buildah"
+    program.write_text(BUILDAH.format(folder=tmp_path))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    (tmp_path / "asked").touch()
+    return tmp_path
+
+
+def unnamed(*identities: str) -> str:
+    """Oldest first, as nobody promises the order."""
+    return "".join(f"2026-11-21 12:00:{at:02}.5 +0000 UTC\t{identity}\n" for at, identity in enumerate(identities))
+
+
+def test_the_replaced_image_goes_and_of_the_layers_the_oldest(storage: Path) -> None:
+    (storage / "unnamed").write_text(unnamed("oldest", "busy", "old", "abc123", "new", "newest"))
+
+    buildah.forget("abc123456789", keep_unnamed=2)
+
+    assert (storage / "asked").read_text().splitlines() == ["rmi abc123", "rmi old", "rmi busy", "rmi oldest"]
+
+
+def test_an_image_that_replaced_nothing_takes_nothing_away(storage: Path) -> None:
+    (storage / "unnamed").write_text(unnamed("one", "two"))
+
+    buildah.forget("", keep_unnamed=2)
+
+    assert (storage / "asked").read_text() == ""
