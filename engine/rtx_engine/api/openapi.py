@@ -117,6 +117,7 @@ OPERATIONS: Sequence[Operation] = (
         parameters=(
             Parameter("limit", "1 to 500; 50 if not given", "integer"),
             Parameter("before", "next_before of the page before", "integer"),
+            Parameter("symbol", "only orders in this symbol"),
         ),
     ),
     Operation(

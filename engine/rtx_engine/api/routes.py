@@ -98,7 +98,8 @@ class ColdRoutes:
         account_id = self._context.account_id(request.scope)
         limit = _limit(request.query_params.get("limit"))
         before = _number("before", request.query_params.get("before"))
-        found = await self._context.store.reader.orders(account_id, limit, before)
+        symbol = _symbol(request.query_params.get("symbol"))
+        found = await self._context.store.reader.orders(account_id, limit, before, symbol)
         page = [answer(execution) for execution in found]
         return _json(Orders(page, page[-1].sequence if len(page) == limit else None))
 
@@ -157,6 +158,12 @@ def _limit(text: str | None) -> int:
     if limit > LARGEST_PAGE:
         raise bad_request(f"limit is {limit}: give a whole number from 1 to {LARGEST_PAGE}.")
     return limit
+
+
+def _symbol(text: str | None) -> str | None:
+    if text is not None and text not in SYMBOLS:
+        raise bad_request(f"symbol is {text[:32]!r}: give one of {', '.join(SYMBOLS)}.")
+    return text
 
 
 def _number(name: str, text: str | None) -> int | None:

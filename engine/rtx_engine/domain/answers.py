@@ -10,7 +10,10 @@ from rtx_engine.domain.orders import Execution, OrderStatus, RejectReason, Side
 
 
 class OrderAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The answer to an order. Decimals are JSON strings; `price` is absent when it was rejected, `reason` when not."""
+    """The answer to an order. Decimals are JSON strings; `price` is absent when it was rejected, `reason` when not.
+
+    `quoted_at` is when the price was made; orders that version 1.0 has filled lack it.
+    """
 
     order_id: UUID
     client_order_id: str
@@ -25,6 +28,7 @@ class OrderAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     realised: Decimal
     price: Decimal | None = None
     reason: RejectReason | None = None
+    quoted_at: dt.datetime | None = None
 
 
 def answer(execution: Execution) -> OrderAnswer:
@@ -43,4 +47,5 @@ def answer(execution: Execution) -> OrderAnswer:
         price=execution.price,
         realised=execution.realised,
         reason=execution.reason,
+        quoted_at=execution.quoted_at,
     )

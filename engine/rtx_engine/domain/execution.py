@@ -61,6 +61,7 @@ def execute(
         executed_at=now,
         price=price,
         realised=realised,
+        quoted_at=quote.time,
     )
 
 

@@ -66,6 +66,7 @@ class Execution(msgspec.Struct, frozen=True):
     reason: RejectReason | None = None
     price: Decimal | None = None
     realised: Decimal = Decimal(0)  # profit or loss that the fill realised, in the account's currency
+    quoted_at: dt.datetime | None = None  # when the price was made that the fill was dealt at; None before 1.1
 
 
 def check(order: MarketOrder) -> None:

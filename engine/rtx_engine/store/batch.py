@@ -123,6 +123,7 @@ def columns(batch: Plan) -> list[list[Any]]:
         [execution.epoch for execution in executions],
         [execution.colour for execution in executions],
         [execution.executed_at for execution in executions],
+        [execution.quoted_at for execution in executions],
         [event.kind for event in batch.events],
         [bytes(event.payload).decode() for event in batch.events],
         [account_id for account_id, _ in positions],
@@ -155,6 +156,7 @@ def execution_from(row: Mapping[str, Any]) -> Execution:
         reason=RejectReason(row["reason"]) if row["reason"] is not None else None,
         price=row["price"],
         realised=row["realised"],
+        quoted_at=row["quoted_at"],
     )
 
 

@@ -11,14 +11,14 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 import structlog
 
 from rtx_engine.config import Database
-from rtx_engine.store.migration_files import Half, Migration, load
+from rtx_engine.store.migration_files import Half, Migration, index_made_by, load, runs_in_transaction
 
 LOCK_KEY = 0x52545800  # "RTX": of the advisory lock that one runner holds
 CONNECT_DEADLINE = 30.0  # seconds, tries included: a database that has just been made may still be starting
 RUNNER_DEADLINE = 60  # seconds to wait for another runner
-LOCK_TIMEOUT = "2s"  # of one try: orders queue behind a lock that a migration waits for
-LOCK_TRIES = 10
-LOCK_PAUSE = 1.0  # seconds between tries, in which orders flow
+LOCK_TIMEOUT = "300ms"  # of one try: orders queue behind a lock that a migration waits for
+LOCK_TRIES = 30
+LOCK_PAUSE = 0.5  # seconds between tries, in which orders flow
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -27,8 +27,10 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     name text NOT NULL,
     checksum text NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    applied_for text,  -- the cutover, if it was one's
     PRIMARY KEY (version, half)
-)
+);
+ALTER TABLE schema_migrations ADD COLUMN IF NOT EXISTS applied_for text
 """
 
 log = structlog.get_logger(__name__)
@@ -59,6 +61,7 @@ class _Applied:
     name: str
     checksum: str
     applied_at: datetime
+    applied_for: str | None
 
 
 class Migrator:
@@ -80,47 +83,51 @@ class Migrator:
         finally:
             await connection.close(timeout=5)
 
-    async def up(self, half: Half | None = None, to: int | None = None) -> list[Migration]:
+    async def up(self, half: Half | None = None, to: int | None = None, cutover: str | None = None) -> list[Migration]:
         """Apply what is pending, of one half or of both, up to version `to`. Returns what was applied.
 
-        Raises MigrationError; the migration that failed has left nothing behind.
+        `cutover` is noted beside each, for `down`. Raises MigrationError, also when a newer build has contracted the
+        database beyond what this build can run on; the migration that failed has left nothing behind.
         """
         async with self._alone():
             await self._make_table()
             applied = await self._applied()
             self._check_unchanged(applied)
+            self._check_not_contracted(applied)
             done = []
             for migration in self._migrations:
                 wanted = (half is None or migration.half is half) and (to is None or migration.version <= to)
                 if wanted and (migration.version, migration.half) not in applied:
-                    await self._carry_out(migration, migration.sql, _RECORD, "migration applied")
+                    note = (_RECORD, *_recorded(migration), cutover)
+                    await self._carry_out(migration, migration.sql, note, "migration applied")
                     done.append(migration)
             return done
 
-    async def down(self, to: int | None = None) -> list[Migration]:
-        """Take back every version above `to` (default: only the newest one). Returns what was taken back.
+    async def down(self, to: int | None = None, cutover: str | None = None) -> list[Migration]:
+        """Take back every version above `to` (default: only the newest one), or just what was applied for `cutover`.
 
-        Raises MigrationError, also when a version to take back is not among this build's files.
+        Returns what was taken back. Raises MigrationError, also when something to take back is not among this build's
+        files.
         """
         async with self._alone():
             await self._make_table()
             applied = await self._applied()
             if not applied:
                 return []
-            newest = max(version for version, _ in applied)
-            keep = newest - 1 if to is None else to
+            if cutover is not None:
+                unwanted = [key for key, there in applied.items() if there.applied_for == cutover]
+            else:
+                keep = max(version for version, _ in applied) - 1 if to is None else to
+                unwanted = [key for key in applied if key[0] > keep]
             known = {(migration.version, migration.half): migration for migration in self._migrations}
-            backwards = sorted(
-                (key for key in applied if key[0] > keep),
-                key=lambda key: (key[0], key[1] is Half.CONTRACT),
-                reverse=True,
-            )
+            backwards = sorted(unwanted, key=lambda key: (key[0], key[1] is Half.CONTRACT), reverse=True)
             for version, _ in (key for key in backwards if key not in known):
                 raise MigrationError(
                     f"version {version:04} was applied by another build; take it back with that build's image"
                 )
             for key in backwards:
-                await self._carry_out(known[key], known[key].reverse, _FORGET, "migration taken back")
+                note = (_FORGET, *_recorded(known[key]))
+                await self._carry_out(known[key], known[key].reverse, note, "migration taken back")
             return [known[key] for key in backwards]
 
     async def status(self) -> list[Status]:
@@ -161,9 +168,15 @@ class Migrator:
     async def _applied(self) -> dict[tuple[int, Half], _Applied]:
         if await self._connection.fetchval("SELECT to_regclass('public.schema_migrations') IS NULL"):
             return {}
-        rows = await self._connection.fetch("SELECT version, half, name, checksum, applied_at FROM schema_migrations")
+        # As JSON, where a column that `up` has yet to add is only absent.
+        rows = await self._connection.fetch(
+            "SELECT version, half, name, checksum, applied_at, to_jsonb(m) ->> 'applied_for' AS applied_for"
+            " FROM schema_migrations m"
+        )
         return {
-            (row["version"], Half(row["half"])): _Applied(row["name"], row["checksum"], row["applied_at"])
+            (row["version"], Half(row["half"])): _Applied(
+                row["name"], row["checksum"], row["applied_at"], row["applied_for"]
+            )
             for row in rows
         }
 
@@ -174,17 +187,22 @@ class Migrator:
                 message = f"{migration.label} was edited after it had been applied; put the change into a new version"
                 raise MigrationError(message)
 
-    async def _carry_out(self, migration: Migration, sql: str, record: str, event: str) -> None:
-        """One migration and its record, in one transaction; tried again when it only could not get a lock."""
+    def _check_not_contracted(self, applied: dict[tuple[int, Half], _Applied]) -> None:
+        """What another build has added does no harm; what it has taken away may be what this build relies on."""
+        known = {(migration.version, migration.half) for migration in self._migrations}
+        for version, half in sorted(applied):
+            if half is Half.CONTRACT and (version, half) not in known:
+                raise MigrationError(
+                    f"version {version:04} was contracted by a newer build; this build cannot run on it: run that "
+                    "build or a newer one, or take the contract half back with its image"
+                )
+
+    async def _carry_out(self, migration: Migration, sql: str, note: tuple[object, ...], event: str) -> None:
+        """One migration and the statement that notes it; tried again when it only could not get a lock."""
+        run = self._in_transaction if runs_in_transaction(sql) else self._without_transaction
         for attempt in range(1, LOCK_TRIES + 1):
             try:
-                async with self._connection.transaction():
-                    await self._connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-                    await self._connection.execute(sql)
-                    if not self._connection.is_in_transaction():
-                        raise MigrationError(f"{migration.label} ends its own transaction; take COMMIT out of its file")
-                    arguments = (migration.version, str(migration.half), migration.name, migration.checksum)
-                    await self._connection.execute(record, *arguments)
+                await run(migration, sql, note)
             except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
                 log.warning("migration waits for a lock", migration=migration.label, attempt=attempt)
                 if attempt == LOCK_TRIES:
@@ -196,10 +214,49 @@ class Migrator:
                 log.info(event, migration=migration.label)
                 return
 
+    async def _in_transaction(self, migration: Migration, sql: str, note: tuple[object, ...]) -> None:
+        async with self._connection.transaction():
+            await self._connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+            await self._connection.execute(sql)
+            if not self._connection.is_in_transaction():
+                raise MigrationError(f"{migration.label} ends its own transaction; take COMMIT out of its file")
+            await self._connection.execute(*note)
 
-_RECORD = "INSERT INTO schema_migrations (version, half, name, checksum) VALUES ($1, $2, $3, $4)"
+    async def _without_transaction(self, _: Migration, sql: str, note: tuple[object, ...]) -> None:
+        """One statement, and the note after it. An index that was left half made is dropped, before and after."""
+        index = index_made_by(sql)
+        await self._connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+        try:
+            if index is not None:
+                await self._drop_if_half_made(index)
+            if index is None or not await self._connection.fetchval(_INDEX_STATE, index):
+                await self._connection.execute(sql)
+            await self._connection.execute(*note)
+        except asyncpg.PostgresError:
+            if index is not None:
+                await self._drop_if_half_made(index)
+            raise
+        finally:
+            if not self._connection.is_closed():
+                await self._connection.execute("RESET lock_timeout")
+
+    async def _drop_if_half_made(self, index: str) -> None:
+        """An index whose making failed stays, costs each order, and serves no query."""
+        if await self._connection.fetchval(_INDEX_STATE, index) is False:
+            await self._connection.execute(f"DROP INDEX CONCURRENTLY {index}")
+
+
+# Whether the index may be used; NULL: there is none.
+_INDEX_STATE = "SELECT (SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1))"
+
+
+_RECORD = "INSERT INTO schema_migrations (version, half, name, checksum, applied_for) VALUES ($1, $2, $3, $4, $5)"
 # Names what was recorded in full, so that nothing is forgotten that is not the migration that was taken back.
 _FORGET = "DELETE FROM schema_migrations WHERE (version, half, name, checksum) = ($1, $2, $3, $4)"
+
+
+def _recorded(migration: Migration) -> tuple[object, ...]:
+    return (migration.version, str(migration.half), migration.name, migration.checksum)
 
 
 async def _connect(database: Database) -> "asyncpg.Connection":

@@ -16,6 +16,7 @@ app = typer.Typer(name="migrate", no_args_is_help=True, help="Bring the database
 
 T = TypeVar("T")
 To = Annotated[int | None, typer.Option(min=0, help="The version to stop at.")]
+Cutover = Annotated[str | None, typer.Option(help="The cutover that this is done for.")]
 
 
 class Halves(StrEnum):
@@ -26,17 +27,22 @@ class Halves(StrEnum):
 
 @app.command()
 def up(
-    half: Annotated[Halves, typer.Option(help="Which half of each migration to apply.")] = Halves.ALL, to: To = None
+    half: Annotated[Halves, typer.Option(help="Which half of each migration to apply.")] = Halves.ALL,
+    to: To = None,
+    cutover: Cutover = None,
 ) -> None:
-    """Apply the migrations that are pending, each in a transaction of its own."""
+    """Apply the migrations that are pending, each in a transaction of its own where PostgreSQL allows it."""
     wanted = None if half is Halves.ALL else Half(half.value)
-    _tell("applied", _run(lambda migrator: migrator.up(wanted, to)))
+    _tell("applied", _run(lambda migrator: migrator.up(wanted, to, cutover)))
 
 
 @app.command()
-def down(to: To = None) -> None:
-    """Take back the newest version, or every version above --to. What its tables held is lost."""
-    _tell("taken back", _run(lambda migrator: migrator.down(to)))
+def down(to: To = None, cutover: Cutover = None) -> None:
+    """Take back the newest version, every version above --to, or what --cutover applied. What it held is lost."""
+    if to is not None and cutover is not None:
+        typer.echo("error: --to and --cutover were both given; give one of them", err=True)
+        raise typer.Exit(1)
+    _tell("taken back", _run(lambda migrator: migrator.down(to, cutover)))
 
 
 @app.command()

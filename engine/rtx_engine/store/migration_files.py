@@ -3,6 +3,9 @@
 `NNNN_name.expand.sql` adds what the new version needs and the old one does not mind; it runs before a switch and never
 relies on a contract half. `NNNN_name.contract.sql` takes away what only the old version needed; it runs after the old
 version is gone. Each has a `.reverse.sql` beside it. A version may lack either half.
+
+A file that begins with NO_TRANSACTION holds one statement that PostgreSQL refuses in a transaction: `CREATE INDEX
+CONCURRENTLY name`, after which the runner cleans up by that name, or one that does no harm when it is run again.
 """
 
 import re
@@ -12,6 +15,8 @@ from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+NO_TRANSACTION = "-- rtx: without a transaction\n"
+_INDEX = re.compile(r"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?P<name>[a-z_][a-z0-9_]*)\s+ON\s")
 _NAME = re.compile(r"(?P<version>\d{4})_(?P<name>[a-z0-9_]+)\.(?P<half>expand|contract)(?P<reverse>\.reverse)?\.sql")
 
 
@@ -63,6 +68,17 @@ def load(folder: Traversable | None = None) -> tuple[Migration, ...]:
         if names.setdefault(migration.version, migration.name) != migration.name:
             raise MigrationFilesError(f"version {migration.version:04} has two names; give one of them the next number")
     return migrations
+
+
+def runs_in_transaction(sql: str) -> bool:
+    """Whether the runner may put `sql` into a transaction."""
+    return not sql.startswith(NO_TRANSACTION)
+
+
+def index_made_by(sql: str) -> str | None:
+    """The name of the index that `sql` makes concurrently, if it does."""
+    match = _INDEX.search(sql)
+    return match["name"] if match else None
 
 
 def required_version() -> int:

@@ -22,6 +22,10 @@ SELECT symbol, quantity, average_price FROM positions WHERE account_id = $1 AND 
 _ORDERS = f"""
 SELECT {ORDER_COLUMNS} FROM orders WHERE account_id = $1 AND sequence < $2 ORDER BY sequence DESC LIMIT $3
 """  # noqa: S608  # made of constants
+_ORDERS_IN = f"""
+SELECT {ORDER_COLUMNS} FROM orders WHERE account_id = $1 AND symbol = $4 AND sequence < $2
+ORDER BY sequence DESC LIMIT $3
+"""  # noqa: S608  # as above
 _ORDER = f"SELECT {ORDER_COLUMNS} FROM orders WHERE account_id = $1 AND client_order_id = $2"  # noqa: S608  # as above
 _EVENTS = """
 SELECT account_id, sequence, kind, payload::text, at FROM account_events
@@ -56,10 +60,16 @@ class Reader:
             rows = await connection.fetch(_POSITIONS, account_id)
         return [Position(row["symbol"], row["quantity"], row["average_price"]) for row in rows]
 
-    async def orders(self, account_id: int, limit: int, before: int | None = None) -> list[Execution]:
-        """The newest first, at most `limit`, all with a sequence below `before`."""
+    async def orders(
+        self, account_id: int, limit: int, before: int | None = None, symbol: str | None = None
+    ) -> list[Execution]:
+        """The newest first, at most `limit`, all with a sequence below `before`; of one symbol or of all."""
+        arguments = (account_id, _NEWEST if before is None else before, limit)
         async with self._session.use() as connection:
-            rows = await connection.fetch(_ORDERS, account_id, _NEWEST if before is None else before, limit)
+            if symbol is None:
+                rows = await connection.fetch(_ORDERS, *arguments)
+            else:
+                rows = await connection.fetch(_ORDERS_IN, *arguments, symbol)
         return [execution_from(row) for row in rows]
 
     async def order(self, account_id: int, client_order_id: str) -> Execution | None:

@@ -14,7 +14,7 @@ SELECT account_id, symbol, quantity, average_price FROM positions
 WHERE account_id = ANY ($1::bigint[]) AND quantity <> 0
 """
 ORDER_COLUMNS = """id, account_id, client_order_id, symbol, side, quantity, status, reason, price, realised, sequence,
-epoch, colour, executed_at"""
+epoch, colour, executed_at, quoted_at"""
 # LATERAL with LIMIT is one look into the unique index for each key, whatever the planner believes of the table's size.
 PLACED = f"""
 SELECT placed.*
@@ -29,17 +29,17 @@ CROSS JOIN LATERAL (
 WRITE = """
 WITH batch AS MATERIALIZED (
     SELECT id, account_id, client_order_id, symbol, side, quantity, status, reason, price, realised, sequence, epoch,
-        colour, executed_at, kind, payload
+        colour, executed_at, quoted_at, kind, payload
     FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::numeric[], $7::text[], $8::text[],
-        $9::numeric[], $10::numeric[], $11::bigint[], $12::bigint[], $13::text[], $14::timestamptz[], $15::text[],
-        $16::text[])
+        $9::numeric[], $10::numeric[], $11::bigint[], $12::bigint[], $13::text[], $14::timestamptz[],
+        $15::timestamptz[], $16::text[], $17::text[])
     AS row (id, account_id, client_order_id, symbol, side, quantity, status, reason, price, realised, sequence, epoch,
-        colour, executed_at, kind, payload)
+        colour, executed_at, quoted_at, kind, payload)
 ), new_orders AS (
     INSERT INTO orders (id, account_id, client_order_id, symbol, side, order_type, quantity, status, reason, price,
-        realised, sequence, epoch, colour, executed_at)
+        realised, sequence, epoch, colour, executed_at, quoted_at)
     SELECT id, account_id, client_order_id, symbol, side, 'market', quantity, status, reason, price, realised, sequence,
-        epoch, colour, executed_at
+        epoch, colour, executed_at, quoted_at
     FROM batch
 ), new_fills AS (
     INSERT INTO fills (order_id, number, account_id, symbol, quantity, price, realised, epoch, executed_at)
@@ -52,12 +52,12 @@ WITH batch AS MATERIALIZED (
 ), new_positions AS (
     INSERT INTO positions (account_id, symbol, quantity, average_price)
     SELECT account_id, symbol, quantity, average_price
-    FROM unnest($17::bigint[], $18::text[], $19::numeric[], $20::numeric[])
+    FROM unnest($18::bigint[], $19::text[], $20::numeric[], $21::numeric[])
         AS row (account_id, symbol, quantity, average_price)
     ON CONFLICT (account_id, symbol)
     DO UPDATE SET quantity = EXCLUDED.quantity, average_price = EXCLUDED.average_price
 )
 UPDATE accounts SET balance = row.balance, event_sequence = row.event_sequence
-FROM unnest($21::bigint[], $22::numeric[], $23::bigint[]) AS row (id, balance, event_sequence)
+FROM unnest($22::bigint[], $23::numeric[], $24::bigint[]) AS row (id, balance, event_sequence)
 WHERE accounts.id = row.id
 """

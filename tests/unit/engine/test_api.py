@@ -1,6 +1,7 @@
 """The HTTP API as clients meet it: a real server process on a real PostgreSQL and Redis."""
 
 import asyncio
+import datetime as dt
 import json
 import re
 import secrets
@@ -16,6 +17,7 @@ import aiohttp
 import openapi_spec_validator
 import pytest
 import pytest_asyncio
+from rtx_engine.domain.pricing import STALE_AFTER
 
 ADMIN_PASSWORD = "admin-password"
 SENTENCE = re.compile(r"^[^\n]{10,300}\.$")
@@ -178,6 +180,25 @@ async def test_orders_are_paged_newest_first(alice: Client) -> None:
     assert second["next_before"] is None
 
 
+async def test_orders_are_listed_by_symbol(alice: Client) -> None:
+    for number, symbol in enumerate(["EURUSD", "XAUUSD", "EURUSD", "EURUSD"]):
+        assert (await alice.order(f"order {number}", symbol=symbol, quantity="0.01"))[0] == 201
+    _, first = await alice.call("GET", "/api/orders?symbol=EURUSD&limit=2")
+    _, second = await alice.call("GET", f"/api/orders?symbol=EURUSD&limit=2&before={first['next_before']}")
+    ids = [order["client_order_id"] for page in (first, second) for order in page["orders"]]
+    assert ids == ["order 3", "order 2", "order 0"]
+    assert (await alice.call("GET", "/api/orders?symbol=GBPUSD"))[1]["orders"] == []
+
+
+async def test_a_fill_tells_when_its_price_was_made(alice: Client) -> None:
+    _, filled = await alice.order("filled")
+    _, rejected = await alice.order("rejected", quantity="100")
+    quoted, executed = (dt.datetime.fromisoformat(filled[name]) for name in ("quoted_at", "executed_at"))
+    assert dt.timedelta(0) <= executed - quoted <= STALE_AFTER
+    assert "quoted_at" not in rejected["order"]
+    assert (await alice.call("GET", "/api/orders/filled"))[1] == filled
+
+
 async def test_an_order_is_found_whatever_printable_characters_its_id_has(alice: Client) -> None:
     _, order = await alice.order("a/b c?d%e#f")
     assert await alice.call("GET", "/api/orders/a%2Fb%20c%3Fd%25e%23f") == (200, order)
@@ -289,6 +310,7 @@ async def test_what_is_asked_wrongly_is_refused_with_one_sentence(
         (alice, "GET", "/api/orders?limit=0", 400),
         (alice, "GET", "/api/orders?limit=many", 400),
         (alice, "GET", "/api/orders?before=-1", 400),
+        (alice, "GET", "/api/orders?symbol=DOGEUSD", 400),
     ]
     for client, method, path, status in table:
         with subtests.test(f"{method} {path}"):

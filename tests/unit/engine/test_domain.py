@@ -147,7 +147,7 @@ def test_an_event_is_the_answer_with_its_type():
     assert message(order_event(execution)) == (
         b'{"type":"order","order_id":"00000000-0000-0000-0000-000000000001","client_order_id":"one","status":"filled",'
         b'"symbol":"EURUSD","side":"buy","quantity":"0.10","executed_at":"2026-11-21T12:00:00Z","epoch":7,'
-        b'"colour":"blue","sequence":1,"realised":"0","price":"1.10000"}'
+        b'"colour":"blue","sequence":1,"realised":"0","price":"1.10000","quoted_at":"2026-11-21T12:00:00Z"}'
     )
 
 

@@ -7,10 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import asyncpg
 import pytest
 from rtx_engine.store import migrate
 from rtx_engine.store.migrate import MigrationError, Migrator, State
-from rtx_engine.store.migration_files import Half, MigrationFilesError, load, required_version
+from rtx_engine.store.migration_files import NO_TRANSACTION, Half, MigrationFilesError, load, required_version
 
 SCHEMA = """
 SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns
@@ -130,6 +131,7 @@ async def test_a_lock_that_is_held_is_waited_for_in_short_tries(run, fenced_data
     # given a session that reads a table for longer than one try waits
     monkeypatch.setattr(migrate, "LOCK_TIMEOUT", "100ms")
     monkeypatch.setattr(migrate, "LOCK_PAUSE", 0.1)
+    monkeypatch.setattr(migrate, "LOCK_TRIES", 10)
     await run("up", to=1)
     reader = await fenced_database.connect("rtx_migrator")
     reading = reader.transaction()
@@ -159,6 +161,98 @@ async def test_a_version_of_another_build_is_left_to_it(run, fenced_database):
         with pytest.raises(MigrationError, match="version 0002 was applied by another build"):
             await older.down()
         assert [row.state for row in await older.status()] == [State.UNKNOWN] * 3
+
+
+async def test_just_what_was_applied_for_a_cutover_is_taken_back(run, fenced_database):
+    await run("up", to=1, cutover="first")
+    await run("up", half=Half.EXPAND, cutover="second")
+
+    assert await run("down", cutover="third") == []
+    back = await run("down", cutover="second")
+
+    assert [migration.label for migration in back] == ["0002 rename (expand)"]
+    assert await columns(fenced_database) == {"id", "old"}
+    assert await run("down", cutover="second") == []
+
+
+async def test_who_applied_what_is_known_of_a_table_that_was_made_before_cutovers_were(run, fenced_database):
+    await run("up", to=1)
+    await fenced_database.execute("ALTER TABLE schema_migrations DROP COLUMN applied_for")
+
+    assert (await run("status"))[0].state is State.APPLIED
+    await run("up", cutover="second")
+
+    rows = await fenced_database.execute("SELECT version, applied_for FROM schema_migrations ORDER BY 1, half")
+    assert [tuple(row) for row in rows] == [(1, None), (2, "second"), (2, "second")]
+
+
+async def test_what_another_build_has_added_does_no_harm_and_what_it_took_away_does(run, fenced_database):
+    await run("up", half=Half.EXPAND)
+    async with Migrator.connected(fenced_database.as_role("rtx_migrator"), ()) as older:
+        assert await older.up() == []
+
+    await run("up", half=Half.CONTRACT)
+
+    async with Migrator.connected(fenced_database.as_role("rtx_migrator"), ()) as older:
+        with pytest.raises(MigrationError, match="version 0002 was contracted by a newer build; this build cannot run"):
+            await older.up()
+
+
+INDEX = {
+    "0003_index.expand.sql": f"{NO_TRANSACTION}CREATE INDEX CONCURRENTLY notes_by_id ON notes (id)",
+    "0003_index.expand.reverse.sql": f"{NO_TRANSACTION}DROP INDEX CONCURRENTLY IF EXISTS notes_by_id",
+}
+
+
+async def valid(database, index: str) -> bool | None:
+    """Whether that index may be used; None: there is none."""
+    rows = await database.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", index)
+    return rows[0]["indisvalid"] if rows else None
+
+
+async def test_an_index_is_made_without_a_transaction_and_goes_again(run, fenced_database):
+    await run("up", half=Half.EXPAND, edits=INDEX)
+    assert await valid(fenced_database, "notes_by_id") is True
+
+    await run("down", edits=INDEX)
+    assert await valid(fenced_database, "notes_by_id") is None
+
+
+async def test_an_index_that_was_left_half_made_is_made_anew(run, fenced_database):
+    # given an index of that name that was begun and not finished
+    await run("up", half=Half.EXPAND)
+    await fenced_database.execute("INSERT INTO notes VALUES (1, 'a'), (1, 'b')")
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await fenced_database.execute("CREATE UNIQUE INDEX CONCURRENTLY notes_by_id ON notes (id)")
+    assert await valid(fenced_database, "notes_by_id") is False
+
+    await run("up", half=Half.EXPAND, edits=INDEX)
+
+    assert await valid(fenced_database, "notes_by_id") is True
+
+
+async def test_an_index_that_cannot_be_made_leaves_nothing_behind(run, fenced_database):
+    await run("up", half=Half.EXPAND)
+    await fenced_database.execute("INSERT INTO notes VALUES (1, 'a'), (1, 'b')")
+    unique = {
+        **INDEX,
+        "0003_index.expand.sql": f"{NO_TRANSACTION}CREATE UNIQUE INDEX CONCURRENTLY notes_by_id ON notes (id)",
+    }
+
+    with pytest.raises(MigrationError, match=r"0003 index \(expand\) failed and left nothing behind: could not create"):
+        await run("up", half=Half.EXPAND, edits=unique)
+
+    assert await valid(fenced_database, "notes_by_id") is None
+
+
+async def test_an_index_that_was_made_but_not_recorded_is_recorded(run, fenced_database):
+    # given a runner that died between the two
+    await run("up", half=Half.EXPAND, edits=INDEX)
+    await fenced_database.execute("DELETE FROM schema_migrations WHERE version = 3")
+
+    applied = await run("up", half=Half.EXPAND, edits=INDEX)
+
+    assert [migration.label for migration in applied] == ["0003 index (expand)"]
 
 
 @pytest.mark.parametrize(
@@ -201,13 +295,28 @@ def command(fenced_database, *words: str, **environment: str) -> "subprocess.Com
 def test_the_command_line_says_what_it_did(fenced_database):
     up = command(fenced_database, "up", "--half", "expand")
     status = command(fenced_database, "status", "--json")
-    again = command(fenced_database, "up")
+    again = command(fenced_database, "up", "--half", "expand")
     down = command(fenced_database, "down", "--to", "0")
 
-    assert (up.returncode, up.stdout.splitlines()[-1]) == (0, "applied: 0001 trading (expand)")
-    assert [row["state"] for row in json.loads(status.stdout)] == ["applied"]
+    applied = [line for line in up.stdout.splitlines() if line.startswith("applied: ")]
+    assert (up.returncode, applied[0], len(applied)) == (0, "applied: 0001 trading (expand)", 3)
+    states = {(row["version"], row["half"]): row["state"] for row in json.loads(status.stdout)}
+    assert {states[1, "expand"], states[2, "expand"], states[3, "expand"]} == {"applied"}
+    assert states[2, "contract"] == "pending"
     assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "nothing to be applied")
     assert (down.returncode, down.stdout.splitlines()[-1]) == (0, "taken back: 0001 trading (expand)")
+
+
+def test_the_command_line_takes_back_what_a_cutover_applied(fenced_database):
+    command(fenced_database, "up", "--to", "1")
+    up = command(fenced_database, "up", "--half", "expand", "--cutover", "1.1.0-3f9a2c1b")
+    both = command(fenced_database, "down", "--to", "0", "--cutover", "1.1.0-3f9a2c1b")
+    down = command(fenced_database, "down", "--cutover", "1.1.0-3f9a2c1b")
+
+    assert up.returncode == 0
+    assert (both.returncode, both.stderr.strip()) == (1, "error: --to and --cutover were both given; give one of them")
+    taken_back = [line for line in down.stdout.splitlines() if line.startswith("taken back: ")]
+    assert taken_back == ["taken back: 0003 orders_by_symbol (expand)", "taken back: 0002 quoted_at (expand)"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,2 @@
+-- rtx: without a transaction
+DROP INDEX CONCURRENTLY IF EXISTS orders_by_symbol;
