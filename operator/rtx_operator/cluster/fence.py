@@ -29,7 +29,6 @@ STATEMENT_DEADLINE = 5.0  # seconds, for each statement
 LOCK_TIMEOUT = 300  # milliseconds that one try waits for the transactions under way: orders queue behind it
 TRIES = 3  # before holders of the fence are ended, and as many with that
 ROLE = "rtx_operator"
-ANY_EPOCH = -1  # as `expected_epoch`: move the row whatever it says
 
 # EXCLUSIVE on the table first: its queue is fair, whereas an UPDATE alone starves under overlapping FOR SHARE readers.
 _LOCK = "LOCK TABLE rtx_operator.execution_fence IN EXCLUSIVE MODE"
@@ -97,7 +96,7 @@ async def move(
     known_epoch: int,
     cutover: str,
     *,
-    expected_epoch: int | None = ANY_EPOCH,
+    expected_epoch: int | None,
 ) -> Fence:
     """Make the fence name `executors`, at an epoch above both its own and `known_epoch`; make it where there is none.
 
@@ -157,7 +156,7 @@ async def _move(connection: Any, wanted: _Move) -> tuple[Fence, bool]:
             raise DatabaseInUseError(f"the database belongs to {fence.owner}")
         if wanted.is_done(fence):
             return fence, False
-        if wanted.expected_epoch not in {fence.epoch, ANY_EPOCH}:
+        if wanted.expected_epoch != fence.epoch:
             raise FenceChangedError(
                 f"the fence names {', '.join(fence.executors)} at epoch {fence.epoch} for {fence.cutover!r}, "
                 f"and was expected at epoch {wanted.expected_epoch}"
