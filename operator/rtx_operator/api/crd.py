@@ -111,7 +111,7 @@ _COLUMNS = [
     _column("Pods", ".status.pods", "Ready and desired pods of that colour."),
     _column("Ready", f"{_READY}.status", "Whether orders can be placed."),
     _column("Reason", f"{_READY}.reason", "Why, in one word."),
-    _column("Cutover", ".status.cutover.phase", "How far the upgrade is that is under way."),
+    _column("Cutover", ".status.cutover.phase", "Where the upgrade under way stands, or how the last one ended."),
     _column("Age", ".metadata.creationTimestamp", "Since when it exists.", "date"),
     _column("To", ".status.cutover.to.version", "The version that the upgrade goes to.", wide=True),
     _column("Message", f"{_READY}.message", "Why, and what to do.", wide=True),
