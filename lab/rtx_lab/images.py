@@ -40,7 +40,10 @@ class Image:
 
 IMAGES = (
     Image("rtx-operator", "Dockerfile.operator", "dev"),
-    Image("rtx-engine", "Dockerfile.engine", "1.0.0"),
+    # Three releases of one tree (engine/releases): to upgrade from, to upgrade to, and one that has to be rolled back.
+    Image("rtx-engine", "Dockerfile.engine", "1.0.0", ("RELEASE=1.0.0",)),
+    Image("rtx-engine", "Dockerfile.engine", "1.1.0", ("RELEASE=1.1.0",)),
+    Image("rtx-engine", "Dockerfile.engine", "1.2.0-broken", ("RELEASE=1.2.0-broken",)),
     Image("rtx-postgres", "Dockerfile.database", "17"),
     Image("rtx-redis", "Dockerfile.cache", "8"),
     Image("rtx-traffic", "Dockerfile.traffic", "dev"),
@@ -113,18 +116,20 @@ def archive(reference: str) -> Path:
 
 def named(names: list[str]) -> list[Image]:
     """The images of ours with these names; all when there are none. Raises LabError for a name that is none of ours."""
-    return [_named(name) for name in names] or list(IMAGES)
+    return [image for name in names for image in _named(name)] or list(IMAGES)
 
 
-def _named(name: str) -> Image:
-    for image in IMAGES:
-        if name in {image.name, image.reference, image.name.removeprefix("rtx-")}:
-            return image
-    raise LabError(f"{name} is none of our images; they are {', '.join(image.name for image in IMAGES)}.")
+def _named(name: str) -> list[Image]:
+    """Each of that reference, or every release of that name."""
+    found = [image for image in IMAGES if name in {image.name, image.reference, image.name.removeprefix("rtx-")}]
+    if not found:
+        known = ", ".join(dict.fromkeys(image.name for image in IMAGES))
+        raise LabError(f"{name} is none of our images; they are {known}.")
+    return found
 
 
 def _bud(image: Image, root: Path, key: str) -> None:
-    log = cache_home() / "logs" / f"image-{image.name}.log"
+    log = cache_home() / "logs" / f"image-{image.name}-{image.tag}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     arguments = [f"--build-arg={argument}" for argument in (f"BASE={base_image.NAME}", *image.arguments)]
     options = ["--isolation=chroot", "--network=host", "--pull-never", "--layers", f"--logfile={log}"]

@@ -84,6 +84,12 @@ def test_names_are_short_or_full() -> None:
     assert images.named([]) == list(images.IMAGES)
 
 
+def test_a_name_is_every_release_and_a_reference_is_one() -> None:
+    engines = images.named(["engine"])
+    assert [image.tag for image in engines] == ["1.0.0", "1.1.0", "1.2.0-broken"]
+    assert images.named(["localhost/rtx-engine:1.1.0"]) == [engines[1]]
+
+
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(LabError, match="nginx is none of our images; they are rtx-operator, "):
         images.named(["nginx"])
