@@ -16,7 +16,8 @@ from rtx_demo.engine import Engine
 from rtx_demo.errors import DemoError
 from rtx_demo.kubectl import Kubectl, KubectlError, Object
 from rtx_demo.sample import Sample
-from rtx_demo.traffic import Settings, Traffic
+from rtx_demo.traffic import Settings, Traffic, Watch
+from rtx_traffic.stages import Stage
 from rtx_traffic.verdict import Verdict, judge
 
 OLD, NEW, BROKEN = "1.0.0", "1.1.0", "1.2.0-broken"
@@ -32,7 +33,7 @@ ROLLOUT: Object = {
     "keepPreviousFor": "1h",
 }
 TWO = {"minReplicas": 2, "maxReplicas": 2}
-LOAD = Settings(rate=100, keep_alive=16, new_per_second=20, sockets=12, accounts=8, duration=0)
+LOAD = Settings(rate=100, keep_alive=16, new_per_second=20, sockets=12, accounts=8, duration=0, pods=2)
 
 
 @contextmanager
@@ -178,17 +179,19 @@ class Load:
     """A load that goes on from here to `verdict`."""
 
     traffic: Traffic
+    watch: Watch
 
     def failed(self) -> int:
         """Failed requests up to now, as the traffic pods say."""
-        return self.traffic.progress().failed
+        return self.watch.progress().failed
 
-    def verdict(self) -> Verdict:
-        """End it and judge all of it."""
+    def verdict(self, *, broken: str = "") -> Verdict:
+        """End it and judge all of it; what the version `broken` answered with 5xx is counted apart."""
         self.traffic.stop()
-        self.traffic.follow(lambda _: None)
+        self.watch.wait_until_ended()
         ledger = self.traffic.ledger()
-        return judge(ledger, database.rows(self.traffic.engine, ledger))
+        whole = [Stage("all", float("-inf"), float("inf"), broken)] if broken else []
+        return judge(ledger, database.rows(self.traffic.engine, ledger), whole)
 
 
 @contextmanager
@@ -197,8 +200,9 @@ def load(engine: Engine, settings: Settings = LOAD) -> Iterator[Load]:
     traffic = Traffic(engine.kubectl, engine, settings)
     traffic.start()
     try:
-        traffic.wait_until_sending()
-        yield Load(traffic)
+        with traffic.watching() as watch:
+            watch.wait_until_sending()
+            yield Load(traffic, watch)
     finally:
         traffic.remove()
 

@@ -1,4 +1,4 @@
-"""Processes as the nodes' kernel sees them: a container's, and the control plane's. Only where the cluster is native."""
+"""Processes as the nodes' kernel sees them: a container's, the control plane's. Only where the cluster is native."""
 
 import os
 import signal
