@@ -34,7 +34,10 @@ class Active(ApiModel):
 
 
 Time = Annotated[datetime, WithJsonSchema({"type": "string", "format": "date-time"})]
-Seconds = Annotated[dict[Phase, float], WithJsonSchema({"type": "object", "additionalProperties": {"type": "number"}})]
+Seconds = Annotated[
+    dict[Phase, float],
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": "number"}, "maxProperties": 16}),
+]
 
 HISTORY = 10  # cutovers that status remembers
 
