@@ -1,0 +1,202 @@
+"""The releases that upgrades are tried with: patches that fit the tree, and builds that get on with one database."""
+
+import asyncio
+import compileall
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from rtx_engine.store.migrate import Migrator
+from rtx_engine.store.migration_files import Half, load
+from rtx_lab.images import IMAGES
+
+ROOT = Path(__file__).parents[3]
+RELEASES = ROOT / "engine/releases"
+PATCHED = [path.stem for path in sorted(RELEASES.glob("*.patch"))]
+SERVE = [sys.executable, "-c", "from rtx_engine.main import run; run()", "serve"]
+ORDER = {"symbol": "EURUSD", "side": "buy", "quantity": "0.01"}
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`release("1.0.0")`: the folder of that release's engine."""
+
+    def make(version: str) -> Path:
+        root = tmp_path_factory.mktemp(version)
+        skipped = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        shutil.copytree(ROOT / "engine", root / "engine", ignore=skipped)
+        patch = RELEASES / f"{version}.patch"
+        done = subprocess.run(["git", "apply", "-p1", patch], cwd=root, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{patch} does not fit the tree any more: {done.stderr}"
+        return root / "engine"
+
+    return make
+
+
+def version_of(engine: Path) -> str:
+    project = tomllib.loads((engine / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return str(project["version"]).replace("+", "-")
+
+
+@pytest.mark.parametrize("version", PATCHED)
+def test_each_patch_fits_the_tree_and_makes_that_release(release: Callable[[str], Path], version: str) -> None:
+    engine = release(version)
+    assert version_of(engine) == version
+    assert compileall.compile_dir(engine / "rtx_engine", quiet=1)
+
+
+def test_the_image_of_each_release_is_built() -> None:
+    ours = version_of(ROOT / "engine")
+    built = {image.tag: image.arguments for image in IMAGES if image.name == "rtx-engine"}
+    assert built == {version: (f"RELEASE={version}",) for version in (*PATCHED, ours)}
+    assert f"ARG RELEASE={ours}\n" in (ROOT / "Dockerfile.engine").read_text(encoding="utf-8")
+    assert f'test "${{RELEASE}}" = {ours} ' in (ROOT / "Dockerfile.engine").read_text(encoding="utf-8")
+
+
+def test_the_first_release_lacks_just_the_later_migrations(release: Callable[[str], Path]) -> None:
+    older = load(release("1.0.0") / "rtx_engine/store/migrations")
+    assert older == tuple(migration for migration in load() if migration.version == 1)
+
+
+async def trader(session: aiohttp.ClientSession) -> dict[str, str]:
+    """The headers of an account that is opened for this."""
+
+    async def log_in(username: str, password: str) -> dict[str, str]:
+        async with session.post("/api/login", json={"username": username, "password": password}) as answer:
+            return {"authorization": f"Bearer {(await answer.json())['token']}"}
+
+    account = {"username": "alice", "password": "password", "balance": "1000000", "leverage": 100}
+    async with session.post(
+        "/api/admin/accounts", json=account, headers=await log_in("admin", "admin-password")
+    ) as answer:
+        assert answer.status == 201
+    return await log_in("alice", "password")
+
+
+async def place(session: aiohttp.ClientSession, headers: dict[str, str], client_order_id: str) -> tuple[int, Any]:
+    order = {**ORDER, "client_order_id": client_order_id}
+    async with session.post("/api/orders/market", json=order, headers=headers) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_two_releases_trade_on_one_expanded_database(
+    engines: Any, release: Callable[[str], Path], fenced_database: Any
+) -> None:
+    # given a database that was made for the first release and expanded for the next
+    async with Migrator.connected(fenced_database.as_role("rtx_migrator")) as migrator:
+        await migrator.up(to=1)
+        engines.database = fenced_database
+        old = await engines.start(*SERVE, PYTHONPATH=str(release("1.0.0")))
+        await migrator.up(half=Half.EXPAND, cutover="1.1.0-3f9a2c1b")
+    new = await engines.start(COLOUR="green")
+    # when the first trades, then the next, and then the first again
+    async with aiohttp.ClientSession(old.url) as at_old, aiohttp.ClientSession(new.url) as at_new:
+        headers = await trader(at_old)
+        first = await place(at_old, headers, "one")
+        await fenced_database.move_fence("green")
+        second = await place(at_new, headers, "two")
+        await fenced_database.move_fence("blue")
+        third = await place(at_old, headers, "three")
+        # then all is filled, and each tells of the others' orders what it knows
+        assert [first[0], second[0], third[0]] == [201, 201, 201]
+        assert "quoted_at" in second[1]
+        assert "quoted_at" not in first[1]
+        async with at_old.get("/api/orders", headers=headers) as answer:
+            assert [order["client_order_id"] for order in (await answer.json())["orders"]] == ["three", "two", "one"]
+        async with at_new.get("/api/orders/two", headers=headers) as answer:
+            assert await answer.json() == second[1]
+        # and when the expansion is taken back under the first, it goes on
+        async with Migrator.connected(fenced_database.as_role("rtx_migrator")) as migrator:
+            assert len(await migrator.down(cutover="1.1.0-3f9a2c1b")) == 2
+        assert (await place(at_old, headers, "four"))[0] == 201
+
+
+async def test_the_database_is_expanded_and_taken_back_while_orders_flow(
+    engines: Any, release: Callable[[str], Path], fenced_database: Any
+) -> None:
+    # given clients that trade at the first release as fast as they are answered
+    async with Migrator.connected(fenced_database.as_role("rtx_migrator")) as migrator:
+        await migrator.up(to=1)
+        engines.database = fenced_database
+        old = await engines.start(*SERVE, PYTHONPATH=str(release("1.0.0")))
+        statuses: list[int] = []
+        done = False
+
+        async def trade(session: aiohttp.ClientSession, headers: dict[str, str], lane: int) -> None:
+            for number in itertools.count():
+                if done:
+                    return
+                statuses.append((await place(session, headers, f"{lane}-{number}"))[0])
+
+        async def goes_on() -> None:
+            enough = len(statuses) + 20
+            async with asyncio.timeout(20):
+                while len(statuses) < enough:  # noqa: ASYNC110  # many wait for their own; this one only looks
+                    await asyncio.sleep(0.01)
+
+        async with aiohttp.ClientSession(old.url) as session, asyncio.TaskGroup() as group:
+            headers = await trader(session)
+            for lane in range(8):
+                group.create_task(trade(session, headers, lane))
+            # when the database is expanded, taken back, and expanded again
+            for _ in range(5):
+                await goes_on()
+                assert len(await migrator.up(half=Half.EXPAND, cutover="first")) == 2
+                await goes_on()
+                assert len(await migrator.down(cutover="first")) == 2
+            await goes_on()
+            done = True
+    # then nobody's order failed
+    assert set(statuses) == {201}
+
+
+def test_the_first_release_refuses_a_database_that_the_next_has_contracted(
+    release: Callable[[str], Path], database: Any
+) -> None:
+    address = database.as_role("rtx_migrator")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(release("1.0.0")),
+        "DB_HOST": address.host,
+        "DB_PORT": str(address.port),
+        "DB_NAME": address.name,
+        "DB_USER": address.user,
+        "DB_PASSWORD": address.password,
+    }
+    command = [*SERVE[:-1], "migrate", "up", "--half", "expand"]
+    refused = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(
+        "error: version 0002 was contracted by a newer build; this build cannot run on it:"
+    )
+    assert len(refused.stderr.splitlines()) == 1
+
+
+async def test_the_broken_release_looks_well_and_fails_every_fifth_order(
+    engines: Any, release: Callable[[str], Path]
+) -> None:
+    # given the release that is to be rolled back
+    broken = await engines.start(*SERVE, PYTHONPATH=str(release("1.2.0-broken")))
+    async with aiohttp.ClientSession(broken.url) as session:
+        # then it looks well
+        for path in ("/health", "/ready", "/api/symbols"):
+            async with session.get(path) as answer:
+                assert answer.status == 200
+        # and fails one order in five, and says in whose name
+        headers = await trader(session)
+        answers = [await place(session, headers, str(number)) for number in range(1, 16)]
+        assert [status for status, _ in answers] == [201, 201, 201, 201, 500] * 3
+        async with session.get("/internal/status", headers={"x-rtx-peer": "peer"}) as answer:
+            assert (await answer.json())["executed"]["server_errors"] == 3
+    orders = await engines.database.execute("SELECT FROM orders")
+    assert len(orders) == 12
+    assert re.search("this release fails every fifth order", broken.log.read_text())
