@@ -35,12 +35,16 @@ class NoAnswerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A request to the other colour. `target` is path and query as they stand in the request line."""
+    """A request to the other colour. `target` is path and query as they stand in the request line.
+
+    `fresh`: over a connection of its own, since one that was kept may break before the request is read.
+    """
 
     method: str
     target: str
     headers: Mapping[str, str]
     body: bytes = b""
+    fresh: bool = False
 
 
 class Channel:
@@ -63,18 +67,18 @@ class Channel:
         """The answer of `colour`, within `deadline` seconds. Raises NotReachedError and NoAnswerError."""
         if self._session is None:
             raise NotReachedError("the channel has not been started")
+        if request.fresh:
+            async with self._open(keep_alive=False) as session:
+                return await self._ask(session, colour, request, deadline)
         return await self._ask(self._session, colour, request, deadline)
 
     async def reach(self, colour: str) -> str:
         """Try, over a new connection, whether `colour` is there. Returns what is in the way, or an empty string."""
-        session = self._open(keep_alive=False)
         try:
-            answer = await self._ask(session, colour, Outgoing("GET", "/internal/status", {}), REACH_DEADLINE)
+            answer = await self.ask(colour, Outgoing("GET", "/internal/status", {}, fresh=True), REACH_DEADLINE)
             found = msgspec.json.decode(answer.body, type=_Colour).colour if answer.status == 200 else None
         except (NotReachedError, NoAnswerError, msgspec.DecodeError) as error:
             return f"{self._host(colour)} does not answer: {error}"
-        finally:
-            await session.close()
         if found is None:
             stranger = f"{self._host(colour)} answers {answer.status}, as to a stranger"
             return f"{stranger}: give both colours the same PEER_SECRET"

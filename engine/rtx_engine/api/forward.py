@@ -138,11 +138,11 @@ class Forwarder:
         except NotReachedError:
             return None
         except NoAnswerError as error:
-            if (scope["method"], scope["path"]) not in _NOT_REPEATED:
-                return None
-            metrics.forwarded_requests(ForwardResult.UNKNOWN).inc()
-            message = "The answer got lost: look whether it was done before you ask again."
-            raise ApiError(503, OrderErrorReason.OUTCOME_UNKNOWN, message, headers=RETRY) from error
+            if not _is_repeatable(scope):
+                metrics.forwarded_requests(ForwardResult.UNKNOWN).inc()
+                message = "The answer got lost: look whether it was done before you ask again."
+                raise ApiError(503, OrderErrorReason.OUTCOME_UNKNOWN, message) from error
+            return None
         return None if _is_fenced(answer) else answer
 
     def _outgoing(self, scope: Scope, body: bytes, epoch: int) -> Outgoing:
@@ -161,7 +161,7 @@ class Forwarder:
         path = scope["raw_path"].decode("latin-1")
         # HEAD goes as GET: whoever sends the answer on leaves its body out.
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        return Outgoing(method, f"{path}?{query}" if query else path, headers, body)
+        return Outgoing(method, f"{path}?{query}" if query else path, headers, body, fresh=not _is_repeatable(scope))
 
     async def _look(self) -> None:
         try:
@@ -179,6 +179,10 @@ async def _executed(here: Here) -> bool:
             raise
         return False
     return True
+
+
+def _is_repeatable(scope: Scope) -> bool:
+    return (scope["method"], scope["path"]) not in _NOT_REPEATED
 
 
 def _is_fenced(answer: Answer) -> bool:

@@ -63,7 +63,7 @@ class Store:
         self.orders.stop()
         if self._writing is not None:
             await asyncio.wait([self._writing], timeout=STOP_DEADLINE)
-        for task in (self._writing, self._watching):
+        for task in (self._writing, self._watching, self._reading):
             while task is not None and not task.done():
                 task.cancel()
                 await asyncio.wait([task], timeout=CANCEL_INTERVAL)  # a client library may swallow a cancellation

@@ -16,7 +16,9 @@ from picows.picows import WSProtocol  # type: ignore[attr-defined]  # not in its
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from rtx_engine.api import peer
 from rtx_engine.api.errors import ApiError
+from rtx_engine.version import VERSION
 
 READ_BUFFER = 2048  # bytes at first: clients hardly send anything
 LARGEST_FRAME = 4096  # bytes: clients have nothing to tell
@@ -92,6 +94,8 @@ def protocol_class(accept: Callable[[WSUpgradeRequest], WSListener]) -> type[asy
 def _refusal(error: ApiError) -> WSUpgradeResponse:
     headers = {name.decode(): value.decode() for name, value in error.headers}
     headers["content-type"] = "application/json"
+    if error.status >= 500:
+        headers[peer.VERSION.decode()] = VERSION
     response: WSUpgradeResponse = WSUpgradeResponse.create_error_response(
         HTTPStatus(error.status), error.body(), headers
     )
