@@ -232,7 +232,7 @@ def leads_alike(live: Object, wanted: Object) -> bool:
 
 
 def fence_names_old(situation: Situation) -> Unmet | None:
-    if situation.executes(situation.old):
+    if situation.went_back:
         return None
     if not situation.ready_pods(situation.old):
         return Unmet(

@@ -70,7 +70,7 @@ class Memory:
                 "deadline": now + deadline if deadline else None,
                 "seconds": seconds,
                 "reason": reason if goes_back else cutover.reason,
-                "message": message if goes_back or not phase.is_terminal else cutover.message,
+                "message": message,
             }
         )
         return replace(self, cutover=moved)

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Colour
+from rtx_operator.api.enums import Colour, Phase
 from rtx_operator.api.names import Label
 from rtx_operator.api.status import Cutover, Release
 from rtx_operator.observation import Fence, Object, Observation, is_ready, replicas
 from rtx_operator.plan import Plan, Workload
 from rtx_operator.reports import EngineReport
+
+BACK = "-back"  # ends the id under which the fence goes back
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,21 @@ class Situation:
         return self.seen.database.fence if self.seen.database else None
 
     def executes(self, release: Release) -> bool:
-        """Whether the database names this colour, and only this one."""
-        return self.fence is not None and self.fence.executors == (release.colour.value,)
+        """Whether the database names this colour, and only this one, in a row that is not behind what status knows."""
+        fence, active = self.fence, self.engine.status.active
+        known = active.epoch if active else 0
+        return fence is not None and fence.executors == (release.colour.value,) and fence.epoch >= known
+
+    @property
+    def went_back(self) -> bool:
+        """Whether the old colour executes for good.
+
+        From Switching on a move to the new colour may still be on its way from an operator that was paused. Only an
+        epoch of the way back keeps it from arriving.
+        """
+        may_have_moved = Phase.SWITCHING in self.cutover.seconds
+        settled = self.fence is not None and self.fence.cutover == f"{self.cutover.id}{BACK}"
+        return self.executes(self.old) and (settled or not may_have_moved)
 
     def workload(self, release: Release) -> Workload:
         return self.plan.routes[release.colour].workload

@@ -12,10 +12,8 @@ from rtx_operator.api.enums import Phase
 from rtx_operator.api.status import Release
 from rtx_operator.cutover.checks import SWITCH_GATES, leads_alike, new_colour_drained, reverses, unmet
 from rtx_operator.cutover.effects import Apply, Drain, Effect, EffectName, MoveFence, Scale
-from rtx_operator.cutover.situation import Situation
+from rtx_operator.cutover.situation import BACK, Situation
 from rtx_operator.reports import EngineReport
-
-BACK = "-back"  # ends the id under which the fence goes back
 
 
 def steps(situation: Situation) -> tuple[Effect, ...]:
@@ -97,7 +95,7 @@ def _promote(situation: Situation) -> tuple[Effect, ...]:
 
 def _roll_back(situation: Situation) -> tuple[Effect, ...]:
     old, new = situation.old, situation.new
-    if not situation.executes(old):
+    if not situation.went_back:
         ready = situation.ready_pods(old)
         return _move_fence(situation, old, f"{situation.cutover.id}{BACK}") if ready else ()
     if situation.selected() is not old.colour:
