@@ -59,11 +59,10 @@ def decide(engine: TradingEngine, plan: Plan, seen: Observation, now: datetime, 
         return Decision((), (), (), verdict, Memory.of(engine.status), None, None, "", ready)
     held = _first(_BEFORE_MIGRATION, engine, plan, seen)
     step = advance(engine, plan, seen, now, cutover_id=cutover_id, held=held.message if held else "")
-    mended = () if step.effects else (*_scale(plan, seen), *_move_fence(engine, plan, seen))
     return Decision(
         apply=_wanted(engine, plan, seen),
         delete=_obsolete(engine, plan, seen),
-        effects=(*mended, *step.effects),
+        effects=_effects(engine, plan, seen, step),
         verdict=verdict,
         memory=_remembered(engine, plan, seen, step, verdict),
         entered=step.entered,
@@ -322,6 +321,13 @@ def _named(plan: Plan) -> Iterator[Object]:
         yield from colour.jobs
     for route in plan.routes.values():
         yield from (route.select, *route.promote)
+
+
+def _effects(engine: TradingEngine, plan: Plan, seen: Observation, step: Advance) -> tuple[Effect, ...]:
+    """Who executes is put right before anything else is done; a cutover that moves the fence itself does it its way."""
+    if any(isinstance(effect, MoveFence) for effect in step.effects):
+        return step.effects
+    return _move_fence(engine, plan, seen) or (*_scale(plan, seen), *step.effects)
 
 
 def _scale(plan: Plan, seen: Observation) -> tuple[Effect, ...]:

@@ -49,6 +49,9 @@ def _is_gone(plan: Plan, seen: Observation, previous: Previous) -> bool:
 def _retire(plan: Plan, seen: Observation, previous: Previous) -> tuple[Effect, ...]:
     deployment = _deployment(plan, seen, previous)
     if deployment and replicas(deployment)[0]:
+        fence = seen.database.fence if seen.database else None
+        if fence is None or fence.executors != (plan.active.colour.value,):
+            return ()  # a failover may have lost the move: then it is the one that executes
         service = seen.child("Service", plan.live_service) or {}
         if service.get("spec", {}).get("selector", {}).get(Label.COLOUR.value) != plan.active.colour:
             return ()  # never scale down what the live Service selects
