@@ -172,9 +172,15 @@ def _reason(request: Request) -> str:
 
 
 def _failures_told(failed: list[Request]) -> Iterator[str]:
+    """For each way to fail, how often that was and where it was first; the most frequent first."""
+    ways: dict[tuple[str, str], list[Request]] = defaultdict(list)
     for request in failed:
-        by = f" by version {request.version}" if request.version else ""
-        yield f"{request.path} on a {request.lane} connection failed at {request.ended:.1f} s{by}: {_reason(request)}."
+        ways[_reason(request), request.version].append(request)
+    for (reason, version), requests in sorted(ways.items(), key=lambda way: -len(way[1])):
+        by = f" by version {version}" if version else ""
+        first = min(requests, key=lambda request: request.ended)
+        where = f"{first.path} on a {first.lane} connection at {first.ended:.1f} s"
+        yield f"{len(requests)} failed{by} with {reason}; the first was {where}."
 
 
 def _answered(requests: Iterable[Request], kind: Kind) -> Iterator[float]:

@@ -337,6 +337,20 @@ def test_a_request_that_was_due_and_not_sent_is_a_failed_one() -> None:
     assert (verdict.failed_requests, verdict.failures) == (1, {"unsent: busy": 1})
 
 
+def test_each_way_to_fail_is_told_once_with_its_first() -> None:
+    # given two requests of a version that failed alike, and one reset
+    records, database = kept_run()
+    records.insert(-1, failed_request(5, version="1.1.0"))
+    records.insert(-1, failed_request(4, version="1.1.0"))
+    records.insert(-1, failed_request(6, failure=Failure.RESET))
+
+    # when the run is judged, then there is a sentence for each way, the more frequent first
+    assert judged(records, database).findings == (
+        "2 failed by version 1.1.0 with status 5xx; the first was /p on a new connection at 4.0 s.",
+        "1 failed with reset; the first was /p on a new connection at 6.0 s.",
+    )
+
+
 def test_a_ledger_that_was_cut_off_proves_nothing() -> None:
     # given a ledger without its last line, or without its first
     records, _ = kept_run()
