@@ -6,6 +6,10 @@ from datetime import datetime
 from typing import Any
 
 SUCCEEDED, ROLLED_BACK, FAILED = "Succeeded", "RolledBack", "Failed"
+PHASES = (  # in the order in which a cutover passes them
+    "Pending", "BackingUp", "Migrating", "Provisioning", "Testing", "AwaitingApproval", "Switching", "Monitoring",
+    "Promoting", "RollingBack",
+)  # fmt: skip
 OVER = frozenset({SUCCEEDED, ROLLED_BACK, FAILED})
 
 
@@ -22,7 +26,7 @@ class Cutover:
     fenced_at: float | None = None  # the database let the new colour execute
     switched_at: float | None = None  # the live Service named only the new colour
     restored_at: float | None = None  # it named only the old colour again
-    seconds: dict[str, float] = field(default_factory=dict)  # of each phase that is over
+    seconds: dict[str, float] = field(default_factory=dict)  # of each phase that is over, in their order
 
     @property
     def over(self) -> bool:
@@ -49,7 +53,7 @@ def of(engine: dict[str, Any]) -> Cutover | None:
         fenced_at=_time(told.get("fencedAt")),
         switched_at=_time(told.get("switchedAt")),
         restored_at=_time(told.get("restoredAt")),
-        seconds=told.get("seconds", {}),
+        seconds=_in_order(told.get("seconds", {})),
     )
 
 
@@ -65,6 +69,11 @@ def changes(engines: Iterable[dict[str, Any]], *, after: str) -> Iterator[Cutove
             yield cutover
         if cutover.over:
             return
+
+
+def _in_order(seconds: dict[str, float]) -> dict[str, float]:
+    """A stored map has no order of its own; a phase that we do not know comes last."""
+    return dict(sorted(seconds.items(), key=lambda item: PHASES.index(item[0]) if item[0] in PHASES else len(PHASES)))
 
 
 def _time(text: str | None) -> float | None:

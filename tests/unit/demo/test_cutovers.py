@@ -63,12 +63,17 @@ def test_a_cutover_that_does_not_end_is_told_with_its_last_word(tmp_path: Path) 
         list(idle.cutover_to("1.1.0", deadline=1))
 
 
-def test_the_switch_is_measured_to_the_millisecond() -> None:
+def test_times_are_read_to_the_millisecond_and_phases_in_their_order() -> None:
     # given a cutover with the operator's own times, when they are read, then fractions of a second are kept
     times = {"fencedAt": "2026-11-21T10:00:00.250000Z", "switchedAt": "2026-11-21T10:00:01.375000Z"}
     cutover = cutovers.of(json.loads(seen("1.1.0-aa", "Monitoring", **times)))
     assert cutover
     assert (cutover.switch_s, cutover.restored_at) == (1.125, None)
+
+    # and its phases stand in the order in which they passed, whatever the order in which they are stored
+    stored = cutovers.of(json.loads(seen("1.1.0-aa", "Succeeded", seconds={"Monitoring": 9, "Migrating": 4, "New": 1})))
+    assert stored
+    assert list(stored.seconds) == ["Migrating", "Monitoring", "New"]
 
     # and one that has not switched has no such figure
     waiting = cutovers.of(json.loads(seen("1.1.0-aa", "Switching")))
