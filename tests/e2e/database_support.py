@@ -1,0 +1,54 @@
+"""Sessions in an engine's database that are in somebody's way: they hold what others need, as a frozen client would."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rtx_demo import database
+from rtx_demo.engine import Engine
+from rtx_demo.errors import DemoError
+
+SHARE_OF_THE_FENCE = "SELECT epoch FROM rtx_operator.execution_fence FOR SHARE;"
+DEADLINE = 20.0
+
+
+@contextmanager
+def session(engine: Engine, statement: str, *, name: str = "drill") -> Iterator[None]:
+    """A superuser's session in which `statement` has run and whose transaction stays open, idle, inside the block."""
+    host = f"{engine.name}-postgres-0"
+    settings = f"host=/run/postgresql user=postgres dbname={database.NAME} application_name={name}"
+    command = ["exec", "-i", host, "--namespace", engine.namespace, "--container=postgres", "--"]
+    command += ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", settings]
+    process = subprocess.Popen(
+        [*engine.kubectl.program, *command],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdin
+        process.stdin.write(f"BEGIN; {statement}\n")
+        process.stdin.flush()
+        _wait_until_idle(engine, name)
+        yield
+    finally:
+        process.kill()
+        process.wait()
+        # What the client leaves behind does not end with it at once.
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = :'name';"
+        database.psql(engine, ended, name=name)
+
+
+@contextmanager
+def held_fence(engine: Engine, *, name: str = "drill") -> Iterator[None]:
+    """The fence cannot be moved inside the block, or not before the session called `name` is ended."""
+    with session(engine, SHARE_OF_THE_FENCE, name=name):
+        yield
+
+
+def _wait_until_idle(engine: Engine, name: str) -> None:
+    idle = "SELECT count(*) FROM pg_stat_activity WHERE application_name = :'name' AND state LIKE 'idle in trans%';"
+    until = time.monotonic() + DEADLINE
+    while database.psql(engine, idle, name=name).strip() == "0":
+        if time.monotonic() > until:
+            raise DemoError(f"Session {name} did not come to hold what it should within {DEADLINE:.0f} s.")
+        time.sleep(0.2)
