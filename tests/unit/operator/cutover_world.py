@@ -18,7 +18,7 @@ from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour, Keeping, Phase, Reason
 from rtx_operator.api.names import RETRY, Label
 from rtx_operator.cutover.effects import Apply, Drain, Effect, EffectName, MoveFence, Scale
-from rtx_operator.cutover.steps import BACK
+from rtx_operator.cutover.situation import BACK
 from rtx_operator.cutover.transitions import TRANSITIONS
 from rtx_operator.decide import Decision, Verdict, decide
 from rtx_operator.observation import Fence, FenceReport, Object, Observation, is_ready
@@ -612,7 +612,19 @@ class World:
 
     # --- all is well again ---
 
-    def settle(self, looks: int = 400) -> None:
+    def run_until(self, phase: Phase, looks: int = 40) -> bool:
+        """Nobody is late and the operator looks, until the cutover comes to `phase`, or has been looked at so often."""
+        for _ in range(looks):
+            before = self.stored.get("cutover", {})
+            self.tick()
+            self.look()
+            self.judge()
+            after = self.stored.get("cutover", {})
+            if after.get("phase") == phase and (before.get("id"), before.get("phase")) != (after["id"], phase):
+                return True
+        return False
+
+    def settle(self, looks: int = 200) -> None:
         """No fault any more, nobody is late: raises Broken when that leads nowhere within so many looks."""
         self.faults.clear()
         for name in [name for kind, name in self.children if kind == "Job"]:

@@ -6,12 +6,15 @@ And when nothing goes wrong any more, the engine settles on what the spec asks f
 import hypothesis
 from cutover_world import Conflict, Intent, Unreachable, World, copied, installed
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from rtx_operator.api.enums import Phase
 from rtx_operator.cutover.effects import MoveFence, Scale
+from rtx_operator.cutover.transitions import LATER
 
 INSTALLED = installed()
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0")
 FAULTS = ("no database", "silent", "reach", "jobs hang")
+PHASES = st.sampled_from([phase for phase in Phase if phase not in LATER])
 FAULTS_OF_A_VERSION = ("migration", "unready", "smoke", "errors", "slow")
 
 
@@ -20,6 +23,22 @@ class Upgrades(RuleBasedStateMachine):
         super().__init__()
         self.world: World = copied(INSTALLED)
         self.late: Intent | None = None  # what a leader that was paused had decided
+
+    @initialize(
+        first=st.sampled_from(VERSIONS[1:]),
+        second=st.sampled_from((None, *VERSIONS)),
+        fault=st.sampled_from((None, *FAULTS_OF_A_VERSION)),
+        phase=PHASES,
+    )
+    def in_the_middle(self, first: str, second: str | None, fault: str | None, phase: Phase) -> None:
+        """It begins in some phase of the first upgrade, or of the one after that."""
+        self.world.ask(version=first)
+        if second:
+            self.world.run_until(Phase.SUCCEEDED)
+            self.world.ask(version=second)
+        if fault:
+            self.world.faults.add(f"{fault}:{second or first}")
+        self.world.run_until(phase)
 
     # --- people ---
 
@@ -75,6 +94,10 @@ class Upgrades(RuleBasedStateMachine):
             self.world.tick()
             self.world.look()
             self.world.judge()
+
+    @rule(phase=PHASES)
+    def all_goes_well_until(self, phase: Phase) -> None:
+        self.world.run_until(phase)
 
     @rule(seconds=st.sampled_from((1, 20, 50, 200, 900)))
     def time_passes(self, seconds: int) -> None:
