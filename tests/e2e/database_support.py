@@ -11,6 +11,8 @@ from rtx_demo.errors import DemoError
 
 SHARE_OF_THE_FENCE = "SELECT epoch FROM rtx_operator.execution_fence FOR SHARE;"
 DEADLINE = 20.0
+# An engine's own sessions bear its colour's name, too, but are no superuser's.
+_OURS = "pg_stat_activity WHERE application_name = :'name' AND usename = 'postgres'"
 
 
 @contextmanager
@@ -34,8 +36,7 @@ def session(engine: Engine, statement: str, *, name: str = "drill") -> Iterator[
         process.kill()
         process.wait()
         # What the client leaves behind does not end with it at once.
-        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = :'name';"
-        database.psql(engine, ended, name=name)
+        database.psql(engine, f"SELECT pg_terminate_backend(pid) FROM {_OURS};", name=name)
 
 
 @contextmanager
@@ -46,7 +47,7 @@ def held_fence(engine: Engine, *, name: str = "drill") -> Iterator[None]:
 
 
 def _wait_until_idle(engine: Engine, name: str) -> None:
-    idle = "SELECT count(*) FROM pg_stat_activity WHERE application_name = :'name' AND state LIKE 'idle in trans%';"
+    idle = f"SELECT count(*) FROM {_OURS} AND state LIKE 'idle in trans%';"
     until = time.monotonic() + DEADLINE
     while database.psql(engine, idle, name=name).strip() == "0":
         if time.monotonic() > until:
