@@ -19,6 +19,8 @@ from rtx_operator.reports import EngineReport, Executed
 
 # What keeps pods from coming up may pass (a registry that is away, a node that is full): given this long, it does not.
 GIVE_UP_AFTER = timedelta(seconds=45)
+# What is tried anew with each look, and fails for this long, is no blip.
+TRIES_FOR = timedelta(seconds=10)
 QUIET = 5.0  # seconds without a request, after which nobody is thought to ask any more
 
 
@@ -104,7 +106,8 @@ def old_pods_reach_new(situation: Situation) -> Unmet | None:
         answer = situation.seen.reach.get(name, "was not asked")
         said = answer if isinstance(answer, str) else answer.error or "it does not say why"
         if isinstance(answer, str) or not answer.reaches:
-            return Unmet(f"pod {name} does not reach the {situation.new.colour} pods: {said}")
+            message = f"pod {name} does not reach the {situation.new.colour} pods: {said}"
+            return Unmet(message, _after_tries(situation, Reason.PEERS_UNREACHABLE))
     return None
 
 
@@ -115,8 +118,13 @@ def smoke_passes(situation: Situation) -> Unmet | None:
         result = results.get(test.name)
         if result is None or not result.passed:
             said = result.detail if result else "it was not tried"
-            return Unmet(f"smoke test {test.name} (GET {test.path}) on {situation.new.colour} does not pass: {said}")
+            message = f"smoke test {test.name} (GET {test.path}) on {situation.new.colour} does not pass: {said}"
+            return Unmet(message, _after_tries(situation, Reason.SMOKE_FAILED))
     return None
+
+
+def _after_tries(situation: Situation, reason: Reason) -> Reason | None:
+    return reason if situation.now - situation.cutover.since > TRIES_FOR else None
 
 
 SWITCH_GATES: tuple[Check, ...] = (new_colour_ready, old_pods_reach_new, smoke_passes)
@@ -160,6 +168,13 @@ def new_colour_lives(situation: Situation) -> Unmet | None:
                 name, code = pod["metadata"]["name"], ended.get("exitCode")
                 return Unmet(f"pod {name} of version {new.version} ended with {code}", Reason.CONTAINER_RESTARTED)
     return None
+
+
+def new_colour_executes(situation: Situation) -> Unmet | None:
+    """What is not known to execute is not judged: nothing that it answers would count."""
+    if situation.executes(situation.new):
+        return None
+    return Unmet(f"the database does not say that {situation.new.colour} executes")
 
 
 def limits_kept(situation: Situation) -> Unmet | None:
@@ -283,7 +298,7 @@ CHECKS: Mapping[Phase, tuple[Check, ...]] = MappingProxyType({
     Phase.PROVISIONING: (new_colour_ready,),
     Phase.TESTING: (new_colour_ready, old_pods_reach_new, smoke_passes),
     Phase.SWITCHING: (fence_names_new, routed_to_new),
-    Phase.MONITORING: (new_colour_lives, limits_kept, watched_long_enough, old_colour_drained),
+    Phase.MONITORING: (new_colour_lives, new_colour_executes, limits_kept, watched_long_enough, old_colour_drained),
     Phase.PROMOTING: (promoted,),
     Phase.ROLLING_BACK: (fence_names_old, routed_to_old, new_colour_drained, new_colour_empty, reversed_),
 })  # fmt: skip
