@@ -9,7 +9,7 @@ RUN = $(UV) run --frozen --all-packages
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
-demo:  ## cluster, images, operator, one TradingEngine, 30 s of orders, the table (KEEP=1 leaves the cluster up)
+demo:  ## cluster, images, operator, one TradingEngine; an upgrade, a broken one and a way back under load; the table (KEEP=1 leaves the cluster up)
 	$(RUN) rtx-demo run $(if $(KEEP),--keep)
 
 test: lint  ## everything: lint, types, contracts, then unit, cluster and end-to-end tests in one pytest run
@@ -27,6 +27,7 @@ lint:
 bench:  ## the benchmarks behind the README's figures
 	$(RUN) bench/lab
 	$(RUN) bench/orders
+	$(RUN) bench/upgrade
 
 images:  ## build all images (nothing is built twice)
 	$(RUN) lab build
