@@ -259,6 +259,18 @@ async def test_what_a_client_says_in_our_headers_is_not_believed(
     assert forged not in {here.body["order_id"], there.body["order_id"]}
 
 
+async def test_a_smoke_test_is_answered_by_the_pod_that_it_is_sent_to(colours: Any, anybody: Trader) -> None:
+    # given a colour that the fence does not name
+    before = (await status(anybody, colours.green))["forwarded"]
+    # when the operator asks it, and when a client claims to be the operator
+    asked = await anybody.call(colours.green, "GET", "/api/symbols", **PEER, **{"x-rtx-here": "1"})
+    between = (await status(anybody, colours.green))["forwarded"]
+    forged = await anybody.call(colours.green, "GET", "/api/symbols", **{"x-rtx-here": "1"})
+    # then only the operator learns what this very pod would answer
+    assert (asked.status, forged.status) == (200, 200)
+    assert (between - before, (await status(anybody, colours.green))["forwarded"] - between) == (0, 1)
+
+
 async def test_a_peer_whose_order_id_is_none_is_told_so(colours: Any, anybody: Trader) -> None:
     alice = await anybody.open(colours.blue, "alice")
     got = await alice.order(colours.blue, "one", **PEER, **{"x-rtx-hop": "1", "x-rtx-order-id": "7"})
