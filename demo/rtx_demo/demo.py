@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rtx_lab.provider import Provider
 
@@ -16,6 +15,7 @@ from .traffic import Settings
 from .view import View
 
 RESULT_FILE = Path("build/demo.json")
+LEDGER_FILE = Path("build/demo-ledger.jsonl")
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,16 @@ class Demo:
             self.view.title(f"kubectl apply -f {sample.FILE}")
             ready_s = beginning.apply(engine, self.root, self.view)
             self.view.title(f"{self.settings.rate:g} requests a second, from now until the last cutover is over")
-            result = Scenario(engine, self.settings, self.view, keep=self.keep).upgrades()
+            (self.root / RESULT_FILE).parent.mkdir(exist_ok=True)
+            evidence = self.root / LEDGER_FILE
+            result = Scenario(engine, self.settings, self.view, evidence, keep=self.keep).upgrades()
             rows = report.table(result, ready_s=ready_s)
-            self._write(report.document(rows, beginning.machine()))
+            document = report.document(rows, beginning.machine())
+            (self.root / RESULT_FILE).write_text(json.dumps(document, indent=2) + "\n")
             self.view.table(rows, result.findings, caption=beginning.waits(engine))
             if self.keep:
                 self._say_how_to_reach(engine)
         return result
-
-    def _write(self, document: dict[str, Any]) -> None:
-        file = self.root / RESULT_FILE
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(json.dumps(document, indent=2) + "\n")
 
     def _say_how_to_reach(self, engine: Engine) -> None:
         self.view.title("It is still running")

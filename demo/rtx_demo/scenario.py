@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from rtx_traffic.ledger import Ledger
@@ -31,13 +32,18 @@ class Scenario:
     engine: Engine
     settings: Settings
     view: View
+    evidence: Path | None = None  # where the clients' ledger goes when a promise was broken
     keep: bool = False  # leave the load's pods where they are
 
     def upgrades(self, steps: Sequence[Step] = upgrades.STEPS) -> Result:
         """All the steps under one load that goes on through them. Raises DemoError when one does not come to an end."""
         outcomes, ledger, rows = self.under_load(lambda watch: list(self._steps(steps, watch)))
         stages = upgrades.stages(outcomes, started_at=ledger.run.started_at)
-        return Result(judge(ledger, rows, stages), outcomes, first_explained(ledger, stages))
+        result = Result(judge(ledger, rows, stages), outcomes, first_explained(ledger, stages))
+        if self.evidence and not result.kept:
+            ledger.write(self.evidence)
+            self.view.say(f"A promise was broken: the ledger of all that was sent and seen is in {self.evidence}.")
+        return result
 
     def under_load(self, act: Callable[[Watch], T]) -> tuple[T, Ledger, Database]:
         """What `act` gives, and what the load's clients and the database hold in the end."""

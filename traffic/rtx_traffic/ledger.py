@@ -7,6 +7,7 @@ same in all parts of a run.
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Self
 
 import msgspec
@@ -186,6 +187,11 @@ class Ledger(msgspec.Struct, frozen=True):
         between = heapq.merge(*(part.records[1:-1] for part in parts), key=_known_at)
         end = End(max(part.records[-1].at for part in parts if isinstance(part.records[-1], End)))
         return cls(run=whole, records=(whole, *between, end))
+
+    def write(self, path: Path) -> None:
+        """Write it to a file that `parse` reads again."""
+        with path.open("wb") as file:
+            file.writelines(encode(record) for record in self.records)
 
     def requests(self) -> Iterator[Request]:
         return (record for record in self.records if isinstance(record, Request))

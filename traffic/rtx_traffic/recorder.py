@@ -21,6 +21,7 @@ class Recorder:
         self._ended = False
         self._progress = Progress()
         self._latencies: list[float] = []
+        self._open: set[int] = set()
         self.record(run)
 
     def __enter__(self) -> Self:
@@ -47,9 +48,9 @@ class Recorder:
         if isinstance(record, Request):
             self._count(record)
         elif isinstance(record, SocketOpened):
-            self._progress.sockets += 1
+            self._open.add(record.socket)
         elif isinstance(record, SocketClosed):
-            self._progress.sockets -= 1
+            self._open.discard(record.socket)  # it may have been closed before it said hello
 
     def flush(self) -> None:
         self._file.write(self._buffer)
@@ -65,6 +66,7 @@ class Recorder:
             value = latencies[len(latencies) * quantile // 100] if latencies else 0.0
             setattr(self._progress, name, round(value * 1000, 1))
         self._progress.second = int(self.clock())
+        self._progress.sockets = len(self._open)
         return self._progress
 
     def _count(self, request: Request) -> None:

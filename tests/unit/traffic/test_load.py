@@ -9,7 +9,7 @@ import pytest
 from rtx_traffic import load as load_module
 from rtx_traffic.accounts import Account
 from rtx_traffic.connection import Target
-from rtx_traffic.ledger import End, Failure, Kind, Lane, Ledger, Request, Run
+from rtx_traffic.ledger import End, Failure, Kind, Lane, Ledger, Request, Run, SocketClosed, SocketOpened
 from rtx_traffic.load import Load
 from rtx_traffic.recorder import Recorder
 from rtx_traffic.schedule import OrderSource, schedule
@@ -86,6 +86,17 @@ async def test_every_due_request_is_sent_once_on_its_lane(tmp_path: Path) -> Non
     assert Counter(request.lane for request in requests) == {Lane.KEEP_ALIVE: 80, Lane.NEW: 20}
     assert (engine.requests, engine.connections) == (100, 24)
     assert all(request.answer for request in requests if request.kind is Kind.ORDER)
+
+
+def test_a_socket_closed_before_it_said_hello_was_never_open(tmp_path: Path) -> None:
+    # given two sockets, one that is up, and one that is closed twice without a hello
+    with Recorder(tmp_path / "l", Run("r", "u", time.time(), 1, 1, 0, 2, 1, 0)) as recorder:
+        recorder.record(SocketOpened(0, "7", 0.1, 0, "blue", None))
+        recorder.record(SocketClosed(1, 0.2, 1012))
+        recorder.record(SocketClosed(1, 0.3, 1012))
+
+        # when the progress is told, then one is open
+        assert recorder.progress().sockets == 1
 
 
 async def test_an_engine_that_stalls_does_not_slow_the_schedule(

@@ -1,6 +1,7 @@
 """A load in several parts is the same load: its shares add up, no number is there twice, its ledgers are one again."""
 
 from collections import Counter
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -57,7 +58,7 @@ def test_the_parts_send_what_the_whole_would_and_no_number_twice() -> None:
     assert len({round(request.at * 600) for request in due}) == 1800
 
 
-def test_the_ledgers_of_the_parts_are_one_ledger_again() -> None:
+def test_the_ledgers_of_the_parts_are_one_ledger_again(tmp_path: Path) -> None:
     # given the ledgers of all parts, in any order
     ledgers = [ledger(run, 1.0 + run.part, 5.0 - run.part) for run in reversed(shares())]
 
@@ -67,6 +68,10 @@ def test_the_ledgers_of_the_parts_are_one_ledger_again() -> None:
     assert [request.ended for request in merged.requests()] == [1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 5.0]
     assert merged.records[0] == merged.run
     assert merged.records[-1] == End(13.0)
+
+    # and written down and read again, it is the same
+    merged.write(tmp_path / "ledger")
+    assert Ledger.parse((tmp_path / "ledger").read_bytes().splitlines()) == merged
 
 
 def test_a_part_that_is_missing_there_twice_or_of_another_run_is_refused() -> None:
