@@ -253,6 +253,7 @@ def _wanted(engine: TradingEngine, plan: Plan, seen: Observation) -> tuple[Objec
     return wanted
 
 
+_MOVES_THE_FENCE = frozenset({Phase.SWITCHING, Phase.ROLLING_BACK})  # and says itself who executes
 _BOTH_COLOURS = frozenset({Phase.TESTING, Phase.AWAITING_APPROVAL, Phase.SWITCHING, Phase.MONITORING, Phase.PROMOTING})
 
 
@@ -276,7 +277,7 @@ def _routes(engine: TradingEngine, plan: Plan, seen: Observation) -> tuple[Objec
         route = plan.routes[plan.active.colour]
         return (route.select, *route.promote)
     selected = Situation(engine, plan, seen, cutover, cutover.since).selected()
-    moving = cutover.phase in {Phase.SWITCHING, Phase.ROLLING_BACK}
+    moving = cutover.phase in _MOVES_THE_FENCE
     select = plan.routes[selected if moving and selected else plan.active.colour].select
     return (select, *(() if cutover.phase is Phase.PROMOTING else plan.routes[cutover.from_.colour].promote))
 
@@ -325,7 +326,9 @@ def _named(plan: Plan) -> Iterator[Object]:
 
 def _effects(engine: TradingEngine, plan: Plan, seen: Observation, step: Advance) -> tuple[Effect, ...]:
     """Who executes is put right before anything else is done; a cutover that moves the fence itself does it its way."""
-    if any(isinstance(effect, MoveFence) for effect in step.effects):
+    active = step.memory.active
+    turns = active is not None and active.colour is not plan.active.colour  # with this very look
+    if turns or any(isinstance(effect, MoveFence) for effect in step.effects):
         return step.effects
     return _move_fence(engine, plan, seen) or (*_scale(plan, seen), *step.effects)
 
@@ -352,7 +355,7 @@ def _move_fence(engine: TradingEngine, plan: Plan, seen: Observation) -> tuple[E
     cutover = Memory.of(engine.status).under_way
     if seen.database is None or seen.database.error:
         return ()
-    if cutover and cutover.phase in {Phase.SWITCHING, Phase.ROLLING_BACK}:
+    if cutover and cutover.phase in _MOVES_THE_FENCE:
         return ()
     fence = seen.database.fence
     executors = (plan.active.colour.value,)

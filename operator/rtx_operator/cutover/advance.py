@@ -202,7 +202,7 @@ def _with_active(memory: Memory, situation: Situation) -> Memory:
         digest=plan.shape.digest if plan else None,
         config_hash=plan.shape.config_hash if plan else "",
         pod_hash=release.pod_hash,
-        epoch=fence.epoch if fence else memory.active.epoch,
+        epoch=max(memory.active.epoch, fence.epoch if fence else 0),
     )
     return memory.with_active(active)
 
