@@ -530,7 +530,8 @@ class World:
         if intent.seen.database and not intent.seen.database.error and fence and not intent.engine.spec.paused:
             active = intent.engine.status.active
             right = active is None or fence.executors == (active.colour.value,)
-            self._must(right or decided_by_phase or moves, "the fence names the wrong colour and is left so")
+            turns = active is not None and active.colour != intent.decision.memory.active.colour
+            self._must(right or decided_by_phase or turns or moves, "the fence names the wrong colour and is left so")
 
     def judge_effect(self, effect: Effect, intent: Intent) -> None:
         """A phase is in the status that was read before anything of it is done."""
