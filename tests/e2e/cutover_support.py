@@ -31,6 +31,7 @@ ROLLOUT: Object = {
     "drainTimeout": "2s",
     "monitor": {"duration": "3s", "maxErrorPercent": 1, "maxP99Milliseconds": 5000, "minimumRequests": 20},
     "keepPreviousFor": "1h",
+    "smoke": [{"name": "health", "path": "/health"}, {"name": "symbols", "path": "/api/symbols"}],
 }
 TWO = {"minReplicas": 2, "maxReplicas": 2}
 LOAD = Settings(rate=100, keep_alive=16, new_per_second=20, sockets=12, accounts=8, duration=0, pods=2)
