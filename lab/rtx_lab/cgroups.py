@@ -17,6 +17,9 @@ from rtx_lab.instance import Instance
 ROOT = Path("/sys/fs/cgroup")
 DAEMONS = "daemons"
 KILL_DEADLINE_S = 15.0
+# How many ordinary processes outside a whole cluster weighs as much as, when both want the CPU. Without it, a single
+# busy process beside a cluster of three nodes gets as much CPU as all of them.
+WEIGHS = 16
 
 
 def is_v2(root: Path = ROOT) -> bool:
@@ -40,6 +43,7 @@ def create(instance: Instance, names: list[str]) -> None:
             available = (root / "cgroup.controllers").read_text().split()
             for group in (root, top):
                 (group / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in available))
+        _weigh(top)
 
 
 def _inherit_cpuset(group: Path) -> None:
@@ -47,6 +51,12 @@ def _inherit_cpuset(group: Path) -> None:
     for file in ("cpuset.cpus", "cpuset.mems"):
         if not is_v2() and (group / file).exists():
             (group / file).write_text((group.parent / file).read_text())
+
+
+def _weigh(top: Path) -> None:
+    for file, ordinary in (("cpu.shares", 1024), ("cpu.weight", 100)):  # of v1 and of v2
+        if (top / file).exists():
+            (top / file).write_text(str(WEIGHS * ordinary))
 
 
 def daemon_procs_files(instance: Instance) -> list[Path]:
