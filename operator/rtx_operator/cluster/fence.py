@@ -27,6 +27,7 @@ from rtx_operator.observation import Fence, Owner
 CONNECT_DEADLINE = 5.0  # seconds
 STATEMENT_DEADLINE = 5.0  # seconds, for each statement
 LOCK_TIMEOUT = 300  # milliseconds that one try waits for the transactions under way: orders queue behind it
+FROZEN_AFTER = 500  # milliseconds without a word from us amid a move: the database ends it, so that orders go on
 TRIES = 3  # before holders of the fence are ended, and as many with that
 ROLE = "rtx_operator"
 
@@ -198,7 +199,11 @@ async def _connected(address: Address, password: str) -> AsyncIterator[Any]:
             database=address.database,
             timeout=CONNECT_DEADLINE,
             command_timeout=STATEMENT_DEADLINE,
-            server_settings={"application_name": ROLE, "lock_timeout": f"{LOCK_TIMEOUT}ms"},
+            server_settings={
+                "application_name": ROLE,
+                "lock_timeout": f"{LOCK_TIMEOUT}ms",
+                "idle_in_transaction_session_timeout": f"{FROZEN_AFTER}ms",
+            },
         )
         try:
             yield connection

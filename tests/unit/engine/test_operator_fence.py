@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -167,6 +167,28 @@ async def test_a_frozen_pod_that_holds_the_fence_is_ended(mover: Mover) -> None:
                 await session.execute("SELECT 1")
 
 
+async def test_an_operator_that_is_frozen_amid_a_move_does_not_hold_up_orders(mover: Mover) -> None:
+    # given a replica of the operator that has locked the fence, and then does nothing
+    epochs: list[int] = []
+    with suppress(fence.FenceUnreachableError):  # which is what it learns when it wakes up
+        async with fence._connected(mover.address, "operator") as frozen:
+            await frozen.execute("BEGIN")
+            await frozen.execute(fence._LOCK)
+
+            # when an order asks for the fence
+            order = await mover.database.connect("rtx_engine", application_name="blue", statement_timeout="0")
+            try:
+                await order.execute(
+                    "SELECT set_config('rtx.colour', 'blue', false), set_config('rtx.epoch', '1', false)"
+                )
+                epochs.append(await order.fetchval("SELECT rtx_operator.assert_executor()", timeout=20))
+            finally:
+                order.terminate()
+
+    # then its turn comes
+    assert epochs == [1]
+
+
 async def test_a_session_that_is_no_pod_is_named_and_not_ended(mover: Mover) -> None:
     async with mover.frozen("a report") as session:
         with pytest.raises(fence.FenceUnreachableError, match=r"held by a report \(pid \d+\)"):
@@ -177,8 +199,9 @@ async def test_a_session_that_is_no_pod_is_named_and_not_ended(mover: Mover) -> 
 
 
 async def test_a_pod_that_does_not_hold_the_fence_is_not_ended(mover: Mover) -> None:
-    bystander = await mover.database.connect("rtx_engine", application_name="blue")
-    reader = await mover.database.connect("rtx_engine", application_name="green")
+    patient = {"idle_in_transaction_session_timeout": "0"}
+    bystander = await mover.database.connect("rtx_engine", application_name="blue", **patient)
+    reader = await mover.database.connect("rtx_engine", application_name="green", **patient)
     try:
         for session in (bystander, reader):
             await session.execute("BEGIN")
