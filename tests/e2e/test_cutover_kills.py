@@ -51,6 +51,10 @@ class Table:
 
     rows: list[tuple[str, str, float, int]] = field(default_factory=list)
 
+    def add(self, way: str, moment: str, seconds: float, failed: int) -> None:
+        self.rows.append((way, moment, seconds, failed))
+        print(self.render().splitlines()[-1])
+
     def render(self) -> str:
         lines = [f"{'way':<28}{'the operator ends':<36}{'led again after':>16}{'failed requests':>17}"]
         lines += [f"{way:<28}{moment:<36}{seconds:>14.1f} s{failed:>17}" for way, moment, seconds, failed in self.rows]
@@ -187,7 +191,7 @@ def test_the_operator_is_killed_before_and_after_each_effect(
     killer = Killer(upgrades.kubectl, moments)
     killer.begin()
     upgrades.begin(**wish)
-    killer.run(lambda moment, seconds: table.rows.append((way, moment, seconds, loaded.failed() - failed)))
+    killer.run(lambda moment, seconds: table.add(way, moment, seconds, loaded.failed() - failed))
 
     # then it ends as it would have ended
     upgrades.wait_until_over()
