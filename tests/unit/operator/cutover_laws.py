@@ -1,0 +1,158 @@
+"""What no cutover may do, whatever happens: asked at each write as it arrives, and at each instant."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from cutover_cluster import Cluster, label
+from rtx_operator.api.engine import TradingEngine
+from rtx_operator.api.enums import Colour, Keeping, Phase
+from rtx_operator.api.names import Label
+from rtx_operator.cutover.effects import Effect, EffectName, MoveFence
+from rtx_operator.cutover.situation import BACK
+from rtx_operator.cutover.transitions import TRANSITIONS
+from rtx_operator.decide import Decision
+from rtx_operator.observation import Object, Observation
+from rtx_operator.plan import Plan
+
+# Which phase a cutover must be in, in the status that was read, for an effect of it to be carried out.
+OF_PHASE: Mapping[EffectName, frozenset[Phase]] = {
+    EffectName.MIGRATE: frozenset({Phase.MIGRATING}),
+    EffectName.PROVISION: frozenset({Phase.PROVISIONING}),
+    EffectName.SELECT: frozenset({Phase.SWITCHING, Phase.MONITORING, Phase.ROLLING_BACK}),
+    EffectName.DRAIN: frozenset({Phase.MONITORING, Phase.ROLLING_BACK}),
+    EffectName.PROMOTE: frozenset({Phase.PROMOTING}),
+    EffectName.REVERSE: frozenset({Phase.ROLLING_BACK}),
+}
+NEW_EXECUTES = frozenset({Phase.SWITCHING, Phase.MONITORING, Phase.PROMOTING, Phase.SUCCEEDED})
+NEVER_DELETED = frozenset({"Deployment", "Service", "StatefulSet", "Secret", "ServiceAccount"})
+
+
+class Broken(AssertionError):  # noqa: N818 - it reads as what happened: the law is broken
+    """A write that breaks a law of the cutover."""
+
+
+@dataclass(frozen=True)
+class Intent:
+    """A decision that is yet to be carried out, and what it rests on."""
+
+    manifest: Object
+    engine: TradingEngine
+    plan: Plan
+    seen: Observation
+    decision: Decision
+    now: datetime
+
+
+@dataclass
+class Judged(Cluster):
+    """A cluster, and the TradingEngine of which its writes are judged. Raises Broken."""
+
+    spec: Object = field(default_factory=dict)
+    retry: str = ""
+    status: str = "{}"  # as it is stored
+    ended: dict[str, str] = field(default_factory=dict)  # cutovers that are over, with the phase they ended in
+
+    @property
+    def stored(self) -> Object:
+        """The status as it is stored."""
+        read: Object = json.loads(self.status)
+        return read
+
+    def _must(self, holds: object, broken: str) -> None:
+        if not holds:
+            raise Broken(f"{broken}; fence {self.fence}, Service {self.selected}, status {self.status}")
+
+    def judge_decision(self, intent: Intent) -> None:
+        """What must be true of a decision about what is seen to be so right now."""
+        cutover, fence = intent.engine.status.cutover, self.fence
+        moves = [effect for effect in intent.decision.effects if isinstance(effect, MoveFence)]
+        self._must(len(moves) <= 1, "the fence is moved twice")
+        decided_by_phase = cutover is not None and cutover.phase in {Phase.SWITCHING, Phase.ROLLING_BACK}
+        if intent.seen.database and not intent.seen.database.error and fence and not intent.engine.spec.paused:
+            active = intent.engine.status.active
+            right = active is None or fence.executors == (active.colour.value,)
+            turns = active is not None and active.colour != intent.decision.memory.active.colour
+            self._must(right or decided_by_phase or turns or moves, "the fence names the wrong colour and is left so")
+
+    def judge_effect(self, effect: Effect, intent: Intent) -> None:
+        """A phase is in the status that was read before anything of it is done."""
+        cutover = intent.engine.status.cutover
+        phase = cutover.phase if cutover else None
+        if effect.name in OF_PHASE:
+            self._must(phase in OF_PHASE[effect.name], f"{effect.name} in {phase}")
+        elif effect.name is EffectName.CONTRACT:
+            previous = intent.engine.status.previous
+            self._must(previous and previous.state is Keeping.RETIRING, f"Contract in {phase}")
+            self._must(not (cutover and not cutover.phase.is_terminal), f"Contract in {phase}")
+        elif isinstance(effect, MoveFence) and cutover and not cutover.phase.is_terminal:
+            new = effect.executors == (cutover.to.colour.value,)
+            self._must(not new or phase in NEW_EXECUTES, f"the fence goes to the new colour in {phase}")
+            self._must(new or not effect.cutover.endswith(BACK) or phase is Phase.ROLLING_BACK, f"back in {phase}")
+
+    def judge_scale(self, live: Object, replicas: int) -> None:
+        if replicas >= live["spec"]["replicas"]:
+            return
+        colour = label(live, Label.COLOUR)
+        most = self.spec["scaling"]["maxReplicas"]
+        self._must(replicas == 0 or replicas >= most, f"{colour} is made smaller: {replicas}")
+        if replicas:
+            return
+        self._must(self.selected not in {"", colour}, f"{colour} is emptied while the live Service selects it")
+        self._must(self.fence and colour not in self.fence.executors, f"{colour} is emptied while it executes")
+        previous, cutover = self.stored.get("previous"), self.stored.get("cutover")
+        kept = previous and previous["state"] == Keeping.KEPT and previous["colour"] == colour
+        lent = cutover and not Phase(cutover["phase"]).is_terminal and cutover["to"]["colour"] == colour
+        self._must(not kept or lent, f"{colour} is emptied while it is kept")
+
+    def judge_service(self, before: Object | None, after: Object) -> None:
+        selector = after["spec"]["selector"]
+        self._must(selector.get(Label.COLOUR.value) in set(Colour), "the live Service selects no colour")
+        self._must(len(selector) > 1, "the live Service selects more than the engine's pods")
+        if before and before["spec"]["selector"] != selector:
+            executes = self.fence and self.fence.executors == (self.selected,)
+            self._must(executes, "the live Service goes to a colour that does not execute")
+
+    def judge_status(self, before: Object, after: Object) -> None:
+        was, cutover = before.get("cutover"), after.get("cutover")
+        if not cutover:
+            self._must(not was, "a cutover is forgotten")
+            return
+        phase, rejected = Phase(cutover["phase"]), before.get("rejected")
+        same = was and was["id"] == cutover["id"]
+        if not same:
+            self._must(phase is Phase.PENDING, f"a cutover begins in {phase}")
+            self._must(not was or Phase(was["phase"]).is_terminal, "a cutover begins before the last is over")
+            self._must(cutover["id"] not in self.ended, "a cutover begins again")
+            again = rejected and rejected["podHash"] == cutover["to"]["podHash"] and rejected["retry"] == self.retry
+            self._must(not again, "what was rejected is tried again")
+            self._must(cutover["from"]["podHash"] == before["active"]["podHash"], "it comes from nowhere")
+        elif was["phase"] != phase:
+            self._must(phase in TRANSITIONS[Phase(was["phase"])].values(), f"{was['phase']} → {phase}")
+        self._must(self.ended.get(cutover["id"], phase) == phase, f"{cutover['id']} goes on after its end")
+        if phase.is_terminal:
+            self.ended[cutover["id"]] = phase
+            self._must(after["history"][0]["id"] == cutover["id"], "the history lacks it")
+            self._must(len({past["id"] for past in after["history"]}) == len(after["history"]), "it is told twice")
+        elif phase not in {Phase.PENDING, Phase.PROMOTING, Phase.ROLLING_BACK}:
+            self._must(cutover.get("deadline"), f"{phase} has no deadline")
+        self._must(after["active"]["epoch"] >= before["active"]["epoch"], "an epoch is forgotten")
+
+    def judge(self) -> None:
+        """What is true at every instant."""
+        stored = self.stored
+        active, previous = stored.get("active"), stored.get("previous")
+        if not active:
+            return
+        wanted = {active["podHash"]} | ({previous["podHash"]} if previous else set())
+        for pod_hash in wanted:
+            self._must(("ControllerRevision", f"rtx-engine-{pod_hash}") in self.children, f"shape {pod_hash} is lost")
+        for (kind, name), live in self.children.items():
+            if kind == "Deployment" and live["spec"]["replicas"]:
+                for source in live["spec"]["template"]["spec"]["containers"][0]["envFrom"]:
+                    config = source["configMapRef"]["name"]
+                    self._must(("ConfigMap", config) in self.children, f"Deployment {name} lacks ConfigMap {config}")
+
+    def judge_delete(self, key: tuple[str, str]) -> None:
+        self._must(key[0] not in NEVER_DELETED, f"{key} is deleted")
