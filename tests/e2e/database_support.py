@@ -3,7 +3,7 @@
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rtx_demo import database
 from rtx_demo.engine import Engine
@@ -12,7 +12,9 @@ from rtx_demo.errors import DemoError
 SHARE_OF_THE_FENCE = "SELECT epoch FROM rtx_operator.execution_fence FOR SHARE;"
 DEADLINE = 20.0
 # An engine's own sessions bear its colour's name, too, but are no superuser's.
-_OURS = "pg_stat_activity WHERE application_name = :'name' AND usename = 'postgres'"
+_OURS = "FROM pg_stat_activity WHERE application_name = :'name' AND usename = 'postgres'"
+_IDLE = f"SELECT count(*) {_OURS} AND state LIKE 'idle in trans%';"
+_END = f"SELECT pg_terminate_backend(pid) {_OURS};"
 
 
 @contextmanager
@@ -26,8 +28,8 @@ def session(engine: Engine, statement: str, *, name: str = "drill") -> Iterator[
         [*engine.kubectl.program, *command],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
+    assert process.stdin
     try:
-        assert process.stdin
         process.stdin.write(f"BEGIN; {statement}\n")
         process.stdin.flush()
         _wait_until_idle(engine, name)
@@ -35,8 +37,10 @@ def session(engine: Engine, statement: str, *, name: str = "drill") -> Iterator[
     finally:
         process.kill()
         process.wait()
+        with suppress(BrokenPipeError):  # what it did not read any more
+            process.stdin.close()
         # What the client leaves behind does not end with it at once.
-        database.psql(engine, f"SELECT pg_terminate_backend(pid) FROM {_OURS};", name=name)
+        database.psql(engine, _END, name=name)
 
 
 @contextmanager
@@ -47,9 +51,8 @@ def held_fence(engine: Engine, *, name: str = "drill") -> Iterator[None]:
 
 
 def _wait_until_idle(engine: Engine, name: str) -> None:
-    idle = f"SELECT count(*) FROM {_OURS} AND state LIKE 'idle in trans%';"
     until = time.monotonic() + DEADLINE
-    while database.psql(engine, idle, name=name).strip() == "0":
+    while database.psql(engine, _IDLE, name=name).strip() == "0":
         if time.monotonic() > until:
             raise DemoError(f"Session {name} did not come to hold what it should within {DEADLINE:.0f} s.")
         time.sleep(0.2)

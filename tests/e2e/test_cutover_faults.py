@@ -30,7 +30,7 @@ from database_support import SHARE_OF_THE_FENCE, held_fence, session
 from node_support import daemon_frozen, frozen, send
 from rtx_demo import database, installation
 from rtx_demo.engine import Engine
-from rtx_demo.kubectl import Object
+from rtx_demo.kubectl import KubectlError, Object
 from rtx_demo.sample import Sample
 from rtx_demo.traffic import Watch
 from rtx_demo.waiting import eventually
@@ -147,8 +147,16 @@ def test_a_migration_that_waits_for_a_lock_holds_up_no_order(upgrades: Upgrades,
 
 
 def migration_waits(upgrades: Upgrades) -> bool:
-    where = ("--namespace", upgrades.engine.namespace, f"--selector=rtx-trading.com/cutover={upgrades.cutover()['id']}")
-    return "waits for a lock" in upgrades.kubectl.run("logs", *where, "--tail=-1")
+    namespace, cutover = upgrades.engine.namespace, upgrades.cutover()["id"]
+    jobs = upgrades.kubectl.list("jobs", namespace, f"rtx-trading.com/cutover={cutover}")
+    return any("waits for a lock" in logs_of_job(upgrades, job["metadata"]["name"]) for job in jobs)
+
+
+def logs_of_job(upgrades: Upgrades, name: str) -> str:
+    try:
+        return upgrades.kubectl.run("logs", f"job/{name}", "--namespace", upgrades.engine.namespace)
+    except KubectlError:  # its container does not run yet
+        return ""
 
 
 def count_of_orders(engine: Engine) -> int:
