@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rtx_demo.kubectl import Object
+from rtx_demo.waiting import eventually
 from rtx_lab import cgroups
-from rtx_lab.instance import Instance
+from rtx_lab.instance import CONTROL_PLANE, Instance
+from rtx_lab.processes import start_daemon
 
 
 def processes(pod: Object, program: str) -> list[int]:
@@ -53,6 +55,20 @@ def daemon_frozen(name: str) -> Iterator[None]:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def daemon_stopped(name: str) -> Iterator[None]:
+    """A daemon of the control plane is ended, and started again after the block."""
+    instance = Instance()
+    pid = int((instance.run / "daemons" / name).read_text())
+    command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
+    os.kill(pid, signal.SIGTERM)
+    eventually(lambda: not Path(f"/proc/{pid}/cwd").exists(), f"the end of {name}")  # a zombie has none, either
+    try:
+        yield
+    finally:
+        start_daemon(instance, CONTROL_PLANE, name, command)
 
 
 def _members(file: Path) -> Iterator[int]:
