@@ -21,6 +21,7 @@ from rtx_operator.api.names import RETRY, Label
 from rtx_operator.cutover.effects import Apply, Effect, MoveFence, Scale
 from rtx_operator.decide import Decision, Verdict, decide
 from rtx_operator.observation import FenceReport, Object, Observation
+from rtx_operator.plan import Plan
 from rtx_operator.reconcile import BLIND, _questions
 from rtx_operator.settings import from_environment
 
@@ -92,7 +93,7 @@ class World(Judged):
         at_once = self.last_look is not None and (self.now - self.last_look).total_seconds() < BLIND
         seen = replace(self.observe(engine), at_once=at_once)
         self.last_look = self.now
-        plan = planning.plan(engine, seen, SETTINGS, SEED)
+        plan = _plan(engine, seen)
         decision = decide(engine, plan, seen, self.now, f"{engine.spec.version}-{next(self.cutovers):08x}")
         return Intent(manifest, engine, plan, seen, decision, self.now)
 
@@ -236,6 +237,21 @@ class World(Judged):
             and set(self.slices[LIVE]) <= set(self.colour_pods(active["colour"], ready=True))
             and all(label(self.pods[name], Label.SHAPE) == active["podHash"] for name in self.slices[LIVE])
         )
+
+
+_PLANS: dict[str, Plan] = {}
+
+
+def _plan(engine: TradingEngine, seen: Observation) -> Plan:
+    """Its plan, which takes the longest of all to make: made once for all that it depends on."""
+    known = [name for kind, name in seen.children if kind == "ControllerRevision"]  # named by their content
+    secrets = [one["metadata"]["resourceVersion"] for one in seen.children_of("Secret")]
+    status = engine.status
+    cutover = status.cutover and status.cutover.model_copy(update={"message": "", "deadline": None})
+    key = repr((engine.spec, status.active, cutover, status.previous, known, secrets))
+    if key not in _PLANS:
+        _PLANS[key] = planning.plan(engine, seen, SETTINGS, SEED)
+    return _PLANS[key]
 
 
 def installed() -> World:
