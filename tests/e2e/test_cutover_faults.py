@@ -5,6 +5,7 @@ One engine and one load go through all faults that must fail no request; what ma
 
 import itertools
 import json
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ from rtx_demo.waiting import eventually
 from rtx_traffic.verdict import Verdict
 
 OUTAGE = 60.0  # seconds without an API server
+WATCHED_LONGER: Object = {"monitor": {"duration": "10s"}}
 _sizes = itertools.count(513)
 
 
@@ -191,7 +193,7 @@ def test_the_api_server_is_away_for_a_minute(upgrades: Upgrades, loaded: Load, p
     if phase == "Switching":
         arm(upgrades.kubectl, leader_pod(upgrades.kubectl), "after Switching/MoveFence")
     before, failed = upgrades.selected(), loaded.failed()
-    upgrades.begin(**other_pods(), rollout={"monitor": {"duration": "10s"}})
+    upgrades.begin(**other_pods(), rollout=WATCHED_LONGER)
     upgrades.wait_for(phase)
     if phase == "Switching":
         eventually(lambda: upgrades.fence()["executors"] != [before], "a fence that has moved")
@@ -239,7 +241,7 @@ def test_an_image_that_is_missing_is_given_up(upgrades: Upgrades, loaded: Load) 
 
 def test_pods_that_keep_ending_are_given_up(upgrades: Upgrades, loaded: Load) -> None:
     # given pods that get less memory than they need to start
-    too_little = {"requests": {"memory": "16Mi"}, "limits": {"memory": "24Mi"}}
+    too_little = {"requests": {"memory": "16Mi"}, "limits": {"memory": "40Mi"}}
     with nothing_fails(loaded):
         assert_rejected(upgrades, "CrashLooping", resources=too_little)
 
@@ -258,9 +260,9 @@ def test_a_third_wish_after_the_switch_goes_back_first(upgrades: Upgrades, loade
     # given a cutover that has switched and is being watched, when the spec asks for something else again
     with nothing_fails(loaded):
         colour = upgrades.selected()
-        upgrades.begin(**other_pods())
+        upgrades.begin(**other_pods(), rollout=WATCHED_LONGER)
         first = upgrades.wait_for("Monitoring")
-        upgrades.patch(**other_pods())
+        upgrades.patch(**other_pods(), rollout=ROLLOUT)
 
         # then the colour before it serves again first, and then comes the third
         upgrades.last = first["id"]
@@ -319,7 +321,7 @@ def test_over_all_of_it_nothing_was_lost(loaded: Load) -> None:
 def test_a_killed_engine_pod_fails_only_what_it_had_in_hand(upgrades: Upgrades) -> None:
     # given a load, when one of the pods that serve is killed without a word
     with load(upgrades.engine) as loaded:
-        send(upgrades.pods(upgrades.selected())[0], "rtx-engine", 9)
+        send(upgrades.pods(upgrades.selected())[0], "rtx-engine", signal.SIGKILL)
         wait_until_two_are_ready(upgrades)
         verdict = loaded.verdict()
 
