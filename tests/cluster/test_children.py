@@ -162,17 +162,28 @@ def test_an_object_of_that_name_that_is_not_ours_is_not_taken_over(engine: Engin
     engine.wait_ready()
 
 
-def test_a_version_bump_leaves_the_running_colour_as_it_was_installed(ready: Engine):
-    image = (ready.child("deployment", "rtx-engine-blue") or {})["spec"]["template"]["spec"]["containers"][0]["image"]
+def test_a_version_that_nobody_answers_for_leaves_the_running_colour_as_it_was_installed(ready: Engine):
+    def image() -> str:
+        deployment = ready.child("deployment", "rtx-engine-blue") or {}
+        return str(deployment["spec"]["template"]["spec"]["containers"][0]["image"])
+
+    before = image()
+    # Fake pods get ready, and answer no question: what is not answered is never passed.
     ready.but(version="1.1.0", scaling={"minReplicas": 3, "maxReplicas": 5}).apply()
 
-    condition = ready.wait_condition("UpToDate", "False", "CutoverNotAvailable")
-    assert "1.0.0" in condition["message"]
+    condition = ready.wait_condition("UpToDate", "False", "Rejected")
+    assert "1.1.0" in condition["message"]
+    past = ready.status()["history"][0]
+    assert (past["fromVersion"], past["toVersion"], past["result"]) == ("1.0.0", "1.1.0", "RolledBack")
+    assert "fencedAt" not in past
+    selector = (ready.child("service", "rtx-engine") or {})["spec"]["selector"]
+    assert selector["rtx-trading.com/colour"] == "blue"
+    assert (ready.child("deployment", "rtx-engine-green") or {})["spec"]["replicas"] == 0
+
     eventually(lambda: ready.status()["replicas"] == {"desired": 3, "ready": 3}, "what shapes no pod applies at once")
     ready.kubectl("delete", "deployment", "rtx-engine-blue")
     eventually(lambda: ready.child("deployment", "rtx-engine-blue"), "the Deployment is made again")
-    deployment = ready.child("deployment", "rtx-engine-blue") or {}
-    assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == image
+    assert image() == before
 
 
 def test_a_paused_engine_is_left_alone(ready: Engine):
