@@ -52,6 +52,8 @@ class Judged(Cluster):
     spec: Object = field(default_factory=dict)
     retry: str = ""
     status: str = "{}"  # as it is stored
+    asked: int = 0  # how often people have asked for another version, or for one again
+    refused: tuple[str, int] = ("", 0)  # the shape that was rejected last, and `asked` at that time
     ended: dict[str, str] = field(default_factory=dict)  # cutovers that are over, with the phase they ended in
 
     @property
@@ -119,13 +121,15 @@ class Judged(Cluster):
         if not cutover:
             self._must(not was, "a cutover is forgotten")
             return
-        phase, rejected = Phase(cutover["phase"]), before.get("rejected")
+        phase, rejected = Phase(cutover["phase"]), after.get("rejected")
+        if rejected and rejected != before.get("rejected"):
+            self.refused = (rejected["podHash"], self.asked)
         same = was and was["id"] == cutover["id"]
         if not same:
             self._must(phase is Phase.PENDING, f"a cutover begins in {phase}")
             self._must(not was or Phase(was["phase"]).is_terminal, "a cutover begins before the last is over")
             self._must(cutover["id"] not in self.ended, "a cutover begins again")
-            again = rejected and rejected["podHash"] == cutover["to"]["podHash"] and rejected["retry"] == self.retry
+            again = self.refused == (cutover["to"]["podHash"], self.asked)
             self._must(not again, "what was rejected is tried again")
             self._must(cutover["from"]["podHash"] == before["active"]["podHash"], "it comes from nowhere")
         elif was["phase"] != phase:

@@ -64,12 +64,14 @@ class World(Judged):
         """Change the spec."""
         changed = {**self.spec, **spec}
         if changed != self.spec:
+            self.asked += changed["version"] != self.spec.get("version")
             self.spec = changed
             self.generation += 1
             self.engine_version = self.next_version()
 
     def ask_again(self) -> None:
         """Give the retry annotation a new value."""
+        self.asked += 1
         self.retry = f"{self.next_version()}"
         self.engine_version = self.version
 
