@@ -21,6 +21,8 @@ from rtx_operator.reports import EngineReport, Executed
 GIVE_UP_AFTER = timedelta(seconds=45)
 # What is tried anew with each look, and fails for this long, is no blip.
 TRIES_FOR = timedelta(seconds=10)
+# A pod that will not drain does not hold the cutover up for ever.
+TOLD_WITHIN = timedelta(seconds=15)
 QUIET = 5.0  # seconds without a request, after which nobody is thought to ask any more
 
 
@@ -214,12 +216,19 @@ def old_colour_drained(situation: Situation) -> Unmet | None:
 
 
 def _drained(situation: Situation, release: Release) -> Unmet | None:
-    """No WebSocket and nobody who asks, as the pods say themselves. After the time for it they still forward."""
-    cutover = situation.cutover
-    begun = cutover.restored_at or cutover.switched_at or cutover.since
-    if situation.now >= begun + situation.drain_timeout:
+    """No WebSocket and nobody who asks, as the pods say themselves. After the time for it they still forward.
+
+    However late it is, each pod is told: whoever should have told it may have been killed before.
+    """
+    cutover, reports = situation.cutover, situation.reports(release)
+    until = (cutover.restored_at or cutover.switched_at or cutover.since) + situation.drain_timeout
+    if situation.now >= until + TOLD_WITHIN:
         return None
-    for report in situation.reports(release):
+    if any(isinstance(report, EngineReport) and not report.draining for report in reports):
+        return Unmet(f"the pods of version {release.version} in {release.colour} are told to drain")
+    if situation.now >= until:
+        return None
+    for report in reports:
         if isinstance(report, str) or report.websockets or report.quiet_seconds < QUIET:
             return Unmet(f"version {release.version} in {release.colour} drains")
     return None
