@@ -149,7 +149,17 @@ WAYS: dict[str, tuple[Object, list[str], Object]] = {
     ),
     "back after the switch": (
         {"version": NEW, "rollout": TOO_SLOW},
-        around("RollingBack/MoveFence", "RollingBack/Select", "RollingBack/Drain", "RollingBack/Empty"),
+        [
+            *around("RollingBack/MoveFence", "RollingBack/Select"),
+            "before RollingBack/Drain",
+            *around("RollingBack/Empty"),
+        ],
+        {"phase": "RolledBack", "reason": "TooSlow", "version": OLD, "rejected": NEW, "idle pods": 0},
+    ),
+    # By the time that another replica leads, pods that no WebSocket had reached yet are quiet and need no drain.
+    "back, and drained": (
+        {"version": NEW, "rollout": TOO_SLOW},
+        ["after RollingBack/Drain"],
         {"phase": "RolledBack", "reason": "TooSlow", "version": OLD, "rejected": NEW, "idle pods": 0},
     ),
     "upgrade": (
