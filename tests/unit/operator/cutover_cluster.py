@@ -78,6 +78,9 @@ class Cluster:
     def judge_service(self, before: Object | None, after: Object) -> None:
         """The live Service has changed."""
 
+    def judge_move(self, effect: MoveFence) -> None:
+        """The fence is to move."""
+
     def judge_delete(self, key: tuple[str, str]) -> None:
         """An object is to be deleted."""
 
@@ -144,6 +147,7 @@ class Cluster:
             if effect.expected_epoch != fence.epoch:
                 raise Conflict("the fence has changed")
             self.lost.append(fence)
+        self.judge_move(effect)
         epoch = max(fence.epoch if fence else 0, effect.known_epoch) + 1
         self.fence = Fence(epoch, effect.executors, effect.cutover, OWNER, self.now)
         self._engines_notice()

@@ -158,5 +158,8 @@ class Judged(Cluster):
                     config = source["configMapRef"]["name"]
                     self._must(("ConfigMap", config) in self.children, f"Deployment {name} lacks ConfigMap {config}")
 
+    def judge_move(self, effect: MoveFence) -> None:
+        self._must(effect.cutover not in self.ended, "a cutover that is over moves the fence")
+
     def judge_delete(self, key: tuple[str, str]) -> None:
         self._must(key[0] not in NEVER_DELETED, f"{key} is deleted")
