@@ -154,5 +154,5 @@ class Upgrades(RuleBasedStateMachine):
 
 TestUpgrades = Upgrades.TestCase
 TestUpgrades.settings = hypothesis.settings(
-    max_examples=120, stateful_step_count=20, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
+    max_examples=80, stateful_step_count=20, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
 )
