@@ -57,12 +57,19 @@ class TradingEngine:
 
 
 def _status(written: dict[str, Any]) -> TradingEngineStatus:
-    # Status is only memory: one that a later operator wrote is read as far as it is understood, else observed anew.
-    known = {name: value for name, value in written.items() if name in _STATUS_FIELDS}
-    try:
-        return TradingEngineStatus.model_validate(known)
-    except ValidationError:
-        return TradingEngineStatus()
+    """As far as it is understood: a later operator may have written more. One field that is not hides no other, so
+    that which colour is active is never forgotten for the sake of something else.
+    """
+    understood: dict[str, Any] = {}
+    for name, value in written.items():
+        if name not in _STATUS_FIELDS:
+            continue
+        try:
+            TradingEngineStatus.model_validate({name: value})
+        except ValidationError:
+            continue
+        understood[name] = value
+    return TradingEngineStatus.model_validate(understood)
 
 
 _STATUS_FIELDS = {field.alias for field in TradingEngineStatus.model_fields.values()}

@@ -78,3 +78,17 @@ def test_a_spec_cannot_be_changed() -> None:
 
     with pytest.raises(ValidationError):
         engine.spec.version = "2.0.0"
+
+
+def test_a_cutover_that_cannot_be_read_does_not_make_the_active_colour_forgotten() -> None:
+    # given a status whose cutover is in a phase of a later operator
+    active = {"colour": "green", "version": "1.1.0", "configHash": "c", "podHash": "h", "epoch": 4}
+    status = {"active": active, "cutover": {"id": "x", "phase": "Later"}}
+
+    # when it is read
+    engine = TradingEngine.parse({**_manifest(), "status": status})
+
+    # then the colour that runs is known: blue is not installed over it
+    assert engine.status.active is not None
+    assert engine.status.active.colour is Colour.GREEN
+    assert engine.status.cutover is None
