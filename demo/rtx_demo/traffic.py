@@ -42,7 +42,7 @@ class Settings:
     sockets: int = 100
     accounts: int = 50
     duration: float = 30
-    pods: int = 4  # the live Service sends all that one address asks for to one engine pod
+    pods: int = 2  # the live Service sends all that one address asks for to one engine pod
 
     def options(self) -> list[str]:
         return [
