@@ -27,7 +27,7 @@ from cutover_support import (
     patched,
     upgradable,
 )
-from database_support import SHARE_OF_THE_FENCE, held_fence, session
+from database_support import frozen_executor, held_fence, session
 from node_support import daemon_frozen, daemon_stopped, frozen, send
 from rtx_demo import database, installation
 from rtx_demo.engine import Engine
@@ -170,7 +170,7 @@ def count_of_orders(engine: Engine) -> int:
 
 def test_a_frozen_holder_of_the_fence_is_ended(upgrades: Upgrades, loaded: Load) -> None:
     # given a session of the colour that executes, which holds the fence and does nothing more
-    with nothing_fails(loaded), session(upgrades.engine, SHARE_OF_THE_FENCE, name=upgrades.selected()):
+    with nothing_fails(loaded), frozen_executor(upgrades.engine, upgrades.selected()):
         # when another version is asked for, then the move of the fence ends that session, and the cutover succeeds
         assert_succeeded(upgrades, upgrades.upgrade(**other_pods()))
 
