@@ -61,3 +61,11 @@ class Drain:
 
 
 Effect = Apply | Scale | MoveFence | Drain
+
+
+def next_size(ready: int, needed: int) -> int:
+    """How large a colour that comes up is next: one pod, and then twice those that are ready.
+
+    A version that does not start is found out by one pod, and pods that start leave CPU to those that serve.
+    """
+    return min(needed, max(1, 2 * ready))

@@ -7,7 +7,7 @@ needs, and a pod of it that still lived would meet a database that it does not k
 from rtx_operator.api.enums import Keeping
 from rtx_operator.api.names import Label
 from rtx_operator.api.status import Previous
-from rtx_operator.cutover.effects import Apply, Effect, EffectName, Scale
+from rtx_operator.cutover.effects import Apply, Effect, EffectName, Scale, next_size
 from rtx_operator.cutover.memory import Memory
 from rtx_operator.observation import Object, Observation, replicas
 from rtx_operator.plan import Plan
@@ -62,7 +62,7 @@ def _retire(plan: Plan, seen: Observation, previous: Previous) -> tuple[Effect, 
 
 
 def _keep_warm(plan: Plan, seen: Observation, previous: Previous) -> tuple[Effect, ...]:
-    """A cutover that was rolled back had lent its colour: it comes back as it was, as large as the active one."""
+    """A cutover that was rolled back had borrowed its colour: it comes back as it was, as small as it may be."""
     kept = plan.of(previous.colour)
     if kept is None or kept.shape.pod_hash != previous.pod_hash:
         return ()
@@ -70,8 +70,9 @@ def _keep_warm(plan: Plan, seen: Observation, previous: Previous) -> tuple[Effec
     shape = (deployment or {}).get("metadata", {}).get("labels", {}).get(Label.SHAPE.value)
     if deployment is None or shape != previous.pod_hash:
         return ()  # its objects are repaired as all others are; its size is not among them
-    wanted = max(replicas(seen.child(plan.engine.kind, plan.engine.name))[0], plan.minimum)
-    return (Scale(EffectName.RESIZE, deployment, wanted),) if replicas(deployment)[0] == 0 else ()
+    size, ready = replicas(deployment)
+    wanted = next_size(ready, plan.minimum)
+    return (Scale(EffectName.RESIZE, deployment, wanted),) if size < wanted else ()
 
 
 def _deployment(plan: Plan, seen: Observation, previous: Previous) -> Object | None:

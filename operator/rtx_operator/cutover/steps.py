@@ -11,7 +11,7 @@ from types import MappingProxyType
 from rtx_operator.api.enums import Phase
 from rtx_operator.api.status import Release
 from rtx_operator.cutover.checks import SWITCH_GATES, leads_alike, new_colour_drained, reverses, unmet
-from rtx_operator.cutover.effects import Apply, Drain, Effect, EffectName, MoveFence, Scale
+from rtx_operator.cutover.effects import Apply, Drain, Effect, EffectName, MoveFence, Scale, next_size
 from rtx_operator.cutover.situation import BACK, Situation
 from rtx_operator.reports import EngineReport
 
@@ -37,9 +37,11 @@ def _provision(situation: Situation) -> tuple[Effect, ...]:
 
 def _resize(situation: Situation) -> tuple[Effect, ...]:
     deployment = situation.in_shape(situation.new)
-    if deployment is None or situation.size(situation.new) >= situation.size_needed:
+    size, needed = situation.size(situation.new), situation.size_needed
+    if deployment is None or size >= needed:
         return ()
-    return (Scale(EffectName.RESIZE, deployment, situation.size_needed),)
+    wanted = next_size(len(situation.ready_pods(situation.new)), needed)
+    return (Scale(EffectName.RESIZE, deployment, wanted),) if wanted > size else ()
 
 
 def _switch(situation: Situation) -> tuple[Effect, ...]:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from cutover_world import Conflict, World, copied, installed
 from rtx_operator.api.enums import Keeping, Phase, Reason
-from rtx_operator.cutover.effects import EffectName, MoveFence, Scale
+from rtx_operator.cutover.effects import EffectName, MoveFence, Scale, next_size
 
 INSTALLED = installed()
 UNTIL_THE_SWITCH = [Phase.PENDING, Phase.MIGRATING, Phase.PROVISIONING, Phase.TESTING, Phase.SWITCHING]
@@ -223,11 +223,20 @@ def test_a_kept_colour_that_was_lent_comes_back_as_it_was(world: World) -> None:
 # --- time ------------------------------------------------------------------------------------------------------------
 
 
+GREEN = ("Deployment", "rtx-engine-green")
+
+
 def test_success_is_asked_before_the_deadline(world: World) -> None:
     world.ask(version="1.1.0")
     assert world.run_until(Phase.PROVISIONING)
-    world.look()
-    world.look()
+    # Given that the last of the new pods is asked for, and gets ready long after the deadline, between two looks
+    needed = world.children["Deployment", "rtx-engine-blue"]["spec"]["replicas"]
+    for _ in range(20):
+        if world.children.get(GREEN, {}).get("spec", {}).get("replicas", 0) == needed:
+            break
+        world.tick()
+        world.look()
+    assert world.phase is Phase.PROVISIONING
     world.now += timedelta(hours=1)
     world.run_deployments()
     world.run_pods()
@@ -305,7 +314,11 @@ def test_a_move_of_the_fence_that_comes_too_late_is_refused(world: World) -> Non
 def test_a_size_that_comes_too_late_is_refused(world: World) -> None:
     world.ask(version="1.1.0")
     assert world.run_until(Phase.PROVISIONING)
-    world.look()
+    for _ in range(20):
+        world.tick()
+        if any(isinstance(effect, Scale) for effect in world.intend().decision.effects):
+            break
+        world.look()
 
     assert late_effects(world, Scale) == ["Deployment rtx-engine-green has changed"]
 
@@ -363,3 +376,10 @@ def test_a_move_lost_while_the_version_is_watched_is_made_again(world: World) ->
 
     assert phases == [Phase.PROMOTING, Phase.SUCCEEDED]
     assert done[0] is EffectName.MOVE_FENCE
+
+
+@pytest.mark.parametrize(("ready", "needed", "asked"), [(0, 3, 1), (1, 3, 2), (2, 3, 3), (4, 20, 8), (16, 20, 20)])
+def test_a_colour_comes_up_with_one_pod_and_then_with_twice_those_that_are_ready(
+    ready: int, needed: int, asked: int
+) -> None:
+    assert next_size(ready, needed) == asked
