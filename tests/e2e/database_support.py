@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from rtx_demo import database
@@ -20,8 +20,13 @@ _END = f"SELECT pg_terminate_backend(pid) {_OURS};"
 
 
 @contextmanager
-def session(engine: Engine, statement: str, *, name: str = "drill", connection: str = _SUPERUSER) -> Iterator[None]:
-    """A session in which `statement` has run and whose transaction stays open, idle, inside the block."""
+def session(
+    engine: Engine, statement: str, *, name: str = "drill", connection: str = _SUPERUSER
+) -> Iterator[Callable[[], bool]]:
+    """A session in which `statement` has run and whose transaction stays open, idle, inside the block.
+
+    Gives what tells whether it is still there.
+    """
     host = f"{engine.name}-postgres-0"
     psql = f"psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 '{connection} application_name={name}'"
     command = ["exec", "-i", host, "--namespace", engine.namespace, "--container=postgres", "--"]
@@ -35,7 +40,7 @@ def session(engine: Engine, statement: str, *, name: str = "drill", connection: 
         process.stdin.write(f"BEGIN; {statement}\n")
         process.stdin.flush()
         _wait_until_idle(engine, name)
-        yield
+        yield lambda: _is_idle(engine, name)
     finally:
         process.kill()
         process.wait()
@@ -53,7 +58,7 @@ def held_fence(engine: Engine, *, name: str = "drill") -> Iterator[None]:
 
 
 @contextmanager
-def frozen_executor(engine: Engine, colour: str) -> Iterator[None]:
+def frozen_executor(engine: Engine, colour: str) -> Iterator[Callable[[], bool]]:
     """A session of an engine pod stops in the middle of an order, and PostgreSQL's own time-out does not end it."""
     statement = f"""
         SET idle_in_transaction_session_timeout = 0;
@@ -61,13 +66,17 @@ def frozen_executor(engine: Engine, colour: str) -> Iterator[None]:
         FROM rtx_operator.execution_fence;
         SELECT rtx_operator.assert_executor();
     """  # noqa: S608  # a colour
-    with session(engine, statement, name=colour, connection=_ENGINE):
-        yield
+    with session(engine, statement, name=colour, connection=_ENGINE) as lives:
+        yield lives
 
 
 def _wait_until_idle(engine: Engine, name: str) -> None:
     until = time.monotonic() + DEADLINE
-    while database.psql(engine, _IDLE, name=name).strip() == "0":
+    while not _is_idle(engine, name):
         if time.monotonic() > until:
             raise DemoError(f"Session {name} did not come to hold what it should within {DEADLINE:.0f} s.")
         time.sleep(0.2)
+
+
+def _is_idle(engine: Engine, name: str) -> bool:
+    return database.psql(engine, _IDLE, name=name).strip() != "0"

@@ -1,5 +1,6 @@
 """Processes as the nodes' kernel sees them: a container's, the control plane's. Only where the cluster is native."""
 
+import itertools
 import os
 import signal
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from rtx_demo.waiting import eventually
 from rtx_lab import cgroups
 from rtx_lab.instance import CONTROL_PLANE, Instance
 from rtx_lab.processes import start_daemon
+
+ESTABLISHED = "01"  # as the kernel's table of connections has it
 
 
 def processes(pod: Object, program: str) -> list[int]:
@@ -32,6 +35,14 @@ def send(pod: Object, program: str, number: signal.Signals) -> None:
     assert pids, f"pod {pod['metadata']['name']} has no process of {program}"
     for pid in pids:
         os.kill(pid, number)
+
+
+def connections(pod: Object, program: str, port: int) -> int:
+    """How many clients are connected to a port of the pod."""
+    pid = processes(pod, program)[0]
+    tables = [Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:] for table in ("tcp", "tcp6")]
+    rows = [line.split() for line in itertools.chain(*tables)]
+    return sum(row[1].endswith(f":{port:04X}") and row[3] == ESTABLISHED for row in rows)
 
 
 @contextmanager

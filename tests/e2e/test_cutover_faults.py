@@ -28,7 +28,7 @@ from cutover_support import (
     upgradable,
 )
 from database_support import frozen_executor, held_fence, session
-from node_support import daemon_frozen, daemon_stopped, frozen, send
+from node_support import connections, daemon_frozen, daemon_stopped, frozen, send
 from rtx_demo import database, installation
 from rtx_demo.engine import Engine
 from rtx_demo.kubectl import KubectlError, Object
@@ -170,9 +170,11 @@ def count_of_orders(engine: Engine) -> int:
 
 def test_a_frozen_holder_of_the_fence_is_ended(upgrades: Upgrades, loaded: Load) -> None:
     # given a session of the colour that executes, which holds the fence and does nothing more
-    with nothing_fails(loaded), frozen_executor(upgrades.engine, upgrades.selected()):
+    with nothing_fails(loaded), frozen_executor(upgrades.engine, upgrades.selected()) as lives:
         # when another version is asked for, then the move of the fence ends that session, and the cutover succeeds
+        assert lives()
         assert_succeeded(upgrades, upgrades.upgrade(**other_pods()))
+        assert not lives()
 
 
 def test_redis_that_hangs_holds_up_nothing(upgrades: Upgrades, loaded: Load) -> None:
@@ -304,8 +306,9 @@ def test_the_operator_is_rolled_in_the_middle(upgrades: Upgrades, loaded: Load) 
 def test_an_engine_pod_is_deleted(upgrades: Upgrades, loaded: Load) -> None:
     # given no cutover, when one of the pods that serve is deleted, then another takes its place and nothing fails
     with nothing_fails(loaded):
-        gone, *_ = upgrades.pods(upgrades.selected())
-        upgrades.kubectl.delete("pod", gone["metadata"]["name"], upgrades.engine.namespace, deadline=120)
+        upgrades.kubectl.delete(
+            "pod", busiest_pod(upgrades)["metadata"]["name"], upgrades.engine.namespace, deadline=120
+        )
         upgrades.settle()
 
 
@@ -321,7 +324,7 @@ def test_over_all_of_it_nothing_was_lost(loaded: Load) -> None:
 def test_a_killed_engine_pod_fails_only_what_it_had_in_hand(upgrades: Upgrades) -> None:
     # given a load, when one of the pods that serve is killed without a word
     with load(upgrades.engine) as loaded:
-        send(upgrades.pods(upgrades.selected())[0], "rtx-engine", signal.SIGKILL)
+        send(busiest_pod(upgrades), "rtx-engine", signal.SIGKILL)
         wait_until_two_are_ready(upgrades)
         verdict = loaded.verdict()
 
@@ -368,6 +371,13 @@ def pod_of(engine: Engine, component: str) -> Object:
     selector = f"app.kubernetes.io/component={component}"
     found: Object = engine.kubectl.list("pods", engine.namespace, selector)[0]
     return found
+
+
+def busiest_pod(upgrades: Upgrades) -> Object:
+    """The pod that serves most clients: one address is served by one pod, so that there may be pods without any."""
+    pods = {connections(pod, "rtx-engine", 7999): pod for pod in upgrades.pods(upgrades.selected())}
+    assert max(pods) > 0
+    return pods[max(pods)]
 
 
 def wait_until_two_are_ready(upgrades: Upgrades) -> None:
