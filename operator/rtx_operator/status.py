@@ -132,7 +132,7 @@ _MEMORY = ("active", "cutover", "previous", "rejected", "history")
 
 
 def _remembered(memory: Memory) -> Object:
-    """The fields that hold what the operator remembers; none where there is nothing any more."""
+    """The fields that hold what the operator remembers; but for the history none where there is nothing any more."""
 
     def plain(value: ApiModel) -> Object:
         return value.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -144,7 +144,8 @@ def _remembered(memory: Memory) -> Object:
         "rejected": memory.rejected,
     }
     kept = {field: plain(value) for field, value in one_each.items() if value is not None}
-    return {**kept, "history": [plain(past) for past in memory.history]} if memory.history else kept
+    # Also while it is empty: the API server puts an empty list there, and what is said would differ from it each time.
+    return {**kept, "history": [plain(past) for past in memory.history]}
 
 
 def _progress(engine: TradingEngine, decision: Decision, refusal: Verdict | None) -> Iterable[Condition]:
