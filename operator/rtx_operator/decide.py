@@ -12,7 +12,7 @@ from datetime import datetime
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Keeping, Phase, Reason
 from rtx_operator.api.names import REQUIRED_CREDENTIALS, Label
-from rtx_operator.api.status import Active
+from rtx_operator.api.status import Active, Cutover
 from rtx_operator.cutover.advance import Advance, advance
 from rtx_operator.cutover.checks import Unmet
 from rtx_operator.cutover.effects import Effect, EffectName, MoveFence, Scale
@@ -298,20 +298,25 @@ def _obsolete(engine: TradingEngine, plan: Plan, seen: Observation) -> tuple[Obj
     and a Job that its deadline ended, so that it is made anew.
     """
     named = {(wanted["kind"], wanted["metadata"]["name"]) for wanted in _named(plan)}
-    cutover = engine.status.cutover
     return tuple(
         child
         for key, child in seen.children.items()
         if key[0] in _EXPENDABLE
         and (key not in named or (key[0] == "Job" and _out_of_time(child)))
-        # The Jobs of the last cutover stay, so that their logs can be read.
-        and not (cutover and child["metadata"].get("labels", {}).get(Label.CUTOVER.value) == cutover.id)
+        and not _is_kept_for_its_logs(child, engine.status.cutover)
         and not child["metadata"].get("deletionTimestamp")
         and any(
             reference["uid"] == engine.uid and reference.get("controller")
             for reference in child["metadata"].get("ownerReferences", [])
         )
     )
+
+
+def _is_kept_for_its_logs(job: Object, cutover: Cutover | None) -> bool:
+    """The Jobs of the last cutover stay. One that never ran must not run when its cutover is over."""
+    if cutover is None or job["metadata"].get("labels", {}).get(Label.CUTOVER.value) != cutover.id:
+        return False
+    return not cutover.phase.is_terminal or bool(_ended(job, "Complete") or _ended(job, "Failed"))
 
 
 def _named(plan: Plan) -> Iterator[Object]:
