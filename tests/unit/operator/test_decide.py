@@ -9,6 +9,7 @@ import pytest
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour, Reason
 from rtx_operator.api.names import REQUIRED_CREDENTIALS, Label
+from rtx_operator.api.status import Cutover
 from rtx_operator.cutover.effects import MoveFence, Scale
 from rtx_operator.decide import Decision, decide
 from rtx_operator.observation import Fence, FenceReport, Object, Observation
@@ -301,3 +302,27 @@ def test_only_our_own_expendable_objects_are_deleted_when_unnamed():
     going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
 
     assert decided(engine(active=True), PLAN, with_(SERVING, *ours, *kept, going)).delete == tuple(ours)
+
+
+@pytest.mark.parametrize(
+    ("phase", "conditions", "is_deleted"),
+    [
+        ("RolledBack", [], True),
+        ("RolledBack", [{"type": "Failed", "status": "True"}], False),
+        ("RollingBack", [], False),
+    ],
+)
+def test_a_migration_that_never_ran_does_not_outlive_its_cutover(
+    phase: str, conditions: list[Object], is_deleted: bool
+) -> None:
+    # given the Job of the last cutover, which has ended or still waits for its image
+    since, release = "2026-01-01T12:00:00Z", {"version": "1.1.0", "podHash": "h2"}
+    cutover = {"id": "1.1.0-x", "phase": phase, "since": since, "startedAt": since}
+    cutover |= {"from": {**release, "colour": "blue"}, "to": {**release, "colour": "green"}}
+    late = child("Job", "rtx-migrate-h2", status={"conditions": conditions})
+    late["metadata"]["labels"] = {"rtx-trading.com/cutover": "1.1.0-x"}
+    running = engine(active=True)
+    given = replace(running, status=running.status.model_copy(update={"cutover": Cutover.model_validate(cutover)}))
+
+    # when it is decided what is of no use, then logs of what ran are kept, and nothing runs late
+    assert (late in decided(given, PLAN, with_(SERVING, late)).delete) is is_deleted
