@@ -16,14 +16,15 @@ import structlog
 
 from rtx_operator import measure, planning, status
 from rtx_operator.api.engine import InvalidSpecError, TradingEngine
-from rtx_operator.api.enums import Colour, Phase, Reason
+from rtx_operator.api.enums import Phase, Reason
 from rtx_operator.api.names import Label, Names
 from rtx_operator.cluster import events, fence
 from rtx_operator.cluster.client import Client, ConflictError, Object
 from rtx_operator.cluster.engines import Engines
-from rtx_operator.cluster.observe import Questions, observe, operator_password, peer_secret
+from rtx_operator.cluster.observe import observe, operator_password, peer_secret
 from rtx_operator.cluster.perform import Access, Performed, Performer
 from rtx_operator.cluster.resources import ENGINE
+from rtx_operator.cutover.questions import questions
 from rtx_operator.decide import Decision, Verdict, decide
 from rtx_operator.metrics import RECONCILE_SECONDS
 from rtx_operator.observation import Owner
@@ -53,26 +54,6 @@ class Key(NamedTuple):
 
     namespace: str
     name: str
-
-
-def _questions(engine: TradingEngine, secret: str) -> Questions:
-    """What the cutover's phase wants to know of the engine pods."""
-    cutover, engines = engine.status.cutover, Engines(secret)
-    if cutover is None or not secret:
-        return Questions(engines)
-    new, old = cutover.to.colour, cutover.from_.colour
-    tests = tuple(engine.spec.rollout.smoke)
-    match cutover.phase:
-        case Phase.TESTING:
-            return Questions(engines, reach=old, smoke=new, tests=tests)
-        case Phase.SWITCHING if cutover.fenced_at is None:
-            return Questions(engines, reach=old, smoke=new, tests=tests)
-        case Phase.MONITORING:
-            return Questions(engines, reports=frozenset(Colour))
-        case Phase.ROLLING_BACK:
-            return Questions(engines, reports=frozenset({new}))
-        case _:
-            return Questions(engines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +115,7 @@ class Reconciler:
             self.settings.database_port,
         )
         credentials = spec.credentials_secret_ref.name if spec.credentials_secret_ref else ""
-        seen = await observe(
-            self.client,
-            engine.namespace,
-            engine.name,
-            credentials,
-            address,
-            lambda children: _questions(engine, peer_secret(children, names)),
-        )
+        seen = await observe(self.client, engine.namespace, engine.name, credentials, address, questions(engine))
         key = Key(engine.namespace, engine.name)
         seen = replace(seen, at_once=self.clock() - self.looked.get(key, -math.inf) < BLIND)
         self.looked[key] = self.clock()

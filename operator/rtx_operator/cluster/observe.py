@@ -2,16 +2,15 @@
 
 import asyncio
 import base64
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
 from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.names import DATABASE_NAME, InternalKey, Label, Names
-from rtx_operator.api.spec import SmokeTest
 from rtx_operator.cluster import fence
 from rtx_operator.cluster.client import Client
 from rtx_operator.cluster.engines import Engines
 from rtx_operator.cluster.resources import CHILDREN, EVENT, GRANDCHILDREN, JOB, SECRET, STATEFUL_SET
+from rtx_operator.cutover.questions import Questions
 from rtx_operator.observation import FenceReport, Object, Observation, is_ready, replicas
 from rtx_operator.reports import EngineReport, ReachReport, SmokeResult
 
@@ -20,24 +19,13 @@ ORDERS_METRIC = "pods/rtx_orders_per_second"
 WORKLOADS = {"Deployment", "StatefulSet"}
 
 
-@dataclass(frozen=True, slots=True)
-class Questions:
-    """What is to be asked of engine pods; they are left in peace while no cutover wants to know."""
-
-    engines: Engines
-    reports: frozenset[Colour] = frozenset()  # colours whose pods are asked how they are
-    reach: Colour | None = None  # the colour whose pods are asked whether they reach the other one
-    smoke: Colour | None = None  # the colour on which the smoke tests are tried
-    tests: tuple[SmokeTest, ...] = ()
-
-
 async def observe(
     client: Client,
     namespace: str,
     name: str,
     credentials: str,
     database: fence.Address,
-    ask: Callable[[Mapping[tuple[str, str], Object]], Questions],
+    questions: Questions,
 ) -> Observation:
     """Read it all, side by side. `credentials` is the name in spec.credentialsSecretRef, or empty.
 
@@ -52,9 +40,10 @@ async def observe(
     )
     *lists, pods, slices = found
     children = {(child["kind"], child["metadata"]["name"]): child for listed in lists for child in listed}
-    names, questions = Names(name), ask(children)
+    names = Names(name)
+    engines = Engines(peer_secret(children, names))
     fence_report, (reports, reach, smoke) = await asyncio.gather(
-        _ask_database(children, names, database), _ask_engines(names, namespace, pods, questions)
+        _ask_database(children, names, database), _ask_engines(engines, names, namespace, pods, questions)
     )
     return Observation(
         children=children,
@@ -71,7 +60,7 @@ async def observe(
 
 
 async def _ask_engines(
-    names: Names, namespace: str, pods: list[Object], questions: Questions
+    engines: Engines, names: Names, namespace: str, pods: list[Object], questions: Questions
 ) -> tuple[dict[str, EngineReport | str], dict[str, ReachReport | str], tuple[SmokeResult, ...]]:
     """Reports and reach by pod, and the results of the smoke tests."""
 
@@ -83,7 +72,6 @@ async def _ask_engines(
             if is_ready(pod) and any(labels <= pod["metadata"].get("labels", {}).items() for labels in wanted)
         ]
 
-    engines = questions.engines
     host = f"{names.colour(questions.smoke)}.{namespace}.svc" if questions.smoke else ""
     reports, reach, smoke = await asyncio.gather(
         engines.ask(ready(questions.reports)),
