@@ -18,9 +18,8 @@ from rtx_operator.cutover.checks import Unmet
 from rtx_operator.cutover.effects import Effect, EffectName, MoveFence, Scale
 from rtx_operator.cutover.keeping import contract_failure
 from rtx_operator.cutover.memory import Memory
-from rtx_operator.cutover.situation import Situation
 from rtx_operator.diagnosis import diagnose
-from rtx_operator.observation import Fence, Object, Observation, Owner, replicas
+from rtx_operator.observation import Fence, JobEnd, Object, Observation, Owner, job_ended, replicas
 from rtx_operator.plan import Plan, Workload, job_workload
 
 
@@ -158,9 +157,9 @@ def _migrated(engine: TradingEngine, plan: Plan, seen: Observation) -> Verdict |
         return None
     name = plan.active.install["metadata"]["name"]
     job = seen.child("Job", name)
-    if _ended(job, "Complete"):
+    if job_ended(job, JobEnd.COMPLETE):
         return None
-    failed = _ended(job, "Failed")
+    failed = job_ended(job, JobEnd.FAILED)
     if failed and not _out_of_time(job):
         return Verdict(
             Reason.MIGRATION_FAILED,
@@ -174,15 +173,9 @@ def _migrated(engine: TradingEngine, plan: Plan, seen: Observation) -> Verdict |
     )
 
 
-def _ended(job: Object | None, how: str) -> Object | None:
-    """The Job's condition Complete or Failed, when it is true."""
-    conditions: list[Object] = (job or {}).get("status", {}).get("conditions") or []
-    return next((one for one in conditions if one["type"] == how and one["status"] == "True"), None)
-
-
 def _out_of_time(job: Object | None) -> bool:
     """Its deadline ended it, perhaps before it ever ran, for want of an image: no verdict on the migration itself."""
-    failed = _ended(job, "Failed")
+    failed = job_ended(job, JobEnd.FAILED)
     return failed is not None and failed.get("reason") == "DeadlineExceeded"
 
 
@@ -276,7 +269,7 @@ def _routes(engine: TradingEngine, plan: Plan, seen: Observation) -> tuple[Objec
     if cutover is None:
         route = plan.routes[plan.active.colour]
         return (route.select, *route.promote)
-    selected = Situation(engine, plan, seen, cutover, cutover.since).selected()
+    selected = plan.selected(seen)
     moving = cutover.phase in _MOVES_THE_FENCE
     select = plan.routes[selected if moving and selected else plan.active.colour].select
     return (select, *(() if cutover.phase is Phase.PROMOTING else plan.routes[cutover.from_.colour].promote))
@@ -316,7 +309,7 @@ def _is_kept_for_its_logs(job: Object, cutover: Cutover | None) -> bool:
     """The Jobs of the last cutover stay. One that never ran must not run when its cutover is over."""
     if cutover is None or job["metadata"].get("labels", {}).get(Label.CUTOVER.value) != cutover.id:
         return False
-    return not cutover.phase.is_terminal or bool(_ended(job, "Complete") or _ended(job, "Failed"))
+    return not cutover.phase.is_terminal or any(job_ended(job, end) for end in JobEnd)
 
 
 def _named(plan: Plan) -> Iterator[Object]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from rtx_operator.reports import EngineReport, ReachReport, SmokeResult
@@ -95,10 +96,26 @@ class Observation:
         )
 
 
+class JobEnd(StrEnum):
+    """How a Job ends: the type of the condition that is then true."""
+
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+
+
+def job_ended(job: Object | None, end: JobEnd) -> Object | None:
+    """The condition that says that the Job ended so; None while it does not."""
+    return _true_condition(job, end)
+
+
 def is_ready(pod: Object) -> bool:
     """Whether the pod's condition Ready is true."""
-    conditions = pod.get("status", {}).get("conditions") or []
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return _true_condition(pod, "Ready") is not None
+
+
+def _true_condition(thing: Object | None, kind: str) -> Object | None:
+    conditions: list[Object] = (thing or {}).get("status", {}).get("conditions") or []
+    return next((one for one in conditions if one["type"] == kind and one["status"] == "True"), None)
 
 
 def replicas(workload: Object | None) -> tuple[int, int]:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rtx_operator.api.enums import Colour
-from rtx_operator.observation import Object
+from rtx_operator.api.names import Label
+from rtx_operator.observation import Object, Observation
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +96,9 @@ class Plan:
     def of(self, colour: Colour) -> ColourPlan | None:
         """The plan of a colour."""
         return self.active if self.active.colour is colour else self.idle
+
+    def selected(self, seen: Observation) -> Colour | None:
+        """The colour that the live Service selects now."""
+        service = seen.child("Service", self.live_service) or {}
+        colour = service.get("spec", {}).get("selector", {}).get(Label.COLOUR.value)
+        return Colour(colour) if colour in set(Colour) else None

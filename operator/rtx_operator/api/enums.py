@@ -156,6 +156,7 @@ class Reason(StrEnum):
     RETIRING = "Retiring"  # the colour that was active before is taken away
     ENDPOINTS_PENDING = "EndpointsPending"  # pods are ready, the live Service does not name them yet
     TERMINATING = "Terminating"  # a child of the same name is still being deleted
+    RECONCILE_FAILED = "ReconcileFailed"  # an error on the operator's side; it tries again by itself
     # Why a cutover goes back
     SUPERSEDED = "Superseded"  # the spec asks for another version now
     SMOKE_FAILED = "SmokeFailed"
@@ -165,8 +166,6 @@ class Reason(StrEnum):
     TOO_MANY_ERRORS = "TooManyErrors"  # more than spec.rollout.monitor.maxErrorPercent
     TOO_SLOW = "TooSlow"  # slower than spec.rollout.monitor.maxP99Milliseconds
     OUT_OF_TIME = "OutOfTime"  # the phase's deadline passed
-    # On the way again
-    RECONCILE_FAILED = "ReconcileFailed"  # an error on the operator's side; it tries again by itself
     # It waits for a person
     PAUSED = "Paused"
     REJECTED = "Rejected"  # the spec asks for what was rolled back

@@ -13,7 +13,7 @@ from rtx_operator.api.enums import Phase, Reason
 from rtx_operator.api.status import Release
 from rtx_operator.cutover.situation import Situation
 from rtx_operator.diagnosis import diagnose
-from rtx_operator.observation import Object, Observation
+from rtx_operator.observation import JobEnd, Object, Observation, job_ended
 from rtx_operator.plan import JOB_LABEL, job_workload
 from rtx_operator.reports import EngineReport, Executed
 
@@ -56,9 +56,9 @@ def migrated(situation: Situation) -> Unmet | None:
 def _job_done(situation: Situation, wanted: Object, failure: Reason, what: str) -> Unmet | None:
     name = wanted["metadata"]["name"]
     job = situation.seen.child("Job", name)
-    if _ended(job, "Complete"):
+    if job_ended(job, JobEnd.COMPLETE):
         return None
-    if failed := _ended(job, "Failed"):
+    if failed := job_ended(job, JobEnd.FAILED):
         said = _last_words(situation.seen, name) or failed.get("message", "no detail given")
         return Unmet(f"{what} Job {name} failed: {said}; see kubectl logs job/{name}", failure)
     finding = diagnose(situation.seen, job_workload(wanted)) if job else None
@@ -75,11 +75,6 @@ def _last_words(seen: Observation, job: str) -> str:
             if ended.get("exitCode") and ended.get("message", "").strip():
                 return str(ended["message"].strip().splitlines()[-1])
     return ""
-
-
-def _ended(job: Object | None, how: str) -> Object | None:
-    conditions: list[Object] = (job or {}).get("status", {}).get("conditions") or []
-    return next((one for one in conditions if one["type"] == how and one["status"] == "True"), None)
 
 
 # --- Provisioning, and again before the switch -----------------------------------------------------------------------
@@ -239,17 +234,10 @@ def _drained(situation: Situation, release: Release) -> Unmet | None:
 
 def promoted(situation: Situation) -> Unmet | None:
     """Autoscaler and disruption budget are on the new colour."""
-    for wanted in situation.plan.routes[situation.new.colour].promote:
-        kind, name = wanted["kind"], wanted["metadata"]["name"]
-        live = situation.seen.child(kind, name)
-        if live is None or not leads_alike(live, wanted):
-            return Unmet(f"{kind} {name} is not on {situation.new.colour} yet")
-    return None
-
-
-def leads_alike(live: Object, wanted: Object) -> bool:
-    """Whether two objects lead to the same colour, by selector or by name of the scaled Deployment."""
-    return all(live["spec"].get(field) == wanted["spec"].get(field) for field in ("selector", "scaleTargetRef"))
+    late = situation.not_promoted
+    return (
+        Unmet(f"{late[0]['kind']} {late[0]['metadata']['name']} is not on {situation.new.colour} yet") if late else None
+    )
 
 
 # --- RollingBack -----------------------------------------------------------------------------------------------------

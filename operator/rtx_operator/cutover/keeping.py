@@ -9,7 +9,7 @@ from rtx_operator.api.names import Label
 from rtx_operator.api.status import Previous
 from rtx_operator.cutover.effects import Apply, Effect, EffectName, Scale, next_size
 from rtx_operator.cutover.memory import Memory
-from rtx_operator.observation import Object, Observation, replicas
+from rtx_operator.observation import JobEnd, Object, Observation, job_ended, replicas
 from rtx_operator.plan import Plan
 
 
@@ -25,21 +25,18 @@ def keeping_steps(plan: Plan, seen: Observation, memory: Memory) -> tuple[Effect
 
 def retired(plan: Plan, seen: Observation, previous: Previous) -> bool:
     """Whether its last pod is gone and the contract migrations have run."""
-    job = seen.child("Job", plan.active.contract["metadata"]["name"])
-    conditions = (job or {}).get("status", {}).get("conditions") or []
-    return _is_gone(plan, seen, previous) and any(
-        one["type"] == "Complete" and one["status"] == "True" for one in conditions
-    )
+    contracted = job_ended(_contract_job(plan, seen), JobEnd.COMPLETE)
+    return _is_gone(plan, seen, previous) and contracted is not None
 
 
 def contract_failure(plan: Plan, seen: Observation) -> str:
     """Why the contract migrations failed; empty when they did not."""
-    job = seen.child("Job", plan.active.contract["metadata"]["name"])
-    conditions: list[Object] = (job or {}).get("status", {}).get("conditions") or []
-    for one in conditions:
-        if one["type"] == "Failed" and one["status"] == "True":
-            return str(one.get("message", "no detail given"))
-    return ""
+    failed = job_ended(_contract_job(plan, seen), JobEnd.FAILED)
+    return str(failed.get("message", "no detail given")) if failed else ""
+
+
+def _contract_job(plan: Plan, seen: Observation) -> Object | None:
+    return seen.child("Job", plan.active.contract["metadata"]["name"])
 
 
 def _is_gone(plan: Plan, seen: Observation, previous: Previous) -> bool:
@@ -52,8 +49,7 @@ def _retire(plan: Plan, seen: Observation, previous: Previous) -> tuple[Effect, 
         fence = seen.database.fence if seen.database else None
         if fence is None or fence.executors != (plan.active.colour.value,):
             return ()  # a failover may have lost the move: then it is the one that executes
-        service = seen.child("Service", plan.live_service) or {}
-        if service.get("spec", {}).get("selector", {}).get(Label.COLOUR.value) != plan.active.colour:
+        if plan.selected(seen) is not plan.active.colour:
             return ()  # never scale down what the live Service selects
         return (Scale(EffectName.EMPTY, deployment, 0),)
     if not _is_gone(plan, seen, previous):

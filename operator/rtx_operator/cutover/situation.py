@@ -92,15 +92,21 @@ class Situation:
 
     def selected(self) -> Colour | None:
         """The colour that the live Service selects."""
-        service = self.seen.child("Service", self.plan.live_service)
-        colour = (service or {}).get("spec", {}).get("selector", {}).get(Label.COLOUR.value)
-        return Colour(colour) if colour in set(Colour) else None
+        return self.plan.selected(self.seen)
 
     def routed_to(self, release: Release) -> bool:
         """Whether the live Service selects the colour and its EndpointSlices name ready pods of it and no others."""
         names = self.seen.serving(self.plan.live_service)
         ours = {pod["metadata"]["name"] for pod in self.pods(release)}
         return self.selected() is release.colour and bool(names) and ours.issuperset(names)
+
+    @property
+    def not_promoted(self) -> tuple[Object, ...]:
+        """Disruption budget and autoscaler as the new colour needs them, those that are not so yet."""
+        wanted = self.plan.routes[self.new.colour].promote
+        return tuple(
+            one for one in wanted if not _lead_alike(self.seen.child(one["kind"], one["metadata"]["name"]), one)
+        )
 
     @property
     def drain_timeout(self) -> timedelta:
@@ -114,3 +120,9 @@ class Situation:
 
 def _shape(labelled: Object) -> str:
     return str(labelled["metadata"].get("labels", {}).get(Label.SHAPE.value, ""))
+
+
+def _lead_alike(live: Object | None, wanted: Object) -> bool:
+    """Whether two objects lead to the same colour, by selector or by name of the scaled Deployment."""
+    fields = ("selector", "scaleTargetRef")
+    return live is not None and all(live["spec"].get(field) == wanted["spec"].get(field) for field in fields)

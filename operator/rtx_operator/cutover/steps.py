@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from rtx_operator.api.enums import Phase
 from rtx_operator.api.status import Release
-from rtx_operator.cutover.checks import SWITCH_GATES, leads_alike, new_colour_drained, reverses, unmet
+from rtx_operator.cutover.checks import SWITCH_GATES, new_colour_drained, reverses, unmet
 from rtx_operator.cutover.effects import Apply, Drain, Effect, EffectName, MoveFence, Scale, next_size
 from rtx_operator.cutover.situation import BACK, Situation
 from rtx_operator.reports import EngineReport
@@ -86,13 +86,8 @@ def _drain(situation: Situation, release: Release) -> tuple[Effect, ...]:
 
 
 def _promote(situation: Situation) -> tuple[Effect, ...]:
-    wanted = situation.plan.routes[situation.new.colour].promote
-    late = [
-        one
-        for one in wanted
-        if (live := situation.seen.child(one["kind"], one["metadata"]["name"])) is None or not leads_alike(live, one)
-    ]
-    return (Apply(EffectName.PROMOTE, tuple(late), guarded=True),) if late else ()
+    late = situation.not_promoted
+    return (Apply(EffectName.PROMOTE, late, guarded=True),) if late else ()
 
 
 def _roll_back(situation: Situation) -> tuple[Effect, ...]:

@@ -19,10 +19,11 @@ from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour, Keeping, Phase, Reason
 from rtx_operator.api.names import RETRY, Label
 from rtx_operator.cutover.effects import Apply, Effect, MoveFence, Scale
+from rtx_operator.cutover.questions import questions
 from rtx_operator.decide import Decision, Verdict, decide
 from rtx_operator.observation import FenceReport, Object, Observation
 from rtx_operator.plan import Plan
-from rtx_operator.reconcile import BLIND, _questions
+from rtx_operator.reconcile import BLIND
 from rtx_operator.settings import from_environment
 
 __all__ = ["Conflict", "Intent", "Unreachable", "World", "copied", "installed"]
@@ -170,7 +171,7 @@ class World(Judged):
     # --- what the operator sees ---
 
     def observe(self, engine: TradingEngine) -> Observation:
-        asked = _questions(engine, "secret")
+        asked = questions(engine)
         new = str(asked.smoke or "")
         return Observation(
             children=dict(self.children),
