@@ -26,7 +26,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the database says under the accounts' row locks."""
+    """What the database says of a batch's accounts and of its orders."""
 
     portfolios: Mapping[int, Portfolio]  # by account
     executions: Mapping[Key, Execution]  # of the orders that had been placed before
@@ -40,6 +40,7 @@ class Plan:
     executions: Sequence[Execution]  # to insert, by account and then by sequence
     events: Sequence[AccountEvent]  # theirs
     portfolios: Sequence[Portfolio]  # to update, by account
+    read: Sequence[Portfolio]  # what those were made of
     settled: Sequence[AccountEvent]  # of our own orders that an earlier attempt had committed
 
 
@@ -72,8 +73,15 @@ def plan(
         if before.order.order_id == order.order_id:
             settled.append(order_event(before))
     made = sorted(progress.made, key=lambda execution: (execution.order.account_id, execution.sequence))
-    portfolios = [progress.portfolios[account_id] for account_id in sorted(progress.touched)]
-    return Plan(outcomes, made, [order_event(execution) for execution in made], portfolios, settled)
+    touched = sorted(progress.touched)
+    return Plan(
+        outcomes=outcomes,
+        executions=made,
+        events=[order_event(execution) for execution in made],
+        portfolios=[progress.portfolios[account_id] for account_id in touched],
+        read=[found.portfolios[account_id] for account_id in touched],
+        settled=settled,
+    )
 
 
 def _execute(
@@ -133,6 +141,7 @@ def columns(batch: Plan) -> list[list[Any]]:
         [portfolio.account_id for portfolio in portfolios],
         [portfolio.balance for portfolio in portfolios],
         [portfolio.sequence for portfolio in portfolios],
+        [portfolio.sequence for portfolio in batch.read],
     ]
 
 
@@ -160,17 +169,16 @@ def execution_from(row: Mapping[str, Any]) -> Execution:
     )
 
 
-def found_from(
-    accounts: Iterable[Mapping[str, Any]], positions: Iterable[Mapping[str, Any]], orders: Iterable[Mapping[str, Any]]
-) -> Found:
-    """The rows that statements.LOCK, POSITIONS and PLACED select."""
-    held: dict[int, dict[str, Position]] = {}
-    for row in positions:
-        position = Position(row["symbol"], row["quantity"], row["average_price"])
-        held.setdefault(row["account_id"], {})[position.symbol] = position
-    portfolios = {
-        row["id"]: Portfolio(row["id"], row["balance"], row["leverage"], row["event_sequence"], held.get(row["id"], {}))
-        for row in accounts
-    }
+def found_from(portfolios: Iterable[Mapping[str, Any]], orders: Iterable[Mapping[str, Any]] = ()) -> Found:
+    """The rows that statements.PORTFOLIOS and PLACED select."""
     executions = [execution_from(row) for row in orders]
-    return Found(portfolios, {(e.order.account_id, e.order.client_order_id): e for e in executions})
+    return Found(
+        {row["id"]: _portfolio_from(row) for row in portfolios},
+        {(e.order.account_id, e.order.client_order_id): e for e in executions},
+    )
+
+
+def _portfolio_from(row: Mapping[str, Any]) -> Portfolio:
+    held = zip(row["symbols"] or (), row["quantities"] or (), row["average_prices"] or (), strict=True)
+    positions = {symbol: Position(symbol, quantity, price) for symbol, quantity, price in held}
+    return Portfolio(row["id"], row["balance"], row["leverage"], row["event_sequence"], positions)

@@ -26,7 +26,10 @@ _ORDERS_IN = f"""
 SELECT {ORDER_COLUMNS} FROM orders WHERE account_id = $1 AND symbol = $4 AND sequence < $2
 ORDER BY sequence DESC LIMIT $3
 """  # noqa: S608  # as above
-_ORDER = f"SELECT {ORDER_COLUMNS} FROM orders WHERE account_id = $1 AND client_order_id = $2"  # noqa: S608  # as above
+# As statements.PLACED has it, and for the same reason.
+_ORDER = f"""
+SELECT {ORDER_COLUMNS} FROM orders WHERE account_id = $1 AND client_order_id BETWEEN $2 AND $2 ORDER BY client_order_id
+"""  # noqa: S608  # as above
 _EVENTS = """
 SELECT account_id, sequence, kind, payload::text, at FROM account_events
 WHERE account_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3

@@ -16,8 +16,9 @@ STATEMENT_DEADLINE = 3.0  # seconds: above the role's statement_timeout, for a s
 USE_DEADLINE = 3.0  # seconds to wait for the connection and to do one piece of work with it
 MAX_BACKOFF = 1.0  # seconds between tries
 
-# Every lookup here is by key. Plans are made while tables are empty and kept: without this some would scan for ever.
-_PLANNING = {"enable_seqscan": "off", "jit": "off"}
+# Every lookup here is by key: one plan is right for all arguments, and making it anew each time costs more than running
+# it. Plans are made while tables are empty and kept: with scans allowed some would scan for ever.
+_PLANNING = {"enable_seqscan": "off", "jit": "off", "plan_cache_mode": "force_generic_plan"}
 _ADOPT = "SELECT set_config('rtx.epoch', $1, false)"
 
 log = structlog.get_logger(__name__)

@@ -1,33 +1,58 @@
-"""The order path's SQL, in the order in which a batch runs it."""
+"""The order path's SQL. WRITE alone is a transaction: what it writes holds only for the portfolios that were read."""
+
+# Symbols, quantities and prices side by side: an account with its open positions is one row of one snapshot.
+PORTFOLIOS = """
+SELECT id, balance, leverage, event_sequence, symbols, quantities, average_prices
+FROM accounts CROSS JOIN LATERAL (
+    SELECT array_agg(symbol) AS symbols, array_agg(quantity) AS quantities, array_agg(average_price) AS average_prices
+    FROM positions WHERE positions.account_id = accounts.id AND quantity <> 0
+) AS held
+WHERE id = ANY ($1::bigint[])
+"""
 
 # The fence's row is the first lock of every order transaction.
 BEGIN = "BEGIN; SELECT rtx_operator.assert_executor()"
 
-# Sorted, so that the batches of several pods never wait for each other in a circle.
-LOCK = """
-SELECT id, balance, leverage, event_sequence FROM accounts WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE
-"""
+# Sorted, so that the batches of several pods never wait for each other in a circle. What is read under these locks is
+# read by other statements: this one's snapshot may be older than the locks that it waited for.
+LOCK = "SELECT id FROM accounts WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE"
 
-# Statements of their own: the snapshot of LOCK may be older than the locks that it waited for.
-POSITIONS = """
-SELECT account_id, symbol, quantity, average_price FROM positions
-WHERE account_id = ANY ($1::bigint[]) AND quantity <> 0
-"""
 ORDER_COLUMNS = """id, account_id, client_order_id, symbol, side, quantity, status, reason, price, realised, sequence,
 epoch, colour, executed_at, quoted_at"""
-# LATERAL with LIMIT is one look into the unique index for each key, whatever the planner believes of the table's size.
+# One look into the unique index for each key. For an equality any index would do that begins with the account, and of
+# those the planner takes one at random while the table is small: a range in the order of one leaves no other.
+_BY_CLIENT_ORDER_ID = """
+    orders.account_id = wanted.account_id
+        AND orders.client_order_id BETWEEN wanted.client_order_id AND wanted.client_order_id
+    ORDER BY orders.client_order_id LIMIT 1
+"""
 PLACED = f"""
 SELECT placed.*
 FROM unnest($1::bigint[], $2::text[]) AS wanted (account_id, client_order_id)
 CROSS JOIN LATERAL (
-    SELECT {ORDER_COLUMNS} FROM orders
-    WHERE orders.account_id = wanted.account_id AND orders.client_order_id = wanted.client_order_id
-    LIMIT 1
+    SELECT {ORDER_COLUMNS} FROM orders WHERE {_BY_CLIENT_ORDER_ID}
 ) AS placed
 """  # noqa: S608  # made of constants
 
-WRITE = """
-WITH batch AS MATERIALIZED (
+# Fence, accounts, then the rows. Nothing is written (UPDATE 0) when an account has moved on since it was read, or when
+# a client_order_id stands for an order already. An account's sequence counts everything that changes its portfolio,
+# and FOR UPDATE looks at it anew after each wait, so it is as good as having held the lock since.
+WRITE = f"""
+WITH fence AS MATERIALIZED (
+    SELECT rtx_operator.assert_executor() AS epoch
+), locked AS MATERIALIZED (
+    SELECT id
+    FROM accounts JOIN unnest($22::bigint[], $25::bigint[]) AS read (account_id, sequence) ON id = account_id
+    WHERE event_sequence = sequence AND (SELECT epoch FROM fence) IS NOT NULL
+    ORDER BY id FOR UPDATE OF accounts
+), agreed AS MATERIALIZED (
+    SELECT (SELECT count(*) FROM locked) = cardinality($22::bigint[]) AND NOT EXISTS (
+        SELECT FROM unnest($2::bigint[], $3::text[]) AS wanted (account_id, client_order_id)
+        CROSS JOIN LATERAL (
+            SELECT FROM orders WHERE {_BY_CLIENT_ORDER_ID}
+        ) AS placed
+    ) AS yes
+), batch AS MATERIALIZED (
     SELECT id, account_id, client_order_id, symbol, side, quantity, status, reason, price, realised, sequence, epoch,
         colour, executed_at, quoted_at, kind, payload
     FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::numeric[], $7::text[], $8::text[],
@@ -35,6 +60,7 @@ WITH batch AS MATERIALIZED (
         $15::timestamptz[], $16::text[], $17::text[])
     AS row (id, account_id, client_order_id, symbol, side, quantity, status, reason, price, realised, sequence, epoch,
         colour, executed_at, quoted_at, kind, payload)
+    WHERE (SELECT yes FROM agreed)
 ), new_orders AS (
     INSERT INTO orders (id, account_id, client_order_id, symbol, side, order_type, quantity, status, reason, price,
         realised, sequence, epoch, colour, executed_at, quoted_at)
@@ -54,10 +80,12 @@ WITH batch AS MATERIALIZED (
     SELECT account_id, symbol, quantity, average_price
     FROM unnest($18::bigint[], $19::text[], $20::numeric[], $21::numeric[])
         AS row (account_id, symbol, quantity, average_price)
+    WHERE (SELECT yes FROM agreed)
     ON CONFLICT (account_id, symbol)
     DO UPDATE SET quantity = EXCLUDED.quantity, average_price = EXCLUDED.average_price
 )
 UPDATE accounts SET balance = row.balance, event_sequence = row.event_sequence
 FROM unnest($22::bigint[], $23::numeric[], $24::bigint[]) AS row (id, balance, event_sequence)
-WHERE accounts.id = row.id
-"""
+WHERE accounts.id = row.id AND (SELECT yes FROM agreed)
+"""  # noqa: S608  # made of constants
+NOTHING_WRITTEN = "UPDATE 0"  # what PostgreSQL answers to WRITE then

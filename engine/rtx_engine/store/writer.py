@@ -1,15 +1,17 @@
 """The order path: orders that arrive while one batch commits are the next batch.
 
-A batch is one transaction, and running it again is always right: the accounts' row locks wait for whatever became of
-the attempt before, and the lookup by client_order_id finds what that attempt has committed. So a connection that is
-lost, at COMMIT or anywhere else, needs nothing but another try.
+A batch is one transaction. The first attempt reads without a lock and then writes, in one statement, only if nothing
+has changed since: two round trips, for a batch whose orders are new and whose accounts nobody else trades on just now.
+Every other attempt holds the accounts' row locks while it reads, and running it again is always right: the locks wait
+for whatever became of the attempt before, and the lookup by client_order_id finds what that attempt has committed. So a
+connection that is lost, at COMMIT or anywhere else, needs nothing but another try.
 """
 
 import asyncio
 import datetime as dt
 import random
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,7 +24,7 @@ from rtx_engine.domain.execution import Executor
 from rtx_engine.domain.orders import MarketOrder
 from rtx_engine.domain.pricing import Quote
 from rtx_engine.store import statements
-from rtx_engine.store.batch import Placed, columns, found_from, plan, repeat
+from rtx_engine.store.batch import Found, Placed, Plan, columns, found_from, plan, repeat
 from rtx_engine.store.errors import CONNECTION_LOST, CONTENTION, OrderError, OrderErrorReason, is_fenced
 from rtx_engine.store.fence import FenceWatch
 from rtx_engine.store.session import Session
@@ -74,6 +76,9 @@ class _UnsettledError(Exception):
 class _Settled:
     outcomes: Sequence[Placed | OrderError]
     events: Sequence[AccountEvent] = ()
+
+
+_Write = Callable[["asyncpg.Connection", list[MarketOrder], Executor], Awaitable[_Settled | None]]
 
 
 class OrderWriter:
@@ -157,19 +162,25 @@ class OrderWriter:
     async def _place(self, orders: list[MarketOrder], deadline: float) -> _Settled:
         """One batch, tried until it is settled. Raises OrderError for all of it when time is up."""
         may_be_committed = False
+        write = self._write_unlocked
         while asyncio.get_running_loop().time() < deadline:
             try:
-                return await self._attempt(orders)
+                settled = await self._attempt(orders, write)
+                if settled is not None:
+                    return settled
             except _UnsettledError as error:
                 may_be_committed = may_be_committed or error.at_commit
             except CONTENTION:
                 await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311  # no secret
+            write = self._write_locked
         if may_be_committed:
             raise OrderError(OrderErrorReason.OUTCOME_UNKNOWN, _UNKNOWN)
         raise OrderError(OrderErrorReason.UNAVAILABLE, _NOT_PLACED)
 
-    async def _attempt(self, orders: list[MarketOrder]) -> _Settled:
-        """One transaction. Raises _UnsettledError when it should be tried again; other errors have rolled it back."""
+    async def _attempt(self, orders: list[MarketOrder], write: _Write) -> _Settled | None:
+        """One transaction; None when `write` has not written. Raises _UnsettledError when it should be tried again;
+        other errors have rolled it back.
+        """
         try:
             connection = await self._session.open()
             state = self._fence.state or await self._fence.refresh(connection)
@@ -177,9 +188,10 @@ class OrderWriter:
                 return _Settled([OrderError(OrderErrorReason.FENCED, _FENCED) for _ in orders])
             await self._session.adopt(connection, state.epoch)
             try:
-                done = await self._write(connection, orders, Executor(self._colour, state.epoch))
+                done = await write(connection, orders, Executor(self._colour, state.epoch))
             except asyncpg.PostgresError as error:
-                await connection.execute("ROLLBACK")
+                if connection.is_in_transaction():
+                    await connection.execute("ROLLBACK")
                 if not is_fenced(error):
                     raise
                 return await self._when_fenced(connection, orders)
@@ -191,28 +203,48 @@ class OrderWriter:
             raise _UnsettledError(at_commit=False) from error
         return done
 
-    async def _write(self, connection: "asyncpg.Connection", orders: list[MarketOrder], executor: Executor) -> _Settled:
-        account_ids = sorted({order.account_id for order in orders})
+    async def _write_unlocked(
+        self, connection: "asyncpg.Connection", orders: list[MarketOrder], executor: Executor
+    ) -> _Settled | None:
+        """The short way, for orders that are all new; None when one is not, or when an account has moved on."""
+        portfolios = await connection.fetch(statements.PORTFOLIOS, _accounts_of(orders))
+        done = self._plan(orders, found_from(portfolios), executor)
+        if done.executions:
+            answer = await self._commit(connection, statements.WRITE, *columns(done))
+            if answer == statements.NOTHING_WRITTEN:
+                return None
+        return _Settled(done.outcomes, done.events)
+
+    async def _write_locked(
+        self, connection: "asyncpg.Connection", orders: list[MarketOrder], executor: Executor
+    ) -> _Settled:
+        account_ids = _accounts_of(orders)
         await connection.execute(statements.BEGIN)
-        accounts = await connection.fetch(statements.LOCK, account_ids)
-        positions = await connection.fetch(statements.POSITIONS, account_ids)
+        await connection.execute(statements.LOCK, account_ids)
+        portfolios = await connection.fetch(statements.PORTFOLIOS, account_ids)
         placed = await self._placed(connection, orders)
-        now = dt.datetime.now(dt.UTC)
-        done = plan(orders, found_from(accounts, positions, placed), self._source.quotes(), executor, now)
+        done = self._plan(orders, found_from(portfolios, placed), executor)
         if done.executions:
             await connection.execute(statements.WRITE, *columns(done))
-        await self._commit(connection)
+        await self._commit(connection, "COMMIT")
         return _Settled(done.outcomes, [*done.settled, *done.events])
 
-    async def _commit(self, connection: "asyncpg.Connection") -> None:
+    def _plan(self, orders: list[MarketOrder], found: Found, executor: Executor) -> Plan:
+        return plan(orders, found, self._source.quotes(), executor, dt.datetime.now(dt.UTC))
+
+    async def _commit(self, connection: "asyncpg.Connection", statement: str, *arguments: object) -> str:
+        """Run the statement that ends the transaction; returns what PostgreSQL says that it did."""
         self._replication_in_doubt = False
         try:
-            await connection.execute("COMMIT")
+            answer: str = await connection.execute(statement, *arguments)
+        except asyncpg.QueryCanceledError:
+            raise  # by a timeout, and so before the end
         except CONNECTION_LOST as error:
             self._session.drop()
             raise _UnsettledError(at_commit=True) from error
         if self._replication_in_doubt:
             raise _UnsettledError(at_commit=True)  # the next attempt's COMMIT waits for the standby again
+        return answer
 
     async def _when_fenced(self, connection: "asyncpg.Connection", orders: list[MarketOrder]) -> _Settled:
         """The fence has moved. If it still names us, go on at its new epoch; else tell what was placed before.
@@ -223,7 +255,7 @@ class OrderWriter:
         if self._fence.executing:
             raise _UnsettledError(at_commit=False)
         rows = await self._placed(connection, orders)
-        found = found_from((), (), rows).executions
+        found = found_from((), rows).executions
         outcomes: list[Placed | OrderError] = []
         for order in orders:
             before = found.get((order.account_id, order.client_order_id))
@@ -245,6 +277,10 @@ class OrderWriter:
                 self._replication_in_doubt = True
 
         connection.add_log_listener(on_message)
+
+
+def _accounts_of(orders: list[MarketOrder]) -> list[int]:
+    return sorted({order.account_id for order in orders})
 
 
 def _settle_all(batch: list[_Pending], reason: OrderErrorReason, message: str) -> None:

@@ -1,6 +1,7 @@
 """The order path when its connection is lost, its server is silent, or its standby is away: never a false answer."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -11,12 +12,13 @@ import pytest_asyncio
 from rtx_engine.store import OrderError, OrderErrorReason, UnavailableError
 from rtx_engine.store.session import Session
 
-COMMIT = b"COMMIT\0"
+# What PostgreSQL says at the end of an order's transaction: CommandComplete, and ReadyForQuery with none open.
+COMMITTED = re.compile(rb"C.{4}(?:COMMIT|UPDATE [1-9]\d*)\0Z\x00\x00\x00\x05I", re.DOTALL)
 WAIT = 20.0  # seconds, for what must happen
 
 
 class Cable:
-    """A TCP proxy in front of PostgreSQL. It can be cut, or lose its next answers to COMMIT."""
+    """A TCP proxy in front of PostgreSQL. It can be cut, or lose the next answers that say what was committed."""
 
     def __init__(self, port: int) -> None:
         self.port = 0
@@ -40,16 +42,14 @@ class Cable:
         upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self._target)
         pair = {writer, upstream}
         self._writers |= pair
-        committing = asyncio.Event()
         try:
-            requests = asyncio.create_task(self._requests(reader, upstream, committing))
+            requests = asyncio.create_task(self._requests(reader, upstream))
             with suppress(ConnectionError):
                 while data := await upstream_reader.read(65536):
-                    if committing.is_set() and self.answers_to_lose:
+                    if self.answers_to_lose and COMMITTED.search(data):
                         self.answers_to_lose -= 1
                         self.lost += 1
                         break
-                    committing.clear()
                     writer.write(data)
             requests.cancel()
         finally:
@@ -57,13 +57,9 @@ class Cable:
                 one.transport.abort()
             self._writers -= pair
 
-    async def _requests(
-        self, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter, committing: asyncio.Event
-    ) -> None:
+    async def _requests(self, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
-                if COMMIT in data:
-                    committing.set()
                 upstream.write(data)
         upstream.transport.abort()
 
@@ -112,7 +108,7 @@ async def test_a_session_killed_in_the_middle_of_commit_leaves_one_fill(pod, dat
         while not killed:
             rows = await database.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND query = 'COMMIT' AND state = 'active'"
+                "WHERE datname = current_database() AND wait_event = 'PgSleep'"
             )
             killed += len(rows)
     await database.execute("DROP TRIGGER slowly ON orders")

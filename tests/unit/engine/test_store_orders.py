@@ -7,7 +7,8 @@ from decimal import Decimal
 import msgspec
 import pytest
 from rtx_engine.domain.orders import OrderStatus, RejectReason
-from rtx_engine.store import OrderError, OrderErrorReason, writer
+from rtx_engine.store import OrderError, OrderErrorReason, statements, writer
+from rtx_engine.store.session import Session
 
 
 async def test_a_fill_is_in_the_database_when_it_is_answered(pod, database):
@@ -167,6 +168,34 @@ SELECT account_id FROM (
     UNION ALL SELECT account_id, symbol, -quantity FROM fills
 ) AS both_sides GROUP BY account_id, symbol HAVING sum(quantity) <> 0
 """
+
+
+async def test_one_account_traded_on_in_two_pods_at_once_adds_up(start_pod, database):
+    # given batches each of which finds, as often as not, that the account has moved on since it was read
+    pods = [await start_pod(), await start_pod()]
+    account_id = await pods[0].open_account("ada", balance="1000000")
+
+    async def trade(pod, side: str) -> None:
+        for number in range(100):
+            await pod.place(account_id, f"{side} {number}", side=side, quantity="0.01")
+
+    await asyncio.gather(trade(pods[0], "buy"), trade(pods[1], "sell"))
+
+    assert await database.execute("SELECT count(*)::int FROM fills") == [(200,)]
+    assert await database.execute(UNBALANCED) == []
+
+
+async def test_an_order_is_looked_up_in_the_one_index_that_names_it(database):
+    # given empty tables, for which a planner believes every index to be as good as any other
+    session = Session(database.engine, "blue")
+    async with session.use() as connection:
+        lines = await connection.fetch(f"EXPLAIN {statements.PLACED}", [1], ["one"])
+    await session.close()
+
+    plan = "\n".join(line[0] for line in lines)
+
+    assert "orders_client_order_id" in plan
+    assert "Filter" not in plan
 
 
 async def test_orders_are_read_newest_first_in_pages(pod):
