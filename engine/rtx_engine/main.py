@@ -1,6 +1,7 @@
 """The command `rtx-engine`: serve and migrate."""
 
 import asyncio
+import gc
 import sys
 from typing import Annotated, NoReturn
 
@@ -14,6 +15,8 @@ from rtx_engine.server import StartError
 from rtx_engine.server import serve as run_server
 from rtx_engine.store import migrate_cli
 from rtx_engine.version import VERSION
+
+GC_THRESHOLD = 20_000  # objects made and not freed: a few hundred orders' worth
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(migrate_cli.app)
@@ -42,6 +45,9 @@ def serve() -> None:
     except SettingsError as error:
         _fail(str(error))
     logs.configure(settings.log_level, colour=settings.colour)
+    # A twelfth of the order path's CPU went into looking through what start-up had made.
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             # The seed is what all pods of an engine have in common, so that they quote alike.

@@ -125,20 +125,22 @@ class Reconciler:
         owner = Owner(engine.namespace, engine.name, engine.uid)
         performed = await self.performer.perform(manifest, owner, decision, seen, access)
         after = status.after_decision(manifest.get("status") or {}, engine, plan, decision, performed.refusal, now)
-        return after, self._due(decision, performed)
+        return after, self._due(decision, performed, now)
 
-    def _due(self, decision: Decision, performed: Performed) -> float:
+    def _due(self, decision: Decision, performed: Performed, now: datetime) -> float:
         """Seconds until the next look."""
         if performed.again or decision.entered:
             return AT_ONCE
         if cutover := decision.memory.under_way:
             return _LOOKS.get(cutover.phase, CUTOVER_AGAIN)
         quiet = decision.verdict is None and performed.refusal is None and not decision.effects
-        return self._resync() if quiet else LOOK_AGAIN
-
-    def _resync(self) -> float:
-        """Spread, so that a thousand engines are not looked at in the same second."""
-        return self.settings.resync_seconds * random.uniform(0.8, 1.2)  # noqa: S311 - spreading is no secret
+        if not quiet:
+            return LOOK_AGAIN
+        # Spread, so that a thousand engines are not looked at in the same second.
+        resync = self.settings.resync_seconds * random.uniform(0.8, 1.2)  # noqa: S311 - spreading is no secret
+        if previous := decision.memory.previous:
+            return min(resync, max(LOOK_AGAIN, (previous.retire_after - now).total_seconds()))
+        return resync
 
     async def _say(self, manifest: Object, after: Object) -> None:
         """Write the status if it says anything new, and tell changes of Ready and of the cutover as Events."""

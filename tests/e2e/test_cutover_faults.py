@@ -254,6 +254,23 @@ def test_pods_that_fit_nowhere_are_given_up(upgrades: Upgrades, loaded: Load) ->
         assert_rejected(upgrades, "Unschedulable", resources=too_much)
 
 
+NO_MORE_CONNECTIONS = """
+SELECT format('ALTER ROLE rtx_engine CONNECTION LIMIT %s', count(*)) FROM pg_stat_activity WHERE usename = 'rtx_engine'
+\\gexec
+"""
+
+
+def test_pods_that_never_get_ready_are_given_up(upgrades: Upgrades, loaded: Load) -> None:
+    # given new pods that get no connection to the database, which nothing about a pod gives as a cause
+    database.psql(upgrades.engine, NO_MORE_CONNECTIONS)
+    try:
+        # then they get the time that the spec gives them
+        with nothing_fails(loaded):
+            assert_rejected(upgrades, "OutOfTime", rollout={"readyTimeout": "30s"}, **other_pods())
+    finally:
+        database.psql(upgrades.engine, "ALTER ROLE rtx_engine CONNECTION LIMIT -1;")
+
+
 # --- other wishes, another size, another leader ----------------------------------------------------------------------
 
 

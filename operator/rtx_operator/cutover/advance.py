@@ -4,13 +4,14 @@ First the memory moves, and is written down; only the look after that does what 
 takes over at any instant finds in the status what may already have been done.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour, Keeping, Phase, Reason
+from rtx_operator.api.rollout import Rollout
 from rtx_operator.api.status import Active, Cutover, Previous, Release
 from rtx_operator.cutover.checks import CHECKS, Unmet, unmet
 from rtx_operator.cutover.effects import Effect
@@ -23,12 +24,12 @@ from rtx_operator.observation import Observation
 from rtx_operator.plan import Plan
 
 # A phase that is not named has no deadline: it waits as long as it takes.
-DEADLINES: Mapping[Phase, timedelta] = MappingProxyType({
-    Phase.MIGRATING: timedelta(hours=1),
-    Phase.PROVISIONING: timedelta(minutes=10),
-    Phase.TESTING: timedelta(minutes=2),
-    Phase.SWITCHING: timedelta(seconds=30),
-    Phase.MONITORING: timedelta(minutes=2),  # beyond what the spec gives to watching and draining
+DEADLINES: Mapping[Phase, Callable[[Rollout], timedelta]] = MappingProxyType({
+    Phase.MIGRATING: lambda _: timedelta(hours=1),
+    Phase.PROVISIONING: lambda rollout: rollout.ready_timeout,
+    Phase.TESTING: lambda _: timedelta(minutes=2),
+    Phase.SWITCHING: lambda _: timedelta(seconds=30),
+    Phase.MONITORING: lambda rollout: rollout.monitor.duration + rollout.drain_timeout + timedelta(minutes=2),
 })  # fmt: skip
 # After nobody has looked for a while, a deadline that passed meanwhile says nothing yet.
 SECOND_CHANCE = timedelta(seconds=15)
@@ -166,12 +167,8 @@ def _moved(memory: Memory, situation: Situation, event: Event, waits: Unmet | No
 
 
 def _deadline_after(engine: TradingEngine, cutover: Cutover, event: Event) -> timedelta | None:
-    phase = following(cutover.phase, event)
-    limit = DEADLINES.get(phase)
-    if limit and phase is Phase.MONITORING:
-        rollout = engine.spec.rollout
-        limit += rollout.monitor.duration + rollout.drain_timeout
-    return limit
+    limit = DEADLINES.get(following(cutover.phase, event))
+    return limit(engine.spec.rollout) if limit else None
 
 
 def _why(situation: Situation, event: Event, waits: Unmet | None) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour, Phase
-from rtx_operator.api.spec import SmokeTest
+from rtx_operator.api.rollout import SmokeTest
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from rtx_operator.api.rollout import Rollout
 from rtx_operator.api.schema import format_duration, parse_duration
-from rtx_operator.api.spec import Rollout, TradingEngineSpec
+from rtx_operator.api.spec import TradingEngineSpec
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,7 @@ def test_a_rollout_that_says_nothing_has_the_defaults() -> None:
     assert rollout.model_dump(mode="json", by_alias=True) == {
         "strategy": "BlueGreen",
         "smoke": [{"name": "health", "path": "/health"}, {"name": "symbols", "path": "/api/symbols"}],
+        "readyTimeout": "10m",
         "drainTimeout": "30s",
         "monitor": {"duration": "5m", "maxErrorPercent": 1, "maxP99Milliseconds": 500, "minimumRequests": 200},
         "keepPreviousFor": "1h",
@@ -53,6 +55,8 @@ def test_a_rollout_that_says_nothing_has_the_defaults() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
+        {"readyTimeout": "29s"},
+        {"readyTimeout": "1h1s"},
         {"drainTimeout": "999ms"},
         {"drainTimeout": "10m1s"},
         {"drainTimeout": 30},
