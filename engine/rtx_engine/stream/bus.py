@@ -46,11 +46,20 @@ class Bus:
         self._receive: Callable[[Sequence[AccountEvent]], None] = _nobody
         self._queue: list[AccountEvent] = []
         self._queued = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._wanted.set()
         self._tasks: list[asyncio.Task[None]] = []
 
     def on_events(self, receive: Callable[[Sequence[AccountEvent]], None]) -> None:
         """Have `receive` called with the events of all pods, this one included; some may come twice or never."""
         self._receive = receive
+
+    def listen(self, *, wanted: bool) -> None:
+        """Whether events of the other pods are wanted, as they are from the start. Parsing them costs CPU."""
+        if wanted:
+            self._wanted.set()
+        else:
+            self._wanted.clear()
 
     def publish(self, events: Sequence[AccountEvent]) -> None:
         """Give events to the clients of this pod at once, and to the other pods soon. Never waits, never raises."""
@@ -107,20 +116,26 @@ class Bus:
                 await client.publish(CHANNEL, _encode(Batch(self._origin, events)))
 
     async def _receiving(self, client: redis.asyncio.Redis) -> None:
-        async with client.pubsub(ignore_subscribe_messages=True) as subscription:
-            await subscription.subscribe(CHANNEL)
+        while True:
+            await self._wanted.wait()
+            async with client.pubsub(ignore_subscribe_messages=True) as subscription:
+                await subscription.subscribe(CHANNEL)
+                await self._hear(subscription)
+
+    async def _hear(self, subscription: redis.asyncio.client.PubSub) -> None:
+        """Take what comes until it is no longer wanted."""
+        asked = False
+        while self._wanted.is_set():
+            message = await subscription.get_message(timeout=SILENCE)
+            if message is None:
+                if asked:
+                    raise TimeoutError("no answer to a ping")
+                await subscription.ping()
+                asked = True
+                continue
             asked = False
-            while True:
-                message = await subscription.get_message(timeout=SILENCE)
-                if message is None:
-                    if asked:
-                        raise TimeoutError("no answer to a ping")
-                    await subscription.ping()
-                    asked = True
-                    continue
-                asked = False
-                if message["type"] == "message":
-                    self._take(message["data"])
+            if message["type"] == "message":
+                self._take(message["data"])
 
     def _take(self, data: bytes) -> None:
         try:

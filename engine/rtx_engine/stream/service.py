@@ -18,6 +18,7 @@ from rtx_engine.stream.connection import GOODBYE, Connection
 from rtx_engine.stream.drain import Drain, close_evenly
 from rtx_engine.stream.hub import Hub
 
+ATTENTION_INTERVAL = 1.0  # seconds
 RETRY_INTERVAL = 0.25  # seconds after a round that failed
 
 log = structlog.get_logger(__name__)
@@ -46,7 +47,7 @@ class Stream:
     async def start(self) -> None:
         """Begin to send. Waits for nothing. Needs a running loop; the bus is started and stopped by its owner."""
         self._bus.on_events(self._deliver)
-        rounds = (self._hub.tick, self._catch_up.greet, self._catch_up.poll)
+        rounds = (self._hub.tick, self._catch_up.greet, self._catch_up.poll, self._attend)
         self._work = [asyncio.create_task(_for_ever(one_round)) for one_round in rounds]
 
     async def stop(self, grace: float) -> None:
@@ -62,8 +63,14 @@ class Stream:
     def _accept(self, request: WSUpgradeRequest) -> Connection:
         if self._stopping:
             raise ApiError(503, ErrorReason.SHUTTING_DOWN, "This server stops: connect again.", headers=RETRY)
+        self._bus.listen(wanted=True)
         target = request.path.decode("ascii", "replace")
         return Connection(handshake.parse(target, request.headers, self._verify_token), self._hub)
+
+    async def _attend(self) -> None:
+        """A pod without clients, such as one of a colour that is kept, need not hear of other pods' events."""
+        self._bus.listen(wanted=bool(self._hub.connections))
+        await asyncio.sleep(ATTENTION_INTERVAL)
 
     def _deliver(self, events: Sequence[AccountEvent]) -> None:
         self._catch_up.look(self._hub.deliver(events))

@@ -170,6 +170,21 @@ SELECT account_id FROM (
 """
 
 
+async def test_orders_that_come_close_share_a_transaction(pod, monkeypatch):
+    account_id = await pod.open_account("ada")
+    sizes = []
+    pod.store.orders.on_batch(sizes.append)
+    monkeypatch.setattr(writer, "PACE", 0.3)
+
+    await pod.place(account_id, "first")
+    close = [asyncio.create_task(pod.place(account_id, "second"))]
+    await asyncio.sleep(0.05)
+    close.append(asyncio.create_task(pod.place(account_id, "third")))
+    await asyncio.gather(*close)
+
+    assert sizes == [1, 2]
+
+
 async def test_one_account_traded_on_in_two_pods_at_once_adds_up(start_pod, database):
     # given batches each of which finds, as often as not, that the account has moved on since it was read
     pods = [await start_pod(), await start_pod()]

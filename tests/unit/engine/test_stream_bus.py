@@ -73,6 +73,32 @@ async def test_events_come_whole_and_in_order_and_once(redis_server):
         assert one.received.empty()
 
 
+async def test_who_does_not_want_events_gets_none_until_it_does(redis_server):
+    async with pods(redis_server.settings) as (one, other):
+        begin = await published(one, other, range(1, 100))
+
+        # given a subscription that is given up with the next message
+        other.bus.listen(wanted=False)
+        one.bus.publish([event(begin + 1)])
+        await other.until(begin + 1)
+        async with (
+            redis.asyncio.Redis(
+                host=redis_server.settings.host,
+                port=redis_server.settings.port,
+                password=redis_server.settings.password,
+            ) as client,
+            asyncio.timeout(PATIENCE),
+        ):
+            while dict(await client.pubsub_numsub(CHANNEL)) != {CHANNEL.encode(): 1}:  # noqa: ASYNC110  # only Redis knows
+                await asyncio.sleep(0.05)
+
+        # when they are wanted again
+        other.bus.listen(wanted=True)
+
+        # then they come again
+        await published(one, other, range(begin + 2, begin + 100))
+
+
 async def test_after_an_outage_events_come_again(redis_server):
     async with pods(redis_server.settings) as (one, other):
         last = await published(one, other, range(1, 100))
