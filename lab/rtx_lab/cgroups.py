@@ -1,7 +1,7 @@
 """Control groups: how everything that belongs to a cluster is found again, measured and killed.
 
-Every process of a cluster is born below the group `/INSTANCE`: daemons in `/INSTANCE/daemons`, pods in
-`/INSTANCE/nodeN`.
+Every process of a cluster is born below the group `/INSTANCE`: what runs the cluster in `/INSTANCE/control-plane`, what
+runs its pods in `/INSTANCE/daemons`, the pods in `/INSTANCE/nodeN`.
 On cgroup v1 the same groups exist in each hierarchy; v2 has one (supported by reasoning, not run by us).
 """
 
@@ -12,14 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rtx_lab.errors import LabError
-from rtx_lab.instance import Instance
+from rtx_lab.instance import CONTROL_PLANE, Instance
 
 ROOT = Path("/sys/fs/cgroup")
-DAEMONS = "daemons"
+DAEMONS = "daemons"  # of the nodes
 KILL_DEADLINE_S = 15.0
-# How many ordinary processes outside a whole cluster weighs as much as, when both want the CPU. Without it, a single
-# busy process beside a cluster of three nodes gets as much CPU as all of them.
-WEIGHS = 16
+# What a whole cluster, and in it its nodes' daemons, weigh when others want the CPU, too; an ordinary group weighs 1.
+# Without the first, a single busy process beside a cluster gets as much CPU as all of it. Without the second, pods that
+# serve stand still for half a second whenever containerd, runc and kube-router bring up a pod, on whatever node.
+CLUSTER_WEIGHS = 16.0
+DAEMONS_WEIGH = 0.2
 
 
 def is_v2(root: Path = ROOT) -> bool:
@@ -43,7 +45,8 @@ def create(instance: Instance, names: list[str]) -> None:
             available = (root / "cgroup.controllers").read_text().split()
             for group in (root, top):
                 (group / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in available))
-        _weigh(top)
+        _weigh(top, CLUSTER_WEIGHS)
+        _weigh(top / DAEMONS, DAEMONS_WEIGH)
 
 
 def _inherit_cpuset(group: Path) -> None:
@@ -53,15 +56,16 @@ def _inherit_cpuset(group: Path) -> None:
             (group / file).write_text((group.parent / file).read_text())
 
 
-def _weigh(top: Path) -> None:
+def _weigh(group: Path, weight: float) -> None:
     for file, ordinary in (("cpu.shares", 1024), ("cpu.weight", 100)):  # of v1 and of v2
-        if (top / file).exists():
-            (top / file).write_text(str(WEIGHS * ordinary))
+        if (group / file).exists():
+            (group / file).write_text(str(round(weight * ordinary)))
 
 
-def daemon_procs_files(instance: Instance) -> list[Path]:
-    """The files into which a process writes 0 to become one of the cluster's daemons."""
-    return [root / instance.name / DAEMONS / "cgroup.procs" for root in hierarchies()]
+def daemon_procs_files(instance: Instance, machine: str) -> list[Path]:
+    """The files into which a process writes 0 to become one of the machine's daemons."""
+    group = CONTROL_PLANE if machine == CONTROL_PLANE else DAEMONS
+    return [root / instance.name / group / "cgroup.procs" for root in hierarchies()]
 
 
 def exists(instance: Instance) -> bool:

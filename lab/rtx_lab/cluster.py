@@ -13,7 +13,7 @@ from pathlib import Path
 from rtx_lab import addons, binaries, cgroups, control_plane, network, nodes, packages, pki, processes, system_images
 from rtx_lab.api import Api, connect
 from rtx_lab.errors import LabError
-from rtx_lab.instance import Instance, Node
+from rtx_lab.instance import CONTROL_PLANE, Instance, Node
 from rtx_lab.paths import cache_home
 from rtx_lab.progress import Reporter
 
@@ -98,7 +98,8 @@ def node_named(instance: Instance, name: str) -> Node:
 
 
 def _start(instance: Instance, commands: dict[str, Path], count: int) -> None:
-    cgroups.create(instance, [cgroups.DAEMONS, *(instance.node(number).name for number in range(1, count + 1))])
+    pods = [instance.node(number).name for number in range(1, count + 1)]
+    cgroups.create(instance, [CONTROL_PLANE, cgroups.DAEMONS, *pods])
     pki.create_all(instance, count)
     instance.kubectl.symlink_to(commands["kubectl"])
     workers = [instance.node(number) for number in range(1, count + 1)]

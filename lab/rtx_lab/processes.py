@@ -53,7 +53,7 @@ def hold_namespaces(instance: Instance, machine: str, script: str) -> None:
     pid_file.parent.mkdir(parents=True, exist_ok=True)
     done = f"set -e\n{script}\necho $$ >{pid_file}.half\nmv {pid_file}.half {pid_file}\nexec sleep infinity\n"
     command = ["unshare", "--net", "--mount", "--propagation=private", "sh", "-c", done]
-    _spawn(instance, f"{machine}-holder", command)
+    _spawn(instance, machine, f"{machine}-holder", command)
     wait_for(f"the namespaces of {machine}", 10, pid_file.exists, log_path(instance, f"{machine}-holder"))
 
 
@@ -79,7 +79,7 @@ def start_daemon(
     environment: Mapping[str, str] | None = None,
 ) -> None:
     """Starts a daemon inside a machine; it outlives us. Its output goes to `logs/NAME.log`."""
-    pid = _spawn(instance, name, inside(instance, machine, command), environment)
+    pid = _spawn(instance, machine, name, inside(instance, machine, command), environment)
     folder = instance.run / "daemons"
     folder.mkdir(exist_ok=True)
     (folder / name).write_text(str(pid))
@@ -105,10 +105,16 @@ def pid_path(instance: Instance, machine: str) -> Path:
     return instance.run / "machines" / machine
 
 
-def _spawn(instance: Instance, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
+def _spawn(
+    instance: Instance,
+    machine: str,
+    name: str,
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+) -> int:
     instance.logs.mkdir(parents=True, exist_ok=True)
     # The shell enters the cgroups before it becomes the program: nothing of the cluster ever runs outside of them.
-    enter = " && ".join(f"echo 0 >{shlex.quote(str(file))}" for file in cgroups.daemon_procs_files(instance))
+    enter = " && ".join(f"echo 0 >{shlex.quote(str(file))}" for file in cgroups.daemon_procs_files(instance, machine))
     with log_path(instance, name).open("ab") as log:
         process = subprocess.Popen(
             ["sh", "-c", f'{enter} && exec "$@"', "sh", *command],
