@@ -185,8 +185,9 @@ class OrderWriter:
         raise OrderError(OrderErrorReason.UNAVAILABLE, _NOT_PLACED)
 
     async def _attempt(self, orders: list[MarketOrder], write: _Write) -> _Settled | None:
-        """One transaction; None when `write` has not written. Raises _UnsettledError when it should be tried again;
-        other errors have rolled it back.
+        """One transaction, by `write`; None when that has written nothing.
+
+        Raises _UnsettledError when it should be tried again; other errors have rolled it back.
         """
         try:
             connection = await self._session.open()
@@ -232,7 +233,9 @@ class OrderWriter:
         placed = await self._placed(connection, orders)
         done = self._plan(orders, found_from(portfolios, placed), executor)
         if done.executions:
-            await connection.execute(statements.WRITE, *columns(done))
+            answer = await connection.execute(statements.WRITE, *columns(done))
+            if answer == statements.NOTHING_WRITTEN:
+                raise RuntimeError("an account moved on under its lock")  # never acknowledge what is not there
         await self._commit(connection, "COMMIT")
         return _Settled(done.outcomes, [*done.settled, *done.events])
 
