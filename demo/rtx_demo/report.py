@@ -63,6 +63,7 @@ def _promises(result: Result) -> Iterator[Row]:
         verdict.broken_version_failed_requests, "requests",
     )  # fmt: skip
     yield _promise("failed_requests", "failed in all, but by the broken version", verdict.failed_requests, "requests")
+    yield Row("late_requests", "sent over 1 s late: no connection was free", verdict.late_requests, "requests")
     yield Row("orders_sent", "orders sent", verdict.orders_sent, "orders")
     yield Row("orders_acknowledged", "orders acknowledged", verdict.orders_acknowledged, "orders")
     yield Row("orders_in_database", "orders in the database", verdict.orders_in_database, "orders")
@@ -105,6 +106,7 @@ def _latencies(verdict: Verdict) -> Iterator[Row]:
     for kind, latency in verdict.latency.items():
         yield Row(f"{kind}_p50_ms", f"{kind}: half are answered within", latency.p50_ms, "ms")
         yield Row(f"{kind}_p99_ms", f"{kind}: 99 % are answered within", latency.p99_ms, "ms")
+        yield Row(f"{kind}_max_ms", f"{kind}: all are answered within", latency.max_ms, "ms")
 
 
 def _promise(row_id: str, what: str, value: int, unit: str) -> Row:
