@@ -14,6 +14,7 @@ class Write:
 
     verb: str
     resource: str
+    namespace: str  # empty for what has none
     name: str
     at: str  # RFC 3339, UTC
 
@@ -29,4 +30,4 @@ def writes(log: Path, *, user: str, since: str, until: str) -> Iterator[Write]:
             if event["user"]["username"] == user and event["verb"] in WRITES and since <= at <= until:
                 about = event.get("objectRef", {})
                 resource = "/".join(filter(None, (about.get("resource"), about.get("subresource"))))
-                yield Write(event["verb"], resource, about.get("name", ""), at)
+                yield Write(event["verb"], resource, about.get("namespace", ""), about.get("name", ""), at)

@@ -25,7 +25,8 @@ def test_an_idle_operator_writes_only_its_lease(local_cluster: Provider, kubectl
     if not isinstance(local_cluster, Native):
         pytest.skip("the audit log is read from the native cluster's file")
 
-    # given engines that are ready, and nothing left to settle
+    # given an engine that is ready, and nothing left of those before it: what is being deleted is written to
+    eventually(lambda: not leaving(kubectl), "namespaces that are gone", deadline=180)
     with sample.temporary(scaling={"minReplicas": 1, "maxReplicas": 1}) as engine:
         # when five minutes of one leader's reign pass
         seen = written_in_one_reign(kubectl)
@@ -49,10 +50,20 @@ def written_in_one_reign(kubectl: Kubectl) -> list[Write]:
     pytest.fail(f"No leader of {REIGNS} kept the Lease for {WINDOW} s.\n{logs(kubectl)}")
 
 
+def leaving(kubectl: Kubectl) -> list[str]:
+    """The namespaces that are being deleted."""
+    phases = kubectl.run(
+        "get", "namespaces", "--output", r'jsonpath={range .items[*]}{.metadata.name} {.status.phase}{"\n"}{end}'
+    )
+    return [line for line in phases.splitlines() if line.endswith(" Terminating")]
+
+
 def told(seen: list[Write]) -> str:
     """What should not have been written, a line each."""
     return "\n".join(
-        f"{write.at} {write.verb} {write.resource} {write.name}" for write in seen if write.resource != "leases"
+        f"{write.at} {write.verb} {write.resource} {write.namespace}/{write.name}"
+        for write in seen
+        if write.resource != "leases"
     )
 
 
