@@ -63,7 +63,6 @@ def _promises(result: Result) -> Iterator[Row]:
         verdict.broken_version_failed_requests, "requests",
     )  # fmt: skip
     yield _promise("failed_requests", "failed in all, but by the broken version", verdict.failed_requests, "requests")
-    yield Row("late_requests", "sent over 1 s late: no connection was free", verdict.late_requests, "requests")
     yield Row("orders_sent", "orders sent", verdict.orders_sent, "orders")
     yield Row("orders_acknowledged", "orders acknowledged", verdict.orders_acknowledged, "orders")
     yield Row("orders_in_database", "orders in the database", verdict.orders_in_database, "orders")

@@ -12,9 +12,7 @@ from .ledger import Failure, Kind, Lane, Order, OrderAnswer, Request
 from .recorder import Recorder
 from .schedule import READ_PATHS, Due, OrderSource
 
-# Seconds that a due request may wait for a free connection before it counts as unsent: what connection pools of HTTP
-# clients give by default (httpx). The wait counts as latency, and from a second on the verdict tells it.
-PATIENCE = 5.0
+PATIENCE = 1.0  # seconds that a due request may wait for a free connection before it counts as unsent
 ORDER_PATH = "/api/orders/market"
 
 _answers = msgspec.json.Decoder(OrderAnswer)

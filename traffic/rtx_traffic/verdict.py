@@ -15,7 +15,6 @@ from .rows import Database, EventRow, FillRow, OrderRow
 from .stages import Count, Stage, counts, explained
 
 FINDINGS_KEPT = 20
-LATE = 1.0  # seconds after it was due
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -34,7 +33,6 @@ class Verdict(msgspec.Struct, frozen=True):
     failed_requests: int  # but for those below
     broken_version_failed_requests: int  # answered with 5xx by a version that is broken on purpose, while on trial
     failures: dict[str, int]  # reasons of the former
-    late_requests: int  # sent more than LATE after they were due, because no connection was free; failed or not
     orders_sent: int
     orders_acknowledged: int
     orders_in_database: int
@@ -77,7 +75,6 @@ def judge(ledger: Ledger, database: Database, stages: Sequence[Stage] = ()) -> V
         failed_requests=len(failed),
         broken_version_failed_requests=len(excused),
         failures=dict(Counter(_reason(request) for request in failed).most_common()),
-        late_requests=sum(request.sent is not None and request.sent - request.due > LATE for request in requests),
         orders_sent=len(
             {request.order.client_order_id for request in requests if request.order and request.sent is not None}
         ),

@@ -13,7 +13,6 @@ KEPT = Verdict(
     failed_requests=0,
     broken_version_failed_requests=412,
     failures={},
-    late_requests=0,
     orders_sent=82000,
     orders_acknowledged=81900,
     orders_in_database=81950,

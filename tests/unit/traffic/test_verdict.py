@@ -337,16 +337,6 @@ def test_a_request_that_was_due_and_not_sent_is_a_failed_one() -> None:
     assert (verdict.failed_requests, verdict.failures) == (1, {"unsent: busy": 1})
 
 
-def test_a_request_that_was_sent_late_is_told_and_is_no_failure() -> None:
-    # given an answer to a request that waited more than a second for a connection, when the run is judged
-    records, database = kept_run()
-    records.insert(1, Request(Kind.READ, Lane.KEEP_ALIVE, 0.1, 1.3, sent=1.2, status=200, path="/p"))
-
-    # then it is told
-    verdict = judged(records, database)
-    assert (verdict.failed_requests, verdict.late_requests) == (0, 1)
-
-
 def test_each_way_to_fail_is_told_once_with_its_first() -> None:
     # given two requests of a version that failed alike, and one reset
     records, database = kept_run()
