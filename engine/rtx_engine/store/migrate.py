@@ -208,7 +208,7 @@ class Migrator:
                 if attempt == LOCK_TRIES:
                     raise MigrationError(f"{migration.label} got no lock in {LOCK_TRIES} tries: {error}") from error
                 await asyncio.sleep(LOCK_PAUSE)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 raise MigrationError(f"{migration.label} failed and left nothing behind: {error}") from error
             else:
                 log.info(event, migration=migration.label)

@@ -73,6 +73,9 @@ class Engines:
 
     async def smoke(self, host: str, tests: Iterable[SmokeTest]) -> tuple[SmokeResult, ...]:
         """Try each test on the Service `host` of an idle colour: it passes when that colour itself answers 2xx."""
+        if not self.secret:
+            said = "not tried: the Secret by which engine pods know the operator has no value yet"
+            return tuple(SmokeResult(test.name, passed=False, detail=said) for test in tests)
 
         async def run(session: aiohttp.ClientSession, test: SmokeTest) -> SmokeResult:
             # The secret lets the colour answer by itself. Without it, it would have the colour that executes answer.

@@ -191,6 +191,10 @@ async def _end_holders(connection: Any) -> None:
                 FENCE_HOLDERS_TERMINATED.inc()
 
 
+# InternalClientError: the server ended the session just as the client began a statement.
+_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
 @asynccontextmanager
 async def _connected(address: Address, password: str) -> AsyncIterator[Any]:
     """A connection as the operator's role; whatever goes wrong with it is a FenceUnreachableError."""
@@ -213,7 +217,7 @@ async def _connected(address: Address, password: str) -> AsyncIterator[Any]:
             yield connection
         finally:
             await connection.close(timeout=CONNECT_DEADLINE)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except _LOST as error:
         said = str(error) or type(error).__name__
         raise FenceUnreachableError(f"{address.host}:{address.port}: {said}") from error
 

@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 import pytest_asyncio
+from rtx_engine.store.errors import CONNECTION_LOST
 from rtx_operator.cluster import fence
 from rtx_operator.observation import Owner
 
@@ -163,7 +164,7 @@ async def test_a_frozen_pod_that_holds_the_fence_is_ended(mover: Mover) -> None:
 
         assert moved.epoch == 2
         for session in (blue, green):
-            with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+            with pytest.raises(CONNECTION_LOST):
                 await session.execute("SELECT 1")
 
 

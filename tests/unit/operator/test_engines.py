@@ -210,6 +210,21 @@ async def test_smoke_tests_pass_by_an_answer_2xx_of_the_colour_itself_only(pods:
     assert "with 404" in results[4].detail  # a path stays a path
 
 
+async def test_an_operator_without_a_secret_passes_no_smoke_test_that_the_executing_colour_would_answer(
+    pods: Pods,
+) -> None:
+    async def executing_colour_answers(request: web.Request) -> web.StreamResponse:
+        return web.Response()
+
+    await pods.start("service", well=executing_colour_answers)
+    stranger = Engines("", service_port=pods.port)
+
+    [result] = await stranger.smoke("127.0.0.1", [SmokeTest(name="well", path="/internal/well")])
+
+    assert not result.passed
+    assert "not tried" in result.detail
+
+
 async def test_a_service_that_nobody_serves_passes_no_smoke_test() -> None:
     [result] = await Engines(SECRET, service_port=1).smoke("127.0.0.1", [SmokeTest(name="health", path="/health")])
 
