@@ -118,9 +118,14 @@ class Session:
             password=database.password,
             timeout=CONNECT_DEADLINE,
             command_timeout=STATEMENT_DEADLINE,
+            max_cached_statement_lifetime=0,  # an idle colour is as quick after an hour as after a minute
             server_settings={"application_name": self._colour, "rtx.colour": self._colour, **_PLANNING},
         )
         self._epoch = None
         if self._on_connect is not None:
-            await self._on_connect(connection)
+            try:
+                await self._on_connect(connection)
+            except BaseException:
+                connection.terminate()
+                raise
         return connection

@@ -12,6 +12,7 @@ import datetime as dt
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -95,7 +96,7 @@ class OrderWriter:
         source: Quotes,
         publish: Callable[[Sequence[AccountEvent]], None],
     ) -> None:
-        self._session = Session(database, colour, self._watch_replication)
+        self._session = Session(database, colour, self._on_connect)
         self._fence = fence
         self._colour = colour
         self._source = source
@@ -123,6 +124,8 @@ class OrderWriter:
         """Settle what is submitted, until `stop`; cancelled, it answers all that it has not settled."""
         clock, began = asyncio.get_running_loop().time, 0.0
         try:
+            with suppress(*CONNECTION_LOST):  # the first batch tries again
+                await self._session.open()
             while not (self._stopping and not self._queue):
                 if not self._queue:
                     self._arrived.clear()
@@ -279,7 +282,14 @@ class OrderWriter:
         rows: list[asyncpg.Record] = await connection.fetch(statements.PLACED, accounts, ids)
         return rows
 
-    async def _watch_replication(self, connection: "asyncpg.Connection") -> None:
+    async def _on_connect(self, connection: "asyncpg.Connection") -> None:
+        self._watch_replication(connection)
+        # A new server process learns the catalogue now, not while the first orders after a cutover wait for it.
+        await connection.fetch(statements.PORTFOLIOS, [])
+        await connection.fetch(statements.PLACED, [], [])
+        await connection.prepare(statements.WRITE)
+
+    def _watch_replication(self, connection: "asyncpg.Connection") -> None:
         """A COMMIT that gave up waiting for its standby looks like any other but for a warning."""
 
         def on_message(_: object, message: "asyncpg.PostgresLogMessage") -> None:

@@ -148,6 +148,22 @@ async def test_a_pod_that_is_named_again_holds_nothing_stale(start_pod, database
     assert str(position.quantity) == "0.30"
 
 
+async def test_a_colour_that_comes_to_execute_is_connected_for_orders_already(start_pod, database):
+    async def sessions_of_green():
+        return await database.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'green' ORDER BY pid")
+
+    blue, green = await start_pod("blue"), await start_pod("green")
+    account_id = await blue.open_account("ada")
+    async with asyncio.timeout(WAIT):
+        while len(before := await sessions_of_green()) < 2:  # noqa: ASYNC110  # nothing tells that a session is there
+            await asyncio.sleep(0.01)
+
+    await database.move_fence("green")
+    await green.place(account_id, "first")
+
+    assert await sessions_of_green() == before
+
+
 async def test_a_move_is_heard_of_without_being_asked(pod, database):
     heard = asyncio.Event()
     pod.store.fence.on_change(lambda state: heard.set() if state.epoch == 2 else None)
