@@ -17,10 +17,10 @@ from rtx_lab.instance import CONTROL_PLANE, Instance
 ROOT = Path("/sys/fs/cgroup")
 DAEMONS = "daemons"  # of the nodes
 KILL_DEADLINE_S = 15.0
-# What a whole cluster, and in it its nodes' daemons, weigh when others want the CPU, too; an ordinary group weighs 1.
-# Without the first, a single busy process beside a cluster gets as much CPU as all of it. Without the second, pods that
-# serve stand still for half a second whenever containerd, runc and kube-router bring up a pod, on whatever node.
-CLUSTER_WEIGHS = 16.0
+# What the nodes' daemons weigh when pods want the CPU, too; an ordinary group weighs 1. Else pods that serve stand
+# still for half a second whenever containerd, runc and kube-router bring up a pod, on whatever node.
+# The cluster as a whole is an ordinary group: kernel threads compete with it, and a disk answers late when it weighs
+# more (ADR 0012).
 DAEMONS_WEIGH = 0.2
 
 
@@ -45,7 +45,6 @@ def create(instance: Instance, names: list[str]) -> None:
             available = (root / "cgroup.controllers").read_text().split()
             for group in (root, top):
                 (group / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in available))
-        _weigh(top, CLUSTER_WEIGHS)
         _weigh(top / DAEMONS, DAEMONS_WEIGH)
 
 
