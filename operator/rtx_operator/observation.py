@@ -10,6 +10,8 @@ from rtx_operator.reports import EngineReport, ReachReport, SmokeResult
 
 Object = dict[str, Any]
 
+ENDED = frozenset({"Succeeded", "Failed"})  # phases of pods whose containers have all ended for good
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:
@@ -78,6 +80,15 @@ class Observation:
             pod
             for pod in self.pods
             if not pod["metadata"].get("deletionTimestamp")
+            and labels.items() <= pod["metadata"].get("labels", {}).items()
+        ]
+
+    def alive(self, labels: Mapping[str, str]) -> list[Object]:
+        """The pods that carry all of `labels` and may still run a process, those on their way out too."""
+        return [
+            pod
+            for pod in self.pods
+            if pod.get("status", {}).get("phase") not in ENDED
             and labels.items() <= pod["metadata"].get("labels", {}).items()
         ]
 

@@ -81,7 +81,7 @@ def _last_words(seen: Observation, job: str) -> str:
 
 
 def new_colour_ready(situation: Situation) -> Unmet | None:
-    """As many ready pods as the active colour has now, and none of an older shape left."""
+    """As many ready pods as the active colour has now, and none of an older shape left that would execute, too."""
     new, wanted = situation.new, situation.size_needed
     ready, others = len(situation.ready_pods(new)), situation.misshapen(new)
     if ready >= wanted and situation.size(new) >= wanted and not others:
@@ -90,6 +90,8 @@ def new_colour_ready(situation: Situation) -> Unmet | None:
     if finding and situation.now - situation.cutover.since > GIVE_UP_AFTER:
         return Unmet(finding.message, finding.reason)
     said = f"waiting for version {new.version} in {new.colour}: {ready} of {wanted} pods ready"
+    if others and not finding:
+        return Unmet(f"{said}, and pod {others[0]} of what {new.colour} was before still ends")
     return Unmet(f"{said}; {finding.message}" if finding else said)
 
 

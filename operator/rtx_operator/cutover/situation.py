@@ -77,9 +77,10 @@ class Situation:
         pods = self.seen.pods_of(self.workload(release).pods)
         return [pod for pod in pods if is_ready(pod) and _shape(pod) == release.pod_hash]
 
-    def misshapen(self, release: Release) -> int:
-        """How many pods of the colour are of another shape."""
-        return sum(_shape(pod) != release.pod_hash for pod in self.pods(release))
+    def misshapen(self, release: Release) -> list[str]:
+        """The colour's pods of another shape that still run, also on their way out: the fence names them as well."""
+        pods = self.seen.alive(self.workload(release).pods)
+        return [pod["metadata"]["name"] for pod in pods if _shape(pod) != release.pod_hash]
 
     def pods(self, release: Release) -> list[Object]:
         """The colour's pods that are not on their way out."""

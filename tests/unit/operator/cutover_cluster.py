@@ -64,7 +64,10 @@ class Cluster:
         return str(service["spec"]["selector"][Label.COLOUR.value]) if service else ""
 
     def colour_pods(self, colour: str, *, ready: bool = False) -> list[str]:
-        labelled = [name for name, pod in self.pods.items() if label(pod, Label.COLOUR) == colour]
+        """Its pods that are not on their way out."""
+        labelled = [
+            name for name, pod in self.pods.items() if label(pod, Label.COLOUR) == colour and not _is_ending(pod)
+        ]
         return [name for name in labelled if is_ready(self.pods[name]) or not ready]
 
     def has(self, fault: str, version: str = "") -> bool:
@@ -245,6 +248,7 @@ class Cluster:
     def tick(self, seconds: float = 1) -> None:
         """Time passes, nobody is late, and clients ask."""
         self.now += timedelta(seconds=seconds)
+        self.end_pods()
         self.run_deployments()
         self.run_pods()
         self.run_deployments()
@@ -269,8 +273,8 @@ class Cluster:
             ready = [name for name in current if is_ready(self.pods[name])]
             spare = max(0, len(ready) + len(others) - size)
             for name in [*others[:spare], *current[size:]]:
-                del self.pods[name]
-                self.processes.pop(name, None)
+                meta = {**self.pods[name]["metadata"], "deletionTimestamp": _time(self.now)}
+                self.pods[name] = {**self.pods[name], "metadata": meta}
             left = [name for name in current[:size] if name in ready]
             kept = [name for name in others[spare:] if is_ready(self.pods[name])]
             self._report_pods(key, self.children[key], len(left) + len(kept), len(current[:size]))
@@ -296,6 +300,12 @@ class Cluster:
                 ready = not self.has("unready", label(pod, Label.APP_VERSION))
                 condition = {"type": "Ready", "status": "True" if ready else "False"}
                 self.pods[name] = {**pod, "status": {**pod["status"], "conditions": [condition]}}
+
+    def end_pods(self) -> None:
+        """Pods that are on their way out are gone."""
+        for name in [name for name, pod in self.pods.items() if _is_ending(pod)]:
+            del self.pods[name]
+            self.processes.pop(name, None)
 
     def run_jobs(self) -> None:
         """Jobs end, one way or the other."""
@@ -326,6 +336,10 @@ class Cluster:
 
 def label(labelled: Object, key: str) -> str:
     return str(labelled["metadata"].get("labels", {}).get(str(key), ""))
+
+
+def _is_ending(pod: Object) -> bool:
+    return "deletionTimestamp" in pod["metadata"]
 
 
 def _content(stored: Object) -> Object:

@@ -160,6 +160,12 @@ class Judged(Cluster):
 
     def judge_move(self, effect: MoveFence) -> None:
         self._must(effect.cutover not in self.ended, "a cutover that is over moves the fence")
+        cutover = self.stored.get("cutover")
+        if cutover and effect.cutover == cutover["id"]:
+            new = cutover["to"]
+            alive = [pod for pod in self.pods.values() if label(pod, Label.COLOUR) == new["colour"]]
+            others = [pod["metadata"]["name"] for pod in alive if label(pod, Label.SHAPE) != new["podHash"]]
+            self._must(not others, f"pods of another version are to execute as well: {others}")
 
     def judge_delete(self, key: tuple[str, str]) -> None:
         self._must(key[0] not in NEVER_DELETED, f"{key} is deleted")

@@ -226,6 +226,26 @@ def test_a_kept_colour_that_was_lent_comes_back_as_it_was(world: World) -> None:
 GREEN = ("Deployment", "rtx-engine-green")
 
 
+def test_no_colour_executes_while_a_pod_of_what_it_was_before_still_ends(world: World) -> None:
+    # Given 1.0.0 kept in blue, whose pods give way to those of 1.2.0 and take their time to end
+    upgraded(world)
+    world.ask(version="1.2.0")
+    assert world.run_until(Phase.PROVISIONING)
+    for _ in range(20):
+        world.run_deployments()
+        world.run_pods()
+        world.look()
+
+    # Then the fence stays where it is
+    assert world.fence
+    assert (world.phase, world.fence.executors) == (Phase.PROVISIONING, ("green",))
+    assert "what blue was before still ends" in world.stored["cutover"]["message"]
+
+    # And when they have ended, then it goes on
+    assert world.run_until(Phase.SUCCEEDED)
+    assert world.fence.executors == ("blue",)
+
+
 def test_success_is_asked_before_the_deadline(world: World) -> None:
     world.ask(version="1.1.0")
     assert world.run_until(Phase.PROVISIONING)

@@ -3,6 +3,7 @@
 The situations come from the small world of cutover_world.py, at the look at which all checks of a phase are passed.
 """
 
+import copy
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -217,6 +218,21 @@ def test_pods_of_another_shape_do_not_count() -> None:
     ]
 
     assert waits(checks.new_colour_ready(seeing(given, pods=tuple(other))))
+
+
+def test_a_pod_of_another_shape_that_still_ends_is_waited_for() -> None:
+    given = passing(Phase.PROVISIONING)
+    [new, *_] = given.ready_pods(given.new)
+    ending = copy.deepcopy(new)
+    ending["metadata"] |= {"name": "before", "deletionTimestamp": "2026-01-01T12:00:00Z"}
+    ending["metadata"]["labels"]["rtx-trading.com/shape"] = "x"
+    gone = {**ending, "status": {**ending["status"], "phase": "Failed"}}
+
+    said = checks.new_colour_ready(seeing(given, pods=(*given.seen.pods, ending)))
+
+    assert waits(said)
+    assert "pod before of what green was before" in said.message
+    assert checks.new_colour_ready(seeing(given, pods=(*given.seen.pods, gone))) is None
 
 
 def test_what_keeps_pods_from_coming_up_may_pass_for_a_while() -> None:

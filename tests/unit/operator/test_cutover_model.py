@@ -114,6 +114,10 @@ class Upgrades(RuleBasedStateMachine):
         self.world.run_pods()
 
     @rule()
+    def pods_end(self) -> None:
+        self.world.end_pods()
+
+    @rule()
     def endpoints_follow(self) -> None:
         self.world.run_endpoints()
 
