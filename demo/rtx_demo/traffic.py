@@ -36,7 +36,7 @@ T = TypeVar("T")
 class Settings:
     """As the options of `rtx-traffic run`; duration 0 goes on until `stop`."""
 
-    rate: float = 600
+    rate: float = 300  # two cores bear it while two colours run and pods start; `--rate` asks for more
     keep_alive: int = 32
     new_per_second: float = 100
     sockets: int = 100

@@ -35,7 +35,7 @@ LOOK_AGAIN = 10.0  # seconds, while something is waited for: not all of it shows
 UNREACHABLE_AGAIN = 2.0  # seconds, while the database does not answer
 AT_ONCE = 0.0
 CUTOVER_AGAIN = 1.0  # seconds, in a phase in which nothing presses
-# Seconds in the phases in which traffic waits for us, or a bad version is to be found out.
+# Seconds in the phases in which traffic waits for us, or a bad version is to be found out, until the way back is gone.
 _LOOKS = {Phase.SWITCHING: 0.2, Phase.MONITORING: 0.4, Phase.ROLLING_BACK: 0.2}
 BLIND = 20.0  # seconds without a whole look, after which what passed meanwhile proves nothing
 
@@ -132,7 +132,7 @@ class Reconciler:
         if performed.again or decision.entered:
             return AT_ONCE
         if cutover := decision.memory.under_way:
-            return _LOOKS.get(cutover.phase, CUTOVER_AGAIN)
+            return CUTOVER_AGAIN if cutover.restored_at else _LOOKS.get(cutover.phase, CUTOVER_AGAIN)
         quiet = decision.verdict is None and performed.refusal is None and not decision.effects
         if not quiet:
             return LOOK_AGAIN
