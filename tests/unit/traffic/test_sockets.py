@@ -108,7 +108,7 @@ async def test_a_socket_cut_off_resumes_after_the_last_event_it_saw(engine: Engi
         await until(lambda: client.sequence == 6)
         engine.sequence = 7
         engine.transports[0].send_close(WSCloseCode.SERVICE_RESTART)
-        await until(lambda: client.sequence == 7)
+        await until(lambda: client.sequence == 7 and client.up.is_set())  # up once its handshake is written down
 
     records = await recorded(engine, tmp_path / "l", script)
 
