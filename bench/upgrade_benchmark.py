@@ -50,7 +50,9 @@ def measure(
         int, typer.Option("--rollbacks", min=0, max=50, help="Of them, those with a broken upgrade in between.")
     ] = 10,
     ordinary_count: Annotated[int, typer.Option("--ordinary", min=0, max=20, help="Upgrades by hand.")] = 3,
-    rate: Annotated[float, typer.Option(help="Requests a second.")] = Settings.rate,
+    rate: Annotated[
+        float, typer.Option(min=Settings.new_per_second, help="Requests a second, new connections included.")
+    ] = Settings.rate,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the cluster up.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:

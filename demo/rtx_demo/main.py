@@ -28,7 +28,9 @@ def root() -> None:
 def run(
     *,
     keep: Annotated[bool, typer.Option("--keep", help="leave the cluster up, and say how to reach it")] = False,
-    rate: Annotated[float, typer.Option(help="requests a second")] = Settings.rate,
+    rate: Annotated[
+        float, typer.Option(min=Settings.new_per_second, help="requests a second, new connections included")
+    ] = Settings.rate,
 ) -> None:
     """An upgrade, a broken upgrade and a way back, under load, and the table of what happened.
 
