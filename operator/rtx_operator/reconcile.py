@@ -35,7 +35,7 @@ LOOK_AGAIN = 10.0  # seconds, while something is waited for: not all of it shows
 UNREACHABLE_AGAIN = 2.0  # seconds, while the database does not answer
 AT_ONCE = 0.0
 CUTOVER_AGAIN = 1.0  # seconds, in a phase in which nothing presses
-# Seconds in the phases in which traffic waits for us, or a bad version is to be found out, until the way back is gone.
+# Seconds in the phases in which traffic waits for us, or a bad version is to be found out; not once traffic is back.
 _LOOKS = {Phase.SWITCHING: 0.2, Phase.MONITORING: 0.4, Phase.ROLLING_BACK: 0.2}
 BLIND = 20.0  # seconds without a whole look, after which what passed meanwhile proves nothing
 

@@ -30,6 +30,8 @@ LOCK_TIMEOUT = 300  # milliseconds that one try waits for the transactions under
 FROZEN_AFTER = 500  # milliseconds without a word from us amid a move: the database ends it, so that orders go on
 TRIES = 3  # before holders of the fence are ended, and as many with that
 ROLE = "rtx_operator"
+# InternalClientError: the server ended the session just as the client began a statement.
+UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 # EXCLUSIVE on the table first: its queue is fair, whereas an UPDATE alone starves under overlapping FOR SHARE readers.
 _LOCK = "LOCK TABLE rtx_operator.execution_fence IN EXCLUSIVE MODE"
@@ -191,10 +193,6 @@ async def _end_holders(connection: Any) -> None:
                 FENCE_HOLDERS_TERMINATED.inc()
 
 
-# InternalClientError: the server ended the session just as the client began a statement.
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-
-
 @asynccontextmanager
 async def _connected(address: Address, password: str) -> AsyncIterator[Any]:
     """A connection as the operator's role; whatever goes wrong with it is a FenceUnreachableError."""
@@ -217,7 +215,7 @@ async def _connected(address: Address, password: str) -> AsyncIterator[Any]:
             yield connection
         finally:
             await connection.close(timeout=CONNECT_DEADLINE)
-    except _LOST as error:
+    except UNREACHABLE as error:
         said = str(error) or type(error).__name__
         raise FenceUnreachableError(f"{address.host}:{address.port}: {said}") from error
 
