@@ -5,7 +5,7 @@ from pathlib import Path
 from rtx_lab import network
 from rtx_lab.api import Api
 from rtx_lab.instance import CONTROL_PLANE, Instance
-from rtx_lab.processes import hold_namespaces, log_path, start_daemon, wait_for
+from rtx_lab.processes import hold_namespaces, in_memory, log_path, start_daemon, wait_for
 from rtx_lab.templates import render
 
 READY_DEADLINE_S = 90.0
@@ -13,18 +13,19 @@ READY_DEADLINE_S = 90.0
 
 def start_store(instance: Instance, commands: dict[str, Path], nodes: int) -> None:
     """Namespaces, switch, the host's cable, etcd and the API server; returns before they are ready."""
-    hold_namespaces(instance, CONTROL_PLANE, network.control_plane_script(instance, nodes))
-    network.attach_host(instance, nodes)
     data = instance.state / "etcd"
     data.mkdir(parents=True, exist_ok=True)
+    # In memory, as what pods write is: a cluster that is thrown away need not survive a power cut (ADR 0015).
+    script = f"{network.control_plane_script(instance, nodes)}\n{in_memory(instance, CONTROL_PLANE, data)}"
+    hold_namespaces(instance, CONTROL_PLANE, script)
+    network.attach_host(instance, nodes)
     etcd = {
         "data-dir": data,
         "listen-client-urls": "http://127.0.0.1:2379",
         "advertise-client-urls": "http://127.0.0.1:2379",
         "listen-peer-urls": "http://127.0.0.1:2380",
     }
-    # A cluster that is thrown away need not survive a power cut.
-    start_daemon(instance, CONTROL_PLANE, "etcd", [commands["etcd"], *flags(etcd), "--unsafe-no-fsync"])
+    start_daemon(instance, CONTROL_PLANE, "etcd", [commands["etcd"], *flags(etcd)])
     command = [commands["kube-apiserver"], *flags(api_server_options(instance))]
     start_daemon(instance, CONTROL_PLANE, "kube-apiserver", command)
 

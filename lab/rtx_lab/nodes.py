@@ -7,7 +7,7 @@ from typing import Any
 from rtx_lab import network
 from rtx_lab.api import Api
 from rtx_lab.instance import Node
-from rtx_lab.processes import hold_namespaces, inside, log_path, run, start_daemon, wait_for
+from rtx_lab.processes import hold_namespaces, in_memory, inside, log_path, run, start_daemon, wait_for
 from rtx_lab.system_images import PAUSE
 from rtx_lab.templates import render
 
@@ -17,12 +17,12 @@ MOUNTS = {
     "/run/containerd": "run/containerd",
     "/run/netns": "run/netns",
     "/var/lib/containerd": "state/containerd",
-    "/var/lib/kubelet": "state/kubelet",
     "/var/lib/cni": "state/cni",
-    "/var/log/pods": "state/pods",
-    "/var/log/containers": "state/containers",
     "/etc/cni/net.d": "run/cni",
 }
+# What pods write: volumes and logs. In memory, since all nodes share one disk, and a disk that stands still for a
+# second would be a failure of what is tested here (ADR 0015).
+IN_MEMORY = ("/var/lib/kubelet", "/var/log/pods", "/var/log/containers")
 CONTAINERD_DEADLINE_S = 30.0
 IMPORT_DEADLINE_S = 120.0
 
@@ -116,5 +116,8 @@ def _mount_script(node: Node) -> str:
         source.mkdir(parents=True)
         Path(inside_path).mkdir(parents=True, exist_ok=True)
         lines.append(f"mount --bind {source} {inside_path}")
+    for inside_path in IN_MEMORY:
+        Path(inside_path).mkdir(parents=True, exist_ok=True)
+        lines.append(in_memory(node.instance, node.name, Path(inside_path)))
     # Volumes that the kubelet mounts must show up inside containers.
     return "\n".join([*lines, "mount --make-rshared /"])

@@ -57,6 +57,11 @@ def hold_namespaces(instance: Instance, machine: str, script: str) -> None:
     wait_for(f"the namespaces of {machine}", 10, pid_file.exists, log_path(instance, f"{machine}-holder"))
 
 
+def in_memory(instance: Instance, machine: str, folder: Path) -> str:
+    """The line of a script by which what a machine keeps in `folder` is in memory, and goes with it."""
+    return f"mount -t tmpfs -o mode=0755 {instance.name}-{machine} {folder}"
+
+
 def holder(instance: Instance, machine: str) -> int:
     """The process that holds a machine's namespaces; raises LabError when there is no such machine."""
     try:
