@@ -28,6 +28,7 @@ from rtx_traffic.fenced import overlap_s
 from rtx_traffic.verdict import Verdict, judge
 
 ROOT = Path(__file__).parents[1]
+LEDGER_FILE = Path("build/upgrade-ledger.jsonl")  # of the last run in which a promise was broken
 SECONDS, MILLISECONDS = "s", "ms"  # of seconds the median and the longest are told, of counts the sum
 
 
@@ -67,7 +68,7 @@ def measure(
         with cluster.local_cluster(choose(Instance()), view.reporter, keep=keep) as kubectl:
             beginning.install(kubectl, choose(Instance()), ROOT, view)
             engine = Sample(kubectl, ROOT).engine
-            scenario = Scenario(engine, settings, view)
+            scenario = Scenario(engine, settings, view, evidence=LEDGER_FILE)
             results = [_upgraded(scenario, with_rollback=number < rollback_count) for number in range(upgrade_count)]
             rows = [*_told(results), *_by_hand(scenario, engine, ordinary_count)]
             caption = beginning.waits(engine)

@@ -12,7 +12,7 @@ from rtx_operator.cluster.resources import CHILDREN, ENGINE, GRANDCHILDREN
 from rtx_operator.reconcile import Key
 from rtx_operator.workqueue import WorkQueue
 
-TOGETHER = 0.2  # seconds in which events of children become one reconcile
+TOGETHER = 0.5  # seconds in which events of children become one reconcile
 
 
 def registry(queue: WorkQueue[Key]) -> kopf.OperatorRegistry:

@@ -185,6 +185,18 @@ async def test_orders_that_come_close_share_a_transaction(pod, monkeypatch):
     assert sizes == [1, 2]
 
 
+async def test_orders_that_are_many_wait_for_no_others(pod, monkeypatch):
+    account_id = await pod.open_account("ada")
+    sizes = []
+    pod.store.orders.on_batch(sizes.append)
+    monkeypatch.setattr(writer, "PACE", 3600.0)
+
+    await pod.place(account_id, "first")
+    await asyncio.gather(*(pod.place(account_id, f"order {number}") for number in range(writer.MANY)))
+
+    assert sizes == [1, writer.MANY]
+
+
 async def test_one_account_traded_on_in_two_pods_at_once_adds_up(start_pod, database):
     # given batches each of which finds, as often as not, that the account has moved on since it was read
     pods = [await start_pod(), await start_pod()]
