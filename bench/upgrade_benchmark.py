@@ -28,7 +28,7 @@ from rtx_traffic.fenced import overlap_s
 from rtx_traffic.verdict import Verdict, judge
 
 ROOT = Path(__file__).parents[1]
-LEDGER_FILE = Path("build/upgrade-ledger.jsonl")  # of the last run in which a promise was broken
+LEDGER_FILE = ROOT / "build" / "upgrade-ledger.jsonl"  # of the last run in which a promise was broken
 SECONDS, MILLISECONDS = "s", "ms"  # of seconds the median and the longest are told, of counts the sum
 
 

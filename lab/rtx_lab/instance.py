@@ -35,7 +35,7 @@ class Instance:
 
     @property
     def state(self) -> Path:
-        """Images, volumes, etcd: everything large."""
+        """Images: what is large and not in memory. Where etcd keeps its data is mounted in here."""
         return Path("/var/lib") / self.name
 
     @property

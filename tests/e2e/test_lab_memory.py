@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 from rtx_demo.engine import Engine
+from rtx_lab.instance import CONTROL_PLANE, Instance
 from rtx_lab.provider import Provider, ProviderName
 
 DEADLINE_S = 30.0
@@ -24,7 +25,7 @@ def test_logs_and_what_etcd_keeps_are_in_memory(local_cluster: Provider) -> None
         pytest.skip("kind keeps them where Docker does")
 
     # given the machines of a cluster, when they ask what keeps these folders, then that is no disk
-    for machine, folder in (("node1", "/var/log/pods"), ("control-plane", "/var/lib/rtx-lab/etcd")):
-        command = local_cluster.command_in(machine, ["stat", "-f", "-c", "%T", folder])
+    for machine, folder in (("node1", "/var/log/pods"), (CONTROL_PLANE, Instance().state / "etcd")):
+        command = local_cluster.command_in(machine, ["stat", "-f", "-c", "%T", str(folder)])
         told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=DEADLINE_S)
         assert told.stdout.strip() == "tmpfs"

@@ -189,7 +189,8 @@ class Ledger(msgspec.Struct, frozen=True):
         return cls(run=whole, records=(whole, *between, end))
 
     def write(self, path: Path) -> None:
-        """Write it to a file that `parse` reads again."""
+        """Write it to a file that `parse` reads again; its folder is made."""
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
             file.writelines(encode(record) for record in self.records)
 

@@ -70,8 +70,8 @@ def test_the_ledgers_of_the_parts_are_one_ledger_again(tmp_path: Path) -> None:
     assert merged.records[-1] == End(13.0)
 
     # and written down and read again, it is the same
-    merged.write(tmp_path / "ledger")
-    assert Ledger.parse((tmp_path / "ledger").read_bytes().splitlines()) == merged
+    merged.write(tmp_path / "build" / "ledger")
+    assert Ledger.parse((tmp_path / "build" / "ledger").read_bytes().splitlines()) == merged
 
 
 def test_a_part_that_is_missing_there_twice_or_of_another_run_is_refused() -> None:
