@@ -8,14 +8,15 @@ from typing import Any
 import kopf
 
 from rtx_operator.api.names import Label
-from rtx_operator.cluster.resources import CHILDREN, ENGINE, GRANDCHILDREN
+from rtx_operator.cluster.resources import AT_REST, CHILDREN, ENGINE, GRANDCHILDREN
+from rtx_operator.cluster.rest import Rest
 from rtx_operator.reconcile import Key
 from rtx_operator.workqueue import WorkQueue
 
 TOGETHER = 0.5  # seconds in which events of children become one reconcile
 
 
-def registry(queue: WorkQueue[Key]) -> kopf.OperatorRegistry:
+def registry(queue: WorkQueue[Key], rest: Rest) -> kopf.OperatorRegistry:
     """What is watched, and what each event does."""
     watched = kopf.OperatorRegistry()
 
@@ -26,12 +27,16 @@ def registry(queue: WorkQueue[Key]) -> kopf.OperatorRegistry:
         # Children come in crowds: a moment of patience makes one reconcile of them.
         queue.add_after(Key(namespace or "", labels[Label.ENGINE]), TOGETHER)
 
+    async def resting_child_event(*, namespace: str | None, labels: Mapping[str, str], **event: Any) -> None:
+        rest.changed(Key(namespace or "", labels[Label.ENGINE]))
+        await child_event(namespace=namespace, labels=labels, **event)
+
     kopf.on.login(registry=watched)(login)
     kopf.on.event(*_selector(ENGINE.api_version), ENGINE.plural, registry=watched)(engine_event)
     for resource in (*CHILDREN, *GRANDCHILDREN):
         kopf.on.event(
             *_selector(resource.api_version), resource.plural, labels={Label.ENGINE: kopf.PRESENT}, registry=watched
-        )(child_event)
+        )(resting_child_event if resource in AT_REST else child_event)
     return watched
 
 

@@ -21,7 +21,7 @@ from rtx_operator.api.names import Label, Names
 from rtx_operator.cluster import events, fence
 from rtx_operator.cluster.client import Client, ConflictError, Object
 from rtx_operator.cluster.engines import Engines
-from rtx_operator.cluster.observe import observe, operator_password, peer_secret
+from rtx_operator.cluster.observe import Observer, operator_password, peer_secret
 from rtx_operator.cluster.perform import Access, Performed, Performer
 from rtx_operator.cluster.resources import ENGINE
 from rtx_operator.cutover.questions import questions
@@ -61,6 +61,7 @@ class Reconciler:
     """Reconciles engines of one operator class."""
 
     client: Client
+    observer: Observer
     performer: Performer
     settings: Settings
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -74,12 +75,17 @@ class Reconciler:
                 engine = await self.client.get(ENGINE, *key)
                 if engine is None or not self._serves(engine):
                     self.performer.applier.forget(key)
+                    self.observer.forget(*key, self._database(key))
                     self.looked.pop(key, None)
                     measure.forget(*key)
                     return None
                 if engine["metadata"].get("deletionTimestamp"):
                     return None  # the garbage collector does the rest, by owner references
                 return await self._reconcile(engine)
+
+    def _database(self, key: Key) -> fence.Address:
+        host = self.settings.database_host.format(name=key.name, namespace=key.namespace)
+        return fence.Address(host, self.settings.database_port)
 
     def _serves(self, engine: Object) -> bool:
         return bool(engine["metadata"].get("labels", {}).get(Label.OPERATOR, "") == self.settings.operator_class)
@@ -105,18 +111,16 @@ class Reconciler:
         except Exception as error:
             await self._say(manifest, status.after_failure(before, generation, f"{error}; trying again", now))
             raise
-        await self._say(manifest, after)
+        if after is not None:
+            await self._say(manifest, after)
         return due
 
-    async def _bring_about(self, manifest: Object, engine: TradingEngine, now: datetime) -> tuple[Object, float]:
-        spec, names = engine.spec, Names(engine.name)
-        address = fence.Address(
-            self.settings.database_host.format(name=engine.name, namespace=engine.namespace),
-            self.settings.database_port,
-        )
+    async def _bring_about(self, manifest: Object, engine: TradingEngine, now: datetime) -> tuple[Object | None, float]:
+        """The status to write and the seconds until the next look; no status where that look comes at once."""
+        spec, names, key = engine.spec, Names(engine.name), Key(engine.namespace, engine.name)
+        address = self._database(key)
         credentials = spec.credentials_secret_ref.name if spec.credentials_secret_ref else ""
-        seen = await observe(self.client, engine.namespace, engine.name, credentials, address, questions(engine))
-        key = Key(engine.namespace, engine.name)
+        seen = await self.observer.observe(*key, credentials, address, questions(engine))
         seen = replace(seen, at_once=self.clock() - self.looked.get(key, -math.inf) < BLIND)
         self.looked[key] = self.clock()
         plan = planning.plan(engine, seen, self.settings, secrets.token_bytes(32))
@@ -124,12 +128,14 @@ class Reconciler:
         access = Access(address, operator_password(seen.children, names), Engines(peer_secret(seen.children, names)))
         owner = Owner(engine.namespace, engine.name, engine.uid)
         performed = await self.performer.perform(manifest, owner, decision, seen, access)
+        if performed.again:
+            return None, AT_ONCE
         after = status.after_decision(manifest.get("status") or {}, engine, plan, decision, performed.refusal, now)
         return after, self._due(decision, performed, now)
 
     def _due(self, decision: Decision, performed: Performed, now: datetime) -> float:
         """Seconds until the next look."""
-        if performed.again or decision.entered:
+        if decision.entered:
             return AT_ONCE
         if cutover := decision.memory.under_way:
             return CUTOVER_AGAIN if cutover.restored_at else _LOOKS.get(cutover.phase, CUTOVER_AGAIN)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rtx_operator.cluster.client import FIELD_MANAGER, ApiError, Client, Object, Resource
+from rtx_operator.cluster.resources import AT_REST
+from rtx_operator.cluster.rest import Rest
 
 
 class Applied(StrEnum):
@@ -41,8 +43,9 @@ class _Memory:
 class Applier:
     """Applies the children of engines. `scope` names the engine whose children these are, for `forget`."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, rest: Rest) -> None:
         self._client = client
+        self._rest = rest
         self._memory: dict[Hashable, dict[tuple[str, str], _Memory]] = {}
 
     def forget(self, scope: Hashable) -> None:
@@ -52,6 +55,7 @@ class Applier:
     def forget_child(self, scope: Hashable, kind: str, name: str) -> None:
         """Drop what is remembered of a child that we deleted ourselves."""
         self._memory.get(scope, {}).pop((kind, name), None)
+        self._rest.changed(scope)
 
     async def apply(
         self, scope: Hashable, resource: Resource, desired: Object, live: Object | None, owner_uid: str
@@ -76,9 +80,13 @@ class Applier:
                 )
         if live is not None and live["metadata"].get("deletionTimestamp"):
             return Applied.TERMINATING, live
-        wanted = _digest(desired)
+        # The version at which it was seen guards a write, and is no part of what is wanted.
+        unguarded = {name: value for name, value in meta.items() if name != "resourceVersion"}
+        wanted = _digest({**desired, "metadata": unguarded})
         if live is not None and before == _Memory(wanted, _ours(live), live["metadata"]["uid"]):
             return Applied.UNCHANGED, live
+        if resource in AT_REST:
+            self._rest.changed(scope)
         result = await self._client.apply(resource, desired)
         memory[key] = _Memory(wanted, _ours(result), result["metadata"]["uid"])
         return _outcome(before, live, result, wanted), result

@@ -12,7 +12,7 @@ application_name says that it is a colour.
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
@@ -26,6 +26,7 @@ from rtx_operator.observation import Fence, Owner
 
 CONNECT_DEADLINE = 5.0  # seconds
 STATEMENT_DEADLINE = 5.0  # seconds, for each statement
+KEPT = 10.0  # seconds that a session is kept for the next look
 LOCK_TIMEOUT = 300  # milliseconds that one try waits for the transactions under way: orders queue behind it
 FROZEN_AFTER = 500  # milliseconds without a word from us amid a move: the database ends it, so that orders go on
 TRIES = 3  # before holders of the fence are ended, and as many with that
@@ -85,10 +86,43 @@ class Address:
     database: str = DATABASE_NAME
 
 
-async def read(address: Address, password: str) -> Fence | None:
-    """The row as it is; None when there is no fence yet. Raises FenceUnreachableError."""
-    async with _connected(address, password) as connection:
-        return await _read(connection)
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads the fences of engines, each by one session that is kept for a while: a cutover looks five times a second.
+
+    A move takes a session of its own.
+    """
+
+    _pools: dict[Address, tuple[str, Any]] = field(default_factory=dict)  # with the password of its sessions
+
+    async def read(self, address: Address, password: str) -> Fence | None:
+        """The row as it is; None when there is no fence yet. Raises FenceUnreachableError."""
+        try:
+            pool = await self._pool(address, password)
+            async with pool.acquire(timeout=CONNECT_DEADLINE) as connection:
+                try:
+                    return await _read(connection)
+                except UNREACHABLE:
+                    connection.terminate()  # whatever ails it, the next look begins with a new one
+                    raise
+        except UNREACHABLE as error:
+            raise _unreachable(address, error) from error
+
+    def forget(self, address: Address) -> None:
+        """End what is kept of an engine that is gone."""
+        _, pool = self._pools.pop(address, ("", None))
+        if pool is not None:
+            pool.terminate()
+
+    async def _pool(self, address: Address, password: str) -> Any:
+        known, pool = self._pools.get(address, ("", None))
+        if pool is None or known != password:
+            self.forget(address)
+            pool = asyncpg.create_pool(
+                min_size=0, max_size=1, max_inactive_connection_lifetime=KEPT, **_session(address, password)
+            )
+            self._pools[address] = password, pool
+        return await pool
 
 
 async def move(
@@ -197,27 +231,34 @@ async def _end_holders(connection: Any) -> None:
 async def _connected(address: Address, password: str) -> AsyncIterator[Any]:
     """A connection as the operator's role; whatever goes wrong with it is a FenceUnreachableError."""
     try:
-        connection = await asyncpg.connect(
-            host=address.host,
-            port=address.port,
-            user=ROLE,
-            password=password,
-            database=address.database,
-            timeout=CONNECT_DEADLINE,
-            command_timeout=STATEMENT_DEADLINE,
-            server_settings={
-                "application_name": ROLE,
-                "lock_timeout": f"{LOCK_TIMEOUT}ms",
-                "idle_in_transaction_session_timeout": f"{FROZEN_AFTER}ms",
-            },
-        )
+        connection = await asyncpg.connect(**_session(address, password))
         try:
             yield connection
         finally:
             await connection.close(timeout=CONNECT_DEADLINE)
     except UNREACHABLE as error:
-        said = str(error) or type(error).__name__
-        raise FenceUnreachableError(f"{address.host}:{address.port}: {said}") from error
+        raise _unreachable(address, error) from error
+
+
+def _session(address: Address, password: str) -> dict[str, Any]:
+    return {
+        "host": address.host,
+        "port": address.port,
+        "user": ROLE,
+        "password": password,
+        "database": address.database,
+        "timeout": CONNECT_DEADLINE,
+        "command_timeout": STATEMENT_DEADLINE,
+        "server_settings": {
+            "application_name": ROLE,
+            "lock_timeout": f"{LOCK_TIMEOUT}ms",
+            "idle_in_transaction_session_timeout": f"{FROZEN_AFTER}ms",
+        },
+    }
+
+
+def _unreachable(address: Address, error: BaseException) -> FenceUnreachableError:
+    return FenceUnreachableError(f"{address.host}:{address.port}: {str(error) or type(error).__name__}")
 
 
 async def _read(connection: Any) -> Fence | None:

@@ -1,62 +1,85 @@
-"""Looks at everything of one engine: its labelled objects, the Secret that its spec names, and its database's fence."""
+"""Looks at everything of one engine: its labelled objects, the Secret that its spec names, its pods' answers, and its
+database's fence.
+"""
 
 import asyncio
 import base64
+import itertools
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.names import DATABASE_NAME, InternalKey, Label, Names
 from rtx_operator.cluster import fence
 from rtx_operator.cluster.client import Client
 from rtx_operator.cluster.engines import Engines
-from rtx_operator.cluster.resources import CHILDREN, EVENT, GRANDCHILDREN, JOB, SECRET, STATEFUL_SET
+from rtx_operator.cluster.resources import EVENT, GRANDCHILDREN, JOB, MOVING, SECRET, STATEFUL_SET
+from rtx_operator.cluster.rest import Rest
 from rtx_operator.cutover.questions import Questions
 from rtx_operator.observation import FenceReport, Object, Observation, is_ready, replicas
 from rtx_operator.reports import EngineReport, ReachReport, SmokeResult
 
-METRICS_GROUP = "/apis/custom.metrics.k8s.io"
-ORDERS_METRIC = "pods/rtx_orders_per_second"
+_WARNINGS = "type=Warning"
 WORKLOADS = {"Deployment", "StatefulSet"}
 
 
-async def observe(
-    client: Client,
-    namespace: str,
-    name: str,
-    credentials: str,
-    database: fence.Address,
-    questions: Questions,
-) -> Observation:
-    """Read it all, side by side. `credentials` is the name in spec.credentialsSecretRef, or empty.
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """Looks at engines through one API server."""
 
-    Raises ApiError; what is wrong with the database or with engine pods is part of what is observed.
-    """
-    labels = {Label.ENGINE.value: name}
-    kinds = (*CHILDREN, *GRANDCHILDREN)
-    found, secret, orders_metric = await asyncio.gather(
-        asyncio.gather(*(client.list(resource, namespace, labels=labels) for resource in kinds)),
-        _named(client, namespace, credentials),
-        _orders_metric_served(client),
-    )
-    *lists, pods, slices = found
-    children = {(child["kind"], child["metadata"]["name"]): child for listed in lists for child in listed}
-    names = Names(name)
-    engines = Engines(peer_secret(children, names))
-    fence_report, (reports, reach, smoke) = await asyncio.gather(
-        _ask_database(children, names, database), _ask_engines(engines, names, namespace, pods, questions)
-    )
-    return Observation(
-        children=children,
-        pods=tuple(pods),
-        endpoint_slices=tuple(slices),
-        warnings=() if _all_ready(children) else await _warnings(client, namespace),
-        credentials=secret,
-        orders_metric_served=orders_metric,
-        database=fence_report,
-        engines=reports,
-        reach=reach,
-        smoke=smoke,
-    )
+    client: Client
+    rest: Rest
+    fences: fence.Reader
+
+    async def observe(
+        self, namespace: str, name: str, credentials: str, database: fence.Address, questions: Questions
+    ) -> Observation:
+        """Read it all, side by side. `credentials` is the name in spec.credentialsSecretRef, or empty.
+
+        Raises ApiError; what is wrong with the database or with engine pods is part of what is observed.
+        """
+        labels = {Label.ENGINE.value: name}
+        kinds = (*MOVING, *GRANDCHILDREN)
+        at_rest, (*moving, pods, slices) = await asyncio.gather(
+            self.rest.read(namespace, name, credentials),
+            asyncio.gather(*(self.client.list(resource, namespace, labels=labels) for resource in kinds)),
+        )
+        found = itertools.chain(at_rest.children, *moving)
+        children = {(child["kind"], child["metadata"]["name"]): child for child in found}
+        names = Names(name)
+        engines = Engines(peer_secret(children, names))
+        fence_report, (reports, reach, smoke) = await asyncio.gather(
+            self._ask_database(children, names, database), _ask_engines(engines, names, namespace, pods, questions)
+        )
+        return Observation(
+            children=children,
+            pods=tuple(pods),
+            endpoint_slices=tuple(slices),
+            warnings=() if _all_ready(children) else tuple(await self.client.list(EVENT, namespace, fields=_WARNINGS)),
+            credentials=at_rest.credentials,
+            orders_metric_served=at_rest.orders_metric_served,
+            database=fence_report,
+            engines=reports,
+            reach=reach,
+            smoke=smoke,
+        )
+
+    def forget(self, namespace: str, name: str, database: fence.Address) -> None:
+        """Drop what is kept of an engine that is gone."""
+        self.rest.changed((namespace, name))
+        self.fences.forget(database)
+
+    async def _ask_database(
+        self, children: Mapping[tuple[str, str], Object], names: Names, address: fence.Address
+    ) -> FenceReport | None:
+        password = operator_password(children, names)
+        _, ready = replicas(children.get((STATEFUL_SET.kind, names.postgres)))
+        if not ready or not password:
+            return None
+        try:
+            return FenceReport(fence=await self.fences.read(address, password))
+        except fence.FenceUnreachableError as error:
+            return FenceReport(error=f"{DATABASE_NAME} at {error}")
 
 
 async def _ask_engines(
@@ -81,42 +104,11 @@ async def _ask_engines(
     return reports, reach, smoke
 
 
-async def _orders_metric_served(client: Client) -> bool:
-    """Whether autoscalers can ask for orders per second: some metrics adapter serves it for pods."""
-    group = await client.discover(METRICS_GROUP)
-    if group is None:
-        return False
-    version = group["preferredVersion"]["groupVersion"]
-    served = await client.discover(f"/apis/{version}")
-    return served is not None and any(one["name"] == ORDERS_METRIC for one in served["resources"])
-
-
-async def _named(client: Client, namespace: str, secret: str) -> Object | None:
-    return await client.get(SECRET, namespace, secret) if secret else None
-
-
 def _all_ready(children: Mapping[tuple[str, str], Object]) -> bool:
     workloads = [child for (kind, _), child in children.items() if kind in WORKLOADS]
     jobs = [child for (kind, _), child in children.items() if kind == JOB.kind]
     ready = all(ready >= desired for desired, ready in map(replicas, workloads))
     return bool(workloads) and ready and all(job.get("status", {}).get("succeeded") for job in jobs)
-
-
-async def _warnings(client: Client, namespace: str) -> tuple[Object, ...]:
-    return tuple(await client.list(EVENT, namespace, fields="type=Warning"))
-
-
-async def _ask_database(
-    children: Mapping[tuple[str, str], Object], names: Names, address: fence.Address
-) -> FenceReport | None:
-    password = operator_password(children, names)
-    _, ready = replicas(children.get((STATEFUL_SET.kind, names.postgres)))
-    if not ready or not password:
-        return None
-    try:
-        return FenceReport(fence=await fence.read(address, password))
-    except fence.FenceUnreachableError as error:
-        return FenceReport(error=f"{DATABASE_NAME} at {error}")
 
 
 def operator_password(children: Mapping[tuple[str, str], Object], names: Names) -> str:

@@ -13,14 +13,11 @@ from rtx_operator.cluster.crash import CrashHook, Moment
 from rtx_operator.cluster.engines import Engines
 from rtx_operator.cluster.events import EventReason
 from rtx_operator.cluster.resources import BY_KIND
-from rtx_operator.cutover.effects import Apply, Effect, EffectName, MoveFence, Scale
+from rtx_operator.cutover.effects import URGENT, Apply, Effect, MoveFence, Scale
 from rtx_operator.decide import Decision, Verdict
 from rtx_operator.observation import Observation, Owner
 
 log = structlog.get_logger(__name__)
-
-# The switch waits for these: what they did is looked at in the same breath.
-_AT_ONCE = frozenset({EffectName.MOVE_FENCE, EffectName.SELECT})
 
 _LOUD = {
     Applied.REPAIRED: "had been changed and was put right",
@@ -74,7 +71,7 @@ class Performer:
             refused = await self._carry_out(manifest, owner, effect, seen, access)
             refusal = refusal or refused
             self.crash.reach(Moment.AFTER, phase, effect.name)
-        return Performed(refusal, again=any(effect.name in _AT_ONCE for effect in decision.effects))
+        return Performed(refusal, again=any(effect.name in URGENT for effect in decision.effects))
 
     async def _carry_out(
         self, manifest: Object, owner: Owner, effect: Effect, seen: Observation, access: Access

@@ -21,13 +21,10 @@ POD = Resource("v1", "Pod", "pods")
 ENDPOINT_SLICE = Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 EVENT = Resource("v1", "Event", "events")
 
-# What the operator makes.
-CHILDREN = (
-    DEPLOYMENT,
-    STATEFUL_SET,
+# What the operator makes, by what becomes of it in a cutover: it moves, or it is written once and then at rest.
+MOVING = (DEPLOYMENT, STATEFUL_SET, JOB, SERVICE)
+AT_REST = (
     CONTROLLER_REVISION,
-    JOB,
-    SERVICE,
     CONFIG_MAP,
     SECRET,
     VOLUME_CLAIM,
@@ -36,6 +33,7 @@ CHILDREN = (
     DISRUPTION_BUDGET,
     NETWORK_POLICY,
 )
+CHILDREN = (*MOVING, *AT_REST)
 # What others make out of it, and what tells how it fares.
 GRANDCHILDREN = (POD, ENDPOINT_SLICE)
 

@@ -1,7 +1,8 @@
-"""One look at an engine's colours: what is remembered next, or what is to be done now. Never both about one phase.
+"""One look at an engine's colours: the phase that comes next, or what is to be done in this one. Never both.
 
-First the memory moves, and is written down; only the look after that does what the new phase asks for. So whoever
-takes over at any instant finds in the status what may already have been done.
+First the phase moves, and is written down; only the look after that does what the new phase asks for. So whoever
+takes over at any instant finds in the status what may already have been done. What a look learns besides (an instant,
+what is waited for) is no reason to wait: whoever looks next learns it, too.
 """
 
 from collections.abc import Callable, Mapping
@@ -61,11 +62,9 @@ def advance(
     event = _event(memory, situation, waits)
     if event is not None:
         return _moved(memory, situation, event, waits)
-    if memory != Memory.of(engine.status):
-        return Advance(memory, waits=waits)
     if cutover.phase is not Phase.ROLLING_BACK:  # whose message stays the reason why it goes back
         memory = memory.note(message=waits.message if waits else "")
-    return Advance(memory, steps(situation), waits=waits)
+    return Advance(memory, steps(_with(situation, memory)), waits=waits)
 
 
 # --- between cutovers ------------------------------------------------------------------------------------------------
@@ -132,8 +131,12 @@ def _noted(memory: Memory, situation: Situation) -> Memory:
 def _waits(memory: Memory, situation: Situation, held: str) -> Unmet | None:
     if situation.cutover.phase is Phase.PENDING:
         return Unmet(held) if held else None
-    noted = replace(situation, cutover=memory.cutover or situation.cutover)
-    return unmet(noted, CHECKS[situation.cutover.phase])
+    return unmet(_with(situation, memory), CHECKS[situation.cutover.phase])
+
+
+def _with(situation: Situation, memory: Memory) -> Situation:
+    """The situation in the light of what was noted about it."""
+    return replace(situation, cutover=memory.cutover or situation.cutover)
 
 
 def _event(memory: Memory, situation: Situation, waits: Unmet | None) -> Event | None:

@@ -21,6 +21,10 @@ class EffectName(StrEnum):
     CONTRACT = "Contract"  # the Job that runs the contract migrations
 
 
+# The switch waits for these: what they did is looked at in the same breath, and only then told in the status.
+URGENT = frozenset({EffectName.MOVE_FENCE, EffectName.SELECT})
+
+
 @dataclass(frozen=True, slots=True)
 class Apply:
     """Apply these objects. `guarded`: only as long as they are what was seen, so that a paused ex-leader gets a 409."""

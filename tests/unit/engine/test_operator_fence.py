@@ -21,6 +21,7 @@ class Mover:
     def __init__(self, database: Any) -> None:
         self.database = database
         self.address = fence.Address("127.0.0.1", database.server.port, database.name)
+        self.reader = fence.Reader()
 
     async def move(
         self,
@@ -44,6 +45,11 @@ class Mover:
         [row] = await self.database.execute("SELECT epoch, executors, cutover FROM rtx_operator.execution_fence")
         return tuple(row)
 
+    async def readers(self) -> list[int]:
+        """The server's processes that serve the operator's looks."""
+        rows = await self.database.execute("SELECT pid FROM pg_stat_activity WHERE usename = 'rtx_operator'")
+        return [row["pid"] for row in rows]
+
     async def sessions(self) -> set[int]:
         """The server's processes that serve somebody."""
         return {row["pid"] for row in await self.database.execute("SELECT pid FROM pg_stat_activity")}
@@ -63,17 +69,19 @@ class Mover:
 
 
 @pytest_asyncio.fixture
-async def mover(fenced_database: Any) -> Mover:
+async def mover(fenced_database: Any) -> AsyncIterator[Mover]:
     """Of a database that is OWNER's; the fence names blue at epoch 1."""
     await fenced_database.execute("UPDATE rtx_operator.execution_fence SET owner = $1", str(OWNER))
-    return Mover(fenced_database)
+    mover = Mover(fenced_database)
+    yield mover
+    mover.reader.forget(mover.address)
 
 
 async def test_a_move_names_the_new_executors_at_a_higher_epoch_and_is_remembered(mover: Mover) -> None:
     moved = await mover.move("green", known=6)
 
     assert (moved.epoch, moved.executors, moved.owner) == (7, ("green",), str(OWNER))
-    assert moved == await fence.read(mover.address, "operator")
+    assert moved == await mover.reader.read(mover.address, "operator")
     assert await mover.history() == [(1, ["blue"], ""), (7, ["green"], "1.1.0-0a1b2c3d")]
     [(together,)] = await mover.database.execute(
         "SELECT h.xmin = f.xmin FROM rtx_operator.execution_fence f JOIN rtx_operator.execution_fence_history h "
@@ -242,3 +250,53 @@ async def test_a_database_that_does_not_answer_is_unreachable(mover: Mover) -> N
 
     with pytest.raises(fence.FenceUnreachableError, match=r"127\.0\.0\.1:1"):
         await fence.move(nowhere, "operator", OWNER, ("green",), 0, "x", expected_epoch=1)
+
+
+async def test_many_looks_take_one_session(mover: Mover) -> None:
+    # given a look
+    seen = await mover.reader.read(mover.address, "operator")
+    session = await mover.readers()
+
+    # when the fence moves and is looked at again
+    moved = await mover.move("green")
+    again = await mover.reader.read(mover.address, "operator")
+
+    # then the same session tells what is true now
+    assert seen is not None
+    assert (seen.executors, again) == (("blue",), moved)
+    assert await mover.readers() == session
+
+
+async def test_a_session_that_was_ended_keeps_no_look_from_seeing(mover: Mover) -> None:
+    # given a session that was ended from outside, between two looks or amid one
+    await mover.reader.read(mover.address, "operator")
+    [session] = await mover.readers()
+    await mover.database.execute("SELECT pg_terminate_backend($1)", session)
+    with suppress(fence.FenceUnreachableError):
+        await mover.reader.read(mover.address, "operator")
+
+    # when it is looked at again
+    seen = await mover.reader.read(mover.address, "operator")
+
+    # then by a new session
+    assert seen is not None
+    assert await mover.readers() != [session]
+
+
+async def test_nothing_is_kept_of_an_engine_that_is_gone(mover: Mover) -> None:
+    await mover.reader.read(mover.address, "operator")
+    [session] = await mover.readers()
+
+    mover.reader.forget(mover.address)
+
+    async with asyncio.timeout(10):
+        while session in await mover.sessions():  # noqa: ASYNC110  # nothing tells that a session has gone
+            await asyncio.sleep(0.01)
+
+
+async def test_a_database_that_does_not_answer_can_be_looked_at_later(mover: Mover) -> None:
+    nowhere = fence.Address("127.0.0.1", 1, mover.address.database)
+
+    for _ in range(2):
+        with pytest.raises(fence.FenceUnreachableError, match=r"127\.0\.0\.1:1"):
+            await mover.reader.read(nowhere, "operator")

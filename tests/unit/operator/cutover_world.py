@@ -18,7 +18,7 @@ from rtx_operator import planning, status
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour, Keeping, Phase, Reason
 from rtx_operator.api.names import RETRY, Label
-from rtx_operator.cutover.effects import Apply, Effect, MoveFence, Scale
+from rtx_operator.cutover.effects import URGENT, Apply, Effect, MoveFence, Scale
 from rtx_operator.cutover.questions import questions
 from rtx_operator.decide import Decision, Verdict, decide
 from rtx_operator.observation import FenceReport, Object, Observation
@@ -140,6 +140,8 @@ class World(Judged):
             self.effect(effect, intent)
         step()
         decision = intent.decision
+        if any(effect.name in URGENT for effect in decision.effects):
+            return
         after = status.after_decision(intent.manifest["status"], intent.engine, intent.plan, decision, None, intent.now)
         self.write_status(intent, after)
 

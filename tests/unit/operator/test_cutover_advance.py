@@ -296,6 +296,22 @@ def test_a_phase_is_written_down_before_anything_of_it_is_done(world: World) -> 
 # --- who was away, and who comes too late ----------------------------------------------------------------------------
 
 
+def test_traffic_follows_the_fence_in_the_next_look(world: World) -> None:
+    # Given a look that moves the fence
+    world.ask(version="1.1.0")
+    while (decision := world.look()) is None or not any(isinstance(one, MoveFence) for one in decision.effects):
+        world.tick()
+
+    # When the operator looks again, and again
+    following = world.look()
+    world.look()
+
+    # Then the live Service follows at once, and the status remembers when the fence had moved
+    assert following
+    assert [effect.name for effect in following.effects] == [EffectName.SELECT]
+    assert world.stored["cutover"]["fencedAt"]
+
+
 def test_a_paused_engine_is_left_alone_in_any_phase(world: World) -> None:
     world.ask(version="1.1.0")
     assert world.run_until(Phase.SWITCHING)

@@ -1,0 +1,63 @@
+"""A small API server over real HTTP: objects by path, lists by collection, applies. It counts what it is asked."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+from rtx_operator.cluster.client import FIELD_MANAGER, Client, Object, Resource
+
+
+class ApiServer:
+    """`asked` are (method, path) in order. `hold`, when set, is awaited before a list is answered."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Object] = {}
+        self.asked: list[tuple[str, str]] = []
+        self.hold: Callable[[], Awaitable[None]] | None = None
+        self._version = 0
+
+    def put(self, resource: Resource, name: str, **fields: Any) -> None:
+        """An object that somebody else made."""
+        path = resource.path("trading", name)
+        self.objects[path] = self._stored({"metadata": {"name": name, "namespace": "trading"}, **fields}, path)
+
+    def count(self, method: str) -> int:
+        return sum(asked == method for asked, _ in self.asked)
+
+    def _stored(self, body: Object, path: str) -> Object:
+        self._version += 1
+        ours = {"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": sorted(body.get("spec", {}))}}
+        meta = {**body["metadata"], "uid": path, "resourceVersion": str(self._version), "managedFields": [ours]}
+        return {**body, "metadata": meta}
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.asked.append((request.method, request.path))
+        if request.method == "PATCH":
+            self.objects[request.path] = self._stored(await request.json(), request.path)
+            return web.json_response(self.objects[request.path])
+        if "limit" in request.query:
+            items = [found for path, found in self.objects.items() if path.rpartition("/")[0] == request.path]
+            if self.hold is not None:
+                await self.hold()
+            return web.json_response({"items": items, "metadata": {}})
+        found = self.objects.get(request.path)
+        return web.json_response(found or {"message": "not found"}, status=200 if found else 404)
+
+
+@asynccontextmanager
+async def serving(server: ApiServer) -> AsyncIterator[Client]:
+    """A client of the server."""
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", server.handle)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    client = Client(ApiClient(Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}")), lambda: None)
+    try:
+        yield client
+    finally:
+        await client.close()
+        await runner.cleanup()
