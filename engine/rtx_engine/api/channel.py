@@ -11,7 +11,8 @@ from rtx_engine.api import peer
 from rtx_engine.api.http import Answer
 from rtx_engine.config import COLOUR_FIELD
 
-CONNECTIONS = 128  # to a colour; what does not fit waits for one of them, within its own deadline
+# To a colour. What does not fit waits for one of them, within its own deadline: less than to open one more at a switch.
+CONNECTIONS = 32
 CONNECT_DEADLINE = 1.0  # seconds: inside a cluster a connection takes less than a millisecond or does not come
 KEEP_ALIVE = 30.0  # seconds that an idle connection is kept
 REACH_DEADLINE = 2.0  # seconds

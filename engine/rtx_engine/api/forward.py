@@ -68,7 +68,7 @@ class Receiver:
             elif await self._is_named_no_more(known):
                 break
             else:
-                await asyncio.sleep(PAUSE)
+                await self._store.fence.changes_within(PAUSE)
         raise OrderError(OrderErrorReason.FENCED, _NOT_NAMED)
 
     async def _is_named_no_more(self, known: int | None) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
@@ -41,6 +42,7 @@ class FenceWatch:
         self.executing = False  # whether the fence names our colour; an attribute, since each request asks
         self._callbacks: list[Callable[[FenceState], None]] = []
         self._known = asyncio.Event()
+        self._changed = asyncio.Event()  # of the present state: set when the next one is known
         self._notified = asyncio.Event()
 
     @property
@@ -53,6 +55,13 @@ class FenceWatch:
         while self._state is None:
             await self._known.wait()
         return self._state
+
+    async def changes_within(self, seconds: float) -> None:
+        """Wait for another state than the present one, for so long at most."""
+        changed = self._changed
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await changed.wait()
 
     def on_change(self, callback: Callable[[FenceState], None]) -> None:
         """Call `callback` with each new state; it must not block."""
@@ -76,6 +85,8 @@ class FenceWatch:
             self.executing = self._colour in state.executors
             log.info("fence", epoch=state.epoch, executors=state.executors, executing=self.executing)
             self._known.set()
+            self._changed.set()
+            self._changed = asyncio.Event()
             for callback in self._callbacks:
                 callback(state)
         return state

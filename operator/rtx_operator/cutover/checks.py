@@ -21,6 +21,8 @@ from rtx_operator.reports import EngineReport, Executed
 GIVE_UP_AFTER = timedelta(seconds=45)
 # What is tried anew with each look, and fails for this long, is no blip.
 TRIES_FOR = timedelta(seconds=10)
+# Pods that come and go leave their nodes busy for a moment (sandboxes, networks, policies): no switch falls into that.
+SETTLE = timedelta(seconds=2)
 # A pod that will not drain does not hold the cutover up for ever.
 TOLD_WITHIN = timedelta(seconds=15)
 QUIET = 5.0  # seconds without a request, after which nobody is thought to ask any more
@@ -120,6 +122,11 @@ def smoke_passes(situation: Situation) -> Unmet | None:
             message = f"smoke test {test.name} (GET {test.path}) on {situation.new.colour} does not pass: {said}"
             return Unmet(message, _after_tries(situation, Reason.SMOKE_FAILED))
     return None
+
+
+def nodes_settled(situation: Situation) -> Unmet | None:
+    left = situation.cutover.since + SETTLE - situation.now
+    return Unmet("the nodes come to rest after their pods have come and gone") if left > timedelta() else None
 
 
 def _after_tries(situation: Situation, reason: Reason) -> Reason | None:
@@ -295,7 +302,7 @@ def reverses(situation: Situation) -> bool:
 CHECKS: Mapping[Phase, tuple[Check, ...]] = MappingProxyType({
     Phase.MIGRATING: (migrated,),
     Phase.PROVISIONING: (new_colour_ready,),
-    Phase.TESTING: (new_colour_ready, old_pods_reach_new, smoke_passes),
+    Phase.TESTING: (new_colour_ready, old_pods_reach_new, smoke_passes, nodes_settled),
     Phase.SWITCHING: (fence_names_new, routed_to_new),
     Phase.MONITORING: (new_colour_lives, new_colour_executes, limits_kept, watched_long_enough, old_colour_drained),
     Phase.PROMOTING: (promoted,),

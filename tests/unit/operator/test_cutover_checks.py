@@ -116,7 +116,12 @@ RESTS_ON: list[tuple[Phase, tuple[str, ...], Check, tuple[str, ...]]] = [
     (Phase.ROLLING_BACK, UNTESTED, checks.reversed_, ("no children",)),
 ]
 # What time alone decides, and what is over when nothing is there; draining pods are seen below.
-OTHERS: set[Check] = {checks.watched_long_enough, checks.new_colour_empty, checks.new_colour_drained}
+OTHERS: set[Check] = {
+    checks.nodes_settled,
+    checks.watched_long_enough,
+    checks.new_colour_empty,
+    checks.new_colour_drained,
+}
 
 
 def drains_no_longer_than_it_takes(given: Situation) -> Situation:
@@ -262,6 +267,15 @@ def test_one_old_pod_that_does_not_reach_the_new_ones_is_enough_to_wait() -> Non
     assert said is not None
     assert first in said.message
     assert "connection timed out" in said.message
+
+
+def test_pods_that_came_up_just_now_take_no_traffic_yet() -> None:
+    given = passing(Phase.TESTING)
+
+    just_now = replace(given, cutover=given.cutover.model_copy(update={"since": given.now}))
+
+    assert unmet(given, CHECKS[Phase.TESTING]) is None
+    assert waits(unmet(just_now, CHECKS[Phase.TESTING]))
 
 
 def test_each_smoke_test_of_the_spec_has_to_pass() -> None:
