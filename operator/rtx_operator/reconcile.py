@@ -24,6 +24,7 @@ from rtx_operator.cluster.engines import Engines
 from rtx_operator.cluster.observe import Observer, operator_password, peer_secret
 from rtx_operator.cluster.perform import Access, Performed, Performer
 from rtx_operator.cluster.resources import ENGINE
+from rtx_operator.cutover.memory import Memory
 from rtx_operator.cutover.questions import questions
 from rtx_operator.decide import Decision, Verdict, decide
 from rtx_operator.metrics import RECONCILE_SECONDS
@@ -116,7 +117,10 @@ class Reconciler:
         return due
 
     async def _bring_about(self, manifest: Object, engine: TradingEngine, now: datetime) -> tuple[Object | None, float]:
-        """The status to write and the seconds until the next look; no status where that look comes at once."""
+        """The status to write and the seconds until the next look.
+
+        No status where that look comes at once and there is nothing to remember until then.
+        """
         spec, names, key = engine.spec, Names(engine.name), Key(engine.namespace, engine.name)
         address = self._database(key)
         credentials = spec.credentials_secret_ref.name if spec.credentials_secret_ref else ""
@@ -128,14 +132,14 @@ class Reconciler:
         access = Access(address, operator_password(seen.children, names), Engines(peer_secret(seen.children, names)))
         owner = Owner(engine.namespace, engine.name, engine.uid)
         performed = await self.performer.perform(manifest, owner, decision, seen, access)
-        if performed.again:
+        if performed.again and not decision.memory.says_more_than(Memory.of(engine.status)):
             return None, AT_ONCE
         after = status.after_decision(manifest.get("status") or {}, engine, plan, decision, performed.refusal, now)
         return after, self._due(decision, performed, now)
 
     def _due(self, decision: Decision, performed: Performed, now: datetime) -> float:
         """Seconds until the next look."""
-        if decision.entered:
+        if performed.again or decision.entered:
             return AT_ONCE
         if cutover := decision.memory.under_way:
             return CUTOVER_AGAIN if cutover.restored_at else _LOOKS.get(cutover.phase, CUTOVER_AGAIN)

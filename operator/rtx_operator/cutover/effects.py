@@ -21,7 +21,7 @@ class EffectName(StrEnum):
     CONTRACT = "Contract"  # the Job that runs the contract migrations
 
 
-# The switch waits for these: what they did is looked at in the same breath, and only then told in the status.
+# The switch waits for these: what they did is looked at in the same breath.
 URGENT = frozenset({EffectName.MOVE_FENCE, EffectName.SELECT})
 
 

@@ -55,6 +55,10 @@ class Memory:
             return self
         return replace(self, cutover=self.cutover.model_copy(update=fields))
 
+    def says_more_than(self, other: "Memory") -> bool:
+        """Whether it remembers anything else than `other`, what is waited for aside."""
+        return self.note(message="") != other.note(message="")
+
     def after(self, event: Event, now: datetime, deadline: timedelta | None, reason: str, message: str) -> "Memory":
         """The cutover has moved on by `event`. `reason` and `message` say why, when it goes back."""
         cutover = self.cutover

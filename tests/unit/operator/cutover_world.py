@@ -19,6 +19,7 @@ from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour, Keeping, Phase, Reason
 from rtx_operator.api.names import RETRY, Label
 from rtx_operator.cutover.effects import URGENT, Apply, Effect, MoveFence, Scale
+from rtx_operator.cutover.memory import Memory
 from rtx_operator.cutover.questions import questions
 from rtx_operator.decide import Decision, Verdict, decide
 from rtx_operator.observation import FenceReport, Object, Observation
@@ -140,7 +141,8 @@ class World(Judged):
             self.effect(effect, intent)
         step()
         decision = intent.decision
-        if any(effect.name in URGENT for effect in decision.effects):
+        urgent = any(effect.name in URGENT for effect in decision.effects)
+        if urgent and not decision.memory.says_more_than(Memory.of(intent.engine.status)):
             return
         after = status.after_decision(intent.manifest["status"], intent.engine, intent.plan, decision, None, intent.now)
         self.write_status(intent, after)

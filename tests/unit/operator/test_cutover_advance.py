@@ -296,6 +296,24 @@ def test_a_phase_is_written_down_before_anything_of_it_is_done(world: World) -> 
 # --- who was away, and who comes too late ----------------------------------------------------------------------------
 
 
+def test_a_switch_in_which_nobody_could_look_for_long_goes_on(world: World) -> None:
+    # Given a fence that has moved, and nobody who looked until long after the deadline
+    world.ask(version="1.1.0")
+    while (decision := world.look()) is None or not any(isinstance(one, MoveFence) for one in decision.effects):
+        world.tick()
+    world.tick(seconds=120)
+
+    # When the operator looks again, and at once again, before EndpointSlices follow the live Service
+    following = world.look()
+    world.look()
+    phases, _ = walk(world)
+
+    # Then traffic follows, and the cutover succeeds
+    assert following
+    assert [effect.name for effect in following.effects] == [EffectName.SELECT]
+    assert phases == [Phase.MONITORING, Phase.PROMOTING, Phase.SUCCEEDED]
+
+
 def test_traffic_follows_the_fence_in_the_next_look(world: World) -> None:
     # Given a look that moves the fence
     world.ask(version="1.1.0")
