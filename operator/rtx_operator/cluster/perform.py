@@ -71,7 +71,9 @@ class Performer:
             refused = await self._carry_out(manifest, owner, effect, seen, access)
             refusal = refusal or refused
             self.crash.reach(Moment.AFTER, phase, effect.name)
-        return Performed(refusal, again=any(effect.name in URGENT for effect in decision.effects))
+        # What was refused has done nothing: it is told, and not tried again without a pause.
+        urgent = refusal is None and any(effect.name in URGENT for effect in decision.effects)
+        return Performed(refusal, again=urgent)
 
     async def _carry_out(
         self, manifest: Object, owner: Owner, effect: Effect, seen: Observation, access: Access

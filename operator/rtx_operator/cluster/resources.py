@@ -21,7 +21,7 @@ POD = Resource("v1", "Pod", "pods")
 ENDPOINT_SLICE = Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 EVENT = Resource("v1", "Event", "events")
 
-# What the operator makes, by what becomes of it in a cutover: it moves, or it is written once and then at rest.
+# What the operator makes, by what becomes of it while a cutover switches: it moves, or it is at rest.
 MOVING = (DEPLOYMENT, STATEFUL_SET, JOB, SERVICE)
 AT_REST = (
     CONTROLLER_REVISION,

@@ -1,7 +1,7 @@
 """What of an engine is at rest while a cutover looks at it five times a second: read once for several looks.
 
 What a reading says may be as old as `FRESH`, and never older than the last change that we made ourselves or were told
-of. Nothing that a cutover moves or is decided by (workloads, Jobs, Services, pods, endpoints, the fence) is read here.
+of. What moves in a switch (workloads, Jobs, Services, pods, endpoints, the fence) is not read here.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from rtx_operator.api.names import Label
 from rtx_operator.cluster.client import Client, Object
 from rtx_operator.cluster.resources import AT_REST, SECRET
 
-FRESH = 5.0  # seconds: less than any wait between two looks while nothing presses
+FRESH = 5.0  # seconds: less than between two looks of an engine that has no cutover under way
 METRICS_GROUP = "/apis/custom.metrics.k8s.io"
 ORDERS_METRIC = "pods/rtx_orders_per_second"
 

@@ -11,12 +11,16 @@ from rtx_operator.cluster.client import FIELD_MANAGER, Client, Object, Resource
 
 
 class ApiServer:
-    """`asked` are (method, path) in order. `hold`, when set, is awaited before a list is answered."""
+    """`asked` are (method, path) in order. `hold`, when set, is awaited before a list is answered.
+
+    `refuses`: applies are answered 403, as a webhook's are.
+    """
 
     def __init__(self) -> None:
         self.objects: dict[str, Object] = {}
         self.asked: list[tuple[str, str]] = []
         self.hold: Callable[[], Awaitable[None]] | None = None
+        self.refuses = False
         self._version = 0
 
     def put(self, resource: Resource, name: str, **fields: Any) -> None:
@@ -35,6 +39,8 @@ class ApiServer:
 
     async def handle(self, request: web.Request) -> web.Response:
         self.asked.append((request.method, request.path))
+        if request.method == "PATCH" and self.refuses:
+            return web.json_response({"message": "denied by a webhook", "reason": "Forbidden"}, status=403)
         if request.method == "PATCH":
             self.objects[request.path] = self._stored(await request.json(), request.path)
             return web.json_response(self.objects[request.path])
