@@ -83,8 +83,7 @@ async def serve(settings: Settings, source: PriceSource) -> None:
         stack.push_async_callback(store.stop)
         await stream.start()
         if channel is not None:
-            await channel.start()
-            stack.push_async_callback(channel.stop)
+            stack.callback(channel.stop)
         context = Context(
             settings=settings,
             version=VERSION,

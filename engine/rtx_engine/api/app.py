@@ -27,6 +27,7 @@ from rtx_engine.api.internal import PREFIX, InternalRoutes
 from rtx_engine.api.refusals import as_api_error, method_not_allowed
 from rtx_engine.api.routes import cold_routes
 from rtx_engine.store import OrderError, OrderErrorReason
+from rtx_engine.stream.drain import Drain
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,7 @@ class Application:
 
     def __init__(self, context: Context) -> None:
         self._activity = context.activity
+        self._drain = context.stream.drain
         self._fence = context.store.fence
         self._peers = context.peers
         self._tally = context.tally
@@ -62,7 +64,7 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        reply = _Reply(send, self._activity, self._version)
+        reply = _Reply(send, self._activity, self._drain, self._version)
         if path in _PROBES:
             await self._respond(scope, receive, reply, self._hot)
             return
@@ -137,11 +139,12 @@ class Application:
 class _Reply:
     """The `send` of one client's request: adds what every answer gets, whoever made it, and remembers its status."""
 
-    __slots__ = ("_activity", "_send", "_version", "elsewhere", "status")
+    __slots__ = ("_activity", "_drain", "_send", "_version", "elsewhere", "status")
 
-    def __init__(self, send: Send, activity: Activity, version: bytes) -> None:
+    def __init__(self, send: Send, activity: Activity, drain: Drain, version: bytes) -> None:
         self._send = send
         self._activity = activity
+        self._drain = drain
         self._version = version
         self.status: int | None = None  # of the answer, once it has begun
         self.elsewhere = False  # the request was for another colour to answer, and has been if it could be
@@ -152,8 +155,9 @@ class _Reply:
             metrics.REQUESTS_BY_CLASS[status // 100].inc()
             more = []
             # Asked now and not at the request's start: a pod that began to end meanwhile says so too. Who asked a
-            # colour that does not execute is told to connect anew, and meets the other one when the Service has moved.
-            if self._activity.ending or self.elsewhere:
+            # colour that does not execute is told to connect anew when it drains: the Service has moved by then, and
+            # before that a new connection would lead here again.
+            if self._activity.ending or (self.elsewhere and self._drain.active):
                 more.append((b"connection", b"close"))
             if status >= 500 and all(name != peer.VERSION for name, _ in message["headers"]):
                 more.append((peer.VERSION, self._version))

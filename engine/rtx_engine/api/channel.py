@@ -1,29 +1,26 @@
 """The way to the pods of the other colour: HTTP to the Service that selects that colour alone."""
 
-from collections.abc import Mapping
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
-from yarl import URL
 
 from rtx_engine.api import peer
 from rtx_engine.api.http import Answer
+from rtx_engine.api.line import Address, BrokenLineError, Line
 from rtx_engine.config import COLOUR_FIELD
 
 # To a colour. What does not fit waits for one of them, within its own deadline: less than to open one more at a switch.
-CONNECTIONS = 32
+LINES = 32
 CONNECT_DEADLINE = 1.0  # seconds: inside a cluster a connection takes less than a millisecond or does not come
 KEEP_ALIVE = 30.0  # seconds that an idle connection is kept
 REACH_DEADLINE = 2.0  # seconds
-ADDRESS_LIFETIME = 5  # seconds that a Service's address is remembered
-
-# Of the connection and not of the answer, or made anew by whoever sends the answer on.
-_NOT_HANDED_ON = frozenset(
-    {b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"date", b"server"}
-    | {b"content-length", b"content-type"}
-)
-_UNSAID = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")  # aiohttp would add them
+ADDRESS_LIFETIME = 5.0  # seconds that a Service's address is remembered
+HTTP_PORT = 80
 
 
 class NotReachedError(Exception):
@@ -41,92 +38,132 @@ class Outgoing:
     `fresh`: over a connection of its own, since one that was kept may break before the request is read.
     """
 
-    method: str
-    target: str
-    headers: Mapping[str, str]
+    method: bytes
+    target: bytes
+    headers: Iterable[tuple[bytes, bytes]] = ()
     body: bytes = b""
     fresh: bool = False
 
 
 class Channel:
-    """Speaks to either colour's Service. `start()` within the loop, `stop()` before it ends."""
+    """Speaks to either colour's Service."""
 
     def __init__(self, service: str, secret: str) -> None:
         """`service` is a host, with or without a port, that holds COLOUR_FIELD."""
         self._service = service
-        self._secret = secret
-        self._session: aiohttp.ClientSession | None = None
+        self._secret = secret.encode()
+        self._ways: dict[str, _Way] = {}
 
-    async def start(self) -> None:
-        self._session = self._open(keep_alive=True)
-
-    async def stop(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+    def stop(self) -> None:
+        """Close what is kept open."""
+        for way in self._ways.values():
+            way.close()
 
     async def ask(self, colour: str, request: Outgoing, deadline: float) -> Answer:
         """The answer of `colour`, within `deadline` seconds. Raises NotReachedError and NoAnswerError."""
-        if self._session is None:
-            raise NotReachedError("the channel has not been started")
-        if request.fresh:
-            async with self._open(keep_alive=False) as session:
-                return await self._ask(session, colour, request, deadline)
-        return await self._ask(self._session, colour, request, deadline)
+        way = self._way(colour)
+        message = _message(way.host, self._secret, request)
+        sent = False
+        try:
+            async with asyncio.timeout(deadline), way.line(fresh=request.fresh) as line:
+                sent = True
+                return await line.ask(message)
+        except (BrokenLineError, OSError, TimeoutError) as error:
+            why = str(error) or "not within its time"
+            raise (NoAnswerError(why) if sent else NotReachedError(why)) from error
 
     async def reach(self, colour: str) -> str:
         """Try, over a new connection, whether `colour` is there. Returns what is in the way, or an empty string."""
+        host = self._way(colour).host
         try:
-            answer = await self.ask(colour, Outgoing("GET", "/internal/status", {}, fresh=True), REACH_DEADLINE)
+            answer = await self.ask(colour, Outgoing(b"GET", b"/internal/status", fresh=True), REACH_DEADLINE)
             found = msgspec.json.decode(answer.body, type=_Colour).colour if answer.status == 200 else None
         except (NotReachedError, NoAnswerError, msgspec.DecodeError) as error:
-            return f"{self._host(colour)} does not answer: {error}"
+            return f"{host} does not answer: {error}"
         if found is None:
-            stranger = f"{self._host(colour)} answers {answer.status}, as to a stranger"
-            return f"{stranger}: give both colours the same PEER_SECRET"
+            return f"{host} answers {answer.status}, as to a stranger: give both colours the same PEER_SECRET"
         if found != colour:
-            return f"{self._host(colour)} is answered by {found}: the Service selects the wrong pods"
+            return f"{host} is answered by {found}: the Service selects the wrong pods"
         return ""
 
-    async def _ask(self, session: aiohttp.ClientSession, colour: str, request: Outgoing, deadline: float) -> Answer:
-        url = URL(f"http://{self._host(colour)}{request.target}", encoded=True)
-        headers = {**request.headers, peer.SECRET.decode(): self._secret}
-        timeout = aiohttp.ClientTimeout(total=deadline, sock_connect=min(deadline, CONNECT_DEADLINE))
-        try:
-            async with session.request(
-                request.method,
-                url,
-                headers=headers,
-                data=request.body or None,
-                timeout=timeout,
-                allow_redirects=False,
-            ) as response:
-                body = await response.read()
-                kept = [(name.lower(), value) for name, value in response.raw_headers]
-                handed_on = tuple(pair for pair in kept if pair[0] not in _NOT_HANDED_ON)
-                return Answer(response.status, body, handed_on, response.headers.get("content-type", "").encode())
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NotReachedError(str(error) or type(error).__name__) from error
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise NoAnswerError(str(error) or type(error).__name__) from error
+    def _way(self, colour: str) -> "_Way":
+        if colour not in self._ways:
+            self._ways[colour] = _Way(self._host(colour))
+        return self._ways[colour]
 
     def _host(self, colour: str) -> str:
         return self._service.replace(COLOUR_FIELD, colour)
 
-    def _open(self, *, keep_alive: bool) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            limit=0,
-            limit_per_host=CONNECTIONS,
-            ttl_dns_cache=ADDRESS_LIFETIME,
-            **({"keepalive_timeout": KEEP_ALIVE} if keep_alive else {"force_close": True}),
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=_UNSAID,
-            trust_env=False,
-        )
+
+class _Way:
+    """The connections to one Service: at most LINES, those that are idle kept for the next request."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self._turn = asyncio.Semaphore(LINES)
+        self._idle: list[Line] = []
+        self._resolving = asyncio.Lock()
+        self._address: Address | None = None
+        self._address_until = 0.0
+
+    @asynccontextmanager
+    async def line(self, *, fresh: bool) -> AsyncIterator[Line]:
+        """A connection: a fresh one at once, else one when there is a turn. Raises OSError or TimeoutError."""
+        if fresh:
+            line = await self._open()
+            try:
+                yield line
+            finally:
+                line.close()
+            return
+        clock = asyncio.get_running_loop().time
+        async with self._turn:
+            line = self._kept(since=clock() - KEEP_ALIVE) or await self._open()
+            try:
+                yield line
+            finally:
+                if line.usable:
+                    line.idle_since = clock()
+                    self._idle.append(line)
+                else:
+                    line.close()
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    def _kept(self, since: float) -> Line | None:
+        """The one that was used last; None when none is idle or all have been for too long."""
+        while self._idle:
+            line = self._idle.pop()
+            if line.usable and line.idle_since > since:
+                return line
+            line.close()
+        return None
+
+    async def _open(self) -> Line:
+        return await Line.open(await self._resolve(), CONNECT_DEADLINE)
+
+    async def _resolve(self) -> Address:
+        """Where the Service is; many who ask at once ask once."""
+        loop = asyncio.get_running_loop()
+        async with self._resolving:
+            if self._address is None or self._address_until < loop.time():
+                where = urlsplit(f"//{self.host}")
+                [first, *_] = await loop.getaddrinfo(where.hostname, where.port or HTTP_PORT, type=socket.SOCK_STREAM)
+                self._address = Address(*first[4][:2])
+                self._address_until = loop.time() + ADDRESS_LIFETIME
+            return self._address
 
 
 class _Colour(msgspec.Struct):
     colour: str
+
+
+def _message(host: str, secret: bytes, request: Outgoing) -> bytes:
+    """The bytes of a request. What a client sent has been through a parser, which lets no line break into a header."""
+    lines = [b"%b %b HTTP/1.1" % (request.method, request.target), b"host: %b" % host.encode()]
+    lines += [b"%b: %b" % header for header in (*request.headers, (peer.SECRET, secret))]
+    if request.body:
+        lines.append(b"content-length: %d" % len(request.body))
+    return b"\r\n".join([*lines, b"", request.body])

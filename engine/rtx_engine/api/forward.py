@@ -146,22 +146,18 @@ class Forwarder:
         return None if _is_fenced(answer) else answer
 
     def _outgoing(self, scope: Scope, body: bytes, epoch: int) -> Outgoing:
-        headers = {
-            name.decode(): value.decode("latin-1") for name in _HANDED_ON if (value := header(scope, name)) is not None
-        }
-        headers[peer.HOP.decode()] = "1"
-        headers[peer.EPOCH.decode()] = str(epoch)
+        headers = [(name, value) for name in _HANDED_ON if (value := header(scope, name)) is not None]
+        headers += [(peer.HOP, b"1"), (peer.EPOCH, b"%d" % epoch)]
         if scope["path"] == _ORDER_PATH:
-            headers[peer.ORDER_ID.decode()] = str(self._peers.order_id(scope))
-        before = header(scope, b"x-forwarded-for")
+            headers.append((peer.ORDER_ID, str(self._peers.order_id(scope)).encode()))
         client = scope.get("client")
-        addresses = [before.decode("latin-1")] if before else []
-        headers["x-forwarded-for"] = ", ".join([*addresses, client[0] if client else "unknown"])
-        query = scope["query_string"].decode("latin-1")
-        path = scope["raw_path"].decode("latin-1")
+        addresses = [header(scope, b"x-forwarded-for"), client[0].encode() if client else b"unknown"]
+        headers.append((b"x-forwarded-for", b", ".join(address for address in addresses if address)))
+        path, query = scope["raw_path"], scope["query_string"]
         # HEAD goes as GET: whoever sends the answer on leaves its body out.
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        return Outgoing(method, f"{path}?{query}" if query else path, headers, body, fresh=not _is_repeatable(scope))
+        target = b"%b?%b" % (path, query) if query else path
+        return Outgoing(method.encode(), target, headers, body, fresh=not _is_repeatable(scope))
 
     async def _look(self) -> None:
         try:
