@@ -123,9 +123,12 @@ class CatchUp:
         if cursor is None:
             return
         async with self._turn:
-            page = await self._log.events_since(connection.account_id, cursor.sent, PAGE)
+            if not connection.behind:
+                return  # the event has come by itself while we waited for our turn
+            before = cursor.sent
+            page = await self._log.events_since(connection.account_id, before, PAGE)
         for event in page:
             connection.offer(event, message(event))
-        if not page or page[-1].sequence > cursor.sent:
-            log.error("an event is lost", account=connection.account_id, sequence=cursor.sent + 1)
-            connection.close(WSCloseCode.POLICY_VIOLATION, f"event {cursor.sent + 1} is lost: connect without since")
+        if connection.open and cursor.sent == before:
+            log.error("an event is lost", account=connection.account_id, sequence=before + 1)
+            connection.close(WSCloseCode.POLICY_VIOLATION, f"event {before + 1} is lost: connect without since")
