@@ -34,7 +34,7 @@ MAX_BATCH = 512  # orders; larger ones only make the first of them wait
 MAX_QUEUE = 4096  # orders: about a second's work, after which waiting is worse than being told
 # Orders that come closer share a transaction, which costs what one does. Waiting costs throughput once there are many:
 # then a batch begins as soon as the one before has been committed.
-PACE = 0.015  # seconds from one batch to the next
+PACE = 0.03  # seconds from one batch to the next
 MANY = 8  # orders that wait for no pace
 SETTLE_DEADLINE = 5.0  # seconds for a batch, all tries included
 STOP_DEADLINE = 5.0  # seconds to finish what is queued
