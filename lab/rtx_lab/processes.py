@@ -12,8 +12,8 @@ from rtx_lab.errors import LabError
 from rtx_lab.instance import Instance
 
 POLL_S = 0.1
-# Daemons are written in Go, and all of a cluster's share this machine's processors: they collect their garbage a quarter
-# as often as by default. The API server alone took 0.35 s of CPU each time, whatever waited for it (ADR 0019).
+# Daemons are written in Go, and a cluster's share this machine's processors: they collect their garbage a quarter as
+# often as by default. The API server alone took 0.35 s of CPU each time, whatever waited for it (ADR 0019).
 _SELDOM = {"GOGC": "400"}
 
 
