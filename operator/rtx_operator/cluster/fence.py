@@ -5,8 +5,9 @@ The database is the authority and the TradingEngine's status only remembers. A r
 owned, is moved to a higher epoch; a row that another engine owns is left alone, and so is one that has moved since the
 decision to move it was made.
 
-A frozen engine pod must not hold the fence for ever: who still holds it after `TRIES` time-outs is ended, if its
-application_name says that it is a colour.
+A frozen engine pod must not hold the fence for ever. If its application_name says that it is a colour, who holds the
+fence is ended: after one time-out when it has said nothing all the while, since orders stand still with us, and after
+`TRIES` of them in any case.
 """
 
 import time
@@ -29,7 +30,7 @@ STATEMENT_DEADLINE = 5.0  # seconds, for each statement
 KEPT = 10.0  # seconds that a session is kept for the next look
 LOCK_TIMEOUT = 300  # milliseconds that one try waits for the transactions under way: orders queue behind it
 FROZEN_AFTER = 500  # milliseconds without a word from us amid a move: the database ends it, so that orders go on
-TRIES = 3  # before holders of the fence are ended, and as many with that
+TRIES = 3  # before holders at work are ended, and as many with that
 ROLE = "rtx_operator"
 # InternalClientError: the server ended the session just as the client began a statement.
 UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -51,7 +52,9 @@ _MOVE = (
 _NOTIFY = "SELECT pg_notify('execution_fence', $1)"
 # A transaction younger than one try is at work and ends by itself.
 _HOLDERS = """
-SELECT holder.pid, holder.application_name, holder.application_name = ANY ($1) AS is_colour
+SELECT holder.pid, holder.application_name, holder.application_name = ANY ($1) AS is_colour,
+    holder.state = 'idle in transaction'
+        AND holder.state_change < clock_timestamp() - $2 * interval '1 millisecond' AS is_silent
 FROM pg_stat_activity AS holder
 WHERE holder.pid <> pg_backend_pid() AND holder.xact_start < clock_timestamp() - $2 * interval '1 millisecond'
     AND EXISTS (
@@ -146,8 +149,8 @@ async def move(
     async with _connected(address, password) as connection:
         started = time.monotonic()
         for attempt in range(2 * TRIES):
-            if attempt >= TRIES:
-                await _end_holders(connection)
+            if attempt:
+                await _end_holders(connection, only_silent=attempt < TRIES)
             try:
                 async with connection.transaction():
                     fence, moved = await _move(connection, wanted)
@@ -157,7 +160,7 @@ async def move(
                 FENCE_MOVE_SECONDS.observe(time.monotonic() - started)
             return fence
         holders = ", ".join(
-            f"{name or 'a session without a name'} (pid {pid})" for pid, name, _ in await _holders(connection)
+            f"{holder.name or 'a session without a name'} (pid {holder.pid})" for holder in await _holders(connection)
         )
         raise FenceUnreachableError(
             f"{address.host}:{address.port}: the fence is held by {holders or 'sessions that come and go'}; "
@@ -209,20 +212,29 @@ async def _move(connection: Any, wanted: _Move) -> tuple[Fence, bool]:
     return _fence(row), True
 
 
-async def _holders(connection: Any) -> list[tuple[int, str, bool]]:
-    """(pid, application_name, whether that is a colour) of who has held the fence for longer than one try."""
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """A session that has held the fence for longer than one try."""
+
+    pid: int
+    name: str  # its application_name
+    is_colour: bool
+    is_silent: bool  # amid its transaction it has asked for nothing for as long
+
+
+async def _holders(connection: Any) -> list[_Holder]:
     rows = await connection.fetch(_HOLDERS, [colour.value for colour in Colour], LOCK_TIMEOUT)
-    return [(row["pid"], row["application_name"], row["is_colour"]) for row in rows]
+    return [_Holder(row["pid"], row["application_name"], row["is_colour"], row["is_silent"]) for row in rows]
 
 
-async def _end_holders(connection: Any) -> None:
-    for pid, name, is_colour in await _holders(connection):
-        if is_colour:
-            log.warning("ending a session that holds the fence", colour=name, pid=pid)
+async def _end_holders(connection: Any, *, only_silent: bool) -> None:
+    for holder in await _holders(connection):
+        if holder.is_colour and (holder.is_silent or not only_silent):
+            log.warning("ending a session that holds the fence", colour=holder.name, pid=holder.pid)
             try:
-                await connection.execute("SELECT pg_terminate_backend($1)", pid)
+                await connection.execute("SELECT pg_terminate_backend($1)", holder.pid)
             except asyncpg.InsufficientPrivilegeError:  # no engine pod, whatever its name says: it is named in the end
-                log.warning("a session that holds the fence is not ours to end", colour=name, pid=pid)
+                log.warning("a session that holds the fence is not ours to end", colour=holder.name, pid=holder.pid)
             else:
                 FENCE_HOLDERS_TERMINATED.inc()
 

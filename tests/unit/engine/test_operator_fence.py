@@ -182,6 +182,26 @@ async def test_a_frozen_pod_that_holds_the_fence_is_ended(mover: Mover) -> None:
                 await asyncio.sleep(0.01)
 
 
+async def test_a_pod_that_says_nothing_while_it_holds_the_fence_is_ended_at_once(
+    mover: Mover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given more tries than anybody could wait for, before a holder that is at work would be ended
+    monkeypatch.setattr(fence, "TRIES", 1000)
+    async with mover.frozen("blue"), asyncio.timeout(30):
+        assert (await mover.move("green")).epoch == 2
+
+
+async def test_a_pod_that_is_at_work_while_it_holds_the_fence_is_waited_for(mover: Mover) -> None:
+    async with mover.frozen("blue") as blue:
+        # given a pod amid a statement that takes longer than a try, but not than all of them
+        working = asyncio.create_task(blue.execute("SELECT pg_sleep(0.5); COMMIT"))
+        moved = await mover.move("green")
+
+        # then it has come to its end
+        await working
+        assert (moved.epoch, await blue.fetchval("SELECT 1")) == (2, 1)
+
+
 async def test_an_operator_that_is_frozen_amid_a_move_does_not_hold_up_orders(mover: Mover) -> None:
     # given a replica of the operator that has locked the fence, and then does nothing
     epochs: list[int] = []
