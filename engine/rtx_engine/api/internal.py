@@ -99,7 +99,7 @@ class InternalRoutes:
         return Answer(200, _encode(Reach(not error, other, error and f"{error}.")))
 
     async def drain(self, _scope: Scope, body: bytes) -> Answer:
-        """Close all WebSockets, unless the fence, read now, names this colour or another epoch than the caller's.
+        """Send clients elsewhere, unless the fence, read now, names this colour or another epoch than the caller's.
 
         So an operator that slept through its successor's work does no harm.
         """
