@@ -68,11 +68,7 @@ COREDNS = Program("coredns", "github.com/coredns/coredns", "github.com/coredns/c
 METRICS_SERVER = Program(
     "metrics-server", "sigs.k8s.io/metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server"
 )
-KUBE_ROUTER = Program(
-    "kube-router",
-    "github.com/cloudnativelabs/kube-router/v2",
-    "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
-)
+KUBE_ROUTER = Program("kube-router", "github.com/cloudnativelabs/kube-router/v2")
 LOCAL_PATH = Program(
     "local-path-provisioner", "github.com/rancher/local-path-provisioner", "github.com/rancher/local-path-provisioner"
 )

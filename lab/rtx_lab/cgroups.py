@@ -18,7 +18,7 @@ ROOT = Path("/sys/fs/cgroup")
 DAEMONS = "daemons"  # of the nodes
 KILL_DEADLINE_S = 15.0
 # What the nodes' daemons weigh when pods want the CPU, too; an ordinary group weighs 1. Else pods that serve stand
-# still for half a second whenever containerd, runc and kube-router bring up a pod, on whatever node.
+# still for half a second whenever containerd, crun and kube-router bring up a pod, on whatever node.
 # The cluster as a whole is an ordinary group: kernel threads compete with it, and a disk answers late when it weighs
 # more (ADR 0014).
 DAEMONS_WEIGH = 0.2

@@ -23,6 +23,8 @@ def control_plane_script(instance: Instance, nodes: int) -> str:
         f"ip link add {SWITCH} type bridge",
         f"ip addr add {instance.control_plane_ip}/{prefix} dev {SWITCH}",
         f"ip link set {SWITCH} up",
+        # A cable is no place for a firewall: each node has its own. By default what a bridge passes is filtered, too.
+        "if [ -e /proc/sys/net/bridge ]; then echo 0 >/proc/sys/net/bridge/bridge-nf-call-iptables; fi",
         f"ip link add host0 type veth peer name {instance.name} netns {os.getpid()}",
         f"ip link set host0 master {SWITCH} up",
     ]

@@ -96,13 +96,7 @@ def start_agents(node: Node, commands: dict[str, Path]) -> None:
             commands["kube-router"],
             f"--kubeconfig={instance.kubeconfig}",
             f"--hostname-override={node.name}",
-            "--run-firewall",
-            "--run-router=false",
-            "--run-service-proxy=false",
-            "--enable-cni=false",
             f"--service-cluster-ip-range={instance.services}",
-            "--health-port=0",
-            "--metrics-port=0",
         ],
     )
 
@@ -119,5 +113,7 @@ def _mount_script(node: Node) -> str:
     for inside_path in IN_MEMORY:
         Path(inside_path).mkdir(parents=True, exist_ok=True)
         lines.append(in_memory(node.instance, node.name, Path(inside_path)))
+    # crun refuses a v1 host that shows v2 beside it, which has nothing that containers need.
+    lines.append("if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi")
     # Volumes that the kubelet mounts must show up inside containers.
     return "\n".join([*lines, "mount --make-rshared /"])

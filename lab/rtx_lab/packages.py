@@ -14,7 +14,7 @@ APT_DEADLINE_S = 600.0
 CLUSTER = {
     "containerd": "containerd",
     "ctr": "containerd",
-    "runc": "runc",
+    "crun": "crun",
     "/usr/lib/cni/ptp": "containernetworking-plugins",
     "nft": "nftables",
     "iptables": "iptables",
