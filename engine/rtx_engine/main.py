@@ -1,11 +1,10 @@
 """The command `rtx-engine`: serve and migrate."""
 
+import argparse
 import asyncio
 import gc
 import sys
-from typing import Annotated, NoReturn
 
-import typer
 import uvloop
 
 from rtx_engine import logs
@@ -18,32 +17,27 @@ from rtx_engine.version import VERSION
 
 GC_THRESHOLD = 20_000  # objects made and not freed: a few hundred orders' worth
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-app.add_typer(migrate_cli.app)
+
+def run() -> None:
+    """The console script `rtx-engine`."""
+    parser = argparse.ArgumentParser(
+        prog="rtx-engine",
+        description="The RTX trading engine. Settings come from the environment: see docs/architecture.md.",
+    )
+    parser.add_argument("--version", action="version", version=VERSION)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    serving = commands.add_parser("serve", help="serve HTTP, WebSockets and metrics until SIGTERM")
+    serving.set_defaults(work=_serve)
+    migrate_cli.add_commands(commands.add_parser("migrate", help="bring the database to a version, or back from one"))
+    arguments = parser.parse_args()
+    arguments.work(arguments)
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(VERSION)
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    _: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """The RTX trading engine. Settings come from the environment: see docs/architecture.md."""
-
-
-@app.command()
-def serve() -> None:
-    """Serve HTTP, WebSockets and metrics until SIGTERM."""
+def _serve(_: argparse.Namespace) -> None:
     try:
         settings = Settings.from_environment()
     except SettingsError as error:
-        _fail(str(error))
+        sys.exit(str(error))
     logs.configure(settings.log_level, colour=settings.colour)
     # A twelfth of the order path's CPU went into looking through what start-up had made.
     gc.freeze()
@@ -53,14 +47,4 @@ def serve() -> None:
             # The seed is what all pods of an engine have in common, so that they quote alike.
             runner.run(run_server(settings, SimulatedSource(seed=settings.broker_name)))
     except StartError as error:
-        _fail(str(error))
-
-
-def _fail(sentence: str) -> NoReturn:
-    typer.echo(sentence, err=True)
-    sys.exit(1)
-
-
-def run() -> None:
-    """Entry point of the console script."""
-    app()
+        sys.exit(str(error))

@@ -1,62 +1,67 @@
 """`rtx-engine migrate`: what the migration Job runs, and what a person asks for."""
 
+import argparse
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
-from enum import StrEnum
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import msgspec
-import typer
 
 from rtx_engine.config import MigrationSettings, SettingsError
 from rtx_engine.store.migrate import MigrationError, Migrator
 from rtx_engine.store.migration_files import Half, Migration, MigrationFilesError
 
-app = typer.Typer(name="migrate", no_args_is_help=True, help="Bring the database to a version, or back from one.")
-
 T = TypeVar("T")
-To = Annotated[int | None, typer.Option(min=0, help="The version to stop at.")]
-Cutover = Annotated[str | None, typer.Option(help="The cutover that this is done for.")]
+
+ALL = "all"
 
 
-class Halves(StrEnum):
-    EXPAND = "expand"
-    CONTRACT = "contract"
-    ALL = "all"
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """Add up, down and status. Each sets `work`, a function of the parsed arguments, as its default."""
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    up = commands.add_parser(
+        "up", help="apply the migrations that are pending, each in a transaction of its own where PostgreSQL allows it"
+    )
+    up.add_argument(
+        "--half", choices=[*Half, ALL], default=ALL, help="which half of each migration to apply (default: %(default)s)"
+    )
+    up.add_argument("--to", type=_version, metavar="VERSION", help="the version to stop at")
+    up.add_argument("--cutover", help="the cutover that this is done for")
+    up.set_defaults(work=_up)
+    down = commands.add_parser("down", help="take back the newest version, or more; what it held is lost")
+    extent = down.add_mutually_exclusive_group()
+    extent.add_argument("--to", type=_version, metavar="VERSION", help="take back every version above this one")
+    extent.add_argument("--cutover", help="take back what was applied for this cutover")
+    down.set_defaults(work=_down)
+    status = commands.add_parser("status", help="show each half of each version: applied or pending")
+    status.add_argument("--json", action="store_true", help="as one JSON array")
+    status.set_defaults(work=_status)
 
 
-@app.command()
-def up(
-    half: Annotated[Halves, typer.Option(help="Which half of each migration to apply.")] = Halves.ALL,
-    to: To = None,
-    cutover: Cutover = None,
-) -> None:
-    """Apply the migrations that are pending, each in a transaction of its own where PostgreSQL allows it."""
-    wanted = None if half is Halves.ALL else Half(half.value)
-    _tell("applied", _run(lambda migrator: migrator.up(wanted, to, cutover)))
+def _version(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no version: give its number, or 0 for none at all")
+    return int(text)
 
 
-@app.command()
-def down(to: To = None, cutover: Cutover = None) -> None:
-    """Take back the newest version, every version above --to, or what --cutover applied. What it held is lost."""
-    if to is not None and cutover is not None:
-        typer.echo("error: --to and --cutover were both given; give one of them", err=True)
-        raise typer.Exit(1)
-    _tell("taken back", _run(lambda migrator: migrator.down(to, cutover)))
+def _up(arguments: argparse.Namespace) -> None:
+    wanted = None if arguments.half == ALL else Half(arguments.half)
+    _tell("applied", _run(lambda migrator: migrator.up(wanted, arguments.to, arguments.cutover)))
 
 
-@app.command()
-def status(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
-) -> None:
-    """Show each half of each version: applied or pending."""
+def _down(arguments: argparse.Namespace) -> None:
+    _tell("taken back", _run(lambda migrator: migrator.down(arguments.to, arguments.cutover)))
+
+
+def _status(arguments: argparse.Namespace) -> None:
     rows = _run(lambda migrator: migrator.status())
-    if as_json:
-        typer.echo(msgspec.json.encode(rows))
+    if arguments.json:
+        _say(msgspec.json.encode(rows).decode())
         return
     for row in rows:
         at = f"{row.applied_at:%Y-%m-%d %H:%M:%S} UTC" if row.applied_at else ""
-        typer.echo(f"{row.version:04} {row.half:<8} {row.state:<8} {row.name:<24} {at}".rstrip())
+        _say(f"{row.version:04} {row.half:<8} {row.state:<8} {row.name:<24} {at}".rstrip())
 
 
 def _run(work: Callable[[Migrator], Awaitable[T]]) -> T:
@@ -67,12 +72,15 @@ def _run(work: Callable[[Migrator], Awaitable[T]]) -> T:
     try:
         return asyncio.run(connected())
     except (SettingsError, MigrationError, MigrationFilesError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
+        sys.exit(f"error: {error}")
 
 
 def _tell(what: str, migrations: list[Migration]) -> None:
     for migration in migrations:
-        typer.echo(f"{what}: {migration.label}")
+        _say(f"{what}: {migration.label}")
     if not migrations:
-        typer.echo(f"nothing to be {what}")
+        _say(f"nothing to be {what}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")

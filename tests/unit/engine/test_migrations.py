@@ -286,7 +286,7 @@ def command(fenced_database, *words: str, **environment: str) -> "subprocess.Com
         "DB_USER": database.user,
         "DB_PASSWORD": database.password,
     }
-    program = [sys.executable, "-c", "from rtx_engine.store.migrate_cli import app; app()"]
+    program = [sys.executable, "-c", "from rtx_engine.main import run; run()", "migrate"]
     return subprocess.run(
         [*program, *words], env=variables | environment, capture_output=True, text=True, timeout=60, check=False
     )
@@ -307,6 +307,13 @@ def test_the_command_line_says_what_it_did(fenced_database):
     assert (down.returncode, down.stdout.splitlines()[-1]) == (0, "taken back: 0001 trading (expand)")
 
 
+def test_a_version_that_is_no_number_is_refused(fenced_database):
+    refused = command(fenced_database, "down", "--to", "newest")
+
+    assert refused.returncode == 2
+    assert refused.stderr.endswith("argument --to: 'newest' is no version: give its number, or 0 for none at all\n")
+
+
 def test_the_command_line_takes_back_what_a_cutover_applied(fenced_database):
     command(fenced_database, "up", "--to", "1")
     up = command(fenced_database, "up", "--half", "expand", "--cutover", "1.1.0-3f9a2c1b")
@@ -314,7 +321,8 @@ def test_the_command_line_takes_back_what_a_cutover_applied(fenced_database):
     down = command(fenced_database, "down", "--cutover", "1.1.0-3f9a2c1b")
 
     assert up.returncode == 0
-    assert (both.returncode, both.stderr.strip()) == (1, "error: --to and --cutover were both given; give one of them")
+    assert both.returncode == 2
+    assert both.stderr.endswith("error: argument --cutover: not allowed with argument --to\n")
     taken_back = [line for line in down.stdout.splitlines() if line.startswith("taken back: ")]
     assert taken_back == ["taken back: 0003 orders_by_symbol (expand)", "taken back: 0002 quoted_at (expand)"]
 
