@@ -16,7 +16,7 @@ import structlog
 
 from rtx_operator import measure, planning, status
 from rtx_operator.api.engine import InvalidSpecError, TradingEngine
-from rtx_operator.api.enums import Phase, Reason
+from rtx_operator.api.enums import Reason
 from rtx_operator.api.names import Label, Names
 from rtx_operator.cluster import events, fence
 from rtx_operator.cluster.client import Client, ConflictError, Object
@@ -27,17 +27,13 @@ from rtx_operator.cluster.resources import ENGINE
 from rtx_operator.cutover.memory import Memory
 from rtx_operator.cutover.questions import questions
 from rtx_operator.decide import Decision, Verdict, decide
+from rtx_operator.looks import UNREACHABLE, next_look
 from rtx_operator.metrics import RECONCILE_SECONDS
 from rtx_operator.observation import Owner
 from rtx_operator.settings import Settings
 
 RECONCILE_DEADLINE = 60.0  # seconds
-LOOK_AGAIN = 10.0  # seconds, while something is waited for: not all of it shows as an event
-UNREACHABLE_AGAIN = 2.0  # seconds, while the database does not answer
-AT_ONCE = 0.0
-CUTOVER_AGAIN = 1.0  # seconds, in a phase in which nothing presses
-# Seconds in the phases in which traffic waits for us, or a bad version is to be found out; not once traffic is back.
-_LOOKS = {Phase.SWITCHING: 0.2, Phase.MONITORING: 0.4, Phase.ROLLING_BACK: 0.2}
+AT_ONCE = 0.0  # seconds
 BLIND = 20.0  # seconds without a whole look, after which what passed meanwhile proves nothing
 
 log = structlog.get_logger(__name__)
@@ -106,7 +102,7 @@ class Reconciler:
             used = isinstance(error, fence.DatabaseInUseError)
             reason = Reason.DATABASE_IN_USE if used else Reason.DATABASE_UNREACHABLE
             verdict = Verdict(reason, str(error), stalled=used)
-            after, due = status.after_verdict(before, generation, verdict, now), UNREACHABLE_AGAIN
+            after, due = status.after_verdict(before, generation, verdict, now), UNREACHABLE
         except ConflictError:
             raise  # what is to be said follows from what is true now, and that is read again at once
         except Exception as error:
@@ -141,16 +137,9 @@ class Reconciler:
         """Seconds until the next look."""
         if performed.again or decision.entered:
             return AT_ONCE
-        if cutover := decision.memory.under_way:
-            return CUTOVER_AGAIN if cutover.restored_at else _LOOKS.get(cutover.phase, CUTOVER_AGAIN)
-        quiet = decision.verdict is None and performed.refusal is None and not decision.effects
-        if not quiet:
-            return LOOK_AGAIN
         # Spread, so that a thousand engines are not looked at in the same second.
         resync = self.settings.resync_seconds * random.uniform(0.8, 1.2)  # noqa: S311 - spreading is no secret
-        if previous := decision.memory.previous:
-            return min(resync, max(LOOK_AGAIN, (previous.retire_after - now).total_seconds()))
-        return resync
+        return next_look(decision, refused=performed.refusal is not None, now=now, resync=resync)
 
     async def _say(self, manifest: Object, after: Object) -> None:
         """Write the status if it says anything new, and tell changes of Ready and of the cutover as Events."""

@@ -12,6 +12,7 @@ from rtx_operator.api.names import REQUIRED_CREDENTIALS, Label
 from rtx_operator.api.status import Cutover
 from rtx_operator.cutover.effects import MoveFence, Scale
 from rtx_operator.decide import Decision, decide
+from rtx_operator.looks import UNREACHABLE, WAITING, next_look
 from rtx_operator.observation import Fence, FenceReport, Object, Observation
 from rtx_operator.plan import ColourPlan, Plan, Route, Shape, Workload
 
@@ -158,6 +159,23 @@ def test_an_installation_goes_stage_by_stage(seen: Observation, waits_for: Reaso
     assert decision.apply == applied
     assert decision.delete == ()
     assert (decision.memory.active is None) == (waits_for is not None)
+
+
+RESYNC = 300.0
+
+
+@pytest.mark.parametrize(
+    ("seen", "seconds"),
+    [
+        (world(DATABASE, CACHE), UNREACHABLE),  # no event tells that it answers
+        (world(DATABASE, CACHE, job(active=1), database=OURS), WAITING),
+        (SERVING, RESYNC),
+    ],
+)
+def test_what_is_waited_for_says_when_to_look_again(seen: Observation, seconds: float):
+    decision = decided(engine(), PLAN, seen)
+
+    assert next_look(decision, refused=False, now=NOON, resync=RESYNC) == seconds
 
 
 def test_a_colour_that_serves_becomes_active_with_the_epoch_of_the_database():
