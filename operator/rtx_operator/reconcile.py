@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import structlog
 
-from rtx_operator import measure, planning, status
+from rtx_operator import looks, measure, planning, status
 from rtx_operator.api.engine import InvalidSpecError, TradingEngine
 from rtx_operator.api.enums import Reason
 from rtx_operator.api.names import Label, Names
@@ -27,7 +27,6 @@ from rtx_operator.cluster.resources import ENGINE
 from rtx_operator.cutover.memory import Memory
 from rtx_operator.cutover.questions import questions
 from rtx_operator.decide import Decision, Verdict, decide
-from rtx_operator.looks import UNREACHABLE, next_look
 from rtx_operator.metrics import RECONCILE_SECONDS
 from rtx_operator.observation import Owner
 from rtx_operator.settings import Settings
@@ -102,7 +101,7 @@ class Reconciler:
             used = isinstance(error, fence.DatabaseInUseError)
             reason = Reason.DATABASE_IN_USE if used else Reason.DATABASE_UNREACHABLE
             verdict = Verdict(reason, str(error), stalled=used)
-            after, due = status.after_verdict(before, generation, verdict, now), UNREACHABLE
+            after, due = status.after_verdict(before, generation, verdict, now), looks.UNREACHABLE
         except ConflictError:
             raise  # what is to be said follows from what is true now, and that is read again at once
         except Exception as error:
@@ -139,7 +138,7 @@ class Reconciler:
             return AT_ONCE
         # Spread, so that a thousand engines are not looked at in the same second.
         resync = self.settings.resync_seconds * random.uniform(0.8, 1.2)  # noqa: S311 - spreading is no secret
-        return next_look(decision, refused=performed.refusal is not None, now=now, resync=resync)
+        return looks.next_look(decision, refused=performed.refusal is not None, now=now, resync=resync)
 
     async def _say(self, manifest: Object, after: Object) -> None:
         """Write the status if it says anything new, and tell changes of Ready and of the cutover as Events."""

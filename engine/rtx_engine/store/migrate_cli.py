@@ -24,7 +24,10 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         "up", help="apply the migrations that are pending, each in a transaction of its own where PostgreSQL allows it"
     )
     up.add_argument(
-        "--half", choices=[*Half, ALL], default=ALL, help="which half of each migration to apply (default: %(default)s)"
+        "--half",
+        choices=[*(half.value for half in Half), ALL],
+        default=ALL,
+        help="which half of each migration to apply (default: %(default)s)",
     )
     up.add_argument("--to", type=_version, metavar="VERSION", help="the version to stop at")
     up.add_argument("--cutover", help="the cutover that this is done for")

@@ -307,11 +307,20 @@ def test_the_command_line_says_what_it_did(fenced_database):
     assert (down.returncode, down.stdout.splitlines()[-1]) == (0, "taken back: 0001 trading (expand)")
 
 
-def test_a_version_that_is_no_number_is_refused(fenced_database):
-    refused = command(fenced_database, "down", "--to", "newest")
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("down", "--to", "newest"), "argument --to: 'newest' is no version: give its number, or 0 for none at all\n"),
+        (
+            ("up", "--half", "both"),
+            "argument --half: invalid choice: 'both' (choose from 'expand', 'contract', 'all')\n",
+        ),
+    ],
+)
+def test_a_wrong_word_is_told_with_what_it_must_be(fenced_database, words, sentence):
+    refused = command(fenced_database, *words)
 
-    assert refused.returncode == 2
-    assert refused.stderr.endswith("argument --to: 'newest' is no version: give its number, or 0 for none at all\n")
+    assert (refused.returncode, refused.stderr.endswith(sentence)) == (2, True), refused.stderr
 
 
 def test_the_command_line_takes_back_what_a_cutover_applied(fenced_database):
