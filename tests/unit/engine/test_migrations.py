@@ -310,17 +310,15 @@ def test_the_command_line_says_what_it_did(fenced_database):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("down", "--to", "newest"), "argument --to: 'newest' is no version: give its number, or 0 for none at all\n"),
-        (
-            ("up", "--half", "both"),
-            "argument --half: invalid choice: 'both' (choose from 'expand', 'contract', 'all')\n",
-        ),
+        (("down", "--to", "newest"), "argument --to: newest is no version: give its number, or 0 for none at all"),
+        (("up", "--half", "both"), "argument --half: invalid choice: both (choose from expand, contract, all)"),
     ],
 )
 def test_a_wrong_word_is_told_with_what_it_must_be(fenced_database, words, sentence):
     refused = command(fenced_database, *words)
 
-    assert (refused.returncode, refused.stderr.endswith(sentence)) == (2, True), refused.stderr
+    # Newer Pythons quote less.
+    assert (refused.returncode, refused.stderr.replace("'", "").splitlines()[-1].endswith(sentence)) == (2, True)
 
 
 def test_the_command_line_takes_back_what_a_cutover_applied(fenced_database):
