@@ -1,22 +1,28 @@
 # Thin: each target is one or two commands that can be typed by hand. `make help` lists them.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint bench images crds down
+.PHONY: help demo test test-faults check lint bench images crds down
 
 UV = $(shell lab/bootstrap.sh)
 RUN = $(UV) run --frozen --all-packages
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 demo:  ## cluster, images, operator, one TradingEngine; an upgrade, a broken one and a way back under load; the table (KEEP=1 leaves the cluster up)
 	$(RUN) rtx-demo run $(if $(KEEP),--keep)
 
-test: lint  ## everything: lint, types, contracts, then unit, cluster and end-to-end tests in one pytest run
-	$(RUN) pytest tests/unit tests/cluster tests/e2e
+test: lint  ## lint, types, contracts, unit and cluster tests, and one end-to-end test for each promise (about 20 minutes)
+	$(RUN) pytest -n 2 --dist loadfile --durations=15 tests/unit tests/cluster
+	$(RUN) pytest --durations=15 tests/e2e
+
+faults = tests/e2e/test_faults.py tests/e2e/test_kills.py tests/e2e/test_without_protection.py tests/faults
+
+test-faults:  ## every fault, the whole kill table, five quiet minutes, the lab's crash tests (about 50 minutes); ends with a table
+	$(RUN) pytest --durations=15 $(faults)
 
 check: lint  ## the quick part: lint, types, import contracts, unit tests
-	$(RUN) pytest tests/unit
+	$(RUN) pytest -n 2 --dist loadfile tests/unit
 
 lint:
 	$(RUN) ruff format --check .

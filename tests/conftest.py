@@ -1,7 +1,10 @@
 """What all tests share: PostgreSQL and Redis from Debian, and the one local cluster."""
 
+import fcntl
 import os
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,28 +14,54 @@ from rtx_lab.instance import Instance
 from rtx_lab.progress import Reporter
 from rtx_lab.provider import Provider, docker_works
 
-ROOT = Path(__file__).parents[1]
+# Their asserts say what they compared, as those of tests do.
+pytest.register_assert_rewrite("upgrades", "loads", "kills", "nodes")
+pytest_plugins = ["evidence", "fault_table", "system_fixtures"]
+
 NODES, FAKE_NODES = 3, 3
 SERVERS = {"/usr/lib/postgresql": "postgresql", "redis-server": "redis-server"}
+RUN = "RTX_TEST_RUN"  # names the folder that the processes of one run share
+OURS = "cluster-is-ours"  # a file in it: the run brought the cluster up
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        os.environ[RUN] = tempfile.mkdtemp(prefix="rtx-test-run-")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Take down the cluster that a process of this run brought up: by now no test of any process uses it."""
+    if not hasattr(session.config, "workerinput") and (_folder() / OURS).exists():
+        choose(Instance()).down()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def database_servers() -> None:
     """PostgreSQL and Redis, installed when root runs the tests; otherwise tests that need them are skipped."""
     if os.geteuid() == 0:
-        packages.ensure(SERVERS, Reporter())
+        with _one_process_at_a_time():
+            packages.ensure(SERVERS, Reporter())
 
 
 @pytest.fixture(scope="session")
-def local_cluster() -> Iterator[Provider]:
+def local_cluster() -> Provider:
     """The local cluster with real and fake nodes. One that was up already is used and stays; ours goes down again."""
     if os.geteuid() != 0 and not docker_works():
         pytest.skip("needs root for the local cluster, or Docker")
     provider = choose(Instance())
-    found = provider.is_up()
-    try:
+    with _one_process_at_a_time():
+        if not provider.is_up():
+            (_folder() / OURS).touch()
         provider.up(NODES, FAKE_NODES, Reporter())
-        yield provider
-    finally:
-        if not found:
-            provider.down()
+    return provider
+
+
+@contextmanager
+def _one_process_at_a_time() -> Iterator[None]:
+    with (_folder() / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _folder() -> Path:
+    return Path(os.environ[RUN])

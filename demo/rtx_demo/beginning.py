@@ -15,8 +15,6 @@ from .errors import DemoError
 from .kubectl import Kubectl
 from .view import View
 
-REMOVAL_DEADLINE = 180.0
-
 
 def install(kubectl: Kubectl, provider: Provider, root: Path, view: View) -> None:
     """Build and load the images and install the operator."""
@@ -30,10 +28,7 @@ def apply(engine: Engine, root: Path, view: View) -> float:
     kubectl = engine.kubectl
     if kubectl.get("namespace", engine.namespace):
         with view.reporter.step("removing what an earlier run left"):
-            # The engine first, with all that is its own: a namespace with pods in it waits half of their grace period.
-            engines = ("delete", "tradingengines", "--all", "--namespace", engine.namespace, "--cascade=foreground")
-            kubectl.run(*engines, deadline=REMOVAL_DEADLINE)
-            kubectl.delete("namespace", engine.namespace, deadline=REMOVAL_DEADLINE)
+            sample.remove(kubectl, engine.namespace)
     kubectl.run("apply", "-f", str(root / sample.NAMESPACE_FILE))
     began = time.monotonic()
     kubectl.run("apply", "-f", str(root / sample.FILE))

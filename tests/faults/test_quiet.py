@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from operator_support import holder, logs
+from operators import holder, logs
 from rtx_demo import installation
 from rtx_demo.audit import Write, writes
 from rtx_demo.kubectl import Kubectl

@@ -1,8 +1,9 @@
-"""Cutovers as tests drive and see them: bump a version under load, break something at a named instant, look at the end.
+"""Cutovers as tests drive and see them: ask for another version or other pods, wait for a phase, look at the end.
 
 Times in `Cutover` dictionaries are those of the TradingEngine's status, RFC 3339; seconds here are this machine's.
 """
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -10,22 +11,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from operator_support import holder
-from rtx_demo import database, installation
+from rtx_demo import database
 from rtx_demo.engine import Engine
 from rtx_demo.errors import DemoError
 from rtx_demo.kubectl import Kubectl, KubectlError, Object
 from rtx_demo.sample import Sample
-from rtx_demo.traffic import Settings, Traffic, Watch
-from rtx_traffic.stages import Stage
-from rtx_traffic.verdict import Verdict, judge
 
 OLD, NEW, BROKEN = "1.0.0", "1.1.0", "1.2.0-broken"
 OVER = frozenset({"Succeeded", "RolledBack", "Failed"})
 CUTOVER_DEADLINE = 180.0
 INTERVAL = 0.3
 COLOUR = "rtx-trading.com/colour"
-CRASH_FILE = "/tmp/crash"  # noqa: S108  in the operator's pod; manifests/local names it
 # Far from the defaults, so that a cutover takes seconds; what is asked of it stays the same.
 ROLLOUT: Object = {
     "drainTimeout": "2s",
@@ -33,8 +29,9 @@ ROLLOUT: Object = {
     "keepPreviousFor": "1h",
     "smoke": [{"name": "health", "path": "/health"}, {"name": "symbols", "path": "/api/symbols"}],
 }
+WATCHED_LONGER: Object = {"monitor": {"duration": "10s"}}
 TWO = {"minReplicas": 2, "maxReplicas": 2}
-LOAD = Settings(rate=100, keep_alive=16, new_per_second=20, sockets=12, accounts=8, duration=0, pods=2)
+_sizes = itertools.count(513)
 
 
 @contextmanager
@@ -51,6 +48,7 @@ class Upgrades:
 
     engine: Engine
     last: str = field(default="")  # the cutover that `begin` found over
+    phases: list[tuple[float, str]] = field(default_factory=list)  # Unix seconds when a phase was first seen, and it
 
     @property
     def kubectl(self) -> Kubectl:
@@ -62,10 +60,27 @@ class Upgrades:
         """Change fields of the spec; those that are objects are merged."""
         patched(self.engine, {"spec": spec})
 
+    def ensure(self, version: str) -> None:
+        """Have that version active, by an upgrade when it is not."""
+        if self.status()["active"]["version"] != version:
+            cutover = self.upgrade(version)
+            assert cutover["phase"] == "Succeeded", cutover
+
     def begin(self, version: str = "", **spec: Any) -> None:
         """Ask for another version, or for other pods."""
         self.last = self.cutover().get("id", "")
         self.patch(**({"version": version} if version else {}), **spec)
+
+    def restore(self, spec: Object) -> None:
+        """Set fields of the spec to exactly these values: a merge would keep what was added to them."""
+        there = self.engine.read()["spec"]
+        changes = [
+            {"op": "replace" if value is not None else "remove", "path": f"/spec/{field}", "value": value}
+            for field, value in spec.items()
+            if value is not None or field in there
+        ]
+        where = ("--namespace", self.engine.namespace, "--type=json")
+        self.kubectl.run("patch", "tradingengine", self.engine.name, *where, f"--patch={json.dumps(changes)}")
 
     def retry(self) -> None:
         """Say that what was rejected is to be tried again."""
@@ -83,6 +98,9 @@ class Upgrades:
 
     def status(self) -> Object:
         found: Object = self.engine.read().get("status", {})
+        phase = (found.get("cutover") or {}).get("phase", "")
+        if phase and (not self.phases or self.phases[-1][1] != phase):
+            self.phases.append((time.time(), phase))
         return found
 
     def cutover(self) -> Object:
@@ -175,83 +193,46 @@ class Upgrades:
         }
 
 
-@dataclass
-class Load:
-    """A load that goes on from here to `verdict`."""
-
-    traffic: Traffic
-    watch: Watch
-
-    def failed(self) -> int:
-        """Failed requests up to now, as the traffic pods say."""
-        return self.watch.progress().failed
-
-    def verdict(self, *, broken: str = "") -> Verdict:
-        """End it and judge all of it; what the version `broken` answered with 5xx is counted apart."""
-        self.traffic.stop()
-        self.watch.wait_until_ended()
-        ledger = self.traffic.ledger()
-        whole = [Stage("all", float("-inf"), float("inf"), broken)] if broken else []
-        return judge(ledger, database.rows(self.traffic.engine, ledger), whole)
+def other_pods() -> Object:
+    """A wish that changes nothing but the pods' shape: a little more memory each time."""
+    return {"resources": {"limits": {"memory": f"{next(_sizes)}Mi"}}}
 
 
-@contextmanager
-def load(engine: Engine, settings: Settings = LOAD) -> Iterator[Load]:
-    """A load on the engine's live Service, sending by now."""
-    traffic = Traffic(engine.kubectl, engine, settings)
-    traffic.start()
-    try:
-        with traffic.watching() as watch:
-            watch.wait_until_sending()
-            yield Load(traffic, watch)
-    finally:
-        traffic.remove()
+def other_colour(colour: str) -> str:
+    return "green" if colour == "blue" else "blue"
 
 
-def assert_kept(verdict: Verdict) -> None:
-    """No request failed, no order was lost or doubled, no WebSocket missed an event, and only executors executed."""
-    assert verdict.findings == ()
-    assert verdict.kept
-    assert verdict.orders_acknowledged > 0
+def assert_whole(upgrades: Upgrades) -> Object:
+    """The engine is at rest, with one colour that serves and executes; how it ended."""
+    end = upgrades.end_state()
+    assert end["selects the active colour"], end
+    assert end["executors are the active colour"], end
+    return end
 
 
-# the operator, broken at a named instant
+def assert_succeeded(upgrades: Upgrades, cutover: Object) -> None:
+    """That cutover succeeded and none followed it."""
+    assert cutover["phase"] == "Succeeded", cutover
+    assert_whole(upgrades)
+    assert upgrades.cutover()["id"] == cutover["id"]
 
 
-def leader_pod(kubectl: Kubectl) -> str:
-    """The pod that leads; raises DemoError when none does for a minute."""
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        leader = installation.leader(kubectl)
-        if any(pod["metadata"]["name"] == leader for pod in installation.pods(kubectl)):
-            return leader
-        time.sleep(INTERVAL)
-    raise DemoError("No replica of the operator has led for a minute.")
-
-
-def arm(kubectl: Kubectl, pod: str, moment: str) -> None:
-    """Have the operator's process in that pod end itself at `moment`, such as "before Switching/MoveFence"."""
-    write = f"printf %s '{moment}' > {CRASH_FILE}.half && mv {CRASH_FILE}.half {CRASH_FILE}"
-    kubectl.run("exec", pod, "--namespace", installation.NAMESPACE, "--", "sh", "-c", write)
-
-
-def disarm(kubectl: Kubectl) -> None:
-    for pod in installation.pods(kubectl):
-        where = ("exec", pod["metadata"]["name"], "--namespace", installation.NAMESPACE)
-        try:
-            kubectl.run(*where, "--", "rm", "-f", CRASH_FILE)
-        except KubectlError:  # a pod that is on its way out
-            continue
-
-
-def led_by_another(kubectl: Kubectl, than: str, *, deadline: float = 60) -> str:
-    """The Lease's holder once it is somebody else."""
-    until = time.monotonic() + deadline
-    while (now := holder(kubectl)) in {"", than}:
-        if time.monotonic() > until:
-            raise DemoError(f"After {deadline:.0f} s {than} still holds the Lease.")
-        time.sleep(INTERVAL)
-    return now
+def assert_rejected(
+    upgrades: Upgrades, reason: str, *, meanwhile: Callable[[], object] = lambda: None, **wish: object
+) -> Object:
+    """Ask for what cannot be: it goes back for that reason, nothing has moved, and the old wish is put back."""
+    engine, selected, epoch = upgrades.engine, upgrades.selected(), upgrades.fence()["epoch"]
+    before = engine.read()["spec"]
+    upgrades.begin(**wish)
+    meanwhile()
+    cutover = upgrades.wait_until_over()
+    assert (cutover["phase"], cutover["reason"]) == ("RolledBack", reason), cutover
+    end = assert_whole(upgrades)
+    assert (end["version"], upgrades.selected()) == (before["version"], selected)
+    assert upgrades.fence()["epoch"] == epoch
+    upgrades.restore({field: before.get(field) for field in wish})
+    upgrades.settle()
+    return cutover
 
 
 def patched(engine: Engine, change: Object) -> None:

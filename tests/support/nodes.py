@@ -3,10 +3,12 @@
 import itertools
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rtx_demo.engine import Engine
 from rtx_demo.kubectl import Object
 from rtx_demo.waiting import eventually
 from rtx_lab import cgroups
@@ -45,6 +47,35 @@ def connections(pod: Object, program: str, port: int) -> int:
     return sum(row[1].endswith(f":{port:04X}") and row[3] == ESTABLISHED for row in rows)
 
 
+def busiest(pods: list[Object]) -> Object:
+    """The pod that serves most clients: one address is served by one pod, so that there may be pods without any."""
+    by_connections = {connections(pod, "rtx-engine", 7999): pod for pod in pods}
+    assert max(by_connections) > 0
+    return by_connections[max(by_connections)]
+
+
+def has_restarted(engine: Engine, pod: Object) -> bool:
+    """Whether the pod's container was started anew and is ready."""
+    found = engine.kubectl.get("pod", pod["metadata"]["name"], engine.namespace) or {}
+    (container,) = found["status"]["containerStatuses"]
+    return bool(container["restartCount"] and container["ready"])
+
+
+def pod_of(engine: Engine, component: str) -> Object:
+    """The one pod of a component."""
+    found: Object = engine.kubectl.list("pods", engine.namespace, f"app.kubernetes.io/component={component}")[0]
+    return found
+
+
+def replace_pod(engine: Engine, part: str) -> None:
+    """Kill the one pod of a StatefulSet without a word, and wait until its successor is ready."""
+    kubectl, name = engine.kubectl, f"{engine.name}-{part}"
+    where = ("--namespace", engine.namespace)
+    kubectl.run("delete", "pod", f"{name}-0", *where, "--grace-period=0", "--force", "--wait")
+    eventually(lambda: kubectl.get("pod", f"{name}-0", engine.namespace), f"the next pod of {name}")
+    kubectl.run("wait", "--for=condition=Ready", f"pod/{name}-0", *where, "--timeout=120s", deadline=130)
+
+
 @contextmanager
 def frozen(pod: Object, program: str) -> Iterator[None]:
     """The pod's program stands still inside the block: its connections stay open and nothing answers."""
@@ -80,6 +111,19 @@ def daemon_stopped(name: str) -> Iterator[None]:
         yield
     finally:
         start_daemon(instance, CONTROL_PLANE, name, command)
+
+
+@contextmanager
+def api_server_away() -> Iterator[None]:
+    """The API server answers nobody inside the block.
+
+    The controller manager ends meanwhile, as one does that cannot renew its Lease: the next one takes no node for lost
+    just because it could not report. The lab's has no Lease, as it is the only one.
+    """
+    with daemon_stopped("kube-controller-manager"):
+        with daemon_frozen("kube-apiserver"):
+            yield
+        time.sleep(5)  # until nodes have reported again
 
 
 def _members(file: Path) -> Iterator[int]:
