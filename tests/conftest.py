@@ -16,7 +16,7 @@ from rtx_lab.provider import Provider, docker_works
 
 # Their asserts say what they compared, as those of tests do.
 pytest.register_assert_rewrite("upgrades", "loads", "kills", "nodes")
-pytest_plugins = ["evidence", "fault_table", "system_fixtures"]
+pytest_plugins = ["pytester", "evidence", "fault_table", "system_fixtures"]
 
 NODES, FAKE_NODES = 3, 3
 SERVERS = {"/usr/lib/postgresql": "postgresql", "redis-server": "redis-server"}
