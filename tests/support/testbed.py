@@ -19,15 +19,13 @@ from upgrades import Upgrades, upgradable
 SETTLE_DEADLINE = 60.0
 QUIET_SECONDS = 2.2  # of the load without a failure: its pods report each second
 KEPT_FIELDS = ("scaling", "rollout", "paused", "database", "cache", "deletionPolicy")  # of spec, which tests put back
-# What a drill may have left in the database, a line each.
-LEFT_BEHIND = """
-SELECT format('role %s may open %s connections', rolname, rolconnlimit) FROM pg_roles
-WHERE rolname LIKE 'rtx%' AND rolconnlimit <> -1
+# What a drill may change in the database, a line each.
+DRILLED = """
+SELECT format('role %s may open %s connections', rolname, rolconnlimit) FROM pg_roles WHERE rolname LIKE 'rtx%'
 UNION ALL SELECT format('trigger %s of %s is off', tgname, tgrelid::regclass) FROM pg_trigger
 WHERE tgname = 'execution_fence' AND tgenabled <> 'O'
 UNION ALL SELECT format('event trigger %s', evtname) FROM pg_event_trigger WHERE evtname LIKE 'drill%'
-UNION ALL SELECT format('session %s holds a transaction open', application_name) FROM pg_stat_activity
-WHERE application_name = 'drill';
+UNION ALL SELECT 'a drill holds a transaction open' FROM pg_stat_activity WHERE application_name = 'drill';
 """
 
 
@@ -41,14 +39,14 @@ class Testbed:
     _held: ExitStack = field(default_factory=ExitStack)
     _upgrades: Upgrades | None = None
     _loaded: Load | None = None
-    _found: Object = field(default_factory=dict)  # of spec, as a test must leave it
+    _found: Object = field(default_factory=dict)  # what a test must leave as it is
 
     def upgrades(self) -> Upgrades:
         """The engine, at rest."""
         if self._upgrades is None:
             engine = self._held.enter_context(upgradable(self.sample))
             self._upgrades = Upgrades(engine)
-            self._found = self._kept_fields(self._upgrades)
+            self._found = self._state(self._upgrades)
         return self._upgrades
 
     def loaded(self) -> Load:
@@ -71,13 +69,11 @@ class Testbed:
         try:
             self._upgrades.settle(deadline=SETTLE_DEADLINE)
             installation.wait_until_running(self.sample.kubectl)
-            left = database.psql(self._upgrades.engine, LEFT_BEHIND).strip()
-            changed = [name for name, value in self._kept_fields(self._upgrades).items() if value != self._found[name]]
+            state = self._state(self._upgrades)
         except DemoError as error:
             return str(error)
-        if changed:
-            left = f"{left} spec.{', spec.'.join(changed)} changed".strip()
-        return left or self._failing()
+        changed = [f"{name} is {value}" for name, value in state.items() if value != self._found[name]]
+        return "; ".join(changed) or self._failing()
 
     def discard(self) -> None:
         """Let it go; the next test gets another."""
@@ -102,6 +98,7 @@ class Testbed:
         return f"{after - before} requests failed in the {QUIET_SECONDS} s after the test" if after > before else ""
 
     @staticmethod
-    def _kept_fields(upgrades: Upgrades) -> Object:
+    def _state(upgrades: Upgrades) -> Object:
         spec = upgrades.engine.read()["spec"]
-        return {name: spec.get(name) for name in KEPT_FIELDS}
+        drilled = set(database.psql(upgrades.engine, DRILLED).splitlines())
+        return {**{f"spec.{name}": spec.get(name) for name in KEPT_FIELDS}, "what drills change": drilled}
