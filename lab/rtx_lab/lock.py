@@ -16,12 +16,13 @@ FOLDER = Path("/run/lock")
 
 
 @contextmanager
-def held(name: str, folder: Path = FOLDER, *, wait: bool = False) -> Iterator[None]:
+def held(name: str, folder: Path | None = None, *, wait: bool = False) -> Iterator[None]:
     """Holds the lock `name` for the block, also against other threads.
 
     When another has it: waits for as long as that takes if `wait`, else raises LabError naming the holder.
     The kernel frees it when the holder ends, in whatever way: there is no stale lock to remove.
     """
+    folder = folder or FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.lock").open("a+") as file:
         try:

@@ -50,7 +50,7 @@ def ensure(needs: dict[str, str], reporter: Reporter) -> None:
     if not shutil.which("apt-get"):
         raise LabError(f"The native cluster takes Debian's packages and apt-get was not found; needed are: {names}")
     # apt waits for dpkg's lock when told to, but never for that of the package lists.
-    with reporter.step(f"installing {names}"), lock.held(APT_LOCK, lock.FOLDER, wait=True):
+    with reporter.step(f"installing {names}"), lock.held(APT_LOCK, wait=True):
         if packages := missing(needs):
             with tasks.shielded():  # ended in the middle, dpkg would want to be repaired by hand
                 _install(packages)
