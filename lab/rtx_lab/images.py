@@ -115,27 +115,33 @@ def context_files(dockerfile: str, root: Path) -> Iterator[Path]:
                 yield from (file for file in files if file.is_file() and not _is_ignored(file, root))
 
 
-def archive(reference: str) -> Path:
-    """The image as a Docker archive with uncompressed layers, which import faster; written once per image.
+def archive_path(reference: str) -> Path:
+    """Where the archive of the image is, or will be; its name holds the image's id.
 
     Raises LabError when buildah's storage has no such image.
     """
     identity = id_of(reference)
     if not identity:
         raise LabError(f"There is no image {reference} here; `lab build` builds ours, or name an archive.")
-    folder = cache_home() / "images"
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = re.sub(r"[^\w.-]+", "_", reference)
-    target = folder / f"{stem}-{identity[:12]}.tar"
-    if not target.exists():
-        # In a folder of its own: two clusters may be loading the same image.
-        with tempfile.TemporaryDirectory(prefix=".archive-", dir=folder) as scratch:
-            half = Path(scratch) / target.name
-            run(["buildah", "push", reference, f"docker-archive:{half}:{reference}"], deadline_s=BUILD_DEADLINE_S)
-            for older in folder.glob(f"{stem}-*.tar"):
-                older.unlink(missing_ok=True)
-            half.rename(target)
-    return target
+    return cache_home() / "images" / f"{_stem(reference)}-{identity[:12]}.tar"
+
+
+def write_archive(reference: str, target: Path) -> None:
+    """Writes the image to its `archive_path` unless it is there: a Docker archive, uncompressed to import faster."""
+    if target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # In a folder of its own: two clusters may be loading the same image.
+    with tempfile.TemporaryDirectory(prefix=".archive-", dir=target.parent) as scratch:
+        half = Path(scratch) / target.name
+        run(["buildah", "push", reference, f"docker-archive:{half}:{reference}"], deadline_s=BUILD_DEADLINE_S)
+        for older in target.parent.glob(f"{_stem(reference)}-*.tar"):
+            older.unlink(missing_ok=True)
+        half.rename(target)
+
+
+def _stem(reference: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", reference)
 
 
 def named(names: list[str]) -> list[Image]:
