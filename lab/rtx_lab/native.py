@@ -26,7 +26,8 @@ class Native:
 
         def our_images() -> None:
             packages.ensure(packages.CLUSTER | packages.IMAGES, reporter)
-            images.build([], root, reporter)
+            for reference in images.build([], root, reporter):
+                images.write_archive(reference, images.archive_path(reference))  # what `load` would wait for
 
         cluster.require_root()
         # The largest program is linked on one core, and Debian's packages come over the network: each leaves room.

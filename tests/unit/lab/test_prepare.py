@@ -21,9 +21,9 @@ def building(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., N
     monkeypatch.setattr(cluster, "require_root", lambda: None)
     monkeypatch.setattr(packages, "ensure", lambda *_: None)
 
-    def stand_in(*, programs: Callable[[], None], our_images: Callable[[], None]) -> None:
+    def stand_in(*, programs: Callable[[], object], our_images: Callable[[], object]) -> None:
         monkeypatch.setattr(binaries, "ensure", lambda *_: programs())
-        monkeypatch.setattr(images, "build", lambda *_: our_images())
+        monkeypatch.setattr(images, "build", lambda *_: our_images() or [])
 
     return stand_in
 
@@ -35,11 +35,25 @@ def prepare(root: Path) -> None:
 def test_programs_and_images_are_built_at_once(building: Callable[..., None], tmp_path: Path) -> None:
     # given: each waits for the other
     both = threading.Barrier(2, timeout=60)
-    building(programs=both.wait, our_images=both.wait)
+    building(programs=both.wait, our_images=lambda: both.wait() and None)
     # when
     prepare(tmp_path)
     # then
     assert not both.broken
+
+
+def test_images_are_written_to_their_archives_before_the_nodes_need_them(
+    building: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    written: list[tuple[str, str]] = []
+    monkeypatch.setattr(images, "archive_path", lambda reference: tmp_path / f"{reference}.tar")
+    monkeypatch.setattr(images, "write_archive", lambda reference, target: written.append((reference, target.name)))
+    building(programs=lambda: None, our_images=lambda: ["engine", "redis"])
+    # when
+    prepare(tmp_path)
+    # then
+    assert written == [("engine", "engine.tar"), ("redis", "redis.tar")]
 
 
 @pytest.mark.parametrize("failing", ["programs", "our_images"])
