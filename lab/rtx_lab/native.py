@@ -26,12 +26,13 @@ class Native:
 
         def our_images() -> None:
             packages.ensure(packages.CLUSTER | packages.IMAGES, reporter)
-            for reference in images.build([], root, reporter):
-                images.write_archive(reference, images.archive_path(reference))  # what `load` would wait for
+            with lock.held(BUILDER):
+                for reference in images.build([], root, reporter):
+                    images.write_archive(reference, images.archive_path(reference))  # what `load` would wait for
 
         cluster.require_root()
         # The largest program is linked on one core, and Debian's packages come over the network: each leaves room.
-        with lock.held(self.instance.name), lock.held(BUILDER):
+        with lock.held(self.instance.name):
             tasks.together([programs, our_images], at_once=2)
 
     def up(self, nodes: int, fake_nodes: int, reporter: Reporter) -> None:
