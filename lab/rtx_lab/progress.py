@@ -32,7 +32,7 @@ class Reporter:
         self._lock = threading.Lock()
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False)
+        self.console.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
     def step(self, title: str, *, reminders: bool = True) -> Iterator[None]:

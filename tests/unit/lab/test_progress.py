@@ -70,3 +70,8 @@ def test_a_step_without_reminders_is_told_when_it_ends(output: io.StringIO, monk
         wait_for(lambda: "quiet: " in output.getvalue())
     # then
     assert "quiet …" not in output.getvalue()
+
+
+def test_a_sentence_in_a_log_is_one_line(output: io.StringIO) -> None:
+    Reporter(Console(file=output, width=20)).say("a sentence longer than twenty characters")
+    assert output.getvalue() == "a sentence longer than twenty characters\n"
