@@ -65,7 +65,7 @@ def measure(
     view = View(Console(stderr=True, highlight=False))  # stdout is for the figures
     settings = Settings(rate=rate, duration=0)
     try:
-        with cluster.local_cluster(choose(Instance()), view.reporter, keep=keep) as kubectl:
+        with cluster.local_cluster(choose(Instance()), ROOT, view.reporter, keep=keep) as kubectl:
             beginning.install(kubectl, choose(Instance()), ROOT, view)
             engine = Sample(kubectl, ROOT).engine
             scenario = Scenario(engine, settings, view, evidence=LEDGER_FILE)

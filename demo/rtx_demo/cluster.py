@@ -15,9 +15,14 @@ OPERATOR_IMAGE = "rtx-operator"
 
 
 @contextmanager
-def local_cluster(provider: Provider, reporter: Reporter, *, keep: bool) -> Iterator[Kubectl]:
-    """A cluster that is up. What this call brought up, it takes down again, however the block ends, unless kept."""
+def local_cluster(provider: Provider, root: Path, reporter: Reporter, *, keep: bool) -> Iterator[Kubectl]:
+    """A cluster that is up. A new one is built together with the project's images, before anything starts.
+
+    What this call brought up, it takes down again, however the block ends, unless kept.
+    """
     found = provider.is_up()
+    if not found:
+        provider.prepare(root, reporter)
     try:
         if found:
             reporter.say("the local cluster is up already")

@@ -31,7 +31,7 @@ class Demo:
     def run(self) -> Result:
         """All of it. Raises DemoError or LabError when a step cannot be done; what the engine did is the result's."""
         self.view.title("A local Kubernetes")
-        with cluster.local_cluster(self.provider, self.view.reporter, keep=self.keep) as kubectl:
+        with cluster.local_cluster(self.provider, self.root, self.view.reporter, keep=self.keep) as kubectl:
             self.view.title("Images, and the operator")
             beginning.install(kubectl, self.provider, self.root, self.view)
             engine = Sample(kubectl, self.root).engine

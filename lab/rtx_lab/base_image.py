@@ -9,6 +9,7 @@ from rtx_lab.buildah import DEADLINE_S, KEY_LABEL, key_of
 from rtx_lab.paths import cache_home
 from rtx_lab.processes import run
 from rtx_lab.progress import Reporter
+from rtx_lab.tasks import shielded
 
 SUITE = "trixie"
 MIRROR = "http://deb.debian.org/debian"  # apt checks signatures: no TLS needed
@@ -38,19 +39,27 @@ def key() -> str:
     return hashlib.sha256(recipe.encode()).hexdigest()[:16]
 
 
-def ensure(reporter: Reporter) -> str:
-    """Makes the base, or finds it in buildah's storage or in the cache; returns its key."""
-    archive = cache_home() / "images" / f"base-{SUITE}-{key()}.tar"
+def exists() -> bool:
+    """Whether the base is in buildah's storage or in the cache."""
+    return key_of(NAME) == key() or _archive().exists()
+
+
+def ensure(reporter: Reporter) -> None:
+    """Makes the base, or finds it in buildah's storage or in the cache."""
+    archive = _archive()
     if key_of(NAME) == key():
-        return key()
+        return
     if archive.exists():
         with reporter.step("reading the base image from the cache"):
             run(["buildah", "pull", "--quiet", f"docker-archive:{archive}"], deadline_s=DEADLINE_S)
     else:
         archive.parent.mkdir(parents=True, exist_ok=True)
-        with reporter.step(f"building the base image, Debian {SUITE} with Python"):
+        with reporter.step(f"building the base image, Debian {SUITE} with Python", reminders=False):
             _bootstrap(archive)
-    return key()
+
+
+def _archive() -> Path:
+    return cache_home() / "images" / f"base-{SUITE}-{key()}.tar"
 
 
 def _bootstrap(archive: Path) -> None:
@@ -68,7 +77,8 @@ def _bootstrap(archive: Path) -> None:
             half.unlink(missing_ok=True)
             run(["buildah", "commit", "--quiet", container, NAME], deadline_s=DEADLINE_S)
         finally:
-            run(["buildah", "rm", container], deadline_s=DEADLINE_S)
+            with shielded():
+                run(["buildah", "rm", container], deadline_s=DEADLINE_S)
         run(["buildah", "push", "--quiet", NAME, f"docker-archive:{half}:{NAME}"], deadline_s=DEADLINE_S)
         half.rename(archive)
 

@@ -15,14 +15,19 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from rtx_lab import estimate
 from rtx_lab.errors import LabError
+from rtx_lab.estimate import Builds
 from rtx_lab.paths import cache_home
 from rtx_lab.progress import Reporter
+from rtx_lab.tasks import Command, run_program, together
+from rtx_lab.tracker import Tracker
 
 MODULES = Path(__file__).parent / "go"
 GO_NEEDED = (1, 26)
@@ -114,11 +119,10 @@ def go_build(program: Program, output: Path, log: Path) -> None:
     """Builds with the host's Go, from the module proxy that its environment names."""
     with tempfile.TemporaryDirectory(prefix="rtx-lab-go-") as scratch, log.open("wb") as stream:
         work = shutil.copytree(program.sources, Path(scratch) / program.name)
-        command = [find_go(), *build_arguments(program, program.version), "-o", str(output), program.package]
-        environment = os.environ | {"CGO_ENABLED": "0"}
-        result = subprocess.run(
-            command, cwd=work, env=environment, stdout=stream, stderr=stream, timeout=BUILD_DEADLINE_S, check=False
-        )
+        words = [find_go(), *build_arguments(program, program.version), "-o", str(output), program.package]
+        # Go's own scratch is inside of ours: a build that is ended leaves gigabytes there.
+        environment = os.environ | {"CGO_ENABLED": "0", "GOTMPDIR": scratch}
+        result = run_program(Command(words, BUILD_DEADLINE_S, folder=work, environment=environment, output=stream))
     if result.returncode:
         last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
         raise LabError(f"Building {program.name} {program.version} failed ({last[0]}); its log is {log}.")
@@ -140,8 +144,9 @@ def find_go() -> str:
 def ensure(programs: Iterable[Program], reporter: Reporter, build: Build = go_build) -> dict[str, Path]:
     """Builds what the cache lacks and returns the path of every command.
 
-    Raises LabError when a build fails or Go is missing. A build of everything that found nothing in Go's own cache
-    leaves its times in `cold_build.json`.
+    Says before how long that will take, and meanwhile what is left. Raises LabError when a build fails, after it has
+    ended the others, or when Go is missing. A build of everything that found nothing in Go's own cache leaves its times
+    in `cold_build.json`.
     """
     programs = list(programs)
     store = cache_home() / "bin"
@@ -152,21 +157,39 @@ def ensure(programs: Iterable[Program], reporter: Reporter, build: Build = go_bu
             zip(programs, pool.map(lambda program: is_sound(entries[program], program), programs), strict=True)
         )
     missing = [program for program in programs if not sound[program]]
-    cold = len(missing) == len(PROGRAMS) and build is go_build and go_cache_is_empty()
-    began = time.monotonic()
-
-    def one(program: Program) -> float:
-        started = time.monotonic()
-        with reporter.step(f"building {program.name} {program.version}"):
-            _fill(program, entries[program], build)
-        return round(time.monotonic() - started, 1)
-
     if missing:
-        with ThreadPoolExecutor(PARALLEL_BUILDS) as pool:
-            seconds = dict(zip([program.name for program in missing], pool.map(one, missing), strict=True))
+        cold = len(missing) == len(PROGRAMS) and build is go_build and go_cache_is_empty()
+        began = time.monotonic()
+        seconds = _build({program: entries[program] for program in missing}, reporter, build)
         if cold:
-            _record(seconds, round(time.monotonic() - began, 1))
+            _record(seconds, time.monotonic() - began)
     return {name: entry / name for program, entry in entries.items() for name in program.commands or (program.name,)}
+
+
+def _build(entries: Mapping[Program, Path], reporter: Reporter, build: Build) -> Mapping[str, float]:
+    """Builds all of them, in this order; returns the seconds of each by name."""
+    before = estimate.slowness(estimate.PROGRAM_SECONDS, _recorded())
+    names = tuple(program.name for program in entries)
+    planned = Builds(estimate.PROGRAM_SECONDS, PARALLEL_BUILDS, pending=names, before=before or 1.0)
+    if len(names) == len(PROGRAMS):
+        what = f"First run on this machine: builds {len(names)} programs of the cluster"
+    else:
+        what = f"Builds {len(names)} of the cluster's programs ({', '.join(names)})"
+    later = "later runs find them built, and start in seconds"
+    cores = os.cpu_count() or 1
+    reporter.say(
+        estimate.opening(what, planned.remaining_s(), cores=cores, measured_here=before is not None, later=later)
+    )
+    tracker = Tracker(planned, "programs", reporter)
+
+    def one(program: Program) -> None:
+        title = f"building {program.name} {program.version}"
+        with tracker.one(program.name), reporter.step(title, reminders=False):
+            _fill(program, entries[program], build)
+
+    with tracker.shown():
+        together([partial(one, program) for program in entries], at_once=PARALLEL_BUILDS)
+    return tracker.now().built
 
 
 def go_cache_is_empty() -> bool:
@@ -179,6 +202,12 @@ def last_cold_build() -> dict[str, object]:
     """When the last cold build ended, its seconds in total and by program; empty when there was none."""
     file = cache_home() / "cold_build.json"
     return json.loads(file.read_text()) if file.exists() else {}
+
+
+def _recorded() -> dict[str, float]:
+    """Seconds by program of the last cold build on this machine; empty when there was none."""
+    programs = last_cold_build().get("programs", {})
+    return {str(name): float(seconds) for name, seconds in programs.items()} if isinstance(programs, dict) else {}
 
 
 def _fill(program: Program, entry: Path, build: Build) -> None:
@@ -200,7 +229,8 @@ def _fill(program: Program, entry: Path, build: Build) -> None:
         shutil.rmtree(half, ignore_errors=True)
 
 
-def _record(seconds: dict[str, float], total: float) -> None:
+def _record(seconds: Mapping[str, float], total: float) -> None:
     when = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    record = {"when": when, "total_s": total, "programs": seconds}
+    programs = {name: round(took, 1) for name, took in seconds.items()}
+    record = {"when": when, "total_s": round(total, 1), "programs": programs}
     (cache_home() / "cold_build.json").write_text(json.dumps(record, indent=1))

@@ -34,8 +34,7 @@ def up(instance: Instance, node_count: int, fake_nodes: int, reporter: Reporter)
 
     Raises LabError when the machine lacks something, or a cluster of another size is up.
     """
-    if os.geteuid() != 0:
-        raise LabError("The native cluster needs root (namespaces, cgroups); run as root, or use --provider kind.")
+    require_root()
     if not 0 <= node_count <= MAX_NODES:
         raise LabError(f"--nodes {node_count} is out of range; a cluster here has 0 to {MAX_NODES} nodes.")
     if running := find(instance):
@@ -83,6 +82,12 @@ def require(instance: Instance) -> Record:
     if not record:
         raise LabError(f"No cluster {instance.name} is up; run `lab up`.")
     return record
+
+
+def require_root() -> None:
+    """Raises LabError without the rights that a native cluster takes."""
+    if os.geteuid() != 0:
+        raise LabError("The native cluster needs root (namespaces, cgroups); run as root, or use --provider kind.")
 
 
 def all_nodes(instance: Instance) -> list[Node]:

@@ -5,22 +5,27 @@ base. An image in buildah's storage whose label has that hash is the image.
 """
 
 import hashlib
+import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtx_lab import base_image, buildah, packages
+from rtx_lab import base_image, buildah, estimate, packages, tasks
 from rtx_lab.build_settings import volumes
 from rtx_lab.buildah import KEY_LABEL, id_of, key_of
 from rtx_lab.errors import LabError
+from rtx_lab.estimate import Builds
 from rtx_lab.paths import cache_home
 from rtx_lab.processes import run
 from rtx_lab.progress import Reporter
+from rtx_lab.tracker import Tracker
 
 BUILD_DEADLINE_S = 1200.0
 UNNAMED_LAYERS = 12  # what buildah keeps to build the next time quicker: of about five builds
+BASE = "base image"  # what it is called among the images that are built
 IGNORED = re.compile(r"(^|/)(__pycache__|\.[^/]+|[^/]+\.pyc|[^/]+\.egg-info)(/|$)")
 
 
@@ -57,13 +62,32 @@ def build(names: list[str], root: Path, reporter: Reporter) -> list[str]:
     """
     wanted = named(names)
     packages.ensure(packages.IMAGES, reporter)
-    base = base_image.ensure(reporter)
-    for image in wanted:
-        key = image_key(image, root, base)
-        if key_of(image.reference) != key:
-            with reporter.step(f"building image {image.reference}"):
-                _bud(image, root, key)
+    keys = {image: image_key(image, root, base_image.key()) for image in wanted}
+    missing = [image for image in wanted if key_of(image.reference) != keys[image]]
+    if missing:
+        _build_missing({image: keys[image] for image in missing}, root, reporter)
     return [image.reference for image in wanted]
+
+
+def _build_missing(keys: Mapping[Image, str], root: Path, reporter: Reporter) -> None:
+    """Builds the images, which get these keys, and before them the base if it is nowhere."""
+    references = tuple(image.reference for image in keys)
+    first = not base_image.exists()
+    what = f"Builds the base image and {len(keys)} images" if first else f"Builds {len(keys)} images"
+    # Measured was the first time. Later ones are quicker by what buildah keeps of their layers, nobody knows how much.
+    seconds = estimate.IMAGE_SECONDS if first else {}
+    planned = Builds(seconds, at_once=1, pending=((BASE,) if first else ()) + references)
+    cores = os.cpu_count() or 1
+    later = "one that has not changed is not built again"
+    reporter.say(estimate.opening(what, planned.remaining_s(), cores=cores, measured_here=False, later=later))
+    tracker = Tracker(planned, "images", reporter)
+    with tracker.shown():
+        with tracker.one(BASE) if first else nullcontext():
+            base_image.ensure(reporter)
+        for image, key in keys.items():
+            tasks.check()
+            with tracker.one(image.reference), reporter.step(f"building image {image.reference}", reminders=False):
+                _bud(image, root, key)
 
 
 def image_key(image: Image, root: Path, base: str) -> str:
@@ -91,27 +115,33 @@ def context_files(dockerfile: str, root: Path) -> Iterator[Path]:
                 yield from (file for file in files if file.is_file() and not _is_ignored(file, root))
 
 
-def archive(reference: str) -> Path:
-    """The image as a Docker archive with uncompressed layers, which import faster; written once per image.
+def archive_path(reference: str) -> Path:
+    """Where the archive of the image is, or will be; its name holds the image's id.
 
     Raises LabError when buildah's storage has no such image.
     """
     identity = id_of(reference)
     if not identity:
         raise LabError(f"There is no image {reference} here; `lab build` builds ours, or name an archive.")
-    folder = cache_home() / "images"
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = re.sub(r"[^\w.-]+", "_", reference)
-    target = folder / f"{stem}-{identity[:12]}.tar"
-    if not target.exists():
-        # In a folder of its own: two clusters may be loading the same image.
-        with tempfile.TemporaryDirectory(prefix=".archive-", dir=folder) as scratch:
-            half = Path(scratch) / target.name
-            run(["buildah", "push", reference, f"docker-archive:{half}:{reference}"], deadline_s=BUILD_DEADLINE_S)
-            for older in folder.glob(f"{stem}-*.tar"):
-                older.unlink(missing_ok=True)
-            half.rename(target)
-    return target
+    return cache_home() / "images" / f"{_stem(reference)}-{identity[:12]}.tar"
+
+
+def write_archive(reference: str, target: Path) -> None:
+    """Writes the image to its `archive_path` unless it is there: a Docker archive, uncompressed to import faster."""
+    if target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # In a folder of its own: two clusters may be loading the same image.
+    with tempfile.TemporaryDirectory(prefix=".archive-", dir=target.parent) as scratch:
+        half = Path(scratch) / target.name
+        run(["buildah", "push", reference, f"docker-archive:{half}:{reference}"], deadline_s=BUILD_DEADLINE_S)
+        for older in target.parent.glob(f"{_stem(reference)}-*.tar"):
+            older.unlink(missing_ok=True)
+        half.rename(target)
+
+
+def _stem(reference: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", reference)
 
 
 def named(names: list[str]) -> list[Image]:

@@ -103,10 +103,12 @@ class Kind:
         """Provides the kind cluster of that name; its context is kind-NAME."""
         self.commands = Commands(cluster, cache_home() / f"{cluster}.kind.kubeconfig")
 
+    def prepare(self, root: Path, reporter: Reporter) -> None:
+        self._require_programs()
+        self.build([], root, reporter)  # kind brings its own cluster, built
+
     def up(self, nodes: int, fake_nodes: int, reporter: Reporter) -> None:
-        for program, source in (("kind", "https://kind.sigs.k8s.io"), ("kubectl", "https://kubernetes.io/docs/tasks")):
-            if not shutil.which(program):
-                raise LabError(f"{program} was not found; install it from {source}, or take --provider native.")
+        self._require_programs()
         if not self.is_up():
             self._create(nodes, reporter)
         if fake_nodes:
@@ -151,6 +153,11 @@ class Kind:
         if not self.commands.kubeconfig.exists():
             raise LabError(f"No kind cluster {self.commands.name} is up; run `lab up`.")
         return self.commands.kubeconfig
+
+    def _require_programs(self) -> None:
+        for program, source in (("kind", "https://kind.sigs.k8s.io"), ("kubectl", "https://kubernetes.io/docs/tasks")):
+            if not shutil.which(program):
+                raise LabError(f"{program} was not found; install it from {source}, or take --provider native.")
 
     def _create(self, nodes: int, reporter: Reporter) -> None:
         config_file = self.commands.kubeconfig.with_suffix(".config.yaml")

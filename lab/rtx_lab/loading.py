@@ -1,8 +1,13 @@
-"""Brings images onto every node at once, and only onto those that lack them."""
+"""Brings images onto the nodes, each onto those that lack it.
+
+All nodes import at once, and meanwhile the archives of the next images are written. A node imports one image after the
+other: two at once would both unpack the layers which the images share.
+"""
 
 import re
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -11,43 +16,78 @@ from rtx_lab.instance import Node
 from rtx_lab.nodes import import_archive
 from rtx_lab.processes import inside, run
 from rtx_lab.progress import Reporter
+from rtx_lab.tasks import together
 
 LABEL = "rtx-lab/archive"  # containerd's label on an image: the archive it came from
 DEADLINE_S = 30.0
+ASKED_AT_ONCE = 4  # questions to buildah, each a program that starts
 
 
-def load(names: list[str], nodes: list[Node], reporter: Reporter) -> None:
+@dataclass(frozen=True)
+class Source:
+    """What is loaded: one of buildah's images by `name`, or an archive by path, whose images name themselves."""
+
+    name: str
+    archive: Path
+    is_file: bool = False
+
+    def is_in(self, listing: str) -> bool:
+        """Whether a node that lists these images (`ctr images ls`) has exactly this one under this name."""
+        if self.is_file:
+            return False  # what is in it, only an import tells
+        label = rf"{re.escape(LABEL)}={re.escape(self.archive.stem)}(,|\s|$)"
+        return any(line.startswith(f"{self.name} ") and re.search(label, line) for line in listing.splitlines())
+
+
+def load(names: Sequence[str], nodes: Sequence[Node], reporter: Reporter) -> None:
     """Loads images by name from buildah's storage, or as Docker or OCI archives by path.
 
-    Raises LabError for a name that is neither, and when a node refuses the archive.
+    Raises LabError for a name that is neither, and when a node refuses an archive.
     """
-    for name in names:
-        if Path(name).is_file():
-            _everywhere(nodes, partial(import_archive, archive=Path(name).resolve()), reporter, name)
-        else:
-            archive = images.archive(name)
-            lacking = [node for node in nodes if not has(node, name, archive.stem)]
-            _everywhere(lacking, partial(_import, name=name, archive=archive), reporter, name)
-
-
-def _everywhere(nodes: list[Node], import_into: Callable[[Node], None], reporter: Reporter, name: str) -> None:
-    if not nodes:
-        reporter.say(f"{name} is on every node already")
+    sources = together([partial(_source, name) for name in names], at_once=ASKED_AT_ONCE)
+    listings = together([partial(_listing, node) for node in nodes], at_once=len(nodes))
+    lacking = {
+        node: [source for source in sources if not source.is_in(listing)]
+        for node, listing in zip(nodes, listings, strict=True)
+    }
+    needed = [source for source in sources if any(source in lacks for lacks in lacking.values())]
+    if not needed:
+        reporter.say(f"{_called([source.name for source in sources])}: on every node already")
         return
-    with reporter.step(f"loading {name}"), ThreadPoolExecutor(len(nodes)) as pool:
-        list(pool.map(import_into, nodes))
+    with reporter.step(f"loading {_called([source.name for source in needed])}"), ThreadPoolExecutor(1) as writer:
+        archives = {source: writer.submit(_written, source) for source in needed}
+        try:
+            together([partial(_bring, node, lacks, archives) for node, lacks in lacking.items()], at_once=len(nodes))
+        finally:
+            writer.shutdown(wait=False, cancel_futures=True)
 
 
-def has(node: Node, name: str, archive: str) -> bool:
-    """Whether the node has exactly this image under this name, as its containerd remembers."""
-    listing = run(inside(node.instance, node.name, [*_ctr("images", "ls"), f"name=={name}"]), deadline_s=DEADLINE_S)
-    return re.search(rf"{re.escape(LABEL)}={re.escape(archive)}(,|\s|$)", listing) is not None
+def _source(name: str) -> Source:
+    if Path(name).is_file():
+        return Source(name, Path(name).resolve(), is_file=True)
+    return Source(name, images.archive_path(name))
 
 
-def _import(node: Node, name: str, archive: Path) -> None:
-    import_archive(node, archive)
-    label = [*_ctr("images", "label"), name, f"{LABEL}={archive.stem}"]
-    run(inside(node.instance, node.name, label), deadline_s=DEADLINE_S)
+def _listing(node: Node) -> str:
+    return run(inside(node.instance, node.name, [*_ctr("images", "ls")]), deadline_s=DEADLINE_S)
+
+
+def _written(source: Source) -> None:
+    if not source.is_file:
+        images.write_archive(source.name, source.archive)
+
+
+def _bring(node: Node, sources: Sequence[Source], archives: Mapping[Source, "Future[None]"]) -> None:
+    for source in sources:
+        archives[source].result()
+        import_archive(node, source.archive)
+        if not source.is_file:
+            label = [*_ctr("images", "label"), source.name, f"{LABEL}={source.archive.stem}"]
+            run(inside(node.instance, node.name, label), deadline_s=DEADLINE_S)
+
+
+def _called(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} images"
 
 
 def _ctr(*words: str) -> list[str]:

@@ -16,15 +16,17 @@ FOLDER = Path("/run/lock")
 
 
 @contextmanager
-def held(name: str, folder: Path = FOLDER) -> Iterator[None]:
-    """Holds the lock `name` for the block; raises LabError naming the holder when another process has it.
+def held(name: str, folder: Path | None = None, *, wait: bool = False) -> Iterator[None]:
+    """Holds the lock `name` for the block, also against other threads.
 
+    When another has it: waits for as long as that takes if `wait`, else raises LabError naming the holder.
     The kernel frees it when the holder ends, in whatever way: there is no stale lock to remove.
     """
+    folder = folder or FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.lock").open("a+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             file.seek(0)
             raise LabError(busy_message(name, file.read())) from None

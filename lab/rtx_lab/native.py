@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rtx_lab import cluster, images, loading, lock, network, processes
+from rtx_lab import binaries, cluster, images, loading, lock, network, packages, processes, tasks
 from rtx_lab.api import connect
 from rtx_lab.instance import CONTROL_PLANE, Instance
 from rtx_lab.progress import Reporter
@@ -19,6 +19,21 @@ class Native:
     def __init__(self, instance: Instance) -> None:
         """Provides the cluster of that instance's name."""
         self.instance = instance
+
+    def prepare(self, root: Path, reporter: Reporter) -> None:
+        def programs() -> None:
+            binaries.ensure(binaries.PROGRAMS, reporter)
+
+        def our_images() -> None:
+            packages.ensure(packages.CLUSTER | packages.IMAGES, reporter)
+            with lock.held(BUILDER):
+                for reference in images.build([], root, reporter):
+                    images.write_archive(reference, images.archive_path(reference))  # what `load` would wait for
+
+        cluster.require_root()
+        # The largest program is linked on one core, and Debian's packages come over the network: each leaves room.
+        with lock.held(self.instance.name):
+            tasks.together([programs, our_images], at_once=2)
 
     def up(self, nodes: int, fake_nodes: int, reporter: Reporter) -> None:
         with lock.held(self.instance.name):

@@ -5,11 +5,13 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from rtx_lab import lock, tasks
 from rtx_lab.errors import LabError
 from rtx_lab.processes import run
 from rtx_lab.progress import Reporter
 
 APT_DEADLINE_S = 600.0
+APT_LOCK = "rtx-lab-apt"  # one installation of ours at a time, whichever cluster, test or thread it is for
 
 CLUSTER = {
     "containerd": "containerd",
@@ -47,8 +49,11 @@ def ensure(needs: dict[str, str], reporter: Reporter) -> None:
         raise LabError(f"Debian packages are missing; as root, run: apt-get install --no-install-recommends {names}")
     if not shutil.which("apt-get"):
         raise LabError(f"The native cluster takes Debian's packages and apt-get was not found; needed are: {names}")
-    with reporter.step(f"installing {names}"):
-        _install(packages)
+    # apt waits for dpkg's lock when told to, but never for that of the package lists.
+    with reporter.step(f"installing {names}"), lock.held(APT_LOCK, wait=True):
+        if packages := missing(needs):
+            with tasks.shielded():  # ended in the middle, dpkg would want to be repaired by hand
+                _install(packages)
     if still := missing(needs):
         raise LabError(f"apt installed {names}, but {' '.join(still)} brought not what was expected; is this Debian?")
 
@@ -56,7 +61,8 @@ def ensure(needs: dict[str, str], reporter: Reporter) -> None:
 def _install(packages: Iterable[str]) -> None:
     environment = ["env", "DEBIAN_FRONTEND=noninteractive"]
     run([*environment, "apt-get", "update", "-q"], deadline_s=APT_DEADLINE_S)
-    command = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages]
+    wait = f"DPkg::Lock::Timeout={APT_DEADLINE_S:.0f}"
+    command = ["apt-get", "install", "-q", "-y", "-o", wait, "--no-install-recommends", *packages]
     run([*environment, *command], deadline_s=APT_DEADLINE_S)
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from rtx_lab import cgroups
+from rtx_lab import cgroups, tasks
 from rtx_lab.errors import LabError
 from rtx_lab.instance import Instance
 
@@ -20,11 +20,12 @@ _SELDOM = {"GOGC": "400"}
 def run(command: Sequence[object], *, deadline_s: float, stdin: str | None = None) -> str:
     """Runs a program to its end and returns its standard output.
 
-    Raises LabError, with the program's last words, when it fails or takes longer than `deadline_s`.
+    Raises LabError, with the program's last words, when it fails or takes longer than `deadline_s`, or when the task
+    that runs it was ended with its group (`tasks.together`).
     """
     words = [str(word) for word in command]
     try:
-        result = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=deadline_s, check=False)
+        result = tasks.run_program(tasks.Command(words, deadline_s, stdin))
     except FileNotFoundError as missing:
         raise LabError(
             f"The program {words[0]} is not installed; `lab up` as root installs what it needs."

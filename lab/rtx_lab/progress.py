@@ -2,13 +2,23 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TimeElapsedColumn
+from rich.text import Text
 
 PLAIN_REMINDER_S = 30.0
+Line = Callable[[], str]
+"""What a line says now; asked again and again, by another thread."""
+
+
+class _LineColumn(ProgressColumn):
+    """What a task's line says now, cut off where the terminal ends."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["line"](), no_wrap=True, overflow="ellipsis")
 
 
 class Reporter:
@@ -22,25 +32,38 @@ class Reporter:
         self._lock = threading.Lock()
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False)
+        self.console.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
-    def step(self, title: str) -> Iterator[None]:
-        """Announces `title`, and when the block ends, how long it took. A failure is left to its exception."""
+    def step(self, title: str, *, reminders: bool = True) -> Iterator[None]:
+        """Announces `title`, and when the block ends, how long it took. A failure is left to its exception.
+
+        Where there is no terminal, `reminders` tell every 30 s that it goes on.
+        """
         began = time.monotonic()
-        with self._terminal_line(title) if self.console.is_terminal else self._reminders(title, began):
+        if self.console.is_terminal:
+            shown = self._terminal_line(lambda: title)
+        else:
+            shown = self._plain_lines(lambda: f"{title} … {time.monotonic() - began:.0f} s" if reminders else "")
+        with shown:
             yield
         self.say(f"{title}: {time.monotonic() - began:.1f} s")
 
     @contextmanager
-    def _terminal_line(self, title: str) -> Iterator[None]:
+    def overview(self, line: Line) -> Iterator[None]:
+        """Shows what `line` says while the block runs: all the time in a terminal, every 30 s elsewhere."""
+        with self._terminal_line(line) if self.console.is_terminal else self._plain_lines(line):
+            yield
+
+    @contextmanager
+    def _terminal_line(self, line: Line) -> Iterator[None]:
         with self._lock:
             if self._live is None:
-                columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+                columns = (SpinnerColumn(), _LineColumn(), TimeElapsedColumn())
                 self._live = Progress(*columns, console=self.console, transient=True)
                 self._live.start()
             live, self._open = self._live, self._open + 1
-            task = live.add_task(title)
+            task = live.add_task("", line=line)
         try:
             yield
         finally:
@@ -52,12 +75,13 @@ class Reporter:
                     self._live = None
 
     @contextmanager
-    def _reminders(self, title: str, began: float) -> Iterator[None]:
+    def _plain_lines(self, line: Line) -> Iterator[None]:
         done = threading.Event()
 
         def remind() -> None:
             while not done.wait(PLAIN_REMINDER_S):
-                self.say(f"{title} … {time.monotonic() - began:.0f} s")
+                if text := line():
+                    self.say(text)
 
         thread = threading.Thread(target=remind, daemon=True)
         thread.start()

@@ -21,6 +21,13 @@ class Provider(Protocol):
 
     name: ProviderName
 
+    def prepare(self, root: Path, reporter: Reporter) -> None:
+        """Builds what `up` starts and, from the project at `root`, all our images, at once; starts nothing.
+
+        Either would build its own when it is missing, one after the other. What is built stays so when this fails.
+        """
+        ...
+
     def up(self, nodes: int, fake_nodes: int, reporter: Reporter) -> None: ...
 
     def down(self) -> None: ...

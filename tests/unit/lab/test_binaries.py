@@ -1,10 +1,14 @@
 """The cache of programs: built once, used only whole."""
 
+import io
+import json
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
-from rtx_lab import binaries
+from rich.console import Console
+from rtx_lab import binaries, estimate, processes
 from rtx_lab.binaries import PAUSE, Program
 from rtx_lab.errors import LabError
 from rtx_lab.progress import Reporter
@@ -130,3 +134,64 @@ def test_go_that_is_missing_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp
 def test_every_program_is_pinned(program: Program) -> None:
     assert program.version.startswith("v")
     assert program == PAUSE or (program.sources / "go.sum").stat().st_size > 0
+
+
+def test_a_first_run_says_how_long_it_takes_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given
+    monkeypatch.setattr(binaries.os, "cpu_count", lambda: 2)
+    output = io.StringIO()
+    # when
+    binaries.ensure(binaries.PROGRAMS, Reporter(Console(file=output, width=200)), Builder())
+    # then
+    said = output.getvalue().splitlines()
+    assert re.fullmatch(
+        r"First run on this machine: builds 8 programs of the cluster, about \d+ min on 2 cores; "
+        r"later runs find them built, and start in seconds",
+        said[0],
+    )
+    assert len(said) == 1 + len(binaries.PROGRAMS)
+
+
+def test_a_machine_with_a_record_is_estimated_by_it(cache: Path) -> None:
+    # given: the last cold build here took twice as long as the measured one
+    cache.mkdir(parents=True)
+    slow = {name: 2 * seconds for name, seconds in estimate.PROGRAM_SECONDS.items()}
+    (cache / "cold_build.json").write_text(json.dumps({"when": "today", "total_s": 1, "programs": slow}))
+    output = io.StringIO()
+    # when
+    binaries.ensure([binaries.ETCD], Reporter(Console(file=output, width=200)), Builder())
+    # then
+    minutes = estimate.about(2 * estimate.PROGRAM_SECONDS["etcd"])
+    assert output.getvalue().startswith(
+        f"Builds 1 of the cluster's programs (etcd), {minutes} by the last time on this machine;"
+    )
+
+
+def test_a_run_that_builds_nothing_says_nothing(program: Program) -> None:
+    # given
+    binaries.ensure([program], Reporter(), Builder())
+    output = io.StringIO()
+    # when
+    binaries.ensure([program], Reporter(Console(file=output)), Builder())
+    # then
+    assert output.getvalue() == ""
+
+
+def test_a_failed_build_ends_the_one_beside_it_and_lets_no_other_begin(cache: Path, tmp_path: Path) -> None:
+    # given
+    running, begun = tmp_path / "running", []
+
+    def build(program: Program, output: Path, log: Path) -> None:
+        begun.append(program.name)
+        if program == binaries.KUBERNETES:
+            processes.run(["sh", "-c", 'touch "$0"; sleep 300', running], deadline_s=600)
+        while not running.exists():
+            pass
+        raise LabError("no space left")
+
+    # when
+    with pytest.raises(LabError, match=r"^no space left$"):
+        binaries.ensure(binaries.PROGRAMS, Reporter(), build)
+    # then
+    assert set(begun) == {"kubernetes", "etcd"}
+    assert list((cache / "bin").iterdir()) == []

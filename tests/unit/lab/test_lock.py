@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,13 @@ def test_a_killed_run_holds_nothing(other: subprocess.Popen[bytes], tmp_path: Pa
 def test_other_clusters_are_free(other: subprocess.Popen[bytes], tmp_path: Path) -> None:
     with lock.held("rtx-lab-two", tmp_path):
         pass
+
+
+def test_who_waits_gets_the_lock_when_the_holder_ends(other: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    # given
+    assert other.stdin
+    threading.Timer(0.2, other.stdin.close).start()
+    # when
+    with lock.held("rtx-lab", tmp_path, wait=True):
+        # then
+        assert other.wait(timeout=10) == 0

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from rtx_lab import packages
+from rtx_lab import lock, packages, tasks
 from rtx_lab.errors import LabError
 from rtx_lab.progress import Reporter
 
@@ -13,6 +13,17 @@ NEEDS = {
     "/no/such/file": "other-package",
     "no-such-too": "some-package",
 }
+
+APT = """#!/bin/sh
+echo "$@" >>"{folder}/asked"
+if [ "$1" = update ]; then
+    mkdir "{folder}/lists" || exit 100  # as apt does while another has the lock of its lists
+    sleep 0.2
+    rmdir "{folder}/lists"
+else
+    for package; do touch "{folder}/$package"; done
+fi
+"""
 
 
 def test_missing_things_name_their_packages_once() -> None:
@@ -28,3 +39,35 @@ def test_without_root_the_user_is_told_what_to_run(monkeypatch: pytest.MonkeyPat
 def test_with_everything_there_nothing_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(packages.os, "geteuid", lambda: 1000)
     packages.ensure({"sh": "dash", str(tmp_path): "x"}, Reporter())
+
+
+@pytest.fixture
+def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder where the apt that stands in for Debian's puts a file for each package, and in `asked` its arguments."""
+    program = tmp_path / "bin" / "apt-get"
+    program.parent.mkdir()
+    program.write_text(APT.format(folder=tmp_path))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    monkeypatch.setattr(packages.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(lock, "FOLDER", tmp_path)
+    return tmp_path
+
+
+def test_two_installations_at_once_are_one_after_the_other(apt: Path) -> None:
+    # given
+    wanted = [{str(apt / name): name} for name in ("one", "two")]
+    # when
+    tasks.together([lambda needs=needs: packages.ensure(needs, Reporter()) for needs in wanted], at_once=2)
+    # then
+    assert (apt / "one").exists()
+    assert (apt / "two").exists()
+
+
+def test_what_another_installed_meanwhile_is_not_installed_again(apt: Path) -> None:
+    # given
+    needs = {str(apt / "one"): "one"}
+    # when
+    tasks.together([lambda: packages.ensure(needs, Reporter())] * 2, at_once=2)
+    # then
+    assert len((apt / "asked").read_text().splitlines()) == 2  # update and install, once

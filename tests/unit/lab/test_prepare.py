@@ -1,0 +1,117 @@
+"""Programs and images are built at once, and neither outlives the other's failure."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rtx_lab import binaries, cluster, images, kind, lock, packages
+from rtx_lab.errors import LabError
+from rtx_lab.instance import Instance
+from rtx_lab.kind import Kind
+from rtx_lab.native import Native
+from rtx_lab.processes import run
+from rtx_lab.progress import Reporter
+
+
+@pytest.fixture
+def building(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets what stands in for building the programs and the images."""
+    monkeypatch.setattr(lock, "FOLDER", tmp_path / "locks")
+    monkeypatch.setattr(cluster, "require_root", lambda: None)
+    monkeypatch.setattr(packages, "ensure", lambda *_: None)
+
+    def stand_in(*, programs: Callable[[], object], our_images: Callable[[], object]) -> None:
+        monkeypatch.setattr(binaries, "ensure", lambda *_: programs())
+        monkeypatch.setattr(images, "build", lambda *_: our_images() or [])
+
+    return stand_in
+
+
+def prepare(root: Path) -> None:
+    Native(Instance()).prepare(root, Reporter())
+
+
+def test_programs_and_images_are_built_at_once(building: Callable[..., None], tmp_path: Path) -> None:
+    # given: each waits for the other
+    both = threading.Barrier(2, timeout=60)
+    building(programs=both.wait, our_images=lambda: both.wait() and None)
+    # when
+    prepare(tmp_path)
+    # then
+    assert not both.broken
+
+
+def test_images_are_written_to_their_archives_before_the_nodes_need_them(
+    building: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    written: list[tuple[str, str]] = []
+    monkeypatch.setattr(images, "archive_path", lambda reference: tmp_path / f"{reference}.tar")
+    monkeypatch.setattr(images, "write_archive", lambda reference, target: written.append((reference, target.name)))
+    building(programs=lambda: None, our_images=lambda: ["engine", "redis"])
+    # when
+    prepare(tmp_path)
+    # then
+    assert written == [("engine", "engine.tar"), ("redis", "redis.tar")]
+
+
+@pytest.mark.parametrize("failing", ["programs", "our_images"])
+def test_a_failure_of_either_is_told_and_ends_the_other(
+    building: Callable[..., None], tmp_path: Path, failing: str
+) -> None:
+    # given
+    running, gone_on = tmp_path / "running", tmp_path / "gone-on"
+
+    def fails() -> None:
+        while not running.exists():
+            pass
+        raise LabError(f"no space left for {failing}")
+
+    def goes_on() -> None:
+        run(["sh", "-c", 'touch "$0"; sleep 300; touch "$1"', running, gone_on], deadline_s=600)
+        gone_on.touch()
+
+    other = {"programs": "our_images", "our_images": "programs"}[failing]
+    building(**{failing: fails, other: goes_on})
+    # when
+    with pytest.raises(LabError, match=f"^no space left for {failing}$"):
+        prepare(tmp_path)
+    # then
+    assert not gone_on.exists()
+
+
+def test_a_second_preparation_is_told_who_builds(building: Callable[..., None], tmp_path: Path) -> None:
+    # given
+    told: list[str] = []
+
+    def second() -> None:
+        with pytest.raises(LabError) as refused:
+            prepare(tmp_path)
+        told.append(str(refused.value))
+
+    building(programs=second, our_images=lambda: None)
+    # when
+    prepare(tmp_path)
+    # then
+    assert told[0].startswith("rtx-lab is held by ")
+
+
+def test_kind_prepares_by_building_the_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # given
+    commands: list[list[str]] = []
+    monkeypatch.setattr(kind.shutil, "which", lambda program: f"/usr/bin/{program}")
+    monkeypatch.setattr(kind, "run", lambda command, **_: commands.append(command))
+    # when
+    Kind().prepare(tmp_path, Reporter())
+    # then
+    assert {" ".join(command[:2]) for command in commands} == {"docker build"}
+    assert len(commands) == len(images.IMAGES)
+
+
+def test_kind_that_is_missing_is_told_before_images_are_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # given
+    monkeypatch.setattr(kind.shutil, "which", lambda _: None)
+    # then
+    with pytest.raises(LabError, match=r"^kind was not found; install it from https://kind\.sigs\.k8s\.io"):
+        Kind().prepare(tmp_path, Reporter())

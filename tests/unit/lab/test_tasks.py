@@ -1,0 +1,165 @@
+"""Tasks that run at once have one fate."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from rtx_lab import tasks
+from rtx_lab.errors import LabError
+from rtx_lab.processes import run
+
+INTERRUPTED = """
+import pathlib, signal, sys
+from rtx_lab import tasks
+from rtx_lab.processes import run
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+tasks.together([lambda: run(["sh", "-c", 'echo $$ >"$0"; sleep 300 & wait', sys.argv[1]], deadline_s=300)], at_once=1)
+"""
+
+
+def long_program(pid_file: Path) -> None:
+    run(["sh", "-c", 'echo $$ >"$0"; sleep 300 & wait', pid_file], deadline_s=300)
+
+
+def wait_for(file: Path) -> int:
+    """The process group that wrote the file, once it is written."""
+    while not (file.exists() and file.read_text().endswith("\n")):
+        time.sleep(0.01)
+    return int(file.read_text())
+
+
+def wait_until_gone(group: int) -> None:
+    """Returns when no process of the group runs; zombies that nobody waits for in a container do not count."""
+    command = ["ps", "-o", "stat=", "-g", str(group)]
+
+    def states() -> list[str]:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+
+    while any(not state.startswith("Z") for state in states()):
+        time.sleep(0.01)
+
+
+def test_results_come_in_the_order_of_the_tasks() -> None:
+    # given: the second ends first
+    first_may_end = threading.Event()
+
+    def first() -> str:
+        first_may_end.wait()
+        return "first"
+
+    def second() -> str:
+        first_may_end.set()
+        return "second"
+
+    # then
+    assert tasks.together([first, second], at_once=2) == ["first", "second"]
+
+
+def test_a_failure_ends_the_program_of_the_other_with_its_children(tmp_path: Path) -> None:
+    # given
+    pid_file = tmp_path / "pid"
+
+    def fails() -> None:
+        wait_for(pid_file)
+        raise LabError("no space left")
+
+    # when
+    with pytest.raises(LabError, match=r"^no space left$"):
+        tasks.together([lambda: long_program(pid_file), fails], at_once=2)
+    # then
+    wait_until_gone(wait_for(pid_file))
+
+
+def test_no_task_and_no_program_begins_after_a_failure() -> None:
+    # given
+    begun: list[str] = []
+    failed = threading.Event()
+
+    def fails() -> None:
+        failed.set()
+        raise LabError("no space left")
+
+    def goes_on() -> None:
+        failed.wait()
+        while True:  # until the group is ended
+            run(["true"], deadline_s=10)
+
+    # when
+    with pytest.raises(LabError, match=r"^no space left$"):
+        tasks.together([fails, goes_on, lambda: begun.append("third"), lambda: begun.append("fourth")], at_once=2)
+    # then
+    assert len(begun) <= 1  # the third may have begun before the failure was known, the fourth waits for the second
+    assert "fourth" not in begun
+
+
+def test_a_failure_inside_of_a_task_ends_what_runs_beside_the_task(tmp_path: Path) -> None:
+    # given: what `prepare` does: programs, several at once, beside images
+    pid_file = tmp_path / "pid"
+
+    def fails() -> None:
+        wait_for(pid_file)
+        raise LabError("does not compile")
+
+    def programs() -> None:
+        tasks.together([fails, lambda: None], at_once=2)
+
+    # when
+    with pytest.raises(LabError, match=r"^does not compile$"):
+        tasks.together([lambda: long_program(pid_file), programs], at_once=2)
+    # then
+    wait_until_gone(wait_for(pid_file))
+
+
+def test_an_interruption_ends_the_programs(tmp_path: Path) -> None:
+    # given
+    pid_file = tmp_path / "pid"
+    process = subprocess.Popen([sys.executable, "-c", INTERRUPTED, pid_file])
+    group = wait_for(pid_file)
+    # when
+    process.send_signal(signal.SIGTERM)
+    # then
+    assert process.wait(timeout=60) == 143
+    wait_until_gone(group)
+
+
+def test_cleaning_up_goes_on_in_a_group_that_was_ended(tmp_path: Path) -> None:
+    # given
+    pid_file, cleaned = tmp_path / "pid", tmp_path / "cleaned"
+
+    def cleans_up() -> None:
+        try:
+            long_program(pid_file)
+        finally:
+            with tasks.shielded():
+                run(["touch", cleaned], deadline_s=10)
+
+    def fails() -> None:
+        wait_for(pid_file)
+        raise LabError("no space left")
+
+    # when
+    with pytest.raises(LabError, match="no space left"):
+        tasks.together([cleans_up, fails], at_once=2)
+    # then
+    assert cleaned.exists()
+
+
+def test_a_program_past_its_deadline_is_killed_with_its_children(tmp_path: Path) -> None:
+    # given
+    pid_file = tmp_path / "pid"
+    stubborn = ["sh", "-c", 'trap "" TERM; echo $$ >"$0"; sleep 300 & wait', pid_file]
+    # when
+    with pytest.raises(LabError, match="did not end within 1 s"):
+        tasks.together([lambda: run(stubborn, deadline_s=1)], at_once=1)
+    # then
+    wait_until_gone(wait_for(pid_file))
+
+
+def test_outside_of_a_group_nothing_is_ended() -> None:
+    tasks.check()
+    assert run(["echo", os.sep], deadline_s=10) == "/\n"
