@@ -13,14 +13,13 @@ from rtx_lab.provider import Provider, docker_works
 
 ROOT = Path(__file__).parents[1]
 NODES, FAKE_NODES = 3, 3
-SERVERS = {"/usr/lib/postgresql": "postgresql", "redis-server": "redis-server"}
 
 
 @pytest.fixture(scope="session", autouse=True)
 def database_servers() -> None:
     """PostgreSQL and Redis, installed when root runs the tests; otherwise tests that need them are skipped."""
     if os.geteuid() == 0:
-        packages.ensure(SERVERS, Reporter())
+        packages.ensure(packages.SERVERS, Reporter())
 
 
 @pytest.fixture(scope="session")
