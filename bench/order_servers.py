@@ -17,6 +17,8 @@ from pathlib import Path
 import asyncpg
 from rtx_engine.config import Database
 from rtx_engine.store.migrate import Migrator
+from rtx_lab import packages
+from rtx_lab.progress import Reporter
 
 ROOT = Path(__file__).parents[1]
 PASSWORDS = {
@@ -56,7 +58,11 @@ class Servers:
 
 @contextmanager
 def running() -> Iterator[Servers]:
-    """PostgreSQL with roles, fence and tables as in production, and Redis, in a folder that is removed afterwards."""
+    """PostgreSQL with roles, fence and tables as in production, and Redis, in a folder that is removed afterwards.
+
+    Installs the two when they are missing. Raises LabError when that cannot be done, and BenchmarkError.
+    """
+    packages.ensure(packages.SERVERS, Reporter())
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="rtx-bench-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -149,8 +155,6 @@ async def _connect(database: Database) -> asyncpg.Connection:
 @contextmanager
 def _postgres(folder: Path) -> Iterator[int]:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    if not found:
-        raise BenchmarkError("PostgreSQL is missing; install it with: apt-get install postgresql")
     binaries, data, port = found[-1], folder / "data", _free_port()
     user: list[str] = []
     if os.getuid() == 0:  # PostgreSQL refuses to run as root
@@ -176,8 +180,6 @@ def _postgres(folder: Path) -> Iterator[int]:
 
 @contextmanager
 def _redis(folder: Path) -> Iterator[int]:
-    if shutil.which("redis-server") is None:
-        raise BenchmarkError("Redis is missing; install it with: apt-get install redis-server")
     port = _free_port()
     options = f"--port {port} --bind 127.0.0.1 --requirepass {REDIS_PASSWORD} --appendonly yes --dir {folder}".split()
     process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)

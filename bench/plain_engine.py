@@ -61,7 +61,9 @@ class Plain:
             done = plan([order], found_from(portfolios, placed), self._source.quotes(), self._executor, now)
             await connection.execute(statements.WRITE, *columns(done))
             await connection.execute("COMMIT")
-        return Response(msgspec.json.encode(answer(done.outcomes[0].execution)), 201, media_type="application/json")
+        placed = done.outcomes[0]
+        status = 200 if placed.replayed else 201
+        return Response(msgspec.json.encode(answer(placed.execution)), status, media_type="application/json")
 
 
 async def serve() -> None:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +19,8 @@ from rtx_lab.provider import Provider, docker_works
 pytest.register_assert_rewrite("upgrades", "loads", "kills", "nodes")
 pytest_plugins = ["pytester", "evidence", "fault_table", "system_fixtures"]
 
+ROOT = Path(__file__).parents[1]
 NODES, FAKE_NODES = 3, 3
-SERVERS = {"/usr/lib/postgresql": "postgresql", "redis-server": "redis-server"}
 RUN = "RTX_TEST_RUN"  # names the folder that the processes of one run share
 OURS = "cluster-is-ours"  # a file in it: the run brought the cluster up
 
@@ -31,8 +32,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Take down the cluster that a process of this run brought up: by now no test of any process uses it."""
-    if not hasattr(session.config, "workerinput") and (_folder() / OURS).exists():
+    if hasattr(session.config, "workerinput"):
+        return
+    if (_folder() / OURS).exists():
         choose(Instance()).down()
+    shutil.rmtree(_folder(), ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,7 +44,7 @@ def database_servers() -> None:
     """PostgreSQL and Redis, installed when root runs the tests; otherwise tests that need them are skipped."""
     if os.geteuid() == 0:
         with _one_process_at_a_time():
-            packages.ensure(SERVERS, Reporter())
+            packages.ensure(packages.SERVERS, Reporter())
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +56,7 @@ def local_cluster() -> Provider:
     with _one_process_at_a_time():
         if not provider.is_up():
             (_folder() / OURS).touch()
+            provider.prepare(ROOT, Reporter())
         provider.up(NODES, FAKE_NODES, Reporter())
     return provider
 

@@ -7,52 +7,76 @@ from .engine import Engine
 
 NAME = "trading_engine"
 
-# One statement, so one snapshot. `:'run'` is the run's part of the client order ids.
+# One statement, so one snapshot. `:'run'` is the run's part of the client order ids, `:'accounts'` the ids of all
+# accounts on which it traded or listened, with commas between them. Rows are arrays in the order of rtx_traffic.rows.
+# The order of an account's fills comes from its events, which nobody deletes; a fill without an event comes last.
 ROWS = """
 WITH run_orders AS (
-    SELECT id, client_order_id, account_id, symbol, side, quantity, status, colour
-    FROM orders WHERE client_order_id LIKE :'run' || '-%'
+    SELECT * FROM orders WHERE client_order_id LIKE :'run' || '-%'
 ), run_fills AS (
-    SELECT order_id, quantity, price, epoch, pg_xact_commit_timestamp(xmin) AS committed_at
+    SELECT fills.*, pg_xact_commit_timestamp(xmin) AS committed_at
     FROM fills WHERE order_id IN (SELECT id FROM run_orders)
 ), run_events AS (
-    SELECT account_id, sequence, payload ->> 'client_order_id' AS client_order_id
+    SELECT account_id, sequence, payload, payload ->> 'client_order_id' AS client_order_id
     FROM account_events WHERE payload ->> 'client_order_id' LIKE :'run' || '-%'
+), told AS (
+    SELECT run_events.account_id, run_events.sequence, client_order_id, coalesce(
+        (payload ->> 'order_id')::uuid = id
+        AND payload ->> 'status' = status
+        AND payload ->> 'symbol' = symbol
+        AND payload ->> 'side' = side
+        AND (payload ->> 'quantity')::numeric = quantity
+        AND (payload ->> 'price')::numeric IS NOT DISTINCT FROM price
+        AND (payload ->> 'realised')::numeric = realised
+        AND payload ->> 'reason' IS NOT DISTINCT FROM reason
+        AND (payload ->> 'executed_at')::timestamptz = executed_at
+        AND (payload ->> 'epoch')::bigint = epoch
+        AND payload ->> 'colour' = colour
+        AND (payload ->> 'sequence')::bigint = run_events.sequence, false) AS as_ordered
+    FROM run_events LEFT JOIN run_orders USING (client_order_id)
 ), run_accounts AS (
-    SELECT DISTINCT account_id FROM run_orders
-), filled AS (
-    SELECT account_id, symbol, sum(quantity) AS quantity
-    FROM fills WHERE account_id IN (SELECT account_id FROM run_accounts) GROUP BY account_id, symbol
+    SELECT id, balance, event_sequence
+    FROM accounts WHERE id = ANY (string_to_array(:'accounts', ',')::bigint[])
+), counted AS (
+    SELECT account_id, count(*) AS events, max(sequence) AS newest
+    FROM account_events WHERE account_id IN (SELECT id FROM run_accounts) GROUP BY account_id
 ), held AS (
-    SELECT account_id, symbol, quantity
-    FROM positions WHERE account_id IN (SELECT account_id FROM run_accounts)
-), compared AS (
-    SELECT account_id, symbol, coalesce(held.quantity, 0) AS quantity, coalesce(filled.quantity, 0) AS fills
-    FROM held FULL JOIN filled USING (account_id, symbol)
+    SELECT account_id, json_agg(json_build_array(symbol, quantity::text, average_price::text)) AS positions
+    FROM positions WHERE account_id IN (SELECT id FROM run_accounts) GROUP BY account_id
+), dealt AS (
+    SELECT fills.account_id, json_agg(
+        json_build_array(symbol, quantity::text, price::text, realised::text) ORDER BY sequence, number) AS deals
+    FROM fills LEFT JOIN account_events AS event
+        ON event.account_id = fills.account_id AND (event.payload ->> 'order_id')::uuid = order_id
+    WHERE fills.account_id IN (SELECT id FROM run_accounts) GROUP BY fills.account_id
 )
 SELECT json_build_object(
-    'orders', (SELECT coalesce(json_agg(json_build_object(
-        'order_id', id, 'client_order_id', client_order_id, 'account_id', account_id::text, 'symbol', symbol,
-        'side', side, 'quantity', quantity::text, 'status', status, 'colour', colour)), '[]') FROM run_orders),
-    'fills', (SELECT coalesce(json_agg(json_build_object(
-        'order_id', order_id, 'quantity', quantity::text, 'price', price::text, 'epoch', epoch,
-        'committed_us', (extract(epoch FROM committed_at) * 1000000)::bigint)), '[]') FROM run_fills),
-    'positions', (SELECT coalesce(json_agg(json_build_object(
-        'account_id', account_id::text, 'symbol', symbol, 'quantity', quantity::text, 'fills', fills::text)), '[]')
-        FROM compared),
-    'events', (SELECT coalesce(json_agg(json_build_object(
-        'account_id', account_id::text, 'sequence', sequence, 'client_order_id', client_order_id)), '[]')
-        FROM run_events),
-    'history', (SELECT coalesce(json_agg(json_build_object(
-        'epoch', epoch, 'executors', executors, 'cutover', cutover,
-        'committed_us', (extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000000)::bigint)), '[]')
+    'orders', (SELECT coalesce(json_agg(json_build_array(
+        id, client_order_id, account_id::text, symbol, side, quantity::text, status, price::text, realised::text,
+        executed_at, epoch, colour, sequence)), '[]') FROM run_orders),
+    'fills', (SELECT coalesce(json_agg(json_build_array(
+        order_id, account_id::text, symbol, quantity::text, price::text, realised::text, epoch,
+        (extract(epoch FROM committed_at) * 1000000)::bigint)), '[]') FROM run_fills),
+    'events', (SELECT coalesce(json_agg(json_build_array(
+        account_id::text, sequence, client_order_id, as_ordered)), '[]') FROM told),
+    'accounts', (SELECT coalesce(json_agg(json_build_array(
+        id::text, balance::text, event_sequence, coalesce(events, 0), coalesce(newest, 0), coalesce(positions, '[]'),
+        coalesce(deals, '[]'))), '[]')
+        FROM run_accounts
+        LEFT JOIN counted ON counted.account_id = id
+        LEFT JOIN held ON held.account_id = id
+        LEFT JOIN dealt ON dealt.account_id = id),
+    'history', (SELECT coalesce(json_agg(json_build_array(
+        epoch, executors, cutover,
+        (extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000000)::bigint)), '[]')
         FROM rtx_operator.execution_fence_history));
 """
 
 
 def rows(engine: Engine, ledger: Ledger) -> Database:
     """The rows of the ledger's run."""
-    return Database.parse(psql(engine, ROWS, run=ledger.run.run).encode())
+    accounts = ",".join(ledger.account_ids())
+    return Database.parse(psql(engine, ROWS, run=ledger.run.run, accounts=accounts).encode())
 
 
 def psql(engine: Engine, sql: str, **variables: str) -> str:

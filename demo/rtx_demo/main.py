@@ -34,8 +34,8 @@ def run(
 ) -> None:
     """An upgrade, a broken upgrade and a way back, under load, and the table of what happened.
 
-    Exits with 1 when a request failed, an order or event was lost or doubled, or a cutover ended otherwise than it
-    must, and with 2 when the demo could not run.
+    Exits with 1 when a request failed or left no record, an order, event or account is not what it must be, or a
+    cutover ended otherwise than it must, and with 2 when the demo could not run.
     """
     view = View()
     settings = Settings(rate=rate, duration=0)

@@ -59,15 +59,24 @@ def _promises(result: Result) -> Iterator[Row]:
         what = f"failed from the bump to {step.version} on" + (", but by that version itself" if step.broken else "")
         yield _promise(f"{step.name}_failed_requests", what, verdict.stages[step.name].failed, "requests")
     yield Row(
-        "broken_version_failed_requests", "answered with 5xx by the broken version while it was tried",
+        "broken_version_failed_requests", "answered with 500 by the broken version while it was tried",
         verdict.broken_version_failed_requests, "requests",
     )  # fmt: skip
     yield _promise("failed_requests", "failed in all, but by the broken version", verdict.failed_requests, "requests")
+    unrecorded = "requests that were due and left no record, or two"
+    yield _promise("unrecorded_requests", unrecorded, verdict.unrecorded_requests, "requests")
+    yield _promise("idle_parts", "parts of the load that sent nothing", verdict.idle_parts, "parts")
+    yield _promise("load_crashes", "tasks of the load that crashed", verdict.load_crashes, "tasks")
     yield Row("orders_sent", "orders sent", verdict.orders_sent, "orders")
     yield Row("orders_acknowledged", "orders acknowledged", verdict.orders_acknowledged, "orders")
     yield Row("orders_in_database", "orders in the database", verdict.orders_in_database, "orders")
     yield _promise("orders_lost", "acknowledged orders lost", verdict.orders_lost, "orders")
     yield _promise("orders_doubled", "orders executed twice", verdict.orders_doubled, "orders")
+    yield _promise("orders_altered", "orders in the database, but not as sent", verdict.orders_altered, "orders")
+    otherwise = "repeats that got not all of the first answer"
+    yield _promise("repeats_answered_otherwise", otherwise, verdict.repeats_answered_otherwise, "answers")
+    wrong = "accounts whose balance or positions are not what their fills come to"
+    yield _promise("accounts_wrong", wrong, verdict.accounts_wrong, "accounts")
     yield _promise("fenced_executions", "fills of a colour that might not execute", verdict.fenced_executions, "fills")
     yield Row("websocket_events", "WebSocket events received", verdict.websocket_events, "events")
     yield Row("websocket_reconnects", "WebSockets that came back", verdict.websocket_reconnects, "connections")

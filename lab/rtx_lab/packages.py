@@ -27,6 +27,9 @@ CLUSTER = {
 }
 """Program, or path, to the Debian package that brings it."""
 
+SERVERS = {"/usr/lib/postgresql": "postgresql", "redis-server": "redis-server"}
+"""What the unit tests and `bench/orders` run the engine on."""
+
 IMAGES = {"buildah": "buildah", "debootstrap": "debootstrap"}
 
 

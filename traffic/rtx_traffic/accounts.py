@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import msgspec
 
 from .connection import Answer, Connection, RequestError, Target
+from .ledger import OPENING_BALANCE
 
-BALANCE = "100000000.00"  # so large that no order of a load is ever refused for its margin
 LEVERAGE = 100
 AT_ONCE = 4  # a login costs the engine a password hash; more at once only starve its health checks
 PREPARE_DEADLINE = 180.0
@@ -74,7 +74,7 @@ async def _create(target: Target, token: str, username: str, password: str) -> N
         "username": username,
         "password": password,
         "currency": "USD",
-        "balance": BALANCE,
+        "balance": OPENING_BALANCE,
         "leverage": LEVERAGE,
     }
     path = "/api/admin/accounts"

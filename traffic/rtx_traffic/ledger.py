@@ -4,13 +4,17 @@ Times are monotonic seconds since the run's start; `Run.started_at` is the wall 
 same in all parts of a run.
 """
 
+import datetime as dt
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
 import msgspec
+
+OPENING_BALANCE = "100000000.00"  # dollars; so large that no order of a load is ever refused for its margin
 
 
 class Lane(StrEnum):
@@ -57,6 +61,7 @@ class Run(msgspec.Struct, frozen=True, tag="run", tag_field="record"):
     duration: float  # 0: until told
     part: int = 0  # of `parts`, from 0: a load may come from several pods, each with a share of the numbers above
     parts: int = 1
+    opening_balance: str = OPENING_BALANCE  # of every account that the run trades on, when it was made
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -70,15 +75,21 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class OrderAnswer(msgspec.Struct, frozen=True):
-    """The engine's acknowledgement, as it was read from the wire."""
+    """The engine's acknowledgement: all that every release answers. Two are equal when their values are.
+
+    Numbers and times are compared by value: "0" and "0.00" are the same dollars. `quoted_at` is left out: release
+    1.0.0 does not answer it, so the repeat of an order may lack it or have it.
+    """
 
     order_id: str
     client_order_id: str
     status: str
     symbol: str
     side: str
-    quantity: str
-    price: str
+    quantity: Decimal
+    price: Decimal
+    realised: Decimal
+    executed_at: dt.datetime
     epoch: int
     colour: str
     sequence: int
@@ -99,13 +110,22 @@ class Request(msgspec.Struct, frozen=True, tag="request", tag_field="record", om
     version: str = ""  # of the engine's build that answered, when it says so: it does with each 5xx
     order: Order | None = None
     answer: OrderAnswer | None = None
+    number: int | None = None  # in the schedule, unique over all parts of a run; None: not of the schedule
 
 
-class SocketOpened(msgspec.Struct, frozen=True, tag="opened", tag_field="record"):
-    """A WebSocket said hello. `since` is None the first time: events up to `sequence` are not expected on it."""
+class SocketStarted(msgspec.Struct, frozen=True, tag="started", tag_field="record"):
+    """A WebSocket client began to connect. From now on it must see its account's events."""
 
     socket: int
     account_id: str
+    at: float
+
+
+class SocketOpened(msgspec.Struct, frozen=True, tag="opened", tag_field="record"):
+    """A WebSocket was greeted. `since` is None the first time: events up to `sequence` are not expected on it."""
+
+    socket: int
+    account_id: str  # as the engine's hello has it
     at: float
     sequence: int
     colour: str
@@ -113,12 +133,13 @@ class SocketOpened(msgspec.Struct, frozen=True, tag="opened", tag_field="record"
 
 
 class SocketEvent(msgspec.Struct, frozen=True, tag="event", tag_field="record"):
-    """An account event that a WebSocket received."""
+    """An account event that a WebSocket received, and the order that it told."""
 
     socket: int
     account_id: str
     sequence: int
     at: float
+    client_order_id: str
 
 
 class SocketClosed(msgspec.Struct, frozen=True, tag="closed", tag_field="record"):
@@ -129,13 +150,29 @@ class SocketClosed(msgspec.Struct, frozen=True, tag="closed", tag_field="record"
     code: int
 
 
+class Crash(msgspec.Struct, frozen=True, tag="crash", tag_field="record"):
+    """A task of the load generator itself ended with an exception; what it was to record is missing."""
+
+    at: float
+    task: str
+    error: str
+
+
 class End(msgspec.Struct, frozen=True, tag="end", tag_field="record"):
     """The last line. A ledger without it is of a run that was cut off."""
 
     at: float
+    due: int  # requests of the schedule whose time came, counted by the clock and not by their records
+    planned: int = 0  # requests that the whole schedule has; 0: it has no end, or the run was stopped before it
+    idle_parts: tuple[int, ...] = ()  # of a merged run: the parts that sent nothing
+
+    @property
+    def owed(self) -> int:
+        """How many requests the ledger must hold."""
+        return max(self.due, self.planned)
 
 
-Record = Run | Request | SocketOpened | SocketEvent | SocketClosed | End
+Record = Run | Request | SocketStarted | SocketOpened | SocketEvent | SocketClosed | Crash | End
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)
@@ -143,6 +180,10 @@ _decoder = msgspec.json.Decoder(Record)
 
 class IncompleteLedgerError(ValueError):
     """The ledger lacks its first or its last line, so nothing can be concluded from it."""
+
+
+class MalformedLedgerError(ValueError):
+    """The ledger has a first or a last record between the others, so it is not of one run."""
 
 
 class MismatchedLedgersError(ValueError):
@@ -157,7 +198,7 @@ class Ledger(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, lines: Iterable[bytes]) -> Self:
-        """Read a ledger file's lines; raises IncompleteLedgerError or msgspec.DecodeError."""
+        """Read a ledger file's lines; raises IncompleteLedgerError, MalformedLedgerError or msgspec.DecodeError."""
         records = tuple(_decoder.decode(line) for line in lines if line.strip())
         if not records or not isinstance(records[0], Run):
             raise IncompleteLedgerError(
@@ -165,6 +206,8 @@ class Ledger(msgspec.Struct, frozen=True):
             )
         if not isinstance(records[-1], End):
             raise IncompleteLedgerError("The ledger has no end record: the run was cut off, or is still going on.")
+        if any(isinstance(record, Run | End) for record in records[1:-1]):
+            raise MalformedLedgerError("The ledger goes on after its end record, or begins twice: fetch it again.")
         return cls(run=records[0], records=records)
 
     @classmethod
@@ -185,8 +228,15 @@ class Ledger(msgspec.Struct, frozen=True):
             parts=1,
         )
         between = heapq.merge(*(part.records[1:-1] for part in parts), key=_known_at)
-        end = End(max(part.records[-1].at for part in parts if isinstance(part.records[-1], End)))
-        return cls(run=whole, records=(whole, *between, end))
+        return cls(run=whole, records=(whole, *between, _merged_end(parts)))
+
+    @property
+    def end(self) -> End:
+        """The last record."""
+        end = self.records[-1]
+        if not isinstance(end, End):
+            raise IncompleteLedgerError("The ledger has no end record.")
+        return end
 
     def write(self, path: Path) -> None:
         """Write it to a file that `parse` reads again; its folder is made."""
@@ -197,11 +247,37 @@ class Ledger(msgspec.Struct, frozen=True):
     def requests(self) -> Iterator[Request]:
         return (record for record in self.records if isinstance(record, Request))
 
+    def scheduled(self) -> Iterator[Request]:
+        """The requests of the schedule: all but the handshakes of WebSockets."""
+        return (request for request in self.requests() if request.kind is not Kind.SOCKET)
+
+    def idle_parts(self) -> tuple[int, ...]:
+        """The parts of the run that sent no request of the schedule."""
+        if any(request.sent is not None for request in self.scheduled()):
+            return self.end.idle_parts
+        return self.end.idle_parts or (self.run.part,)
+
+    def account_ids(self) -> list[str]:
+        """The accounts on which the run traded or listened."""
+        traded = {request.order.account_id for request in self.requests() if request.order}
+        listened = {record.account_id for record in self.records if isinstance(record, SocketStarted)}
+        return sorted(traded | listened)
+
     def acknowledged(self) -> Iterator[tuple[float, Order, OrderAnswer]]:
         """When, what was asked, what was answered; repeats included."""
         for request in self.requests():
             if request.order and request.answer:
                 yield request.ended, request.order, request.answer
+
+
+def _merged_end(parts: Sequence[Ledger]) -> End:
+    ends = [part.end for part in parts]
+    return End(
+        at=max(end.at for end in ends),
+        due=sum(end.due for end in ends),
+        planned=sum(end.owed for end in ends),
+        idle_parts=tuple(sorted(number for part in parts for number in part.idle_parts())),
+    )
 
 
 def _known_at(record: Record) -> float:

@@ -14,6 +14,8 @@ from .schedule import READ_PATHS, Due, OrderSource
 
 PATIENCE = 1.0  # seconds that a due request may wait for a free connection before it counts as unsent
 ORDER_PATH = "/api/orders/market"
+ORDER_STATUSES = (200, 201)  # filled before, filled now
+READ_STATUSES = (200,)
 
 _answers = msgspec.json.Decoder(OrderAnswer)
 
@@ -41,18 +43,24 @@ class Load:
         for _ in range(keep_alive):
             self._lanes.put_nowait(None)
         self._in_flight: set[asyncio.Task[None]] = set()
+        self.due = 0  # requests whose time has come, counted before anything is done about them
 
     async def run(self, schedule: Iterable[Due], stop: asyncio.Event) -> None:
-        """Send what is due until the schedule ends or `stop` is set; then wait for the answers still owed."""
+        """Send what is due until the schedule ends or `stop` is set; then wait for the answers still owed.
+
+        What came due before the stop was noticed is sent all the same, however late: it ends as a record too.
+        """
         clock = self._recorder.clock
         start = clock()
         for due in schedule:
             wait = start + due.at - clock()
             if wait > 0:
+                if stop.is_set():
+                    break
                 await asyncio.sleep(wait)
-            if stop.is_set():
-                break
+            self.due += 1
             task = asyncio.create_task(self._fire(due, start + due.at))
+            self._recorder.watch(task, f"request {due.number}")
             self._in_flight.add(task)
             task.add_done_callback(self._in_flight.discard)
         if self._in_flight:
@@ -71,7 +79,7 @@ class Load:
                 sent = self._recorder.clock()
                 reply = await connection.send(message)
             status, version = reply.status, reply.version
-            failure, detail = _failure_of(reply)
+            failure, detail = _failure_of(reply, ORDER_STATUSES if order else READ_STATUSES)
             if order and not failure:
                 answer = _answers.decode(reply.body)
         except RequestError as error:
@@ -92,6 +100,7 @@ class Load:
                 version=version,
                 order=order,
                 answer=answer,
+                number=due.number,
             )
         )
 
@@ -142,9 +151,11 @@ class Load:
             raise RequestError(Failure.UNSENT, "every keep-alive connection is waiting for an answer") from None
 
 
-def _failure_of(answer: Answer) -> tuple[Failure | None, str]:
-    if answer.status < 400:
+def _failure_of(answer: Answer, expected: Sequence[int]) -> tuple[Failure | None, str]:
+    if answer.status in expected:
         return None, ""
+    if answer.status < 400:
+        return Failure.MALFORMED, f"status {answer.status}"
     try:
         detail = msgspec.json.decode(answer.body, type=_ErrorBody).error.reason
     except msgspec.DecodeError:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import math
 import os
 import signal
 import socket
@@ -38,7 +39,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 class Line(msgspec.Struct, omit_defaults=True):
     """A line on stdout."""
 
-    event: Literal["prepared", "waiting", "progress", "end", "error"]
+    event: Literal["prepared", "waiting", "progress", "crash", "end", "error"]
     message: str = ""
     run: str = ""
     progress: Progress | None = None
@@ -125,9 +126,10 @@ async def _run(settings: Run, target: Target, start_file: Path | None, ledger: P
     start = await (_start_in(start_file) if start_file else _prepare(target, settings.accounts))
     _say(Line("prepared", f"{len(start.accounts)} accounts, {len(start.symbols)} symbols", start.run))
     settings = msgspec.structs.replace(settings, run=start.run, started_at=start.at or time.time())
-    with Recorder(ledger, settings) as recorder:
-        await _load(settings, target, start, recorder, stop)
-        recorder.record(End(recorder.clock()))
+    with Recorder(ledger, settings, lambda message: _say(Line("crash", message))) as recorder:
+        due = await _load(settings, target, start, recorder, stop)
+        planned = 0 if stop.is_set() else math.floor(settings.rate * settings.duration)
+        recorder.record(End(recorder.clock(), due, planned))
         _say(Line("end", run=settings.run, progress=recorder.progress()))
     if hold:
         await leave.wait()
@@ -155,8 +157,8 @@ async def _start_in(file: Path) -> Start:
     return msgspec.json.decode(file.read_bytes(), type=Start)  # noqa: ASYNC240  as above
 
 
-async def _load(settings: Run, target: Target, start: Start, recorder: Recorder, stop: asyncio.Event) -> None:
-    """The sockets first, then the schedule, then a while for the last events."""
+async def _load(settings: Run, target: Target, start: Start, recorder: Recorder, stop: asyncio.Event) -> int:
+    """The sockets first, then the schedule, then a while for the last events. Returns how many requests were due."""
     accounts, symbols = start.accounts, start.symbols
     streams = [
         Socket(
@@ -177,8 +179,10 @@ async def _load(settings: Run, target: Target, start: Start, recorder: Recorder,
         seed=seed,
     )
     load = Load(target=target, accounts=accounts, orders=source, keep_alive=settings.keep_alive, recorder=recorder)
-    background = [asyncio.create_task(stream.run()) for stream in streams]
-    background.append(asyncio.create_task(_report(recorder)))
+    tasks = {f"WebSocket {stream.number}": stream.run() for stream in streams} | {"progress": _report(recorder)}
+    background = [asyncio.create_task(task) for task in tasks.values()]
+    for task, name in zip(background, tasks, strict=True):
+        recorder.watch(task, name)
     try:
         await _connected(streams)
         plan = schedule(
@@ -192,6 +196,7 @@ async def _load(settings: Run, target: Target, start: Start, recorder: Recorder,
         await asyncio.sleep(-recorder.clock())  # not before the moment that all parts agreed on
         await load.run(plan, stop)
         await asyncio.sleep(SETTLE)
+        return load.due
     finally:
         for task in background:
             task.cancel()
@@ -200,11 +205,11 @@ async def _load(settings: Run, target: Target, start: Start, recorder: Recorder,
 
 
 async def _connected(streams: list[Socket]) -> None:
-    """Wait until every socket is up, ANSWER_DEADLINE at most: one that is not shows as failed handshakes."""
+    """Wait until every socket is greeted, ANSWER_DEADLINE at most: one that is not shows in the ledger."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(ANSWER_DEADLINE):
             for stream in streams:
-                await stream.up.wait()
+                await stream.greeted.wait()
 
 
 async def _report(recorder: Recorder) -> None:

@@ -1,11 +1,13 @@
 """The run's clock, the ledger file being written, and the counts for the line of progress."""
 
+import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from .ledger import End, Kind, Record, Request, Run, SocketClosed, SocketOpened, encode
+from .ledger import Crash, End, Kind, Record, Request, Run, SocketClosed, SocketOpened, encode
 from .progress import Progress
 
 _FLUSH_BYTES = 1 << 18
@@ -14,7 +16,9 @@ _FLUSH_BYTES = 1 << 18
 class Recorder:
     """Writes records to `path` in the order in which they are given."""
 
-    def __init__(self, path: Path, run: Run) -> None:
+    def __init__(self, path: Path, run: Run, tell: Callable[[str], None] = lambda _: None) -> None:
+        """Begins with the run's record; `tell` is told in a sentence of each task that crashes."""
+        self._tell = tell
         self._origin = time.monotonic() - (time.time() - run.started_at)
         self._file = path.open("wb")
         self._buffer = bytearray()
@@ -52,6 +56,10 @@ class Recorder:
         elif isinstance(record, SocketClosed):
             self._open.discard(record.socket)  # it may have been closed before it said hello
 
+    def watch(self, task: "asyncio.Task[None]", name: str) -> None:
+        """Write it down should the task end with an exception: what it was to record is missing then."""
+        task.add_done_callback(lambda ended: self._crashed(ended, name))
+
     def flush(self) -> None:
         self._file.write(self._buffer)
         self._file.flush()
@@ -68,6 +76,12 @@ class Recorder:
         self._progress.second = int(self.clock())
         self._progress.sockets = len(self._open)
         return self._progress
+
+    def _crashed(self, task: "asyncio.Task[None]", name: str) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error:
+            self.record(Crash(self.clock(), name, repr(error)))
+            self._tell(f"Task {name!r} of the load generator crashed with {error!r}.")
 
     def _count(self, request: Request) -> None:
         self._progress.requests += 1

@@ -9,7 +9,7 @@ from picows import WSCloseCode, WSError, WSFrame, WSHandshakeError, WSListener, 
 
 from .accounts import Account
 from .connection import VERSION_HEADER, Target
-from .ledger import Failure, Kind, Lane, Record, Request, SocketClosed, SocketEvent, SocketOpened
+from .ledger import Failure, Kind, Lane, Record, Request, SocketClosed, SocketEvent, SocketOpened, SocketStarted
 
 HANDSHAKE_DEADLINE = 5.0
 JITTER = 0.2  # within which a client that was cut off comes back: at once, but not all in the same instant
@@ -21,6 +21,8 @@ class _Message(msgspec.Struct):
     type: str
     sequence: int = 0
     colour: str = ""
+    account_id: int | str = ""  # of a hello
+    client_order_id: str = ""  # of an order
 
 
 _decoder = msgspec.json.Decoder(_Message)
@@ -43,6 +45,7 @@ class Socket:
         self.account_id = account.account_id
         self.sequence: int | None = None  # the last one seen
         self.up = asyncio.Event()
+        self.greeted = asyncio.Event()  # once, by the first hello
         self.clock = clock
         self.record = record
         self._host = target.host
@@ -51,6 +54,7 @@ class Socket:
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
+        self.record(SocketStarted(self.number, self.account_id, self.clock()))
         wait = FIRST_WAIT
         while True:
             transport = await self._open()
@@ -140,13 +144,13 @@ class _Stream(WSListener):
             transport.disconnect(graceful=False)
             return
         if message.type == "hello":
-            owner.record(
-                SocketOpened(owner.number, owner.account_id, at, message.sequence, message.colour, since=self._since)
-            )
+            account_id = str(message.account_id)
+            owner.record(SocketOpened(owner.number, account_id, at, message.sequence, message.colour, self._since))
             if owner.sequence is None:
                 owner.sequence = message.sequence
+            owner.greeted.set()
         elif message.type == "order":
-            owner.record(SocketEvent(owner.number, owner.account_id, message.sequence, at))
+            owner.record(SocketEvent(owner.number, owner.account_id, message.sequence, at, message.client_order_id))
             owner.sequence = message.sequence
 
 

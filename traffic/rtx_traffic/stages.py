@@ -5,6 +5,7 @@ apart. Whatever else fails in the same stage is nobody's excuse.
 """
 
 from collections.abc import Sequence
+from http import HTTPStatus
 
 import msgspec
 
@@ -23,10 +24,15 @@ class Stage(msgspec.Struct, frozen=True):
         return self.began <= request.due < self.ended
 
     def explains(self, request: Request) -> bool:
-        """Whether the failure is the broken version's own answer."""
+        """Whether the failure is the broken version's own answer.
+
+        Only its handlers answer 500. Its 503 comes from its forwarder or its store, 502 and 504 from whoever is in
+        between: those are failures that an upgrade must not cause.
+        """
         return (
             bool(self.broken_version)
             and request.failure is Failure.SERVER_ERROR
+            and request.status == HTTPStatus.INTERNAL_SERVER_ERROR
             and request.version == self.broken_version
             and self.holds(request)
         )

@@ -1,68 +1,155 @@
-"""What the WebSockets saw against what they should have seen, each across its reconnects. Pure."""
+"""What the WebSockets saw against what they should have seen, each across its reconnects. Pure.
+
+A socket's first hello says from which event on it listens; later hellos repeat the `since` that they were asked for.
+"""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 
-from .ledger import Ledger, SocketEvent, SocketOpened
+from .ledger import Ledger, SocketEvent, SocketOpened, SocketStarted
 from .rows import Database
 
 EVENT_DEADLINE = 5.0  # seconds from an acknowledgement to its event on every socket of the account
+HELLO_DEADLINE = 10.0  # seconds from a client's start to its first hello; the load waits as long before it sends
+
+Key = tuple[str, int]  # account and sequence: what names an event
+
+
+@dataclass
+class Client:
+    """All records of one socket, in the order in which they were known."""
+
+    socket: int
+    started: SocketStarted | None = None
+    hellos: list[SocketOpened] = field(default_factory=list)
+    events: list[SocketEvent] = field(default_factory=list)
+
+    @property
+    def account_id(self) -> str:
+        return self.started.account_id if self.started else ""
+
+    @property
+    def name(self) -> str:
+        return f"WebSocket {self.socket} of account {self.account_id}"
+
+
+@dataclass
+class Expected:
+    """What ledger and database say of the accounts' events."""
+
+    last: Mapping[str, int]  # sequence of each account's newest event, 0 without any
+    sent: Mapping[str, Mapping[int, float]]  # of each account: when the order of an event was first sent
+    orders: Mapping[Key, str]  # client order id of an event of the run
 
 
 def missed(ledger: Ledger, database: Database) -> Iterator[str]:
-    """A sentence for each event that a socket never saw, saw twice, or saw out of order."""
-    last: dict[str, int] = defaultdict(int)
-    for row in database.events:
-        last[row.account_id] = max(last[row.account_id], row.sequence)
-    for _, order, answer in ledger.acknowledged():
-        last[order.account_id] = max(last[order.account_id], answer.sequence)
-    seen = _seen(ledger)
-    for socket, start in _starts(ledger).items():
-        sequences = [event.sequence for event in seen[socket]]
-        yield from _missed_by(start, sequences, until=last[start.account_id])
+    """A sentence for each event that a socket never saw, saw twice, out of order or as another one.
+
+    And for each socket that was never started or greeted, or that was greeted with a sequence that cannot be right.
+    """
+    clients, expected = _clients(ledger), _expected(ledger, database)
+    started = [client for client in clients.values() if client.started]
+    for number in range(len(started), ledger.run.sockets):
+        yield f"Of {ledger.run.sockets} WebSockets only {number} were started."
+    for client in clients.values():
+        if not client.started:
+            yield f"WebSocket {client.socket} has records, and its client was never started."
+            continue
+        if not client.hellos:
+            yield f"{client.name} never got a hello."
+            continue
+        yield from _wrong_hellos(client, expected)
+        yield from _missed_by(client, expected.last[client.account_id])
+        yield from _mistold(client, expected)
 
 
 def late(ledger: Ledger) -> Iterator[str]:
-    """A sentence for each event that came later than EVENT_DEADLINE after its order was acknowledged."""
-    acknowledged: dict[tuple[str, int], float] = {}
+    """A sentence for each event later than EVENT_DEADLINE after its acknowledgement, and each first hello that late."""
+    acknowledged: dict[Key, float] = {}
     for at, order, answer in ledger.acknowledged():
         acknowledged.setdefault((order.account_id, answer.sequence), at)
-    for socket, events in _seen(ledger).items():
-        for event in events:
+    for client in _clients(ledger).values():
+        if client.started and client.hellos and (took := client.hellos[0].at - client.started.at) > HELLO_DEADLINE:
+            yield f"{client.name} got its first hello {took:.1f} s after it began to connect."
+        for event in client.events:
             delay = event.at - acknowledged.get((event.account_id, event.sequence), event.at)
             if delay > EVENT_DEADLINE:
-                yield f"WebSocket {socket} saw event {event.sequence} {delay:.1f} s after its order was acknowledged."
+                yield f"{client.name} saw event {event.sequence} {delay:.1f} s after its order was acknowledged."
 
 
-def _missed_by(start: SocketOpened, sequences: list[int], *, until: int) -> Iterator[str]:
-    who = f"WebSocket {start.socket} of account {start.account_id}"
+def _wrong_hellos(client: Client, expected: Expected) -> Iterator[str]:
+    first, *later = client.hellos
+    for hello in client.hellos:
+        if hello.account_id != client.account_id:
+            yield f"{client.name} was greeted as account {hello.account_id}."
+        if hello.sequence > expected.last[client.account_id]:
+            newest = expected.last[client.account_id]
+            yield f"{client.name} got a hello that counts {hello.sequence} events, and the account has {newest}."
+    for hello in later:
+        if hello.sequence != hello.since:
+            yield f"{client.name} asked for events since {hello.since} and got a hello with {hello.sequence}."
+    for sequence, sent in expected.sent[client.account_id].items():
+        if sequence <= first.sequence and sent > first.at:
+            yield f"{client.name} got a hello that counts event {sequence}, whose order was sent later."
+
+
+def _missed_by(client: Client, last: int) -> Iterator[str]:
+    start = client.hellos[0]
+    sequences = [event.sequence for event in client.events]
     times = Counter(sequences)
-    for sequence in range(start.sequence + 1, until + 1):
+    for sequence in range(start.sequence + 1, last + 1):
         if sequence not in times:
-            yield f"{who} never saw event {sequence}."
+            yield f"{client.name} never saw event {sequence}."
     for sequence, count in times.items():
         if count > 1:
-            yield f"{who} saw event {sequence} {count} times."
+            yield f"{client.name} saw event {sequence} {count} times."
         if sequence <= start.sequence:
-            yield f"{who} saw event {sequence}, which its hello had counted already."
+            yield f"{client.name} saw event {sequence}, which its hello had counted already."
+        if sequence > last:
+            yield f"{client.name} saw event {sequence}, which the account does not have."
     for before, after in pairwise(sequences):
         if after < before:
-            yield f"{who} saw event {after} after {before}."
+            yield f"{client.name} saw event {after} after {before}."
 
 
-def _starts(ledger: Ledger) -> dict[int, SocketOpened]:
-    """Where each socket began to listen: its first hello."""
-    starts: dict[int, SocketOpened] = {}
+def _mistold(client: Client, expected: Expected) -> Iterator[str]:
+    for event in client.events:
+        told = expected.orders.get((client.account_id, event.sequence), event.client_order_id)
+        if event.client_order_id != told:
+            yield f"{client.name} saw event {event.sequence} of order {event.client_order_id} instead of {told}."
+
+
+def _expected(ledger: Ledger, database: Database) -> Expected:
+    sent: dict[str, float] = {}
+    for request in ledger.requests():
+        if request.order and request.sent is not None:
+            client_order_id = request.order.client_order_id
+            sent[client_order_id] = min(request.sent, sent.get(client_order_id, request.sent))
+    last: defaultdict[str, int] = defaultdict(int, {row.account_id: row.sequence for row in database.accounts})
+    orders: dict[Key, str] = {}
+    for _, order, answer in ledger.acknowledged():
+        orders[order.account_id, answer.sequence] = order.client_order_id
+    for row in database.events:
+        orders[row.account_id, row.sequence] = row.client_order_id
+    sent_for: defaultdict[str, dict[int, float]] = defaultdict(dict)
+    for (account_id, sequence), client_order_id in orders.items():
+        last[account_id] = max(last[account_id], sequence)
+        if client_order_id in sent:
+            sent_for[account_id][sequence] = sent[client_order_id]
+    return Expected(last, sent_for, orders)
+
+
+def _clients(ledger: Ledger) -> dict[int, Client]:
+    clients: dict[int, Client] = {}
     for record in ledger.records:
-        if isinstance(record, SocketOpened):
-            starts.setdefault(record.socket, record)
-    return starts
-
-
-def _seen(ledger: Ledger) -> defaultdict[int, list[SocketEvent]]:
-    seen: defaultdict[int, list[SocketEvent]] = defaultdict(list)
-    for record in ledger.records:
-        if isinstance(record, SocketEvent):
-            seen[record.socket].append(record)
-    return seen
+        if isinstance(record, SocketStarted | SocketOpened | SocketEvent):
+            client = clients.setdefault(record.socket, Client(record.socket))
+            if isinstance(record, SocketStarted):
+                client.started = record
+            elif isinstance(record, SocketOpened):
+                client.hellos.append(record)
+            else:
+                client.events.append(record)
+    return clients

@@ -13,11 +13,17 @@ KEPT = Verdict(
     failed_requests=0,
     broken_version_failed_requests=412,
     failures={},
+    unrecorded_requests=0,
+    idle_parts=0,
+    load_crashes=0,
     orders_sent=82000,
     orders_acknowledged=81900,
     orders_in_database=81950,
     orders_lost=0,
     orders_doubled=0,
+    orders_altered=0,
+    repeats_answered_otherwise=0,
+    accounts_wrong=0,
     fenced_executions=0,
     websocket_events=163800,
     websocket_reconnects=300,
@@ -64,6 +70,12 @@ def test_the_ids_are_those_that_others_read() -> None:
         "orders_acknowledged",
         "orders_lost",
         "orders_doubled",
+        "orders_altered",
+        "repeats_answered_otherwise",
+        "accounts_wrong",
+        "unrecorded_requests",
+        "idle_parts",
+        "load_crashes",
         "fenced_executions",
         "websocket_gaps",
     ):
@@ -86,7 +98,20 @@ def test_a_broken_version_that_failed_nothing_is_timed_from_the_switch_to_it() -
 
 
 @pytest.mark.parametrize(
-    "figure", ["failed_requests", "orders_lost", "orders_doubled", "fenced_executions", "websocket_gaps"]
+    "figure",
+    [
+        "failed_requests",
+        "unrecorded_requests",
+        "idle_parts",
+        "load_crashes",
+        "orders_lost",
+        "orders_doubled",
+        "orders_altered",
+        "repeats_answered_otherwise",
+        "accounts_wrong",
+        "fenced_executions",
+        "websocket_gaps",
+    ],
 )
 def test_a_broken_promise_is_marked(figure: str) -> None:
     # given a run that broke one promise, when its table is made, then that row alone is bad, and nothing was kept

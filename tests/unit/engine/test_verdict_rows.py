@@ -1,62 +1,195 @@
 """The query by which a load is judged, against a real database: what it finds kept, and what it finds broken."""
 
+import dataclasses
+from decimal import Decimal
+
+import msgspec
 import pytest
 from rtx_demo.database import ROWS
+from rtx_engine.domain.answers import answer
 from rtx_traffic import fenced
+from rtx_traffic.ledger import End, Kind, Lane, Ledger, Order, OrderAnswer, Record, Request, Run, encode
 from rtx_traffic.rows import Database
+from rtx_traffic.verdict import Verdict, judge
 
 BEHIND_THE_FENCES_BACK = "SET session_replication_role = replica"
+RUN = Run("r", "http://e", 1e9, 1, 1, 0, sockets=0, accounts=1, duration=0, opening_balance="10000.00")
 
 
-async def rows_of_run(database, run: str) -> Database:
-    (row,) = await database.execute(ROWS.replace(":'run'", "$1::text"), run)
+async def rows_of_run(database, run: str, *accounts: int) -> Database:
+    """As demo's database.rows reads them inside the pod."""
+    query = ROWS.replace(":'run'", "$1::text").replace(":'accounts'", "$2::text")
+    (row,) = await database.execute(query, run, ",".join(str(account) for account in accounts))
     return Database.parse(row[0].encode())
+
+
+@dataclasses.dataclass
+class Traded:
+    """A database, and what the clients of the run `r` were answered."""
+
+    database: object
+    account: int
+    requests: list[Request] = dataclasses.field(default_factory=list)
+
+    async def place(self, pod, client_order_id: str, **wanted: str) -> None:
+        """Place it as `r-...` and write down what a client would have been answered."""
+        placed = await pod.place(self.account, client_order_id, **wanted)
+        wire = msgspec.json.encode(answer(placed.execution))
+        if not client_order_id.startswith("r-"):
+            return
+        asked = placed.execution.order
+        order = Order(client_order_id, str(self.account), asked.symbol, asked.side, wanted.get("quantity", "0.10"))
+        kind, number = Kind.REPEAT if placed.replayed else Kind.ORDER, len(self.requests)
+        reply = msgspec.json.decode(wire, type=OrderAnswer)
+        request = Request(kind, Lane.NEW, number, number + 0.1, number, 201, order=order, answer=reply, number=number)
+        self.requests.append(request)
+
+    async def rows(self) -> Database:
+        return await rows_of_run(self.database, "r", self.account)
+
+    async def verdict(self) -> Verdict:
+        records: list[Record] = [RUN, *self.requests, End(99, due=len(self.requests))]
+        return judge(Ledger.parse(encode(record) for record in records), await self.rows())
+
+    async def execute(self, sql: str) -> None:
+        """Behind the fence's back: without its triggers for a moment."""
+        session = await self.database.connect("postgres")
+        try:
+            await session.execute(BEHIND_THE_FENCES_BACK)
+            await session.execute(sql)
+        finally:
+            await session.close()
+
+
+def price(pod, bid: str, ask: str) -> None:
+    pod.prices.bid, pod.prices.ask = Decimal(bid), Decimal(ask)
 
 
 @pytest.fixture
 async def traded(start_pod, database):
-    """One order by blue, a move of the fence, and one order by green; and one of another run."""
+    """Orders by blue, a move of the fence, and orders by green; some are repeated, and one is of another run."""
     blue = await start_pod("blue")
-    account = await blue.open_account("trader")
-    await blue.place(account, "r-1")
-    await blue.place(account, "other-1")
+    traded = Traded(database, await blue.open_account("trader"))
+    await traded.place(blue, "r-1")
+    await traded.place(blue, "other-1", quantity="0.03")
+    price(blue, "1.10031", "1.10043")
+    await traded.place(blue, "r-2", side="sell", quantity="0.05")  # closes a part
+    await traded.place(blue, "r-2", side="sell", quantity="0.05")
     await database.move_fence("green")
     green = await start_pod("green")
-    await green.place(account, "r-2", quantity="0.20")
-    return database
+    price(green, "1.09987", "1.09999")
+    await traded.place(green, "r-3", side="sell", quantity="0.20")  # turns the position
+    await traded.place(green, "r-4", side="sell", quantity="0.07", symbol="XAUUSD")
+    await traded.place(green, "r-5", quantity="0.07", symbol="XAUUSD")  # flat again
+    await traded.place(green, "r-1")
+    await traded.place(green, "r-3", side="sell", quantity="0.20")
+    return traded
 
 
 async def test_a_run_across_a_move_of_the_fence_is_told_whole(traded):
-    # given an order on each side of a move, when the rows of the run are read
-    rows = await rows_of_run(traded, "r")
+    # given orders on each side of a move, when the rows of the run are read
+    rows = await traded.rows()
 
-    # then they are those of the run, with positions of all that the account ever dealt, and the fence's whole history
-    assert sorted((row.client_order_id, row.colour) for row in rows.orders) == [("r-1", "blue"), ("r-2", "green")]
-    assert sorted(row.client_order_id for row in rows.events) == ["r-1", "r-2"]
+    # then they are those of the run, with all that the account ever dealt, and the fence's whole history
+    assert sorted((row.client_order_id, row.colour) for row in rows.orders) == [
+        ("r-1", "blue"), ("r-2", "blue"), ("r-3", "green"), ("r-4", "green"), ("r-5", "green"),
+    ]  # fmt: skip
+    assert sorted(row.client_order_id for row in rows.events if row.as_ordered) == ["r-1", "r-2", "r-3", "r-4", "r-5"]
+    assert len(rows.fills) == 5
     assert all(fill.committed_us for fill in rows.fills)
-    assert [(row.quantity, row.fills) for row in rows.positions] == [(rows.positions[0].fills,) * 2]
+    (account,) = rows.accounts
+    assert (len(account.deals), account.sequence, account.events, account.newest) == (6, 6, 6, 6)
+    assert [deal.quantity for deal in account.deals[:3]] == [Decimal("0.10"), Decimal("0.03"), Decimal("-0.05")]
     assert {row.epoch: row.executors for row in rows.history} == {1: ("blue",), 2: ("green",)}
     assert list(fenced.executions(rows)) == []
     assert fenced.overlap_s(rows) == 0
 
 
+async def test_what_the_engine_did_is_kept_to_the_last_digit(traded):
+    # given a run of the real store: positions that grew, shrank, turned and went flat, and repeats by both colours
+    verdict = await traded.verdict()
+
+    # then its answers, repeats, fills, positions and balance are what they must be
+    assert verdict.findings == ()
+    assert verdict.kept
+    assert (verdict.orders_acknowledged, verdict.requests) == (5, 8)
+
+
+async def test_an_account_that_did_not_trade_is_told_too(start_pod, database):
+    # given an account without any order, when its rows are read, then it is there with nothing in it
+    account = await (await start_pod("blue")).open_account("listener")
+    (row,) = (await rows_of_run(database, "r", account)).accounts
+    assert (row.balance, row.sequence, row.events, row.newest) == (Decimal(10000), 0, 0, 0)
+    assert (row.positions, row.deals) == ((), ())
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
-        "UPDATE fills SET price = price WHERE epoch = 1",  # a new row version: committed after the move
-        "UPDATE fills SET epoch = 1 WHERE epoch = 2",  # green's, in blue's epoch
-        "UPDATE fills SET epoch = 9 WHERE epoch = 2",
+        "UPDATE accounts SET balance = balance + 0.01",
+        "UPDATE accounts SET event_sequence = event_sequence + 1",
+        "UPDATE positions SET average_price = average_price + 0.0000000001 WHERE symbol = 'EURUSD'",
+        "UPDATE positions SET quantity = quantity + 0.01 WHERE symbol = 'XAUUSD'",
+        "DELETE FROM positions WHERE symbol = 'EURUSD'",
+        "DELETE FROM fills WHERE quantity = 0.03",
+        "UPDATE fills SET price = price + 0.01 WHERE quantity = 0.03",
+        "DELETE FROM account_events WHERE payload ->> 'client_order_id' = 'other-1'",
+        "DELETE FROM accounts",
+    ],
+)
+async def test_an_account_that_is_not_what_its_fills_make_it_is_found(traded, wrong):
+    # given the real store's rows, when one value of the account is changed, then the account is wrong
+    await traded.execute(wrong)
+    verdict = await traded.verdict()
+    assert verdict.accounts_wrong == 1
+    assert (verdict.orders_lost, verdict.orders_altered) == (0, 0)
+    assert not verdict.kept
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "DELETE FROM orders WHERE client_order_id = 'r-3'",
+        "UPDATE orders SET executed_at = executed_at + interval '1 microsecond' WHERE client_order_id = 'r-3'",
+        "UPDATE orders SET realised = realised + 0.01 WHERE client_order_id = 'r-3'",
+        'UPDATE account_events SET payload = payload || \'{"price": "9"}\' WHERE sequence = 4',
+        "UPDATE account_events SET payload = payload - 'epoch' WHERE sequence = 4",
+        "UPDATE fills SET account_id = 99 WHERE quantity = -0.20",
+    ],
+)
+async def test_an_acknowledged_order_that_is_held_otherwise_is_found(traded, wrong):
+    # given the real store's rows, when one value of an acknowledged order is changed, then it is lost
+    await traded.execute(wrong)
+    assert (await traded.verdict()).orders_lost == 1
+
+
+async def test_a_deleted_order_leaves_the_account_what_it_was(traded):
+    # given an order that is deleted, but not its fill and event, when the run is judged, then the account is right:
+    # a later run on the same account is not spoilt by it
+    await traded.execute("DELETE FROM orders WHERE client_order_id = 'r-2'")
+    verdict = await traded.verdict()
+    assert (verdict.orders_lost, verdict.accounts_wrong) == (1, 0)
+
+
+async def test_an_order_that_nobody_sent_is_found(traded):
+    # given an order of the run that the ledger does not know, when it is judged, then it is found
+    traded.requests = [request for request in traded.requests if request.order.client_order_id != "r-5"]
+    verdict = await traded.verdict()
+    assert (verdict.orders_altered, verdict.accounts_wrong) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "UPDATE fills SET price = price WHERE epoch = 1 AND realised <> 0",  # a new row: committed after the move
+        "UPDATE fills SET epoch = 1 WHERE epoch = 2 AND symbol = 'EURUSD'",  # green's, in blue's epoch
+        "UPDATE fills SET epoch = 9 WHERE epoch = 2 AND symbol = 'EURUSD'",
     ],
 )
 async def test_a_fill_that_the_fence_would_have_refused_is_found(traded, wrong):
     # given a database without the fence for a moment, when something executes out of its turn
-    session = await traded.connect("postgres")
-    try:
-        await session.execute(BEHIND_THE_FENCES_BACK)
-        await session.execute(wrong)
-    finally:
-        await session.close()
+    await traded.execute(wrong)
 
     # then each such fill of the run is told
-    found = list(fenced.executions(await rows_of_run(traded, "r")))
+    found = list(fenced.executions(await traded.rows()))
     assert len(found) == 1, found

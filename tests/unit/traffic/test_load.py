@@ -3,31 +3,34 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from rtx_traffic import load as load_module
 from rtx_traffic.accounts import Account
+from rtx_traffic.completeness import records
 from rtx_traffic.connection import Target
-from rtx_traffic.ledger import End, Failure, Kind, Lane, Ledger, Request, Run, SocketClosed, SocketOpened
+from rtx_traffic.ledger import Crash, End, Failure, Kind, Lane, Ledger, Order, Request, Run, SocketClosed, SocketOpened
 from rtx_traffic.load import Load
 from rtx_traffic.recorder import Recorder
-from rtx_traffic.schedule import OrderSource, schedule
+from rtx_traffic.schedule import Due, OrderSource, schedule
 
 ACKNOWLEDGED = (
     b'{"order_id":"o","client_order_id":"c","status":"filled","symbol":"EURUSD","side":"buy","quantity":"0.10",'
-    b'"price":"1.1","executed_at":"t","epoch":1,"colour":"blue","sequence":1}'
+    b'"price":"1.1","realised":"0","executed_at":"2026-01-02T12:00:00Z","epoch":1,"colour":"blue","sequence":1}'
 )
 
 
 class Engine:
-    """Answers orders and reads; after `break_at` requests it answers 503."""
+    """Answers orders and reads with `status`; after `break_at` requests it answers 503."""
 
-    def __init__(self, *, delay: float = 0, break_at: int | None = None) -> None:
+    def __init__(self, *, delay: float = 0, break_at: int | None = None, status: bytes = b"") -> None:
         self.requests = 0
         self.connections = 0
         self._delay = delay
         self._break_at = break_at
+        self._status = status
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -39,7 +42,8 @@ class Engine:
                 self.requests += 1
                 await asyncio.sleep(self._delay)
                 broken = self._break_at is not None and self.requests > self._break_at
-                status = b"503 Service Unavailable" if broken else b"201 Created"
+                status = self._status or (b"201 Created" if head.startswith(b"POST") else b"200 OK")
+                status = b"503 Service Unavailable" if broken else status
                 body = b'{"error":{"reason":"Fenced","message":"No."}}' if broken else ACKNOWLEDGED
                 version = b"X-RTX-Version: 1.2.0\r\n" if broken else b""
                 writer.write(b"HTTP/1.1 %b\r\n%bContent-Length: %d\r\n\r\n%b" % (status, version, len(body), body))
@@ -49,15 +53,14 @@ class Engine:
             writer.close()
 
 
-def written(path: Path) -> list[Request]:
-    return list(Ledger.parse(path.read_bytes().splitlines()).requests())
-
-
-async def loaded(
-    engine: Engine, path: Path, *, rate: float, new_per_second: float, keep_alive: int, duration: float = 1.0
-) -> list[Request]:
-    """The requests of a run's ledger."""
-    settings = Run("r", "http://engine", time.time(), rate, keep_alive, new_per_second, 0, 1, duration)
+async def ledger_of(
+    engine: Engine, path: Path, plan: Iterable[Due], *, keep_alive: int, stop: bool = False, source: type = OrderSource
+) -> Ledger:
+    """What a run of `plan` leaves, told to stop before it begins when `stop` is set."""
+    settings = Run("r", "http://engine", time.time(), 1, keep_alive, 0, 0, 1, 0)
+    stopped = asyncio.Event()
+    if stop:
+        stopped.set()
     listener = await asyncio.start_server(engine.serve, "127.0.0.1", 0)
     async with listener:
         target = Target("engine", "127.0.0.1", listener.sockets[0].getsockname()[1])
@@ -65,15 +68,28 @@ async def loaded(
             load = Load(
                 target=target,
                 accounts=[Account("7", "u", "token")],
-                orders=OrderSource(run="r", account_ids=["7"], symbols=["EURUSD"], seed=1),
+                orders=source(run="r", account_ids=["7"], symbols=["EURUSD"], seed=1),
                 keep_alive=keep_alive,
                 recorder=recorder,
             )
-            plan = schedule(rate=rate, new_per_second=new_per_second, duration=duration, seed=1)
-            await load.run(plan, asyncio.Event())
+            await load.run(plan, stopped)
             load.close()
-            recorder.record(End(recorder.clock()))
-    return written(path)
+            recorder.record(End(recorder.clock(), load.due))
+    return read(path)
+
+
+def read(path: Path) -> Ledger:
+    return Ledger.parse(path.read_bytes().splitlines())
+
+
+async def loaded(
+    engine: Engine, path: Path, *, rate: float, new_per_second: float, keep_alive: int, duration: float = 1.0
+) -> list[Request]:
+    """The requests of a run's ledger."""
+    plan = schedule(rate=rate, new_per_second=new_per_second, duration=duration, seed=1)
+    ledger = await ledger_of(engine, path, plan, keep_alive=keep_alive)
+    assert records(ledger).unrecorded == 0
+    return list(ledger.requests())
 
 
 async def test_every_due_request_is_sent_once_on_its_lane(tmp_path: Path) -> None:
@@ -123,3 +139,66 @@ async def test_an_error_answer_is_a_failed_request_with_the_engine_s_reason(tmp_
     requests = await loaded(engine, tmp_path / "l", rate=50, new_per_second=10, keep_alive=2)
     told = Counter((request.failure, request.detail, request.version) for request in requests)
     assert told == {(Failure.SERVER_ERROR, "503 Fenced", "1.2.0"): 20, (None, "", ""): 30}
+
+
+async def test_a_status_that_is_no_answer_to_the_request_is_a_failure(tmp_path: Path) -> None:
+    # given an engine that answers each order and read with 204, when they are sent
+    requests = await loaded(Engine(status=b"204 No Content"), tmp_path / "l", rate=20, new_per_second=0, keep_alive=2)
+
+    # then each failed
+    assert {(request.failure, request.detail) for request in requests} == {(Failure.MALFORMED, "status 204")}
+
+
+async def test_what_was_due_before_a_stop_is_sent_or_recorded_as_unsent(tmp_path: Path) -> None:
+    # given a load that has fallen behind: of three requests, two were due before now, one of them long ago
+    plan = [Due(number, at, Lane.NEW, Kind.READ) for number, at in enumerate((-60.0, -0.1, 60.0))]
+
+    # when it is told to stop
+    ledger = await ledger_of(Engine(), tmp_path / "l", plan, keep_alive=1, stop=True)
+
+    # then both are recorded, the one that is too late as unsent, and the third was never due
+    assert sorted((request.number, request.failure) for request in ledger.requests()) == [
+        (0, Failure.UNSENT),
+        (1, None),
+    ]
+    assert ledger.end.due == 2
+
+
+class BrokenSource(OrderSource):
+    """Has no second order."""
+
+    def fresh(self, number: int) -> Order:
+        if number == 1:
+            raise RuntimeError("no order")
+        return super().fresh(number)
+
+
+async def test_a_request_that_leaves_no_record_was_due_all_the_same(tmp_path: Path) -> None:
+    # given a load in which one of three requests ends with an exception that nobody expects
+    plan = [Due(number, 0, Lane.NEW, Kind.ORDER) for number in range(3)]
+    ledger = await ledger_of(Engine(), tmp_path / "l", plan, keep_alive=1, source=BrokenSource)
+
+    # then the ledger tells the crash, and that one request of three has no record
+    crashes = [(record.task, record.error) for record in ledger.records if isinstance(record, Crash)]
+    assert crashes == [("request 1", "RuntimeError('no order')")]
+    assert (ledger.end.due, records(ledger).unrecorded) == (3, 1)
+
+
+async def test_a_task_that_crashes_is_written_down_and_told(tmp_path: Path) -> None:
+    # given a recorder that watches a task which crashes, and one which is cancelled
+    async def crashes() -> None:
+        raise ValueError("of no use")
+
+    told: list[str] = []
+    with Recorder(tmp_path / "l", Run("r", "u", time.time(), 1, 1, 0, 0, 1, 0), told.append) as recorder:
+        tasks = [asyncio.create_task(crashes()), asyncio.create_task(asyncio.sleep(60))]
+        for task, name in zip(tasks, ("WebSocket 3", "progress"), strict=True):
+            recorder.watch(task, name)
+        await asyncio.wait(tasks[:1])
+        tasks[1].cancel()
+        await asyncio.wait(tasks)
+        recorder.record(End(recorder.clock(), 0))
+
+    # then the first is told, and in the ledger
+    assert told == ["Task 'WebSocket 3' of the load generator crashed with ValueError('of no use')."]
+    assert [record.task for record in read(tmp_path / "l").records if isinstance(record, Crash)] == ["WebSocket 3"]

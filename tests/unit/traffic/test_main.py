@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from rtx_traffic.completeness import records
 from rtx_traffic.ledger import Ledger
 from rtx_traffic.main import Line
 from rtx_traffic.parts import Start
@@ -32,9 +33,9 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
                 answer = {"symbols": [{"symbol": "EURUSD"}]}
             elif path == "/api/orders/market":
                 filled = {"order_id": "o", "status": "filled", "price": "1.1", "epoch": 1, "colour": "b", "sequence": 1}
-                answer = filled | body
+                answer = filled | {"realised": "0", "executed_at": "2026-01-02T12:00:00Z"} | body
             said = json.dumps(answer).encode()
-            writer.write(b"HTTP/1.1 201 Created\r\n" if "admin" in path or "orders" in path else b"HTTP/1.1 200 OK\r\n")
+            writer.write(b"HTTP/1.1 201 Created\r\n" if "admin" in path or "market" in path else b"HTTP/1.1 200 OK\r\n")
             writer.write(b"Content-Length: %d\r\n\r\n%b" % (len(said), said))
     except (asyncio.IncompleteReadError, ConnectionError):
         pass
@@ -103,6 +104,24 @@ async def test_two_parts_prepared_once_send_one_load(url: str, tmp_path: Path) -
     for ledger in ledgers:
         assert {order.account_id for _, order, _ in ledger.acknowledged()} == {"0000", "0001", "0002"}
     assert [request.failure for request in whole.requests() if request.failure] == []
+
+    # and what was due is what was recorded; nothing more was planned, since it was stopped
+    assert records(whole).unrecorded == 0
+    assert {ledger.end.planned for ledger in ledgers} == {0}
+
+
+async def test_a_run_that_nobody_stopped_was_to_send_its_whole_schedule(url: str, tmp_path: Path) -> None:
+    # given a run of 1 s at 30 requests a second, when it has ended by itself
+    load = [f"--url={url}", "--rate=30", "--new-per-second=5", "--sockets=0", "--keep-alive=5", "--duration=1"]
+    process = await start_program(
+        "run", *load, "--accounts=2", f"--ledger={tmp_path}/ledger", f"--pid-file={tmp_path}/pid"
+    )
+    lines = await said(process)
+    assert lines[-1].event == "end"
+
+    # then its ledger says how many were due and planned, and holds them
+    ledger = read(f"{tmp_path}/ledger")
+    assert (ledger.end.due, ledger.end.planned, records(ledger).unrecorded) == (30, 30, 0)
 
 
 async def test_parts_without_a_common_start_are_refused(url: str) -> None:

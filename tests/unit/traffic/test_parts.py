@@ -19,8 +19,11 @@ def shares() -> list[Run]:
 
 
 def ledger(run: Run, *ended: float) -> Ledger:
-    requests = [Request(Kind.READ, Lane.NEW, at - 0.01, at, path="/p") for at in sorted(ended)]
-    end = End(10.0 + run.part)
+    requests = [
+        Request(Kind.READ, Lane.NEW, at - 0.01, at, sent=at, path="/p", number=run.part + run.parts * place)
+        for place, at in enumerate(sorted(ended))
+    ]
+    end = End(10.0 + run.part, due=len(requests))
     return Ledger.parse(encode(record) for record in [run, *requests, end])
 
 
@@ -67,7 +70,7 @@ def test_the_ledgers_of_the_parts_are_one_ledger_again(tmp_path: Path) -> None:
     assert merged.run == WHOLE
     assert [request.ended for request in merged.requests()] == [1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 5.0]
     assert merged.records[0] == merged.run
-    assert merged.records[-1] == End(13.0)
+    assert merged.records[-1] == End(13.0, due=8, planned=8)
 
     # and written down and read again, it is the same
     merged.write(tmp_path / "build" / "ledger")

@@ -19,13 +19,24 @@ from picows import (
 )
 from rtx_traffic.accounts import Account
 from rtx_traffic.connection import Target
-from rtx_traffic.ledger import End, Failure, Ledger, Record, Request, Run, SocketClosed, SocketEvent, SocketOpened
+from rtx_traffic.ledger import (
+    End,
+    Failure,
+    Ledger,
+    Record,
+    Request,
+    Run,
+    SocketClosed,
+    SocketEvent,
+    SocketOpened,
+    SocketStarted,
+)
 from rtx_traffic.recorder import Recorder
 from rtx_traffic.sockets import Socket
 
 
 class Engine:
-    """Greets, sends a tick and the events after `since` up to `sequence`, and then what `send` is given."""
+    """Greets with `since` or `sequence`, sends a tick and the events between, and then what `send` is given."""
 
     def __init__(self) -> None:
         self.sequence = 5
@@ -53,10 +64,10 @@ class _Greeter(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         engine = self._engine
         engine.transports.append(transport)
-        engine.send(transport, type="hello", account_id="7", sequence=engine.sequence, colour="blue")
+        engine.send(transport, type="hello", account_id=7, sequence=self._since, colour="blue")
         engine.send(transport, type="tick", symbol="EURUSD", bid="1", ask="1", time="t")
         for sequence in range(self._since + 1, engine.sequence + 1):
-            engine.send(transport, type="order", sequence=sequence)
+            engine.send(transport, type="order", sequence=sequence, client_order_id=f"r-{sequence}")
 
 
 @pytest.fixture
@@ -96,7 +107,7 @@ async def recorded(engine: Engine, path: Path, script: Callable[[Socket], Awaita
         await script(client)
         task.cancel()
         await asyncio.wait([task])
-        recorder.record(End(recorder.clock()))
+        recorder.record(End(recorder.clock(), 0))
     return written(path)
 
 
@@ -104,7 +115,7 @@ async def test_a_socket_cut_off_resumes_after_the_last_event_it_saw(engine: Engi
     # given a socket that saw event 6, when the engine closes it with 1012, makes event 7 and takes it back
     async def script(client: Socket) -> None:
         await until(lambda: engine.transports and client.sequence == 5)
-        engine.send(engine.transports[0], type="order", sequence=6)
+        engine.send(engine.transports[0], type="order", sequence=6, client_order_id="r-6")
         await until(lambda: client.sequence == 6)
         engine.sequence = 7
         engine.transports[0].send_close(WSCloseCode.SERVICE_RESTART)
@@ -114,8 +125,10 @@ async def test_a_socket_cut_off_resumes_after_the_last_event_it_saw(engine: Engi
 
     # then it came back with since=6 and the ledger tells it all, ticks left out
     assert engine.paths == ["/ws?symbols=EURUSD", "/ws?symbols=EURUSD&since=6"]
-    assert [(r.sequence, r.since) for r in records if isinstance(r, SocketOpened)] == [(5, None), (7, 6)]
-    assert [r.sequence for r in records if isinstance(r, SocketEvent)] == [6, 7]
+    assert [(r.socket, r.account_id) for r in records if isinstance(r, SocketStarted)] == [(0, "7")]
+    hellos = [(r.account_id, r.sequence, r.since) for r in records if isinstance(r, SocketOpened)]
+    assert hellos == [("7", 5, None), ("7", 6, 6)]
+    assert [(r.sequence, r.client_order_id) for r in records if isinstance(r, SocketEvent)] == [(6, "r-6"), (7, "r-7")]
     assert next(r.code for r in records if isinstance(r, SocketClosed)) == 1012
     assert [r.status for r in records if isinstance(r, Request)] == [101, 101]
 

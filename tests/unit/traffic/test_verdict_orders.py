@@ -1,0 +1,294 @@
+"""Orders against the database: lost, doubled, altered, answered otherwise the second time, filled behind the fence."""
+
+import datetime as dt
+from decimal import Decimal
+
+import msgspec
+import pytest
+from rtx_traffic import fenced
+from rtx_traffic.ledger import Failure, Kind, Record
+from rtx_traffic.rows import Database, EventRow, HistoryRow
+from verdict_run import (
+    ACCOUNT,
+    Break,
+    dropped,
+    event,
+    executed_at,
+    judged,
+    judged_broken,
+    kept_run,
+    order_row,
+    other_event,
+    other_fill,
+    other_order,
+    replaced,
+    request,
+    unanswered,
+)
+
+OTHER_VALUES = [
+    dropped("fills", 0),
+    dropped("events", 0),
+    other_order(quantity=Decimal(2)),
+    other_order(side="sell"),
+    other_order(symbol="GBPUSD"),
+    other_order(account_id="8"),
+    other_order(status="rejected"),
+    other_fill(account_id="8"),
+    other_fill(symbol="GBPUSD"),
+    other_fill(quantity=Decimal("0.05")),
+    other_fill(quantity=Decimal("-0.1")),
+    other_fill(price=Decimal("1.08422")),
+    other_fill(realised=Decimal("0.01")),
+    other_fill(epoch=2),
+    other_event(account_id="8"),
+    other_event(as_ordered=False),
+    other_event(sequence=9),
+]
+"""Each makes of the first order in the database another one than was sent."""
+
+OTHER_ANSWERS = [
+    other_order(price=Decimal("1.08422")),
+    other_order(realised=Decimal("0.01")),
+    other_order(executed_at=executed_at(2)),
+    other_order(epoch=2),
+    other_order(colour="green"),
+    other_order(sequence=9),
+]
+"""Each makes of it another one than was answered."""
+
+
+@pytest.mark.parametrize("broken", [dropped("orders", -1), *OTHER_VALUES, *OTHER_ANSWERS])
+def test_an_acknowledged_order_that_the_database_lacks_or_holds_otherwise_is_lost(broken: Break) -> None:
+    # given a kept run, when one value of one acknowledged order is taken away or changed in the database
+    verdict = judged_broken(broken)
+
+    # then exactly one order is lost, and the run was not kept
+    assert verdict.orders_lost == 1
+    assert not verdict.kept
+
+
+@pytest.mark.parametrize("value", [{"client_order_id": "r-9"}, {"symbol": "GBPUSD"}, {"status": "rejected"}])
+def test_an_answer_of_another_order_is_a_lost_one(value: dict[str, str]) -> None:
+    # given a kept run, when an order is acknowledged with an answer that is not of it
+    records, database = kept_run()
+    first = request(1)
+    replaced(records, first, msgspec.structs.replace(first, answer=msgspec.structs.replace(first.answer, **value)))
+
+    # then it is lost
+    verdict = judged(records, database)
+    assert verdict.orders_lost == 1
+
+
+def test_an_order_that_is_rejected_and_acknowledged_is_a_lost_one() -> None:
+    # given an order that is answered with 201 and in the database as rejected, both alike
+    records, database = kept_run()
+    first = request(1)
+    answer = msgspec.structs.replace(first.answer, status="rejected")
+    replaced(records, first, msgspec.structs.replace(first, answer=answer))
+    database = msgspec.structs.replace(other_order(status="rejected")(records, database), fills=database.fills[1:])
+
+    # then it is lost
+    assert judged(records, database).orders_lost == 1
+
+
+def test_an_order_that_was_never_acknowledged_cannot_be_lost() -> None:
+    # given a kept run whose third order got no answer but is in the database all the same
+    records, database = kept_run()
+    replaced(records, request(3), unanswered(request(3)))
+
+    # when it is judged, then it is a failed request and nothing else
+    verdict = judged(records, database)
+    assert (verdict.orders_lost, verdict.orders_doubled, verdict.orders_altered) == (0, 0, 0)
+    assert verdict.websocket_gaps == 0
+    assert (verdict.failed_requests, verdict.failures) == (1, {"reset": 1})
+    assert not verdict.kept
+
+
+@pytest.mark.parametrize("broken", [dropped("orders", 0), *OTHER_VALUES])
+def test_an_unanswered_order_that_the_database_holds_otherwise_than_it_was_sent_is_altered(broken: Break) -> None:
+    # given a run whose first order got no answer, when the database holds another order, or only a part of it
+    records, database = kept_run()
+    replaced(records, request(1), unanswered(request(1)))
+    verdict = judged(records, broken(records, database) or database)
+
+    # then one order is altered, and the run was not kept
+    assert (verdict.orders_altered, verdict.orders_lost) == (1, 0)
+    assert any(said.startswith("Order r-1 ") for said in verdict.findings)
+    assert not verdict.kept
+
+
+def test_an_order_that_was_never_answered_and_is_nowhere_is_just_a_failed_request() -> None:
+    # given an order that got no answer, when the database has nothing of it
+    records, database = kept_run()
+    replaced(records, request(3), unanswered(request(3)))
+    records.remove(event(3, 3.1))
+    rows = {table: getattr(database, table)[:-1] for table in ("orders", "fills", "events")}
+
+    # then no order was altered
+    assert judged(records, msgspec.structs.replace(database, **rows)).orders_altered == 0
+
+
+def unsent(records: list[Record], _: Database) -> None:
+    replaced(records, request(1), unanswered(request(1), sent=None, failure=Failure.UNSENT))
+
+
+def refused(records: list[Record], _: Database) -> None:
+    replaced(records, request(1), unanswered(request(1), status=400, failure=Failure.CLIENT_ERROR))
+
+
+def a_row_of_the_run_that_nobody_sent(_: list[Record], database: Database) -> Database:
+    return msgspec.structs.replace(database, orders=(*database.orders, order_row(4)))
+
+
+def an_event_without_an_order(_: list[Record], database: Database) -> Database:
+    row = EventRow(ACCOUNT, 4, "r-4", as_ordered=False)
+    return msgspec.structs.replace(database, events=(*database.events, row))
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (unsent, "Order r-1 is in the database, and nobody sent it."),
+        (refused, "Order r-1 was refused each time, and the database holds it as filled."),
+        (a_row_of_the_run_that_nobody_sent, "Order r-4 is in the database, and nobody sent it."),
+        (an_event_without_an_order, "Order r-4 is told by event 4 of account 7 and is not in the database."),
+    ],
+)
+def test_an_order_in_the_database_that_nobody_sent_or_that_was_refused_is_altered(broken: Break, said: str) -> None:
+    # given a kept run, when the database holds an order that it should not know of
+    verdict = judged_broken(broken)
+
+    # then that is counted and told, and the run was not kept
+    assert verdict.orders_altered == 1
+    assert said in verdict.findings
+    assert not verdict.kept
+
+
+def filled_twice(_: list[Record], database: Database) -> Database:
+    return msgspec.structs.replace(database, fills=(*database.fills, database.fills[0]))
+
+
+def filled_and_taken_back(_: list[Record], database: Database) -> Database:
+    back = msgspec.structs.replace(database.fills[0], quantity=-database.fills[0].quantity)
+    return msgspec.structs.replace(database, fills=(*database.fills, back))
+
+
+def in_the_table_twice(_: list[Record], database: Database) -> Database:
+    return msgspec.structs.replace(database, orders=(*database.orders, database.orders[0]))
+
+
+def told_twice(_: list[Record], database: Database) -> Database:
+    return msgspec.structs.replace(database, events=(*database.events, database.events[0]))
+
+
+def answered_again(**values: object) -> Break:
+    """The repeat gets another answer than the order got first."""
+
+    def broken(records: list[Record], _: Database) -> None:
+        repeat = request(2, kind=Kind.REPEAT)
+        answer = msgspec.structs.replace(repeat.answer, **values)
+        replaced(records, repeat, msgspec.structs.replace(repeat, answer=answer))
+
+    return broken
+
+
+@pytest.mark.parametrize(
+    "broken", [filled_twice, filled_and_taken_back, in_the_table_twice, told_twice, answered_again(order_id="id-2b")]
+)
+def test_an_order_executed_twice_is_doubled(broken: Break) -> None:
+    # given a kept run, when one sign of a double execution is put in
+    verdict = judged_broken(broken)
+
+    # then one order is doubled, and the run was not kept
+    assert verdict.orders_doubled == 1
+    assert not verdict.kept
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"order_id": "id-2b"},
+        {"client_order_id": "r-3"},
+        {"status": "rejected"},
+        {"symbol": "GBPUSD"},
+        {"side": "sell"},
+        {"quantity": Decimal("0.11")},
+        {"price": Decimal("1.08422")},
+        {"realised": Decimal("0.01")},
+        {"executed_at": executed_at(2) + dt.timedelta(microseconds=1)},
+        {"epoch": 2},
+        {"colour": "green"},
+        {"sequence": 3},
+    ],
+)
+def test_a_repeat_must_get_the_whole_first_answer(value: dict[str, object]) -> None:
+    # given a kept run, when the repeat of an order is answered with one other value
+    verdict = judged_broken(answered_again(**value))
+
+    # then that is counted and told, and the run was not kept
+    assert verdict.repeats_answered_otherwise == 1
+    assert any(
+        said.startswith(f"A repeat of order r-2 was answered with {next(iter(value))} ") for said in verdict.findings
+    )
+    assert not verdict.kept
+
+
+def test_the_same_values_spelled_otherwise_are_the_same_answer() -> None:
+    # given a repeat whose numbers come back from the database, and whose time has another offset
+    offset = dt.timezone(dt.timedelta(hours=2))
+    spelled = answered_again(
+        realised=Decimal(0), price=Decimal("1.084210"), executed_at=executed_at(2).astimezone(offset)
+    )
+
+    # when it is judged, then it is the first answer
+    assert judged_broken(spelled).kept
+
+
+def history(*rows: HistoryRow) -> Break:
+    return lambda _, database: msgspec.structs.replace(database, history=rows)
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (other_fill(epoch=7), "A fill of order id-1 bears epoch 7, which the fence never had."),
+        (other_fill(epoch=2), "A fill of order id-1 is of colour blue, and epoch 2 named green."),
+        (other_fill(committed_us=5), "A fill of order id-1 of epoch 1 was committed 2 µs after the next epoch."),
+        (other_fill(committed_us=None), "A fill of order id-1 of epoch 1 has no commit time to compare"),
+        (
+            history(HistoryRow(1, ("blue",), "c", 0), HistoryRow(2, (), "c", 2), HistoryRow(3, ("blue",), "c", 9)),
+            "A fill of order id-3 of epoch 1 was committed 1 µs after the next epoch.",
+        ),
+    ],
+)
+def test_a_fill_that_the_fence_should_have_prevented_is_found(broken: Break, said: str) -> None:
+    # given a kept run, when one fill comes from a colour or at a time that the fence did not allow
+    verdict = judged_broken(broken)
+
+    # then it is counted, told, and the run was not kept
+    assert verdict.fenced_executions == 1
+    assert any(finding.startswith(said) for finding in verdict.findings)
+    assert not verdict.kept
+
+
+def test_a_fence_without_its_history_proves_nothing() -> None:
+    # given a kept run, when the fence's history does not know the epoch of the fills, then no fill is taken for right
+    records, database = kept_run()
+    assert judged(records, msgspec.structs.replace(database, history=())).fenced_executions == len(database.fills)
+
+
+@pytest.mark.parametrize(("green_at", "overlap"), [((4, 5), 0.0), ((2, 4), 1e-6), ((2,), 1e-6), ((), 0.0)])
+def test_how_long_two_colours_executed_at_once_is_told(green_at: tuple[int, ...], overlap: float) -> None:
+    # given blue's fills at 1, 2 and 3 µs, and green's
+    _, database = kept_run()
+    row, fill = database.orders[0], database.fills[0]
+    ids = [f"g-{at}" for at in green_at]
+    orders = [msgspec.structs.replace(row, order_id=id_, colour="green") for id_ in ids]
+    fills = [
+        msgspec.structs.replace(fill, order_id=id_, committed_us=at) for id_, at in zip(ids, green_at, strict=True)
+    ]
+
+    # when the time is asked for in which both executed, then it is from green's first to blue's last
+    both = Database(orders=(*database.orders, *orders), fills=(*database.fills, *fills))
+    assert fenced.overlap_s(both) == overlap

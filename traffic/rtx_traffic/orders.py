@@ -1,0 +1,167 @@
+"""Each order that was sent against its answers and against what the database holds of it. Pure.
+
+An order that got no answer may be in the database or not; what is there must be that order all the same.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+
+import msgspec
+
+from .ledger import Ledger, Order, OrderAnswer
+from .rows import Database, EventRow, FillRow, OrderRow
+
+FILLED = "filled"
+SIGNS = {"buy": 1, "sell": -1}
+
+Difference = tuple[str, object, object]  # what is compared, what it must be, what it is
+
+
+class Sent(msgspec.Struct):
+    """One client order id of the ledger."""
+
+    order: Order
+    is_sent: bool = False  # False: it was due, but no byte of it left
+    is_open: bool = False  # an attempt got no answer, or a 5xx: the database may hold the order
+    answers: list[OrderAnswer] = []
+
+
+class Comparison:
+    """The ledger's orders beside the database's rows."""
+
+    def __init__(self, ledger: Ledger, database: Database) -> None:
+        """Looks each of them up once."""
+        self._database = database
+        self.sent = _sent(ledger)
+        self._rows = {row.client_order_id: row for row in database.orders}
+        self._events = {row.client_order_id: row for row in database.events}
+        self._fills: defaultdict[str, list[FillRow]] = defaultdict(list)
+        for fill in database.fills:
+            self._fills[fill.order_id].append(fill)
+
+    def lost(self) -> Iterator[str]:
+        """A sentence for each acknowledged order that the database does not hold as it was asked for and answered."""
+        for client_order_id, sent in self.sent.items():
+            if not sent.answers:
+                continue
+            row = self._rows.get(client_order_id)
+            if row is None:
+                yield f"Order {client_order_id} was acknowledged and is not in the database."
+            elif difference := self._first((*_asked(sent.order, row), *_answered(sent, row)), row):
+                yield f"Order {client_order_id} was acknowledged, but the database holds {difference}."
+
+    def altered(self) -> Iterator[str]:
+        """A sentence for each order in the database that nobody sent, or that was sent unanswered as another one."""
+        for client_order_id, row in self._rows.items():
+            sent = self.sent.get(client_order_id)
+            if sent is None or not sent.is_sent:
+                yield f"Order {client_order_id} is in the database, and nobody sent it."
+            elif not sent.answers and row.status == FILLED and not sent.is_open:
+                yield f"Order {client_order_id} was refused each time, and the database holds it as filled."
+            elif not sent.answers and (difference := self._first(_asked(sent.order, row), row)):
+                yield f"Order {client_order_id} got no answer, and the database holds {difference}."
+        for client_order_id, event in self._events.items():
+            sent = self.sent.get(client_order_id)
+            if client_order_id not in self._rows and not (sent and sent.answers):  # with an answer it is lost
+                where = f"event {event.sequence} of account {event.account_id}"
+                yield f"Order {client_order_id} is told by {where} and is not in the database."
+
+    def doubled(self) -> Iterator[str]:
+        """A sentence for each order that was executed more than once, by any of the signs that this would leave."""
+        for client_order_id, times in Counter(row.client_order_id for row in self._database.orders).items():
+            if times > 1:
+                yield f"Client order id {client_order_id} stands for {times} orders in the database."
+        for row in self._rows.values():
+            if (filled := _filled(self._fills[row.order_id])) > row.quantity:
+                yield f"Order {row.client_order_id} asked for {row.quantity} and was filled {filled}."
+        for client_order_id, times in Counter(row.client_order_id for row in self._database.events).items():
+            if times > 1:
+                yield f"Order {client_order_id} has {times} events."
+        for client_order_id, sent in self.sent.items():
+            if (count := len({answer.order_id for answer in sent.answers})) > 1:
+                yield f"Client order id {client_order_id} was answered as {count} different orders."
+
+    def answered_otherwise(self) -> Iterator[str]:
+        """A sentence for each answer to an order that is not the whole of its first answer."""
+        for client_order_id, sent in self.sent.items():
+            for answer in sent.answers[1:]:
+                if difference := _between(sent.answers[0], answer):
+                    yield f"A repeat of order {client_order_id} was answered with {difference}."
+
+    def _first(self, differences: Iterable[Difference], row: OrderRow) -> str:
+        """The first value that is not what it must be, of the order's row and then of its fill and event."""
+        fills, event = self._fills[row.order_id], self._events.get(row.client_order_id)
+        if row.status == FILLED and not fills:
+            return "no fill of it"
+        if row.status != FILLED and fills:
+            return f"a fill of it, although it was {row.status}"
+        if event is None:
+            return "no event of it"
+        of_rows = [*(difference for fill in fills[:1] for difference in _of_fill(row, fill)), *_of_event(row, event)]
+        return _told([*differences, *of_rows])
+
+
+def _sent(ledger: Ledger) -> dict[str, Sent]:
+    """The ledger's orders by client order id, with their answers in the order in which they came."""
+    orders: dict[str, Sent] = {}
+    for request in ledger.requests():
+        if request.order is None:
+            continue
+        sent = orders.setdefault(request.order.client_order_id, Sent(request.order))
+        sent.is_sent |= request.sent is not None
+        sent.is_open |= request.sent is not None and not 400 <= (request.status or 0) < 500
+        if request.answer:
+            sent.answers.append(request.answer)
+    return orders
+
+
+def _asked(order: Order, row: OrderRow) -> Sequence[Difference]:
+    return (
+        ("account_id", order.account_id, row.account_id),
+        ("symbol", order.symbol, row.symbol),
+        ("side", order.side, row.side),
+        ("quantity", Decimal(order.quantity), row.quantity),
+    )
+
+
+def _answered(sent: Sent, row: OrderRow) -> Iterator[Difference]:
+    """Of the first answer: the others are compared with it."""
+    answer = sent.answers[0]
+    for name in OrderAnswer.__struct_fields__:
+        yield name, getattr(answer, name), getattr(row, name)
+    yield "status", FILLED, row.status
+
+
+def _of_fill(row: OrderRow, fill: FillRow) -> Sequence[Difference]:
+    quantity = SIGNS.get(row.side, 0) * row.quantity
+    return (
+        ("fill.account_id", row.account_id, fill.account_id),
+        ("fill.symbol", row.symbol, fill.symbol),
+        ("fill.direction", quantity > 0, fill.quantity > 0),
+        ("fill.quantity", abs(quantity), min(abs(fill.quantity), abs(quantity))),  # more than that is doubled
+        ("fill.price", row.price, fill.price),
+        ("fill.realised", row.realised, fill.realised),
+        ("fill.epoch", row.epoch, fill.epoch),
+    )
+
+
+def _of_event(row: OrderRow, event: EventRow) -> Sequence[Difference]:
+    return (
+        ("event.account_id", row.account_id, event.account_id),
+        ("event.sequence", row.sequence, event.sequence),
+        ("an event that tells its values", True, event.as_ordered),
+    )
+
+
+def _between(first: OrderAnswer, other: OrderAnswer) -> str:
+    names = OrderAnswer.__struct_fields__
+    return _told([(name, getattr(first, name), getattr(other, name)) for name in names])
+
+
+def _told(differences: Iterable[Difference]) -> str:
+    return next((f"{name} {held} instead of {told}" for name, told, held in differences if told != held), "")
+
+
+def _filled(fills: Iterable[FillRow]) -> Decimal:
+    return sum((abs(fill.quantity) for fill in fills), Decimal(0))
