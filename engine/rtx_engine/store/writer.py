@@ -9,6 +9,7 @@ connection that is lost, at COMMIT or anywhere else, needs nothing but another t
 
 import asyncio
 import datetime as dt
+import math
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -126,7 +127,7 @@ class OrderWriter:
 
     async def run(self) -> None:
         """Settle what is submitted, until `stop`; cancelled, it answers all that it has not settled."""
-        clock, began = asyncio.get_running_loop().time, 0.0
+        clock, began = asyncio.get_running_loop().time, -math.inf
         try:
             with suppress(*CONNECTION_LOST):  # the first batch tries again
                 await self._session.open()
