@@ -59,14 +59,14 @@ class ForkServer:
         return None
 
     def _reap(self) -> None:
-        while self._exits:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                return
-            exit_file = self._exits.pop(pid)
-            unfinished = exit_file.with_suffix(".unfinished")
-            unfinished.write_text(str(os.waitstatus_to_exitcode(status)), encoding="ascii")
-            unfinished.rename(exit_file)
+        """Note the exit codes of those that have ended. One that is not among them yet has its own signal to come."""
+        for pid, exit_file in list(self._exits.items()):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                del self._exits[pid]
+                unfinished = exit_file.with_suffix(".unfinished")
+                unfinished.write_text(str(os.waitstatus_to_exitcode(status)), encoding="ascii")
+                unfinished.rename(exit_file)
 
 
 def serve(request: Request) -> None:
