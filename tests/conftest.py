@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from rtx_lab import packages
 from rtx_lab.choice import choose
+from rtx_lab.errors import LabError
 from rtx_lab.instance import Instance
 from rtx_lab.progress import Reporter
 from rtx_lab.provider import Provider, docker_works
@@ -39,12 +40,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     shutil.rmtree(_folder(), ignore_errors=True)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def database_servers() -> None:
-    """PostgreSQL and Redis, installed when root runs the tests; otherwise tests that need them are skipped."""
-    if os.geteuid() == 0:
-        with _one_process_at_a_time():
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Installs PostgreSQL and Redis when root runs the tests; otherwise tests that need them are skipped.
+
+    Before the workers of pytest-xdist start, and not in them: apt takes one caller at a time.
+    """
+    is_worker = hasattr(session.config, "workerinput")
+    if os.geteuid() == 0 and not is_worker and not session.config.option.collectonly:
+        try:
             packages.ensure(packages.SERVERS, Reporter())
+        except LabError as error:
+            pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
 
 
 @pytest.fixture(scope="session")

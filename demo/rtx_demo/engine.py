@@ -79,7 +79,7 @@ class Engine:
             try:
                 yield from _objects(self.kubectl.lines(*command, deadline=left))
             except KubectlError:  # the deadline, or an API server that is away for a while
-                time.sleep(INTERVAL)
+                time.sleep(min(INTERVAL, max(0.0, until - time.monotonic())))
 
     def bump(self, version: str) -> None:
         """Ask for another version: this starts a cutover."""

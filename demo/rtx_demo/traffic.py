@@ -65,6 +65,8 @@ class Traffic:
     settings: Settings
     namespace: str = manifests.TRAFFIC_NAMESPACE
     name: str = "rtx-traffic"
+    poll_seconds: float = 1.0  # between two looks at what the pods have said
+    retry_seconds: float = 2.0  # until lines that broke off are asked for again
 
     @property
     def pods(self) -> list[str]:
@@ -231,7 +233,7 @@ class Watch:
     def _wait(self, until: float, what: str) -> None:
         if time.monotonic() > until:
             raise DemoError(f"The load does not keep its time: {what}; see kubectl logs {self._traffic.name}-0.")
-        time.sleep(1)
+        time.sleep(self._traffic.poll_seconds)
 
     def _read(self, pod: str) -> None:
         tail = -1
@@ -251,7 +253,7 @@ class Watch:
             except DemoError as error:
                 self._wrong = str(error)
                 return
-            if self._leave.wait(2):
+            if self._leave.wait(self._traffic.retry_seconds):
                 return
             tail = 2  # the last words, should it have ended meanwhile
         self._wrong = f"Traffic pod {pod} ended before its run did: kubectl logs {pod} -n {self._traffic.namespace}"

@@ -28,6 +28,7 @@ from rtx_engine.feed.source import PriceSource
 from rtx_engine.store import FenceState, Store
 from rtx_engine.stream import Stream
 from rtx_engine.stream.bus import Bus
+from rtx_engine.times import PRODUCTION, Times
 from rtx_engine.version import VERSION
 
 log = structlog.get_logger(__name__)
@@ -35,12 +36,6 @@ log = structlog.get_logger(__name__)
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # Services and probes come from outside the pod; a NetworkPolicy says who may
 BACKLOG = 2048
 IDLE_CONNECTION = 3600  # seconds: the client or the proxy closes first, since closing first may meet a request half-way
-
-# Together these stay within the pod's grace period of 60 s, its preStop sleep included.
-WEBSOCKETS_CLOSE_WITHIN = 5.0  # seconds over which 1012 is spread
-QUIET = 2.0  # seconds without a request: whoever asked has learnt to ask elsewhere
-DRAIN_AT_MOST = 20.0
-UNFINISHED_REQUESTS = 5  # seconds
 
 
 class StartError(Exception):
@@ -55,7 +50,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(settings: Settings, source: PriceSource) -> None:
+async def serve(settings: Settings, source: PriceSource, times: Times = PRODUCTION) -> None:
     """Serve until SIGTERM or SIGINT. Raises StartError when a port is taken."""
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -86,6 +81,7 @@ async def serve(settings: Settings, source: PriceSource) -> None:
             stack.callback(channel.stop)
         context = Context(
             settings=settings,
+            times=times,
             version=VERSION,
             store=store,
             source=source,
@@ -97,13 +93,13 @@ async def serve(settings: Settings, source: PriceSource) -> None:
             channel=channel,
             tally=tally,
         )
-        server = _Server(_config(Application(context), stream))
+        server = _Server(_config(Application(context), stream, times))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         serving.add_done_callback(lambda _: ending.set())  # a server that fails ends the process
         log.info("serving", port=settings.port, metrics_port=settings.metrics_port, pod=settings.pod_name)
         await ending.wait()
         log.info("ending")
-        await _drain(activity, stream)
+        await _drain(activity, stream, times)
         server.should_exit = True
         await serving
     log.info("ended")
@@ -117,23 +113,23 @@ def _take_turns(colour: str, state: FenceState, tally: Tally, stream: Stream) ->
         stream.drain.end()
 
 
-async def _drain(activity: Activity, stream: Stream) -> None:
+async def _drain(activity: Activity, stream: Stream, times: Times) -> None:
     """Send everybody elsewhere, and return when nobody asks any more."""
     activity.ending = True
     async with asyncio.TaskGroup() as group:
-        group.create_task(stream.stop(WEBSOCKETS_CLOSE_WITHIN))
-        group.create_task(_quiet(activity))
+        group.create_task(stream.stop(times.websockets_close_within))
+        group.create_task(_quiet(activity, times))
 
 
-async def _quiet(activity: Activity) -> None:
+async def _quiet(activity: Activity, times: Times) -> None:
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_AT_MOST):
-            await asyncio.sleep(QUIET)
-            while (quiet := activity.quiet_seconds()) < QUIET:  # noqa: ASYNC110  # what is waited for is that nothing happens
-                await asyncio.sleep(QUIET - quiet)
+        async with asyncio.timeout(times.drain_at_most):
+            await asyncio.sleep(times.quiet)
+            while (quiet := activity.quiet_seconds()) < times.quiet:  # noqa: ASYNC110  # what is waited for is that nothing happens
+                await asyncio.sleep(times.quiet - quiet)
 
 
-def _config(application: Application, stream: Stream) -> uvicorn.Config:
+def _config(application: Application, stream: Stream, times: Times) -> uvicorn.Config:
     return uvicorn.Config(
         application,
         http="httptools",
@@ -145,7 +141,7 @@ def _config(application: Application, stream: Stream) -> uvicorn.Config:
         proxy_headers=False,  # who asks, and on whose behalf, both travel on with a forwarded request
         backlog=BACKLOG,
         timeout_keep_alive=IDLE_CONNECTION,
-        timeout_graceful_shutdown=UNFINISHED_REQUESTS,
+        timeout_graceful_shutdown=times.unfinished_requests,
     )
 
 

@@ -60,7 +60,9 @@ class Application:
         self._forwarder: Forwarder | None = None
         if context.channel is not None:
             colour = context.settings.colour.value
-            self._forwarder = Forwarder(context.store, context.peers, context.channel, context.activity, colour)
+            self._forwarder = Forwarder(
+                context.store, context.peers, context.channel, context.activity, colour, context.times.forward_budget
+            )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]

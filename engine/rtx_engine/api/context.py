@@ -14,6 +14,7 @@ from rtx_engine.config import Settings
 from rtx_engine.feed.source import PriceSource
 from rtx_engine.store import Store
 from rtx_engine.stream import Stream
+from rtx_engine.times import Times
 
 
 @dataclass(slots=True)
@@ -42,6 +43,7 @@ class Context:
     """Everything a route may use."""
 
     settings: Settings
+    times: Times
     version: str
     store: Store
     source: PriceSource

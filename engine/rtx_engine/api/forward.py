@@ -2,7 +2,8 @@
 
 The first pod sends it on to the colour that executes and hands its answer back; a pod that gets a request so never
 sends it on again. Nothing is done twice: an order travels under the id that the first pod gave it, which the database
-has once, so each try may be the second. Every wait has an end: BUDGET for the first pod, PATIENCE for the second.
+has once, so each try may be the second. Every wait has an end: Times.forward_budget for the first pod, PATIENCE for the
+second.
 """
 
 import asyncio
@@ -20,7 +21,6 @@ from rtx_engine.api.http import Answer, Scope, header
 from rtx_engine.api.peer import Peers
 from rtx_engine.store import OrderError, OrderErrorReason, Store, UnavailableError
 
-BUDGET = 5.0  # seconds that the first pod has for a request
 PATIENCE = 3.0  # seconds that the second pod waits to be named
 PAUSE = 0.05  # seconds between tries
 MOST = 512  # requests under way to the other colour
@@ -85,12 +85,16 @@ class Receiver:
 class Forwarder:
     """Sends requests on to the colour that the fence names."""
 
-    def __init__(self, store: Store, peers: Peers, channel: Channel, activity: Activity, colour: str) -> None:
+    def __init__(
+        self, store: Store, peers: Peers, channel: Channel, activity: Activity, colour: str, budget: float
+    ) -> None:
+        """`budget`: seconds for one request, all tries included."""
         self._store = store
         self._peers = peers
         self._channel = channel
         self._activity = activity
         self._colour = colour
+        self._budget = budget
         self._under_way = 0
 
     async def answer(self, scope: Scope, body: bytes, here: Here) -> Answer | None:
@@ -111,7 +115,7 @@ class Forwarder:
 
     async def _answer(self, scope: Scope, body: bytes, here: Here) -> Answer | None:
         clock = asyncio.get_running_loop().time
-        deadline = clock() + BUDGET
+        deadline = clock() + self._budget
         while (left := deadline - clock()) > 0:
             if self._store.fence.executing:
                 if await _executed(here):

@@ -16,9 +16,6 @@ from rtx_engine.store.migration_files import Half, Migration, index_made_by, loa
 LOCK_KEY = 0x52545800  # "RTX": of the advisory lock that one runner holds
 CONNECT_DEADLINE = 30.0  # seconds, tries included: a database that has just been made may still be starting
 RUNNER_DEADLINE = 60  # seconds to wait for another runner
-LOCK_TIMEOUT = "300ms"  # of one try: orders queue behind a lock that a migration waits for
-LOCK_TRIES = 30
-LOCK_PAUSE = 0.5  # seconds between tries, in which orders flow
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -48,6 +45,18 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class LockTries:
+    """How a migration gets its locks. The defaults are production's."""
+
+    timeout_ms: int = 300  # of one try: orders queue behind a lock that a migration waits for
+    tries: int = 30
+    pause: float = 0.5  # seconds between tries, in which orders flow
+
+
+PRODUCTION = LockTries()
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     version: int
     half: Half
@@ -67,19 +76,22 @@ class _Applied:
 class Migrator:
     """Runs migrations over one connection of the role rtx_migrator."""
 
-    def __init__(self, connection: "asyncpg.Connection", migrations: Sequence[Migration]) -> None:
+    def __init__(
+        self, connection: "asyncpg.Connection", migrations: Sequence[Migration], lock: LockTries = PRODUCTION
+    ) -> None:
         self._connection = connection
         self._migrations = migrations
+        self._lock = lock
 
     @classmethod
     @asynccontextmanager
     async def connected(
-        cls, database: Database, migrations: Sequence[Migration] | None = None
+        cls, database: Database, migrations: Sequence[Migration] | None = None, lock: LockTries = PRODUCTION
     ) -> AsyncIterator["Migrator"]:
         """Raises MigrationError when the database cannot be reached."""
         connection = await _connect(database)
         try:
-            yield cls(connection, load() if migrations is None else migrations)
+            yield cls(connection, load() if migrations is None else migrations, lock)
         finally:
             await connection.close(timeout=5)
 
@@ -200,14 +212,15 @@ class Migrator:
     async def _carry_out(self, migration: Migration, sql: str, note: tuple[object, ...], event: str) -> None:
         """One migration and the statement that notes it; tried again when it only could not get a lock."""
         run = self._in_transaction if runs_in_transaction(sql) else self._without_transaction
-        for attempt in range(1, LOCK_TRIES + 1):
+        tries = self._lock.tries
+        for attempt in range(1, tries + 1):
             try:
                 await run(migration, sql, note)
             except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
                 log.warning("migration waits for a lock", migration=migration.label, attempt=attempt)
-                if attempt == LOCK_TRIES:
-                    raise MigrationError(f"{migration.label} got no lock in {LOCK_TRIES} tries: {error}") from error
-                await asyncio.sleep(LOCK_PAUSE)
+                if attempt == tries:
+                    raise MigrationError(f"{migration.label} got no lock in {tries} tries: {error}") from error
+                await asyncio.sleep(self._lock.pause)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 raise MigrationError(f"{migration.label} failed and left nothing behind: {error}") from error
             else:
@@ -216,7 +229,7 @@ class Migrator:
 
     async def _in_transaction(self, migration: Migration, sql: str, note: tuple[object, ...]) -> None:
         async with self._connection.transaction():
-            await self._connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+            await self._connection.execute(f"SET LOCAL lock_timeout = '{self._lock.timeout_ms}ms'")
             await self._connection.execute(sql)
             if not self._connection.is_in_transaction():
                 raise MigrationError(f"{migration.label} ends its own transaction; take COMMIT out of its file")
@@ -225,7 +238,7 @@ class Migrator:
     async def _without_transaction(self, _: Migration, sql: str, note: tuple[object, ...]) -> None:
         """One statement, and the note after it. An index that was left half made is dropped, before and after."""
         index = index_made_by(sql)
-        await self._connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+        await self._connection.execute(f"SET lock_timeout = '{self._lock.timeout_ms}ms'")
         try:
             if index is not None:
                 await self._drop_if_half_made(index)

@@ -12,7 +12,7 @@ from rtx_engine.store.errors import UnavailableError
 from rtx_engine.store.fence import FenceState, FenceWatch
 from rtx_engine.store.reader import Reader
 from rtx_engine.store.session import Session
-from rtx_engine.store.writer import STOP_DEADLINE, OrderWriter, Quotes
+from rtx_engine.store.writer import PRODUCTION, STOP_DEADLINE, Limits, OrderWriter, Quotes
 
 CANCEL_INTERVAL = 0.5  # seconds
 
@@ -21,11 +21,16 @@ class Store:
     """`orders` has one connection for itself; `reader`, `accounts` and `fence` share the other."""
 
     def __init__(
-        self, database: Database, colour: str, source: Quotes, on_committed: Callable[[Sequence[AccountEvent]], None]
+        self,
+        database: Database,
+        colour: str,
+        source: Quotes,
+        on_committed: Callable[[Sequence[AccountEvent]], None],
+        limits: Limits = PRODUCTION,
     ) -> None:
         """`on_committed` gets the events of each batch after its COMMIT, in order per account. It must not block."""
         self.fence = FenceWatch(colour)
-        self.orders = OrderWriter(database, colour, self.fence, source, on_committed)
+        self.orders = OrderWriter(database, colour, self.fence, source, on_committed, limits)
         self._session = Session(database, colour, self.fence.listen)
         self.reader = Reader(self._session)
         self.accounts = Accounts(self._session, self.fence)

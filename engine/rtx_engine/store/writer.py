@@ -9,6 +9,7 @@ connection that is lost, at COMMIT or anywhere else, needs nothing but another t
 
 import asyncio
 import datetime as dt
+import math
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -31,12 +32,7 @@ from rtx_engine.store.fence import FenceWatch
 from rtx_engine.store.session import Session
 
 MAX_BATCH = 512  # orders; larger ones only make the first of them wait
-MAX_QUEUE = 4096  # orders: about a second's work, after which waiting is worse than being told
-# Orders that come closer share a transaction, which costs what one does. Waiting costs throughput once there are many:
-# then a batch begins as soon as the one before has been committed.
-PACE = 0.03  # seconds from one batch to the next
 MANY = 8  # orders that wait for no pace
-SETTLE_DEADLINE = 5.0  # seconds for a batch, all tries included
 STOP_DEADLINE = 5.0  # seconds to finish what is queued
 
 _NOT_PLACED = "the database did not take the order; try again with the same client_order_id"
@@ -45,6 +41,20 @@ _FENCED = "another colour executes orders now; try again with the same client_or
 _SYNC_CANCELLED = "canceling wait for synchronous replication"
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What orders wait for, and for how long. The defaults are production's."""
+
+    queue: int = 4096  # orders: about a second's work, after which waiting is worse than being told
+    # Orders that come closer share a transaction, which costs what one does. Waiting costs throughput once there are
+    # many: then a batch begins as soon as the one before has been committed.
+    pace: float = 0.03  # seconds from one batch to the next
+    settle: float = 5.0  # seconds for a batch, all tries included
+
+
+PRODUCTION = Limits()
 
 
 class Quotes(Protocol):
@@ -96,7 +106,9 @@ class OrderWriter:
         fence: FenceWatch,
         source: Quotes,
         publish: Callable[[Sequence[AccountEvent]], None],
+        limits: Limits = PRODUCTION,
     ) -> None:
+        self._limits = limits
         self._session = Session(database, colour, self._on_connect)
         self._fence = fence
         self._colour = colour
@@ -115,7 +127,7 @@ class OrderWriter:
 
     async def submit(self, order: MarketOrder) -> Placed:
         """Place `order`, or find it placed before. Raises OrderError when there is no result to tell."""
-        if self._stopping or len(self._queue) >= MAX_QUEUE:
+        if self._stopping or len(self._queue) >= self._limits.queue:
             raise OrderError(OrderErrorReason.OVERLOADED, "too many orders are waiting; try again in a second")
         pending = _Pending(order, asyncio.get_running_loop().create_future())
         self._queue.append(pending)
@@ -126,7 +138,7 @@ class OrderWriter:
 
     async def run(self) -> None:
         """Settle what is submitted, until `stop`; cancelled, it answers all that it has not settled."""
-        clock, began = asyncio.get_running_loop().time, 0.0
+        clock, began = asyncio.get_running_loop().time, -math.inf
         try:
             with suppress(*CONNECTION_LOST):  # the first batch tries again
                 await self._session.open()
@@ -135,12 +147,12 @@ class OrderWriter:
                     self._arrived.clear()
                     await self._arrived.wait()
                     continue
-                await self._wait_for_many(until=began + PACE)
+                await self._wait_for_many(until=began + self._limits.pace)
                 began = clock()
                 batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
                 for callback in self._batch_callbacks:
                     callback(len(batch))
-                await self._settle(batch, began + SETTLE_DEADLINE)
+                await self._settle(batch, began + self._limits.settle)
         finally:
             for pending in self._queue:
                 pending.settle(OrderError(OrderErrorReason.UNAVAILABLE, _NOT_PLACED))

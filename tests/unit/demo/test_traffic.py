@@ -21,7 +21,13 @@ def traffic(tmp_path: Path, *pods: str) -> Traffic:
     program.write_text(f'#!/bin/sh\ncase "$*" in\n{cases}\nesac\n')
     program.chmod(0o755)
     kubectl = Kubectl((str(program),))
-    return Traffic(kubectl, Engine(kubectl, "rtx", "ns"), Settings(duration=0, pods=len(pods)))
+    return Traffic(
+        kubectl,
+        Engine(kubectl, "rtx", "ns"),
+        Settings(duration=0, pods=len(pods)),
+        poll_seconds=0.05,
+        retry_seconds=0.1,
+    )
 
 
 def says(*lines: str, then: str = "exec sleep 60") -> str:
@@ -29,8 +35,8 @@ def says(*lines: str, then: str = "exec sleep 60") -> str:
 
 
 def test_the_counts_of_all_pods_are_shown_until_each_has_ended(tmp_path: Path) -> None:
-    # given two pods, of which the second ends two seconds later
-    run = traffic(tmp_path, says(END), says(PROGRESS, then=f"sleep 2; echo '{END}'"))
+    # given two pods, of which the second ends later
+    run = traffic(tmp_path, says(END), says(PROGRESS, then=f"sleep 0.5; echo '{END}'"))
 
     # when they are followed, then the last that is shown is the sum of both last lines
     shown: list[Progress] = []

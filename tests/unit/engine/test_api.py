@@ -5,12 +5,10 @@ import datetime as dt
 import json
 import re
 import secrets
-import sys
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -161,8 +159,8 @@ async def test_an_order_beyond_the_margin_is_recorded_as_rejected(alice: Client)
 
 async def test_no_order_is_filled_on_a_stale_quote(engines: Any) -> None:
     # given an engine whose prices have stopped
-    program = Path(__file__).with_name("engine_with_stopped_prices.py")
-    engine = await engines.start(sys.executable, str(program))
+    an_hour_ago = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)
+    engine = await engines.start(PRICES_STOPPED_AT=an_hour_ago.isoformat())
     async with aiohttp.ClientSession(engine.url) as session:
         alice = await opened(await Client(session).login("admin", ADMIN_PASSWORD), "alice")
         # when an order comes, then it is rejected for that

@@ -1,91 +1,13 @@
 """A colour that the fence does not name answers with the other colour's word: nothing fails, nothing is done twice."""
 
 import asyncio
-import contextlib
-import itertools
-import json
-import secrets
 import signal
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import pytest
-import pytest_asyncio
-from aiohttp import web
-from rtx_engine.api import forward
-from yarl import URL
-
-PATIENCE = 20.0  # seconds for what only has to happen
-PEER = {"x-rtx-peer": "peer"}
-ORDER = {"symbol": "EURUSD", "side": "buy", "quantity": "0.01"}
-
-
-@dataclass(frozen=True)
-class Got:
-    """An answer."""
-
-    status: int
-    body: Any
-    headers: Any
-
-
-@dataclass
-class Trader:
-    """One account, at any pod; each request on a connection of its own."""
-
-    session: aiohttp.ClientSession
-    headers: dict[str, str] = field(default_factory=dict)
-
-    async def call(self, engine: Any, method: str, path: str, body: Any = None, **headers: str) -> Got:
-        url = URL(engine.url + path, encoded=True)
-        async with self.session.request(method, url, json=body, headers=self.headers | headers) as answer:
-            text = await answer.text()
-            return Got(answer.status, json.loads(text) if text else None, answer.headers)
-
-    async def order(self, engine: Any, client_order_id: str, **headers: str) -> Got:
-        body = {**ORDER, "client_order_id": client_order_id}
-        return await self.call(engine, "POST", "/api/orders/market", body, **headers)
-
-    async def log_in(self, engine: Any, username: str, password: str) -> "Trader":
-        got = await self.call(engine, "POST", "/api/login", {"username": username, "password": password})
-        assert got.status == 200, got
-        return Trader(self.session, {"authorization": f"Bearer {got.body['token']}"})
-
-    async def open(self, engine: Any, username: str) -> "Trader":
-        """The trader of an account that is opened for this."""
-        admin = await self.log_in(engine, "admin", "admin-password")
-        account = {"username": username, "password": "password", "balance": "1000000000", "leverage": 100}
-        got = await admin.call(engine, "POST", "/api/admin/accounts", account)
-        assert got.status == 201, got
-        return await self.log_in(engine, username, "password")
-
-
-@pytest_asyncio.fixture
-async def anybody() -> AsyncIterator[Trader]:
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=30)) as session:
-        yield Trader(session)
-
-
-@pytest_asyncio.fixture
-async def colours(engines: Any) -> Any:
-    return await engines.start_colours()
-
-
-async def status(trader: Trader, engine: Any) -> dict[str, Any]:
-    found: dict[str, Any] = (await trader.call(engine, "GET", "/internal/status", **PEER)).body
-    return found
-
-
-async def knows(trader: Trader, engine: Any, epoch: int) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            if (await status(trader, engine))["epoch"] == epoch:
-                return
-            await asyncio.sleep(0.02)
+from engine_traders import ORDER, PATIENCE, PEER, Trader, knows, status
 
 
 async def test_what_is_asked_of_the_other_colour_is_answered_by_the_one_that_executes(
@@ -153,86 +75,6 @@ async def test_clients_connect_anew_when_the_colour_that_they_ask_drains_and_not
     assert "connection" not in (await alice.order(colours.blue, "three")).headers
 
 
-@dataclass
-class Load:
-    """Traders that place orders at both colours as fast as these answer, and never ask twice."""
-
-    anybody: Trader
-    engines: list[Any]
-    acknowledged: dict[str, str] = field(default_factory=dict)  # order_id by client_order_id
-    colours: set[str] = field(default_factory=set)
-    failures: list[str] = field(default_factory=list)
-    done: bool = False
-
-    async def goes_on(self) -> None:
-        """Wait until a few more orders have been filled."""
-        enough = len(self.acknowledged) + 50
-        async with asyncio.timeout(PATIENCE):
-            while len(self.acknowledged) < enough:  # noqa: ASYNC110  # many wait for their own; this one only looks
-                await asyncio.sleep(0.02)
-
-    async def trade(self, trader: Trader, name: str) -> None:
-        for number, engine in zip(itertools.count(), itertools.cycle(self.engines)):
-            if self.done:
-                return
-            client_order_id = f"{name}-{number}"
-            try:
-                got = await trader.order(engine, client_order_id)
-            except (aiohttp.ClientError, TimeoutError) as error:
-                self.failures.append(repr(error))
-                continue
-            if got.status != 201:
-                self.failures.append(f"{got.status} {got.body}")
-            elif got.body["client_order_id"] != client_order_id:
-                self.failures.append(f"{client_order_id} was answered with {got.body}")
-            else:
-                self.acknowledged[client_order_id] = got.body["order_id"]
-                self.colours.add(got.body["colour"])
-
-
-async def trade_across_moves(engines: Any, anybody: Trader, colours: Any, moves: int) -> Load:
-    load = Load(anybody, [colours.blue, colours.green])
-    traders = [await anybody.open(colours.blue, f"trader {number}") for number in range(6)]
-    trading = [
-        asyncio.create_task(load.trade(trader, f"{number}-{lane}"))
-        for number, trader in enumerate(traders)
-        for lane in range(4)
-    ]
-    for _, colour in zip(range(moves), itertools.cycle(["green", "blue"]), strict=False):
-        await load.goes_on()
-        await engines.database.move_fence(colour)
-    await load.goes_on()
-    load.done = True
-    await asyncio.gather(*trading)
-    return load
-
-
-async def test_twenty_moves_under_load_fail_no_order_and_double_none(
-    engines: Any, colours: Any, anybody: Trader
-) -> None:
-    load = await trade_across_moves(engines, anybody, colours, moves=20)
-    # then every order was answered, by whoever was named
-    assert load.failures == []
-    assert load.colours == {"blue", "green"}
-    # and the database has just these, each once, under the id that was answered
-    rows = await engines.database.execute("SELECT client_order_id, id, epoch FROM orders")
-    assert {row["client_order_id"]: str(row["id"]) for row in rows} == load.acknowledged
-    assert len(rows) == len(load.acknowledged)
-    assert {row["epoch"] for row in rows} == set(range(1, 22))
-    [fills] = await engines.database.execute("SELECT count(*), count(DISTINCT order_id) FROM fills")
-    assert fills[0] == fills[1] == len(rows)
-    # and both forwarded
-    assert (await status(anybody, colours.blue))["forwarded"] > 0
-    assert (await status(anybody, colours.green))["forwarded"] > 0
-
-
-async def test_without_forwarding_the_same_load_counts_failures(engines: Any, anybody: Trader) -> None:
-    colours = await engines.start_colours(forwarding=False)
-    load = await trade_across_moves(engines, anybody, colours, moves=2)
-    assert len(load.failures) > 0
-    assert all("Fenced" in failure for failure in load.failures)
-
-
 async def test_a_hop_is_never_sent_on_again(engines: Any, colours: Any, anybody: Trader) -> None:
     # given a pod that forwards
     alice = await anybody.open(colours.blue, "alice")
@@ -296,35 +138,6 @@ async def test_a_peer_whose_order_id_is_none_is_told_so(colours: Any, anybody: T
     assert (got.status, got.body["error"]["reason"]) == (400, "BadRequest")
 
 
-async def test_a_colour_that_is_away_for_a_moment_fails_nobody(engines: Any, colours: Any, anybody: Trader) -> None:
-    # given a fence that names a colour whose pod is gone
-    alice = await anybody.open(colours.blue, "alice")
-    await colours.green.terminate()
-    epoch = await engines.database.move_fence("green")
-    await knows(anybody, colours.blue, epoch)
-    # when an order waits at the other one, and the fence comes back
-    asked = asyncio.create_task(alice.order(colours.blue, "one"))
-    await asyncio.sleep(0.3)
-    assert not asked.done()
-    await engines.database.move_fence("blue")
-    # then it is executed
-    got = await asked
-    assert (got.status, got.body["colour"], got.body["epoch"]) == (201, "blue", epoch + 1)
-
-
-async def test_patience_has_an_end(engines: Any, colours: Any, anybody: Trader) -> None:
-    # given a fence that names a colour that does not come back
-    alice = await anybody.open(colours.blue, "alice")
-    await colours.green.terminate()
-    epoch = await engines.database.move_fence("green")
-    await knows(anybody, colours.blue, epoch)
-    # then orders and everything else are told to come again
-    for got in await asyncio.gather(alice.order(colours.blue, "one"), alice.call(colours.blue, "GET", "/api/symbols")):
-        assert (got.status, got.body["error"]["reason"], got.headers["retry-after"]) == (503, "Fenced", "1")
-    # and nothing was done
-    assert await engines.database.execute("SELECT FROM orders") == []
-
-
 async def test_back_and_forth_nothing_is_forgotten(engines: Any, colours: Any, anybody: Trader) -> None:
     alice = await anybody.open(colours.blue, "alice")
     placed = [await alice.order(colours.blue, "a")]
@@ -377,98 +190,3 @@ async def test_clients_resume_their_stream_at_the_other_colour(engines: Any, col
         assert (greeting["type"], greeting["sequence"], greeting["colour"]) == ("hello", last, "green")
         missed = [(await stream.receive_json(timeout=PATIENCE))["sequence"] for _ in range(7 - last)]
     assert missed == list(range(last + 1, 8))
-
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@contextlib.asynccontextmanager
-async def in_the_place_of(engine: Any, handler: Handler) -> AsyncIterator[list[web.BaseRequest]]:
-    """Something that answers at the Service of a pod that has ended; yields the requests that it gets."""
-    seen: list[web.BaseRequest] = []
-
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        seen.append(request)
-        return await handler(request)  # type: ignore[arg-type]
-
-    runner = web.ServerRunner(web.Server(answer), shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", engine.port).start()
-    try:
-        yield seen
-    finally:
-        await runner.cleanup()
-
-
-@pytest_asyncio.fixture
-async def forwarding(engines: Any, colours: Any, anybody: Trader) -> Trader:
-    """A trader, with green's pod ended and named by the fence."""
-    alice = await anybody.open(colours.blue, "alice")
-    await colours.green.terminate()
-    await knows(anybody, colours.blue, await engines.database.move_fence("green"))
-    return alice
-
-
-async def test_the_clients_address_travels_and_its_other_headers_do_not(colours: Any, forwarding: Trader) -> None:
-    async def handler(_: web.Request) -> web.StreamResponse:
-        return web.json_response({"said": "green"}, headers={"x-rtx-version": "9.9.9"}, status=500)
-
-    async with in_the_place_of(colours.green, handler) as seen:
-        claims = {"x-forwarded-for": "203.0.113.7", "cookie": "a=b", "x-rtx-peer": "no", "x-rtx-hop": "2"}
-        got = await forwarding.call(colours.blue, "GET", "/api/orders/a%2Fb%20c?x=%2F&y", **claims)
-    assert (got.status, got.body, got.headers["x-rtx-version"]) == (500, {"said": "green"}, "9.9.9")
-    [request] = seen
-    assert request.raw_path == "/api/orders/a%2Fb%20c?x=%2F&y"
-    assert {name.lower(): value for name, value in request.headers.items() if name != "Host"} == {
-        "x-forwarded-for": "203.0.113.7, 127.0.0.1",
-        "x-rtx-peer": "peer",
-        "x-rtx-hop": "1",
-        "x-rtx-epoch": "2",
-        "authorization": forwarding.headers["authorization"],
-    }
-
-
-async def test_an_order_whose_answer_got_lost_is_asked_for_again_under_its_id(colours: Any, forwarding: Trader) -> None:
-    tries = itertools.count()
-
-    async def handler(request: web.Request) -> web.StreamResponse:
-        await request.read()
-        if next(tries) < 2 and request.transport is not None:
-            request.transport.abort()
-        return web.json_response({}, status=201)
-
-    async with in_the_place_of(colours.green, handler) as seen:
-        got = await forwarding.order(colours.blue, "one")
-    assert (got.status, len(seen)) == (201, 3)
-    assert len({request.headers["x-rtx-order-id"] for request in seen}) == 1
-
-
-async def test_an_account_whose_answer_got_lost_is_not_asked_for_again(colours: Any, forwarding: Trader) -> None:
-    async def handler(request: web.Request) -> web.StreamResponse:
-        await request.read()
-        assert request.transport is not None
-        request.transport.abort()
-        return web.Response()
-
-    async with in_the_place_of(colours.green, handler) as seen:
-        got = await forwarding.call(colours.blue, "POST", "/api/admin/accounts", {"username": secrets.token_hex(4)})
-    assert (got.status, got.body["error"]["reason"], len(seen)) == (503, "OutcomeUnknown", 1)
-
-
-async def test_too_many_at_once_are_told_so_and_the_rest_wait(colours: Any, forwarding: Trader) -> None:
-    released = asyncio.Event()
-
-    async def handler(_: web.Request) -> web.StreamResponse:
-        await released.wait()
-        return web.json_response({})
-
-    async with in_the_place_of(colours.green, handler):
-        asked = [
-            asyncio.create_task(forwarding.call(colours.blue, "GET", "/api/symbols")) for _ in range(forward.MOST + 5)
-        ]
-        first, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
-        released.set()
-        answers = await asyncio.gather(*asked)
-    refused = [got for got in answers if got.status != 200]
-    assert (first.pop().result().status, len(refused)) == (503, 5)
-    assert {(got.body["error"]["reason"], got.headers["retry-after"]) for got in refused} == {("Busy", "1")}

@@ -122,7 +122,7 @@ async def test_a_pod_says_whether_it_reaches_the_other_colour(engines: Any, sess
     assert await ask(session, colours.blue, "reach") == {"reaches": True, "colour": "green", "error": ""}
     assert await ask(session, colours.green, "reach") == {"reaches": True, "colour": "blue", "error": ""}
     # when one is gone, then the other says so in a sentence
-    await colours.green.terminate()
+    colours.green.vanish()
     found = await ask(session, colours.blue, "reach")
     assert (found["reaches"], found["colour"]) == (False, "green")
     assert "does not answer" in found["error"]
@@ -140,7 +140,7 @@ async def test_what_answers_must_be_the_other_colour_and_a_peer(
 ) -> None:
     # given a Service for green behind which something else answers
     colours = await engines.start_colours()
-    await colours.green.terminate()
+    colours.green.vanish()
     await engines.start(**{"COLOUR": "green", "PORT": str(colours.green.port), **changes})
     # then blue does not say that it reaches green
     found = await ask(session, colours.blue, "reach")

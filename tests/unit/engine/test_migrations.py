@@ -1,18 +1,15 @@
 """Migrations: whole or not at all, one runner at a time, and back again."""
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import asyncpg
 import pytest
-from rtx_engine.store import migrate
-from rtx_engine.store.migrate import MigrationError, Migrator, State
+import structlog
+from rtx_engine.store.migrate import PRODUCTION, LockTries, MigrationError, Migrator, State
 from rtx_engine.store.migration_files import NO_TRANSACTION, Half, MigrationFilesError, load, required_version
 
+WAIT = 20.0  # seconds, for what must happen
 SCHEMA = """
 SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns
 WHERE table_schema = 'public' ORDER BY 1, 2
@@ -37,12 +34,14 @@ def write(folder: Path, files: dict[str, str]) -> Path:
 def run(fenced_database, tmp_path):
     """`await run("up", …)` of the two versions above, with `edits` to their files."""
 
-    async def run(command: str, *arguments: object, edits: dict[str, str] | None = None, **options: object):
+    async def run(
+        command: str, *, edits: dict[str, str] | None = None, lock: LockTries = PRODUCTION, **options: object
+    ):
         folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
         folder.mkdir()
         migrations = load(write(folder, FILES | (edits or {})))
-        async with Migrator.connected(fenced_database.as_role("rtx_migrator"), migrations) as migrator:
-            return await getattr(migrator, command)(*arguments, **options)
+        async with Migrator.connected(fenced_database.as_role("rtx_migrator"), migrations, lock) as migrator:
+            return await getattr(migrator, command)(**options)
 
     return run
 
@@ -127,18 +126,18 @@ async def test_two_runners_at_once_apply_each_migration_once(run, fenced_databas
     assert len(await fenced_database.execute("SELECT version FROM schema_migrations")) == 3
 
 
-async def test_a_lock_that_is_held_is_waited_for_in_short_tries(run, fenced_database, monkeypatch):
+async def test_a_lock_that_is_held_is_waited_for_in_short_tries(run, fenced_database):
     # given a session that reads a table for longer than one try waits
-    monkeypatch.setattr(migrate, "LOCK_TIMEOUT", "100ms")
-    monkeypatch.setattr(migrate, "LOCK_PAUSE", 0.1)
-    monkeypatch.setattr(migrate, "LOCK_TRIES", 10)
     await run("up", to=1)
     reader = await fenced_database.connect("rtx_migrator")
     reading = reader.transaction()
     await reading.start()
     await reader.execute("SELECT FROM notes")
-    migrating = asyncio.create_task(run("up"))
-    await asyncio.sleep(0.3)
+    with structlog.testing.capture_logs() as told:
+        migrating = asyncio.create_task(run("up", lock=LockTries(timeout_ms=20, tries=1000, pause=0.02)))
+        async with asyncio.timeout(WAIT):
+            while [line["event"] for line in told].count("migration waits for a lock") < 2:  # noqa: ASYNC110  # it only logs
+                await asyncio.sleep(0.01)
     assert not migrating.done()
 
     await reading.rollback()
@@ -146,8 +145,8 @@ async def test_a_lock_that_is_held_is_waited_for_in_short_tries(run, fenced_data
 
     # and given one that never ends
     await reading_again(reader)
-    with pytest.raises(MigrationError, match="got no lock in 10 tries"):
-        await run("down")
+    with pytest.raises(MigrationError, match="got no lock in 3 tries"):
+        await run("down", lock=LockTries(timeout_ms=20, tries=3, pause=0.02))
     await reader.close()
 
 
@@ -274,77 +273,3 @@ async def test_an_index_that_was_made_but_not_recorded_is_recorded(run, fenced_d
 def test_files_that_are_no_migrations_are_named(tmp_path, files, sentence):
     with pytest.raises(MigrationFilesError, match=sentence):
         load(write(tmp_path, files))
-
-
-def command(fenced_database, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    database = fenced_database.as_role("rtx_migrator")
-    variables = {
-        "PATH": os.environ["PATH"],
-        "DB_HOST": database.host,
-        "DB_PORT": str(database.port),
-        "DB_NAME": database.name,
-        "DB_USER": database.user,
-        "DB_PASSWORD": database.password,
-    }
-    program = [sys.executable, "-c", "from rtx_engine.main import run; run()", "migrate"]
-    return subprocess.run(
-        [*program, *words], env=variables | environment, capture_output=True, text=True, timeout=60, check=False
-    )
-
-
-def test_the_command_line_says_what_it_did(fenced_database):
-    up = command(fenced_database, "up", "--half", "expand")
-    status = command(fenced_database, "status", "--json")
-    again = command(fenced_database, "up", "--half", "expand")
-    down = command(fenced_database, "down", "--to", "0")
-
-    applied = [line for line in up.stdout.splitlines() if line.startswith("applied: ")]
-    assert (up.returncode, applied[0], len(applied)) == (0, "applied: 0001 trading (expand)", 3)
-    states = {(row["version"], row["half"]): row["state"] for row in json.loads(status.stdout)}
-    assert {states[1, "expand"], states[2, "expand"], states[3, "expand"]} == {"applied"}
-    assert states[2, "contract"] == "pending"
-    assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "nothing to be applied")
-    assert (down.returncode, down.stdout.splitlines()[-1]) == (0, "taken back: 0001 trading (expand)")
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (("down", "--to", "newest"), "argument --to: newest is no version: give its number, or 0 for none at all"),
-        (("up", "--half", "both"), "argument --half: invalid choice: both (choose from expand, contract, all)"),
-    ],
-)
-def test_a_wrong_word_is_told_with_what_it_must_be(fenced_database, words, sentence):
-    refused = command(fenced_database, *words)
-
-    # Newer Pythons quote less.
-    assert (refused.returncode, refused.stderr.replace("'", "").splitlines()[-1].endswith(sentence)) == (2, True)
-
-
-def test_the_command_line_takes_back_what_a_cutover_applied(fenced_database):
-    command(fenced_database, "up", "--to", "1")
-    up = command(fenced_database, "up", "--half", "expand", "--cutover", "1.1.0-3f9a2c1b")
-    both = command(fenced_database, "down", "--to", "0", "--cutover", "1.1.0-3f9a2c1b")
-    down = command(fenced_database, "down", "--cutover", "1.1.0-3f9a2c1b")
-
-    assert up.returncode == 0
-    assert both.returncode == 2
-    assert both.stderr.endswith("error: argument --cutover: not allowed with argument --to\n")
-    taken_back = [line for line in down.stdout.splitlines() if line.startswith("taken back: ")]
-    assert taken_back == ["taken back: 0003 orders_by_symbol (expand)", "taken back: 0002 quoted_at (expand)"]
-
-
-@pytest.mark.parametrize(
-    ("environment", "sentence"),
-    [
-        ({"DB_HOST": ""}, "DB_HOST is not set; give it a value in the environment."),
-        ({"DB_PORT": "many"}, "DB_PORT is 'many'; it must be a port number from 1 to 65535."),
-        ({"DB_PASSWORD": "wrong"}, "did not let rtx_migrator in: password authentication failed"),
-        ({"DB_NAME": "nowhere"}, 'did not let rtx_migrator in: database "nowhere" does not exist'),
-    ],
-)
-def test_the_command_line_fails_in_one_sentence(fenced_database, environment, sentence):
-    failed = command(fenced_database, "up", **environment)
-    assert failed.returncode == 1
-    assert sentence in failed.stderr
-    assert len(failed.stderr.splitlines()) == 1

@@ -7,12 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import pytest
+from engine_processes import COMMAND, QUICK_END
+
+PATIENCE = 20.0  # seconds for what only has to happen
 
 
 @dataclass
@@ -55,12 +57,14 @@ class KeepAlive:
 
 async def test_sigterm_under_load_fails_no_request_and_loses_no_order(engines: Any) -> None:
     # given clients that place orders and never let their connections go
-    engine = await engines.start()
+    engine = await engines.start(*COMMAND)
     async with aiohttp.ClientSession(engine.url) as session:
         token = await _trader(session, balance="1000000000")
     clients = [KeepAlive(f"client-{number}", token) for number in range(24)]
     running = [asyncio.create_task(client.run(engine.port)) for client in clients]
-    await asyncio.sleep(1)
+    async with asyncio.timeout(PATIENCE):
+        while min(len(client.acknowledged) for client in clients) < 3:  # noqa: ASYNC110  # they wait for their own
+            await asyncio.sleep(0.02)
     # when the pod is told to end
     exit_code = await engine.terminate()
     await asyncio.gather(*running)
@@ -92,7 +96,7 @@ async def test_an_ending_pod_says_not_ready_and_yet_answers_who_still_comes(engi
 
 
 async def test_websockets_are_told_to_come_back_elsewhere(engines: Any) -> None:
-    engine = await engines.start()
+    engine = await engines.start(TIMES=QUICK_END)
     async with aiohttp.ClientSession(engine.url) as session:
         token = await _trader(session)
         async with session.ws_connect("/ws", headers=_bearer(token)) as websocket:
@@ -108,7 +112,7 @@ async def test_websockets_are_told_to_come_back_elsewhere(engines: Any) -> None:
 
 async def test_a_pod_without_its_database_lives_but_is_not_ready_and_ends_well(engines: Any) -> None:
     # given a database that cannot be reached
-    engine = engines.launch(DB_PORT="1")
+    engine = engines.launch(DB_PORT="1", TIMES=QUICK_END)
     await engine.wait_for("/health")
     # then it says what it waits for
     async with aiohttp.ClientSession(engine.url) as session, session.get("/ready") as answer:
@@ -135,17 +139,15 @@ async def test_readiness_survives_an_outage_of_database_and_redis(engines: Any) 
         assert await asyncio.to_thread(engine.probe, "/ready") == 200
         await elsewhere.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
         await elsewhere.close()
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            async with session.post("/api/login", json={"username": "alice", "password": "password"}) as answer:
-                if answer.status == 401:
-                    break
-            await asyncio.sleep(0.1)
-        assert answer.status == 401
+        async with asyncio.timeout(PATIENCE):
+            while answer.status != 401:
+                await asyncio.sleep(0.05)
+                async with session.post("/api/login", json={"username": "alice", "password": "password"}) as answer:
+                    pass
 
 
 async def test_dockers_health_check_follows_the_server(engines: Any) -> None:
-    engine = await engines.start()
+    engine = await engines.start(TIMES=QUICK_END)
     command = [sys.executable, "-m", "rtx_engine.health"]
     environment = {"PORT": str(engine.port)}
     alive = await asyncio.to_thread(subprocess.run, command, env=environment, check=False)
@@ -173,7 +175,7 @@ async def test_missing_variables_are_named_in_one_line(engines: Any) -> None:
 
 
 async def test_logs_are_one_json_object_a_line(engines: Any) -> None:
-    engine = await engines.start()
+    engine = await engines.start(TIMES=QUICK_END)
     assert await engine.terminate() == 0
     lines = [json.loads(line) for line in engine.log.read_text().splitlines()]
     assert {"serving", "ended"} <= {line["message"] for line in lines}

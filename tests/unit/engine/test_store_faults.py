@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from rtx_engine.store import OrderError, OrderErrorReason, UnavailableError
 from rtx_engine.store.session import Session
+from rtx_engine.store.writer import Limits
 
 # What PostgreSQL says at the end of an order's transaction: CommandComplete, and ReadyForQuery with none open.
 COMMITTED = re.compile(rb"C.{4}(?:COMMIT|UPDATE [1-9]\d*)\0Z\x00\x00\x00\x05I", re.DOTALL)
@@ -78,6 +79,13 @@ async def wired_pod(start_pod, database, cable):
     return await start_pod(address=replace(database.engine, port=cable.port))
 
 
+@pytest_asyncio.fixture
+async def impatient_pod(start_pod, database):
+    """A pod that gives up after a second, on statements that the server gives up after a third of one."""
+    await database.execute(f"ALTER ROLE rtx_engine IN DATABASE {database.name} SET statement_timeout = '300ms'")
+    return await start_pod(limits=Limits(settle=1.0))
+
+
 async def test_a_commit_whose_answer_is_lost_is_found_and_answered(wired_pod, cable, database):
     account_id = await wired_pod.open_account("ada")
     cable.answers_to_lose = 2
@@ -121,7 +129,8 @@ async def test_a_session_killed_in_the_middle_of_commit_leaves_one_fill(pod, dat
     assert [event.sequence for event in pod.events] == [1]
 
 
-async def test_a_database_that_is_away_is_told_and_forgiven(wired_pod, cable):
+async def test_a_database_that_is_away_is_told_and_forgiven(start_pod, database, cable):
+    wired_pod = await start_pod(address=replace(database.engine, port=cable.port), limits=Limits(settle=1.0))
     account_id = await wired_pod.open_account("ada")
     await cable.cut()
 
@@ -153,12 +162,13 @@ async def cancel_waits_for_the_standby(database) -> None:
     """What an impatient administrator does: COMMIT then succeeds, with no more than a warning."""
     while True:
         await database.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.1)
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
-async def test_a_commit_that_no_standby_confirms_is_not_acknowledged(pod, database, cancelled):
+async def test_a_commit_that_no_standby_confirms_is_not_acknowledged(impatient_pod, database, cancelled):
     # given a server that waits for a standby that is not there
+    pod = impatient_pod
     account_id = await pod.open_account("ada")
     await database.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
     await database.execute("SELECT pg_reload_conf()")
@@ -181,8 +191,9 @@ async def test_a_commit_that_no_standby_confirms_is_not_acknowledged(pod, databa
     assert await database.execute("SELECT quantity FROM positions") == [(Decimal("0.10"),)]
 
 
-async def test_an_account_that_somebody_holds_does_not_hang_the_pod(pod, database):
+async def test_an_account_that_somebody_holds_does_not_hang_the_pod(impatient_pod, database):
     # given somebody who holds the account's row and does not let go
+    pod = impatient_pod
     account_id = await pod.open_account("ada")
     holder = await database.connect("postgres")
     transaction = holder.transaction()

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import asyncpg
 import pytest
+from engine_pods import Pod
+from engine_postgres import migrate
 from rtx_engine.domain.accounts import NewAccount
 from rtx_engine.store import OrderError, OrderErrorReason
 
@@ -175,10 +177,20 @@ async def test_a_move_is_heard_of_without_being_asked(pod, database):
     assert pod.store.fence.state.executors == ("green",)
 
 
-async def test_a_pod_is_not_ready_before_the_migration(fenced_database, start_pod, postgres_server):
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(2.5):
-            await start_pod(address=fenced_database.engine)
+async def test_a_pod_is_not_ready_before_the_migration(fenced_database):
+    # given a pod that has read a fence before there are tables
+    store = Pod(fenced_database.engine).store
+    await store.start()
+    try:
+        assert await store.read_fence() is None
+        # then it knows of none
+        assert store.fence.state is None
+        # when the tables are there, then it comes to know of it
+        await migrate(fenced_database.as_role("rtx_migrator"))
+        async with asyncio.timeout(WAIT):
+            assert (await store.fence.known()).executors == ("blue",)
+    finally:
+        await store.stop()
 
 
 @dataclass
@@ -189,29 +201,37 @@ class Move:
 
 
 async def trade_across_moves(start_pod, database) -> list[Move]:
-    """Two pods of each colour place orders as fast as they can while the fence goes to and fro."""
+    """Two pods of each colour place orders as fast as they can while the fence goes to and fro, some at each epoch."""
     pods = [await start_pod("blue"), await start_pod("green"), await start_pod("blue"), await start_pod("green")]
     accounts = [await pods[0].open_account(f"user {n}", balance="1000000") for n in range(10)]
-    done = asyncio.Event()
+    done, placed = asyncio.Event(), 0
+
+    async def orders_flow() -> None:
+        enough = placed + 60
+        async with asyncio.timeout(WAIT):
+            while placed < enough:  # noqa: ASYNC110  # many wait for their own; this one only looks
+                await asyncio.sleep(0.01)
 
     async def trade(pod_number: int, worker: int) -> None:
+        nonlocal placed
         order = 0
         while not done.is_set():
             order += 1
             account_id = accounts[(worker + order) % len(accounts)]
             with contextlib.suppress(OrderError):
                 await pods[pod_number].place(account_id, f"{pod_number} {worker} {order}", quantity="0.01")
+                placed += 1
             await asyncio.sleep(0)
 
     trading = [asyncio.create_task(trade(pod, worker)) for pod in range(len(pods)) for worker in range(5)]
     moves = []
     for number in range(6):
-        await asyncio.sleep(0.3)
+        await orders_flow()
         colour = ("green", "blue")[number % 2]
         epoch = await database.move_fence(colour)
         [(at,)] = await database.execute("SELECT pg_xact_commit_timestamp(xmin) FROM rtx_operator.execution_fence")
         moves.append(Move(epoch, colour, at))
-    await asyncio.sleep(0.3)
+    await orders_flow()
     done.set()
     await asyncio.gather(*trading)
     return moves

@@ -9,6 +9,7 @@ import pytest
 from rtx_engine.domain.orders import OrderStatus, RejectReason
 from rtx_engine.store import OrderError, OrderErrorReason, statements, writer
 from rtx_engine.store.session import Session
+from rtx_engine.store.writer import Limits
 
 
 async def test_a_fill_is_in_the_database_when_it_is_answered(pod, database):
@@ -170,26 +171,26 @@ SELECT account_id FROM (
 """
 
 
-async def test_orders_that_come_close_share_a_transaction(pod, monkeypatch):
+async def test_orders_that_come_close_share_a_transaction(start_pod):
+    pod = await start_pod(limits=Limits(pace=1.0))
     account_id = await pod.open_account("ada")
     sizes = []
     pod.store.orders.on_batch(sizes.append)
-    monkeypatch.setattr(writer, "PACE", 0.3)
 
     await pod.place(account_id, "first")
     close = [asyncio.create_task(pod.place(account_id, "second"))]
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.01)
     close.append(asyncio.create_task(pod.place(account_id, "third")))
     await asyncio.gather(*close)
 
     assert sizes == [1, 2]
 
 
-async def test_orders_that_are_many_wait_for_no_others(pod, monkeypatch):
+async def test_orders_that_are_many_wait_for_no_others(start_pod):
+    pod = await start_pod(limits=Limits(pace=3600.0))
     account_id = await pod.open_account("ada")
     sizes = []
     pod.store.orders.on_batch(sizes.append)
-    monkeypatch.setattr(writer, "PACE", 3600.0)
 
     await pod.place(account_id, "first")
     await asyncio.gather(*(pod.place(account_id, f"order {number}") for number in range(writer.MANY)))
@@ -199,7 +200,7 @@ async def test_orders_that_are_many_wait_for_no_others(pod, monkeypatch):
 
 async def test_one_account_traded_on_in_two_pods_at_once_adds_up(start_pod, database):
     # given batches each of which finds, as often as not, that the account has moved on since it was read
-    pods = [await start_pod(), await start_pod()]
+    pods = [await start_pod(limits=Limits(pace=0.0)) for _ in range(2)]
     account_id = await pods[0].open_account("ada", balance="1000000")
 
     async def trade(pod, side: str) -> None:
@@ -237,9 +238,9 @@ async def test_orders_are_read_newest_first_in_pages(pod):
     assert await pod.store.reader.order(account_id, "order 9") is None
 
 
-async def test_a_full_queue_says_so_at_once(pod, monkeypatch):
+async def test_a_full_queue_says_so_at_once(start_pod):
+    pod = await start_pod(limits=Limits(queue=3))
     account_id = await pod.open_account("ada")
-    monkeypatch.setattr(writer, "MAX_QUEUE", 3)
 
     outcomes = await asyncio.gather(*(pod.place(account_id, str(n)) for n in range(5)), return_exceptions=True)
 

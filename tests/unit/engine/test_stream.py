@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+from engine_processes import QUICK_END
 
 PROMPT = 1.0  # seconds within which an event is at every socket, of any pod
 PATIENCE = 10.0  # seconds for what only has to happen
@@ -278,8 +279,12 @@ async def test_during_an_outage_of_the_database_prices_go_on_and_nothing_is_miss
         assert await messages(stream, 1) == [{"type": "order", **order}]
 
 
-async def test_a_pod_that_ends_closes_all_its_streams_and_takes_no_more(alice: Trader, engine: Any) -> None:
+async def test_a_pod_that_ends_closes_all_its_streams_and_takes_no_more(
+    session: aiohttp.ClientSession, engines: Any
+) -> None:
     # given more streams than are closed at once
+    engine = await engines.start(TIMES=QUICK_END)
+    alice = await open_account(session, engine, "alice")
     streams = [await alice.stream(engine) for _ in range(250)]
     for stream in streams:
         await hello(stream)

@@ -2,13 +2,13 @@
 
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 
 ROLES = Path(__file__).parents[3] / "database/roles.sql"
 DEADLINE = 30.0  # seconds, for each program
@@ -59,9 +59,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     if not found:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
     binaries, folder = found[-1].parent, tmp_path_factory.mktemp("postgres")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     unprivileged = _unprivileged(folder)
     data, log = folder / "data", folder / "log"
 

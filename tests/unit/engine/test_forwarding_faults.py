@@ -1,0 +1,138 @@
+"""A colour that forwards while the other one is away, loses answers, or is slow."""
+
+import asyncio
+import contextlib
+import itertools
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest_asyncio
+from aiohttp import web
+from engine_traders import Trader, knows
+from rtx_engine.api import forward
+
+
+async def test_a_colour_that_is_away_for_a_moment_fails_nobody(engines: Any, colours: Any, anybody: Trader) -> None:
+    # given a fence that names a colour whose pod is gone
+    alice = await anybody.open(colours.blue, "alice")
+    colours.green.vanish()
+    epoch = await engines.database.move_fence("green")
+    await knows(anybody, colours.blue, epoch)
+    # when an order waits at the other one, and the fence comes back
+    asked = asyncio.create_task(alice.order(colours.blue, "one"))
+    await asyncio.sleep(0.3)
+    assert not asked.done()
+    await engines.database.move_fence("blue")
+    # then it is executed
+    got = await asked
+    assert (got.status, got.body["colour"], got.body["epoch"]) == (201, "blue", epoch + 1)
+
+
+async def test_patience_has_an_end(engines: Any, anybody: Trader) -> None:
+    # given a fence that names a colour that does not come back
+    colours = await engines.start_colours(TIMES='{"forward_budget": 0.5}')
+    alice = await anybody.open(colours.blue, "alice")
+    colours.green.vanish()
+    epoch = await engines.database.move_fence("green")
+    await knows(anybody, colours.blue, epoch)
+    # then orders and everything else are told to come again
+    for got in await asyncio.gather(alice.order(colours.blue, "one"), alice.call(colours.blue, "GET", "/api/symbols")):
+        assert (got.status, got.body["error"]["reason"], got.headers["retry-after"]) == (503, "Fenced", "1")
+    # and nothing was done
+    assert await engines.database.execute("SELECT FROM orders") == []
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@contextlib.asynccontextmanager
+async def in_the_place_of(engine: Any, handler: Handler) -> AsyncIterator[list[web.BaseRequest]]:
+    """Something that answers at the Service of a pod that has ended; yields the requests that it gets."""
+    seen: list[web.BaseRequest] = []
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        seen.append(request)
+        return await handler(request)  # type: ignore[arg-type]
+
+    runner = web.ServerRunner(web.Server(answer), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", engine.port).start()
+    try:
+        yield seen
+    finally:
+        await runner.cleanup()
+
+
+@pytest_asyncio.fixture
+async def forwarding(engines: Any, colours: Any, anybody: Trader) -> Trader:
+    """A trader, with green's pod ended and named by the fence."""
+    alice = await anybody.open(colours.blue, "alice")
+    colours.green.vanish()
+    await knows(anybody, colours.blue, await engines.database.move_fence("green"))
+    return alice
+
+
+async def test_the_clients_address_travels_and_its_other_headers_do_not(colours: Any, forwarding: Trader) -> None:
+    async def handler(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"said": "green"}, headers={"x-rtx-version": "9.9.9"}, status=500)
+
+    async with in_the_place_of(colours.green, handler) as seen:
+        claims = {"x-forwarded-for": "203.0.113.7", "cookie": "a=b", "x-rtx-peer": "no", "x-rtx-hop": "2"}
+        got = await forwarding.call(colours.blue, "GET", "/api/orders/a%2Fb%20c?x=%2F&y", **claims)
+    assert (got.status, got.body, got.headers["x-rtx-version"]) == (500, {"said": "green"}, "9.9.9")
+    [request] = seen
+    assert request.raw_path == "/api/orders/a%2Fb%20c?x=%2F&y"
+    assert {name.lower(): value for name, value in request.headers.items() if name != "Host"} == {
+        "x-forwarded-for": "203.0.113.7, 127.0.0.1",
+        "x-rtx-peer": "peer",
+        "x-rtx-hop": "1",
+        "x-rtx-epoch": "2",
+        "authorization": forwarding.headers["authorization"],
+    }
+
+
+async def test_an_order_whose_answer_got_lost_is_asked_for_again_under_its_id(colours: Any, forwarding: Trader) -> None:
+    tries = itertools.count()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        if next(tries) < 2 and request.transport is not None:
+            request.transport.abort()
+        return web.json_response({}, status=201)
+
+    async with in_the_place_of(colours.green, handler) as seen:
+        got = await forwarding.order(colours.blue, "one")
+    assert (got.status, len(seen)) == (201, 3)
+    assert len({request.headers["x-rtx-order-id"] for request in seen}) == 1
+
+
+async def test_an_account_whose_answer_got_lost_is_not_asked_for_again(colours: Any, forwarding: Trader) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    async with in_the_place_of(colours.green, handler) as seen:
+        got = await forwarding.call(colours.blue, "POST", "/api/admin/accounts", {"username": secrets.token_hex(4)})
+    assert (got.status, got.body["error"]["reason"], len(seen)) == (503, "OutcomeUnknown", 1)
+
+
+async def test_too_many_at_once_are_told_so_and_the_rest_wait(colours: Any, forwarding: Trader) -> None:
+    released = asyncio.Event()
+
+    async def handler(_: web.Request) -> web.StreamResponse:
+        await released.wait()
+        return web.json_response({})
+
+    async with in_the_place_of(colours.green, handler):
+        asked = [
+            asyncio.create_task(forwarding.call(colours.blue, "GET", "/api/symbols")) for _ in range(forward.MOST + 5)
+        ]
+        first, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        released.set()
+        answers = await asyncio.gather(*asked)
+    refused = [got for got in answers if got.status != 200]
+    assert (first.pop().result().status, len(refused)) == (503, 5)
+    assert {(got.body["error"]["reason"], got.headers["retry-after"]) for got in refused} == {("Busy", "1")}

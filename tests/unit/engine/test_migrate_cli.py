@@ -1,0 +1,105 @@
+"""`rtx-engine migrate`: it says what it did, or in one sentence why it did not."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_forks import EngineForks
+
+DEADLINE = 60.0  # seconds, for the command
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command that has ended leaves."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Migrate = Callable[..., Done]
+
+
+@pytest.fixture
+def migrate(fenced_database: Any, engine_forks: EngineForks, tmp_path: Path) -> Migrate:
+    """`migrate("up", …, DB_HOST="")`: the command on the test's database, with changes to its environment."""
+    database = fenced_database.as_role("rtx_migrator")
+    variables = {
+        "PATH": os.environ["PATH"],
+        "DB_HOST": database.host,
+        "DB_PORT": str(database.port),
+        "DB_NAME": database.name,
+        "DB_USER": database.user,
+        "DB_PASSWORD": database.password,
+    }
+
+    def run(*words: str, **changes: str) -> Done:
+        output, errors = (tmp_path / f"{len(list(tmp_path.iterdir()))}.{stream}" for stream in ("stdout", "stderr"))
+        environment = {**variables, **changes}
+        command = engine_forks.fork("migrate", *words, environment=environment, output=output, errors=errors)
+        return Done(command.wait(DEADLINE), output.read_text(), errors.read_text())
+
+    return run
+
+
+def test_the_command_line_says_what_it_did(migrate: Migrate):
+    up = migrate("up", "--half", "expand")
+    status = migrate("status", "--json")
+    again = migrate("up", "--half", "expand")
+    down = migrate("down", "--to", "0")
+
+    applied = [line for line in up.stdout.splitlines() if line.startswith("applied: ")]
+    assert (up.returncode, applied[0], len(applied)) == (0, "applied: 0001 trading (expand)", 3)
+    states = {(row["version"], row["half"]): row["state"] for row in json.loads(status.stdout)}
+    assert {states[1, "expand"], states[2, "expand"], states[3, "expand"]} == {"applied"}
+    assert states[2, "contract"] == "pending"
+    assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "nothing to be applied")
+    assert (down.returncode, down.stdout.splitlines()[-1]) == (0, "taken back: 0001 trading (expand)")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("down", "--to", "newest"), "argument --to: newest is no version: give its number, or 0 for none at all"),
+        (("up", "--half", "both"), "argument --half: invalid choice: both (choose from expand, contract, all)"),
+    ],
+)
+def test_a_wrong_word_is_told_with_what_it_must_be(migrate: Migrate, words, sentence):
+    refused = migrate(*words)
+
+    # Newer Pythons quote less.
+    assert (refused.returncode, refused.stderr.replace("'", "").splitlines()[-1].endswith(sentence)) == (2, True)
+
+
+def test_the_command_line_takes_back_what_a_cutover_applied(migrate: Migrate):
+    migrate("up", "--to", "1")
+    up = migrate("up", "--half", "expand", "--cutover", "1.1.0-3f9a2c1b")
+    both = migrate("down", "--to", "0", "--cutover", "1.1.0-3f9a2c1b")
+    down = migrate("down", "--cutover", "1.1.0-3f9a2c1b")
+
+    assert up.returncode == 0
+    assert both.returncode == 2
+    assert both.stderr.endswith("error: argument --cutover: not allowed with argument --to\n")
+    taken_back = [line for line in down.stdout.splitlines() if line.startswith("taken back: ")]
+    assert taken_back == ["taken back: 0003 orders_by_symbol (expand)", "taken back: 0002 quoted_at (expand)"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        ({"DB_HOST": ""}, "DB_HOST is not set; give it a value in the environment."),
+        ({"DB_PORT": "many"}, "DB_PORT is 'many'; it must be a port number from 1 to 65535."),
+        ({"DB_PASSWORD": "wrong"}, "did not let rtx_migrator in: password authentication failed"),
+        ({"DB_NAME": "nowhere"}, 'did not let rtx_migrator in: database "nowhere" does not exist'),
+    ],
+)
+def test_the_command_line_fails_in_one_sentence(migrate: Migrate, environment, sentence):
+    failed = migrate("up", **environment)
+    assert failed.returncode == 1
+    assert sentence in failed.stderr
+    assert len(failed.stderr.splitlines()) == 1
