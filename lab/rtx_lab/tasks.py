@@ -4,18 +4,20 @@ import os
 import signal
 import subprocess
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import IO, TypeVar
 
 from rtx_lab.errors import LabError
 
 Result = TypeVar("Result")
 Program = subprocess.Popen[str]
+SIGNAL_LATENCY_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -80,26 +82,46 @@ def together(tasks: Sequence[Callable[[], Result]], at_once: int) -> list[Result
     joins the group of that task.
     """
     group = _current.get() or Group()
+    waiting, results = deque(enumerate(tasks)), dict[int, Result]()
+    over: SimpleQueue[None] = SimpleQueue()  # not a pool's locks: an interruption may come while they are half taken
 
-    def one(task: Callable[[], Result]) -> Result:
-        _current.set(group)  # the thread's own: it does not outlive the pool
-        try:
-            group.check()
-            return task()
-        except BaseException as error:
-            group.end(error)
-            raise
+    def work() -> None:
+        _current.set(group)  # the thread's own
+        while True:
+            try:
+                number, task = waiting.popleft()
+            except IndexError:  # the others have taken the last one
+                return
+            try:
+                group.check()
+                results[number] = task()
+            except BaseException as error:  # noqa: BLE001  raised by the caller's thread
+                group.end(error)
+            over.put(None)
 
-    with ThreadPoolExecutor(max(1, at_once)) as pool:
-        try:
-            futures = [pool.submit(one, task) for task in tasks]
-            wait(futures)
-        except BaseException as interruption:
-            group.end(interruption)
-            raise
+    threads = [threading.Thread(target=work) for _ in range(min(max(1, at_once), len(tasks)))]
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in tasks:
+            _wait(over)
+    except BaseException as interruption:
+        group.end(interruption)
+        raise
+    finally:
+        for thread in threads:
+            with suppress(RuntimeError):  # it was interrupted before it had started
+                thread.join()
     if group.cause:
         raise group.cause
-    return [future.result() for future in futures]
+    return [results[number] for number in range(len(tasks))]
+
+
+def _wait(over: "SimpleQueue[None]") -> None:
+    """Waits for the next task's end; short waits, as a signal that comes just before one does not interrupt it."""
+    while True:
+        with suppress(Empty):
+            return over.get(timeout=SIGNAL_LATENCY_S)
 
 
 def check() -> None:

@@ -21,7 +21,7 @@ def test_the_slowest_requests_are_told_with_the_phase_that_they_were_due_in() ->
     quick = Request(Kind.READ, Lane.NEW, 1.0, 1.01, 1.0, 200, path="/quick")
     slow = Request(Kind.ORDER, Lane.KEEP_ALIVE, 3.0, 5.5, 3.5, 201, path="/slow")
     unsent = Request(Kind.READ, Lane.KEEP_ALIVE, 0.5, 1.5, failure=Failure.UNSENT, detail="busy", path="/unsent")
-    ledger = Ledger(RUN, (RUN, unsent, quick, slow, End(9.0)))
+    ledger = Ledger(RUN, (RUN, unsent, quick, slow, End(9.0, due=2)))
 
     # when the slowest are asked for, then they come first, with where they waited and the phase of the cutover
     first, second, third = slowest(ledger, [(1_000_001.0, "Testing"), (1_000_002.5, "Switching")]).splitlines()
