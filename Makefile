@@ -13,7 +13,7 @@ demo:  ## cluster, images, operator, one TradingEngine; an upgrade, a broken one
 	$(RUN) rtx-demo run $(if $(KEEP),--keep)
 
 test: lint  ## lint, types, contracts, unit and cluster tests, and one end-to-end test for each promise (about 20 minutes)
-	$(RUN) pytest -n 2 --dist loadfile --durations=15 tests/unit tests/cluster
+	$(RUN) pytest -n 3 --dist worksteal --durations=15 tests/cluster tests/unit
 	$(RUN) pytest --durations=15 tests/e2e
 
 faults = tests/e2e/test_faults.py tests/e2e/test_kills.py tests/e2e/test_without_protection.py tests/faults
@@ -22,7 +22,7 @@ test-faults:  ## every fault, the whole kill table, five quiet minutes, the lab'
 	$(RUN) pytest --durations=15 $(faults)
 
 check: lint  ## the quick part: lint, types, import contracts, unit tests
-	$(RUN) pytest -n 2 --dist loadfile tests/unit
+	$(RUN) pytest -n 2 --dist worksteal tests/unit
 
 lint:
 	$(RUN) ruff format --check .
