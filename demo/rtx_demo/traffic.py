@@ -72,8 +72,11 @@ class Traffic:
     def pods(self) -> list[str]:
         return [f"{self.name}-{part}" for part in range(self.settings.pods)]
 
-    def start(self) -> None:
-        """Replace the pods of an earlier run, log the accounts in, and let all pods begin at once. Raises DemoError."""
+    def start(self) -> float:
+        """Replace the pods of an earlier run, log the accounts in, and let all pods begin at once; when (Unix seconds).
+
+        Raises DemoError.
+        """
         self.remove()
         password = self._admin_password()
         self.kubectl.apply(
@@ -88,11 +91,13 @@ class Traffic:
         except KubectlError as error:
             raise DemoError(f"A traffic pod does not start: {self._why_not_running() or error.reason}") from error
         prepared = self._prepare()
-        start = msgspec.json.encode(msgspec.structs.replace(prepared, at=time.time() + LEAD)).decode()
+        at = time.time() + LEAD
+        start = msgspec.json.encode(msgspec.structs.replace(prepared, at=at)).decode()
         # Moved into place, so that it is never read half written.
         self._everywhere(
             lambda pod: self._exec(pod, "sh", "-c", f"cat >{START}.new && mv {START}.new {START}", stdin=start)
         )
+        return at
 
     @contextmanager
     def watching(self) -> Iterator["Watch"]:
@@ -211,6 +216,18 @@ class Watch:
         if self._wrong:
             raise DemoError(self._wrong)
         return total(list(self._progress.values()))
+
+    def progress_at(self, second: float) -> Progress:
+        """The counts once every pod has told those of that second of the run, or of a later one, or has ended."""
+        until = time.monotonic() + AFTER_DEADLINE
+        while not all(self._has_told(pod, second) for pod in self._traffic.pods):
+            self.progress()  # raises when one gave up
+            self._wait(until, f"not every pod has told the counts of second {second:.0f}")
+        return self.progress()
+
+    def _has_told(self, pod: str, second: float) -> bool:
+        told = self._progress.get(pod)
+        return pod in self._ended or (told is not None and told.second >= second)
 
     def wait_until_sending(self) -> None:
         until = time.monotonic() + PREPARE_DEADLINE

@@ -42,7 +42,7 @@ def test_the_api_server_is_away_in_the_switch(upgrades: Upgrades, loaded: Load) 
     # then the cutover goes on where it was and succeeds, and all the while no request has failed
     assert_succeeded(upgrades, upgrades.wait_until_over())
     loaded.watch_anew()
-    assert loaded.failed() == failed
+    assert loaded.failed_by_now() == failed
 
 
 def test_an_image_that_is_missing_is_given_up(upgrades: Upgrades, loaded: Load) -> None:
@@ -65,11 +65,11 @@ def test_a_killed_engine_pod_fails_only_what_goes_to_it(upgrades: Upgrades, star
         send(pod, "rtx-engine", signal.SIGKILL)
         eventually(lambda: has_restarted(upgrades.engine, pod), "a container that was started anew and is ready")
         time.sleep(5)  # until the Service leads to it again everywhere
-        failed = loaded.failed()
+        failed = loaded.failed_by_now()
         time.sleep(5)
 
         # then nothing fails any more
-        assert loaded.failed() == failed
+        assert loaded.failed_by_now() == failed
         verdict = loaded.verdict()
 
         # and what failed was on its connections or found none, and nothing acknowledged is lost

@@ -74,7 +74,7 @@ def test_the_operator_is_killed_before_and_after_each_effect(
     for kill in kills:
         add_row(pytestconfig, Row(f"  {way}: killed {kill.moment}", "led again", kill.seconds, kill.failed_requests))
     assert [kill.moment for kill in kills] == WAYS[way].moments
-    assert loaded.failed() == failed
+    assert loaded.failed_by_now() == failed
 
 
 def test_over_the_whole_table_nothing_was_lost(upgrades: Upgrades, loaded: Load) -> None:

@@ -48,7 +48,7 @@ def test_the_api_server_is_away_for_a_minute(upgrades: Upgrades, loaded: Load, p
     assert_succeeded(upgrades, upgrades.wait_until_over())
     upgrades.patch(rollout=ROLLOUT)
     loaded.watch_anew()
-    assert loaded.failed() == failed
+    assert loaded.failed_by_now() == failed
 
 
 def test_over_all_of_it_nothing_was_lost(upgrades: Upgrades, loaded: Load) -> None:

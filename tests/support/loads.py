@@ -1,5 +1,6 @@
 """A load on an engine while a test breaks something, and the verdict over it."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,13 +24,18 @@ class Load:
 
     traffic: Traffic
     watch: Watch
+    began: float  # Unix seconds
     ledger: Ledger | None = None  # once it has ended
 
     def failed(self) -> int:
-        """Failed requests up to now, as the traffic pods say; of all, once it has ended."""
+        """Failed requests, as the traffic pods last said, a second ago or so; of all, once it has ended."""
+        return self.watch.progress().failed if self.ledger is None else self._failed_of_all(self.ledger)
+
+    def failed_by_now(self) -> int:
+        """Failed requests up to this moment, for which the pods' next words are waited for."""
         if self.ledger is not None:
-            return sum(bool(request.failure) for request in self.ledger.requests())
-        return self.watch.progress().failed
+            return self._failed_of_all(self.ledger)
+        return self.watch.progress_at(time.time() - self.began).failed
 
     def end(self) -> Ledger:
         """Let the run end; its ledger."""
@@ -51,13 +57,17 @@ class Load:
         self.watch = Watch(self.traffic)
         self.watch.wait_until_sending()
 
+    @staticmethod
+    def _failed_of_all(ledger: Ledger) -> int:
+        return sum(bool(request.failure) for request in ledger.requests())
+
 
 @contextmanager
 def load(engine: Engine, settings: Settings = LOAD) -> Iterator[Load]:
     """A load on the engine's live Service, sending by now."""
     traffic = Traffic(engine.kubectl, engine, settings)
-    traffic.start()
-    loaded = Load(traffic, Watch(traffic))
+    began = traffic.start()
+    loaded = Load(traffic, Watch(traffic), began)
     try:
         loaded.watch.wait_until_sending()
         yield loaded
@@ -68,10 +78,10 @@ def load(engine: Engine, settings: Settings = LOAD) -> Iterator[Load]:
 
 @contextmanager
 def nothing_fails(loaded: Load) -> Iterator[None]:
-    """No request fails inside the block."""
+    """No request fails inside the block, up to its last moment."""
     before = loaded.failed()
     yield
-    assert loaded.failed() == before
+    assert loaded.failed_by_now() == before
 
 
 def assert_kept(verdict: Verdict) -> None:

@@ -69,3 +69,14 @@ def test_lines_that_break_off_are_found_again(tmp_path: Path) -> None:
 
     # when it is followed, then its end is seen all the same
     run.follow(lambda _: None)
+
+
+def test_counts_of_a_moment_wait_until_every_pod_has_told_them(tmp_path: Path) -> None:
+    # given two pods whose lines of before are read again, and of which one tells a failure in second 5, later
+    late = '{"event":"progress","progress":{"second":5,"requests":120,"failed":1}}'
+    first = '{"event":"progress","progress":{"second":5,"requests":110}}'
+    run = traffic(tmp_path, says(PROGRESS, first), says(PROGRESS, then=f"sleep 0.5; echo '{late}'; exec sleep 60"))
+
+    # when the counts of that second are asked for, then the failure is among them
+    with run.watching() as watch:
+        assert watch.progress_at(4.3).failed == 1
