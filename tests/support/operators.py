@@ -59,6 +59,19 @@ def disarm(kubectl: Kubectl) -> None:
             continue
 
 
+def armed(kubectl: Kubectl) -> dict[str, str]:
+    """The pods whose process is still to end, and the moment of each."""
+    told = {}
+    for pod in installation.pods(kubectl):
+        name = pod["metadata"]["name"]
+        where = ("exec", name, "--namespace", installation.NAMESPACE)
+        try:
+            told[name] = kubectl.run(*where, "--", "sh", "-c", f"cat {CRASH_FILE} 2>/dev/null || true").strip()
+        except KubectlError:  # a pod that is on its way out
+            continue
+    return {name: moment for name, moment in told.items() if moment}
+
+
 def led_by_another(kubectl: Kubectl, than: str, *, deadline: float = 60) -> str:
     """The Lease's holder once it is somebody else."""
     until = time.monotonic() + deadline

@@ -5,22 +5,23 @@ as it is, one by tests that upgrade it under load (the testbed), and the others 
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from evidence import add_load, failed
+from evidence import REPORT, add_load, failed
 from fault_table import add_failed_requests
 from loads import LOAD, Load, load
 from rtx_demo import cluster, installation
 from rtx_demo.engine import Engine
+from rtx_demo.errors import DemoError
 from rtx_demo.kubectl import Kubectl
 from rtx_demo.sample import Sample
 from rtx_demo.traffic import Settings
 from rtx_lab.progress import Reporter
 from rtx_lab.provider import Provider
 from testbed import Testbed
-from upgrades import Upgrades, other_pods
+from upgrades import Upgrades, assert_succeeded, other_pods
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,13 +62,15 @@ def upgrades(testbed: Testbed, kubectl: Kubectl, request: pytest.FixtureRequest)
     """The testbed's engine. What a test that failed leaves of it goes; what one that passed has damaged fails it."""
     yield testbed.upgrades()
     upgrades, loaded = testbed.running
-    if failed(request.node):
-        if loaded:
-            add_load(request.node, loaded, upgrades)
-        testbed.discard()
-    elif damage := testbed.damage():
-        testbed.discard()
-        pytest.fail(f"the test left damage behind, and its engine was replaced: {damage}")
+    with ExitStack() as unless_whole:
+        unless_whole.callback(testbed.discard)
+        if failed(request.node):
+            if loaded and REPORT in request.node.stash:  # otherwise it was interrupted, and nobody waits for a verdict
+                add_load(request.node, loaded, upgrades)
+        elif damage := testbed.damage():
+            pytest.fail(f"the test left damage behind, and its engine was replaced: {damage}")
+        else:
+            unless_whole.pop_all()
 
 
 @pytest.fixture
@@ -99,7 +102,8 @@ def unattended(testbed: Testbed) -> Iterator[Upgrades]:
     """The testbed's engine with both colours warm, which the operator leaves alone; nobody uses it afterwards."""
     upgrades = testbed.upgrades()
     if not upgrades.settle().get("previous"):
-        upgrades.upgrade(**other_pods())
+        assert_succeeded(upgrades, upgrades.upgrade(**other_pods()))
+    assert upgrades.status().get("previous"), "the colour before is not kept"
     upgrades.patch(paused=True)
     upgrades.settle()
     yield upgrades
@@ -116,10 +120,11 @@ def start_load(testbed: Testbed, request: pytest.FixtureRequest) -> StartLoad:
         with load(engine, settings) as loaded:
             try:
                 yield loaded
-            except BaseException:
+            except (Exception, pytest.fail.Exception):
                 add_load(request.node, loaded, testbed.running[0])
                 raise
             finally:
-                add_failed_requests(request.node, loaded.failed())
+                with suppress(DemoError):  # what the block raised says more, and a verdict would have raised the same
+                    add_failed_requests(request.node, loaded.failed())
 
     return started

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from loads import Load, load
-from operators import disarm
+from operators import armed, disarm
 from rtx_demo import database, installation
 from rtx_demo.errors import DemoError
 from rtx_demo.kubectl import Object
@@ -44,9 +44,9 @@ class Testbed:
     def upgrades(self) -> Upgrades:
         """The engine, at rest."""
         if self._upgrades is None:
-            engine = self._held.enter_context(upgradable(self.sample))
-            self._upgrades = Upgrades(engine)
-            self._found = self._state(self._upgrades)
+            upgrades = Upgrades(self._held.enter_context(upgradable(self.sample)))
+            self._found = self._state(upgrades)
+            self._upgrades = upgrades
         return self._upgrades
 
     def loaded(self) -> Load:
@@ -70,17 +70,18 @@ class Testbed:
             self._upgrades.settle(deadline=SETTLE_DEADLINE)
             installation.wait_until_running(self.sample.kubectl)
             state = self._state(self._upgrades)
+            changed = [f"{name} is {value}" for name, value in state.items() if value != self._found[name]]
+            changed += [f"the operator in {pod} ends {moment}" for pod, moment in armed(self.sample.kubectl).items()]
+            return "; ".join(changed) or self._failing()
         except DemoError as error:
             return str(error)
-        changed = [f"{name} is {value}" for name, value in state.items() if value != self._found[name]]
-        return "; ".join(changed) or self._failing()
 
     def discard(self) -> None:
         """Let it go; the next test gets another."""
         held, self._held = self._held, ExitStack()
         self._upgrades, self._loaded = None, None
-        held.close()
-        disarm(self.sample.kubectl)
+        with held:
+            disarm(self.sample.kubectl)
 
     def end_load(self) -> None:
         """Let the load go, and keep the engine."""
