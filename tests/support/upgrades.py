@@ -49,6 +49,7 @@ class Upgrades:
     engine: Engine
     last: str = field(default="")  # the cutover that `begin` found over
     phases: list[tuple[float, str]] = field(default_factory=list)  # Unix seconds when a phase was first seen, and it
+    generation: int = 0  # of the spec, when its status was last seen
 
     @property
     def kubectl(self) -> Kubectl:
@@ -97,7 +98,9 @@ class Upgrades:
     # what is seen
 
     def status(self) -> Object:
-        found: Object = self.engine.read().get("status", {})
+        read = self.engine.read()
+        found: Object = read.get("status", {})
+        self.generation = read["metadata"].get("generation", 0)
         phase = (found.get("cutover") or {}).get("phase", "")
         if phase and (not self.phases or self.phases[-1][1] != phase):
             self.phases.append((time.time(), phase))
@@ -135,10 +138,11 @@ class Upgrades:
         return self.wait_for(*OVER, deadline=deadline)
 
     def settle(self, *, deadline: float = CUTOVER_DEADLINE) -> Object:
-        """The status once nothing is left to be done."""
+        """The status once nothing is left to be done for the spec as it is now: the operator has seen it."""
 
         def settled(status: Object) -> bool:
-            by_type = {condition["type"]: condition for condition in status.get("conditions", [])}
+            told = status.get("conditions", [])
+            by_type = {item["type"]: item for item in told if item.get("observedGeneration") == self.generation}
             is_ready = by_type.get("Ready", {}).get("status") == "True"
             return is_ready and by_type.get("Reconciling", {}).get("status") == "False"
 
