@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from rtx_lab.choice import choose
 from rtx_lab.errors import LabError
 from rtx_lab.instance import Instance
 from rtx_lab.progress import Reporter
-from rtx_lab.provider import Provider, docker_works
+from rtx_lab.provider import Provider, ProviderName, docker_works
 
 # Their asserts say what they compared, as those of tests do.
 pytest.register_assert_rewrite("upgrades", "loads", "kills", "nodes")
@@ -31,13 +31,16 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[RUN] = tempfile.mkdtemp(prefix="rtx-test-run-")
 
 
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(_folder(), ignore_errors=True)
+
+
+@pytest.hookimpl(trylast=True)  # an interruption leaves it to this hook to end fixtures and workers
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Take down the cluster that a process of this run brought up: by now no test of any process uses it."""
-    if hasattr(session.config, "workerinput"):
-        return
-    if (_folder() / OURS).exists():
+    if not hasattr(session.config, "workerinput") and (_folder() / OURS).exists():
         choose(Instance()).down()
-    shutil.rmtree(_folder(), ignore_errors=True)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -61,10 +64,23 @@ def local_cluster() -> Provider:
     provider = choose(Instance())
     with _one_process_at_a_time():
         if not provider.is_up():
-            (_folder() / OURS).touch()
-            provider.prepare(ROOT, Reporter())
-        provider.up(NODES, FAKE_NODES, Reporter())
+            provider.prepare(ROOT, Reporter())  # which takes long enough for another run to bring it up
+        with nullcontext() if provider.is_up() else _noted_as_ours(provider):
+            provider.up(NODES, FAKE_NODES, Reporter())
     return provider
+
+
+@contextmanager
+def _noted_as_ours(provider: Provider) -> Iterator[None]:
+    """What the block brings up goes down at the end of the run, also when it is interrupted."""
+    ours = _folder() / OURS
+    ours.touch()
+    try:
+        yield
+    except LabError:
+        if provider.name is ProviderName.NATIVE:  # which leaves nothing behind: what is up by now is another run's
+            ours.unlink()
+        raise
 
 
 @contextmanager
