@@ -13,7 +13,7 @@ import pytest
 from loads import Load
 from rtx_demo import installation
 from rtx_demo.errors import DemoError
-from rtx_demo.kubectl import Kubectl
+from rtx_demo.kubectl import Kubectl, KubectlError
 from rtx_traffic.ledger import Ledger, Request
 from upgrades import Upgrades
 
@@ -31,7 +31,7 @@ class Moment:
 
 
 BEGAN = pytest.StashKey[Moment]()
-REPORT = pytest.StashKey[pytest.TestReport]()
+REPORT = pytest.StashKey[pytest.TestReport]()  # of the test's own part, or of what came before it and kept it away
 LOADS = pytest.StashKey[list[str]]()  # what is told of loads that ended before their test had failed
 
 
@@ -44,19 +44,19 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.when == "call":
+    if report.when == "call" or (report.when == "setup" and not report.passed):
         item.stash[REPORT] = report
-        kubectl = getattr(item, "funcargs", {}).get("kubectl")
-        if report.failed and isinstance(kubectl, Kubectl):
-            began = item.stash[BEGAN]
-            report.sections.append(("processors while the test ran", processors(began.ticks, _ticks())))
-            report.sections.append(("operator while the test ran", operator_log(kubectl, since=began.at)))
-            report.sections += [("the load", told) for told in item.stash.get(LOADS, [])]
+    kubectl = getattr(item, "funcargs", {}).get("kubectl")
+    if report.failed and isinstance(kubectl, Kubectl):
+        began = item.stash[BEGAN]
+        report.sections.append(("processors while the test ran", processors(began.ticks, _ticks())))
+        report.sections.append(("operator while the test ran", operator_log(kubectl, since=began.at)))
+        report.sections += [("the load", told) for told in item.stash.get(LOADS, [])]
     return report
 
 
 def failed(item: pytest.Item) -> bool:
-    """Whether the test's own part failed, or was never come to."""
+    """Whether the test failed up to its end, or was interrupted."""
     report = item.stash.get(REPORT, None)
     return report is None or report.failed
 
@@ -86,17 +86,21 @@ def processors(before: dict[str, int], after: dict[str, int]) -> str:
 
 
 def operator_log(kubectl: Kubectl, *, since: float) -> str:
-    """The last lines that each replica wrote since then (Unix seconds)."""
+    """The last lines that each replica, and the process before it in its pod, wrote since then (Unix seconds)."""
     after = dt.datetime.fromtimestamp(since, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    told = []
     try:
-        for pod in installation.pods(kubectl):
-            name = pod["metadata"]["name"]
-            where = ("logs", name, "--namespace", installation.NAMESPACE)
-            said = kubectl.run(*where, f"--since-time={after}", f"--tail={LINES}", deadline=20)
-            told.append(f"--- {name}\n{said.rstrip()}")
+        names = [pod["metadata"]["name"] for pod in installation.pods(kubectl)]
     except DemoError as error:
-        told.append(str(error))
+        return str(error)
+    told = []
+    for name in names:
+        for which in ("--previous", "--previous=false"):  # one that ended has said before why
+            where = ("logs", name, "--namespace", installation.NAMESPACE, which)
+            try:
+                said = kubectl.run(*where, f"--since-time={after}", f"--tail={LINES}", deadline=20)
+            except KubectlError as error:  # most pods have no process before the first
+                said = error.reason
+            told.append(f"--- {name} {which}\n{said.rstrip()}")
     return "\n".join(told)
 
 

@@ -1,6 +1,9 @@
 """What a failing end-to-end test prints: where the processors' time went, and the slowest requests."""
 
-from evidence import processors, slowest
+from pathlib import Path
+
+from evidence import operator_log, processors, slowest
+from rtx_demo.kubectl import Kubectl
 from rtx_traffic.ledger import End, Failure, Kind, Lane, Ledger, Request, Run
 
 RUN = Run("r", "http://e", 1_000_000.0, 100, 16, 20, 0, 8, 0)
@@ -28,3 +31,22 @@ def test_the_slowest_requests_are_told_with_the_phase_that_they_were_due_in() ->
     assert first.endswith("500 ms unsent,   2000 ms unanswered  order /slow (keep-alive) in Switching: 201")
     assert second.endswith("read /unsent (keep-alive) before any cutover: unsent busy")
     assert "in Testing" in third
+
+
+def test_each_replica_s_log_is_told_also_of_the_process_that_ended(tmp_path: Path) -> None:
+    # given two replicas, of which the first is just starting and the second was ended and started anew
+    program = tmp_path / "kubectl"
+    program.write_text("""#!/bin/sh
+    case "$*" in
+    get*) echo '{"items": [{"metadata": {"name": "one"}}, {"metadata": {"name": "two"}}]}' ;;
+    *" one "*) echo "container is waiting to start" >&2; exit 1 ;;
+    *--previous=false*) echo "leading" ;;
+    *) echo "ending, as the crash hook asks" ;;
+    esac
+    """)
+    program.chmod(0o755)
+
+    # when their logs are asked for, then there is all that there is
+    told = operator_log(Kubectl((str(program),)), since=0.0)
+    for said in ("container is waiting to start", "leading", "ending, as the crash hook asks"):
+        assert said in told

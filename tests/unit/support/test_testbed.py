@@ -16,6 +16,7 @@ from upgrades import Upgrades
 
 BED = """
 import pytest
+from rtx_demo.kubectl import Kubectl
 
 pytest_plugins = ["evidence", "fault_table", "system_fixtures"]
 
@@ -46,7 +47,7 @@ def testbed():
 
 @pytest.fixture(scope="session")
 def kubectl():
-    return None
+    return Kubectl(("false",))
 """
 
 
@@ -89,6 +90,9 @@ def test_a_test_that_leaves_damage_behind_fails_by_its_own_name(pytester: pytest
     result = pytester.runpytest_inprocess()
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["*left damage behind*role rtx_engine may open 7 connections*"])
+
+    # and what it takes to judge it is printed
+    result.stdout.fnmatch_lines(["*processors while the test ran*", "*operator while the test ran*"])
 
 
 def test_damage_that_cannot_be_told_reaches_nobody_either(pytester: pytest.Pytester) -> None:
