@@ -4,7 +4,7 @@ import pytest
 from loads import Load, assert_kept, nothing_fails
 from upgrades import BROKEN, NEW, OLD, Upgrades
 
-pytestmark = pytest.mark.usefixtures("load_of_the_module")
+pytestmark = pytest.mark.usefixtures("engine_of_the_module")
 
 
 def test_an_upgrade_under_load_fails_nothing(upgrades: Upgrades, loaded: Load) -> None:
@@ -42,6 +42,7 @@ def test_bumping_back_while_the_old_version_is_kept_is_a_switch(upgrades: Upgrad
 
 def test_a_broken_version_goes_back_by_itself(upgrades: Upgrades, loaded: Load) -> None:
     # given version 1.0.0 under load, when it is bumped to a version that fails one order in five
+    upgrades.ensure(OLD)
     cutover = upgrades.upgrade(BROKEN)
 
     # then it is found out and the old version serves again, without anybody's help

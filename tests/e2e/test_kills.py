@@ -3,6 +3,8 @@
 The whole table, with every effect of every cutover, is tests/faults/test_kill_table.py.
 """
 
+from contextlib import ExitStack
+
 import pytest
 from database_sessions import held_fence
 from kills import ALWAYS, Way, around, go_through
@@ -36,18 +38,15 @@ def test_a_leader_that_was_frozen_in_the_switch_does_no_harm(upgrades: Upgrades,
     installation.wait_until_running(kubectl)
     before = holder(kubectl)
     leader = next(pod for pod in installation.pods(kubectl) if pod["metadata"]["name"] == leader_pod(kubectl))
-    with held_fence(upgrades.engine):
-        upgrades.begin(**other_pods())
-        upgrades.wait_for("Switching")
+    with ExitStack() as stopped:
+        with held_fence(upgrades.engine):
+            upgrades.begin(**other_pods())
+            upgrades.wait_for("Switching")
 
-        # when its leader is frozen, another takes over and ends the cutover, and the frozen one wakes up
-        stopped = frozen(leader, "rtx-operator")
-        stopped.__enter__()
-    try:
+            # when its leader is frozen, another takes over and ends the cutover, and the frozen one wakes up
+            stopped.enter_context(frozen(leader, "rtx-operator"))
         led_by_another(kubectl, before)
         cutover = upgrades.wait_until_over()
-    finally:
-        stopped.__exit__(None, None, None)
     eventually(lambda: "leadership lost" in logs(kubectl), "the word of the one that woke up")
 
     # then it wrote nothing more: the end is the other's, and it holds
