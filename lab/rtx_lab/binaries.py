@@ -199,9 +199,12 @@ def go_cache_is_empty() -> bool:
 
 
 def last_cold_build() -> dict[str, object]:
-    """When the last cold build ended, its seconds in total and by program; empty when there was none."""
-    file = cache_home() / "cold_build.json"
-    return json.loads(file.read_text()) if file.exists() else {}
+    """When the last cold build ended, its seconds in total and by program; empty when nobody knows of one."""
+    try:
+        record = json.loads((cache_home() / "cold_build.json").read_text())
+    except (OSError, ValueError):  # there was none, or it ended while it was written
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def _recorded() -> dict[str, float]:

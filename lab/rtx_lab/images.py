@@ -162,7 +162,8 @@ def _bud(image: Image, root: Path, key: str) -> None:
     log = cache_home() / "logs" / f"image-{image.name}-{image.tag}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     arguments = [f"--build-arg={argument}" for argument in (f"BASE={base_image.NAME}", *image.arguments)]
-    options = ["--isolation=chroot", "--network=host", "--pull-never", "--layers", f"--logfile={log}"]
+    # --force-rm: also a build that fails, or is ended, leaves no working container in storage.
+    options = ["--isolation=chroot", "--network=host", "--pull-never", "--layers", "--force-rm", f"--logfile={log}"]
     names = [f"--label={KEY_LABEL}={key}", f"--tag={image.reference}", f"--file={root / image.dockerfile}"]
     log.unlink(missing_ok=True)
     replaced = id_of(image.reference)

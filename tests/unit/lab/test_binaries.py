@@ -195,3 +195,13 @@ def test_a_failed_build_ends_the_one_beside_it_and_lets_no_other_begin(cache: Pa
     # then
     assert set(begun) == {"kubernetes", "etcd"}
     assert list((cache / "bin").iterdir()) == []
+
+
+def test_a_record_that_was_cut_off_keeps_nothing_from_being_built(program: Program, cache: Path) -> None:
+    # given that a run ended while it wrote down how long its builds took
+    cache.mkdir()
+    (cache / "cold_build.json").write_text('{"when": "2026')
+    # when
+    found = binaries.ensure([program], Reporter(), Builder())
+    # then
+    assert found["big"].exists()

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
-from rtx_lab import buildah
+from rtx_lab import buildah, images
+from rtx_lab.errors import LabError
+from rtx_lab.progress import Reporter
 
 BUILDAH = """#!/bin/sh
 if [ "$1" = images ]; then cat "{folder}/unnamed"; exit; fi
@@ -41,3 +43,17 @@ def test_an_image_that_replaced_nothing_takes_nothing_away(storage: Path) -> Non
     buildah.forget("", keep_unnamed=2)
 
     assert (storage / "asked").read_text() == ""
+
+
+def test_a_build_that_fails_leaves_no_working_container(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a buildah that knows every image but as something else, and cannot build
+    (storage / "buildah").write_text('#!/bin/sh\necho "$@" >> "$(dirname "$0")/asked"\n[ "$1" != bud ]\n')
+    monkeypatch.setenv("XDG_CACHE_HOME", str(storage / "cache"))
+    monkeypatch.setattr(images.packages, "ensure", lambda *_: None)
+    monkeypatch.setattr(images.base_image, "ensure", lambda _: None)
+
+    # when an image is built, then buildah is told to remove the container that it works in also when it fails
+    with pytest.raises(LabError, match="Building localhost/rtx-redis:8 failed"):
+        images.build(["redis"], Path(__file__).parents[3], Reporter())
+    (build,) = [line for line in (storage / "asked").read_text().splitlines() if line.startswith("bud ")]
+    assert "--force-rm" in build.split()
