@@ -5,7 +5,7 @@ import time
 
 import pytest
 from database_sessions import frozen_executor
-from loads import DEAD_SOCKET, Load, assert_kept, assert_nothing_lost, nothing_fails
+from loads import DEAD_SOCKET, Load, assert_kept_over_all, assert_nothing_lost, nothing_fails
 from nodes import api_server_away, busiest, has_restarted, send
 from operators import arm, leader_pod
 from rtx_demo.waiting import eventually
@@ -55,7 +55,7 @@ def test_an_image_that_is_missing_is_given_up(upgrades: Upgrades, loaded: Load) 
 def test_over_all_of_it_nothing_was_lost(upgrades: Upgrades, loaded: Load) -> None:
     # given the one load that went through the faults above, when its ledger is compared with the database
     # then no request failed, no order was lost or doubled, no event missed, and only executors executed
-    assert_kept(loaded.verdict())
+    assert_kept_over_all(loaded)
 
 
 def test_a_killed_engine_pod_fails_only_what_goes_to_it(upgrades: Upgrades, start_load: StartLoad) -> None:

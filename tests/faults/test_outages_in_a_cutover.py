@@ -4,7 +4,7 @@ import time
 
 import pytest
 from database_sessions import held_fence
-from loads import DATABASE_AWAY, Load, assert_kept, assert_nothing_lost, nothing_fails
+from loads import DATABASE_AWAY, Load, assert_kept_over_all, assert_nothing_lost, nothing_fails
 from nodes import api_server_away, frozen, pod_of, replace_pod
 from operators import arm, leader_pod
 from rtx_demo.waiting import eventually
@@ -54,7 +54,7 @@ def test_the_api_server_is_away_for_a_minute(upgrades: Upgrades, loaded: Load, p
 def test_over_all_of_it_nothing_was_lost(upgrades: Upgrades, loaded: Load) -> None:
     # given the one load that went through the faults above, when its ledger is compared with the database
     # then no request failed, no order was lost or doubled, no event missed, and only executors executed
-    assert_kept(loaded.verdict())
+    assert_kept_over_all(loaded)
 
 
 def test_postgresql_goes_away_in_the_switch(upgrades: Upgrades, start_load: StartLoad) -> None:

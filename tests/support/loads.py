@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import pytest
 from rtx_demo import database
 from rtx_demo.engine import Engine
 from rtx_demo.traffic import Settings, Traffic, Watch
@@ -26,6 +27,7 @@ class Load:
     watch: Watch
     began: float  # Unix seconds
     ledger: Ledger | None = None  # once it has ended
+    gone_through: int = 0  # tests
 
     def failed(self) -> int:
         """Failed requests, as the traffic pods last said, a second ago or so; of all, once it has ended."""
@@ -89,6 +91,13 @@ def assert_kept(verdict: Verdict) -> None:
     assert verdict.findings == ()
     assert verdict.kept
     assert verdict.orders_acknowledged > 0
+
+
+def assert_kept_over_all(loaded: Load) -> None:
+    """Every promise was kept over the tests before; skips after none: one that failed has taken its load with it."""
+    if not loaded.gone_through:
+        pytest.skip("this load has gone through no test: none ran before, or the last one failed, which says the rest")
+    assert_kept(loaded.verdict())
 
 
 def assert_nothing_lost(verdict: Verdict) -> None:

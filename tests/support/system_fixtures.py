@@ -79,6 +79,7 @@ def loaded(upgrades: Upgrades, testbed: Testbed, request: pytest.FixtureRequest)
     loaded = testbed.loaded()
     before = loaded.failed()
     yield loaded
+    loaded.gone_through += 1
     add_failed_requests(request.node, loaded.failed() - before)
 
 

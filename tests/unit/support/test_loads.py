@@ -4,7 +4,7 @@ import time
 from typing import cast
 
 import pytest
-from loads import Load, nothing_fails
+from loads import Load, assert_kept_over_all, nothing_fails
 from rtx_demo.traffic import Traffic, Watch
 from rtx_traffic.progress import Progress
 
@@ -26,3 +26,10 @@ def test_a_request_that_fails_at_the_end_of_a_block_fails_it() -> None:
     # when a request fails in the block, and that is told after it, then the block has failed
     with pytest.raises(AssertionError), nothing_fails(loaded):
         pass
+
+
+def test_a_load_that_has_gone_through_nothing_is_not_judged() -> None:
+    # given a load that has just begun, as after a test that failed, when all of it is to be judged, then it is not
+    loaded = Load(cast("Traffic", None), cast("Watch", LateWatch()), began=time.time())
+    with pytest.raises(pytest.skip.Exception):
+        assert_kept_over_all(loaded)
