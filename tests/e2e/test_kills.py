@@ -3,6 +3,7 @@
 The whole table, with every effect of every cutover, is tests/faults/test_kill_table.py.
 """
 
+import time
 from contextlib import ExitStack
 
 import pytest
@@ -45,9 +46,10 @@ def test_a_leader_that_was_frozen_in_the_switch_does_no_harm(upgrades: Upgrades,
 
             # when its leader is frozen, another takes over and ends the cutover, and the frozen one wakes up
             stopped.enter_context(frozen(leader, "rtx-operator"))
+            froze_at = time.time()
         led_by_another(kubectl, before)
         cutover = upgrades.wait_until_over()
-    eventually(lambda: "leadership lost" in logs(kubectl), "the word of the one that woke up")
+    eventually(lambda: "leadership lost" in logs(kubectl, since=froze_at), "the word of the one that woke up")
 
     # then it wrote nothing more: the end is the other's, and it holds
     assert cutover["phase"] == "Succeeded", cutover

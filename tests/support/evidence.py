@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from loads import Load
-from rtx_demo import installation
+from operators import logs
 from rtx_demo.errors import DemoError
-from rtx_demo.kubectl import Kubectl, KubectlError
+from rtx_demo.kubectl import Kubectl
 from rtx_traffic.ledger import Ledger, Request
 from upgrades import Upgrades
 
@@ -86,22 +86,11 @@ def processors(before: dict[str, int], after: dict[str, int]) -> str:
 
 
 def operator_log(kubectl: Kubectl, *, since: float) -> str:
-    """The last lines that each replica, and the process before it in its pod, wrote since then (Unix seconds)."""
-    after = dt.datetime.fromtimestamp(since, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """What the operator wrote since then (Unix seconds)."""
     try:
-        names = [pod["metadata"]["name"] for pod in installation.pods(kubectl)]
+        return logs(kubectl, lines=LINES, since=since)
     except DemoError as error:
         return str(error)
-    told = []
-    for name in names:
-        for which in ("--previous", "--previous=false"):  # one that ended has said before why
-            where = ("logs", name, "--namespace", installation.NAMESPACE, which)
-            try:
-                said = kubectl.run(*where, f"--since-time={after}", f"--tail={LINES}", deadline=20)
-            except KubectlError as error:  # most pods have no process before the first
-                said = error.reason
-            told.append(f"--- {name} {which}\n{said.rstrip()}")
-    return "\n".join(told)
 
 
 def slowest(ledger: Ledger, phases: Sequence[tuple[float, str]]) -> str:

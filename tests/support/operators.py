@@ -1,5 +1,6 @@
 """The operator's replicas as tests see and break them: who leads, what they logged, the instant at which one ends."""
 
+import datetime as dt
 import time
 
 from rtx_demo import installation
@@ -17,16 +18,15 @@ def holder(kubectl: Kubectl) -> str:
     return identity
 
 
-def logs(kubectl: Kubectl, *, lines: int = 40) -> str:
-    """The last lines of each replica, and of the process that ran before it in the same pod."""
-    told = []
+def logs(kubectl: Kubectl, *, lines: int = 40, since: float = 0.0) -> str:
+    """The last lines that each replica, and the process before it in its pod, wrote since then (Unix seconds)."""
+    told, after = [], dt.datetime.fromtimestamp(since, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     for pod in installation.pods(kubectl):
         name = pod["metadata"]["name"]
         for which in ("--previous", "--previous=false"):
+            where = ("logs", name, "--namespace", installation.NAMESPACE, which)
             try:
-                said = kubectl.run(
-                    "logs", name, "--namespace", installation.NAMESPACE, f"--tail={lines}", which, deadline=20
-                )
+                said = kubectl.run(*where, f"--since-time={after}", f"--tail={lines}", deadline=20)
             except KubectlError as error:  # most pods have no process before the first
                 said = error.reason
             told.append(f"--- {name} {which}\n{said.rstrip()}")
