@@ -13,8 +13,10 @@ demo:  ## cluster, images, operator, one TradingEngine; an upgrade, a broken one
 	$(RUN) rtx-demo run $(if $(KEEP),--keep)
 
 test: lint  ## lint, types, contracts, unit and cluster tests, and one end-to-end test for each promise (about 20 minutes)
-	$(RUN) pytest -n 3 --dist worksteal --durations=15 tests/cluster tests/unit
-	$(RUN) pytest --durations=15 tests/e2e
+	@status=0; set -x; \
+	$(RUN) pytest -n 3 --dist worksteal --durations=15 tests/cluster tests/unit || status=$$?; \
+	$(RUN) pytest --durations=15 tests/e2e || status=$$?; \
+	exit $$status
 
 faults = tests/e2e/test_faults.py tests/e2e/test_kills.py tests/e2e/test_without_protection.py tests/faults
 

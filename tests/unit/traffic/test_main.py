@@ -56,8 +56,11 @@ async def start_program(*arguments: str) -> asyncio.subprocess.Process:
 
 
 async def said(process: asyncio.subprocess.Process) -> list[Line]:
+    """All that it prints, once it has ended."""
     assert process.stdout
-    return [msgspec.json.decode(line, type=Line) async for line in process.stdout]
+    lines = [msgspec.json.decode(line, type=Line) async for line in process.stdout]
+    await process.wait()
+    return lines
 
 
 def place(path: str, content: bytes) -> None:
