@@ -75,6 +75,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(
             f"{row.fault:<{width}}  {row.outcome:<8}  {row.seconds:>7.1f}  {row.failed_requests:>15}"
         )
+    if config.option.keyword or config.option.setupplan:
+        return  # a part of the table is no table: the file of the last whole run stays
     FILE.parent.mkdir(exist_ok=True)
     document = {"machine": beginning.machine(), "rows": [asdict(row) for row in rows]}
     FILE.write_text(json.dumps(document, indent=2) + "\n")
