@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from rtx_demo.database import ROWS
+from rtx_demo.database import PLAN, ROWS
 from rtx_engine.domain.answers import answer
 from rtx_traffic import fenced
 from rtx_traffic.ledger import End, Kind, Lane, Ledger, Order, OrderAnswer, Record, Request, Run, encode
@@ -16,10 +16,12 @@ BEHIND_THE_FENCES_BACK = "SET session_replication_role = replica"
 RUN = Run("r", "http://e", 1e9, 1, 1, 0, sockets=0, accounts=1, duration=0, opening_balance="10000.00")
 
 
+QUERY = ROWS.replace(":'run'", "$1::text").replace(":'accounts'", "$2::text")
+
+
 async def rows_of_run(database, run: str, *accounts: int) -> Database:
     """As demo's database.rows reads them inside the pod."""
-    query = ROWS.replace(":'run'", "$1::text").replace(":'accounts'", "$2::text")
-    (row,) = await database.execute(query, run, ",".join(str(account) for account in accounts))
+    (row,) = await database.execute(QUERY, run, ",".join(str(account) for account in accounts))
     return Database.parse(row[0].encode())
 
 
@@ -193,3 +195,36 @@ async def test_a_fill_that_the_fence_would_have_refused_is_found(traded, wrong):
     # then each such fill of the run is told
     found = list(fenced.executions(await traded.rows()))
     assert len(found) == 1, found
+
+
+TRADED = """
+INSERT INTO orders (id, account_id, client_order_id, symbol, side, order_type, quantity, status, price, realised,
+    sequence, epoch, colour, executed_at, quoted_at)
+SELECT md5(n::text)::uuid, n % 50, 'r-' || n, 'EURUSD', 'buy', 'market', 0.01, 'filled', 1, 0, n / 50 + 1, 1, 'blue',
+    now(), now()
+FROM generate_series({first}, {last}) AS n;
+INSERT INTO fills (order_id, number, account_id, symbol, quantity, price, realised, epoch, executed_at)
+SELECT id, 1, account_id, symbol, quantity, price, 0, epoch, executed_at FROM orders
+WHERE id NOT IN (SELECT order_id FROM fills);
+INSERT INTO account_events (account_id, sequence, kind, payload, at)
+SELECT account_id, sequence, 'order', json_build_object('order_id', id, 'client_order_id', client_order_id), now()
+FROM orders ON CONFLICT DO NOTHING;
+"""
+
+
+async def test_the_rows_take_no_longer_for_statistics_of_when_there_were_few(database):
+    # given 50 accounts of which PostgreSQL last took statistics after their first 100 orders, and which have 5,000 now
+    session = await database.connect("postgres")
+    await session.execute(BEHIND_THE_FENCES_BACK)
+    await session.execute(TRADED.format(first=0, last=99))
+    await session.execute("ANALYZE")
+    await session.execute(TRADED.format(first=100, last=4999))
+
+    # when the rows of the run are planned, then no row is compared with each of another table
+    try:
+        await session.execute(PLAN)
+        accounts = ",".join(map(str, range(50)))
+        plan = "\n".join(line for (line,) in await session.fetch(f"EXPLAIN {QUERY}", "r", accounts))
+    finally:
+        await session.close()
+    assert "Nested Loop" not in plan, plan
