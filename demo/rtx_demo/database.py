@@ -49,7 +49,8 @@ WITH run_orders AS (
     FROM positions WHERE account_id IN (SELECT id FROM run_accounts) GROUP BY account_id
 ), dealt AS (
     SELECT fills.account_id, json_agg(
-        json_build_array(symbol, quantity::text, price::text, realised::text) ORDER BY sequence, number) AS deals
+        json_build_array(symbol, quantity::text, price::text, realised::text) ORDER BY sequence, number) AS deals,
+        count(*) FILTER (WHERE sequence IS NULL) AS untold
     FROM fills LEFT JOIN account_events AS event
         ON event.account_id = fills.account_id AND (event.payload ->> 'order_id')::uuid = order_id
     WHERE fills.account_id IN (SELECT id FROM run_accounts) GROUP BY fills.account_id
@@ -64,8 +65,8 @@ SELECT json_build_object(
     'events', (SELECT coalesce(json_agg(json_build_array(
         account_id::text, sequence, client_order_id, as_ordered)), '[]') FROM told),
     'accounts', (SELECT coalesce(json_agg(json_build_array(
-        id::text, balance::text, event_sequence, coalesce(events, 0), coalesce(newest, 0), coalesce(positions, '[]'),
-        coalesce(deals, '[]'))), '[]')
+        id::text, balance::text, event_sequence, coalesce(events, 0), coalesce(newest, 0), coalesce(untold, 0),
+        coalesce(positions, '[]'), coalesce(deals, '[]'))), '[]')
         FROM run_accounts
         LEFT JOIN counted ON counted.account_id = id
         LEFT JOIN held ON held.account_id = id

@@ -173,6 +173,22 @@ async def test_a_deleted_order_leaves_the_account_what_it_was(traded):
     assert (verdict.orders_lost, verdict.accounts_wrong) == (1, 0)
 
 
+async def test_a_fill_under_an_order_id_that_nobody_knows_is_found(traded):
+    # given a repeat that was dealt a second time under its own order id, with position and balance, and of which
+    # neither an order nor an event was written
+    await traded.execute(
+        "INSERT INTO fills SELECT gen_random_uuid(), 1, account_id, symbol, -quantity, price, 0, epoch, executed_at"
+        " FROM fills WHERE symbol = 'XAUUSD' AND quantity > 0;"
+        "UPDATE positions SET quantity = -0.07, average_price = (SELECT price FROM fills WHERE quantity = 0.07)"
+        " WHERE symbol = 'XAUUSD'"
+    )
+
+    # when the run is judged, then the account is wrong, although its fills come to what it holds
+    verdict = await traded.verdict()
+    assert (verdict.accounts_wrong, verdict.orders_doubled) == (1, 0)
+    assert "has 1 fills that no event tells" in verdict.findings[0]
+
+
 async def test_an_order_that_nobody_sent_is_found(traded):
     # given an order of the run that the ledger does not know, when it is judged, then it is found
     traded.requests = [request for request in traded.requests if request.order.client_order_id != "r-5"]

@@ -98,6 +98,7 @@ def kept_run() -> tuple[list[Record], Database]:
         sequence=3,
         events=3,
         newest=3,
+        untold=0,
         positions=(PositionRow("EURUSD", Decimal("0.30"), PRICE),),
         deals=(DealRow("EURUSD", LOTS, PRICE, NOTHING),) * 3,
     )
