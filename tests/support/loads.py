@@ -29,7 +29,7 @@ class Load:
     def failed(self) -> int:
         """Failed requests up to now, as the traffic pods say; of all, once it has ended."""
         if self.ledger is not None:
-            return sum(bool(request.failure) for request in self.ledger.requests())
+            return sum(bool(request.failed) for request in self.ledger.requests())
         return self.watch.progress().failed
 
     def end(self) -> Ledger:
