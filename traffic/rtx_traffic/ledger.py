@@ -76,10 +76,9 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class OrderAnswer(msgspec.Struct, frozen=True):
-    """The engine's acknowledgement: all that every release answers. Two are equal when their values are.
+    """The engine's acknowledgement: all that releases answer. Two are equal when their values are.
 
-    Numbers and times are compared by value: "0" and "0.00" are the same dollars. `quoted_at` is left out: release
-    1.0.0 does not answer it, so the repeat of an order may lack it or have it.
+    Numbers and times are compared by value: "0" and "0.00" are the same dollars.
     """
 
     order_id: str
@@ -94,6 +93,7 @@ class OrderAnswer(msgspec.Struct, frozen=True):
     epoch: int
     colour: str
     sequence: int
+    quoted_at: dt.datetime | None = None  # version 1.0 does not answer it, whoever has filled the order
 
 
 class Request(msgspec.Struct, frozen=True, tag="request", tag_field="record", omit_defaults=True):

@@ -3,6 +3,7 @@
 An order that got no answer may be in the database or not; what is there must be that order all the same.
 """
 
+import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
@@ -13,6 +14,7 @@ from .ledger import Ledger, Order, OrderAnswer
 from .rows import Database, EventRow, FillRow, OrderRow
 
 FILLED = "filled"
+COMMON = tuple(name for name in OrderAnswer.__struct_fields__ if name != "quoted_at")  # what every release answers
 SIGNS = {"buy": 1, "sell": -1}
 
 Difference = tuple[str, object, object]  # what is compared, what it must be, what it is
@@ -85,8 +87,9 @@ class Comparison:
     def answered_otherwise(self) -> Iterator[str]:
         """A sentence for each answer to an order that is not the whole of its first answer."""
         for client_order_id, sent in self.sent.items():
+            quoted_at = next((answer.quoted_at for answer in sent.answers if answer.quoted_at), None)
             for answer in sent.answers[1:]:
-                if difference := _between(sent.answers[0], answer):
+                if difference := _between(sent.answers[0], answer, quoted_at):
                     yield f"A repeat of order {client_order_id} was answered with {difference}."
 
     def _first(self, differences: Iterable[Difference], row: OrderRow) -> str:
@@ -128,7 +131,7 @@ def _asked(order: Order, row: OrderRow) -> Sequence[Difference]:
 def _answered(sent: Sent, row: OrderRow) -> Iterator[Difference]:
     """Of the first answer: the others are compared with it."""
     answer = sent.answers[0]
-    for name in OrderAnswer.__struct_fields__:
+    for name in COMMON:
         yield name, getattr(answer, name), getattr(row, name)
     yield "status", FILLED, row.status
 
@@ -154,9 +157,10 @@ def _of_event(row: OrderRow, event: EventRow) -> Sequence[Difference]:
     )
 
 
-def _between(first: OrderAnswer, other: OrderAnswer) -> str:
-    names = OrderAnswer.__struct_fields__
-    return _told([(name, getattr(first, name), getattr(other, name)) for name in names])
+def _between(first: OrderAnswer, other: OrderAnswer, quoted_at: dt.datetime | None) -> str:
+    """`quoted_at` is the first that was told of the order."""
+    common = [(name, getattr(first, name), getattr(other, name)) for name in COMMON]
+    return _told([*common, ("quoted_at", quoted_at, other.quoted_at or quoted_at)])
 
 
 def _told(differences: Iterable[Difference]) -> str:
