@@ -7,6 +7,7 @@ import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
+from http import HTTPStatus
 
 import msgspec
 
@@ -27,6 +28,7 @@ class Sent(msgspec.Struct):
     is_sent: bool = False  # False: it was due, but no byte of it left
     is_open: bool = False  # an attempt got no answer, or a 5xx: the database may hold the order
     answers: list[OrderAnswer] = []
+    filled_now: int = 0  # answers with 201; the others say that it was filled before
 
 
 class Comparison:
@@ -83,6 +85,8 @@ class Comparison:
         for client_order_id, sent in self.sent.items():
             if (count := len({answer.order_id for answer in sent.answers})) > 1:
                 yield f"Client order id {client_order_id} was answered as {count} different orders."
+            elif sent.filled_now > 1:
+                yield f"Client order id {client_order_id} was answered {sent.filled_now} times as filled now."
 
     def answered_otherwise(self) -> Iterator[str]:
         """A sentence for each answer to an order that is not the whole of its first answer."""
@@ -116,6 +120,7 @@ def _sent(ledger: Ledger) -> dict[str, Sent]:
         sent.is_open |= request.sent is not None and not 400 <= (request.status or 0) < 500
         if request.answer:
             sent.answers.append(request.answer)
+            sent.filled_now += request.status == HTTPStatus.CREATED
     return orders
 
 

@@ -43,7 +43,10 @@ class Traded:
         order = Order(client_order_id, str(self.account), asked.symbol, asked.side, wanted.get("quantity", "0.10"))
         kind, number = Kind.REPEAT if placed.replayed else Kind.ORDER, len(self.requests)
         reply = msgspec.json.decode(wire, type=OrderAnswer)
-        request = Request(kind, Lane.NEW, number, number + 0.1, number, 201, order=order, answer=reply, number=number)
+        status = 200 if placed.replayed else 201
+        request = Request(
+            kind, Lane.NEW, number, number + 0.1, number, status, order=order, answer=reply, number=number
+        )
         self.requests.append(request)
 
     async def rows(self) -> Database:

@@ -205,6 +205,19 @@ def test_an_order_executed_twice_is_doubled(broken: Break) -> None:
     assert not verdict.kept
 
 
+def test_an_order_that_is_filled_now_twice_is_doubled() -> None:
+    # given an order that was answered with 201, when its repeat is too, and not with 200
+    def broken(records: list[Record], _: Database) -> None:
+        repeat = request(2, kind=Kind.REPEAT)
+        replaced(records, repeat, msgspec.structs.replace(repeat, status=201))
+
+    # then it was executed twice, whatever it was answered with
+    verdict = judged_broken(broken)
+    assert verdict.orders_doubled == 1
+    assert verdict.findings == ("Client order id r-2 was answered 2 times as filled now.",)
+    assert not verdict.kept
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -185,7 +185,7 @@ def test_a_hello_may_count_what_was_sent_before_it() -> None:
     def greeted_after_the_first(records: list[Record], _: Database) -> None:
         records.remove(event(1, 1.1))
         replaced(records, HELLO, msgspec.structs.replace(HELLO, at=1.05, sequence=1))
-        repeat = msgspec.structs.replace(request(1), due=4, sent=4, ended=4.1, number=99)
+        repeat = msgspec.structs.replace(request(1), status=200, due=4, sent=4, ended=4.1, number=99)
         records[-1:] = [repeat, msgspec.structs.replace(records[-1], due=5)]
 
     # when it is judged, then that is no gap
