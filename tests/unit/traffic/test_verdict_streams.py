@@ -45,9 +45,15 @@ def event_of_the_unanswered_order_missing(records: list[Record], database: Datab
     return msgspec.structs.replace(database, events=(*database.events, EventRow(ACCOUNT, 4, "r-4", as_ordered=True)))
 
 
+def event_of_another_run_told_as_one_of_ours(records: list[Record], database: Database) -> Database:
+    records.insert(-1, event(4, 3.2))
+    return other_account(sequence=4, events=4, newest=4)(records, database)
+
+
 @pytest.mark.parametrize(
     "broken",
     [
+        event_of_another_run_told_as_one_of_ours,
         event_missing,
         last_event_missing,
         event_twice,
