@@ -7,8 +7,9 @@ import msgspec
 import pytest
 from rtx_demo.database import PLAN, ROWS
 from rtx_engine.domain.answers import answer
+from rtx_engine.domain.orders import OrderStatus
 from rtx_traffic import fenced
-from rtx_traffic.ledger import End, Kind, Lane, Ledger, Order, OrderAnswer, Record, Request, Run, encode
+from rtx_traffic.ledger import End, Failure, Kind, Lane, Ledger, Order, OrderAnswer, Record, Request, Run, encode
 from rtx_traffic.rows import Database
 from rtx_traffic.verdict import Verdict, judge
 
@@ -42,6 +43,10 @@ class Traded:
         asked = placed.execution.order
         order = Order(client_order_id, str(self.account), asked.symbol, asked.side, wanted.get("quantity", "0.10"))
         kind, number = Kind.REPEAT if placed.replayed else Kind.ORDER, len(self.requests)
+        if placed.execution.status is OrderStatus.REJECTED:
+            refused = Request(kind, Lane.NEW, number, number + 0.1, number, 422, Failure.CLIENT_ERROR, number=number)
+            self.requests.append(msgspec.structs.replace(refused, order=order))
+            return
         reply = msgspec.json.decode(wire, type=OrderAnswer)
         status = 200 if placed.replayed else 201
         request = Request(
@@ -166,6 +171,18 @@ async def test_an_acknowledged_order_that_is_held_otherwise_is_found(traded, wro
     # given the real store's rows, when one value of an acknowledged order is changed, then it is lost
     await traded.execute(wrong)
     assert (await traded.verdict()).orders_lost == 1
+
+
+async def test_an_order_that_was_rejected_is_a_failed_request_and_nothing_else(traded, start_pod):
+    # given an order beyond the account's margin, which is answered with 422 and recorded as rejected
+    green = await start_pod("green")
+    await traded.place(green, "r-6", quantity="90.00")
+    await traded.place(green, "r-6", quantity="90.00")
+
+    # when the run is judged, then the order is in the database as it was sent, and the account is right
+    verdict = await traded.verdict()
+    assert (verdict.failed_requests, verdict.orders_in_database, verdict.orders_acknowledged) == (2, 6, 5)
+    assert (verdict.orders_altered, verdict.accounts_wrong, verdict.orders_lost) == (0, 0, 0), verdict.findings
 
 
 async def test_a_deleted_order_leaves_the_account_what_it_was(traded):
