@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from .ledger import Ledger, SocketEvent, SocketOpened, SocketStarted
+from .ledger import Ledger, SocketClosed, SocketEvent, SocketOpened, SocketStarted
 from .rows import Database
 
 EVENT_DEADLINE = 5.0  # seconds from an acknowledgement to its event on every socket of the account
-HELLO_DEADLINE = 10.0  # seconds from a client's start to its first hello; the load waits as long before it sends
+HELLO_DEADLINE = 10.0  # seconds from a client's start or cut to its hello; the load waits as long before it sends
 
 Key = tuple[str, int]  # account and sequence: what names an event
 
@@ -25,6 +25,7 @@ class Client:
     started: SocketStarted | None = None
     hellos: list[SocketOpened] = field(default_factory=list)
     events: list[SocketEvent] = field(default_factory=list)
+    cut_off: float | None = None  # since when, when no hello came after it
 
     @property
     def account_id(self) -> str:
@@ -61,6 +62,8 @@ def missed(ledger: Ledger, database: Database) -> Iterator[str]:
         if not client.hellos:
             yield f"{client.name} never got a hello."
             continue
+        if client.cut_off is not None and ledger.end.at - client.cut_off > HELLO_DEADLINE:
+            yield f"{client.name} was cut off at {client.cut_off:.1f} s and never got a hello again."
         yield from _wrong_hellos(client, expected)
         yield from _missed_by(client, expected.last[client.account_id])
         yield from _mistold(client, expected)
@@ -153,6 +156,10 @@ def _clients(ledger: Ledger) -> dict[int, Client]:
                 client.started = record
             elif isinstance(record, SocketOpened):
                 client.hellos.append(record)
+                client.cut_off = None
             else:
                 client.events.append(record)
+        elif isinstance(record, SocketClosed) and record.socket in clients:
+            client = clients[record.socket]
+            client.cut_off = record.at if client.cut_off is None else client.cut_off
     return clients
