@@ -37,6 +37,7 @@ from rich.table import Table
 from rtx_engine.api.tokens import Role, Tokens
 from rtx_lab.errors import LabError
 from rtx_traffic.connection import Connection, RequestError, Target
+from rtx_traffic.ledger import OrderAnswer
 from rtx_traffic.schedule import REMEMBERED_ORDERS, REPEAT_SHARE
 
 ACCOUNTS = 200
@@ -51,6 +52,7 @@ FILL = (
     "committed to disk (fsync and synchronous_commit on) before it is answered. "
     f"{REPEAT_SHARE:.0%} of the requests repeat an order under its client_order_id: they are answered and no fills."
 )
+_answers = msgspec.json.Decoder(OrderAnswer)
 SYMBOLS = ("EURUSD", "GBPUSD", "AUDUSD", "XAUUSD")
 
 
@@ -65,10 +67,6 @@ class Row:
     runs: int
 
 
-class _Filled(msgspec.Struct):
-    order_id: str
-
-
 class Orders:
     """An endless supply of orders as the bytes of their requests; buys and sells in turn, some of them repeats."""
 
@@ -79,22 +77,22 @@ class Orders:
         self._tokens = tokens
         self._choose = random.Random(SEED)  # noqa: S311  a benchmark must be repeatable, not unpredictable
         self._recent: deque[int] = deque(maxlen=REMEMBERED_ORDERS)
-        self._answers: dict[int, str] = {}  # the order id that each was answered with first
+        self._answers: dict[int, OrderAnswer] = {}  # that each had first
         self._run = f"{time.time_ns():x}"
 
     async def place(self, connection: Connection) -> bool:
         """Send the next order, or repeat one; whether it was filled now.
 
-        Raises BenchmarkError when it is not filled, or when a repeat is told another order than the first time.
+        Raises BenchmarkError when it is not filled, or when a repeat does not get the whole first answer.
         """
         is_repeat = bool(self._recent) and self._choose.random() < REPEAT_SHARE
         number = self._choose.choice(self._recent) if is_repeat else self._fresh()
         reply = await connection.send(self._message(number))
         if reply.status not in (FILLED, FILLED_BEFORE):
             raise BenchmarkError(f"an order was answered {reply.status}: {reply.body.decode(errors='replace')[:300]}")
-        order_id = msgspec.json.decode(reply.body, type=_Filled).order_id
-        if self._answers.setdefault(number, order_id) != order_id:
-            raise BenchmarkError(f"order {self._run}-{number} was answered as two different orders")
+        answer = _answers.decode(reply.body)
+        if self._answers.setdefault(number, answer) != answer:
+            raise BenchmarkError(f"order {self._run}-{number} was answered otherwise the second time")
         self.filled += reply.status == FILLED
         return reply.status == FILLED
 

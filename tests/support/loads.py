@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import msgspec
 import pytest
 from rtx_demo import database
 from rtx_demo.engine import Engine
@@ -61,7 +62,7 @@ class Load:
 
     @staticmethod
     def _failed_of_all(ledger: Ledger) -> int:
-        return sum(bool(request.failure) for request in ledger.requests())
+        return sum(bool(request.failed) for request in ledger.requests())
 
 
 @contextmanager
@@ -101,6 +102,8 @@ def assert_kept_over_all(loaded: Load) -> None:
 
 
 def assert_nothing_lost(verdict: Verdict) -> None:
-    """Requests may have failed and events may be late; what was acknowledged is there, once, by who might execute."""
-    assert (verdict.orders_lost, verdict.orders_doubled, verdict.fenced_executions) == (0, 0, 0), verdict.findings
-    assert verdict.websocket_gaps == verdict.websocket_late, verdict.findings
+    """Requests may have failed and events may be late; every other promise was kept, and there were orders."""
+    missed = verdict.websocket_gaps - verdict.websocket_late
+    forgiven = msgspec.structs.replace(verdict, failed_requests=0, websocket_gaps=missed)
+    assert forgiven.kept, verdict.findings
+    assert verdict.orders_acknowledged > 0

@@ -82,14 +82,21 @@ def wrong(ledger: Ledger, database: Database) -> Iterator[str]:
         row = rows.get(account_id)
         if row is None:
             yield f"Account {account_id} is not in the database."
-        elif difference := _difference(row, opening):
+        elif difference := _miscounted(row) or _difference(row, opening):
             yield f"Account {account_id} {difference}."
+
+
+def _miscounted(row: AccountRow) -> str:
+    """What is wrong with its numbers of events and fills; empty when nothing is."""
+    if not row.sequence == row.events == row.newest:
+        return f"counts {row.sequence} events and has {row.events}, the newest of which is number {row.newest}"
+    if row.untold:
+        return f"has {row.untold} fills that no event tells: of orders that nobody knows"
+    return ""
 
 
 def _difference(row: AccountRow, opening: Decimal) -> str:
     """The first value in which the account differs from what its fills make it; empty when none does."""
-    if not row.sequence == row.events == row.newest:
-        return f"counts {row.sequence} events and has {row.events}, the newest of which is number {row.newest}"
     account = Account(opening)
     for number, deal in enumerate(row.deals, 1):
         if deal.symbol not in CONTRACT_SIZES:

@@ -45,6 +45,7 @@ class Failure(StrEnum):
     MALFORMED = "malformed answer"
     CLIENT_ERROR = "status 4xx"
     SERVER_ERROR = "status 5xx"
+    UNTOLD = "neither answer nor failure"  # what a record says that lacks both; no request is recorded as such
 
 
 class Run(msgspec.Struct, frozen=True, tag="run", tag_field="record"):
@@ -75,10 +76,9 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class OrderAnswer(msgspec.Struct, frozen=True):
-    """The engine's acknowledgement: all that every release answers. Two are equal when their values are.
+    """The engine's acknowledgement: all that releases answer. Two are equal when their values are.
 
-    Numbers and times are compared by value: "0" and "0.00" are the same dollars. `quoted_at` is left out: release
-    1.0.0 does not answer it, so the repeat of an order may lack it or have it.
+    Numbers and times are compared by value: "0" and "0.00" are the same dollars.
     """
 
     order_id: str
@@ -93,6 +93,7 @@ class OrderAnswer(msgspec.Struct, frozen=True):
     epoch: int
     colour: str
     sequence: int
+    quoted_at: dt.datetime | None = None  # version 1.0 does not answer it, whoever has filled the order
 
 
 class Request(msgspec.Struct, frozen=True, tag="request", tag_field="record", omit_defaults=True):
@@ -111,6 +112,14 @@ class Request(msgspec.Struct, frozen=True, tag="request", tag_field="record", om
     order: Order | None = None
     answer: OrderAnswer | None = None
     number: int | None = None  # in the schedule, unique over all parts of a run; None: not of the schedule
+
+    @property
+    def failed(self) -> Failure | None:
+        """Why it counts as failed. Only a request that was sent and answered, an order as filled, does not."""
+        is_answered = self.answer if self.kind in {Kind.ORDER, Kind.REPEAT} else self.status
+        if self.failure or not (self.sent is None or self.status is None or is_answered is None):
+            return self.failure
+        return Failure.UNTOLD
 
 
 class SocketStarted(msgspec.Struct, frozen=True, tag="started", tag_field="record"):

@@ -3,9 +3,11 @@
 An order that got no answer may be in the database or not; what is there must be that order all the same.
 """
 
+import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
+from http import HTTPStatus
 
 import msgspec
 
@@ -13,6 +15,7 @@ from .ledger import Ledger, Order, OrderAnswer
 from .rows import Database, EventRow, FillRow, OrderRow
 
 FILLED = "filled"
+COMMON = tuple(name for name in OrderAnswer.__struct_fields__ if name != "quoted_at")  # what every release answers
 SIGNS = {"buy": 1, "sell": -1}
 
 Difference = tuple[str, object, object]  # what is compared, what it must be, what it is
@@ -25,6 +28,7 @@ class Sent(msgspec.Struct):
     is_sent: bool = False  # False: it was due, but no byte of it left
     is_open: bool = False  # an attempt got no answer, or a 5xx: the database may hold the order
     answers: list[OrderAnswer] = []
+    filled_now: int = 0  # answers with 201; the others say that it was filled before
 
 
 class Comparison:
@@ -81,12 +85,15 @@ class Comparison:
         for client_order_id, sent in self.sent.items():
             if (count := len({answer.order_id for answer in sent.answers})) > 1:
                 yield f"Client order id {client_order_id} was answered as {count} different orders."
+            elif sent.filled_now > 1:
+                yield f"Client order id {client_order_id} was answered {sent.filled_now} times as filled now."
 
     def answered_otherwise(self) -> Iterator[str]:
         """A sentence for each answer to an order that is not the whole of its first answer."""
         for client_order_id, sent in self.sent.items():
+            quoted_at = next((answer.quoted_at for answer in sent.answers if answer.quoted_at), None)
             for answer in sent.answers[1:]:
-                if difference := _between(sent.answers[0], answer):
+                if difference := _between(sent.answers[0], answer, quoted_at):
                     yield f"A repeat of order {client_order_id} was answered with {difference}."
 
     def _first(self, differences: Iterable[Difference], row: OrderRow) -> str:
@@ -113,6 +120,7 @@ def _sent(ledger: Ledger) -> dict[str, Sent]:
         sent.is_open |= request.sent is not None and not 400 <= (request.status or 0) < 500
         if request.answer:
             sent.answers.append(request.answer)
+            sent.filled_now += request.status == HTTPStatus.CREATED
     return orders
 
 
@@ -128,7 +136,7 @@ def _asked(order: Order, row: OrderRow) -> Sequence[Difference]:
 def _answered(sent: Sent, row: OrderRow) -> Iterator[Difference]:
     """Of the first answer: the others are compared with it."""
     answer = sent.answers[0]
-    for name in OrderAnswer.__struct_fields__:
+    for name in COMMON:
         yield name, getattr(answer, name), getattr(row, name)
     yield "status", FILLED, row.status
 
@@ -154,9 +162,10 @@ def _of_event(row: OrderRow, event: EventRow) -> Sequence[Difference]:
     )
 
 
-def _between(first: OrderAnswer, other: OrderAnswer) -> str:
-    names = OrderAnswer.__struct_fields__
-    return _told([(name, getattr(first, name), getattr(other, name)) for name in names])
+def _between(first: OrderAnswer, other: OrderAnswer, quoted_at: dt.datetime | None) -> str:
+    """`quoted_at` is the first that was told of the order."""
+    common = [(name, getattr(first, name), getattr(other, name)) for name in COMMON]
+    return _told([*common, ("quoted_at", quoted_at, other.quoted_at or quoted_at)])
 
 
 def _told(differences: Iterable[Difference]) -> str:

@@ -75,6 +75,7 @@ class AccountRow(msgspec.Struct, frozen=True, array_like=True):
     sequence: int  # of its newest event, as the account's row counts them
     events: int  # how many there are
     newest: int  # the sequence of the newest of them, 0 when there are none
+    untold: int  # how many of the deals belong to an order of which there is no event
     positions: tuple[PositionRow, ...]
     deals: tuple[DealRow, ...]
 

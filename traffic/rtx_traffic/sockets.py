@@ -73,12 +73,12 @@ class Socket:
 
     async def _open(self) -> WSTransport | None:
         """One handshake, written down as the request that it is."""
-        due = self.clock()
+        due, stream = self.clock(), _Stream(self)
         transport, status, failure, detail, version = None, None, None, "", ""
         try:
             async with asyncio.timeout(HANDSHAKE_DEADLINE):
                 transport, _ = await ws_connect(
-                    lambda: _Stream(self),
+                    lambda: stream,
                     self._url if self.sequence is None else f"{self._url}&since={self.sequence}",
                     websocket_handshake_timeout=None,
                     extra_headers={"Host": self._host, "Authorization": f"Bearer {self._token}"},
@@ -91,6 +91,7 @@ class Socket:
                 version = error.response.headers.get(VERSION_HEADER, "")
             failure, detail = _failure_of(status), str(error)
         except TimeoutError:
+            stream.give_up()
             failure = Failure.ANSWER_TIMEOUT
         except ConnectionResetError as error:
             failure, detail = Failure.RESET, str(error)
@@ -120,8 +121,19 @@ class _Stream(WSListener):
         self._owner = owner
         self._since = owner.sequence
         self._code = int(WSCloseCode.ABNORMAL_CLOSURE.value)
+        self._given_up = False
+
+    def give_up(self) -> None:
+        """End as soon as it opens: picows goes on with a handshake that nobody waits for any more."""
+        self._given_up = True
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        if self._given_up:
+            transport.disconnect(graceful=False)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if self._given_up:
+            return
         if frame.msg_type is WSMsgType.TEXT:
             self._read(transport, frame.get_payload_as_bytes())
         elif frame.msg_type is WSMsgType.CLOSE:
@@ -131,6 +143,8 @@ class _Stream(WSListener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002  picows' signature
         owner = self._owner
+        if self._given_up:
+            return
         owner.record(SocketClosed(owner.number, owner.clock(), self._code))
 
     def _read(self, transport: WSTransport, text: bytes) -> None:
@@ -139,8 +153,10 @@ class _Stream(WSListener):
         owner, at = self._owner, self._owner.clock()
         try:
             message = _decoder.decode(text)
-        except msgspec.DecodeError:
+        except msgspec.DecodeError as error:
             self._code = int(WSCloseCode.PROTOCOL_ERROR.value)
+            failure, detail = Failure.MALFORMED, f"{error}: {text[:100].decode(errors='replace')}"
+            owner.record(Request(Kind.SOCKET, Lane.NEW, at, at, failure=failure, detail=detail, path="/ws"))
             transport.disconnect(graceful=False)
             return
         if message.type == "hello":

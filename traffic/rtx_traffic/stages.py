@@ -55,7 +55,7 @@ def counts(ledger: Ledger, stages: Sequence[Stage]) -> dict[str, Count]:
     told = {}
     for stage in stages:
         held = [request for request in ledger.requests() if stage.holds(request)]
-        failed = [request for request in held if request.failure]
+        failed = [request for request in held if request.failed]
         excused = sum(stage.explains(request) for request in failed)
         told[stage.name] = Count(len(held), len(failed) - excused, excused)
     return told

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from .ledger import Ledger, SocketEvent, SocketOpened, SocketStarted
+from .ledger import Ledger, SocketClosed, SocketEvent, SocketOpened, SocketStarted
 from .rows import Database
 
 EVENT_DEADLINE = 5.0  # seconds from an acknowledgement to its event on every socket of the account
-HELLO_DEADLINE = 10.0  # seconds from a client's start to its first hello; the load waits as long before it sends
+HELLO_DEADLINE = 10.0  # seconds from a client's start or cut to its hello; the load waits as long before it sends
 
 Key = tuple[str, int]  # account and sequence: what names an event
 
@@ -25,6 +25,7 @@ class Client:
     started: SocketStarted | None = None
     hellos: list[SocketOpened] = field(default_factory=list)
     events: list[SocketEvent] = field(default_factory=list)
+    cut_off: float | None = None  # since when, when no hello came after it
 
     @property
     def account_id(self) -> str:
@@ -42,6 +43,7 @@ class Expected:
     last: Mapping[str, int]  # sequence of each account's newest event, 0 without any
     sent: Mapping[str, Mapping[int, float]]  # of each account: when the order of an event was first sent
     orders: Mapping[Key, str]  # client order id of an event of the run
+    ours: str  # what the client order ids of the run begin with, and no other
 
 
 def missed(ledger: Ledger, database: Database) -> Iterator[str]:
@@ -60,6 +62,8 @@ def missed(ledger: Ledger, database: Database) -> Iterator[str]:
         if not client.hellos:
             yield f"{client.name} never got a hello."
             continue
+        if client.cut_off is not None and ledger.end.at - client.cut_off > HELLO_DEADLINE:
+            yield f"{client.name} was cut off at {client.cut_off:.1f} s and never got a hello again."
         yield from _wrong_hellos(client, expected)
         yield from _missed_by(client, expected.last[client.account_id])
         yield from _mistold(client, expected)
@@ -116,9 +120,11 @@ def _missed_by(client: Client, last: int) -> Iterator[str]:
 
 def _mistold(client: Client, expected: Expected) -> Iterator[str]:
     for event in client.events:
-        told = expected.orders.get((client.account_id, event.sequence), event.client_order_id)
-        if event.client_order_id != told:
-            yield f"{client.name} saw event {event.sequence} of order {event.client_order_id} instead of {told}."
+        told = expected.orders.get((client.account_id, event.sequence))
+        is_ours = event.client_order_id.startswith(expected.ours) and event.sequence <= expected.last[client.account_id]
+        if event.client_order_id != told and (told or is_ours):
+            other = told or "another run's"
+            yield f"{client.name} saw event {event.sequence} of order {event.client_order_id} instead of {other}."
 
 
 def _expected(ledger: Ledger, database: Database) -> Expected:
@@ -138,7 +144,7 @@ def _expected(ledger: Ledger, database: Database) -> Expected:
         last[account_id] = max(last[account_id], sequence)
         if client_order_id in sent:
             sent_for[account_id][sequence] = sent[client_order_id]
-    return Expected(last, sent_for, orders)
+    return Expected(last, sent_for, orders, f"{ledger.run.run}-")
 
 
 def _clients(ledger: Ledger) -> dict[int, Client]:
@@ -150,6 +156,10 @@ def _clients(ledger: Ledger) -> dict[int, Client]:
                 client.started = record
             elif isinstance(record, SocketOpened):
                 client.hellos.append(record)
+                client.cut_off = None
             else:
                 client.events.append(record)
+        elif isinstance(record, SocketClosed) and record.socket in clients:
+            client = clients[record.socket]
+            client.cut_off = record.at if client.cut_off is None else client.cut_off
     return clients

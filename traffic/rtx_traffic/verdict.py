@@ -77,7 +77,7 @@ def judge(ledger: Ledger, database: Database, stages: Sequence[Stage] = ()) -> V
     """Compare a whole run with the database as it was after it."""
     requests = list(ledger.requests())
     excused = {id(request) for request in requests if request.failure and explained(request, stages)}
-    failed = [request for request in requests if request.failure and id(request) not in excused]
+    failed = [request for request in requests if request.failed and id(request) not in excused]
     orders, records = Comparison(ledger, database), completeness.records(ledger)
     lost, doubled, altered = list(orders.lost()), list(orders.doubled()), list(orders.altered())
     otherwise, accounts = list(orders.answered_otherwise()), list(accounting.wrong(ledger, database))
@@ -117,7 +117,7 @@ def judge(ledger: Ledger, database: Database, stages: Sequence[Stage] = ()) -> V
 
 
 def _reason(request: Request) -> str:
-    return f"{request.failure}: {request.detail}" if request.detail else str(request.failure)
+    return f"{request.failed}: {request.detail}" if request.detail else str(request.failed)
 
 
 def _failures_told(failed: list[Request]) -> Iterator[str]:
@@ -133,7 +133,7 @@ def _failures_told(failed: list[Request]) -> Iterator[str]:
 
 
 def _answered(requests: Iterable[Request], kind: Kind) -> Iterator[float]:
-    return (request.ended - request.due for request in requests if request.kind is kind and not request.failure)
+    return (request.ended - request.due for request in requests if request.kind is kind and not request.failed)
 
 
 def _latency(requests: Sequence[Request], kind: Kind) -> Latency:

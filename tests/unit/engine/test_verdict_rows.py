@@ -5,10 +5,11 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from rtx_demo.database import ROWS
+from rtx_demo.database import PLAN, ROWS
 from rtx_engine.domain.answers import answer
+from rtx_engine.domain.orders import OrderStatus
 from rtx_traffic import fenced
-from rtx_traffic.ledger import End, Kind, Lane, Ledger, Order, OrderAnswer, Record, Request, Run, encode
+from rtx_traffic.ledger import End, Failure, Kind, Lane, Ledger, Order, OrderAnswer, Record, Request, Run, encode
 from rtx_traffic.rows import Database
 from rtx_traffic.verdict import Verdict, judge
 
@@ -16,10 +17,12 @@ BEHIND_THE_FENCES_BACK = "SET session_replication_role = replica"
 RUN = Run("r", "http://e", 1e9, 1, 1, 0, sockets=0, accounts=1, duration=0, opening_balance="10000.00")
 
 
+QUERY = ROWS.replace(":'run'", "$1::text").replace(":'accounts'", "$2::text")
+
+
 async def rows_of_run(database, run: str, *accounts: int) -> Database:
     """As demo's database.rows reads them inside the pod."""
-    query = ROWS.replace(":'run'", "$1::text").replace(":'accounts'", "$2::text")
-    (row,) = await database.execute(query, run, ",".join(str(account) for account in accounts))
+    (row,) = await database.execute(QUERY, run, ",".join(str(account) for account in accounts))
     return Database.parse(row[0].encode())
 
 
@@ -40,8 +43,15 @@ class Traded:
         asked = placed.execution.order
         order = Order(client_order_id, str(self.account), asked.symbol, asked.side, wanted.get("quantity", "0.10"))
         kind, number = Kind.REPEAT if placed.replayed else Kind.ORDER, len(self.requests)
+        if placed.execution.status is OrderStatus.REJECTED:
+            refused = Request(kind, Lane.NEW, number, number + 0.1, number, 422, Failure.CLIENT_ERROR, number=number)
+            self.requests.append(msgspec.structs.replace(refused, order=order))
+            return
         reply = msgspec.json.decode(wire, type=OrderAnswer)
-        request = Request(kind, Lane.NEW, number, number + 0.1, number, 201, order=order, answer=reply, number=number)
+        status = 200 if placed.replayed else 201
+        request = Request(
+            kind, Lane.NEW, number, number + 0.1, number, status, order=order, answer=reply, number=number
+        )
         self.requests.append(request)
 
     async def rows(self) -> Database:
@@ -163,12 +173,40 @@ async def test_an_acknowledged_order_that_is_held_otherwise_is_found(traded, wro
     assert (await traded.verdict()).orders_lost == 1
 
 
+async def test_an_order_that_was_rejected_is_a_failed_request_and_nothing_else(traded, start_pod):
+    # given an order beyond the account's margin, which is answered with 422 and recorded as rejected
+    green = await start_pod("green")
+    await traded.place(green, "r-6", quantity="90.00")
+    await traded.place(green, "r-6", quantity="90.00")
+
+    # when the run is judged, then the order is in the database as it was sent, and the account is right
+    verdict = await traded.verdict()
+    assert (verdict.failed_requests, verdict.orders_in_database, verdict.orders_acknowledged) == (2, 6, 5)
+    assert (verdict.orders_altered, verdict.accounts_wrong, verdict.orders_lost) == (0, 0, 0), verdict.findings
+
+
 async def test_a_deleted_order_leaves_the_account_what_it_was(traded):
     # given an order that is deleted, but not its fill and event, when the run is judged, then the account is right:
     # a later run on the same account is not spoilt by it
     await traded.execute("DELETE FROM orders WHERE client_order_id = 'r-2'")
     verdict = await traded.verdict()
     assert (verdict.orders_lost, verdict.accounts_wrong) == (1, 0)
+
+
+async def test_a_fill_under_an_order_id_that_nobody_knows_is_found(traded):
+    # given a repeat that was dealt a second time under its own order id, with position and balance, and of which
+    # neither an order nor an event was written
+    await traded.execute(
+        "INSERT INTO fills SELECT gen_random_uuid(), 1, account_id, symbol, -quantity, price, 0, epoch, executed_at"
+        " FROM fills WHERE symbol = 'XAUUSD' AND quantity > 0;"
+        "UPDATE positions SET quantity = -0.07, average_price = (SELECT price FROM fills WHERE quantity = 0.07)"
+        " WHERE symbol = 'XAUUSD'"
+    )
+
+    # when the run is judged, then the account is wrong, although its fills come to what it holds
+    verdict = await traded.verdict()
+    assert (verdict.accounts_wrong, verdict.orders_doubled) == (1, 0)
+    assert "has 1 fills that no event tells" in verdict.findings[0]
 
 
 async def test_an_order_that_nobody_sent_is_found(traded):
@@ -193,3 +231,36 @@ async def test_a_fill_that_the_fence_would_have_refused_is_found(traded, wrong):
     # then each such fill of the run is told
     found = list(fenced.executions(await traded.rows()))
     assert len(found) == 1, found
+
+
+TRADED = """
+INSERT INTO orders (id, account_id, client_order_id, symbol, side, order_type, quantity, status, price, realised,
+    sequence, epoch, colour, executed_at, quoted_at)
+SELECT md5(n::text)::uuid, n % 50, 'r-' || n, 'EURUSD', 'buy', 'market', 0.01, 'filled', 1, 0, n / 50 + 1, 1, 'blue',
+    now(), now()
+FROM generate_series({first}, {last}) AS n;
+INSERT INTO fills (order_id, number, account_id, symbol, quantity, price, realised, epoch, executed_at)
+SELECT id, 1, account_id, symbol, quantity, price, 0, epoch, executed_at FROM orders
+WHERE id NOT IN (SELECT order_id FROM fills);
+INSERT INTO account_events (account_id, sequence, kind, payload, at)
+SELECT account_id, sequence, 'order', json_build_object('order_id', id, 'client_order_id', client_order_id), now()
+FROM orders ON CONFLICT DO NOTHING;
+"""
+
+
+async def test_the_rows_take_no_longer_for_statistics_of_when_there_were_few(database):
+    # given 50 accounts of which PostgreSQL last took statistics after their first 100 orders, and which have 5,000 now
+    session = await database.connect("postgres")
+    await session.execute(BEHIND_THE_FENCES_BACK)
+    await session.execute(TRADED.format(first=0, last=99))
+    await session.execute("ANALYZE")
+    await session.execute(TRADED.format(first=100, last=4999))
+
+    # when the rows of the run are planned, then no row is compared with each of another table
+    try:
+        await session.execute(PLAN)
+        accounts = ",".join(map(str, range(50)))
+        plan = "\n".join(line for (line,) in await session.fetch(f"EXPLAIN {QUERY}", "r", accounts))
+    finally:
+        await session.close()
+    assert "Nested Loop" not in plan, plan

@@ -20,7 +20,7 @@ def shares() -> list[Run]:
 
 def ledger(run: Run, *ended: float) -> Ledger:
     requests = [
-        Request(Kind.READ, Lane.NEW, at - 0.01, at, sent=at, path="/p", number=run.part + run.parts * place)
+        Request(Kind.READ, Lane.NEW, at - 0.01, at, sent=at, status=200, path="/p", number=run.part + run.parts * place)
         for place, at in enumerate(sorted(ended))
     ]
     end = End(10.0 + run.part, due=len(requests))

@@ -1,6 +1,8 @@
 """A WebSocket client that is cut off comes back and says where it was, and writes down all it saw."""
 
 import asyncio
+import contextlib
+import dataclasses
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -17,6 +19,7 @@ from picows import (
     WSUpgradeResponseWithListener,
     ws_create_server,
 )
+from rtx_traffic import sockets
 from rtx_traffic.accounts import Account
 from rtx_traffic.connection import Target
 from rtx_traffic.ledger import (
@@ -91,14 +94,16 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def recorded(engine: Engine, path: Path, script: Callable[[Socket], Awaitable[None]]) -> list[Record]:
+async def recorded(
+    engine: Engine, path: Path, script: Callable[[Socket], Awaitable[None]], *, target: Target | None = None
+) -> list[Record]:
     """The records of one socket while `script` goes on."""
     settings = Run("r", "http://engine", time.time(), 0, 0, 0, 1, 1, 0)
     with Recorder(path, settings) as recorder:
         client = Socket(
             number=0,
             account=Account("7", "u", "token"),
-            target=engine.target,
+            target=target or engine.target,
             symbol="EURUSD",
             clock=recorder.clock,
             record=recorder.record,
@@ -147,3 +152,59 @@ async def test_a_refused_handshake_is_a_failed_request(engine: Engine, tmp_path:
     # then each refusal is written down with its status and the version that refused
     handshakes = [(r.status, r.failure, r.version) for r in records if isinstance(r, Request)]
     assert handshakes == [(503, Failure.SERVER_ERROR, "1.2.0")] * 2 + [(101, None, "")]
+
+
+async def test_a_handshake_that_was_given_up_is_never_heard_of_again(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given an engine behind which the first connection hangs until the client has given it up and come back
+    monkeypatch.setattr(sockets, "HANDSHAKE_DEADLINE", 0.3)
+    accepted: list[asyncio.Event] = []
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.append(asyncio.Event())
+        if len(accepted) == 1:
+            await accepted[0].wait()
+        with contextlib.suppress(OSError):
+            inner, outer = await asyncio.open_connection("127.0.0.1", engine.target.port)
+            await asyncio.gather(pump(reader, outer), pump(inner, writer))
+
+    async def script(client: Socket) -> None:
+        await until(lambda: client.up.is_set() and client.sequence == 5)
+        accepted[0].set()
+        await asyncio.sleep(0.3)  # nothing announces that nothing comes
+        engine.sequence = 6
+        for transport in engine.transports:
+            engine.send(transport, type="order", sequence=6, client_order_id="r-6")
+        await until(lambda: client.sequence == 6)
+        await asyncio.sleep(0.1)  # as above
+
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as proxy:
+        behind = dataclasses.replace(engine.target, port=proxy.sockets[0].getsockname()[1])
+        records = await recorded(engine, tmp_path / "l", script, target=behind)
+
+    # when it answers then, it was a failed request, and the client is greeted and told once
+    handshakes = [record.failure for record in records if isinstance(record, Request)]
+    assert handshakes == [Failure.ANSWER_TIMEOUT, None]
+    assert [record.sequence for record in records if isinstance(record, SocketOpened)] == [5]
+    assert [record.sequence for record in records if isinstance(record, SocketEvent)] == [6]
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+    writer.close()
+
+
+async def test_a_message_that_is_none_is_a_failed_request(engine: Engine, tmp_path: Path) -> None:
+    # given a socket, when the engine sends it what is no message
+    async def script(client: Socket) -> None:
+        await until(lambda: engine.transports and client.sequence == 5)
+        engine.transports[0].send(WSMsgType.TEXT, b'{"type":"order","sequence":6')
+        await until(lambda: len(engine.paths) == 2 and client.up.is_set())
+
+    records = await recorded(engine, tmp_path / "l", script)
+
+    # then that is a failure, and the client comes back
+    assert [r.failure for r in records if isinstance(r, Request)] == [None, Failure.MALFORMED, None]

@@ -8,7 +8,7 @@ import pytest
 from rtx_traffic.ledger import Failure, Kind, Lane, Request
 from rtx_traffic.stages import Count, Stage
 from rtx_traffic.verdict import FINDINGS_KEPT
-from verdict_run import add_request, judged, kept_run, request, unanswered
+from verdict_run import add_request, judged, kept_run, replaced, request, unanswered
 
 
 def test_a_run_in_which_everything_was_kept() -> None:
@@ -126,3 +126,16 @@ def test_many_offenders_of_one_figure_do_not_hide_those_of_another() -> None:
     assert verdict.orders_lost == 40
     assert sum("was acknowledged and is not in the database" in said for said in verdict.findings) == FINDINGS_KEPT
     assert any("failed with reset" in said for said in verdict.findings)
+
+
+@pytest.mark.parametrize("values", [{"sent": None}, {"status": None}, {"answer": None}])
+def test_a_record_that_tells_neither_an_answer_nor_a_failure_is_a_failed_request(values: dict[str, None]) -> None:
+    # given a kept run, when the record of a request that did not fail lacks what shows that it did not
+    records, database = kept_run()
+    replaced(records, request(3), msgspec.structs.replace(request(3), **values))
+
+    # then it counts as failed
+    verdict = judged(records, database, Stage("all", 0, 9))
+    assert (verdict.failed_requests, verdict.failures) == (1, {"neither answer nor failure": 1})
+    assert verdict.stages["all"].failed == 1
+    assert not verdict.kept

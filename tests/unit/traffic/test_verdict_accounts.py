@@ -34,6 +34,7 @@ ROW = AccountRow(
     sequence=8,  # one order was rejected
     events=8,
     newest=8,
+    untold=0,
     positions=(PositionRow("EURUSD", d("-0.40"), d("1.0999275")), PositionRow("XAUUSD", d("0.00"), d("0"))),
     deals=DEALS,
 )
@@ -76,6 +77,7 @@ def with_deal(place: int, **values: object) -> dict[str, object]:
         ({"deals": DEALS[:-1]}, "holds -0.40 EURUSD"),
         ({"deals": (DEALS[1], DEALS[0], *DEALS[3:], DEALS[2])}, ""),  # in another order
         ({"events": 7}, "counts 8 events and has 7, the newest of which is number 8"),
+        ({"untold": 1}, "has 1 fills that no event tells: of orders that nobody knows"),
         ({"newest": 9}, "counts 8 events and has 8, the newest of which is number 9"),
     ],
 )

@@ -205,6 +205,19 @@ def test_an_order_executed_twice_is_doubled(broken: Break) -> None:
     assert not verdict.kept
 
 
+def test_an_order_that_is_filled_now_twice_is_doubled() -> None:
+    # given an order that was answered with 201, when its repeat is too, and not with 200
+    def broken(records: list[Record], _: Database) -> None:
+        repeat = request(2, kind=Kind.REPEAT)
+        replaced(records, repeat, msgspec.structs.replace(repeat, status=201))
+
+    # then it was executed twice, whatever it was answered with
+    verdict = judged_broken(broken)
+    assert verdict.orders_doubled == 1
+    assert verdict.findings == ("Client order id r-2 was answered 2 times as filled now.",)
+    assert not verdict.kept
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -243,6 +256,42 @@ def test_the_same_values_spelled_otherwise_are_the_same_answer() -> None:
 
     # when it is judged, then it is the first answer
     assert judged_broken(spelled).kept
+
+
+def quoted(*times: int | None) -> Break:
+    """The second order and its repeats are answered with these times of their quote, None by version 1.0."""
+
+    def broken(records: list[Record], _: Database) -> None:
+        first, repeat = request(2), request(2, kind=Kind.REPEAT)
+        quoted_at = [time and executed_at(time) for time in times]
+        requests = [
+            msgspec.structs.replace(
+                request if not place else repeat,
+                number=2 if not place else 101 + place,
+                answer=msgspec.structs.replace(request.answer, quoted_at=time),
+            )
+            for place, (request, time) in enumerate(zip([first, *[repeat] * (len(times) - 1)], quoted_at, strict=True))
+        ]
+        records.remove(repeat)
+        replaced(records, first, *requests)
+        records[-1] = msgspec.structs.replace(records[-1], due=2 + len(times))
+
+    return broken
+
+
+@pytest.mark.parametrize("times", [(1, 1, 1), (None, None, None), (1, None, 1)])
+def test_a_repeat_may_lack_the_time_of_the_quote(times: tuple[int | None, ...]) -> None:
+    # given an order and two repeats, of which version 1.0 answers some, when the others tell one time, then it is kept
+    verdict = judged_broken(quoted(*times))
+    assert verdict.kept, verdict.findings
+
+
+@pytest.mark.parametrize("times", [(1, 1, 3), (1, None, 3), (None, 1, 3)])
+def test_a_repeat_that_tells_another_time_of_the_quote_is_answered_otherwise(times: tuple[int | None, ...]) -> None:
+    # given an order and two repeats, when two of the answers tell different times, then one is not the first answer
+    verdict = judged_broken(quoted(*times))
+    assert verdict.repeats_answered_otherwise == 1
+    assert verdict.findings[0].startswith("A repeat of order r-2 was answered with quoted_at ")
 
 
 def history(*rows: HistoryRow) -> Break:

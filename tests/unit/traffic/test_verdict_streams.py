@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from rtx_traffic.ledger import Record, SocketEvent, SocketOpened, SocketStarted
+from rtx_traffic.ledger import Record, SocketClosed, SocketEvent, SocketOpened, SocketStarted
 from rtx_traffic.rows import Database, EventRow
 from verdict_run import ACCOUNT, Break, event, judged_broken, other_account, replaced, request, unanswered
 
@@ -45,9 +45,15 @@ def event_of_the_unanswered_order_missing(records: list[Record], database: Datab
     return msgspec.structs.replace(database, events=(*database.events, EventRow(ACCOUNT, 4, "r-4", as_ordered=True)))
 
 
+def event_of_another_run_told_as_one_of_ours(records: list[Record], database: Database) -> Database:
+    records.insert(-1, event(4, 3.2))
+    return other_account(sequence=4, events=4, newest=4)(records, database)
+
+
 @pytest.mark.parametrize(
     "broken",
     [
+        event_of_another_run_told_as_one_of_ours,
         event_missing,
         last_event_missing,
         event_twice,
@@ -185,8 +191,20 @@ def test_a_hello_may_count_what_was_sent_before_it() -> None:
     def greeted_after_the_first(records: list[Record], _: Database) -> None:
         records.remove(event(1, 1.1))
         replaced(records, HELLO, msgspec.structs.replace(HELLO, at=1.05, sequence=1))
-        repeat = msgspec.structs.replace(request(1), due=4, sent=4, ended=4.1, number=99)
+        repeat = msgspec.structs.replace(request(1), status=200, due=4, sent=4, ended=4.1, number=99)
         records[-1:] = [repeat, msgspec.structs.replace(records[-1], due=5)]
 
     # when it is judged, then that is no gap
     assert judged_broken(greeted_after_the_first).kept
+
+
+@pytest.mark.parametrize(("ended", "gaps"), [(13.0, 0), (20.0, 1)])
+def test_a_socket_that_was_cut_off_and_never_greeted_again_is_a_gap(ended: float, gaps: int) -> None:
+    # given a kept run, when its socket is cut off after the last event, and the run goes on for a while
+    def cut_off(records: list[Record], _: Database) -> None:
+        records[-1:] = [SocketClosed(0, 5.0, 1012), msgspec.structs.replace(records[-1], at=ended)]
+
+    # then that is a gap, but not when the run ended before it could be greeted
+    verdict = judged_broken(cut_off)
+    assert (verdict.websocket_gaps, verdict.websocket_late) == (gaps, 0)
+    assert verdict.kept == (not gaps)

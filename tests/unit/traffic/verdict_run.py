@@ -58,8 +58,9 @@ def request(number: int, *, kind: Kind = Kind.ORDER) -> Request:
         sequence=number,
     )
     scheduled = number if kind is Kind.ORDER else 100 + number
+    status = 201 if kind is Kind.ORDER else 200
     return Request(
-        kind, Lane.NEW, number, number + 0.01, number, 201, order=order, answer=answer, path="/o", number=scheduled
+        kind, Lane.NEW, number, number + 0.01, number, status, order=order, answer=answer, path="/o", number=scheduled
     )
 
 
@@ -98,6 +99,7 @@ def kept_run() -> tuple[list[Record], Database]:
         sequence=3,
         events=3,
         newest=3,
+        untold=0,
         positions=(PositionRow("EURUSD", Decimal("0.30"), PRICE),),
         deals=(DealRow("EURUSD", LOTS, PRICE, NOTHING),) * 3,
     )
