@@ -20,7 +20,7 @@ test: lint  ## lint, types, contracts, unit and cluster tests, and one end-to-en
 
 faults = tests/e2e/test_faults.py tests/e2e/test_kills.py tests/e2e/test_without_protection.py tests/faults
 
-test-faults:  ## every fault, the whole kill table, five quiet minutes, the lab's crash tests (about 50 minutes); ends with a table
+test-faults:  ## every fault, the whole kill table, five quiet minutes, the lab's crash tests (about 45 minutes); ends with a table
 	$(RUN) pytest --durations=15 $(faults)
 
 check: lint  ## the quick part: lint, types, import contracts, unit tests
