@@ -18,6 +18,7 @@ from rtx_lab.errors import LabError
 Result = TypeVar("Result")
 Program = subprocess.Popen[str]
 SIGNAL_LATENCY_S = 0.2
+KILL_AFTER_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,21 @@ class Group:
         self.cause: BaseException | None = None  # what ended the group; the first counts, the rest follow from it
 
     def end(self, cause: BaseException) -> None:
-        """Lets no further task or program begin, and asks the programs that run to end (SIGTERM)."""
+        """Lets no further task or program begin. Programs that run get SIGTERM, and SIGKILL after KILL_AFTER_S."""
         with self._lock:
             self.cause = self.cause or cause
-            for program in self._programs:
-                _signal(program, signal.SIGTERM)
+            self._signal_all(signal.SIGTERM)
+        killer = threading.Timer(KILL_AFTER_S, self._kill)
+        killer.daemon = True
+        killer.start()
+
+    def _kill(self) -> None:
+        with self._lock:
+            self._signal_all(signal.SIGKILL)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        for program in self._programs:
+            _signal(program, number)
 
     def check(self) -> None:
         """Raises LabError once the group was ended."""
@@ -181,6 +192,7 @@ def _start(command: Command) -> Program:
 
 
 def _signal(program: Program, number: signal.Signals) -> None:
-    if program.poll() is None:
+    """To the program's process group, also when only children are left: until the program is reaped it is theirs."""
+    if program.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(program.pid, number)

@@ -160,6 +160,40 @@ def test_a_program_past_its_deadline_is_killed_with_its_children(tmp_path: Path)
     wait_until_gone(wait_for(pid_file))
 
 
+def ended_by_a_failure(script: str, pid_file: Path) -> str:
+    """What the program of a group comes to when another task fails: its output, or the error of its end."""
+    came_to: list[str] = []
+
+    def runs() -> None:
+        try:
+            came_to.append(run(["sh", "-c", script, pid_file], deadline_s=5))
+        except LabError as error:
+            came_to.append(str(error))
+
+    def fails() -> None:
+        wait_for(pid_file)
+        raise LabError("no space left")
+
+    with pytest.raises(LabError, match="no space left"):
+        tasks.together([runs, fails], at_once=2)
+    return came_to[0]
+
+
+def test_what_a_program_leaves_behind_ends_with_its_group(tmp_path: Path) -> None:
+    # given a program that has ended and left a child, which holds its output open; when another task fails
+    came_to = ended_by_a_failure('sleep 300 & echo $$ >"$0"', tmp_path / "pid")
+    # then the child ends, and is not waited for until the deadline
+    assert came_to == ""
+
+
+def test_a_program_that_will_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a program that ignores SIGTERM; when another task fails
+    monkeypatch.setattr(tasks, "KILL_AFTER_S", 0.1)
+    came_to = ended_by_a_failure('trap "" TERM; sleep 300 & echo $$ >"$0"; wait', tmp_path / "pid")
+    # then it is killed, and not waited for until the deadline
+    assert "did not end" not in came_to
+
+
 def test_outside_of_a_group_nothing_is_ended() -> None:
     tasks.check()
     assert run(["echo", os.sep], deadline_s=10) == "/\n"
