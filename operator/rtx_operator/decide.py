@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Keeping, Phase, Reason
+from rtx_operator.api.enums import Phase, PreviousState, Reason
 from rtx_operator.api.names import REQUIRED_CREDENTIALS, Label
 from rtx_operator.api.status import Active, Cutover
 from rtx_operator.cutover.advance import Advance, advance
@@ -72,7 +72,7 @@ def decide(engine: TradingEngine, plan: Plan, seen: Observation, now: datetime, 
 
 
 def _contract_failure(memory: Memory, plan: Plan, seen: Observation) -> str:
-    if memory.previous is None or memory.previous.state is not Keeping.RETIRING:
+    if memory.previous is None or memory.previous.state is not PreviousState.RETIRING:
         return ""
     said = contract_failure(plan, seen)
     name = plan.active.contract["metadata"]["name"]
@@ -219,7 +219,7 @@ def _found(seen: Observation, workload: Workload) -> Verdict | None:
 
 def _is_installed(engine: TradingEngine, plan: Plan) -> bool:
     """The plan's colour has been brought up once: its migration is done, its Deployment may be repaired any time."""
-    return engine.status.active is not None and engine.status.active.pod_hash == plan.active.shape.pod_hash
+    return engine.status.active is not None and engine.status.active.revision == plan.active.revision.hash
 
 
 def _first(checks: tuple[_Check, ...], engine: TradingEngine, plan: Plan, seen: Observation) -> Verdict | None:
@@ -258,7 +258,9 @@ def _idle(engine: TradingEngine, plan: Plan) -> tuple[Object, ...]:
         return ()
     if cutover:
         return plan.idle.objects if cutover.phase in _BOTH_COLOURS else ()
-    kept = previous is not None and previous.state is Keeping.KEPT and previous.pod_hash == plan.idle.shape.pod_hash
+    kept = (
+        previous is not None and previous.state is PreviousState.KEPT and previous.revision == plan.idle.revision.hash
+    )
     return plan.idle.objects if kept else ()
 
 
@@ -377,13 +379,13 @@ def _remembered(engine: TradingEngine, plan: Plan, seen: Observation, step: Adva
         return step.memory.with_active(active.model_copy(update={"epoch": max(active.epoch, epoch)}))
     if verdict is not None:
         return step.memory
-    shape = plan.active.shape
+    revision = plan.active.revision
     first = Active(
         colour=plan.active.colour,
-        version=shape.version,
-        digest=shape.digest,
-        config_hash=shape.config_hash,
-        pod_hash=shape.pod_hash,
+        version=revision.version,
+        digest=revision.digest,
+        config_hash=revision.config_hash,
+        revision=revision.hash,
         epoch=epoch,
     )
     return step.memory.with_active(first)

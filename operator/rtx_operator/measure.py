@@ -5,7 +5,7 @@ from datetime import timedelta
 from rtx_operator import metrics
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Phase
-from rtx_operator.api.status import Past
+from rtx_operator.api.status import HistoryEntry
 
 
 def cutover(before: TradingEngine, after: TradingEngine) -> None:
@@ -25,7 +25,7 @@ def cutover(before: TradingEngine, after: TradingEngine) -> None:
             _over(after.status.history[0])
 
 
-def _over(past: Past) -> None:
+def _over(past: HistoryEntry) -> None:
     if past.fenced_at and past.switched_at:
         metrics.CUTOVER_SWITCH_SECONDS.observe((past.switched_at - past.fenced_at).total_seconds())
     if past.restored_at and Phase.ROLLING_BACK in past.seconds:

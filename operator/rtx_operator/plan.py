@@ -18,21 +18,21 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What stands for the shape of pods."""
+class Revision:
+    """What identifies the pods that a spec asks for: two that differ need other pods."""
 
     version: str
     digest: str | None  # of the image, when spec gives it
     config_hash: str  # names its ConfigMap
-    pod_hash: str  # of all that shapes a pod
+    hash: str  # of everything that shapes a pod
 
 
 @dataclass(frozen=True, slots=True)
 class ColourPlan:
-    """A colour in one shape, and every object that this may need."""
+    """A colour in one revision, and every object that this may need."""
 
     colour: Colour
-    shape: Shape
+    revision: Revision
     objects: tuple[Object, ...]  # its ControllerRevision first, its Deployment last
     install: Object  # the Job that makes an empty database fit for it
     migrate: Object  # the Job that makes the database fit for it while another version runs
@@ -40,8 +40,8 @@ class ColourPlan:
     contract: Object  # the Job that takes away what only older versions need
 
     @property
-    def revision(self) -> Object:
-        """Remembers the shape."""
+    def controller_revision(self) -> Object:
+        """Remembers the revision."""
         return self.objects[0]
 
     @property
@@ -51,7 +51,7 @@ class ColourPlan:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What leads to a colour, whatever its shape."""
+    """What leads to a colour, whatever its revision."""
 
     select: Object  # the live Service that selects it
     promote: tuple[Object, ...]  # disruption budget and autoscaler
@@ -72,15 +72,15 @@ class Plan:
     """All objects of an engine.
 
     `active` is the colour that runs, once one does, otherwise the one to install. `idle` is the other one: what a
-    cutover goes to or comes from, else what is kept warm; None when it is of no use, or nobody knows its shape.
+    cutover goes to or comes from, else what is kept warm; None when it is of no use, or nobody knows its revision.
     """
 
     active: ColourPlan
     idle: ColourPlan | None
     routes: Mapping[Colour, Route]
-    wanted: Shape  # what spec asks for now
+    wanted: Revision  # what spec asks for now
     foundation: tuple[Object, ...]  # database, cache, network, accounts: always there
-    lent: tuple[Object, ...]  # remembers the shape of a kept colour whose place a cutover has taken for a while
+    lent: tuple[Object, ...]  # records the revision of a kept colour whose place a cutover has taken for a while
     database: Workload
     cache: Workload
     live_service: str

@@ -1,7 +1,7 @@
 """From a TradingEngine's spec, and what it already made, to the plan that the decision works on. Pure.
 
-While a colour runs that the spec no longer describes, its objects are built from its own shape, kept in the cluster
-since it was installed: a running colour is repaired as it was, and never changed into something else.
+While a colour runs that the spec no longer describes, its objects are built from its own revision, recorded when
+it was installed: a running colour is repaired as it was, and never changed into something else.
 """
 
 from dataclasses import replace
@@ -11,22 +11,22 @@ from rtx_operator.api import sizes
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.status import Cutover, TradingEngineStatus
-from rtx_operator.desired import Layout, PodShape
+from rtx_operator.desired import Layout, RevisionSpec
 from rtx_operator.observation import Object, Observation
-from rtx_operator.plan import ColourPlan, Plan, Route, Shape, Workload
+from rtx_operator.plan import ColourPlan, Plan, Revision, Route, Workload
 from rtx_operator.settings import Settings
 
 FIRST_COLOUR = Colour.BLUE
-SHAPE_KIND = "ControllerRevision"  # Kubernetes' own kind for a snapshot of what a workload was
+REVISION_KIND = "ControllerRevision"  # Kubernetes' own kind for a snapshot of what a workload was
 
 
 def plan(engine: TradingEngine, seen: Observation, settings: Settings, seed: bytes) -> Plan:
     """The plan of an engine; `seed` is 32 random bytes, from which credentials are made that do not exist yet."""
     layout, secrets = _with_secrets(_layout(engine, seen, settings), seen, seed)
-    wanted = desired.pod_shape(layout)
+    wanted = desired.revision_spec(layout)
     status = engine.status
     colour = status.active.colour if status.active else FIRST_COLOUR
-    running = (_shape(status.active.pod_hash, wanted, seen) if status.active else None) or wanted
+    running = (_revision(status.active.revision, wanted, seen) if status.active else None) or wanted
     cutover = _under_way(status)
     cutover_id = cutover.id if cutover else ""
     given = engine.spec.credentials_secret_ref
@@ -35,7 +35,7 @@ def plan(engine: TradingEngine, seen: Observation, settings: Settings, seed: byt
         active=_colour(layout, colour, running, cutover_id),
         idle=_idle(layout, status, colour, wanted, seen),
         routes={one: _route(layout, one) for one in Colour},
-        wanted=_stands_for(wanted),
+        wanted=_identified(wanted),
         foundation=(*secrets, *desired.foundation(layout)),
         lent=_lent(layout, status, seen),
         database=Workload("StatefulSet", names.postgres, names.selector(Component.DATABASE)),
@@ -52,37 +52,37 @@ def _under_way(status: TradingEngineStatus) -> Cutover | None:
 
 
 def _idle(
-    layout: Layout, status: TradingEngineStatus, active: Colour, wanted: PodShape, seen: Observation
+    layout: Layout, status: TradingEngineStatus, active: Colour, wanted: RevisionSpec, seen: Observation
 ) -> ColourPlan | None:
     cutover = _under_way(status)
     if cutover:
         release = cutover.to if cutover.to.colour is not active else cutover.from_
-        pod_hash = release.pod_hash
+        revision = release.revision
     elif status.previous:
-        pod_hash = status.previous.pod_hash
+        revision = status.previous.revision
     else:
         return None
-    shape = _shape(pod_hash, wanted, seen)
-    return _colour(layout, active.other, shape, cutover.id if cutover else "") if shape else None
+    spec = _revision(revision, wanted, seen)
+    return _colour(layout, active.other, spec, cutover.id if cutover else "") if spec else None
 
 
 def _lent(layout: Layout, status: TradingEngineStatus, seen: Observation) -> tuple[Object, ...]:
     cutover, previous = _under_way(status), status.previous
-    if not cutover or not previous or previous.pod_hash in {cutover.to.pod_hash, cutover.from_.pod_hash}:
+    if not cutover or not previous or previous.revision in {cutover.to.revision, cutover.from_.revision}:
         return ()
-    shape = _kept_shape(previous.pod_hash, seen)
-    return (desired.revision(layout, shape),) if shape else ()
+    revision = _recorded_spec(previous.revision, seen)
+    return (desired.controller_revision(layout, revision),) if revision else ()
 
 
-def _colour(layout: Layout, colour: Colour, shape: PodShape, cutover_id: str) -> ColourPlan:
+def _colour(layout: Layout, colour: Colour, revision: RevisionSpec, cutover_id: str) -> ColourPlan:
     return ColourPlan(
         colour=colour,
-        shape=_stands_for(shape),
-        objects=tuple(desired.colour_children(layout, colour, shape)),
-        install=desired.migration_job(layout, shape, "up"),
-        migrate=desired.migration_job(layout, shape, "up", "--half", "expand", cutover=cutover_id),
-        reverse=desired.migration_job(layout, shape, "down", cutover=cutover_id),
-        contract=desired.migration_job(layout, shape, "up", "--half", "contract"),
+        revision=_identified(revision),
+        objects=tuple(desired.colour_children(layout, colour, revision)),
+        install=desired.migration_job(layout, revision, "up"),
+        migrate=desired.migration_job(layout, revision, "up", "--half", "expand", cutover=cutover_id),
+        reverse=desired.migration_job(layout, revision, "down", cutover=cutover_id),
+        contract=desired.migration_job(layout, revision, "up", "--half", "contract"),
     )
 
 
@@ -92,8 +92,8 @@ def _route(layout: Layout, colour: Colour) -> Route:
     return Route(select, tuple(promote), workload)
 
 
-def _stands_for(shape: PodShape) -> Shape:
-    return Shape(shape.version, shape.digest or None, shape.config_hash, shape.hash)
+def _identified(revision: RevisionSpec) -> Revision:
+    return Revision(revision.version, revision.digest or None, revision.config_hash, revision.hash)
 
 
 def _layout(engine: TradingEngine, seen: Observation, settings: Settings) -> Layout:
@@ -120,13 +120,13 @@ def _with_secrets(layout: Layout, seen: Observation, seed: bytes) -> tuple[Layou
     return replace(layout, fingerprints=fingerprints), secrets
 
 
-def _shape(pod_hash: str, wanted: PodShape, seen: Observation) -> PodShape | None:
-    return wanted if wanted.hash == pod_hash else _kept_shape(pod_hash, seen)
+def _revision(revision: str, wanted: RevisionSpec, seen: Observation) -> RevisionSpec | None:
+    return wanted if wanted.hash == revision else _recorded_spec(revision, seen)
 
 
-def _kept_shape(pod_hash: str, seen: Observation) -> PodShape | None:
-    """The shape of a colour that was installed earlier."""
-    for revision in seen.children_of(SHAPE_KIND):
-        if revision["metadata"]["name"].endswith(f"-engine-{pod_hash}"):
-            return PodShape.recorded(revision)
+def _recorded_spec(revision: str, seen: Observation) -> RevisionSpec | None:
+    """The revision of a colour that was installed earlier."""
+    for recorded in seen.children_of(REVISION_KIND):
+        if recorded["metadata"]["name"].endswith(f"-engine-{revision}"):
+            return RevisionSpec.recorded(recorded)
     return None

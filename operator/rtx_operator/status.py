@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import ConditionType, Keeping, Phase, Reason
+from rtx_operator.api.enums import ConditionType, Phase, PreviousState, Reason
 from rtx_operator.api.names import RETRY
 from rtx_operator.api.schema import ApiModel
 from rtx_operator.api.status import Cutover
@@ -121,7 +121,7 @@ def _course(decision: Decision) -> Verdict | None:
         return Verdict(reason, _told(cutover, decision), stalled=stuck)
     if decision.contract_failure:
         return Verdict(Reason.CONTRACT_FAILED, decision.contract_failure, stalled=True)
-    if previous and previous.state is Keeping.RETIRING:
+    if previous and previous.state is PreviousState.RETIRING:
         return Verdict(Reason.RETIRING, f"version {previous.version} in {previous.colour} is taken away")
     if rejected:
         return Verdict(Reason.REJECTED, f"version {rejected.version} was rolled back: {rejected.message}", stalled=True)
@@ -177,9 +177,9 @@ def _up_to_date(plan: Plan, decision: Decision) -> Condition:
         return Condition(condition, False, Reason.ENGINE_STARTING, "the first installation is under way")
     if cutover:
         return Condition(condition, False, Reason.CUTOVER_IN_PROGRESS, _told(cutover, decision))
-    if active.pod_hash == plan.wanted.pod_hash:
+    if active.revision == plan.wanted.hash:
         return Condition(condition, True, Reason.AS_SPECIFIED, f"version {active.version} runs")
-    if rejected and rejected.pod_hash == plan.wanted.pod_hash:
+    if rejected and rejected.revision == plan.wanted.hash:
         return Condition(
             condition,
             False,

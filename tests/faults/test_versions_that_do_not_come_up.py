@@ -43,7 +43,7 @@ def test_pods_that_never_get_ready_are_given_up(upgrades: Upgrades, loaded: Load
         # when they are asked for, then they get the time that the spec gives them
         with nothing_fails(loaded):
             assert_rejected(
-                upgrades, "OutOfTime", rollout={"readyTimeout": "30s"}, **other_pods(),
+                upgrades, "DeadlineExceeded", rollout={"readyTimeout": "30s"}, **other_pods(),
                 meanwhile=lambda: eventually(lambda: is_refused(upgrades, idle), "a new pod that gets no connection"),
             )  # fmt: skip
     finally:

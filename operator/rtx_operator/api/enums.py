@@ -114,7 +114,7 @@ class Phase(StrEnum):
         return self in {Phase.SUCCEEDED, Phase.ROLLED_BACK, Phase.FAILED}
 
 
-class Keeping(StrEnum):
+class PreviousState(StrEnum):
     """What becomes of the colour that was active before."""
 
     KEPT = "Kept"  # it stays warm: going back is a switch
@@ -165,7 +165,7 @@ class Reason(StrEnum):
     CONTAINER_RESTARTED = "ContainerRestarted"  # a pod of the new colour crashed while it was watched
     TOO_MANY_ERRORS = "TooManyErrors"  # more than spec.rollout.monitor.maxErrorPercent
     TOO_SLOW = "TooSlow"  # slower than spec.rollout.monitor.maxP99Milliseconds
-    OUT_OF_TIME = "OutOfTime"  # the phase's deadline passed
+    DEADLINE_EXCEEDED = "DeadlineExceeded"  # the phase's deadline passed
     # It waits for a person
     PAUSED = "Paused"
     REJECTED = "Rejected"  # the spec asks for what was rolled back

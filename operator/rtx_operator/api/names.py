@@ -34,7 +34,7 @@ class Label(StrEnum):
     APP_VERSION = "app.kubernetes.io/version"
     ENGINE = "rtx-trading.com/engine"  # on every child: the name of its TradingEngine
     COLOUR = "rtx-trading.com/colour"
-    SHAPE = "rtx-trading.com/shape"  # on a colour's Deployment and its pods: the hash of what shaped them
+    REVISION = "rtx-trading.com/revision"  # on a colour's Deployment and its pods: the hash of what shaped them
     CUTOVER = "rtx-trading.com/cutover"  # on a migration Job: the cutover that it is for
     OPERATOR = "rtx-trading.com/operator"  # on a TradingEngine: the OPERATOR_CLASS that serves it; absent: the default
 

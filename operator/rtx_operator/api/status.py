@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, WithJsonSchema
 
-from rtx_operator.api.enums import Colour, ConditionStatus, ConditionType, Keeping, Phase
+from rtx_operator.api.enums import Colour, ConditionStatus, ConditionType, Phase, PreviousState
 from rtx_operator.api.schema import ApiModel
 
 
@@ -29,7 +29,7 @@ class Active(ApiModel):
     version: str = Field(max_length=64, description="Its version.")
     digest: str | None = Field(default=None, max_length=71, description="The digest its image resolved to.")
     config_hash: str = Field(max_length=64, description="Names its ConfigMap.")
-    pod_hash: str = Field(max_length=64, description="Stands for everything that shapes its pods.")
+    revision: str = Field(max_length=64, description="Hash of everything that shapes its pods.")
     epoch: int = Field(default=0, ge=0, description="The epoch at which the database lets it execute; 0 if unknown.")
 
 
@@ -39,7 +39,7 @@ Seconds = Annotated[
     WithJsonSchema({"type": "object", "additionalProperties": {"type": "number"}, "maxProperties": 16}),
 ]
 
-HISTORY = 10  # cutovers that status remembers
+HISTORY_LIMIT = 10  # cutovers that status remembers
 
 
 class Release(ApiModel):
@@ -47,7 +47,7 @@ class Release(ApiModel):
 
     colour: Colour = Field(description="The colour.")
     version: str = Field(max_length=64, description="Its version.")
-    pod_hash: str = Field(max_length=64, description="Stands for everything that shapes its pods.")
+    revision: str = Field(max_length=64, description="Hash of everything that shapes its pods.")
 
 
 class Cutover(ApiModel):
@@ -73,22 +73,22 @@ class Previous(ApiModel):
 
     colour: Colour = Field(description="The colour.")
     version: str = Field(max_length=64, description="Its version.")
-    pod_hash: str = Field(max_length=64, description="Stands for everything that shapes its pods.")
+    revision: str = Field(max_length=64, description="Hash of everything that shapes its pods.")
     retire_after: Time = Field(description="When it is taken away.")
-    state: Keeping = Field(default=Keeping.KEPT, description="Kept, or Retiring.")
+    state: PreviousState = Field(default=PreviousState.KEPT, description="Kept, or Retiring.")
 
 
 class Rejected(ApiModel):
     """What was rolled back. It is not tried again until the spec changes, or somebody says so."""
 
-    pod_hash: str = Field(max_length=64, description="Stands for everything that shapes its pods.")
+    revision: str = Field(max_length=64, description="Hash of everything that shapes its pods.")
     version: str = Field(max_length=64, description="Its version.")
     reason: str = Field(max_length=64, description="Why, in one word.")
     message: str = Field(max_length=4096, description="Why, in plain words.")
     retry: str = Field(default="", max_length=256, description="The retry annotation's value at that time.")
 
 
-class Past(ApiModel):
+class HistoryEntry(ApiModel):
     """A cutover that is over."""
 
     id: str = Field(max_length=80, description="Names it.")
@@ -127,5 +127,7 @@ class TradingEngineStatus(ApiModel):
     cutover: Cutover | None = Field(default=None, description="The cutover under way, or the last one.")
     previous: Previous | None = Field(default=None, description="The colour that was active before, while it is kept.")
     rejected: Rejected | None = Field(default=None, description="What was rolled back, while the spec asks for it.")
-    history: list[Past] = Field(default=[], max_length=HISTORY, description="Cutovers that are over, newest first.")
+    history: list[HistoryEntry] = Field(
+        default=[], max_length=HISTORY_LIMIT, description="Cutovers that are over, newest first."
+    )
     pods: str | None = Field(default=None, max_length=16, description="The same for the eye: ready/desired.")

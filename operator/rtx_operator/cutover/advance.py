@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Colour, Keeping, Phase, Reason
+from rtx_operator.api.enums import Colour, Phase, PreviousState, Reason
 from rtx_operator.api.rollout import Rollout
 from rtx_operator.api.status import Active, Cutover, Previous, Release
 from rtx_operator.cutover.checks import CHECKS, Unmet, unmet
@@ -80,7 +80,7 @@ def _at_rest(
     held: str,
 ) -> Advance:
     previous = memory.previous
-    if previous and previous.state is Keeping.RETIRING:
+    if previous and previous.state is PreviousState.RETIRING:
         if retired(plan, seen, previous):
             return Advance(memory.with_previous(None))
         return Advance(memory, keeping_steps(plan, seen, memory))
@@ -94,20 +94,20 @@ def _at_rest(
 
 
 def _is_due(memory: Memory, plan: Plan) -> bool:
-    wanted = plan.wanted.pod_hash
-    rejected = memory.rejected.pod_hash if memory.rejected else ""
-    return memory.active is not None and wanted not in {memory.active.pod_hash, rejected}
+    wanted = plan.wanted.hash
+    rejected = memory.rejected.revision if memory.rejected else ""
+    return memory.active is not None and wanted not in {memory.active.revision, rejected}
 
 
 def _is_forgiven(memory: Memory, engine: TradingEngine, plan: Plan) -> bool:
     """What was rolled back may be tried again: the spec asks for something else, or somebody said so."""
     rejected = memory.rejected
-    return rejected is not None and (plan.wanted.pod_hash != rejected.pod_hash or engine.retry != rejected.retry)
+    return rejected is not None and (plan.wanted.hash != rejected.revision or engine.retry != rejected.retry)
 
 
 def _target(memory: Memory, plan: Plan) -> Release:
     colour = memory.active.colour.other if memory.active else Colour.BLUE
-    return Release(colour=colour, version=plan.wanted.version, pod_hash=plan.wanted.pod_hash)
+    return Release(colour=colour, version=plan.wanted.version, revision=plan.wanted.hash)
 
 
 # --- under way -------------------------------------------------------------------------------------------------------
@@ -142,10 +142,10 @@ def _with(situation: Situation, memory: Memory) -> Situation:
 def _event(memory: Memory, situation: Situation, waits: Unmet | None) -> Event | None:
     """What has happened, if anything: success is asked before failure, failure before the deadline."""
     cutover, plan = situation.cutover, situation.plan
-    if cutover.phase not in {Phase.PROMOTING, Phase.ROLLING_BACK} and plan.wanted.pod_hash != cutover.to.pod_hash:
+    if cutover.phase not in {Phase.PROMOTING, Phase.ROLLING_BACK} and plan.wanted.hash != cutover.to.revision:
         return Event.WITHDRAWN
     if waits is None:
-        kept = memory.previous is not None and memory.previous.pod_hash == cutover.to.pod_hash
+        kept = memory.previous is not None and memory.previous.revision == cutover.to.revision
         return Event.KEPT if kept and cutover.phase is Phase.PENDING else Event.DONE
     if cutover.phase not in DEADLINES:
         return None
@@ -181,7 +181,7 @@ def _why(situation: Situation, event: Event, waits: Unmet | None) -> tuple[str, 
         wanted = situation.plan.wanted.version
         return Reason.SUPERSEDED, f"the spec asks for version {wanted} as it is now, no longer for this"
     if event is Event.EXPIRED and waits:
-        return Reason.OUT_OF_TIME, f"{cutover.phase} was not over in time: {waits.message}"
+        return Reason.DEADLINE_EXCEEDED, f"{cutover.phase} was not over in time: {waits.message}"
     if event is Event.FAILED and waits and waits.reason:
         return waits.reason, waits.message
     return "", cutover.message if cutover.phase is Phase.ROLLING_BACK else ""
@@ -199,9 +199,9 @@ def _with_active(memory: Memory, situation: Situation) -> Memory:
     active = Active(
         colour=release.colour,
         version=release.version,
-        digest=plan.shape.digest if plan else None,
-        config_hash=plan.shape.config_hash if plan else "",
-        pod_hash=release.pod_hash,
+        digest=plan.revision.digest if plan else None,
+        config_hash=plan.revision.config_hash if plan else "",
+        revision=release.revision,
         epoch=max(memory.active.epoch, fence.epoch if fence else 0),
     )
     return memory.with_active(active)
@@ -210,4 +210,4 @@ def _with_active(memory: Memory, situation: Situation) -> Memory:
 def _kept(engine: TradingEngine, cutover: Cutover, now: datetime) -> Previous:
     old = cutover.from_
     retire_after = now + engine.spec.rollout.keep_previous_for
-    return Previous(colour=old.colour, version=old.version, pod_hash=old.pod_hash, retire_after=retire_after)
+    return Previous(colour=old.colour, version=old.version, revision=old.revision, retire_after=retire_after)

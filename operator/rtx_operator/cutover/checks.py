@@ -83,9 +83,9 @@ def _last_words(seen: Observation, job: str) -> str:
 
 
 def new_colour_ready(situation: Situation) -> Unmet | None:
-    """As many ready pods as the active colour has now, and none of an older shape left that would execute, too."""
+    """As many ready pods as the active colour has now, and none of another revision left that would execute, too."""
     new, wanted = situation.new, situation.size_needed
-    ready, others = len(situation.ready_pods(new)), situation.misshapen(new)
+    ready, others = len(situation.ready_pods(new)), situation.pods_of_other_revisions(new)
     if ready >= wanted and situation.size(new) >= wanted and not others:
         return None
     finding = diagnose(situation.seen, situation.workload(new))
@@ -274,7 +274,7 @@ def new_colour_drained(situation: Situation) -> Unmet | None:
 
 
 def new_colour_empty(situation: Situation) -> Unmet | None:
-    deployment = situation.in_shape(situation.new)
+    deployment = situation.deployment_of_revision(situation.new)
     if deployment is None or situation.size(situation.new) == 0:
         return None
     return Unmet(f"the pods of version {situation.new.version} go away")

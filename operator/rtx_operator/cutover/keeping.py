@@ -4,7 +4,7 @@ It is emptied first and the contract migrations run after its last pod is gone: 
 needs, and a pod of it that still lived would meet a database that it does not know.
 """
 
-from rtx_operator.api.enums import Keeping
+from rtx_operator.api.enums import PreviousState
 from rtx_operator.api.names import Label
 from rtx_operator.api.status import Previous
 from rtx_operator.cutover.effects import Apply, Effect, EffectName, Scale, next_size
@@ -18,7 +18,7 @@ def keeping_steps(plan: Plan, seen: Observation, memory: Memory) -> tuple[Effect
     previous = memory.previous
     if previous is None:
         return ()
-    if previous.state is Keeping.RETIRING:
+    if previous.state is PreviousState.RETIRING:
         return _retire(plan, seen, previous)
     return _keep_warm(plan, seen, previous)
 
@@ -60,11 +60,11 @@ def _retire(plan: Plan, seen: Observation, previous: Previous) -> tuple[Effect, 
 def _keep_warm(plan: Plan, seen: Observation, previous: Previous) -> tuple[Effect, ...]:
     """A cutover that was rolled back had borrowed its colour: it comes back as it was, as small as it may be."""
     kept = plan.of(previous.colour)
-    if kept is None or kept.shape.pod_hash != previous.pod_hash:
+    if kept is None or kept.revision.hash != previous.revision:
         return ()
     deployment = _deployment(plan, seen, previous)
-    shape = (deployment or {}).get("metadata", {}).get("labels", {}).get(Label.SHAPE.value)
-    if deployment is None or shape != previous.pod_hash:
+    revision = (deployment or {}).get("metadata", {}).get("labels", {}).get(Label.REVISION.value)
+    if deployment is None or revision != previous.revision:
         return ()  # its objects are repaired as all others are; its size is not among them
     size, ready = replicas(deployment)
     wanted = next_size(ready, plan.minimum)

@@ -4,8 +4,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Self
 
-from rtx_operator.api.enums import Keeping, Phase, Reason
-from rtx_operator.api.status import HISTORY, Active, Cutover, Past, Previous, Rejected, Release, TradingEngineStatus
+from rtx_operator.api.enums import Phase, PreviousState, Reason
+from rtx_operator.api.status import (
+    HISTORY_LIMIT,
+    Active,
+    Cutover,
+    HistoryEntry,
+    Previous,
+    Rejected,
+    Release,
+    TradingEngineStatus,
+)
 from rtx_operator.cutover.transitions import Event, following
 
 # Phases in which the new colour is the active one: the live Service names it, and it is judged or has been.
@@ -22,7 +31,7 @@ class Memory:
     cutover: Cutover | None = None
     previous: Previous | None = None
     rejected: Rejected | None = None
-    history: tuple[Past, ...] = ()
+    history: tuple[HistoryEntry, ...] = ()
 
     @classmethod
     def of(cls, status: TradingEngineStatus) -> Self:
@@ -38,7 +47,7 @@ class Memory:
         if self.active is None:
             raise ValueError("nothing is installed yet")
         active = self.active
-        from_ = Release(colour=active.colour, version=active.version, pod_hash=active.pod_hash)
+        from_ = Release(colour=active.colour, version=active.version, revision=active.revision)
         cutover = Cutover(
             id=cutover_id,
             phase=Phase.PENDING,
@@ -89,7 +98,7 @@ class Memory:
         """The previous colour is about to be taken away."""
         if self.previous is None:
             raise ValueError("no colour is kept")
-        return replace(self, previous=self.previous.model_copy(update={"state": Keeping.RETIRING}))
+        return replace(self, previous=self.previous.model_copy(update={"state": PreviousState.RETIRING}))
 
     def with_rejected(self, retry: str) -> "Memory":
         """What the cutover went to is not tried again by itself, unless somebody only changed their mind."""
@@ -98,7 +107,7 @@ class Memory:
             return self
         to = cutover.to
         rejected = Rejected(
-            pod_hash=to.pod_hash, version=to.version, reason=cutover.reason, message=cutover.message, retry=retry
+            revision=to.revision, version=to.version, reason=cutover.reason, message=cutover.message, retry=retry
         )
         return replace(self, rejected=rejected)
 
@@ -107,7 +116,7 @@ class Memory:
         cutover = self.cutover
         if cutover is None:
             raise ValueError("there is no cutover to record")
-        past = Past(
+        past = HistoryEntry(
             id=cutover.id,
             from_version=cutover.from_.version,
             to_version=cutover.to.version,
@@ -121,4 +130,4 @@ class Memory:
             message=cutover.message if cutover.reason else "",
             seconds=cutover.seconds,
         )
-        return replace(self, history=(past, *self.history)[:HISTORY])
+        return replace(self, history=(past, *self.history)[:HISTORY_LIMIT])

@@ -59,28 +59,28 @@ class Situation:
         return self.plan.routes[release.colour].workload
 
     def deployment(self, release: Release) -> Object | None:
-        """The colour's Deployment, whatever shape it has."""
+        """The colour's Deployment, whatever its revision."""
         workload = self.workload(release)
         return self.seen.child(workload.kind, workload.name)
 
-    def in_shape(self, release: Release) -> Object | None:
-        """The colour's Deployment, if it is of the release's shape."""
+    def deployment_of_revision(self, release: Release) -> Object | None:
+        """The colour's Deployment, if it is of the release's revision."""
         deployment = self.deployment(release)
-        return deployment if deployment and _shape(deployment) == release.pod_hash else None
+        return deployment if deployment and _revision(deployment) == release.revision else None
 
     def size(self, release: Release) -> int:
         """How many pods the colour is meant to have."""
         return replicas(self.deployment(release))[0]
 
     def ready_pods(self, release: Release) -> list[Object]:
-        """The colour's ready pods that are of the release's shape."""
+        """The colour's ready pods that are of the release's revision."""
         pods = self.seen.pods_of(self.workload(release).pods)
-        return [pod for pod in pods if is_ready(pod) and _shape(pod) == release.pod_hash]
+        return [pod for pod in pods if is_ready(pod) and _revision(pod) == release.revision]
 
-    def misshapen(self, release: Release) -> list[str]:
-        """The colour's pods of another shape that still run, also on their way out: the fence names them as well."""
+    def pods_of_other_revisions(self, release: Release) -> list[str]:
+        """The colour's pods of another revision that still run, also on their way out: the fence names them as well."""
         pods = self.seen.alive(self.workload(release).pods)
-        return [pod["metadata"]["name"] for pod in pods if _shape(pod) != release.pod_hash]
+        return [pod["metadata"]["name"] for pod in pods if _revision(pod) != release.revision]
 
     def pods(self, release: Release) -> list[Object]:
         """The colour's pods that are not on their way out."""
@@ -119,8 +119,8 @@ class Situation:
         return max(self.size(self.old), self.plan.minimum)
 
 
-def _shape(labelled: Object) -> str:
-    return str(labelled["metadata"].get("labels", {}).get(Label.SHAPE.value, ""))
+def _revision(labelled: Object) -> str:
+    return str(labelled["metadata"].get("labels", {}).get(Label.REVISION.value, ""))
 
 
 def _lead_alike(live: Object | None, wanted: Object) -> bool:

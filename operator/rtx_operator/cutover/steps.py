@@ -24,8 +24,8 @@ def steps(situation: Situation) -> tuple[Effect, ...]:
 
 def _migrate(situation: Situation) -> tuple[Effect, ...]:
     plan = situation.plan.of(situation.new.colour)
-    # The shape is kept first: whoever takes over must be able to build the version, whatever the spec says by then.
-    return (Apply(EffectName.MIGRATE, (plan.revision, plan.migrate)),) if plan else ()
+    # The revision is recorded first: the next leader must be able to build it, whatever spec says by then.
+    return (Apply(EffectName.MIGRATE, (plan.controller_revision, plan.migrate)),) if plan else ()
 
 
 def _provision(situation: Situation) -> tuple[Effect, ...]:
@@ -36,7 +36,7 @@ def _provision(situation: Situation) -> tuple[Effect, ...]:
 
 
 def _resize(situation: Situation) -> tuple[Effect, ...]:
-    deployment = situation.in_shape(situation.new)
+    deployment = situation.deployment_of_revision(situation.new)
     size, needed = situation.size(situation.new), situation.size_needed
     if deployment is None or size >= needed:
         return ()
@@ -103,7 +103,7 @@ def _roll_back(situation: Situation) -> tuple[Effect, ...]:
 
 
 def _take_away(situation: Situation, new: Release) -> tuple[Effect, ...]:
-    deployment = situation.in_shape(new)  # what else has the colour was there before, and stays
+    deployment = situation.deployment_of_revision(new)  # what else has the colour was there before, and stays
     if deployment and situation.size(new):
         return (Scale(EffectName.EMPTY, deployment, 0),)
     plan = situation.plan.of(new.colour)

@@ -12,29 +12,29 @@ from rtx_operator.desired.database import database
 from rtx_operator.desired.engine import (
     colour_service,
     config,
+    controller_revision,
     deployment,
     disruption_budget,
     live_service,
-    revision,
     service_account,
 )
 from rtx_operator.desired.layout import Fingerprints, Layout
 from rtx_operator.desired.migration import migration_job
 from rtx_operator.desired.network import cache_policy, database_policy, engine_policy, migration_policy
 from rtx_operator.desired.render import Object
-from rtx_operator.desired.shape import PodShape, pod_shape
+from rtx_operator.desired.revision import RevisionSpec, revision_spec
 
 __all__ = [
     "Fingerprints",
     "Layout",
     "Object",
-    "PodShape",
+    "RevisionSpec",
     "colour_children",
+    "controller_revision",
     "fingerprints",
     "foundation",
     "migration_job",
-    "pod_shape",
-    "revision",
+    "revision_spec",
     "secrets",
     "traffic_children",
 ]
@@ -53,13 +53,13 @@ def foundation(layout: Layout) -> list[Object]:
     ]
 
 
-def colour_children(layout: Layout, colour: Colour, shape: PodShape) -> list[Object]:
+def colour_children(layout: Layout, colour: Colour, revision: RevisionSpec) -> list[Object]:
     """What belongs to one colour; what its pods refer to comes before them."""
     return [
-        revision(layout, shape),
-        config(layout, shape),
+        controller_revision(layout, revision),
+        config(layout, revision),
         colour_service(layout, colour),
-        deployment(layout, colour, shape),
+        deployment(layout, colour, revision),
     ]
 
 

@@ -4,7 +4,7 @@ from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.names import HTTP_PORT, METRICS_PORT, SERVICE_PORT, Label
 from rtx_operator.desired.layout import Layout
 from rtx_operator.desired.render import Object, render
-from rtx_operator.desired.shape import PodShape
+from rtx_operator.desired.revision import RevisionSpec
 
 
 def service_account(layout: Layout) -> Object:
@@ -19,27 +19,27 @@ def service_account(layout: Layout) -> Object:
     )
 
 
-def config(layout: Layout, shape: PodShape) -> Object:
+def config(layout: Layout, revision: RevisionSpec) -> Object:
     """The configuration of a colour. It is immutable and named by its content, so that going back brings it back."""
     return render(
         "engine-configmap",
-        name=layout.names.config(shape.config_hash),
+        name=layout.names.config(revision.config_hash),
         namespace=layout.namespace,
         labels=layout.names.labels(Component.ENGINE),
         owners=layout.owners,
-        config=dict(shape.config),
+        config=dict(revision.config),
     )
 
 
-def revision(layout: Layout, shape: PodShape) -> Object:
-    """Remembers a shape, so that pods which run keep it when the spec already asks for another."""
+def controller_revision(layout: Layout, revision: RevisionSpec) -> Object:
+    """Records a revision, so that pods which run keep it when the spec already asks for another."""
     return render(
         "engine-controllerrevision",
-        name=layout.names.config(shape.hash),
+        name=layout.names.config(revision.hash),
         namespace=layout.namespace,
-        labels=layout.names.labels(Component.ENGINE, version=shape.version),
+        labels=layout.names.labels(Component.ENGINE, version=revision.version),
         owners=layout.owners,
-        shape=shape.record(),
+        spec=revision.record(),
     )
 
 
@@ -71,26 +71,26 @@ def live_service(layout: Layout, colour: Colour) -> Object:
     )
 
 
-def deployment(layout: Layout, colour: Colour, shape: PodShape) -> Object:
+def deployment(layout: Layout, colour: Colour, revision: RevisionSpec) -> Object:
     """The pods of one colour, without their number."""
     return render(
         "engine-deployment",
         name=layout.names.colour(colour),
         namespace=layout.namespace,
         labels={
-            **layout.names.labels(Component.ENGINE, version=shape.version, colour=colour),
-            Label.SHAPE.value: shape.hash,
+            **layout.names.labels(Component.ENGINE, version=revision.version, colour=colour),
+            Label.REVISION.value: revision.hash,
         },
         owners=layout.owners,
         selector=layout.names.selector(Component.ENGINE, colour),
         colour=colour,
         account=layout.names.engine_account,
-        config_name=layout.names.config(shape.config_hash),
+        config_name=layout.names.config(revision.config_hash),
         internal=layout.names.internal,
         fingerprint=layout.fingerprints.engine,
         http_port=HTTP_PORT,
         metrics_port=METRICS_PORT,
-        **shape.record(),
+        **revision.record(),
     )
 
 

@@ -1,14 +1,14 @@
-"""The Job that makes the database fit for a shape of pods."""
+"""The Job that makes the database fit for a revision."""
 
 from rtx_operator.api.enums import Component
 from rtx_operator.api.names import Label
 from rtx_operator.desired.layout import Layout
 from rtx_operator.desired.render import Object, digest, render
-from rtx_operator.desired.shape import PodShape
+from rtx_operator.desired.revision import RevisionSpec
 
 
-def migration_job(layout: Layout, shape: PodShape, *arguments: str, cutover: str = "") -> Object:
-    """Runs `rtx-engine migrate` of the shape's image with these arguments, for a cutover if it is named.
+def migration_job(layout: Layout, revision: RevisionSpec, *arguments: str, cutover: str = "") -> Object:
+    """Runs `rtx-engine migrate` of the revision's image with these arguments, for a cutover if it is named.
 
     A Job cannot be changed, so its name stands for its whole content.
     """
@@ -16,12 +16,12 @@ def migration_job(layout: Layout, shape: PodShape, *arguments: str, cutover: str
         "migration-job",
         name="",
         namespace=layout.namespace,
-        labels=layout.names.labels(Component.MIGRATION, version=shape.version),
+        labels=layout.names.labels(Component.MIGRATION, version=revision.version),
         owners=layout.owners,
         account=layout.names.engine_account,
         internal=layout.names.internal,
         arguments=["migrate", *arguments, *(["--cutover", cutover] if cutover else [])],
-        **shape.record(),
+        **revision.record(),
     )
     if cutover:
         job["metadata"]["labels"][Label.CUTOVER.value] = cutover

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from cutover_cluster import Cluster, label
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Colour, Keeping, Phase
+from rtx_operator.api.enums import Colour, Phase, PreviousState
 from rtx_operator.api.names import Label
 from rtx_operator.cutover.effects import Effect, EffectName, MoveFence
 from rtx_operator.cutover.situation import BACK
@@ -53,7 +53,7 @@ class Judged(Cluster):
     retry: str = ""
     status: str = "{}"  # as it is stored
     asked: int = 0  # how often people have asked for another version, or for one again
-    refused: tuple[str, int] = ("", 0)  # the shape that was rejected last, and `asked` at that time
+    refused: tuple[str, int] = ("", 0)  # the revision that was rejected last, and `asked` at that time
     ended: dict[str, str] = field(default_factory=dict)  # cutovers that are over, with the phase they ended in
 
     @property
@@ -86,7 +86,7 @@ class Judged(Cluster):
             self._must(phase in OF_PHASE[effect.name], f"{effect.name} in {phase}")
         elif effect.name is EffectName.CONTRACT:
             previous = intent.engine.status.previous
-            self._must(previous and previous.state is Keeping.RETIRING, f"Contract in {phase}")
+            self._must(previous and previous.state is PreviousState.RETIRING, f"Contract in {phase}")
             self._must(not (cutover and not cutover.phase.is_terminal), f"Contract in {phase}")
         elif isinstance(effect, MoveFence) and cutover and not cutover.phase.is_terminal:
             new = effect.executors == (cutover.to.colour.value,)
@@ -104,7 +104,7 @@ class Judged(Cluster):
         self._must(self.selected not in {"", colour}, f"{colour} is emptied while the live Service selects it")
         self._must(self.fence and colour not in self.fence.executors, f"{colour} is emptied while it executes")
         previous, cutover = self.stored.get("previous"), self.stored.get("cutover")
-        kept = previous and previous["state"] == Keeping.KEPT and previous["colour"] == colour
+        kept = previous and previous["state"] == PreviousState.KEPT and previous["colour"] == colour
         lent = cutover and not Phase(cutover["phase"]).is_terminal and cutover["to"]["colour"] == colour
         self._must(not kept or lent, f"{colour} is emptied while it is kept")
 
@@ -123,15 +123,15 @@ class Judged(Cluster):
             return
         phase, rejected = Phase(cutover["phase"]), after.get("rejected")
         if rejected and rejected != before.get("rejected"):
-            self.refused = (rejected["podHash"], self.asked)
+            self.refused = (rejected["revision"], self.asked)
         same = was and was["id"] == cutover["id"]
         if not same:
             self._must(phase is Phase.PENDING, f"a cutover begins in {phase}")
             self._must(not was or Phase(was["phase"]).is_terminal, "a cutover begins before the last is over")
             self._must(cutover["id"] not in self.ended, "a cutover begins again")
-            again = self.refused == (cutover["to"]["podHash"], self.asked)
+            again = self.refused == (cutover["to"]["revision"], self.asked)
             self._must(not again, "what was rejected is tried again")
-            self._must(cutover["from"]["podHash"] == before["active"]["podHash"], "it comes from nowhere")
+            self._must(cutover["from"]["revision"] == before["active"]["revision"], "it comes from nowhere")
         elif was["phase"] != phase:
             self._must(phase in TRANSITIONS[Phase(was["phase"])].values(), f"{was['phase']} → {phase}")
         self._must(self.ended.get(cutover["id"], phase) == phase, f"{cutover['id']} goes on after its end")
@@ -149,9 +149,11 @@ class Judged(Cluster):
         active, previous = stored.get("active"), stored.get("previous")
         if not active:
             return
-        wanted = {active["podHash"]} | ({previous["podHash"]} if previous else set())
-        for pod_hash in wanted:
-            self._must(("ControllerRevision", f"rtx-engine-{pod_hash}") in self.children, f"shape {pod_hash} is lost")
+        wanted = {active["revision"]} | ({previous["revision"]} if previous else set())
+        for revision in wanted:
+            self._must(
+                ("ControllerRevision", f"rtx-engine-{revision}") in self.children, f"revision {revision} is lost"
+            )
         for (kind, name), live in self.children.items():
             if kind == "Deployment" and live["spec"]["replicas"]:
                 for source in live["spec"]["template"]["spec"]["containers"][0]["envFrom"]:
@@ -164,7 +166,7 @@ class Judged(Cluster):
         if cutover and effect.cutover == cutover["id"]:
             new = cutover["to"]
             alive = [pod for pod in self.pods.values() if label(pod, Label.COLOUR) == new["colour"]]
-            others = [pod["metadata"]["name"] for pod in alive if label(pod, Label.SHAPE) != new["podHash"]]
+            others = [pod["metadata"]["name"] for pod in alive if label(pod, Label.REVISION) != new["revision"]]
             self._must(not others, f"pods of another version are to execute as well: {others}")
 
     def judge_delete(self, key: tuple[str, str]) -> None:

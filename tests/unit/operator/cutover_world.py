@@ -16,7 +16,7 @@ from cutover_cluster import LIVE, Conflict, Unreachable, label
 from cutover_laws import Intent, Judged
 from rtx_operator import planning, status
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Colour, Keeping, Phase, Reason
+from rtx_operator.api.enums import Colour, Phase, PreviousState, Reason
 from rtx_operator.api.names import RETRY, Label
 from rtx_operator.cutover.effects import URGENT, Apply, Effect, MoveFence, Scale
 from rtx_operator.cutover.memory import Memory
@@ -235,14 +235,14 @@ class World(Judged):
         active, rejected, previous = stored["active"], stored.get("rejected") or {}, stored.get("previous") or {}
         plan = self.intend().plan
         return (
-            plan.wanted.pod_hash in {active["podHash"], rejected.get("podHash")}
-            and previous.get("state") != Keeping.RETIRING
+            plan.wanted.hash in {active["revision"], rejected.get("revision")}
+            and previous.get("state") != PreviousState.RETIRING
             and self.selected == active["colour"]
             and self.fence is not None
             and self.fence.executors == (active["colour"],)
             and bool(self.slices[LIVE])
             and set(self.slices[LIVE]) <= set(self.colour_pods(active["colour"], ready=True))
-            and all(label(self.pods[name], Label.SHAPE) == active["podHash"] for name in self.slices[LIVE])
+            and all(label(self.pods[name], Label.REVISION) == active["revision"] for name in self.slices[LIVE])
         )
 
 

@@ -51,7 +51,7 @@ def test_an_object_of_another_schema_is_refused_by_one_sentence_that_names_the_f
 
 
 def test_a_status_is_remembered() -> None:
-    active = {"colour": "green", "version": "1.0.0", "configHash": "c", "podHash": "p", "epoch": 4}
+    active = {"colour": "green", "version": "1.0.0", "configHash": "c", "revision": "p", "epoch": 4}
 
     engine = TradingEngine.parse({**_manifest(), "status": {"active": active, "observedGeneration": 2}})
 
@@ -82,7 +82,7 @@ def test_a_spec_cannot_be_changed() -> None:
 
 def test_a_cutover_that_cannot_be_read_does_not_make_the_active_colour_forgotten() -> None:
     # given a status whose cutover is in a phase of a later operator
-    active = {"colour": "green", "version": "1.1.0", "configHash": "c", "podHash": "h", "epoch": 4}
+    active = {"colour": "green", "version": "1.1.0", "configHash": "c", "revision": "h", "epoch": 4}
     status = {"active": active, "cutover": {"id": "x", "phase": "Later"}}
 
     # when it is read

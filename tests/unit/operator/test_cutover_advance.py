@@ -3,7 +3,7 @@
 import pytest
 from cutover_walks import BACK, WHOLE, last, upgraded, walk
 from cutover_world import World, copied
-from rtx_operator.api.enums import Keeping, Phase, Reason
+from rtx_operator.api.enums import Phase, PreviousState, Reason
 from rtx_operator.cutover.effects import EffectName, next_size
 
 # --- forth -----------------------------------------------------------------------------------------------------------
@@ -28,7 +28,7 @@ def test_a_new_version_goes_through_all_phases_and_the_old_one_stays_warm(world:
     assert (world.active["colour"], world.active["version"], world.selected) == ("green", "1.1.0", "green")
     # And the old colour is kept as large as it was, for as long as the spec says
     previous = world.stored["previous"]
-    assert (previous["colour"], previous["version"], previous["state"]) == ("blue", "1.0.0", Keeping.KEPT)
+    assert (previous["colour"], previous["version"], previous["state"]) == ("blue", "1.0.0", PreviousState.KEPT)
     assert len(world.colour_pods("blue", ready=True)) == 2
     # And the history tells how long each phase took
     past = world.stored["history"][0]
@@ -59,7 +59,7 @@ def test_the_old_colour_is_taken_away_when_its_time_is_over_and_then_the_contrac
 
 def test_a_version_asked_for_while_the_old_colour_is_taken_away_waits_for_that(world: World) -> None:
     upgraded(world)
-    while world.stored["previous"]["state"] == Keeping.KEPT:
+    while world.stored["previous"]["state"] == PreviousState.KEPT:
         world.tick()
         world.look()
     world.ask(version="1.2.0")

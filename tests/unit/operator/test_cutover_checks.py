@@ -74,7 +74,10 @@ def test_the_new_colour_has_to_be_as_large_as_the_old_one_is_now() -> None:
 def test_pods_of_another_shape_do_not_count() -> None:
     given = passing(Phase.PROVISIONING)
     other = [
-        {**pod, "metadata": {**pod["metadata"], "labels": {**pod["metadata"]["labels"], "rtx-trading.com/shape": "x"}}}
+        {
+            **pod,
+            "metadata": {**pod["metadata"], "labels": {**pod["metadata"]["labels"], "rtx-trading.com/revision": "x"}},
+        }
         for pod in given.seen.pods
     ]
 
@@ -86,7 +89,7 @@ def test_a_pod_of_another_shape_that_still_ends_is_waited_for() -> None:
     [new, *_] = given.ready_pods(given.new)
     ending = copy.deepcopy(new)
     ending["metadata"] |= {"name": "before", "deletionTimestamp": "2026-01-01T12:00:00Z"}
-    ending["metadata"]["labels"]["rtx-trading.com/shape"] = "x"
+    ending["metadata"]["labels"]["rtx-trading.com/revision"] = "x"
     gone = {**ending, "status": {**ending["status"], "phase": "Failed"}}
 
     said = checks.new_colour_ready(seeing(given, pods=(*given.seen.pods, ending)))

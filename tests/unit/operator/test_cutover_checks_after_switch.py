@@ -176,7 +176,7 @@ def test_a_new_colour_is_empty_when_its_deployment_is_or_is_of_another_shape() -
     given = passing(Phase.ROLLING_BACK, *BACK_AGAIN)
     green = given.seen.children["Deployment", GREEN]
     full = {**green, "spec": {**green["spec"], "replicas": 2}}
-    labels = {**green["metadata"]["labels"], "rtx-trading.com/shape": "another"}
+    labels = {**green["metadata"]["labels"], "rtx-trading.com/revision": "another"}
     theirs = {**full, "metadata": {**green["metadata"], "labels": labels}}
 
     assert waits(checks.new_colour_empty(with_child(given, full)))

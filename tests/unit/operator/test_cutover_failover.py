@@ -3,7 +3,7 @@
 import pytest
 from cutover_walks import WHOLE, upgraded, walk
 from cutover_world import World
-from rtx_operator.api.enums import Keeping, Phase
+from rtx_operator.api.enums import Phase, PreviousState
 from rtx_operator.cutover.effects import EffectName
 
 
@@ -25,7 +25,7 @@ def test_a_lost_move_is_mended_in_every_phase_of_the_next_cutover(world: World, 
 
 def test_a_colour_that_a_failover_made_execute_again_is_not_taken_away(world: World) -> None:
     upgraded(world)
-    while world.stored["previous"]["state"] == Keeping.KEPT:
+    while world.stored["previous"]["state"] == PreviousState.KEPT:
         world.tick()
         world.look()
     world.lose_move()
@@ -40,7 +40,7 @@ def test_a_colour_that_a_failover_made_execute_again_is_not_taken_away(world: Wo
 
 def test_nothing_is_taken_away_while_the_database_does_not_answer(world: World) -> None:
     upgraded(world)
-    while world.stored["previous"]["state"] == Keeping.KEPT:
+    while world.stored["previous"]["state"] == PreviousState.KEPT:
         world.tick()
         world.look()
     world.faults.add("no database")

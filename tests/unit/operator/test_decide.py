@@ -14,14 +14,14 @@ from rtx_operator.cutover.effects import MoveFence, Scale
 from rtx_operator.decide import Decision, decide
 from rtx_operator.looks import UNREACHABLE, WAITING, next_look
 from rtx_operator.observation import Fence, FenceReport, Object, Observation
-from rtx_operator.plan import ColourPlan, Plan, Route, Shape, Workload
+from rtx_operator.plan import ColourPlan, Plan, Revision, Route, Workload
 
 T = TypeVar("T")
 
 UID = "uid-1"
 OWNER = "trading/rtx/" + UID
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-SHAPE = Shape("1.0.0", None, "c1", "h1")
+REVISION = Revision("1.0.0", None, "c1", "h1")
 
 
 def child(kind: str, name: str, *, owned: bool = True, **more: Any) -> Object:
@@ -49,7 +49,7 @@ FOUNDATION = (child("StatefulSet", "rtx-postgres"), child("StatefulSet", "rtx-re
 INSTALL = child("Job", "rtx-migrate-h1")
 BLUE = ColourPlan(
     colour=Colour.BLUE,
-    shape=SHAPE,
+    revision=REVISION,
     objects=(child("ControllerRevision", "rtx-engine-h1"), child("Deployment", "rtx-engine-blue")),
     install=INSTALL,
     migrate=child("Job", "rtx-migrate-h1-expand"),
@@ -64,7 +64,7 @@ PLAN = Plan(
     active=BLUE,
     idle=None,
     routes=ROUTES,
-    wanted=SHAPE,
+    wanted=REVISION,
     foundation=FOUNDATION,
     lent=(),
     database=Workload("StatefulSet", "rtx-postgres", {"component": "database"}),
@@ -79,7 +79,7 @@ PLAN = Plan(
 def engine(*, active: bool = False, epoch: int = 1, **spec: Any) -> TradingEngine:
     status: Object = {}
     if active:
-        running = {"colour": "blue", "version": "1.0.0", "configHash": "c1", "podHash": "h1", "epoch": epoch}
+        running = {"colour": "blue", "version": "1.0.0", "configHash": "c1", "revision": "h1", "epoch": epoch}
         status = {"observedGeneration": 1, "active": running}
     meta = {"namespace": "trading", "name": "rtx", "uid": UID, "generation": 1, "resourceVersion": "1"}
     asked = {"version": "1.0.0", "image": {"repository": "example.com/rtx-engine"}, **spec}
@@ -182,7 +182,7 @@ def test_a_colour_that_serves_becomes_active_with_the_epoch_of_the_database():
     decision = decided(engine(), PLAN, SERVING)
 
     assert decision.memory.active is not None
-    assert (decision.memory.active.colour, decision.memory.active.pod_hash, decision.memory.active.epoch) == (
+    assert (decision.memory.active.colour, decision.memory.active.revision, decision.memory.active.epoch) == (
         Colour.BLUE,
         "h1",
         1,
@@ -334,7 +334,7 @@ def test_a_migration_that_never_ran_does_not_outlive_its_cutover(
     phase: str, conditions: list[Object], is_deleted: bool
 ) -> None:
     # given the Job of the last cutover, which has ended or still waits for its image
-    since, release = "2026-01-01T12:00:00Z", {"version": "1.1.0", "podHash": "h2"}
+    since, release = "2026-01-01T12:00:00Z", {"version": "1.1.0", "revision": "h2"}
     cutover = {"id": "1.1.0-x", "phase": phase, "since": since, "startedAt": since}
     cutover |= {"from": {**release, "colour": "blue"}, "to": {**release, "colour": "green"}}
     late = child("Job", "rtx-migrate-h2", status={"conditions": conditions})

@@ -71,12 +71,12 @@ def layout(spec: dict[str, Any] = SMALL, **more: Any) -> desired.Layout:
 
 
 def everything(given: desired.Layout) -> list[desired.Object]:
-    shape = desired.pod_shape(given)
+    revision = desired.revision_spec(given)
     return [
         *desired.secrets(given, None, None, SEED),
         *desired.foundation(given),
-        desired.migration_job(given, shape, "up"),
-        *desired.colour_children(given, Colour.BLUE, shape),
+        desired.migration_job(given, revision, "up"),
+        *desired.colour_children(given, Colour.BLUE, revision),
         *desired.traffic_children(given, Colour.BLUE),
     ]
 
@@ -152,8 +152,8 @@ def test_no_value_can_become_structure(text: str) -> None:
     built = layout()
     shaped = desired.Layout(**{**_fields(built), "spec": spec})
     # When its ConfigMap is built, then the text is there as it was, and nothing else has changed
-    config = desired.colour_children(shaped, Colour.BLUE, desired.pod_shape(shaped))[1]
-    ordinary = desired.colour_children(built, Colour.BLUE, desired.pod_shape(built))[1]
+    config = desired.colour_children(shaped, Colour.BLUE, desired.revision_spec(shaped))[1]
+    ordinary = desired.colour_children(built, Colour.BLUE, desired.revision_spec(built))[1]
     assert config["data"]["BROKER_NAME"] == text
     assert {**config["data"], "BROKER_NAME": ""} == {**ordinary["data"], "BROKER_NAME": ""}
 
@@ -190,7 +190,7 @@ def test_a_value_that_a_template_misses_is_an_error() -> None:
     ],
 )
 def test_an_edit_that_shapes_pods_is_an_upgrade(edit: dict[str, Any]) -> None:
-    assert desired.pod_shape(layout({**SMALL, **edit})).hash != desired.pod_shape(layout()).hash
+    assert desired.revision_spec(layout({**SMALL, **edit})).hash != desired.revision_spec(layout()).hash
 
 
 @pytest.mark.parametrize(
@@ -205,18 +205,18 @@ def test_an_edit_that_shapes_pods_is_an_upgrade(edit: dict[str, Any]) -> None:
     ],
 )
 def test_an_edit_that_shapes_no_pod_is_no_upgrade(edit: dict[str, Any]) -> None:
-    assert desired.pod_shape(layout({**SMALL, **edit})).hash == desired.pod_shape(layout()).hash
+    assert desired.revision_spec(layout({**SMALL, **edit})).hash == desired.revision_spec(layout()).hash
 
 
 def test_a_running_colour_keeps_its_shape_when_the_spec_has_moved_on() -> None:
     # Given a colour that was installed, and a spec that now asks for another
-    installed = desired.pod_shape(layout(FULL))
+    installed = desired.revision_spec(layout(FULL))
     before = desired.colour_children(layout(FULL), Colour.BLUE, installed)
     bumped = layout({**FULL, "version": "2.2.0", "config": {}})
-    # When the shape is read back from its revision, with a field of a later operator beside it
+    # When the revision is read back from its ControllerRevision, with a field of a later operator beside it
     (revision,) = (thing for thing in before if thing["kind"] == "ControllerRevision")
-    revision["data"]["shape"]["later"] = 1
-    recorded = desired.PodShape.recorded(revision)
+    revision["data"]["spec"]["later"] = 1
+    recorded = desired.RevisionSpec.recorded(revision)
     # Then the colour is built as it was
     assert recorded == installed
     assert recorded.hash == installed.hash
@@ -227,9 +227,9 @@ def test_a_running_colour_keeps_its_shape_when_the_spec_has_moved_on() -> None:
 def test_an_object_that_cannot_be_changed_is_named_by_its_content() -> None:
     first, second = layout(), layout({**SMALL, "version": "1.0.1", "config": {"logLevel": "DEBUG"}})
     for build in (
-        lambda given: desired.migration_job(given, desired.pod_shape(given), "up"),
-        lambda given: desired.colour_children(given, Colour.BLUE, desired.pod_shape(given))[0],
-        lambda given: desired.colour_children(given, Colour.BLUE, desired.pod_shape(given))[1],
+        lambda given: desired.migration_job(given, desired.revision_spec(given), "up"),
+        lambda given: desired.colour_children(given, Colour.BLUE, desired.revision_spec(given))[0],
+        lambda given: desired.colour_children(given, Colour.BLUE, desired.revision_spec(given))[1],
     ):
         assert build(first)["metadata"]["name"] == build(layout())["metadata"]["name"]
         assert build(first)["metadata"]["name"] != build(second)["metadata"]["name"]
@@ -239,7 +239,7 @@ def test_the_jobs_of_two_cutovers_to_one_version_are_two() -> None:
     given = layout()
 
     def job(cutover: str, *arguments: str) -> desired.Object:
-        return desired.migration_job(given, desired.pod_shape(given), *arguments, cutover=cutover)
+        return desired.migration_job(given, desired.revision_spec(given), *arguments, cutover=cutover)
 
     first, second, reverse = job("1.1.0-a", "up"), job("1.1.0-b", "up"), job("1.1.0-a", "down")
     assert len({one["metadata"]["name"] for one in (first, second, reverse)}) == 3

@@ -8,31 +8,31 @@ import yaml
 from rtx_operator import status
 from rtx_operator.api import crd
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Colour, Keeping, Phase, Reason
+from rtx_operator.api.enums import Colour, Phase, PreviousState, Reason
 from rtx_operator.api.status import Active, Cutover, Previous, Rejected, Release, TradingEngineStatus
 from rtx_operator.cutover.checks import Unmet
 from rtx_operator.cutover.memory import Memory
 from rtx_operator.decide import Decision, Verdict
 from rtx_operator.observation import Object
-from rtx_operator.plan import ColourPlan, Plan, Shape, Workload
+from rtx_operator.plan import ColourPlan, Plan, Revision, Workload
 
 NOON, LATER = datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 1, 1, 13, tzinfo=UTC)
 SOME = Workload("Deployment", "x", {})
 WAITING = Verdict(Reason.DATABASE_STARTING, "waiting for the database")
 STUCK = Verdict(Reason.QUOTA_EXCEEDED, "raise the quota", stalled=True)
-RUNNING = Active(colour=Colour.BLUE, version="1.0.0", config_hash="c1", pod_hash="h1", epoch=1)
-OLD = Release(colour=Colour.BLUE, version="1.0.0", pod_hash="h1")
-NEW = Release(colour=Colour.GREEN, version="1.1.0", pod_hash="h2")
+RUNNING = Active(colour=Colour.BLUE, version="1.0.0", config_hash="c1", revision="h1", epoch=1)
+OLD = Release(colour=Colour.BLUE, version="1.0.0", revision="h1")
+NEW = Release(colour=Colour.GREEN, version="1.1.0", revision="h2")
 AT_REST = Memory(active=RUNNING)
 
 
 def plan(wanted: str = "h1") -> Plan:
-    running, asked = Shape("1.0.0", None, "c1", "h1"), Shape("1.1.0", None, "c2", wanted)
+    running, asked = Revision("1.0.0", None, "c1", "h1"), Revision("1.1.0", None, "c2", wanted)
     return Plan(
         active=ColourPlan(Colour.BLUE, running, (), {}, {}, {}, {}),
         idle=None,
         routes={},
-        wanted=running if wanted == running.pod_hash else asked,
+        wanted=running if wanted == running.hash else asked,
         foundation=(),
         lent=(),
         database=SOME,
@@ -149,7 +149,7 @@ def test_a_way_back_that_is_blocked_needs_help():
 
 
 def test_what_was_rolled_back_stalls_until_somebody_says_otherwise():
-    rejected = Rejected(pod_hash="h2", version="1.1.0", reason="TooSlow", message="it was slow")
+    rejected = Rejected(revision="h2", version="1.1.0", reason="TooSlow", message="it was slow")
     said = after(wanted="h2", memory=replace(AT_REST, rejected=rejected))
 
     assert conditions(said)["Stalled"] == ("True", "Rejected")
@@ -158,7 +158,9 @@ def test_what_was_rolled_back_stalls_until_somebody_says_otherwise():
 
 
 def test_a_colour_that_is_taken_away_is_progress_until_its_contract_migration_fails():
-    leaving = Previous(colour=Colour.GREEN, version="0.9.0", pod_hash="h0", retire_after=NOON, state=Keeping.RETIRING)
+    leaving = Previous(
+        colour=Colour.GREEN, version="0.9.0", revision="h0", retire_after=NOON, state=PreviousState.RETIRING
+    )
     memory = replace(AT_REST, previous=leaving)
 
     assert conditions(after(memory=memory))["Reconciling"] == ("True", "Retiring")
@@ -168,7 +170,7 @@ def test_a_colour_that_is_taken_away_is_progress_until_its_contract_migration_fa
 
 
 def test_what_is_remembered_is_written_and_what_is_forgotten_is_taken_out():
-    kept = Previous(colour=Colour.GREEN, version="0.9.0", pod_hash="h0", retire_after=NOON)
+    kept = Previous(colour=Colour.GREEN, version="0.9.0", revision="h0", retire_after=NOON)
     first = after(memory=replace(cutover(Phase.SUCCEEDED), previous=kept))
     second = after(memory=AT_REST, previous={**first, "later": "a field of a later operator"})
 

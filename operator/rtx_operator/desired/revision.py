@@ -1,4 +1,4 @@
-"""What shapes an engine pod. Two shapes that differ need other pods: that is an upgrade. Scaling is no part of it."""
+"""A revision: all that shapes an engine pod. Two that differ need other pods, which is an upgrade. Scaling is not."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -11,8 +11,8 @@ from rtx_operator.desired.render import Object, digest
 
 
 @dataclass(frozen=True, slots=True)
-class PodShape:
-    """All of a spec that shapes its engine pods, defaults filled in."""
+class RevisionSpec:
+    """All that shapes the engine pods of a spec, defaults filled in."""
 
     version: str
     image: str  # with its tag or digest
@@ -32,7 +32,7 @@ class PodShape:
 
     @property
     def hash(self) -> str:
-        """Stands for the shape. What is empty does not count, so that a field that is new changes no old hash."""
+        """Stands for the revision. What is empty does not count, so that a field that is new changes no old hash."""
         return digest({name: value for name, value in self.record().items() if value})
 
     @property
@@ -40,22 +40,22 @@ class PodShape:
         return digest(self.config)
 
     def record(self) -> Object:
-        """The shape as plain data, for `recorded` to read."""
+        """The revision as plain data, for `recorded` to read."""
         return asdict(self)
 
     @classmethod
     def recorded(cls, revision: Object) -> Self:
-        """The shape that a ControllerRevision remembers; what only a later operator knows is left out."""
+        """The revision that a ControllerRevision records; what only a later operator knows is left out."""
         known = {one.name for one in fields(cls)}
-        return cls(**{name: value for name, value in revision["data"]["shape"].items() if name in known})
+        return cls(**{name: value for name, value in revision["data"]["spec"].items() if name in known})
 
 
-def pod_shape(layout: Layout) -> PodShape:
-    """The shape that the spec asks for."""
+def revision_spec(layout: Layout) -> RevisionSpec:
+    """The revision that the spec asks for."""
     spec = layout.spec
     tag = f"@{spec.image.digest}" if spec.image.digest else f":{spec.version}"
     resources = engine_resources(spec.environment, spec.resources)
-    return PodShape(
+    return RevisionSpec(
         version=spec.version,
         image=f"{spec.image.repository}{tag}",
         pull_policy=spec.image.pull_policy.value,
