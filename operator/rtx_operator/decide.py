@@ -1,4 +1,4 @@
-"""What is to be done about a TradingEngine, from what was seen of it. Pure: no clock, no I/O, no memory.
+"""What is to be done about a TradingEngine, from what was seen of it. Pure: no clock, no I/O, no state.
 
 An installation is a chain of checks, each of which says what it waits for, or nothing. Everything is asked again each
 time: nothing is remembered but the colour that is active. The first check that is not passed is the engine's Ready
@@ -16,11 +16,11 @@ from rtx_operator.api.status import Active, Cutover
 from rtx_operator.cutover.advance import Advance, advance
 from rtx_operator.cutover.checks import Unmet
 from rtx_operator.cutover.effects import Effect, EffectName, MoveFence, Scale
-from rtx_operator.cutover.keeping import contract_failure
-from rtx_operator.cutover.memory import Memory
+from rtx_operator.cutover.retirement import contract_failure
+from rtx_operator.cutover.state import PersistedState
+from rtx_operator.desired.state import DesiredState, Workload, job_workload
 from rtx_operator.diagnosis import diagnose
 from rtx_operator.observation import Fence, JobEnd, Object, Observation, Owner, job_ended, replicas
-from rtx_operator.plan import Plan, Workload, job_workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,42 +40,42 @@ class Decision:
     delete: tuple[Object, ...]
     effects: tuple[Effect, ...]
     verdict: Verdict | None  # None: everything is as it should be
-    memory: Memory  # what status is to remember
+    state: PersistedState  # what status is to remember
     entered: Phase | None  # the phase that a cutover comes to with this decision
     waits: Unmet | None  # what the cutover waits for
     contract_failure: str  # why the contract migrations failed, while a colour is taken away
     ready: tuple[int, int]  # (desired, ready) engine pods
 
 
-def decide(engine: TradingEngine, plan: Plan, seen: Observation, now: datetime, cutover_id: str) -> Decision:
+def decide(engine: TradingEngine, desired: DesiredState, seen: Observation, now: datetime, cutover_id: str) -> Decision:
     """The whole decision; a paused engine is looked at, and nothing of it is changed.
 
     `cutover_id` names a cutover that begins now.
     """
-    verdict = _first(_CHECKS, engine, plan, seen)
-    ready = replicas(seen.child(plan.engine.kind, plan.engine.name))
+    verdict = _first(_CHECKS, engine, desired, seen)
+    ready = replicas(seen.child(desired.engine.kind, desired.engine.name))
     if engine.spec.paused:
-        return Decision((), (), (), verdict, Memory.of(engine.status), None, None, "", ready)
-    held = _first(_BEFORE_MIGRATION, engine, plan, seen)
-    step = advance(engine, plan, seen, now, cutover_id=cutover_id, held=held.message if held else "")
+        return Decision((), (), (), verdict, PersistedState.of(engine.status), None, None, "", ready)
+    held = _first(_BEFORE_MIGRATION, engine, desired, seen)
+    step = advance(engine, desired, seen, now, cutover_id=cutover_id, held=held.message if held else "")
     return Decision(
-        apply=_wanted(engine, plan, seen),
-        delete=_obsolete(engine, plan, seen),
-        effects=_effects(engine, plan, seen, step),
+        apply=_wanted(engine, desired, seen),
+        delete=_obsolete(engine, desired, seen),
+        effects=_effects(engine, desired, seen, step),
         verdict=verdict,
-        memory=_remembered(engine, plan, seen, step, verdict),
+        state=_remembered(engine, desired, seen, step, verdict),
         entered=step.entered,
         waits=step.waits,
-        contract_failure=_contract_failure(step.memory, plan, seen),
+        contract_failure=_contract_failure(step.state, desired, seen),
         ready=ready,
     )
 
 
-def _contract_failure(memory: Memory, plan: Plan, seen: Observation) -> str:
-    if memory.previous is None or memory.previous.state is not PreviousState.RETIRING:
+def _contract_failure(state: PersistedState, desired: DesiredState, seen: Observation) -> str:
+    if state.previous is None or state.previous.state is not PreviousState.RETIRING:
         return ""
-    said = contract_failure(plan, seen)
-    name = plan.active.contract["metadata"]["name"]
+    said = contract_failure(desired, seen)
+    name = desired.active.contract["metadata"]["name"]
     return said and (
         f"the contract migration Job {name} failed: {said}; see kubectl logs job/{name}, put right what it says and "
         "delete the Job to try again"
@@ -85,8 +85,8 @@ def _contract_failure(memory: Memory, plan: Plan, seen: Observation) -> str:
 # --- the chain -------------------------------------------------------------------------------------------------------
 
 
-def _credentials(_: TradingEngine, plan: Plan, seen: Observation) -> Verdict | None:
-    name = plan.credentials_name
+def _credentials(_: TradingEngine, desired: DesiredState, seen: Observation) -> Verdict | None:
+    name = desired.credentials_name
     if not name:
         return None
     if seen.credentials is None:
@@ -104,33 +104,34 @@ def _credentials(_: TradingEngine, plan: Plan, seen: Observation) -> Verdict | N
     )
 
 
-def _database_up(_: TradingEngine, plan: Plan, seen: Observation) -> Verdict | None:
-    return _workload_up(seen, plan.database, Reason.DATABASE_STARTING, "the database")
+def _database_up(_: TradingEngine, desired: DesiredState, seen: Observation) -> Verdict | None:
+    return _workload_up(seen, desired.database, Reason.DATABASE_STARTING, "the database")
 
 
-def _cache_up(_: TradingEngine, plan: Plan, seen: Observation) -> Verdict | None:
-    return _workload_up(seen, plan.cache, Reason.CACHE_STARTING, "the cache")
+def _cache_up(_: TradingEngine, desired: DesiredState, seen: Observation) -> Verdict | None:
+    return _workload_up(seen, desired.cache, Reason.CACHE_STARTING, "the cache")
 
 
 def _workload_up(seen: Observation, workload: Workload, waiting: Reason, what: str) -> Verdict | None:
-    desired, ready = replicas(seen.child(workload.kind, workload.name))
-    if desired and ready >= desired:
+    size, ready = replicas(seen.child(workload.kind, workload.name))
+    if size and ready >= size:
         return None
-    return _found(seen, workload) or Verdict(waiting, f"waiting for {what}: {ready} of {desired or 1} pods ready")
+    return _found(seen, workload) or Verdict(waiting, f"waiting for {what}: {ready} of {size or 1} pods ready")
 
 
-def _database_answers(_: TradingEngine, plan: Plan, seen: Observation) -> Verdict | None:
+def _database_answers(_: TradingEngine, desired: DesiredState, seen: Observation) -> Verdict | None:
     report = seen.database
     if report is not None and not report.error:
         return None
     said = report.error if report else "it was not asked yet"
     return Verdict(
         Reason.DATABASE_UNREACHABLE,
-        f"the database's pod is ready but does not serve the operator: {said}; see kubectl logs {plan.database.name}-0",
+        f"the database's pod is ready but does not serve the operator: {said}; "
+        f"see kubectl logs {desired.database.name}-0",
     )
 
 
-def _database_ours(engine: TradingEngine, _: Plan, seen: Observation) -> Verdict | None:
+def _database_ours(engine: TradingEngine, _: DesiredState, seen: Observation) -> Verdict | None:
     fence = _fence(seen)
     if fence is None or _owner(engine).owns(fence):
         return None
@@ -141,21 +142,21 @@ def _database_ours(engine: TradingEngine, _: Plan, seen: Observation) -> Verdict
     )
 
 
-def _fence_names_active(engine: TradingEngine, plan: Plan, seen: Observation) -> Verdict | None:
-    fence, cutover = _fence(seen), Memory.of(engine.status).under_way
+def _fence_names_active(engine: TradingEngine, desired: DesiredState, seen: Observation) -> Verdict | None:
+    fence, cutover = _fence(seen), PersistedState.of(engine.status).under_way
     if cutover and fence and fence.executors in {(one.colour.value,) for one in (cutover.from_, cutover.to)}:
         return None  # whoever is asked hands on to the one who executes
-    if not _move_fence(engine, plan, seen):
+    if not _move_fence(engine, desired, seen):
         return None
     return Verdict(
-        Reason.FENCE_MOVING, f"the database does not name colour {plan.active.colour} as its executor yet; moving it"
+        Reason.FENCE_MOVING, f"the database does not name colour {desired.active.colour} as its executor yet; moving it"
     )
 
 
-def _migrated(engine: TradingEngine, plan: Plan, seen: Observation) -> Verdict | None:
-    if _is_installed(engine, plan):
+def _migrated(engine: TradingEngine, desired: DesiredState, seen: Observation) -> Verdict | None:
+    if _is_installed(engine, desired):
         return None
-    name = plan.active.install["metadata"]["name"]
+    name = desired.active.install["metadata"]["name"]
     job = seen.child("Job", name)
     if job_ended(job, JobEnd.COMPLETE):
         return None
@@ -168,7 +169,7 @@ def _migrated(engine: TradingEngine, plan: Plan, seen: Observation) -> Verdict |
             stalled=True,
         )
     again = " (its time was over: it is started again)" if failed else ""
-    return _found(seen, job_workload(plan.active.install)) or Verdict(
+    return _found(seen, job_workload(desired.active.install)) or Verdict(
         Reason.MIGRATING, f"waiting for migration Job {name} to end{again}"
     )
 
@@ -179,24 +180,24 @@ def _out_of_time(job: Object | None) -> bool:
     return failed is not None and failed.get("reason") == "DeadlineExceeded"
 
 
-def _engine_up(engine: TradingEngine, plan: Plan, seen: Observation) -> Verdict | None:
-    desired, ready = replicas(seen.child(plan.engine.kind, plan.engine.name))
+def _engine_up(engine: TradingEngine, desired: DesiredState, seen: Observation) -> Verdict | None:
+    size, ready = replicas(seen.child(desired.engine.kind, desired.engine.name))
     # The first time all pods must be there; later on the engine serves as long as one of them does.
-    enough = 1 if _is_installed(engine, plan) else max(plan.minimum, desired)
+    enough = 1 if _is_installed(engine, desired) else max(desired.minimum, size)
     if ready >= enough:
         return None
-    return _found(seen, plan.engine) or Verdict(
-        Reason.ENGINE_STARTING, f"waiting for the engine: {ready} of {max(plan.minimum, desired)} pods ready"
+    return _found(seen, desired.engine) or Verdict(
+        Reason.ENGINE_STARTING, f"waiting for the engine: {ready} of {max(desired.minimum, size)} pods ready"
     )
 
 
-def _live(_: TradingEngine, plan: Plan, seen: Observation) -> Verdict | None:
-    if seen.serving(plan.live_service):
+def _live(_: TradingEngine, desired: DesiredState, seen: Observation) -> Verdict | None:
+    if seen.serving(desired.live_service):
         return None
-    return Verdict(Reason.ENDPOINTS_PENDING, f"Service {plan.live_service} has no ready endpoint yet")
+    return Verdict(Reason.ENDPOINTS_PENDING, f"Service {desired.live_service} has no ready endpoint yet")
 
 
-_Check = Callable[[TradingEngine, Plan, Observation], Verdict | None]
+_Check = Callable[[TradingEngine, DesiredState, Observation], Verdict | None]
 _BEFORE_MIGRATION: tuple[_Check, ...] = (
     _credentials,
     _database_up,
@@ -217,32 +218,39 @@ def _found(seen: Observation, workload: Workload) -> Verdict | None:
 # --- what follows from it --------------------------------------------------------------------------------------------
 
 
-def _is_installed(engine: TradingEngine, plan: Plan) -> bool:
-    """The plan's colour has been brought up once: its migration is done, its Deployment may be repaired any time."""
-    return engine.status.active is not None and engine.status.active.revision == plan.active.revision.hash
+def _is_installed(engine: TradingEngine, desired: DesiredState) -> bool:
+    """The active colour was brought up once: its migration is done, its Deployment may be repaired at any time."""
+    return engine.status.active is not None and engine.status.active.revision == desired.active.revision.hash
 
 
-def _first(checks: tuple[_Check, ...], engine: TradingEngine, plan: Plan, seen: Observation) -> Verdict | None:
+def _first(
+    checks: tuple[_Check, ...], engine: TradingEngine, desired: DesiredState, seen: Observation
+) -> Verdict | None:
     """The first check that is not passed."""
-    return next((verdict for check in checks if (verdict := check(engine, plan, seen))), None)
+    return next((verdict for check in checks if (verdict := check(engine, desired, seen))), None)
 
 
-def _passed(checks: tuple[_Check, ...], engine: TradingEngine, plan: Plan, seen: Observation) -> bool:
-    return _first(checks, engine, plan, seen) is None
+def _passed(checks: tuple[_Check, ...], engine: TradingEngine, desired: DesiredState, seen: Observation) -> bool:
+    return _first(checks, engine, desired, seen) is None
 
 
-def _wanted(engine: TradingEngine, plan: Plan, seen: Observation) -> tuple[Object, ...]:
-    """What must be as planned whatever happens; what a cutover changes right now is among its effects instead."""
-    if _credentials(engine, plan, seen):
+def _wanted(engine: TradingEngine, desired: DesiredState, seen: Observation) -> tuple[Object, ...]:
+    """What must be as desired whatever happens; what a cutover changes right now is among its effects instead."""
+    if _credentials(engine, desired, seen):
         return ()  # every pod would hang on the missing Secret
-    if _is_installed(engine, plan):
-        return (*plan.foundation, *plan.active.objects, *_idle(engine, plan), *_routes(engine, plan, seen))
-    wanted = plan.foundation
-    if _passed(_BEFORE_MIGRATION, engine, plan, seen):
-        wanted += (plan.active.install,)
-    if _passed(_BEFORE_COLOUR, engine, plan, seen):
-        route = plan.routes[plan.active.colour]
-        wanted += (*plan.active.objects, route.select, *route.promote)
+    if _is_installed(engine, desired):
+        return (
+            *desired.base_objects,
+            *desired.active.objects,
+            *_idle(engine, desired),
+            *_routes(engine, desired, seen),
+        )
+    wanted = desired.base_objects
+    if _passed(_BEFORE_MIGRATION, engine, desired, seen):
+        wanted += (desired.active.install,)
+    if _passed(_BEFORE_COLOUR, engine, desired, seen):
+        route = desired.traffic[desired.active.colour]
+        wanted += (*desired.active.objects, route.select, *route.promote)
     return wanted
 
 
@@ -250,31 +258,33 @@ _MOVES_THE_FENCE = frozenset({Phase.SWITCHING, Phase.ROLLING_BACK})  # and says 
 _BOTH_COLOURS = frozenset({Phase.TESTING, Phase.AWAITING_APPROVAL, Phase.SWITCHING, Phase.MONITORING, Phase.PROMOTING})
 
 
-def _idle(engine: TradingEngine, plan: Plan) -> tuple[Object, ...]:
+def _idle(engine: TradingEngine, desired: DesiredState) -> tuple[Object, ...]:
     """The other colour, once it has been made and as long as it may be needed."""
-    memory = Memory.of(engine.status)
-    cutover, previous = memory.under_way, memory.previous
-    if plan.idle is None:
+    state = PersistedState.of(engine.status)
+    cutover, previous = state.under_way, state.previous
+    if desired.idle is None:
         return ()
     if cutover:
-        return plan.idle.objects if cutover.phase in _BOTH_COLOURS else ()
+        return desired.idle.objects if cutover.phase in _BOTH_COLOURS else ()
     kept = (
-        previous is not None and previous.state is PreviousState.KEPT and previous.revision == plan.idle.revision.hash
+        previous is not None
+        and previous.state is PreviousState.KEPT
+        and previous.revision == desired.idle.revision.hash
     )
-    return plan.idle.objects if kept else ()
+    return desired.idle.objects if kept else ()
 
 
-def _routes(engine: TradingEngine, plan: Plan, seen: Observation) -> tuple[Object, ...]:
+def _routes(engine: TradingEngine, desired: DesiredState, seen: Observation) -> tuple[Object, ...]:
     """The live Service, disruption budget and autoscaler, on the colours on which a cutover has put them."""
-    memory = Memory.of(engine.status)
-    cutover = memory.under_way
+    state = PersistedState.of(engine.status)
+    cutover = state.under_way
     if cutover is None:
-        route = plan.routes[plan.active.colour]
+        route = desired.traffic[desired.active.colour]
         return (route.select, *route.promote)
-    selected = plan.selected(seen)
+    selected = desired.selected(seen)
     moving = cutover.phase in _MOVES_THE_FENCE
-    select = plan.routes[selected if moving and selected else plan.active.colour].select
-    return (select, *(() if cutover.phase is Phase.PROMOTING else plan.routes[cutover.from_.colour].promote))
+    select = desired.traffic[selected if moving and selected else desired.active.colour].select
+    return (select, *(() if cutover.phase is Phase.PROMOTING else desired.traffic[cutover.from_.colour].promote))
 
 
 # Kinds that may outlive their use. What holds data, serves traffic or runs pods is never deleted for being unnamed.
@@ -288,11 +298,11 @@ _EXPENDABLE = {
 }
 
 
-def _obsolete(engine: TradingEngine, plan: Plan, seen: Observation) -> tuple[Object, ...]:
-    """Our own children that the plan does not name any more (an autoscaler switched off, a Job of another version),
-    and a Job that its deadline ended, so that it is made anew.
+def _obsolete(engine: TradingEngine, desired: DesiredState, seen: Observation) -> tuple[Object, ...]:
+    """Our own children that are desired no longer (an autoscaler switched off, a Job of another version), and a Job
+    that its deadline ended, so that it is made anew.
     """
-    named = {(wanted["kind"], wanted["metadata"]["name"]) for wanted in _named(plan)}
+    named = {(wanted["kind"], wanted["metadata"]["name"]) for wanted in _named(desired)}
     return tuple(
         child
         for key, child in seen.children.items()
@@ -314,32 +324,32 @@ def _is_kept_for_its_logs(job: Object, cutover: Cutover | None) -> bool:
     return not cutover.phase.is_terminal or any(job_ended(job, end) for end in JobEnd)
 
 
-def _named(plan: Plan) -> Iterator[Object]:
-    yield from plan.foundation
-    yield from plan.lent
-    for colour in filter(None, (plan.active, plan.idle)):
+def _named(desired: DesiredState) -> Iterator[Object]:
+    yield from desired.base_objects
+    yield from desired.borrowed_revision
+    for colour in filter(None, (desired.active, desired.idle)):
         yield from colour.objects
         yield from colour.jobs
-    for route in plan.routes.values():
+    for route in desired.traffic.values():
         yield from (route.select, *route.promote)
 
 
-def _effects(engine: TradingEngine, plan: Plan, seen: Observation, step: Advance) -> tuple[Effect, ...]:
+def _effects(engine: TradingEngine, desired: DesiredState, seen: Observation, step: Advance) -> tuple[Effect, ...]:
     """Who executes is put right before anything else is done; a cutover that moves the fence itself does it its way."""
-    active = step.memory.active
-    turns = active is not None and active.colour is not plan.active.colour  # with this very look
+    active = step.state.active
+    turns = active is not None and active.colour is not desired.active.colour  # with this very look
     if turns or any(isinstance(effect, MoveFence) for effect in step.effects):
         return step.effects
-    return _move_fence(engine, plan, seen) or (*_scale(plan, seen), *step.effects)
+    return _move_fence(engine, desired, seen) or (*_scale(desired, seen), *step.effects)
 
 
-def _scale(plan: Plan, seen: Observation) -> tuple[Effect, ...]:
+def _scale(desired: DesiredState, seen: Observation) -> tuple[Effect, ...]:
     """Bring the size within its bounds; within them it is the autoscaler's, or the person's who set it."""
-    deployment = seen.child(plan.engine.kind, plan.engine.name)
+    deployment = seen.child(desired.engine.kind, desired.engine.name)
     if deployment is None:
         return ()
     size = int(deployment["spec"].get("replicas", 1))
-    bounded = min(max(size, plan.minimum), plan.maximum)
+    bounded = min(max(size, desired.minimum), desired.maximum)
     return () if size == bounded else (Scale(EffectName.RESIZE, deployment, bounded),)
 
 
@@ -347,18 +357,18 @@ def _fence(seen: Observation) -> Fence | None:
     return seen.database.fence if seen.database else None
 
 
-def _move_fence(engine: TradingEngine, plan: Plan, seen: Observation) -> tuple[Effect, ...]:
+def _move_fence(engine: TradingEngine, desired: DesiredState, seen: Observation) -> tuple[Effect, ...]:
     """The database is the authority; what it forgot, or never knew, is put right by a higher epoch.
 
     In Switching and RollingBack the cutover itself says which colour executes, and when.
     """
-    cutover = Memory.of(engine.status).under_way
+    cutover = PersistedState.of(engine.status).under_way
     if seen.database is None or seen.database.error:
         return ()
     if cutover and cutover.phase in _MOVES_THE_FENCE:
         return ()
     fence = seen.database.fence
-    executors = (plan.active.colour.value,)
+    executors = (desired.active.colour.value,)
     known = engine.status.active.epoch if engine.status.active else 0
     if fence is not None:
         if not _owner(engine).owns(fence):
@@ -370,25 +380,27 @@ def _move_fence(engine: TradingEngine, plan: Plan, seen: Observation) -> tuple[E
     return (MoveFence(executors, known, fence.epoch if fence else None, move),)
 
 
-def _remembered(engine: TradingEngine, plan: Plan, seen: Observation, step: Advance, verdict: Verdict | None) -> Memory:
+def _remembered(
+    engine: TradingEngine, desired: DesiredState, seen: Observation, step: Advance, verdict: Verdict | None
+) -> PersistedState:
     """A colour becomes active when all checks are passed; from then on only its epoch follows the database."""
-    active = step.memory.active
+    active = step.state.active
     fence = _fence(seen)
     epoch = fence.epoch if fence and _owner(engine).owns(fence) else 0
     if active is not None:
-        return step.memory.with_active(active.model_copy(update={"epoch": max(active.epoch, epoch)}))
+        return step.state.with_active(active.model_copy(update={"epoch": max(active.epoch, epoch)}))
     if verdict is not None:
-        return step.memory
-    revision = plan.active.revision
+        return step.state
+    revision = desired.active.revision
     first = Active(
-        colour=plan.active.colour,
+        colour=desired.active.colour,
         version=revision.version,
         digest=revision.digest,
         config_hash=revision.config_hash,
         revision=revision.hash,
         epoch=epoch,
     )
-    return step.memory.with_active(first)
+    return step.state.with_active(first)
 
 
 def _owner(engine: TradingEngine) -> Owner:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from rtx_operator.api.enums import Reason
+from rtx_operator.desired.state import Workload
 from rtx_operator.observation import Object, Observation
-from rtx_operator.plan import Workload
 
 
 @dataclass(frozen=True, slots=True)

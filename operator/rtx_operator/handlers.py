@@ -8,15 +8,15 @@ from typing import Any
 import kopf
 
 from rtx_operator.api.names import Label
-from rtx_operator.cluster.resources import AT_REST, CHILDREN, ENGINE, GRANDCHILDREN
-from rtx_operator.cluster.rest import Rest
+from rtx_operator.cluster.read_cache import ReadCache
+from rtx_operator.cluster.resources import CACHED_KINDS, CHILDREN, ENGINE, GRANDCHILDREN
 from rtx_operator.reconcile import Key
 from rtx_operator.workqueue import WorkQueue
 
-TOGETHER = 0.5  # seconds in which events of children become one reconcile
+CHILD_EVENT_DELAY_SECONDS = 0.5  # seconds in which events of children become one reconcile
 
 
-def registry(queue: WorkQueue[Key], rest: Rest) -> kopf.OperatorRegistry:
+def registry(queue: WorkQueue[Key], read_cache: ReadCache) -> kopf.OperatorRegistry:
     """What is watched, and what each event does."""
     watched = kopf.OperatorRegistry()
 
@@ -25,10 +25,10 @@ def registry(queue: WorkQueue[Key], rest: Rest) -> kopf.OperatorRegistry:
 
     async def child_event(*, namespace: str | None, labels: Mapping[str, str], **_: Any) -> None:
         # Children come in crowds: a moment of patience makes one reconcile of them.
-        queue.add_after(Key(namespace or "", labels[Label.ENGINE]), TOGETHER)
+        queue.add_after(Key(namespace or "", labels[Label.ENGINE]), CHILD_EVENT_DELAY_SECONDS)
 
     async def resting_child_event(*, namespace: str | None, labels: Mapping[str, str], **event: Any) -> None:
-        rest.changed(Key(namespace or "", labels[Label.ENGINE]))
+        read_cache.changed(Key(namespace or "", labels[Label.ENGINE]))
         await child_event(namespace=namespace, labels=labels, **event)
 
     kopf.on.login(registry=watched)(login)
@@ -36,7 +36,7 @@ def registry(queue: WorkQueue[Key], rest: Rest) -> kopf.OperatorRegistry:
     for resource in (*CHILDREN, *GRANDCHILDREN):
         kopf.on.event(
             *_selector(resource.api_version), resource.plural, labels={Label.ENGINE: kopf.PRESENT}, registry=watched
-        )(resting_child_event if resource in AT_REST else child_event)
+        )(resting_child_event if resource in CACHED_KINDS else child_event)
     return watched
 
 

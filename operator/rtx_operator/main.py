@@ -30,7 +30,7 @@ from rtx_operator.cluster.crash import CrashHook
 from rtx_operator.cluster.lease import LeadershipLostError, Lease, Timing
 from rtx_operator.cluster.observe import Observer
 from rtx_operator.cluster.perform import Performer
-from rtx_operator.cluster.rest import Rest
+from rtx_operator.cluster.read_cache import ReadCache
 from rtx_operator.metrics import LEADER, QUEUE_DEPTH, RECONCILE_ERRORS
 from rtx_operator.reconcile import Key, OutdatedDefinitionError, Reconciler
 from rtx_operator.workqueue import WorkQueue
@@ -80,16 +80,16 @@ async def operate(chosen: settings.Settings) -> None:
         if await _leads_before_stop(lease.acquire(lease_client)):
             LEADER.set(1)
             holding = asyncio.create_task(_hold_or_die(lease.hold(lease_client)))
-            rest = Rest(client)
-            observer = Observer(client, rest, fence.Reader())
-            performer = Performer(client, Applier(client, rest), CrashHook(chosen.crash_hook_file))
+            read_cache = ReadCache(client)
+            observer = Observer(client, read_cache, fence.Reader())
+            performer = Performer(client, Applier(client, read_cache), CrashHook(chosen.crash_hook_file))
             reconciler = Reconciler(client, observer, performer, chosen)
             queue = WorkQueue(reconciler, _failed)
             QUEUE_DEPTH.set_function(lambda: queue.depth)
             working = asyncio.create_task(queue.run(chosen.workers))
             # kopf takes SIGTERM and SIGINT over from here and returns when one comes.
             await kopf.operator(
-                registry=handlers.registry(queue, rest),
+                registry=handlers.registry(queue, read_cache),
                 settings=handlers.settings(chosen.operator_class),
                 # kopf would make one of the user's name, which a pod does not have; its type is not exported.
                 identity=cast("Any", chosen.identity),

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from rtx_operator.reports import EngineReport, ReachReport, SmokeResult
+from rtx_operator.pod_reports import EngineReport, ReachReport, SmokeResult
 
 Object = dict[str, Any]
 
@@ -63,7 +63,7 @@ class Observation:
     engines: Mapping[str, EngineReport | str] = field(default_factory=dict)  # by pod name
     reach: Mapping[str, ReachReport | str] = field(default_factory=dict)  # by pod name
     smoke: tuple[SmokeResult, ...] = ()
-    at_once: bool = True  # the look before this one was not long ago: deadlines may be believed
+    observed_recently: bool = True  # the look before this one was not long ago: deadlines may be believed
 
     def child(self, kind: str, name: str) -> Object | None:
         """The child as it was seen; None when it does not exist, or is on its way out."""

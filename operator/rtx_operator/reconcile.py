@@ -14,26 +14,27 @@ from typing import NamedTuple
 
 import structlog
 
-from rtx_operator import looks, measure, planning, status
+from rtx_operator import measure, requeue, status
 from rtx_operator.api.engine import InvalidSpecError, TradingEngine
 from rtx_operator.api.enums import Reason
 from rtx_operator.api.names import Label, Names
 from rtx_operator.cluster import events, fence
 from rtx_operator.cluster.client import Client, ConflictError, Object
-from rtx_operator.cluster.engines import Engines
+from rtx_operator.cluster.engine_pods import EnginePods
 from rtx_operator.cluster.observe import Observer, operator_password, peer_secret
 from rtx_operator.cluster.perform import Access, Performed, Performer
 from rtx_operator.cluster.resources import ENGINE
-from rtx_operator.cutover.memory import Memory
-from rtx_operator.cutover.questions import questions
+from rtx_operator.cutover.queries import queries
+from rtx_operator.cutover.state import PersistedState
 from rtx_operator.decide import Decision, Verdict, decide
+from rtx_operator.desired import build
 from rtx_operator.metrics import RECONCILE_SECONDS
 from rtx_operator.observation import Owner
 from rtx_operator.settings import Settings
 
-RECONCILE_DEADLINE = 60.0  # seconds
-AT_ONCE = 0.0  # seconds
-BLIND = 20.0  # seconds without a whole look, after which what passed meanwhile proves nothing
+RECONCILE_DEADLINE_SECONDS = 60.0  # seconds
+IMMEDIATELY = 0.0  # seconds
+OBSERVATION_GAP_SECONDS = 20.0  # seconds without a whole look, after which what passed meanwhile proves nothing
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +68,7 @@ class Reconciler:
     async def __call__(self, key: Key) -> float | None:
         """One reconcile; returns the seconds until the next look, None for an engine that is not (or no more) ours."""
         with RECONCILE_SECONDS.time(), structlog.contextvars.bound_contextvars(engine=f"{key.namespace}/{key.name}"):
-            async with asyncio.timeout(RECONCILE_DEADLINE):
+            async with asyncio.timeout(RECONCILE_DEADLINE_SECONDS):
                 engine = await self.client.get(ENGINE, *key)
                 if engine is None or not self._serves(engine):
                     self.performer.applier.forget(key)
@@ -96,12 +97,12 @@ class Reconciler:
             after, due = status.after_verdict(before, generation, verdict, now), self.settings.resync_seconds
         except fence.FenceChangedError as error:
             log.info("the fence has changed meanwhile, looking again", said=str(error))
-            return AT_ONCE
+            return IMMEDIATELY
         except (fence.FenceUnreachableError, fence.DatabaseInUseError) as error:
             used = isinstance(error, fence.DatabaseInUseError)
             reason = Reason.DATABASE_IN_USE if used else Reason.DATABASE_UNREACHABLE
             verdict = Verdict(reason, str(error), stalled=used)
-            after, due = status.after_verdict(before, generation, verdict, now), looks.UNREACHABLE
+            after, due = status.after_verdict(before, generation, verdict, now), requeue.UNREACHABLE
         except ConflictError:
             raise  # what is to be said follows from what is true now, and that is read again at once
         except Exception as error:
@@ -119,26 +120,26 @@ class Reconciler:
         spec, names, key = engine.spec, Names(engine.name), Key(engine.namespace, engine.name)
         address = self._database(key)
         credentials = spec.credentials_secret_ref.name if spec.credentials_secret_ref else ""
-        seen = await self.observer.observe(*key, credentials, address, questions(engine))
-        seen = replace(seen, at_once=self.clock() - self.looked.get(key, -math.inf) < BLIND)
+        seen = await self.observer.observe(*key, credentials, address, queries(engine))
+        seen = replace(seen, observed_recently=self.clock() - self.looked.get(key, -math.inf) < OBSERVATION_GAP_SECONDS)
         self.looked[key] = self.clock()
-        plan = planning.plan(engine, seen, self.settings, secrets.token_bytes(32))
-        decision = decide(engine, plan, seen, now, f"{engine.spec.version[:48]}-{secrets.token_hex(4)}")
-        access = Access(address, operator_password(seen.children, names), Engines(peer_secret(seen.children, names)))
+        desired = build.build(engine, seen, self.settings, secrets.token_bytes(32))
+        decision = decide(engine, desired, seen, now, f"{engine.spec.version[:48]}-{secrets.token_hex(4)}")
+        access = Access(address, operator_password(seen.children, names), EnginePods(peer_secret(seen.children, names)))
         owner = Owner(engine.namespace, engine.name, engine.uid)
         performed = await self.performer.perform(manifest, owner, decision, seen, access)
-        if performed.again and not decision.memory.says_more_than(Memory.of(engine.status)):
-            return None, AT_ONCE
-        after = status.after_decision(manifest.get("status") or {}, engine, plan, decision, performed.refusal, now)
+        if performed.again and not decision.state.says_more_than(PersistedState.of(engine.status)):
+            return None, IMMEDIATELY
+        after = status.after_decision(manifest.get("status") or {}, engine, desired, decision, performed.refusal, now)
         return after, self._due(decision, performed, now)
 
     def _due(self, decision: Decision, performed: Performed, now: datetime) -> float:
         """Seconds until the next look."""
         if performed.again or decision.entered:
-            return AT_ONCE
+            return IMMEDIATELY
         # Spread, so that a thousand engines are not looked at in the same second.
         resync = self.settings.resync_seconds * random.uniform(0.8, 1.2)  # noqa: S311 - spreading is no secret
-        return looks.next_look(decision, refused=performed.refusal is not None, now=now, resync=resync)
+        return requeue.requeue_after(decision, refused=performed.refusal is not None, now=now, resync=resync)
 
     async def _say(self, manifest: Object, after: Object) -> None:
         """Write the status if it says anything new, and tell changes of Ready and of the cutover as Events."""
@@ -152,7 +153,7 @@ class Reconciler:
         if was[:2] != (ready, reason):
             log.info("ready condition changed", ready=ready, reason=reason, detail=message)
             await events.record(self.client, written, reason, message, warning=status.is_stalled(after))
-        if told := status.cutover_told(before, after):
+        if told := status.cutover_event(before, after):
             log.info("cutover", reason=told.reason, detail=told.message)
             await events.record(self.client, written, told.reason, told.message, warning=told.warning)
         if before.get("cutover") != after.get("cutover"):

@@ -10,10 +10,10 @@ from rtx_operator.api.enums import ConditionType, Phase, PreviousState, Reason
 from rtx_operator.api.names import RETRY
 from rtx_operator.api.schema import ApiModel
 from rtx_operator.api.status import Cutover
-from rtx_operator.cutover.memory import Memory
+from rtx_operator.cutover.state import PersistedState
 from rtx_operator.decide import Decision, Verdict
+from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Object
-from rtx_operator.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,19 @@ class Condition:
 
 
 def after_decision(
-    previous: Object, engine: TradingEngine, plan: Plan, decision: Decision, refusal: Verdict | None, now: datetime
+    previous: Object,
+    engine: TradingEngine,
+    desired: DesiredState,
+    decision: Decision,
+    refusal: Verdict | None,
+    now: datetime,
 ) -> Object:
     """The status that follows from a decision; `refusal` is what the API server would not let be carried out."""
-    desired, ready = decision.ready
+    size, ready = decision.ready
     others = {field: value for field, value in previous.items() if field not in _MEMORY}
-    size = {"replicas": {"desired": desired, "ready": ready}, "pods": f"{ready}/{desired}"}
-    status: Object = {**others, **_remembered(decision.memory), **size}
-    conditions = [*_progress(engine, decision, refusal), _up_to_date(plan, decision)]
+    replicas = {"replicas": {"desired": size, "ready": ready}, "pods": f"{ready}/{size}"}
+    status: Object = {**others, **_remembered(decision.state), **replicas}
+    conditions = [*_progress(engine, decision, refusal), _up_to_date(desired, decision)]
     return _with(status, engine.generation, conditions, now)
 
 
@@ -65,7 +70,7 @@ def ready_condition(status: Object) -> tuple[str, str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class CutoverEvent:
     """A phase that a cutover came to, for an Event."""
 
     reason: str
@@ -73,7 +78,7 @@ class Told:
     warning: bool
 
 
-_PHASES_TOLD = {
+EVENT_TEXTS = {
     Phase.PENDING: "cutover {id} from version {old} to {new} begins",
     Phase.MIGRATING: "the expand migrations of version {new} run",
     Phase.PROVISIONING: "version {new} comes up in {colour}",
@@ -88,13 +93,13 @@ _PHASES_TOLD = {
 _BAD = frozenset({Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.FAILED})
 
 
-def cutover_told(before: Object, after: Object) -> Told | None:
+def cutover_event(before: Object, after: Object) -> CutoverEvent | None:
     """What to tell when the cutover came to another phase; None when it did not."""
     was, cutover = before.get("cutover") or {}, after.get("cutover") or {}
     if not cutover or (was.get("id"), was.get("phase")) == (cutover["id"], cutover["phase"]):
         return None
     phase = Phase(cutover["phase"])
-    message = _PHASES_TOLD.get(phase, "").format(
+    message = EVENT_TEXTS.get(phase, "").format(
         id=cutover["id"],
         old=cutover["from"]["version"],
         new=cutover["to"]["version"],
@@ -102,7 +107,7 @@ def cutover_told(before: Object, after: Object) -> Told | None:
         message=cutover.get("message", ""),
         reason=cutover.get("reason", ""),
     )
-    return Told(f"Cutover{phase}", message, warning=phase in _BAD)
+    return CutoverEvent(f"Cutover{phase}", message, warning=phase in _BAD)
 
 
 def is_stalled(status: Object) -> bool:
@@ -113,8 +118,8 @@ def is_stalled(status: Object) -> bool:
 
 def _course(decision: Decision) -> Verdict | None:
     """What a cutover, or what is left of one, has to say about progress."""
-    memory, waits = decision.memory, decision.waits
-    cutover, rejected, previous = memory.under_way, memory.rejected, memory.previous
+    state, waits = decision.state, decision.waits
+    cutover, rejected, previous = state.under_way, state.rejected, state.previous
     if cutover:
         stuck = cutover.phase is Phase.ROLLING_BACK and waits is not None and waits.reason is not None
         reason = Reason.CANNOT_ROLL_BACK if stuck else Reason.CUTOVER_IN_PROGRESS
@@ -131,21 +136,21 @@ def _course(decision: Decision) -> Verdict | None:
 _MEMORY = ("active", "cutover", "previous", "rejected", "history")
 
 
-def _remembered(memory: Memory) -> Object:
+def _remembered(state: PersistedState) -> Object:
     """The fields that hold what the operator remembers; but for the history none where there is nothing any more."""
 
     def plain(value: ApiModel) -> Object:
         return value.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     one_each: dict[str, ApiModel | None] = {
-        "active": memory.active,
-        "cutover": memory.cutover,
-        "previous": memory.previous,
-        "rejected": memory.rejected,
+        "active": state.active,
+        "cutover": state.cutover,
+        "previous": state.previous,
+        "rejected": state.rejected,
     }
     kept = {field: plain(value) for field, value in one_each.items() if value is not None}
     # Also while it is empty: the API server puts an empty list there, and what is said would differ from it each time.
-    return {**kept, "history": [plain(past) for past in memory.history]}
+    return {**kept, "history": [plain(past) for past in state.history]}
 
 
 def _progress(engine: TradingEngine, decision: Decision, refusal: Verdict | None) -> Iterable[Condition]:
@@ -169,17 +174,17 @@ def _progress(engine: TradingEngine, decision: Decision, refusal: Verdict | None
     yield Condition(ConditionType.STALLED, stuck.stalled, stuck.reason, stuck.message)
 
 
-def _up_to_date(plan: Plan, decision: Decision) -> Condition:
+def _up_to_date(desired: DesiredState, decision: Decision) -> Condition:
     condition = ConditionType.UP_TO_DATE
-    memory = decision.memory
-    active, cutover, rejected = memory.active, memory.under_way, memory.rejected
+    state = decision.state
+    active, cutover, rejected = state.active, state.under_way, state.rejected
     if active is None:
         return Condition(condition, False, Reason.ENGINE_STARTING, "the first installation is under way")
     if cutover:
         return Condition(condition, False, Reason.CUTOVER_IN_PROGRESS, _told(cutover, decision))
-    if active.revision == plan.wanted.hash:
+    if active.revision == desired.wanted.hash:
         return Condition(condition, True, Reason.AS_SPECIFIED, f"version {active.version} runs")
-    if rejected and rejected.revision == plan.wanted.hash:
+    if rejected and rejected.revision == desired.wanted.hash:
         return Condition(
             condition,
             False,
@@ -191,7 +196,7 @@ def _up_to_date(plan: Plan, decision: Decision) -> Condition:
         condition,
         False,
         Reason.RETIRING,
-        f"a cutover to version {plan.wanted.version} begins once the last one is over",
+        f"a cutover to version {desired.wanted.version} begins once the last one is over",
     )
 
 

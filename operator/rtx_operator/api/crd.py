@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from rtx_operator.api.names import GROUP, KIND, LONGEST_NAME, PLURAL, VERSION
+from rtx_operator.api.names import GROUP, KIND, MAX_NAME_LENGTH, PLURAL, VERSION
 from rtx_operator.api.schema import OPEN_ENUM, VALIDATIONS, Schema, format_duration, rule
 from rtx_operator.api.spec import TradingEngineSpec
 from rtx_operator.api.status import TradingEngineStatus
@@ -80,8 +80,8 @@ def structural(model: type[BaseModel]) -> Schema:
 def _root() -> Schema:
     # A short name keeps every child's name within the 63 characters of a label.
     name = rule(
-        f"self.metadata.name.matches('^[a-z]([-a-z0-9]{{0,{LONGEST_NAME - 2}}}[a-z0-9])?$')",
-        f"metadata.name must have at most {LONGEST_NAME} characters, start with a letter and hold only lower case "
+        f"self.metadata.name.matches('^[a-z]([-a-z0-9]{{0,{MAX_NAME_LENGTH - 2}}}[a-z0-9])?$')",
+        f"metadata.name must have at most {MAX_NAME_LENGTH} characters, start with a letter and hold only lower case "
         "letters, digits and dashes: Services and volumes are named after it",
         ".metadata.name",
     )

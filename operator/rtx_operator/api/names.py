@@ -20,7 +20,7 @@ POSTGRES_PORT = 5432
 REDIS_PORT = 6379
 
 DATABASE_NAME = "trading_engine"
-LONGEST_NAME = 40  # of a TradingEngine: the longest child name and what Kubernetes appends to it stay within 63
+MAX_NAME_LENGTH = 40  # of a TradingEngine: the longest child name and what Kubernetes appends to it stay within 63
 
 
 class Label(StrEnum):

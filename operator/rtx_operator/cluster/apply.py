@@ -3,8 +3,8 @@
 What is compared is not values (the API server defaults and normalises them) but ownership: right after an apply the
 object's managedFields say exactly which fields are ours. Whoever changes or removes one of them takes it out of that
 entry, so an entry that differs from the remembered one *is* a drift, and one that is the same is none. Fields that
-others added are theirs and stay. The memory is this process's own: after a start each object is applied once, which
-the API server stores as nothing when nothing differs.
+others added are theirs and stay. What was applied last is known to this process only: after
+a start each object is applied once, which the API server stores as nothing when nothing differs.
 """
 
 import hashlib
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rtx_operator.cluster.client import FIELD_MANAGER, ApiError, Client, Object, Resource
-from rtx_operator.cluster.resources import AT_REST
-from rtx_operator.cluster.rest import Rest
+from rtx_operator.cluster.read_cache import ReadCache
+from rtx_operator.cluster.resources import CACHED_KINDS
 
 
 class Applied(StrEnum):
@@ -34,7 +34,7 @@ class ForeignObjectError(ApiError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Memory:
+class _LastApplied:
     desired: str  # digest of what was applied
     ours: str  # digest of the managedFields entry it left
     uid: str
@@ -43,19 +43,19 @@ class _Memory:
 class Applier:
     """Applies the children of engines. `scope` names the engine whose children these are, for `forget`."""
 
-    def __init__(self, client: Client, rest: Rest) -> None:
+    def __init__(self, client: Client, read_cache: ReadCache) -> None:
         self._client = client
-        self._rest = rest
-        self._memory: dict[Hashable, dict[tuple[str, str], _Memory]] = {}
+        self._read_cache = read_cache
+        self._applied: dict[Hashable, dict[tuple[str, str], _LastApplied]] = {}
 
     def forget(self, scope: Hashable) -> None:
         """Drop what is remembered of an engine that is gone."""
-        self._memory.pop(scope, None)
+        self._applied.pop(scope, None)
 
     def forget_child(self, scope: Hashable, kind: str, name: str) -> None:
         """Drop what is remembered of a child that we deleted ourselves."""
-        self._memory.get(scope, {}).pop((kind, name), None)
-        self._rest.changed(scope)
+        self._applied.get(scope, {}).pop((kind, name), None)
+        self._read_cache.changed(scope)
 
     async def apply(
         self, scope: Hashable, resource: Resource, desired: Object, live: Object | None, owner_uid: str
@@ -66,9 +66,9 @@ class Applier:
         Raises ForeignObjectError when the name is taken, and what the client raises.
         """
         meta = desired["metadata"]
-        memory = self._memory.setdefault(scope, {})
+        applied = self._applied.setdefault(scope, {})
         key = (resource.kind, meta["name"])
-        before = memory.get(key)
+        before = applied.get(key)
         if live is None:
             live = await self._client.get(resource, meta["namespace"], meta["name"])
             if live is not None and not _is_ours(live, owner_uid):
@@ -83,16 +83,16 @@ class Applier:
         # The version at which it was seen guards a write, and is no part of what is wanted.
         unguarded = {name: value for name, value in meta.items() if name != "resourceVersion"}
         wanted = _digest({**desired, "metadata": unguarded})
-        if live is not None and before == _Memory(wanted, _ours(live), live["metadata"]["uid"]):
+        if live is not None and before == _LastApplied(wanted, _ours(live), live["metadata"]["uid"]):
             return Applied.UNCHANGED, live
-        if resource in AT_REST:
-            self._rest.changed(scope)
+        if resource in CACHED_KINDS:
+            self._read_cache.changed(scope)
         result = await self._client.apply(resource, desired)
-        memory[key] = _Memory(wanted, _ours(result), result["metadata"]["uid"])
+        applied[key] = _LastApplied(wanted, _ours(result), result["metadata"]["uid"])
         return _outcome(before, live, result, wanted), result
 
 
-def _outcome(before: _Memory | None, live: Object | None, result: Object, wanted: str) -> Applied:
+def _outcome(before: _LastApplied | None, live: Object | None, result: Object, wanted: str) -> Applied:
     if live is None:
         return Applied.RECREATED if before else Applied.CREATED
     if live["metadata"]["resourceVersion"] == result["metadata"]["resourceVersion"]:

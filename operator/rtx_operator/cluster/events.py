@@ -14,7 +14,7 @@ from rtx_operator.cluster.client import ApiError, Client, Object
 from rtx_operator.cluster.resources import EVENT
 
 COMPONENT = "rtx-operator"
-_LONGEST_MESSAGE = 1024  # the API server refuses more
+MAX_MESSAGE_LENGTH = 1024  # the API server refuses more
 
 
 class EventReason(StrEnum):
@@ -46,7 +46,7 @@ async def record(client: Client, engine: Object, reason: str, message: str, *, w
         },
         "type": "Warning" if warning else "Normal",
         "reason": reason,
-        "message": message[:_LONGEST_MESSAGE],
+        "message": message[:MAX_MESSAGE_LENGTH],
         "source": {"component": COMPONENT},
         "reportingComponent": COMPONENT,
         "reportingInstance": "",

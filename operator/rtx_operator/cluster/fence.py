@@ -25,11 +25,11 @@ from rtx_operator.api.names import DATABASE_NAME
 from rtx_operator.metrics import FENCE_HOLDERS_TERMINATED, FENCE_MOVE_SECONDS
 from rtx_operator.observation import Fence, Owner
 
-CONNECT_DEADLINE = 5.0  # seconds
-STATEMENT_DEADLINE = 5.0  # seconds, for each statement
-KEPT = 10.0  # seconds that a session is kept for the next look
-LOCK_TIMEOUT = 300  # milliseconds that one try waits for the transactions under way: orders queue behind it
-FROZEN_AFTER = 500  # milliseconds without a word from us amid a move: the database ends it, so that orders go on
+CONNECT_DEADLINE_SECONDS = 5.0  # seconds
+STATEMENT_DEADLINE_SECONDS = 5.0  # seconds, for each statement
+SESSION_KEPT_SECONDS = 10.0  # that a session is kept for the next look
+LOCK_TIMEOUT_MS = 300  # milliseconds that one try waits for the transactions under way: orders queue behind it
+FROZEN_AFTER_MS = 500  # milliseconds without a word from us amid a move: the database ends it, so that orders go on
 TRIES = 3  # before holders at work are ended, and as many with that
 ROLE = "rtx_operator"
 # InternalClientError: the server ended the session just as the client began a statement.
@@ -102,7 +102,7 @@ class Reader:
         """The row as it is; None when there is no fence yet. Raises FenceUnreachableError."""
         try:
             pool = await self._pool(address, password)
-            async with pool.acquire(timeout=CONNECT_DEADLINE) as connection:
+            async with pool.acquire(timeout=CONNECT_DEADLINE_SECONDS) as connection:
                 try:
                     return await _read(connection)
                 except UNREACHABLE:
@@ -122,7 +122,10 @@ class Reader:
         if pool is None or known != password:
             self.forget(address)
             pool = asyncpg.create_pool(
-                min_size=0, max_size=1, max_inactive_connection_lifetime=KEPT, **_session(address, password)
+                min_size=0,
+                max_size=1,
+                max_inactive_connection_lifetime=SESSION_KEPT_SECONDS,
+                **_session(address, password),
             )
             self._pools[address] = password, pool
         return await pool
@@ -223,7 +226,7 @@ class _Holder:
 
 
 async def _holders(connection: Any) -> list[_Holder]:
-    rows = await connection.fetch(_HOLDERS, [colour.value for colour in Colour], LOCK_TIMEOUT)
+    rows = await connection.fetch(_HOLDERS, [colour.value for colour in Colour], LOCK_TIMEOUT_MS)
     return [_Holder(row["pid"], row["application_name"], row["is_colour"], row["is_silent"]) for row in rows]
 
 
@@ -247,7 +250,7 @@ async def _connected(address: Address, password: str) -> AsyncIterator[Any]:
         try:
             yield connection
         finally:
-            await connection.close(timeout=CONNECT_DEADLINE)
+            await connection.close(timeout=CONNECT_DEADLINE_SECONDS)
     except UNREACHABLE as error:
         raise _unreachable(address, error) from error
 
@@ -259,12 +262,12 @@ def _session(address: Address, password: str) -> dict[str, Any]:
         "user": ROLE,
         "password": password,
         "database": address.database,
-        "timeout": CONNECT_DEADLINE,
-        "command_timeout": STATEMENT_DEADLINE,
+        "timeout": CONNECT_DEADLINE_SECONDS,
+        "command_timeout": STATEMENT_DEADLINE_SECONDS,
         "server_settings": {
             "application_name": ROLE,
-            "lock_timeout": f"{LOCK_TIMEOUT}ms",
-            "idle_in_transaction_session_timeout": f"{FROZEN_AFTER}ms",
+            "lock_timeout": f"{LOCK_TIMEOUT_MS}ms",
+            "idle_in_transaction_session_timeout": f"{FROZEN_AFTER_MS}ms",
         },
     }
 

@@ -12,12 +12,12 @@ from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.names import DATABASE_NAME, InternalKey, Label, Names
 from rtx_operator.cluster import fence
 from rtx_operator.cluster.client import Client
-from rtx_operator.cluster.engines import Engines
-from rtx_operator.cluster.resources import EVENT, GRANDCHILDREN, JOB, MOVING, SECRET, STATEFUL_SET
-from rtx_operator.cluster.rest import Rest
-from rtx_operator.cutover.questions import Questions
+from rtx_operator.cluster.engine_pods import EnginePods
+from rtx_operator.cluster.read_cache import ReadCache
+from rtx_operator.cluster.resources import EVENT, GRANDCHILDREN, JOB, LIVE_KINDS, SECRET, STATEFUL_SET
+from rtx_operator.cutover.queries import PodQueries
 from rtx_operator.observation import FenceReport, Object, Observation, is_ready, replicas
-from rtx_operator.reports import EngineReport, ReachReport, SmokeResult
+from rtx_operator.pod_reports import EngineReport, ReachReport, SmokeResult
 
 _WARNINGS = "type=Warning"
 WORKLOADS = {"Deployment", "StatefulSet"}
@@ -28,36 +28,36 @@ class Observer:
     """Looks at engines through one API server."""
 
     client: Client
-    rest: Rest
+    read_cache: ReadCache
     fences: fence.Reader
 
     async def observe(
-        self, namespace: str, name: str, credentials: str, database: fence.Address, questions: Questions
+        self, namespace: str, name: str, credentials: str, database: fence.Address, queries: PodQueries
     ) -> Observation:
         """Read it all, side by side. `credentials` is the name in spec.credentialsSecretRef, or empty.
 
         Raises ApiError; what is wrong with the database or with engine pods is part of what is observed.
         """
         labels = {Label.ENGINE.value: name}
-        kinds = (*MOVING, *GRANDCHILDREN)
-        at_rest, (*moving, pods, slices) = await asyncio.gather(
-            self.rest.read(namespace, name, credentials),
+        kinds = (*LIVE_KINDS, *GRANDCHILDREN)
+        cached, (*moving, pods, slices) = await asyncio.gather(
+            self.read_cache.read(namespace, name, credentials),
             asyncio.gather(*(self.client.list(resource, namespace, labels=labels) for resource in kinds)),
         )
-        found = itertools.chain(at_rest.children, *moving)
+        found = itertools.chain(cached.children, *moving)
         children = {(child["kind"], child["metadata"]["name"]): child for child in found}
         names = Names(name)
-        engines = Engines(peer_secret(children, names))
+        engines = EnginePods(peer_secret(children, names))
         fence_report, (reports, reach, smoke) = await asyncio.gather(
-            self._ask_database(children, names, database), _ask_engines(engines, names, namespace, pods, questions)
+            self._ask_database(children, names, database), _ask_engines(engines, names, namespace, pods, queries)
         )
         return Observation(
             children=children,
             pods=tuple(pods),
             endpoint_slices=tuple(slices),
             warnings=() if _all_ready(children) else tuple(await self.client.list(EVENT, namespace, fields=_WARNINGS)),
-            credentials=at_rest.credentials,
-            orders_metric_served=at_rest.orders_metric_served,
+            credentials=cached.credentials,
+            orders_metric_served=cached.orders_metric_served,
             database=fence_report,
             engines=reports,
             reach=reach,
@@ -66,7 +66,7 @@ class Observer:
 
     def forget(self, namespace: str, name: str, database: fence.Address) -> None:
         """Drop what is kept of an engine that is gone."""
-        self.rest.changed((namespace, name))
+        self.read_cache.changed((namespace, name))
         self.fences.forget(database)
 
     async def _ask_database(
@@ -83,7 +83,7 @@ class Observer:
 
 
 async def _ask_engines(
-    engines: Engines, names: Names, namespace: str, pods: list[Object], questions: Questions
+    engines: EnginePods, names: Names, namespace: str, pods: list[Object], queries: PodQueries
 ) -> tuple[dict[str, EngineReport | str], dict[str, ReachReport | str], tuple[SmokeResult, ...]]:
     """Reports and reach by pod, and the results of the smoke tests."""
 
@@ -95,11 +95,11 @@ async def _ask_engines(
             if is_ready(pod) and any(labels <= pod["metadata"].get("labels", {}).items() for labels in wanted)
         ]
 
-    host = f"{names.colour(questions.smoke)}.{namespace}.svc" if questions.smoke else ""
+    host = f"{names.colour(queries.smoke)}.{namespace}.svc" if queries.smoke else ""
     reports, reach, smoke = await asyncio.gather(
-        engines.ask(ready(questions.reports)),
-        engines.reach(ready([questions.reach] if questions.reach else [])),
-        engines.smoke(host, questions.tests if host else ()),
+        engines.ask(ready(queries.reports)),
+        engines.reach(ready([queries.reach] if queries.reach else [])),
+        engines.smoke(host, queries.tests if host else ()),
     )
     return reports, reach, smoke
 

@@ -10,7 +10,7 @@ from rtx_operator.cluster import events, fence
 from rtx_operator.cluster.apply import Applied, Applier, ForeignObjectError
 from rtx_operator.cluster.client import ApiError, Client, Object, UnreachableError
 from rtx_operator.cluster.crash import CrashHook, Moment
-from rtx_operator.cluster.engines import Engines
+from rtx_operator.cluster.engine_pods import EnginePods
 from rtx_operator.cluster.events import EventReason
 from rtx_operator.cluster.resources import BY_KIND
 from rtx_operator.cutover.effects import URGENT, Apply, Effect, MoveFence, Scale
@@ -31,7 +31,7 @@ class Access:
 
     database: fence.Address
     database_password: str
-    engines: Engines
+    engines: EnginePods
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Performer:
             await self.client.delete(BY_KIND[kind], obsolete)
             self.applier.forget_child((owner.namespace, owner.name), kind, name)
             await events.record(self.client, manifest, EventReason.DELETED, f"{kind} {name} was of no use any more")
-        cutover = decision.memory.under_way
+        cutover = decision.state.under_way
         phase = cutover.phase.value if cutover else ""
         for effect in decision.effects:
             self.crash.reach(Moment.BEFORE, phase, effect.name)

@@ -22,8 +22,8 @@ ENDPOINT_SLICE = Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslice
 EVENT = Resource("v1", "Event", "events")
 
 # What the operator makes, by what becomes of it while a cutover switches: it moves, or it is at rest.
-MOVING = (DEPLOYMENT, STATEFUL_SET, JOB, SERVICE)
-AT_REST = (
+LIVE_KINDS = (DEPLOYMENT, STATEFUL_SET, JOB, SERVICE)
+CACHED_KINDS = (
     CONTROLLER_REVISION,
     CONFIG_MAP,
     SECRET,
@@ -33,7 +33,7 @@ AT_REST = (
     DISRUPTION_BUDGET,
     NETWORK_POLICY,
 )
-CHILDREN = (*MOVING, *AT_REST)
+CHILDREN = (*LIVE_KINDS, *CACHED_KINDS)
 # What others make out of it, and what tells how it fares.
 GRANDCHILDREN = (POD, ENDPOINT_SLICE)
 

@@ -1,4 +1,4 @@
-"""What a TradingEngine consists of: a frozen layout in, the objects that should exist out.
+"""What a TradingEngine consists of: a frozen BuildInput in, the objects that should exist out.
 
 Law: pure. A builder reads no cluster, no clock and no randomness, changes none of its input, and returns plain data.
 The shape of an object stands in a template, the thought behind its values in Python.
@@ -18,21 +18,21 @@ from rtx_operator.desired.engine import (
     live_service,
     service_account,
 )
-from rtx_operator.desired.layout import Fingerprints, Layout
+from rtx_operator.desired.inputs import BuildInput, Fingerprints
 from rtx_operator.desired.migration import migration_job
 from rtx_operator.desired.network import cache_policy, database_policy, engine_policy, migration_policy
 from rtx_operator.desired.render import Object
 from rtx_operator.desired.revision import RevisionSpec, revision_spec
 
 __all__ = [
+    "BuildInput",
     "Fingerprints",
-    "Layout",
     "Object",
     "RevisionSpec",
+    "base_objects",
     "colour_children",
     "controller_revision",
     "fingerprints",
-    "foundation",
     "migration_job",
     "revision_spec",
     "secrets",
@@ -40,31 +40,31 @@ __all__ = [
 ]
 
 
-def foundation(layout: Layout) -> list[Object]:
+def base_objects(inputs: BuildInput) -> list[Object]:
     """What is there before any engine pod: network rules first, so that nothing ever runs without them."""
     return [
-        engine_policy(layout),
-        migration_policy(layout),
-        database_policy(layout),
-        cache_policy(layout),
-        service_account(layout),
-        *database(layout),
-        *cache(layout),
+        engine_policy(inputs),
+        migration_policy(inputs),
+        database_policy(inputs),
+        cache_policy(inputs),
+        service_account(inputs),
+        *database(inputs),
+        *cache(inputs),
     ]
 
 
-def colour_children(layout: Layout, colour: Colour, revision: RevisionSpec) -> list[Object]:
+def colour_children(inputs: BuildInput, colour: Colour, revision: RevisionSpec) -> list[Object]:
     """What belongs to one colour; what its pods refer to comes before them."""
     return [
-        controller_revision(layout, revision),
-        config(layout, revision),
-        colour_service(layout, colour),
-        deployment(layout, colour, revision),
+        controller_revision(inputs, revision),
+        config(inputs, revision),
+        colour_service(inputs, colour),
+        deployment(inputs, colour, revision),
     ]
 
 
-def traffic_children(layout: Layout, active: Colour) -> list[Object]:
+def traffic_children(inputs: BuildInput, active: Colour) -> list[Object]:
     """What directs the traffic to the active colour, and keeps it as large as the traffic needs."""
-    scaler = autoscaler(layout, active)
-    always = [live_service(layout, active), disruption_budget(layout, active)]
+    scaler = autoscaler(inputs, active)
+    always = [live_service(inputs, active), disruption_budget(inputs, active)]
     return [*always, scaler] if scaler else always

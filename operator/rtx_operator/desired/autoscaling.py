@@ -2,27 +2,27 @@
 
 from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.sizes import replica_range
-from rtx_operator.desired.layout import Layout
+from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.render import Object, render
 
 
-def autoscaler(layout: Layout, colour: Colour) -> Object | None:
+def autoscaler(inputs: BuildInput, colour: Colour) -> Object | None:
     """None when minimum and maximum are one number."""
-    scaling = layout.spec.scaling
-    bounds = replica_range(layout.spec.environment, scaling)
+    scaling = inputs.spec.scaling
+    bounds = replica_range(inputs.spec.environment, scaling)
     if not bounds.autoscaled:
         return None
     return render(
         "engine-horizontalpodautoscaler",
-        name=layout.names.autoscaler,
-        namespace=layout.namespace,
-        labels=layout.names.labels(Component.ENGINE),
-        owners=layout.owners,
-        target=layout.names.colour(colour),
+        name=inputs.names.autoscaler,
+        namespace=inputs.namespace,
+        labels=inputs.names.labels(Component.ENGINE),
+        owners=inputs.owners,
+        target=inputs.names.colour(colour),
         least=bounds.least,
         most=bounds.most,
         cpu_percent=scaling.target_cpu_utilization_percent,
         memory_percent=scaling.target_memory_utilization_percent,
-        orders_metric=layout.orders_metric,
+        orders_metric=inputs.orders_metric,
         orders_per_second=str(scaling.target_orders_per_second_per_pod),
     )

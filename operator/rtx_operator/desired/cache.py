@@ -5,58 +5,58 @@ from fractions import Fraction
 from rtx_operator.api.enums import Component
 from rtx_operator.api.names import REDIS_PORT
 from rtx_operator.api.sizes import cache_resources
-from rtx_operator.desired.layout import Layout
+from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.render import Object, render
 from rtx_operator.desired.stateful import common, mebibytes
 
-_DATA = Fraction(3, 4)  # of the memory allowed; the rest is for subscribers' buffers and for a rewrite
+_DATA = Fraction(3, 4)  # of the applied allowed; the rest is for subscribers' buffers and for a rewrite
 
 
-def cache(layout: Layout) -> list[Object]:
+def cache(inputs: BuildInput) -> list[Object]:
     """All objects of the cache but its password."""
     return [
-        _configuration(layout),
-        _service(layout, layout.names.redis, headless=False),
-        _service(layout, layout.names.redis_headless, headless=True),
-        _stateful_set(layout),
+        _configuration(inputs),
+        _service(inputs, inputs.names.redis, headless=False),
+        _service(inputs, inputs.names.redis_headless, headless=True),
+        _stateful_set(inputs),
     ]
 
 
-def _configuration(layout: Layout) -> Object:
-    resources = cache_resources(layout.spec.cache.resources)
+def _configuration(inputs: BuildInput) -> Object:
+    resources = cache_resources(inputs.spec.cache.resources)
     return render(
         "cache-configmap",
-        name=layout.names.redis,
-        namespace=layout.namespace,
-        labels=layout.names.labels(Component.CACHE),
-        owners=layout.owners,
+        name=inputs.names.redis,
+        namespace=inputs.namespace,
+        labels=inputs.names.labels(Component.CACHE),
+        owners=inputs.owners,
         most_mebibytes=mebibytes(resources.limits.memory, _DATA),
     )
 
 
-def _service(layout: Layout, name: str, *, headless: bool) -> Object:
+def _service(inputs: BuildInput, name: str, *, headless: bool) -> Object:
     return render(
         "cache-service",
         name=name,
-        namespace=layout.namespace,
-        labels=layout.names.labels(Component.CACHE),
-        owners=layout.owners,
-        selector=layout.names.selector(Component.CACHE),
+        namespace=inputs.namespace,
+        labels=inputs.names.labels(Component.CACHE),
+        owners=inputs.owners,
+        selector=inputs.names.selector(Component.CACHE),
         headless=headless,
         port=REDIS_PORT,
     )
 
 
-def _stateful_set(layout: Layout) -> Object:
-    asked = layout.spec.cache
+def _stateful_set(inputs: BuildInput) -> Object:
+    asked = inputs.spec.cache
     return render(
         "cache-statefulset",
-        **common(layout, Component.CACHE),
-        name=layout.names.redis,
-        headless=layout.names.redis_headless,
-        image=asked.image or layout.redis_image,
+        **common(inputs, Component.CACHE),
+        name=inputs.names.redis,
+        headless=inputs.names.redis_headless,
+        image=asked.image or inputs.redis_image,
         port=REDIS_PORT,
-        fingerprint=layout.fingerprints.cache,
+        fingerprint=inputs.fingerprints.cache,
         resources=cache_resources(asked.resources).model_dump(mode="json", exclude_none=True),
         storage=asked.storage,
         storage_class=asked.storage_class_name,

@@ -12,13 +12,15 @@ import argon2.low_level
 
 from rtx_operator.api.enums import Component, DeletionPolicy
 from rtx_operator.api.names import ADMIN_PASSWORD, CredentialKey, DatabaseRole, InternalKey
-from rtx_operator.desired.layout import Fingerprints, Layout
+from rtx_operator.desired.inputs import BuildInput, Fingerprints
 from rtx_operator.desired.render import Object, render
 
 _Values = dict[str, str]
 
 
-def secrets(layout: Layout, live_internal: Object | None, live_credentials: Object | None, seed: bytes) -> list[Object]:
+def secrets(
+    inputs: BuildInput, live_internal: Object | None, live_credentials: Object | None, seed: bytes
+) -> list[Object]:
     """The Secret of the operator's own parts, and the engine's unless the spec names one.
 
     `live_*` are the Secrets as they were just read; `seed` are at least 32 bytes from a good source of randomness.
@@ -29,10 +31,10 @@ def secrets(layout: Layout, live_internal: Object | None, live_credentials: Obje
         return base64.urlsafe_b64encode(drawn).decode().rstrip("=")
 
     internal = _internal(values(live_internal), invented)
-    made = [_secret(layout, layout.names.internal, Component.DATABASE, internal)]
-    if layout.credentials_are_ours:
+    made = [_secret(inputs, inputs.names.internal, Component.DATABASE, internal)]
+    if inputs.credentials_are_ours:
         credentials = _credentials(values(live_credentials), invented)
-        made.append(_secret(layout, layout.names.credentials, Component.ENGINE, credentials))
+        made.append(_secret(inputs, inputs.names.credentials, Component.ENGINE, credentials))
     return made
 
 
@@ -95,13 +97,13 @@ def _argon2id(password: str, salt: bytes) -> str:
     return hashed.decode()
 
 
-def _secret(layout: Layout, name: str, component: Component, content: _Values) -> Object:
-    kept = layout.spec.deletion_policy is DeletionPolicy.RETAIN
+def _secret(inputs: BuildInput, name: str, component: Component, content: _Values) -> Object:
+    kept = inputs.spec.deletion_policy is DeletionPolicy.RETAIN
     return render(
         "credentials-secret",
         name=name,
-        namespace=layout.namespace,
-        labels=layout.names.labels(component),
-        owners=[] if kept else layout.owners,
+        namespace=inputs.namespace,
+        labels=inputs.names.labels(component),
+        owners=[] if kept else inputs.owners,
         data={key: base64.b64encode(value.encode()).decode() for key, value in sorted(content.items())},
     )

@@ -2,105 +2,105 @@
 
 from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.names import HTTP_PORT, METRICS_PORT, SERVICE_PORT, Label
-from rtx_operator.desired.layout import Layout
+from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.render import Object, render
 from rtx_operator.desired.revision import RevisionSpec
 
 
-def service_account(layout: Layout) -> Object:
+def service_account(inputs: BuildInput) -> Object:
     """The account that engine pods run as. It has no rights, and its token is not mounted."""
     return render(
         "engine-serviceaccount",
-        name=layout.names.engine_account,
-        namespace=layout.namespace,
-        labels=layout.names.labels(Component.ENGINE),
-        owners=layout.owners,
-        annotations=dict(layout.spec.service_account.annotations),
+        name=inputs.names.engine_account,
+        namespace=inputs.namespace,
+        labels=inputs.names.labels(Component.ENGINE),
+        owners=inputs.owners,
+        annotations=dict(inputs.spec.service_account.annotations),
     )
 
 
-def config(layout: Layout, revision: RevisionSpec) -> Object:
+def config(inputs: BuildInput, revision: RevisionSpec) -> Object:
     """The configuration of a colour. It is immutable and named by its content, so that going back brings it back."""
     return render(
         "engine-configmap",
-        name=layout.names.config(revision.config_hash),
-        namespace=layout.namespace,
-        labels=layout.names.labels(Component.ENGINE),
-        owners=layout.owners,
+        name=inputs.names.config(revision.config_hash),
+        namespace=inputs.namespace,
+        labels=inputs.names.labels(Component.ENGINE),
+        owners=inputs.owners,
         config=dict(revision.config),
     )
 
 
-def controller_revision(layout: Layout, revision: RevisionSpec) -> Object:
+def controller_revision(inputs: BuildInput, revision: RevisionSpec) -> Object:
     """Records a revision, so that pods which run keep it when the spec already asks for another."""
     return render(
         "engine-controllerrevision",
-        name=layout.names.config(revision.hash),
-        namespace=layout.namespace,
-        labels=layout.names.labels(Component.ENGINE, version=revision.version),
-        owners=layout.owners,
+        name=inputs.names.config(revision.hash),
+        namespace=inputs.namespace,
+        labels=inputs.names.labels(Component.ENGINE, version=revision.version),
+        owners=inputs.owners,
         spec=revision.record(),
     )
 
 
-def colour_service(layout: Layout, colour: Colour) -> Object:
+def colour_service(inputs: BuildInput, colour: Colour) -> Object:
     """Reaches one colour, whether or not it is the active one."""
     return render(
         "engine-service",
-        name=layout.names.colour(colour),
-        namespace=layout.namespace,
-        labels=layout.names.labels(Component.ENGINE, colour=colour),
-        owners=layout.owners,
-        selector=layout.names.selector(Component.ENGINE, colour),
+        name=inputs.names.colour(colour),
+        namespace=inputs.namespace,
+        labels=inputs.names.labels(Component.ENGINE, colour=colour),
+        owners=inputs.owners,
+        selector=inputs.names.selector(Component.ENGINE, colour),
         sticky=False,
         port=SERVICE_PORT,
     )
 
 
-def live_service(layout: Layout, colour: Colour) -> Object:
+def live_service(inputs: BuildInput, colour: Colour) -> Object:
     """Where clients connect: reaches the active colour."""
     return render(
         "engine-service",
-        name=layout.names.live_service,
-        namespace=layout.namespace,
-        labels=layout.names.labels(Component.ENGINE),
-        owners=layout.owners,
-        selector=layout.names.selector(Component.ENGINE, colour),
+        name=inputs.names.live_service,
+        namespace=inputs.namespace,
+        labels=inputs.names.labels(Component.ENGINE),
+        owners=inputs.owners,
+        selector=inputs.names.selector(Component.ENGINE, colour),
         sticky=True,
         port=SERVICE_PORT,
     )
 
 
-def deployment(layout: Layout, colour: Colour, revision: RevisionSpec) -> Object:
+def deployment(inputs: BuildInput, colour: Colour, revision: RevisionSpec) -> Object:
     """The pods of one colour, without their number."""
     return render(
         "engine-deployment",
-        name=layout.names.colour(colour),
-        namespace=layout.namespace,
+        name=inputs.names.colour(colour),
+        namespace=inputs.namespace,
         labels={
-            **layout.names.labels(Component.ENGINE, version=revision.version, colour=colour),
+            **inputs.names.labels(Component.ENGINE, version=revision.version, colour=colour),
             Label.REVISION.value: revision.hash,
         },
-        owners=layout.owners,
-        selector=layout.names.selector(Component.ENGINE, colour),
+        owners=inputs.owners,
+        selector=inputs.names.selector(Component.ENGINE, colour),
         colour=colour,
-        account=layout.names.engine_account,
-        config_name=layout.names.config(revision.config_hash),
-        internal=layout.names.internal,
-        fingerprint=layout.fingerprints.engine,
+        account=inputs.names.engine_account,
+        config_name=inputs.names.config(revision.config_hash),
+        internal=inputs.names.internal,
+        fingerprint=inputs.fingerprints.engine,
         http_port=HTTP_PORT,
         metrics_port=METRICS_PORT,
         **revision.record(),
     )
 
 
-def disruption_budget(layout: Layout, colour: Colour) -> Object:
+def disruption_budget(inputs: BuildInput, colour: Colour) -> Object:
     """Drains of nodes take the active colour's pods one at a time."""
     return render(
         "engine-poddisruptionbudget",
-        name=layout.names.disruption_budget,
-        namespace=layout.namespace,
-        labels=layout.names.labels(Component.ENGINE),
-        owners=layout.owners,
-        selector=layout.names.selector(Component.ENGINE, colour),
+        name=inputs.names.disruption_budget,
+        namespace=inputs.namespace,
+        labels=inputs.names.labels(Component.ENGINE),
+        owners=inputs.owners,
+        selector=inputs.names.selector(Component.ENGINE, colour),
     )

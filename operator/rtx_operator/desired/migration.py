@@ -2,12 +2,12 @@
 
 from rtx_operator.api.enums import Component
 from rtx_operator.api.names import Label
-from rtx_operator.desired.layout import Layout
+from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.render import Object, digest, render
 from rtx_operator.desired.revision import RevisionSpec
 
 
-def migration_job(layout: Layout, revision: RevisionSpec, *arguments: str, cutover: str = "") -> Object:
+def migration_job(inputs: BuildInput, revision: RevisionSpec, *arguments: str, cutover: str = "") -> Object:
     """Runs `rtx-engine migrate` of the revision's image with these arguments, for a cutover if it is named.
 
     A Job cannot be changed, so its name stands for its whole content.
@@ -15,15 +15,15 @@ def migration_job(layout: Layout, revision: RevisionSpec, *arguments: str, cutov
     job = render(
         "migration-job",
         name="",
-        namespace=layout.namespace,
-        labels=layout.names.labels(Component.MIGRATION, version=revision.version),
-        owners=layout.owners,
-        account=layout.names.engine_account,
-        internal=layout.names.internal,
+        namespace=inputs.namespace,
+        labels=inputs.names.labels(Component.MIGRATION, version=revision.version),
+        owners=inputs.owners,
+        account=inputs.names.engine_account,
+        internal=inputs.names.internal,
         arguments=["migrate", *arguments, *(["--cutover", cutover] if cutover else [])],
         **revision.record(),
     )
     if cutover:
         job["metadata"]["labels"][Label.CUTOVER.value] = cutover
-    job["metadata"]["name"] = layout.names.migration(digest(job["spec"]))
+    job["metadata"]["name"] = inputs.names.migration(digest(job["spec"]))
     return job

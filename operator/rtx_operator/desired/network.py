@@ -5,19 +5,19 @@ from typing import Any
 from rtx_operator.api.enums import Component, PeerPort
 from rtx_operator.api.names import HTTP_PORT, METRICS_PORT, OPERATOR, POSTGRES_PORT, REDIS_PORT, Label
 from rtx_operator.api.spec import Peer
-from rtx_operator.desired.layout import Layout
+from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.render import Object, render
 
 _NAMESPACE = "kubernetes.io/metadata.name"  # the API server puts it on every namespace
 _PORTS = {PeerPort.HTTP: HTTP_PORT, PeerPort.METRICS: METRICS_PORT}
 
 
-def engine_policy(layout: Layout) -> Object:
+def engine_policy(inputs: BuildInput) -> Object:
     """In: engine pods, the operator, and whom the spec names. Out: database, cache, engine pods, DNS, HTTPS."""
-    asked = layout.spec.network_policy
+    asked = inputs.spec.network_policy
     return _policy(
         "network-engine",
-        layout,
+        inputs,
         Component.ENGINE,
         ingress_namespace=_namespace(asked.ingress_namespace) if asked.ingress_namespace else None,
         monitoring_namespace=_namespace(asked.monitoring_namespace) if asked.monitoring_namespace else None,
@@ -25,34 +25,34 @@ def engine_policy(layout: Layout) -> Object:
     )
 
 
-def migration_policy(layout: Layout) -> Object:
+def migration_policy(inputs: BuildInput) -> Object:
     """In: nobody. Out: database, cache, DNS."""
-    return _policy("network-migration", layout, Component.MIGRATION)
+    return _policy("network-migration", inputs, Component.MIGRATION)
 
 
-def database_policy(layout: Layout) -> Object:
+def database_policy(inputs: BuildInput) -> Object:
     """In: engine pods, migrations, the operator. Out: nothing."""
-    return _policy("network-database", layout, Component.DATABASE)
+    return _policy("network-database", inputs, Component.DATABASE)
 
 
-def cache_policy(layout: Layout) -> Object:
+def cache_policy(inputs: BuildInput) -> Object:
     """In: engine pods, migrations. Out: nothing."""
-    return _policy("network-cache", layout, Component.CACHE)
+    return _policy("network-cache", inputs, Component.CACHE)
 
 
-def _policy(template: str, layout: Layout, component: Component, **more: Any) -> Object:
-    names = layout.names
+def _policy(template: str, inputs: BuildInput, component: Component, **more: Any) -> Object:
+    names = inputs.names
     return render(
         template,
         name=names.network_policy(component),
-        namespace=layout.namespace,
+        namespace=inputs.namespace,
         labels=names.labels(component),
-        owners=layout.owners,
+        owners=inputs.owners,
         engine=names.selector(Component.ENGINE),
         migration=names.selector(Component.MIGRATION),
         database=names.selector(Component.DATABASE),
         cache=names.selector(Component.CACHE),
-        operator_namespace=_namespace(layout.operator_namespace),
+        operator_namespace=_namespace(inputs.operator_namespace),
         operator={Label.APP.value: OPERATOR},
         http_port=HTTP_PORT,
         metrics_port=METRICS_PORT,

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from rtx_operator.api.names import DATABASE_NAME, HTTP_PORT, METRICS_PORT, POSTGRES_PORT, REDIS_PORT
 from rtx_operator.api.sizes import engine_resources
-from rtx_operator.desired.layout import Layout
+from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.render import Object, digest
 
 
@@ -50,38 +50,38 @@ class RevisionSpec:
         return cls(**{name: value for name, value in revision["data"]["spec"].items() if name in known})
 
 
-def revision_spec(layout: Layout) -> RevisionSpec:
+def revision_spec(inputs: BuildInput) -> RevisionSpec:
     """The revision that the spec asks for."""
-    spec = layout.spec
+    spec = inputs.spec
     tag = f"@{spec.image.digest}" if spec.image.digest else f":{spec.version}"
     resources = engine_resources(spec.environment, spec.resources)
     return RevisionSpec(
         version=spec.version,
         image=f"{spec.image.repository}{tag}",
         pull_policy=spec.image.pull_policy.value,
-        credentials=layout.credentials,
-        config=_config(layout),
+        credentials=inputs.credentials,
+        config=_config(inputs),
         resources=resources.model_dump(mode="json", exclude_none=True),
-        pull_secrets=layout.pull_secrets,
+        pull_secrets=inputs.pull_secrets,
         affinity=spec.scheduling.affinity,
-        **layout.placement,
+        **inputs.placement,
     )
 
 
-def _config(layout: Layout) -> dict[str, str]:
+def _config(inputs: BuildInput) -> dict[str, str]:
     """The engine's environment as docs/architecture.md has it."""
-    spec = layout.spec
+    spec = inputs.spec
     return {
         "BROKER_NAME": spec.broker.name,
         "EXECUTION_MODE": spec.broker.execution_mode.value.upper(),
         "PRICE_FEED_LP": spec.broker.price_feed.value.upper(),
         "ENVIRONMENT": (spec.environment or "Production").lower(),
-        "DB_HOST": layout.names.postgres,
+        "DB_HOST": inputs.names.postgres,
         "DB_PORT": str(POSTGRES_PORT),
         "DB_NAME": DATABASE_NAME,
-        "REDIS_HOST": layout.names.redis,
+        "REDIS_HOST": inputs.names.redis,
         "REDIS_PORT": str(REDIS_PORT),
-        "PEER_SERVICE": layout.names.peer_service,
+        "PEER_SERVICE": inputs.names.peer_service,
         "PORT": str(HTTP_PORT),
         "METRICS_PORT": str(METRICS_PORT),
         "LOG_LEVEL": spec.config.log_level.value,

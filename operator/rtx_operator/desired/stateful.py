@@ -5,26 +5,26 @@ from fractions import Fraction
 from rtx_operator.api.enums import Component, DeletionPolicy
 from rtx_operator.api.names import Label
 from rtx_operator.api.quantities import amount
-from rtx_operator.desired.layout import Layout
+from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.render import Object
 
 
-def common(layout: Layout, component: Component) -> Object:
+def common(inputs: BuildInput, component: Component) -> Object:
     """Values that both templates take."""
-    names = layout.names
+    names = inputs.names
     selector = names.selector(component)
     return {
-        "namespace": layout.namespace,
+        "namespace": inputs.namespace,
         "labels": names.labels(component),
-        "owners": layout.owners,
+        "owners": inputs.owners,
         "selector": selector,
         # Claims belong to the StatefulSet, whose controller deletes them with it or spares them.
-        "when_deleted": "Delete" if layout.spec.deletion_policy is DeletionPolicy.DELETE else "Retain",
+        "when_deleted": "Delete" if inputs.spec.deletion_policy is DeletionPolicy.DELETE else "Retain",
         # Few, because a claim template can never be changed.
-        "claim_labels": {**selector, Label.ENGINE.value: layout.name},
-        "pull_secrets": layout.pull_secrets,
-        "credentials": layout.credentials,
-        **layout.placement,
+        "claim_labels": {**selector, Label.ENGINE.value: inputs.name},
+        "pull_secrets": inputs.pull_secrets,
+        "credentials": inputs.credentials,
+        **inputs.placement,
     }
 
 

@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from rtx_operator.api.enums import Colour
 from rtx_operator.api.names import Label
 from rtx_operator.cutover.effects import Drain, MoveFence, Scale
+from rtx_operator.desired.state import JOB_LABEL
 from rtx_operator.observation import Fence, Object, is_ready
-from rtx_operator.plan import JOB_LABEL
-from rtx_operator.reports import EngineReport, Executed, Latency, ReachReport, SmokeResult
+from rtx_operator.pod_reports import EngineReport, Latency, ReachReport, ServedRequests, SmokeResult
 
 OWNER = "trading/rtx/uid-1"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -200,7 +200,7 @@ class Cluster:
             quiet_seconds=(self.now - process.last_request).total_seconds(),
             forwarded=0,
             drained_connections=0,
-            executed=Executed(process.epoch, process.requests, process.errors, latency) if executes else None,
+            executed=ServedRequests(process.epoch, process.requests, process.errors, latency) if executes else None,
         )
 
     def traffic(self) -> None:

@@ -9,12 +9,12 @@ from cutover_cluster import Cluster, label
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour, Phase, PreviousState
 from rtx_operator.api.names import Label
+from rtx_operator.cutover.context import BACK
 from rtx_operator.cutover.effects import Effect, EffectName, MoveFence
-from rtx_operator.cutover.situation import BACK
 from rtx_operator.cutover.transitions import TRANSITIONS
 from rtx_operator.decide import Decision
+from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Object, Observation
-from rtx_operator.plan import Plan
 
 # Which phase a cutover must be in, in the status that was read, for an effect of it to be carried out.
 OF_PHASE: Mapping[EffectName, frozenset[Phase]] = {
@@ -39,7 +39,7 @@ class Intent:
 
     manifest: Object
     engine: TradingEngine
-    plan: Plan
+    desired: DesiredState
     seen: Observation
     decision: Decision
     now: datetime
@@ -75,7 +75,7 @@ class Judged(Cluster):
         if intent.seen.database and not intent.seen.database.error and fence and not intent.engine.spec.paused:
             active = intent.engine.status.active
             right = active is None or fence.executors == (active.colour.value,)
-            turns = active is not None and active.colour != intent.decision.memory.active.colour
+            turns = active is not None and active.colour != intent.decision.state.active.colour
             self._must(right or decided_by_phase or turns or moves, "the fence names the wrong colour and is left so")
 
     def judge_effect(self, effect: Effect, intent: Intent) -> None:
@@ -105,8 +105,8 @@ class Judged(Cluster):
         self._must(self.fence and colour not in self.fence.executors, f"{colour} is emptied while it executes")
         previous, cutover = self.stored.get("previous"), self.stored.get("cutover")
         kept = previous and previous["state"] == PreviousState.KEPT and previous["colour"] == colour
-        lent = cutover and not Phase(cutover["phase"]).is_terminal and cutover["to"]["colour"] == colour
-        self._must(not kept or lent, f"{colour} is emptied while it is kept")
+        borrowed_revision = cutover and not Phase(cutover["phase"]).is_terminal and cutover["to"]["colour"] == colour
+        self._must(not kept or borrowed_revision, f"{colour} is emptied while it is kept")
 
     def judge_service(self, before: Object | None, after: Object) -> None:
         selector = after["spec"]["selector"]

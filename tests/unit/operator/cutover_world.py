@@ -14,17 +14,18 @@ from typing import Any
 
 from cutover_cluster import LIVE, Conflict, Unreachable, label
 from cutover_laws import Intent, Judged
-from rtx_operator import planning, status
+from rtx_operator import status
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour, Phase, PreviousState, Reason
 from rtx_operator.api.names import RETRY, Label
 from rtx_operator.cutover.effects import URGENT, Apply, Effect, MoveFence, Scale
-from rtx_operator.cutover.memory import Memory
-from rtx_operator.cutover.questions import questions
+from rtx_operator.cutover.queries import queries
+from rtx_operator.cutover.state import PersistedState
 from rtx_operator.decide import Decision, Verdict, decide
+from rtx_operator.desired import build
+from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import FenceReport, Object, Observation
-from rtx_operator.plan import Plan
-from rtx_operator.reconcile import BLIND
+from rtx_operator.reconcile import OBSERVATION_GAP_SECONDS
 from rtx_operator.settings import from_environment
 
 __all__ = ["Conflict", "Intent", "Unreachable", "World", "copied", "installed"]
@@ -94,12 +95,14 @@ class World(Judged):
         """Observe and decide, and carry out nothing yet."""
         manifest = self.manifest()
         engine = TradingEngine.parse(manifest)
-        at_once = self.last_look is not None and (self.now - self.last_look).total_seconds() < BLIND
-        seen = replace(self.observe(engine), at_once=at_once)
+        observed_recently = (
+            self.last_look is not None and (self.now - self.last_look).total_seconds() < OBSERVATION_GAP_SECONDS
+        )
+        seen = replace(self.observe(engine), observed_recently=observed_recently)
         self.last_look = self.now
-        plan = _plan(engine, seen)
-        decision = decide(engine, plan, seen, self.now, f"{engine.spec.version}-{next(self.cutovers):08x}")
-        return Intent(manifest, engine, plan, seen, decision, self.now)
+        desired = _desired(engine, seen)
+        decision = decide(engine, desired, seen, self.now, f"{engine.spec.version}-{next(self.cutovers):08x}")
+        return Intent(manifest, engine, desired, seen, decision, self.now)
 
     def look(self, *, killed_at: int | None = None) -> Decision | None:
         """One reconcile; the operator is killed before its step number `killed_at`, when it comes to that.
@@ -142,9 +145,11 @@ class World(Judged):
         step()
         decision = intent.decision
         urgent = any(effect.name in URGENT for effect in decision.effects)
-        if urgent and not decision.memory.says_more_than(Memory.of(intent.engine.status)):
+        if urgent and not decision.state.says_more_than(PersistedState.of(intent.engine.status)):
             return
-        after = status.after_decision(intent.manifest["status"], intent.engine, intent.plan, decision, None, intent.now)
+        after = status.after_decision(
+            intent.manifest["status"], intent.engine, intent.desired, decision, None, intent.now
+        )
         self.write_status(intent, after)
 
     def effect(self, effect: Effect, intent: Intent) -> None:
@@ -175,7 +180,7 @@ class World(Judged):
     # --- what the operator sees ---
 
     def observe(self, engine: TradingEngine) -> Observation:
-        asked = questions(engine)
+        asked = queries(engine)
         new = str(asked.smoke or "")
         return Observation(
             children=dict(self.children),
@@ -233,9 +238,9 @@ class World(Judged):
         if not stored.get("active") or (self.phase and not self.phase.is_terminal):
             return False
         active, rejected, previous = stored["active"], stored.get("rejected") or {}, stored.get("previous") or {}
-        plan = self.intend().plan
+        desired = self.intend().desired
         return (
-            plan.wanted.hash in {active["revision"], rejected.get("revision")}
+            desired.wanted.hash in {active["revision"], rejected.get("revision")}
             and previous.get("state") != PreviousState.RETIRING
             and self.selected == active["colour"]
             and self.fence is not None
@@ -246,19 +251,19 @@ class World(Judged):
         )
 
 
-_PLANS: dict[str, Plan] = {}
+_DESIRED_STATES: dict[str, DesiredState] = {}
 
 
-def _plan(engine: TradingEngine, seen: Observation) -> Plan:
-    """Its plan, which takes the longest of all to make: made once for all that it depends on."""
+def _desired(engine: TradingEngine, seen: Observation) -> DesiredState:
+    """Its desired state, which takes the longest of all to make: made once for all that it depends on."""
     known = [name for kind, name in seen.children if kind == "ControllerRevision"]  # named by their content
     secrets = [one["metadata"]["resourceVersion"] for one in seen.children_of("Secret")]
     status = engine.status
     cutover = status.cutover and status.cutover.model_copy(update={"message": "", "deadline": None})
     key = repr((engine.spec, status.active, cutover, status.previous, known, secrets))
-    if key not in _PLANS:
-        _PLANS[key] = planning.plan(engine, seen, SETTINGS, SEED)
-    return _PLANS[key]
+    if key not in _DESIRED_STATES:
+        _DESIRED_STATES[key] = build.build(engine, seen, SETTINGS, SEED)
+    return _DESIRED_STATES[key]
 
 
 def installed() -> World:

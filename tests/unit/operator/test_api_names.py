@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from rtx_operator.api.enums import Colour, Component
-from rtx_operator.api.names import LONGEST_NAME, Label, Names
+from rtx_operator.api.names import MAX_NAME_LENGTH, Label, Names
 
 ARCHITECTURE = (Path(__file__).parents[3] / "docs/architecture.md").read_text()
 HASH = "0123456789"
@@ -28,7 +28,7 @@ def test_every_name_is_in_the_contract() -> None:
 
 
 def test_the_longest_names_fit_what_kubernetes_makes_of_them() -> None:
-    names = Names("a" * LONGEST_NAME)
+    names = Names("a" * MAX_NAME_LENGTH)
 
     # Services and the labels that hold a Job's name take 63 characters; a StatefulSet's revisions append 11 more.
     assert max(map(len, _all(names))) <= 63

@@ -6,22 +6,22 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from cutover_situations import IGNORANCE, INSTALLED, new_pod, passing, seeing, situation, waits, with_child, with_status
+from cutover_contexts import IGNORANCE, INSTALLED, context, new_pod, passing, seeing, waits, with_child, with_status
 from cutover_world import copied
 from rtx_operator.api.enums import Phase, Reason
 from rtx_operator.cutover import checks
 from rtx_operator.cutover.checks import CHECKS, SWITCH_GATES, Check, Unmet, unmet
-from rtx_operator.cutover.situation import Situation
+from rtx_operator.cutover.context import CutoverContext
 from rtx_operator.observation import FenceReport
-from rtx_operator.reports import ReachReport, SmokeResult
+from rtx_operator.pod_reports import ReachReport, SmokeResult
 
 # --- Migrating -------------------------------------------------------------------------------------------------------
 
 
-def job(given: Situation, **status: Any) -> Situation:
-    plan = given.plan.of(given.new.colour)
-    assert plan
-    return with_child(given, {**given.seen.children["Job", plan.migrate["metadata"]["name"]], "status": status})
+def job(given: CutoverContext, **status: Any) -> CutoverContext:
+    desired = given.desired.of(given.new.colour)
+    assert desired
+    return with_child(given, {**given.seen.children["Job", desired.migrate["metadata"]["name"]], "status": status})
 
 
 def test_a_migration_that_runs_is_waited_for_and_one_that_failed_is_the_end() -> None:
@@ -37,9 +37,9 @@ def test_a_migration_that_runs_is_waited_for_and_one_that_failed_is_the_end() ->
 
 def test_the_last_words_of_a_migration_are_told() -> None:
     given = job(passing(Phase.MIGRATING), conditions=[{"type": "Failed", "status": "True"}])
-    plan = given.plan.of(given.new.colour)
-    assert plan
-    name = plan.migrate["metadata"]["name"]
+    desired = given.desired.of(given.new.colour)
+    assert desired
+    name = desired.migrate["metadata"]["name"]
     ended = {"terminated": {"exitCode": 1, "message": "starting\n0004_x.sql: relation t is locked\n"}}
     pod = {
         "metadata": {"name": "p", "labels": {"batch.kubernetes.io/job-name": name}},
@@ -53,7 +53,9 @@ def test_the_last_words_of_a_migration_are_told() -> None:
 
 
 def test_a_shape_that_is_not_known_any_more_is_not_waited_for() -> None:
-    said = checks.migrated(replace(passing(Phase.MIGRATING), plan=replace(passing(Phase.MIGRATING).plan, idle=None)))
+    said = checks.migrated(
+        replace(passing(Phase.MIGRATING), desired=replace(passing(Phase.MIGRATING).desired, idle=None))
+    )
 
     assert said is not None
     assert said.reason is Reason.SUPERSEDED
@@ -156,7 +158,7 @@ def test_the_gates_are_asked_again_before_the_fence_moves(gate: Check) -> None:
     world = copied(INSTALLED)
     world.ask(version="1.1.0")
     assert world.run_until(Phase.SWITCHING)
-    given = situation(world)
+    given = context(world)
     waiting = checks.fence_names_new(given)
     assert waiting is not None
     assert "does not name green" in waiting.message
@@ -195,10 +197,10 @@ def test_a_new_colour_that_is_gone_after_the_fence_has_moved_is_the_end() -> Non
 
 
 def test_what_never_will_be_passed_is_told_before_what_only_waits() -> None:
-    def waiting(_: Situation) -> Unmet:
+    def waiting(_: CutoverContext) -> Unmet:
         return Unmet("wait")
 
-    def never(_: Situation) -> Unmet:
+    def never(_: CutoverContext) -> Unmet:
         return Unmet("never", Reason.TOO_SLOW)
 
     given = passing(Phase.MIGRATING)

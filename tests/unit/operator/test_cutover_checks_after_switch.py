@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from cutover_situations import (
+from cutover_contexts import (
     BACK_AGAIN,
     IGNORANCE,
     INSTALLED,
@@ -22,9 +22,9 @@ from cutover_situations import (
 from cutover_world import copied
 from rtx_operator.api.enums import Phase, Reason
 from rtx_operator.cutover import checks
-from rtx_operator.cutover.situation import Situation
+from rtx_operator.cutover.context import CutoverContext
 from rtx_operator.observation import FenceReport
-from rtx_operator.reports import EngineReport
+from rtx_operator.pod_reports import EngineReport
 
 FAILED = {"type": "Failed", "status": "True", "message": "backoff limit"}
 GREEN = "rtx-engine-green"
@@ -46,7 +46,7 @@ def test_a_container_that_ends_after_the_fence_has_moved_is_the_end(seconds: int
     assert (said is not None and said.reason is Reason.CONTAINER_RESTARTED) == restarted
 
 
-def answered(given: Situation, **changes: Any) -> Situation:
+def answered(given: CutoverContext, **changes: Any) -> CutoverContext:
     """The first new pod has answered so, the others nothing."""
     first, *others = [str(pod["metadata"]["name"]) for pod in given.ready_pods(given.new)]
     report = given.seen.engines[first]
@@ -124,7 +124,7 @@ def test_a_drain_is_over_when_its_time_is() -> None:
 @pytest.mark.parametrize("kind", ["HorizontalPodAutoscaler", "PodDisruptionBudget"])
 def test_what_is_on_the_old_colour_is_not_promoted(kind: str) -> None:
     given = passing(Phase.PROMOTING)
-    (old,) = [one for one in given.plan.routes[given.old.colour].promote if one["kind"] == kind]
+    (old,) = [one for one in given.desired.traffic[given.old.colour].promote if one["kind"] == kind]
 
     assert waits(checks.promoted(with_child(given, old)))
 
@@ -185,9 +185,9 @@ def test_a_new_colour_is_empty_when_its_deployment_is_or_is_of_another_shape() -
 
 def test_a_reverse_migration_that_fails_or_takes_too_long_is_left() -> None:
     given = passing(Phase.ROLLING_BACK, *UNTESTED)
-    plan = given.plan.of(given.new.colour)
-    assert plan
-    key = ("Job", plan.reverse["metadata"]["name"])
+    desired = given.desired.of(given.new.colour)
+    assert desired
+    key = ("Job", desired.reverse["metadata"]["name"])
     running = with_child(given, {**given.seen.children[key], "status": {}})
     failed = with_child(given, {**running.seen.children[key], "status": {"conditions": [FAILED]}})
 

@@ -1,7 +1,7 @@
 """A check of a cutover is never passed for want of an answer."""
 
 import pytest
-from cutover_situations import BACK_AGAIN, IGNORANCE, UNTESTED, drains_no_longer_than_it_takes, passing
+from cutover_contexts import BACK_AGAIN, IGNORANCE, UNTESTED, drains_no_longer_than_it_takes, passing
 from rtx_operator.api.enums import Phase
 from rtx_operator.cutover import checks
 from rtx_operator.cutover.checks import CHECKS, Check, unmet

@@ -7,7 +7,7 @@ import pytest
 from rtx_operator.api.enums import Phase
 from rtx_operator.cutover.advance import DEADLINES
 from rtx_operator.cutover.checks import CHECKS
-from rtx_operator.cutover.memory import EXECUTING, SWITCHED
+from rtx_operator.cutover.state import EXECUTING, SWITCHED
 from rtx_operator.cutover.transitions import LATER, TRANSITIONS, Event, UnknownTransitionError, diagram, following
 
 ARCHITECTURE = Path(__file__).parents[3] / "docs" / "architecture.md"

@@ -12,9 +12,9 @@ from rtx_operator.api.names import REQUIRED_CREDENTIALS, Label
 from rtx_operator.api.status import Cutover
 from rtx_operator.cutover.effects import MoveFence, Scale
 from rtx_operator.decide import Decision, decide
-from rtx_operator.looks import UNREACHABLE, WAITING, next_look
+from rtx_operator.desired.state import DesiredColour, DesiredState, Revision, TrafficObjects, Workload
 from rtx_operator.observation import Fence, FenceReport, Object, Observation
-from rtx_operator.plan import ColourPlan, Plan, Revision, Route, Workload
+from rtx_operator.requeue import UNREACHABLE, WAITING, requeue_after
 
 T = TypeVar("T")
 
@@ -38,16 +38,16 @@ def job(**status: Any) -> Object:
     return child("Job", "rtx-migrate-h1", status=status)
 
 
-def route(colour: Colour) -> Route:
+def route(colour: Colour) -> TrafficObjects:
     deployment = Workload("Deployment", f"rtx-engine-{colour}", {"component": "engine", Label.COLOUR.value: colour})
     service = child("Service", "rtx-engine", spec={"selector": {Label.COLOUR.value: colour}})
     scaler = child("HorizontalPodAutoscaler", "rtx-engine", spec={"scaleTargetRef": {"name": deployment.name}})
-    return Route(service, (scaler,), deployment)
+    return TrafficObjects(service, (scaler,), deployment)
 
 
 FOUNDATION = (child("StatefulSet", "rtx-postgres"), child("StatefulSet", "rtx-redis"))
 INSTALL = child("Job", "rtx-migrate-h1")
-BLUE = ColourPlan(
+BLUE = DesiredColour(
     colour=Colour.BLUE,
     revision=REVISION,
     objects=(child("ControllerRevision", "rtx-engine-h1"), child("Deployment", "rtx-engine-blue")),
@@ -60,13 +60,13 @@ ROUTES = {colour: route(colour) for colour in Colour}
 TO_BLUE = (ROUTES[Colour.BLUE].select, *ROUTES[Colour.BLUE].promote)
 COLOUR = (*BLUE.objects, *TO_BLUE)
 
-PLAN = Plan(
+PLAN = DesiredState(
     active=BLUE,
     idle=None,
-    routes=ROUTES,
+    traffic=ROUTES,
     wanted=REVISION,
-    foundation=FOUNDATION,
-    lent=(),
+    base_objects=FOUNDATION,
+    borrowed_revision=(),
     database=Workload("StatefulSet", "rtx-postgres", {"component": "database"}),
     cache=Workload("StatefulSet", "rtx-redis", {"component": "cache"}),
     live_service="rtx-engine",
@@ -117,8 +117,8 @@ def with_(seen: Observation, *objects: Object) -> Observation:
     return replace(seen, children={**seen.children, **world(*objects).children})
 
 
-def decided(engine: TradingEngine, plan: Plan, seen: Observation) -> Decision:
-    return decide(engine, plan, seen, NOON, "1.0.0-abcd")
+def decided(engine: TradingEngine, desired: DesiredState, seen: Observation) -> Decision:
+    return decide(engine, desired, seen, NOON, "1.0.0-abcd")
 
 
 def of_kind(kind: type[T], decision: Decision) -> T | None:
@@ -158,7 +158,7 @@ def test_an_installation_goes_stage_by_stage(seen: Observation, waits_for: Reaso
     assert reason(decision) == waits_for
     assert decision.apply == applied
     assert decision.delete == ()
-    assert (decision.memory.active is None) == (waits_for is not None)
+    assert (decision.state.active is None) == (waits_for is not None)
 
 
 RESYNC = 300.0
@@ -175,14 +175,14 @@ RESYNC = 300.0
 def test_what_is_waited_for_says_when_to_look_again(seen: Observation, seconds: float):
     decision = decided(engine(), PLAN, seen)
 
-    assert next_look(decision, refused=False, now=NOON, resync=RESYNC) == seconds
+    assert requeue_after(decision, refused=False, now=NOON, resync=RESYNC) == seconds
 
 
 def test_a_colour_that_serves_becomes_active_with_the_epoch_of_the_database():
     decision = decided(engine(), PLAN, SERVING)
 
-    assert decision.memory.active is not None
-    assert (decision.memory.active.colour, decision.memory.active.revision, decision.memory.active.epoch) == (
+    assert decision.state.active is not None
+    assert (decision.state.active.colour, decision.state.active.revision, decision.state.active.epoch) == (
         Colour.BLUE,
         "h1",
         1,
@@ -194,7 +194,7 @@ def test_the_database_down_after_the_installation_is_told_and_nothing_else_is_ta
 
     assert reason(decision) == Reason.DATABASE_STARTING
     assert decision.apply == FOUNDATION + COLOUR
-    assert decision.memory.active == engine(active=True).status.active
+    assert decision.state.active == engine(active=True).status.active
 
 
 def test_the_job_of_an_installed_colour_is_not_run_again_when_somebody_deleted_it():
@@ -245,8 +245,8 @@ def test_a_paused_engine_is_looked_at_and_left_alone():
     ],
 )
 def test_without_the_users_credentials_no_pod_is_made(secret: Object | None, said: str):
-    plan = replace(PLAN, credentials_name="mine")
-    decision = decided(engine(), plan, replace(world(), credentials=secret))
+    desired = replace(PLAN, credentials_name="mine")
+    decision = decided(engine(), desired, replace(world(), credentials=secret))
 
     assert reason(decision) == Reason.CREDENTIALS_MISSING
     assert decision.verdict is not None
@@ -291,8 +291,8 @@ def test_a_move_that_status_does_not_know_of_is_remembered():
     decision = decided(engine(active=True, epoch=4), PLAN, seen)
 
     assert of_kind(MoveFence, decision) is None
-    assert decision.memory.active is not None
-    assert decision.memory.active.epoch == 9
+    assert decision.state.active is not None
+    assert decision.state.active.epoch == 9
 
 
 # --- sizes, and what is no longer wanted ---

@@ -57,8 +57,8 @@ FULL = {
 }
 
 
-def layout(spec: dict[str, Any] = SMALL, **more: Any) -> desired.Layout:
-    return desired.Layout(
+def build_input(spec: dict[str, Any] = SMALL, **more: Any) -> desired.BuildInput:
+    return desired.BuildInput(
         namespace="rtx-trading",
         name="rtx",
         uid="6c7c6d3e-0000-4000-8000-000000000001",
@@ -70,11 +70,11 @@ def layout(spec: dict[str, Any] = SMALL, **more: Any) -> desired.Layout:
     )
 
 
-def everything(given: desired.Layout) -> list[desired.Object]:
+def everything(given: desired.BuildInput) -> list[desired.Object]:
     revision = desired.revision_spec(given)
     return [
         *desired.secrets(given, None, None, SEED),
-        *desired.foundation(given),
+        *desired.base_objects(given),
         desired.migration_job(given, revision, "up"),
         *desired.colour_children(given, Colour.BLUE, revision),
         *desired.traffic_children(given, Colour.BLUE),
@@ -93,7 +93,7 @@ def pods(objects: list[desired.Object]) -> list[desired.Object]:
 @pytest.mark.parametrize(("name", "spec"), [("small", SMALL), ("full", FULL)])
 def test_all_objects_of_an_engine_are_as_written_down(name: str, spec: dict[str, Any]) -> None:
     # Given a spec, when everything is built
-    built = everything(layout(spec, orders_metric=name == "full"))
+    built = everything(build_input(spec, orders_metric=name == "full"))
     text = yaml.safe_dump_all(built, sort_keys=True, width=110, allow_unicode=True)
     file = GOLDEN / f"{name}.yaml"
     if os.environ.get("UPDATE_GOLDEN"):
@@ -104,19 +104,19 @@ def test_all_objects_of_an_engine_are_as_written_down(name: str, spec: dict[str,
 
 @pytest.mark.parametrize("spec", [SMALL, FULL])
 def test_every_object_says_whose_it_is(spec: dict[str, Any]) -> None:
-    for thing in everything(layout(spec)):
+    for thing in everything(build_input(spec)):
         meta = thing["metadata"]
         assert meta["namespace"] == "rtx-trading"
         assert meta["labels"]["rtx-trading.com/engine"] == "rtx"
         assert meta["labels"]["app.kubernetes.io/managed-by"] == "rtx-operator"
         owners = meta.get("ownerReferences", [])
         kept = thing["kind"] == "Secret" and spec.get("deletionPolicy") != "Delete"
-        assert [owner["uid"] for owner in owners] == ([] if kept else [layout().uid])
+        assert [owner["uid"] for owner in owners] == ([] if kept else [build_input().uid])
 
 
 @pytest.mark.parametrize("spec", [SMALL, FULL])
 def test_every_pod_passes_pod_security_restricted_and_has_no_token(spec: dict[str, Any]) -> None:
-    found = pods(everything(layout(spec)))
+    found = pods(everything(build_input(spec)))
     assert len(found) == 4  # engine, migration, database, cache
     for pod in found:
         assert pod["automountServiceAccountToken"] is False
@@ -131,17 +131,17 @@ def test_every_pod_passes_pod_security_restricted_and_has_no_token(spec: dict[st
 
 
 def test_a_deployment_never_says_how_many() -> None:
-    deployment = one(everything(layout(FULL)), "Deployment", "rtx-engine-blue")
+    deployment = one(everything(build_input(FULL)), "Deployment", "rtx-engine-blue")
     assert "replicas" not in deployment["spec"]
 
 
 def test_what_is_built_twice_is_equal_and_shares_nothing() -> None:
     # Given objects that somebody spoils after they were built
-    first = everything(layout())
+    first = everything(build_input())
     for thing in first:
         thing["metadata"].clear()
     # When the same is built again, then it is whole
-    assert all(thing["metadata"]["name"] for thing in everything(layout()))
+    assert all(thing["metadata"]["name"] for thing in everything(build_input()))
 
 
 @settings(deadline=None)
@@ -149,8 +149,8 @@ def test_what_is_built_twice_is_equal_and_shares_nothing() -> None:
 def test_no_value_can_become_structure(text: str) -> None:
     # Given any text at all as the broker's name
     spec = TradingEngineSpec.model_validate(SMALL).model_copy(update={"broker": _broker(text)})
-    built = layout()
-    shaped = desired.Layout(**{**_fields(built), "spec": spec})
+    built = build_input()
+    shaped = desired.BuildInput(**{**_fields(built), "spec": spec})
     # When its ConfigMap is built, then the text is there as it was, and nothing else has changed
     config = desired.colour_children(shaped, Colour.BLUE, desired.revision_spec(shaped))[1]
     ordinary = desired.colour_children(built, Colour.BLUE, desired.revision_spec(built))[1]
@@ -162,8 +162,8 @@ def _broker(name: str) -> Any:
     return TradingEngineSpec.model_validate(SMALL).broker.model_copy(update={"name": name})
 
 
-def _fields(given: desired.Layout) -> dict[str, Any]:
-    return {field: getattr(given, field) for field in desired.Layout.__dataclass_fields__}
+def _fields(given: desired.BuildInput) -> dict[str, Any]:
+    return {field: getattr(given, field) for field in desired.BuildInput.__dataclass_fields__}
 
 
 def test_a_value_that_a_template_misses_is_an_error() -> None:
@@ -190,7 +190,7 @@ def test_a_value_that_a_template_misses_is_an_error() -> None:
     ],
 )
 def test_an_edit_that_shapes_pods_is_an_upgrade(edit: dict[str, Any]) -> None:
-    assert desired.revision_spec(layout({**SMALL, **edit})).hash != desired.revision_spec(layout()).hash
+    assert desired.revision_spec(build_input({**SMALL, **edit})).hash != desired.revision_spec(build_input()).hash
 
 
 @pytest.mark.parametrize(
@@ -205,14 +205,14 @@ def test_an_edit_that_shapes_pods_is_an_upgrade(edit: dict[str, Any]) -> None:
     ],
 )
 def test_an_edit_that_shapes_no_pod_is_no_upgrade(edit: dict[str, Any]) -> None:
-    assert desired.revision_spec(layout({**SMALL, **edit})).hash == desired.revision_spec(layout()).hash
+    assert desired.revision_spec(build_input({**SMALL, **edit})).hash == desired.revision_spec(build_input()).hash
 
 
 def test_a_running_colour_keeps_its_shape_when_the_spec_has_moved_on() -> None:
     # Given a colour that was installed, and a spec that now asks for another
-    installed = desired.revision_spec(layout(FULL))
-    before = desired.colour_children(layout(FULL), Colour.BLUE, installed)
-    bumped = layout({**FULL, "version": "2.2.0", "config": {}})
+    installed = desired.revision_spec(build_input(FULL))
+    before = desired.colour_children(build_input(FULL), Colour.BLUE, installed)
+    bumped = build_input({**FULL, "version": "2.2.0", "config": {}})
     # When the revision is read back from its ControllerRevision, with a field of a later operator beside it
     (revision,) = (thing for thing in before if thing["kind"] == "ControllerRevision")
     revision["data"]["spec"]["later"] = 1
@@ -225,18 +225,18 @@ def test_a_running_colour_keeps_its_shape_when_the_spec_has_moved_on() -> None:
 
 
 def test_an_object_that_cannot_be_changed_is_named_by_its_content() -> None:
-    first, second = layout(), layout({**SMALL, "version": "1.0.1", "config": {"logLevel": "DEBUG"}})
+    first, second = build_input(), build_input({**SMALL, "version": "1.0.1", "config": {"logLevel": "DEBUG"}})
     for build in (
         lambda given: desired.migration_job(given, desired.revision_spec(given), "up"),
         lambda given: desired.colour_children(given, Colour.BLUE, desired.revision_spec(given))[0],
         lambda given: desired.colour_children(given, Colour.BLUE, desired.revision_spec(given))[1],
     ):
-        assert build(first)["metadata"]["name"] == build(layout())["metadata"]["name"]
+        assert build(first)["metadata"]["name"] == build(build_input())["metadata"]["name"]
         assert build(first)["metadata"]["name"] != build(second)["metadata"]["name"]
 
 
 def test_the_jobs_of_two_cutovers_to_one_version_are_two() -> None:
-    given = layout()
+    given = build_input()
 
     def job(cutover: str, *arguments: str) -> desired.Object:
         return desired.migration_job(given, desired.revision_spec(given), *arguments, cutover=cutover)
@@ -249,7 +249,7 @@ def test_the_jobs_of_two_cutovers_to_one_version_are_two() -> None:
 
 @pytest.mark.parametrize("colour", list(Colour))
 def test_traffic_goes_to_the_active_colour_alone(colour: Colour) -> None:
-    service, budget, scaler = desired.traffic_children(layout(), colour)
+    service, budget, scaler = desired.traffic_children(build_input(), colour)
     assert service["spec"]["selector"]["rtx-trading.com/colour"] == colour
     assert budget["spec"]["selector"]["matchLabels"]["rtx-trading.com/colour"] == colour
     assert scaler["spec"]["scaleTargetRef"]["name"] == f"rtx-engine-{colour}"
@@ -257,13 +257,13 @@ def test_traffic_goes_to_the_active_colour_alone(colour: Colour) -> None:
 
 @pytest.mark.parametrize("spec", [{**SMALL, "environment": "Development"}, {**SMALL, "scaling": {"maxReplicas": 1}}])
 def test_a_fixed_size_needs_no_autoscaler(spec: dict[str, Any]) -> None:
-    built = desired.traffic_children(layout(spec), Colour.BLUE)
+    built = desired.traffic_children(build_input(spec), Colour.BLUE)
     assert "HorizontalPodAutoscaler" not in [thing["kind"] for thing in built]
 
 
 def test_orders_per_second_count_only_where_the_cluster_serves_them() -> None:
     def metrics(*, served: bool) -> list[str]:
-        scaler = desired.traffic_children(layout(orders_metric=served), Colour.BLUE)[-1]
+        scaler = desired.traffic_children(build_input(orders_metric=served), Colour.BLUE)[-1]
         return [metric["type"] for metric in scaler["spec"]["metrics"]]
 
     assert metrics(served=False) == ["Resource", "Resource"]
@@ -272,7 +272,7 @@ def test_orders_per_second_count_only_where_the_cluster_serves_them() -> None:
 
 def test_names_stay_within_what_kubernetes_takes() -> None:
     # Given the longest name that the API accepts
-    longest = desired.Layout(**{**_fields(layout()), "name": "n" * 40})
+    longest = desired.BuildInput(**{**_fields(build_input()), "name": "n" * 40})
     # When everything is built, then no name that becomes a label or a host name is too long, hashes of pods included
     appended = {"StatefulSet": len("-0123456789"), "Job": 0, "Service": 0, "Deployment": 0}
     for thing in everything(longest):

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 from rtx_operator.api.enums import Reason
+from rtx_operator.desired.state import Workload
 from rtx_operator.diagnosis import diagnose
 from rtx_operator.observation import Object, Observation
-from rtx_operator.plan import Workload
 
 ENGINE = Workload("Deployment", "rtx-engine-blue", {"component": "engine"})
 DATABASE = Workload("StatefulSet", "rtx-postgres", {"component": "database"})

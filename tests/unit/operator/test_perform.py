@@ -10,7 +10,7 @@ from rtx_operator.api.enums import Reason
 from rtx_operator.cluster.apply import Applier
 from rtx_operator.cluster.crash import CrashHook
 from rtx_operator.cluster.perform import Performed, Performer
-from rtx_operator.cluster.rest import Rest
+from rtx_operator.cluster.read_cache import ReadCache
 from rtx_operator.cutover.effects import EffectName
 from rtx_operator.observation import Owner
 
@@ -31,7 +31,7 @@ def selects() -> Intent:
 
 async def perform(intent: Intent, server: ApiServer) -> Performed:
     async with serving(server) as client:
-        performer = Performer(client, Applier(client, Rest(client)), CrashHook(None))
+        performer = Performer(client, Applier(client, ReadCache(client)), CrashHook(None))
         decision = replace(intent.decision, apply=(), delete=())
         owner = Owner("trading", "rtx", "uid-1")
         nowhere = cast("Any", None)  # an Apply asks neither database nor pods

@@ -11,10 +11,10 @@ from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour, Phase, PreviousState, Reason
 from rtx_operator.api.status import Active, Cutover, Previous, Rejected, Release, TradingEngineStatus
 from rtx_operator.cutover.checks import Unmet
-from rtx_operator.cutover.memory import Memory
+from rtx_operator.cutover.state import PersistedState
 from rtx_operator.decide import Decision, Verdict
+from rtx_operator.desired.state import DesiredColour, DesiredState, Revision, Workload
 from rtx_operator.observation import Object
-from rtx_operator.plan import ColourPlan, Plan, Revision, Workload
 
 NOON, LATER = datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 1, 1, 13, tzinfo=UTC)
 SOME = Workload("Deployment", "x", {})
@@ -23,18 +23,18 @@ STUCK = Verdict(Reason.QUOTA_EXCEEDED, "raise the quota", stalled=True)
 RUNNING = Active(colour=Colour.BLUE, version="1.0.0", config_hash="c1", revision="h1", epoch=1)
 OLD = Release(colour=Colour.BLUE, version="1.0.0", revision="h1")
 NEW = Release(colour=Colour.GREEN, version="1.1.0", revision="h2")
-AT_REST = Memory(active=RUNNING)
+SETTLED = PersistedState(active=RUNNING)
 
 
-def plan(wanted: str = "h1") -> Plan:
+def desired(wanted: str = "h1") -> DesiredState:
     running, asked = Revision("1.0.0", None, "c1", "h1"), Revision("1.1.0", None, "c2", wanted)
-    return Plan(
-        active=ColourPlan(Colour.BLUE, running, (), {}, {}, {}, {}),
+    return DesiredState(
+        active=DesiredColour(Colour.BLUE, running, (), {}, {}, {}, {}),
         idle=None,
-        routes={},
+        traffic={},
         wanted=running if wanted == running.hash else asked,
-        foundation=(),
-        lent=(),
+        base_objects=(),
+        borrowed_revision=(),
         database=SOME,
         cache=SOME,
         live_service="rtx-engine",
@@ -58,7 +58,7 @@ def after(
     previous: Object | None = None,
     paused: bool = False,
     wanted: str = "h1",
-    memory: Memory = AT_REST,
+    state: PersistedState = SETTLED,
     waits: Unmet | None = None,
     contract_failure: str = "",
     now: datetime = NOON,
@@ -68,13 +68,13 @@ def after(
         delete=(),
         effects=(),
         verdict=verdict,
-        memory=memory,
+        state=state,
         entered=None,
         waits=waits,
         contract_failure=contract_failure,
         ready=ready,
     )
-    return status.after_decision(previous or {}, engine(paused=paused), plan(wanted), decision, refusal, now)
+    return status.after_decision(previous or {}, engine(paused=paused), desired(wanted), decision, refusal, now)
 
 
 def conditions(written: Object) -> dict[str, tuple[str, str]]:
@@ -118,9 +118,9 @@ def test_paused_is_neither_reconciling_nor_stalled():
     assert paused["Ready"] == ("False", "DatabaseStarting")
 
 
-def cutover(phase: Phase, **more: Any) -> Memory:
+def cutover(phase: Phase, **more: Any) -> PersistedState:
     fields = {"id": "1.1.0-abcd", "phase": phase, "since": NOON, "from": OLD, "to": NEW, "startedAt": NOON, **more}
-    return replace(AT_REST, cutover=Cutover.model_validate(fields))
+    return replace(SETTLED, cutover=Cutover.model_validate(fields))
 
 
 def message(written: Object, condition: str) -> str:
@@ -128,7 +128,7 @@ def message(written: Object, condition: str) -> str:
 
 
 def test_a_cutover_is_progress_and_says_what_it_waits_for():
-    said = after(wanted="h2", memory=cutover(Phase.PROVISIONING), waits=Unmet("2 of 3 pods ready"))
+    said = after(wanted="h2", state=cutover(Phase.PROVISIONING), waits=Unmet("2 of 3 pods ready"))
 
     assert conditions(said) == {
         "Ready": ("True", "Serving"),
@@ -141,7 +141,7 @@ def test_a_cutover_is_progress_and_says_what_it_waits_for():
 
 def test_a_way_back_that_is_blocked_needs_help():
     back = cutover(Phase.ROLLING_BACK, reason="TooManyErrors", message="it failed")
-    said = after(wanted="h2", memory=back, waits=Unmet("no pod is ready", Reason.CANNOT_ROLL_BACK))
+    said = after(wanted="h2", state=back, waits=Unmet("no pod is ready", Reason.CANNOT_ROLL_BACK))
 
     assert conditions(said)["Stalled"] == ("True", "CannotRollBack")
     assert conditions(said)["Ready"] == ("True", "Serving")
@@ -150,7 +150,7 @@ def test_a_way_back_that_is_blocked_needs_help():
 
 def test_what_was_rolled_back_stalls_until_somebody_says_otherwise():
     rejected = Rejected(revision="h2", version="1.1.0", reason="TooSlow", message="it was slow")
-    said = after(wanted="h2", memory=replace(AT_REST, rejected=rejected))
+    said = after(wanted="h2", state=replace(SETTLED, rejected=rejected))
 
     assert conditions(said)["Stalled"] == ("True", "Rejected")
     assert conditions(said)["UpToDate"] == ("False", "Rejected")
@@ -161,20 +161,20 @@ def test_a_colour_that_is_taken_away_is_progress_until_its_contract_migration_fa
     leaving = Previous(
         colour=Colour.GREEN, version="0.9.0", revision="h0", retire_after=NOON, state=PreviousState.RETIRING
     )
-    memory = replace(AT_REST, previous=leaving)
+    state = replace(SETTLED, previous=leaving)
 
-    assert conditions(after(memory=memory))["Reconciling"] == ("True", "Retiring")
-    assert conditions(after(memory=memory, contract_failure="it failed"))["Stalled"] == ("True", "ContractFailed")
+    assert conditions(after(state=state))["Reconciling"] == ("True", "Retiring")
+    assert conditions(after(state=state, contract_failure="it failed"))["Stalled"] == ("True", "ContractFailed")
     # A cutover that is due waits for it.
-    assert conditions(after(memory=memory, wanted="h2"))["UpToDate"] == ("False", "Retiring")
+    assert conditions(after(state=state, wanted="h2"))["UpToDate"] == ("False", "Retiring")
 
 
 def test_what_is_remembered_is_written_and_what_is_forgotten_is_taken_out():
     kept = Previous(colour=Colour.GREEN, version="0.9.0", revision="h0", retire_after=NOON)
-    first = after(memory=replace(cutover(Phase.SUCCEEDED), previous=kept))
-    second = after(memory=AT_REST, previous={**first, "later": "a field of a later operator"})
+    first = after(state=replace(cutover(Phase.SUCCEEDED), previous=kept))
+    second = after(state=SETTLED, previous={**first, "later": "a field of a later operator"})
 
-    assert Memory.of(TradingEngineStatus.model_validate(first)).previous == kept
+    assert PersistedState.of(TradingEngineStatus.model_validate(first)).previous == kept
     assert first["cutover"]["from"]["version"] == "1.0.0"
     assert not {"previous", "cutover", "rejected"} & second.keys()
     assert second["history"] == []
@@ -182,15 +182,15 @@ def test_what_is_remembered_is_written_and_what_is_forgotten_is_taken_out():
 
 
 def test_each_phase_is_told_once():
-    pending, migrating = (after(memory=cutover(phase)) for phase in (Phase.PENDING, Phase.MIGRATING))
-    back = after(memory=cutover(Phase.ROLLING_BACK, reason="TooSlow", message="it was slow"))
+    pending, migrating = (after(state=cutover(phase)) for phase in (Phase.PENDING, Phase.MIGRATING))
+    back = after(state=cutover(Phase.ROLLING_BACK, reason="TooSlow", message="it was slow"))
 
-    assert status.cutover_told(after(), after()) is None
-    assert status.cutover_told(pending, pending) is None
-    told = status.cutover_told(pending, migrating)
+    assert status.cutover_event(after(), after()) is None
+    assert status.cutover_event(pending, pending) is None
+    told = status.cutover_event(pending, migrating)
     assert told is not None
     assert (told.reason, told.warning) == ("CutoverMigrating", False)
-    told = status.cutover_told(migrating, back)
+    told = status.cutover_event(migrating, back)
     assert told is not None
     assert told.warning
     assert "it was slow (TooSlow)" in told.message
@@ -228,4 +228,4 @@ def test_what_the_api_server_would_fill_in_is_said_already() -> None:
     filled_in = {name for name, field in fields.items() if "default" in field}
 
     assert filled_in
-    assert filled_in <= after(memory=AT_REST).keys()
+    assert filled_in <= after(state=SETTLED).keys()

@@ -51,7 +51,7 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
-class Executed:
+class ServedRequests:
     """The client requests that were answered since the answerer became executor at `epoch`."""
 
     epoch: Count
@@ -68,7 +68,7 @@ class Executed:
         return self.latency_ms.quantile(SHARE)
 
     @staticmethod
-    def total(parts: Iterable["Executed | None"], epoch: int | None = None) -> "Executed":
+    def total(parts: Iterable["ServedRequests | None"], epoch: int | None = None) -> "ServedRequests":
         """What several pods executed, added up; with `epoch`, only what they executed since that one.
 
         Histograms with different bounds (pods of two builds) are added up at the bounds that all of them have.
@@ -80,7 +80,7 @@ class Executed:
         for part in counted:
             for bound, count in zip(part.latency_ms.upper_bounds, part.latency_ms.counts, strict=True):
                 counts[bisect_left(bounds, bound)] += count
-        return Executed(
+        return ServedRequests(
             max((part.epoch for part in counted), default=epoch or 0),
             sum(part.requests for part in counted),
             sum(part.server_errors for part in counted),
@@ -104,7 +104,7 @@ class EngineReport:
     quiet_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]  # since the last client request
     forwarded: Count  # requests, since the pod's start
     drained_connections: Count  # WebSockets that a drain closed, since the pod's start
-    executed: Executed | None  # None: it does not execute
+    executed: ServedRequests | None  # None: it does not execute
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 from api_server import ApiServer, serving
 from rtx_operator.cluster.apply import Applied, Applier
-from rtx_operator.cluster.resources import AT_REST, CONFIG_MAP, SECRET, SERVICE
-from rtx_operator.cluster.rest import FRESH, AtRest, Rest
+from rtx_operator.cluster.read_cache import MAX_AGE_SECONDS, CachedObjects, ReadCache
+from rtx_operator.cluster.resources import CACHED_KINDS, CONFIG_MAP, SECRET, SERVICE
 from rtx_operator.observation import Object
 
 ENGINE = ("trading", "rtx")
@@ -16,24 +16,24 @@ ENGINE = ("trading", "rtx")
 class World:
     """A server, what reads from it and writes to it, and a clock that stands still."""
 
-    def __init__(self, server: ApiServer, rest: Rest, applier: Applier) -> None:
-        self.server, self.rest, self.applier = server, rest, applier
+    def __init__(self, server: ApiServer, read_cache: ReadCache, applier: Applier) -> None:
+        self.server, self.read_cache, self.applier = server, read_cache, applier
         self.now = 0.0
 
-    async def read(self, credentials: str = "") -> AtRest:
-        return await self.rest.read(*ENGINE, credentials)
+    async def read(self, credentials: str = "") -> CachedObjects:
+        return await self.read_cache.read(*ENGINE, credentials)
 
 
 @pytest_asyncio.fixture
 async def world() -> AsyncIterator[World]:
     server = ApiServer()
     async with serving(server) as client:
-        rest = Rest(client, lambda: world.now)
-        world = World(server, rest, Applier(client, rest))
+        read_cache = ReadCache(client, lambda: world.now)
+        world = World(server, read_cache, Applier(client, read_cache))
         yield world
 
 
-def named(found: AtRest) -> set[str]:
+def named(found: CachedObjects) -> set[str]:
     return {child["metadata"]["name"] for child in found.children}
 
 
@@ -48,22 +48,22 @@ async def test_looks_in_quick_succession_read_it_once_and_a_later_one_anew(world
     world.server.put(CONFIG_MAP, "untold")
 
     # When it is looked at just before it is old, and after
-    world.now = FRESH - 0.1
+    world.now = MAX_AGE_SECONDS - 0.1
     kept = await world.read()
     lists = world.server.count("GET")
-    world.now = FRESH
+    world.now = MAX_AGE_SECONDS
     anew = await world.read()
 
     # Then the one asks for nothing, and the other sees what there is
     assert (named(kept), named(anew)) == (set(), {"untold"})
-    assert lists == len(AT_REST) + 1  # the metrics API
+    assert lists == len(CACHED_KINDS) + 1  # the metrics API
 
 
 async def test_what_we_are_told_of_is_seen_at_once(world: World) -> None:
     await world.read()
     world.server.put(CONFIG_MAP, "told")
 
-    world.rest.changed(ENGINE)
+    world.read_cache.changed(ENGINE)
 
     assert named(await world.read()) == {"told"}
 
@@ -83,7 +83,7 @@ async def test_what_we_are_told_of_while_it_is_read_is_seen_by_the_next_look(wor
 
     # When something changes and we are told before they come
     world.server.put(CONFIG_MAP, "told")
-    world.rest.changed(ENGINE)
+    world.read_cache.changed(ENGINE)
     answered.set()
     await looking
 

@@ -20,7 +20,7 @@ class Fingerprints:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class BuildInput:
     """A TradingEngine and its surroundings."""
 
     namespace: str

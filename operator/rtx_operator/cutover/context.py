@@ -7,19 +7,19 @@ from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour, Phase
 from rtx_operator.api.names import Label
 from rtx_operator.api.status import Cutover, Release
+from rtx_operator.desired.state import DesiredState, Workload
 from rtx_operator.observation import Fence, Object, Observation, is_ready, replicas
-from rtx_operator.plan import Plan, Workload
-from rtx_operator.reports import EngineReport
+from rtx_operator.pod_reports import EngineReport
 
 BACK = "-back"  # ends the id under which the fence goes back
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class CutoverContext:
     """`now` is the one instant of this reconcile."""
 
     engine: TradingEngine
-    plan: Plan
+    desired: DesiredState
     seen: Observation
     cutover: Cutover
     now: datetime
@@ -56,7 +56,7 @@ class Situation:
         return self.executes(self.old) and (settled or not may_have_moved)
 
     def workload(self, release: Release) -> Workload:
-        return self.plan.routes[release.colour].workload
+        return self.desired.traffic[release.colour].workload
 
     def deployment(self, release: Release) -> Object | None:
         """The colour's Deployment, whatever its revision."""
@@ -93,18 +93,18 @@ class Situation:
 
     def selected(self) -> Colour | None:
         """The colour that the live Service selects."""
-        return self.plan.selected(self.seen)
+        return self.desired.selected(self.seen)
 
     def routed_to(self, release: Release) -> bool:
         """Whether the live Service selects the colour and its EndpointSlices name ready pods of it and no others."""
-        names = self.seen.serving(self.plan.live_service)
+        names = self.seen.serving(self.desired.live_service)
         ours = {pod["metadata"]["name"] for pod in self.pods(release)}
         return self.selected() is release.colour and bool(names) and ours.issuperset(names)
 
     @property
     def not_promoted(self) -> tuple[Object, ...]:
         """Disruption budget and autoscaler as the new colour needs them, those that are not so yet."""
-        wanted = self.plan.routes[self.new.colour].promote
+        wanted = self.desired.traffic[self.new.colour].promote
         return tuple(
             one for one in wanted if not _lead_alike(self.seen.child(one["kind"], one["metadata"]["name"]), one)
         )
@@ -116,7 +116,7 @@ class Situation:
     @property
     def size_needed(self) -> int:
         """How large the new colour has to be: as large as what takes the traffic now."""
-        return max(self.size(self.old), self.plan.minimum)
+        return max(self.size(self.old), self.desired.minimum)
 
 
 def _revision(labelled: Object) -> str:

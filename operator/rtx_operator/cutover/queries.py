@@ -8,7 +8,7 @@ from rtx_operator.api.rollout import SmokeTest
 
 
 @dataclass(frozen=True, slots=True)
-class Questions:
+class PodQueries:
     """What is to be asked, of which colours."""
 
     reports: frozenset[Colour] = frozenset()  # their pods say how they are
@@ -17,20 +17,20 @@ class Questions:
     tests: tuple[SmokeTest, ...] = ()
 
 
-def questions(engine: TradingEngine) -> Questions:
-    """The questions of the phase that the engine's cutover is in."""
+def queries(engine: TradingEngine) -> PodQueries:
+    """The queries of the phase that the engine's cutover is in."""
     cutover = engine.status.cutover
     if cutover is None:
-        return Questions()
+        return PodQueries()
     old, new = cutover.from_.colour, cutover.to.colour
     match cutover.phase:
         case Phase.TESTING:
-            return Questions(reach=old, smoke=new, tests=tuple(engine.spec.rollout.smoke))
+            return PodQueries(reach=old, smoke=new, tests=tuple(engine.spec.rollout.smoke))
         case Phase.SWITCHING if cutover.fenced_at is None:  # the gates are asked again
-            return Questions(reach=old, smoke=new, tests=tuple(engine.spec.rollout.smoke))
+            return PodQueries(reach=old, smoke=new, tests=tuple(engine.spec.rollout.smoke))
         case Phase.MONITORING:
-            return Questions(reports=frozenset({old, new}))
+            return PodQueries(reports=frozenset({old, new}))
         case Phase.ROLLING_BACK:
-            return Questions(reports=frozenset({new}))
+            return PodQueries(reports=frozenset({new}))
         case _:
-            return Questions()
+            return PodQueries()

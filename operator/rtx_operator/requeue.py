@@ -12,14 +12,14 @@ CUTOVER = 1.0  # seconds, in a phase in which nothing presses
 _PRESSING = {Phase.SWITCHING: 0.2, Phase.MONITORING: 0.4, Phase.ROLLING_BACK: 0.2}
 
 
-def next_look(decision: Decision, *, refused: bool, now: datetime, resync: float) -> float:
+def requeue_after(decision: Decision, *, refused: bool, now: datetime, resync: float) -> float:
     """Seconds until the next look; `resync` where nothing is waited for. `refused`: not all could be carried out."""
-    if cutover := decision.memory.under_way:
+    if cutover := decision.state.under_way:
         return CUTOVER if cutover.restored_at else _PRESSING.get(cutover.phase, CUTOVER)
     if decision.verdict is not None and decision.verdict.reason is Reason.DATABASE_UNREACHABLE:
         return UNREACHABLE
     if decision.verdict is not None or refused or decision.effects:
         return WAITING
-    if previous := decision.memory.previous:
+    if previous := decision.state.previous:
         return min(resync, max(WAITING, (previous.retire_after - now).total_seconds()))
     return resync

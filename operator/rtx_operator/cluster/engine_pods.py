@@ -15,12 +15,12 @@ import aiohttp
 from rtx_operator.api.names import HTTP_PORT, SERVICE_PORT
 from rtx_operator.api.rollout import SmokeTest
 from rtx_operator.observation import Object
-from rtx_operator.reports import EngineReport, ReachReport, ReportError, SmokeResult, engine_report, reach_report
+from rtx_operator.pod_reports import EngineReport, ReachReport, ReportError, SmokeResult, engine_report, reach_report
 
-ASK_DEADLINE = 2.0  # seconds
-REACH_DEADLINE = 3.0  # seconds: the pod that is asked has 2 itself
-SMOKE_DEADLINE = 3.0  # seconds
-LONGEST_ANSWER = 1 << 20  # bytes
+REPORT_DEADLINE_SECONDS = 2.0  # seconds
+REACH_DEADLINE_SECONDS = 3.0  # seconds: the pod that is asked has 2 itself
+SMOKE_DEADLINE_SECONDS = 3.0  # seconds
+MAX_RESPONSE_BYTES = 1 << 20  # bytes
 PEER = "x-rtx-peer"  # the secret that pods and operator share
 HERE = "x-rtx-here"  # beside it: answer this yourself, whoever executes
 
@@ -32,7 +32,7 @@ class _NoAnswerError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Engines:
+class EnginePods:
     """The engine pods of one TradingEngine, which know each other by `secret`."""
 
     secret: str
@@ -48,7 +48,7 @@ class Engines:
                 raise _NoAnswerError(f"its address {_address(pod)} belongs to pod {report.pod} now")
             return report
 
-        return await self._of_each(pods, ASK_DEADLINE, get)
+        return await self._of_each(pods, REPORT_DEADLINE_SECONDS, get)
 
     async def reach(self, pods: Iterable[Object]) -> dict[str, ReachReport | str]:
         """Whether each pod reaches the other colour, by the pod's name; or why it does not say."""
@@ -56,7 +56,7 @@ class Engines:
         async def get(session: aiohttp.ClientSession, pod: Object) -> ReachReport:
             return reach_report(await self._request(session, "GET", self._of(pod, "/internal/reach")))
 
-        return await self._of_each(pods, REACH_DEADLINE, get)
+        return await self._of_each(pods, REACH_DEADLINE_SECONDS, get)
 
     async def drain(self, pods: Iterable[Object], epoch: int, seconds: float) -> dict[str, str]:
         """Tell pods whose colour lost execution at `epoch` to close their WebSockets, spread over `seconds`.
@@ -69,7 +69,7 @@ class Engines:
             await self._request(session, "POST", self._of(pod, "/internal/drain"), json=body)
             return ""
 
-        return await self._of_each(pods, ASK_DEADLINE, post)
+        return await self._of_each(pods, REPORT_DEADLINE_SECONDS, post)
 
     async def smoke(self, host: str, tests: Iterable[SmokeTest]) -> tuple[SmokeResult, ...]:
         """Try each test on the Service `host` of an idle colour: it passes when that colour itself answers 2xx."""
@@ -87,7 +87,7 @@ class Engines:
                 said = str(error)
             return SmokeResult(test.name, passed=not said, detail=said)
 
-        async with self._session(SMOKE_DEADLINE) as session:
+        async with self._session(SMOKE_DEADLINE_SECONDS) as session:
             return tuple(await asyncio.gather(*(run(session, test) for test in tests)))
 
     async def _of_each(
@@ -143,8 +143,8 @@ async def _body(content: aiohttp.StreamReader) -> bytes:
     parts, size = [], 0
     async for part in content.iter_any():
         size += len(part)
-        if size > LONGEST_ANSWER:
-            raise _NoAnswerError(f"its answer is longer than {LONGEST_ANSWER} bytes")
+        if size > MAX_RESPONSE_BYTES:
+            raise _NoAnswerError(f"its answer is longer than {MAX_RESPONSE_BYTES} bytes")
         parts.append(part)
     return b"".join(parts)
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rtx_operator.reports import (
+from rtx_operator.pod_reports import (
     EngineReport,
-    Executed,
     Latency,
     ReachReport,
     ReportError,
+    ServedRequests,
     engine_report,
     reach_report,
 )
@@ -65,7 +65,7 @@ def test_an_answer_is_read() -> None:
         quiet_seconds=0.0,
         forwarded=0,
         drained_connections=0,
-        executed=Executed(4, 200, 3, latency),
+        executed=ServedRequests(4, 200, 3, latency),
     )
 
 
@@ -121,9 +121,9 @@ def test_a_report_of_reach_is_read() -> None:
 def test_what_pods_executed_is_added_up() -> None:
     pods = [executed(4, (5, 10), (90, 8, 2), errors=1), executed(4, (5, 10), (10, 0, 0), errors=3)]
 
-    whole = Executed.total(pod.executed for pod in pods)
+    whole = ServedRequests.total(pod.executed for pod in pods)
 
-    assert whole == Executed(4, 110, 4, Latency((5, 10, math.inf), (100, 8, 2)))
+    assert whole == ServedRequests(4, 110, 4, Latency((5, 10, math.inf), (100, 8, 2)))
     assert whole.error_percent() == pytest.approx(400 / 110)
     assert whole.p99_milliseconds() == math.inf  # 108 of 110 are less than 99 %
 
@@ -133,13 +133,13 @@ def test_what_was_executed_at_another_epoch_or_not_at_all_need_not_count() -> No
 
     parts = [pod.executed for pod in pods]
 
-    assert Executed.total(parts).requests == 8
-    assert Executed.total(parts, epoch=4).requests == 7
-    assert Executed.total(parts, epoch=5) == Executed(5, 0, 0, Latency((), ()))
+    assert ServedRequests.total(parts).requests == 8
+    assert ServedRequests.total(parts, epoch=4).requests == 7
+    assert ServedRequests.total(parts, epoch=5) == ServedRequests(5, 0, 0, Latency((), ()))
 
 
 def test_nothing_executed_has_neither_errors_nor_latency() -> None:
-    nothing = Executed.total([])
+    nothing = ServedRequests.total([])
 
     assert (nothing.requests, nothing.error_percent(), nothing.p99_milliseconds()) == (0, 0.0, 0.0)
 
@@ -147,7 +147,7 @@ def test_nothing_executed_has_neither_errors_nor_latency() -> None:
 def test_the_histograms_of_two_builds_meet_at_their_common_bounds() -> None:
     pods = [executed(4, (5, 10), (1, 2, 4)), executed(4, (10, 20), (8, 16, 32))]
 
-    whole = Executed.total(pod.executed for pod in pods)
+    whole = ServedRequests.total(pod.executed for pod in pods)
 
     assert whole.latency_ms == Latency((10, math.inf), (11, 52))
 

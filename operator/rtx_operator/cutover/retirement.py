@@ -8,69 +8,69 @@ from rtx_operator.api.enums import PreviousState
 from rtx_operator.api.names import Label
 from rtx_operator.api.status import Previous
 from rtx_operator.cutover.effects import Apply, Effect, EffectName, Scale, next_size
-from rtx_operator.cutover.memory import Memory
+from rtx_operator.cutover.state import PersistedState
+from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import JobEnd, Object, Observation, job_ended, replicas
-from rtx_operator.plan import Plan
 
 
-def keeping_steps(plan: Plan, seen: Observation, memory: Memory) -> tuple[Effect, ...]:
+def retirement_actions(desired: DesiredState, seen: Observation, state: PersistedState) -> tuple[Effect, ...]:
     """What the kept colour needs now, while no cutover is under way."""
-    previous = memory.previous
+    previous = state.previous
     if previous is None:
         return ()
     if previous.state is PreviousState.RETIRING:
-        return _retire(plan, seen, previous)
-    return _keep_warm(plan, seen, previous)
+        return _retire(desired, seen, previous)
+    return _keep_warm(desired, seen, previous)
 
 
-def retired(plan: Plan, seen: Observation, previous: Previous) -> bool:
+def retired(desired: DesiredState, seen: Observation, previous: Previous) -> bool:
     """Whether its last pod is gone and the contract migrations have run."""
-    contracted = job_ended(_contract_job(plan, seen), JobEnd.COMPLETE)
-    return _is_gone(plan, seen, previous) and contracted is not None
+    contracted = job_ended(_contract_job(desired, seen), JobEnd.COMPLETE)
+    return _is_gone(desired, seen, previous) and contracted is not None
 
 
-def contract_failure(plan: Plan, seen: Observation) -> str:
+def contract_failure(desired: DesiredState, seen: Observation) -> str:
     """Why the contract migrations failed; empty when they did not."""
-    failed = job_ended(_contract_job(plan, seen), JobEnd.FAILED)
+    failed = job_ended(_contract_job(desired, seen), JobEnd.FAILED)
     return str(failed.get("message", "no detail given")) if failed else ""
 
 
-def _contract_job(plan: Plan, seen: Observation) -> Object | None:
-    return seen.child("Job", plan.active.contract["metadata"]["name"])
+def _contract_job(desired: DesiredState, seen: Observation) -> Object | None:
+    return seen.child("Job", desired.active.contract["metadata"]["name"])
 
 
-def _is_gone(plan: Plan, seen: Observation, previous: Previous) -> bool:
-    return seen.remaining(plan.routes[previous.colour].workload.pods) == 0
+def _is_gone(desired: DesiredState, seen: Observation, previous: Previous) -> bool:
+    return seen.remaining(desired.traffic[previous.colour].workload.pods) == 0
 
 
-def _retire(plan: Plan, seen: Observation, previous: Previous) -> tuple[Effect, ...]:
-    deployment = _deployment(plan, seen, previous)
+def _retire(desired: DesiredState, seen: Observation, previous: Previous) -> tuple[Effect, ...]:
+    deployment = _deployment(desired, seen, previous)
     if deployment and replicas(deployment)[0]:
         fence = seen.database.fence if seen.database else None
-        if fence is None or fence.executors != (plan.active.colour.value,):
+        if fence is None or fence.executors != (desired.active.colour.value,):
             return ()  # a failover may have lost the move: then it is the one that executes
-        if plan.selected(seen) is not plan.active.colour:
+        if desired.selected(seen) is not desired.active.colour:
             return ()  # never scale down what the live Service selects
         return (Scale(EffectName.EMPTY, deployment, 0),)
-    if not _is_gone(plan, seen, previous):
+    if not _is_gone(desired, seen, previous):
         return ()
-    return (Apply(EffectName.CONTRACT, (plan.active.contract,)),)
+    return (Apply(EffectName.CONTRACT, (desired.active.contract,)),)
 
 
-def _keep_warm(plan: Plan, seen: Observation, previous: Previous) -> tuple[Effect, ...]:
+def _keep_warm(desired: DesiredState, seen: Observation, previous: Previous) -> tuple[Effect, ...]:
     """A cutover that was rolled back had borrowed its colour: it comes back as it was, as small as it may be."""
-    kept = plan.of(previous.colour)
+    kept = desired.of(previous.colour)
     if kept is None or kept.revision.hash != previous.revision:
         return ()
-    deployment = _deployment(plan, seen, previous)
+    deployment = _deployment(desired, seen, previous)
     revision = (deployment or {}).get("metadata", {}).get("labels", {}).get(Label.REVISION.value)
     if deployment is None or revision != previous.revision:
         return ()  # its objects are repaired as all others are; its size is not among them
     size, ready = replicas(deployment)
-    wanted = next_size(ready, plan.minimum)
+    wanted = next_size(ready, desired.minimum)
     return (Scale(EffectName.RESIZE, deployment, wanted),) if size < wanted else ()
 
 
-def _deployment(plan: Plan, seen: Observation, previous: Previous) -> Object | None:
-    workload = plan.routes[previous.colour].workload
+def _deployment(desired: DesiredState, seen: Observation, previous: Previous) -> Object | None:
+    workload = desired.traffic[previous.colour].workload
     return seen.child(workload.kind, workload.name)

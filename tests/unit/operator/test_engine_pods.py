@@ -9,10 +9,10 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from rtx_operator.api.rollout import SmokeTest
-from rtx_operator.cluster import engines
-from rtx_operator.cluster.engines import Engines
+from rtx_operator.cluster import engine_pods
+from rtx_operator.cluster.engine_pods import EnginePods
 from rtx_operator.observation import Object
-from rtx_operator.reports import EngineReport, ReachReport, SmokeResult
+from rtx_operator.pod_reports import EngineReport, ReachReport, SmokeResult
 
 SECRET = "peer"
 STATUS = {
@@ -59,8 +59,8 @@ class Pods:
             await runner.cleanup()
 
     @property
-    def engines(self) -> Engines:
-        return Engines(SECRET, port=self.port, service_port=self.port)
+    def engines(self) -> EnginePods:
+        return EnginePods(SECRET, port=self.port, service_port=self.port)
 
 
 def pod(name: str, address: str | None) -> Object:
@@ -100,8 +100,8 @@ async def endless(request: web.Request) -> web.StreamResponse:
 
 @pytest_asyncio.fixture
 async def pods(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pods]:
-    for deadline in ("ASK_DEADLINE", "REACH_DEADLINE", "SMOKE_DEADLINE"):
-        monkeypatch.setattr(engines, deadline, 1.0)
+    for deadline in ("REPORT_DEADLINE_SECONDS", "REACH_DEADLINE_SECONDS", "SMOKE_DEADLINE_SECONDS"):
+        monkeypatch.setattr(engine_pods, deadline, 1.0)
     pods = Pods()
     yield pods
     await pods.stop()
@@ -156,7 +156,7 @@ async def test_a_pod_without_an_address_and_one_that_is_gone_are_said_to_be_so(p
 async def test_an_operator_with_a_wrong_secret_is_told_nothing(pods: Pods) -> None:
     one = await pods.start("a", status=says({**STATUS, "pod": "a"}))
 
-    answers = await Engines("wrong", port=pods.port).ask([one])
+    answers = await EnginePods("wrong", port=pods.port).ask([one])
 
     assert "was answered with 404" in str(answers["a"])
 
@@ -217,7 +217,7 @@ async def test_an_operator_without_a_secret_passes_no_smoke_test_that_the_execut
         return web.Response()
 
     await pods.start("service", well=executing_colour_answers)
-    stranger = Engines("", service_port=pods.port)
+    stranger = EnginePods("", service_port=pods.port)
 
     [result] = await stranger.smoke("127.0.0.1", [SmokeTest(name="well", path="/internal/well")])
 
@@ -226,7 +226,7 @@ async def test_an_operator_without_a_secret_passes_no_smoke_test_that_the_execut
 
 
 async def test_a_service_that_nobody_serves_passes_no_smoke_test() -> None:
-    [result] = await Engines(SECRET, service_port=1).smoke("127.0.0.1", [SmokeTest(name="health", path="/health")])
+    [result] = await EnginePods(SECRET, service_port=1).smoke("127.0.0.1", [SmokeTest(name="health", path="/health")])
 
     assert not result.passed
     assert "got no answer" in result.detail

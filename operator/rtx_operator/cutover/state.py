@@ -24,7 +24,7 @@ EXECUTING = SWITCHED | {Phase.SWITCHING}
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class PersistedState:
     """Frozen: each step gives the next one."""
 
     active: Active | None = None
@@ -42,7 +42,7 @@ class Memory:
         """The cutover, unless it is over."""
         return self.cutover if self.cutover and not self.cutover.phase.is_terminal else None
 
-    def begin(self, cutover_id: str, to: Release, now: datetime) -> "Memory":
+    def begin(self, cutover_id: str, to: Release, now: datetime) -> "PersistedState":
         """A cutover from the active colour to `to`."""
         if self.active is None:
             raise ValueError("nothing is installed yet")
@@ -58,17 +58,19 @@ class Memory:
         )
         return replace(self, cutover=cutover, rejected=None)
 
-    def note(self, **fields: object) -> "Memory":
+    def note(self, **fields: object) -> "PersistedState":
         """Something more is known of the cutover under way."""
         if self.cutover is None or all(getattr(self.cutover, name) == value for name, value in fields.items()):
             return self
         return replace(self, cutover=self.cutover.model_copy(update=fields))
 
-    def says_more_than(self, other: "Memory") -> bool:
+    def says_more_than(self, other: "PersistedState") -> bool:
         """Whether it remembers anything else than `other`, what is waited for aside."""
         return self.note(message="") != other.note(message="")
 
-    def after(self, event: Event, now: datetime, deadline: timedelta | None, reason: str, message: str) -> "Memory":
+    def after(
+        self, event: Event, now: datetime, deadline: timedelta | None, reason: str, message: str
+    ) -> "PersistedState":
         """The cutover has moved on by `event`. `reason` and `message` say why, when it goes back."""
         cutover = self.cutover
         if cutover is None:
@@ -88,19 +90,19 @@ class Memory:
         )
         return replace(self, cutover=moved)
 
-    def with_active(self, active: Active) -> "Memory":
+    def with_active(self, active: Active) -> "PersistedState":
         return replace(self, active=active)
 
-    def with_previous(self, previous: Previous | None) -> "Memory":
+    def with_previous(self, previous: Previous | None) -> "PersistedState":
         return replace(self, previous=previous)
 
-    def retiring(self) -> "Memory":
+    def retiring(self) -> "PersistedState":
         """The previous colour is about to be taken away."""
         if self.previous is None:
             raise ValueError("no colour is kept")
         return replace(self, previous=self.previous.model_copy(update={"state": PreviousState.RETIRING}))
 
-    def with_rejected(self, retry: str) -> "Memory":
+    def with_rejected(self, retry: str) -> "PersistedState":
         """What the cutover went to is not tried again by itself, unless somebody only changed their mind."""
         cutover = self.cutover
         if cutover is None or cutover.reason == Reason.SUPERSEDED:
@@ -111,7 +113,7 @@ class Memory:
         )
         return replace(self, rejected=rejected)
 
-    def recorded(self, now: datetime) -> "Memory":
+    def recorded(self, now: datetime) -> "PersistedState":
         """The cutover, which is over, goes into the history."""
         cutover = self.cutover
         if cutover is None:

@@ -11,7 +11,7 @@ from typing import Any
 from cutover_world import World, copied, installed
 from rtx_operator.api.enums import Phase
 from rtx_operator.cutover.checks import CHECKS, Unmet, unmet
-from rtx_operator.cutover.situation import Situation
+from rtx_operator.cutover.context import CutoverContext
 from rtx_operator.observation import FenceReport, Object
 
 INSTALLED = installed()
@@ -19,52 +19,52 @@ BACK_AGAIN = ("errors:1.1.0",)  # it goes back after the fence has moved
 UNTESTED = ("smoke:1.1.0",)  # it goes back before
 
 
-def situation(world: World) -> Situation:
+def context(world: World) -> CutoverContext:
     intent = world.intend()
     assert intent.engine.status.cutover
-    return Situation(intent.engine, intent.plan, intent.seen, intent.engine.status.cutover, intent.now)
+    return CutoverContext(intent.engine, intent.desired, intent.seen, intent.engine.status.cutover, intent.now)
 
 
-def at_the_end_of(phase: Phase, world: World) -> Situation:
+def at_the_end_of(phase: Phase, world: World) -> CutoverContext:
     """The look at which all that the phase waits for is seen."""
     for _ in range(60):
         world.tick()
-        if world.phase is phase and unmet(situation(world), CHECKS[phase]) is None:
-            return situation(world)
+        if world.phase is phase and unmet(context(world), CHECKS[phase]) is None:
+            return context(world)
         world.look()
     raise AssertionError(f"{phase} is never over; {world.phase}: {world.stored['cutover']['message']}")
 
 
 @functools.cache
-def passing(phase: Phase, *faults: str) -> Situation:
+def passing(phase: Phase, *faults: str) -> CutoverContext:
     world = copied(INSTALLED)
     world.faults.update(faults)
     world.ask(version="1.1.0")
     return at_the_end_of(phase, world)
 
 
-def seeing(given: Situation, **seen: Any) -> Situation:
+def seeing(given: CutoverContext, **seen: Any) -> CutoverContext:
     return replace(given, seen=replace(given.seen, **seen))
 
 
-def with_child(given: Situation, changed: Object) -> Situation:
+def with_child(given: CutoverContext, changed: Object) -> CutoverContext:
     key = (changed["kind"], changed["metadata"]["name"])
     return seeing(given, children={**given.seen.children, key: changed})
 
 
-def with_reports(given: Situation, **changes: Any) -> Situation:
+def with_reports(given: CutoverContext, **changes: Any) -> CutoverContext:
     """Each pod that answers says so, too."""
     engines = {name: replace(report, **changes) for name, report in given.seen.engines.items()}  # type: ignore[type-var]
     return seeing(given, engines=engines)
 
 
-def with_status(given: Situation, name: str, **status: Any) -> Situation:
+def with_status(given: CutoverContext, name: str, **status: Any) -> CutoverContext:
     """One pod's status is another."""
     pods = [{**pod, "status": status} if pod["metadata"]["name"] == name else pod for pod in given.seen.pods]
     return seeing(given, pods=tuple(pods))
 
 
-def new_pod(given: Situation) -> str:
+def new_pod(given: CutoverContext) -> str:
     return str(given.ready_pods(given.new)[0]["metadata"]["name"])
 
 
@@ -72,13 +72,13 @@ def waits(said: Unmet | None) -> bool:
     return said is not None and said.reason is None
 
 
-def drains_no_longer_than_it_takes(given: Situation) -> Situation:
+def drains_no_longer_than_it_takes(given: CutoverContext) -> CutoverContext:
     """At the first instant of the time to drain, which otherwise ends it."""
     cutover = given.cutover.model_copy(update={"switched_at": given.now, "restored_at": None})
     return replace(given, cutover=cutover)
 
 
-IGNORANCE: Mapping[str, Callable[[Situation], Situation]] = {
+IGNORANCE: Mapping[str, Callable[[CutoverContext], CutoverContext]] = {
     "the database was not asked": lambda given: seeing(given, database=None),
     "the database gave no answer": lambda given: seeing(given, database=FenceReport(error="connection refused")),
     "the database has no fence": lambda given: seeing(given, database=FenceReport()),

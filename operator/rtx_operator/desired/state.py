@@ -28,7 +28,7 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
-class ColourPlan:
+class DesiredColour:
     """A colour in one revision, and every object that this may need."""
 
     colour: Colour
@@ -50,7 +50,7 @@ class ColourPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class TrafficObjects:
     """What leads to a colour, whatever its revision."""
 
     select: Object  # the live Service that selects it
@@ -68,19 +68,21 @@ def job_workload(job: Object) -> Workload:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DesiredState:
     """All objects of an engine.
 
     `active` is the colour that runs, once one does, otherwise the one to install. `idle` is the other one: what a
     cutover goes to or comes from, else what is kept warm; None when it is of no use, or nobody knows its revision.
     """
 
-    active: ColourPlan
-    idle: ColourPlan | None
-    routes: Mapping[Colour, Route]
+    active: DesiredColour
+    idle: DesiredColour | None
+    traffic: Mapping[Colour, TrafficObjects]
     wanted: Revision  # what spec asks for now
-    foundation: tuple[Object, ...]  # database, cache, network, accounts: always there
-    lent: tuple[Object, ...]  # records the revision of a kept colour whose place a cutover has taken for a while
+    base_objects: tuple[Object, ...]  # database, cache, network, accounts: always there
+    borrowed_revision: tuple[
+        Object, ...
+    ]  # records the revision of a kept colour whose place a cutover has taken for a while
     database: Workload
     cache: Workload
     live_service: str
@@ -91,10 +93,10 @@ class Plan:
     @property
     def engine(self) -> Workload:
         """The Deployment of the active colour."""
-        return self.routes[self.active.colour].workload
+        return self.traffic[self.active.colour].workload
 
-    def of(self, colour: Colour) -> ColourPlan | None:
-        """The plan of a colour."""
+    def of(self, colour: Colour) -> DesiredColour | None:
+        """The desired colour."""
         return self.active if self.active.colour is colour else self.idle
 
     def selected(self, seen: Observation) -> Colour | None:

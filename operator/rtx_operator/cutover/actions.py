@@ -1,0 +1,120 @@
+"""What each phase does about what it waits for. Each function gives the effects that are needed now, in order.
+
+Two rules stand above all of it: what the live Service selects is never made smaller, and the live Service never
+selects a colour that the database does not let execute. So a colour is emptied only when the *other* one is seen to
+have both, and the Service follows the fence, never the other way round.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from rtx_operator.api.enums import Phase
+from rtx_operator.api.status import Release
+from rtx_operator.cutover.checks import SWITCH_GATES, new_colour_drained, reverses, unmet
+from rtx_operator.cutover.context import BACK, CutoverContext
+from rtx_operator.cutover.effects import Apply, Drain, Effect, EffectName, MoveFence, Scale, next_size
+from rtx_operator.pod_reports import EngineReport
+
+
+def actions(context: CutoverContext) -> tuple[Effect, ...]:
+    """The effects that the cutover's phase needs now; none when all that is left is to wait."""
+    step = _STEPS.get(context.cutover.phase)
+    return step(context) if step else ()
+
+
+def _migrate(context: CutoverContext) -> tuple[Effect, ...]:
+    desired = context.desired.of(context.new.colour)
+    # The revision is recorded first: the next leader must be able to build it, whatever spec says by then.
+    return (Apply(EffectName.MIGRATE, (desired.controller_revision, desired.migrate)),) if desired else ()
+
+
+def _provision(context: CutoverContext) -> tuple[Effect, ...]:
+    desired = context.desired.of(context.new.colour)
+    if desired is None:
+        return ()
+    return (Apply(EffectName.PROVISION, desired.objects), *_resize(context))
+
+
+def _resize(context: CutoverContext) -> tuple[Effect, ...]:
+    deployment = context.deployment_of_revision(context.new)
+    size, needed = context.size(context.new), context.size_needed
+    if deployment is None or size >= needed:
+        return ()
+    wanted = next_size(len(context.ready_pods(context.new)), needed)
+    return (Scale(EffectName.RESIZE, deployment, wanted),) if wanted > size else ()
+
+
+def _switch(context: CutoverContext) -> tuple[Effect, ...]:
+    if not context.executes(context.new):
+        if unmet(context, SWITCH_GATES):
+            return _resize(context)
+        return _move_fence(context, context.new, context.cutover.id)
+    return _select(context, context.new)
+
+
+def _move_fence(context: CutoverContext, to: Release, cutover_id: str) -> tuple[Effect, ...]:
+    if context.seen.database is None or context.seen.database.error:
+        return ()
+    active, fence = context.engine.status.active, context.fence
+    known = active.epoch if active else 0
+    return (MoveFence((to.colour.value,), known, fence.epoch if fence else None, cutover_id),)
+
+
+def _select(context: CutoverContext, to: Release) -> tuple[Effect, ...]:
+    if context.selected() is to.colour:
+        return ()
+    return (Apply(EffectName.SELECT, (context.desired.traffic[to.colour].select,), guarded=True),)
+
+
+def _watch(context: CutoverContext) -> tuple[Effect, ...]:
+    if not context.executes(context.new):  # the database has lost the move
+        return _move_fence(context, context.new, context.cutover.id)
+    return _select(context, context.new) or _drain(context, context.old)
+
+
+def _drain(context: CutoverContext, release: Release) -> tuple[Effect, ...]:
+    undrained = tuple(
+        pod
+        for pod in context.ready_pods(release)
+        if isinstance(report := context.seen.engines.get(pod["metadata"]["name"]), EngineReport) and not report.draining
+    )
+    fence = context.fence
+    if not undrained or fence is None:
+        return ()
+    return (Drain(undrained, fence.epoch, context.drain_timeout.total_seconds()),)
+
+
+def _promote(context: CutoverContext) -> tuple[Effect, ...]:
+    late = context.not_promoted
+    return (Apply(EffectName.PROMOTE, late, guarded=True),) if late else ()
+
+
+def _roll_back(context: CutoverContext) -> tuple[Effect, ...]:
+    old, new = context.old, context.new
+    if not context.went_back:
+        ready = context.ready_pods(old)
+        return _move_fence(context, old, f"{context.cutover.id}{BACK}") if ready else ()
+    if context.selected() is not old.colour:
+        return _select(context, old)
+    if context.cutover.fenced_at and not context.routed_to(old):
+        return ()
+    return _drain(context, new) if new_colour_drained(context) else _take_away(context, new)
+
+
+def _take_away(context: CutoverContext, new: Release) -> tuple[Effect, ...]:
+    deployment = context.deployment_of_revision(new)  # what else has the colour was there before, and stays
+    if deployment and context.size(new):
+        return (Scale(EffectName.EMPTY, deployment, 0),)
+    desired = context.desired.of(new.colour)
+    return (Apply(EffectName.REVERSE, (desired.reverse,)),) if desired and reverses(context) else ()
+
+
+_STEPS: Mapping[Phase, Callable[[CutoverContext], tuple[Effect, ...]]] = MappingProxyType({
+    Phase.MIGRATING: _migrate,
+    Phase.PROVISIONING: _provision,
+    Phase.TESTING: _resize,
+    Phase.SWITCHING: _switch,
+    Phase.MONITORING: _watch,
+    Phase.PROMOTING: _promote,
+    Phase.ROLLING_BACK: _roll_back,
+})  # fmt: skip
