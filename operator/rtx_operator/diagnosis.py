@@ -6,31 +6,23 @@ is its image there, does it start. The first that finds something wins; nothing 
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from rtx_operator.api.enums import Reason
 from rtx_operator.desired.state import Workload
 from rtx_operator.observation import Object, Observation
+from rtx_operator.results import Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What keeps a workload from being ready. A finding means that it will not go on without somebody's help."""
-
-    reason: Reason
-    message: str
-
-
-def diagnose(observation: Observation, workload: Workload) -> Finding | None:
+def diagnose(observation: Observation, workload: Workload) -> Failure | None:
     """The first thing that keeps the workload's pods from being ready, or None."""
     for check in _CHECKS:
-        finding = check(observation, workload)
-        if finding is not None:
-            return finding
+        failure = check(observation, workload)
+        if failure is not None:
+            return failure
     return None
 
 
-def _not_created(observation: Observation, workload: Workload) -> Finding | None:
+def _not_created(observation: Observation, workload: Workload) -> Failure | None:
     """The API server refuses its pods: mostly a quota, sometimes Pod Security."""
     said = ""
     live = observation.child(workload.kind, workload.name) or {}
@@ -45,15 +37,15 @@ def _not_created(observation: Observation, workload: Workload) -> Finding | None
     if not said:
         return None
     if "exceeded quota" in said:
-        return Finding(
-            Reason.QUOTA_EXCEEDED,
+        return Failure(
             f"{workload.kind} {workload.name} cannot create its pods: {said}; raise the namespace's ResourceQuota or "
             "lower spec.resources",
+            Reason.QUOTA_EXCEEDED,
         )
-    return Finding(Reason.PODS_REFUSED, f"{workload.kind} {workload.name} cannot create its pods: {said}")
+    return Failure(f"{workload.kind} {workload.name} cannot create its pods: {said}", Reason.PODS_REFUSED)
 
 
-def _volume_unbound(observation: Observation, workload: Workload) -> Finding | None:
+def _volume_unbound(observation: Observation, workload: Workload) -> Failure | None:
     """A volume claim that nothing binds. A claim that waits for its pod to be placed is only waiting."""
     for claim in observation.children_of("PersistentVolumeClaim"):
         name = claim["metadata"]["name"]
@@ -62,35 +54,35 @@ def _volume_unbound(observation: Observation, workload: Workload) -> Finding | N
         storage_class = claim["spec"].get("storageClassName") or "the cluster's default"
         for reason in ("ProvisioningFailed", "FailedBinding"):
             for said in _warnings(observation, name, reason):
-                return Finding(
-                    Reason.VOLUME_UNBOUND,
+                return Failure(
                     f"volume claim {name} cannot be bound (storage class {storage_class}): {said}; make the storage "
                     "class work, or name one that exists in a new TradingEngine",
+                    Reason.VOLUME_UNBOUND,
                 )
     return None
 
 
-def _unschedulable(observation: Observation, workload: Workload) -> Finding | None:
+def _unschedulable(observation: Observation, workload: Workload) -> Failure | None:
     for pod in observation.pods_of(workload.pods):
         for condition in pod.get("status", {}).get("conditions") or []:
             if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
                 said = condition.get("message", "no node fits")
                 unbound = "PersistentVolumeClaim" in said or "persistentvolumeclaim" in said
-                return Finding(
-                    Reason.VOLUME_UNBOUND if unbound else Reason.UNSCHEDULABLE,
+                return Failure(
                     f"pod {_name(pod)} fits on no node: {said}",
+                    Reason.VOLUME_UNBOUND if unbound else Reason.UNSCHEDULABLE,
                 )
     return None
 
 
-def _image_unavailable(observation: Observation, workload: Workload) -> Finding | None:
+def _image_unavailable(observation: Observation, workload: Workload) -> Failure | None:
     for pod, waiting in _waiting(observation, workload):
         if waiting["reason"] in _IMAGE_REASONS:
             cause = _pull_error(waiting["message"])
-            return Finding(
-                Reason.IMAGE_UNAVAILABLE,
+            return Failure(
                 f"image {waiting['image']} cannot be had by pod {_name(pod)}{f' ({cause})' if cause else ''}; check "
                 "spec.version, spec.image and spec.imagePullSecrets",
+                Reason.IMAGE_UNAVAILABLE,
             )
     return None
 
@@ -103,28 +95,28 @@ def _pull_error(message: str) -> str:
     return chain.rpartition('": ')[2]
 
 
-def _misconfigured(observation: Observation, workload: Workload) -> Finding | None:
+def _misconfigured(observation: Observation, workload: Workload) -> Failure | None:
     for pod, waiting in _waiting(observation, workload):
         if waiting["reason"] in {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}:
-            return Finding(
-                Reason.CONTAINER_CANNOT_START,
+            return Failure(
                 f"container {waiting['container']} of pod {_name(pod)} cannot start: {waiting['message']}",
+                Reason.CONTAINER_CANNOT_START,
             )
     return None
 
 
-def _crash_looping(observation: Observation, workload: Workload) -> Finding | None:
+def _crash_looping(observation: Observation, workload: Workload) -> Failure | None:
     for pod, waiting in _waiting(observation, workload):
         if waiting["reason"] == "CrashLoopBackOff":
-            return Finding(
-                Reason.CRASH_LOOPING,
+            return Failure(
                 f"container {waiting['container']} of pod {_name(pod)} keeps ending ({waiting['last']}); see "
                 f"kubectl logs --previous {_name(pod)} -c {waiting['container']}",
+                Reason.CRASH_LOOPING,
             )
     return None
 
 
-_CHECKS: tuple[Callable[[Observation, Workload], Finding | None], ...] = (
+_CHECKS: tuple[Callable[[Observation, Workload], Failure | None], ...] = (
     _not_created,
     _volume_unbound,
     _unschedulable,

@@ -10,10 +10,10 @@ import kopf
 from rtx_operator.api.names import Label
 from rtx_operator.cluster.read_cache import ReadCache
 from rtx_operator.cluster.resources import CACHED_KINDS, CHILDREN, ENGINE, GRANDCHILDREN
-from rtx_operator.reconcile import Key
+from rtx_operator.controllers.base import Key
 from rtx_operator.workqueue import WorkQueue
 
-CHILD_EVENT_DELAY_SECONDS = 0.5  # seconds in which events of children become one reconcile
+CHILD_EVENT_DELAY_SECONDS = 0.5  # in which events of children become one reconcile
 
 
 def registry(queue: WorkQueue[Key], read_cache: ReadCache) -> kopf.OperatorRegistry:
@@ -21,14 +21,14 @@ def registry(queue: WorkQueue[Key], read_cache: ReadCache) -> kopf.OperatorRegis
     watched = kopf.OperatorRegistry()
 
     async def engine_event(*, namespace: str | None, name: str, **_: Any) -> None:
-        queue.add(Key(namespace or "", name))
+        queue.add(Key(ENGINE.kind, namespace or "", name))
 
     async def child_event(*, namespace: str | None, labels: Mapping[str, str], **_: Any) -> None:
         # Children come in crowds: a moment of patience makes one reconcile of them.
-        queue.add_after(Key(namespace or "", labels[Label.ENGINE]), CHILD_EVENT_DELAY_SECONDS)
+        queue.add_after(Key(ENGINE.kind, namespace or "", labels[Label.ENGINE]), CHILD_EVENT_DELAY_SECONDS)
 
     async def resting_child_event(*, namespace: str | None, labels: Mapping[str, str], **event: Any) -> None:
-        read_cache.changed(Key(namespace or "", labels[Label.ENGINE]))
+        read_cache.changed((namespace or "", labels[Label.ENGINE]))
         await child_event(namespace=namespace, labels=labels, **event)
 
     kopf.on.login(registry=watched)(login)

@@ -5,7 +5,7 @@
 | who acts, of two replicas                   | cluster/lease.py                                             |
 | what is watched                             | handlers.py: engines, and everything that carries their label |
 | one reconcile per engine at a time          | workqueue.py                                                 |
-| observe → decide → carry out → write status | reconcile.py                                                 |
+| observe → decide → perform → write status   | controllers/                                                 |
 | /healthz, /metrics                          | health.py, metrics.py                                        |
 """
 
@@ -31,8 +31,10 @@ from rtx_operator.cluster.lease import LeadershipLostError, Lease, Timing
 from rtx_operator.cluster.observe import Observer
 from rtx_operator.cluster.perform import Performer
 from rtx_operator.cluster.read_cache import ReadCache
+from rtx_operator.cluster.resources import ENGINE
+from rtx_operator.controllers.base import Key, OutdatedDefinitionError
+from rtx_operator.controllers.engine import EngineController
 from rtx_operator.metrics import LEADER, QUEUE_DEPTH, RECONCILE_ERRORS
-from rtx_operator.reconcile import Key, OutdatedDefinitionError, Reconciler
 from rtx_operator.workqueue import WorkQueue
 
 LEASE_NAME = "rtx-operator"
@@ -83,8 +85,8 @@ async def operate(chosen: settings.Settings) -> None:
             read_cache = ReadCache(client)
             observer = Observer(client, read_cache, fence.Reader())
             performer = Performer(client, Applier(client, read_cache), CrashHook(chosen.crash_hook_file))
-            reconciler = Reconciler(client, observer, performer, chosen)
-            queue = WorkQueue(reconciler, _failed)
+            controllers = {ENGINE.kind: EngineController(client, observer, performer, chosen)}
+            queue: WorkQueue[Key] = WorkQueue(lambda key: controllers[key.kind](key), _failed)
             QUEUE_DEPTH.set_function(lambda: queue.depth)
             working = asyncio.create_task(queue.run(chosen.workers))
             # kopf takes SIGTERM and SIGINT over from here and returns when one comes.

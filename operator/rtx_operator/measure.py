@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from rtx_operator import metrics
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Phase
+from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.status import HistoryEntry
 
 

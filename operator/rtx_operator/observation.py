@@ -1,15 +1,18 @@
 """What was seen of one TradingEngine at one instant: plain objects of the API server, frozen for the decision. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from rtx_operator.api.enums import Colour
+from rtx_operator.api.rollout import SmokeTest
 from rtx_operator.pod_reports import EngineReport, ReachReport, SmokeResult
 
 Object = dict[str, Any]
 
+OBSERVATION_GAP_SECONDS = 20.0  # after this long without a whole observation, a deadline that passed proves nothing
 ENDED = frozenset({"Succeeded", "Failed"})  # phases of pods whose containers have all ended for good
 
 
@@ -38,6 +41,29 @@ class Fence:
     cutover: str
     owner: str
     since: datetime | None = None  # by the database's clock
+
+
+def executes(fence: Fence | None, colours: Collection[Colour], *, known_epoch: int = 0) -> bool:
+    """Whether the database lets exactly these colours execute, in a row that is not behind `known_epoch`.
+
+    An unknown fence lets nobody: False.
+    """
+    return fence is not None and set(fence.executors) == set(colours) and fence.epoch >= known_epoch
+
+
+def is_recent(seconds_since_last: float) -> bool:
+    """Whether the last whole observation is recent enough for deadlines to be believed."""
+    return seconds_since_last < OBSERVATION_GAP_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class PodQueries:
+    """What to query of the engine pods, and of which colours."""
+
+    reports: frozenset[Colour] = frozenset()  # reports of their pods
+    reach: Colour | None = None  # whether its pods reach the other colour
+    smoke: Colour | None = None  # the smoke tests, on this colour's own Service
+    tests: tuple[SmokeTest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +117,6 @@ class Observation:
             if pod.get("status", {}).get("phase") not in ENDED
             and labels.items() <= pod["metadata"].get("labels", {}).items()
         ]
-
-    def remaining(self, labels: Mapping[str, str]) -> int:
-        """How many pods carry all of `labels`, those on their way out counted."""
-        return sum(labels.items() <= pod["metadata"].get("labels", {}).items() for pod in self.pods)
 
     def serving(self, service: str) -> tuple[str, ...]:
         """The pods that take the Service's traffic, as its EndpointSlices say."""

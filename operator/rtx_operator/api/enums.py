@@ -92,33 +92,43 @@ class PeerPort(StrEnum):
     METRICS = "metrics"  # 9090
 
 
-class Phase(StrEnum):
-    """Where a cutover stands; cutover/transitions.py has the ways from one to the next."""
+class OperationName(StrEnum):
+    """What takes its time and has phases in status; operations/ has a folder for each."""
+
+    CUTOVER = "Cutover"
+    RETIREMENT = "Retirement"
+
+
+class CutoverPhase(StrEnum):
+    """The phase of a cutover; operations/cutover/phases.py has everything about each."""
 
     PENDING = "Pending"  # nothing is made yet: something else comes first
-    BACKING_UP = "BackingUp"  # a fresh backup is made (not in this release)
     MIGRATING = "Migrating"  # the new version's expand migrations run
     PROVISIONING = "Provisioning"  # the idle colour comes up, as large as the active one
     TESTING = "Testing"  # smoke tests, and whether the old pods reach the new ones
-    AWAITING_APPROVAL = "AwaitingApproval"  # people decide (not in this release)
     SWITCHING = "Switching"  # the fence moves, then the live Service
     MONITORING = "Monitoring"  # the old colour drains, the new one is watched
     PROMOTING = "Promoting"  # autoscaler and disruption budget follow
     SUCCEEDED = "Succeeded"
     ROLLING_BACK = "RollingBack"  # fence and Service go back, the new colour goes away
     ROLLED_BACK = "RolledBack"
-    FAILED = "Failed"  # given up before anything was made (not in this release)
 
     @property
     def is_terminal(self) -> bool:
-        return self in {Phase.SUCCEEDED, Phase.ROLLED_BACK, Phase.FAILED}
+        return self in {CutoverPhase.SUCCEEDED, CutoverPhase.ROLLED_BACK}
 
 
-class PreviousState(StrEnum):
-    """What becomes of the colour that was active before."""
+class RetirementPhase(StrEnum):
+    """The phase of a retirement; operations/retirement/phases.py has everything about each."""
 
-    KEPT = "Kept"  # it stays warm: going back is a switch
-    RETIRING = "Retiring"  # it is emptied, then the contract migrations run
+    EMPTYING = "Emptying"  # the previous colour's pods end
+    CONTRACTING = "Contracting"  # the contract migrations run
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"  # given up: nothing waits for it, and Stalled names the cause
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in {RetirementPhase.SUCCEEDED, RetirementPhase.FAILED}
 
 
 class ConditionType(StrEnum):
@@ -153,7 +163,7 @@ class Reason(StrEnum):
     FENCE_MOVING = "FenceMoving"  # the database does not name the active colour as its executor yet
     SCALING = "Scaling"  # it serves, while pods come or go
     CUTOVER_IN_PROGRESS = "CutoverInProgress"  # the message has the phase and what it waits for
-    RETIRING = "Retiring"  # the colour that was active before is taken away
+    RETIRING = "Retiring"  # the previous colour is being removed
     ENDPOINTS_PENDING = "EndpointsPending"  # pods are ready, the live Service does not name them yet
     TERMINATING = "Terminating"  # a child of the same name is still being deleted
     RECONCILE_FAILED = "ReconcileFailed"  # an error on the operator's side; it tries again by itself
@@ -171,6 +181,7 @@ class Reason(StrEnum):
     REJECTED = "Rejected"  # the spec asks for what was rolled back
     CANNOT_ROLL_BACK = "CannotRollBack"  # the old colour has no ready pod to go back to
     CONTRACT_FAILED = "ContractFailed"  # the contract migrations failed
+    PODS_REMAIN = "PodsRemain"  # pods of the previous colour did not end in time
     INVALID_SPEC = "InvalidSpec"  # the object was stored before the schema knew better
     CREDENTIALS_MISSING = "CredentialsMissing"  # the Secret, or keys in it
     NAME_TAKEN = "NameTaken"  # an object that is not ours has a name that we need

@@ -1,12 +1,16 @@
-"""The status of a TradingEngine: what the operator says. Read it with `kubectl describe te`."""
+"""The status of a TradingEngine: what the operator reports. Read it with `kubectl describe te`."""
 
 from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field, WithJsonSchema
 
-from rtx_operator.api.enums import Colour, ConditionStatus, ConditionType, Phase, PreviousState
+from rtx_operator.api.enums import Colour, ConditionStatus, ConditionType, CutoverPhase, RetirementPhase
 from rtx_operator.api.schema import ApiModel
+
+Time = Annotated[datetime, WithJsonSchema({"type": "string", "format": "date-time"})]
+SECONDS = WithJsonSchema({"type": "object", "additionalProperties": {"type": "number"}, "maxProperties": 16})
+HISTORY_LIMIT = 10  # cutovers that status remembers
 
 
 class Condition(ApiModel):
@@ -22,87 +26,97 @@ class Condition(ApiModel):
     observed_generation: int = Field(ge=0, description="The generation of the spec that this speaks of.")
 
 
-class Active(ApiModel):
-    """What takes the traffic."""
-
-    colour: Colour = Field(description="The colour that the live Service selects.")
-    version: str = Field(max_length=64, description="Its version.")
-    digest: str | None = Field(default=None, max_length=71, description="The digest its image resolved to.")
-    config_hash: str = Field(max_length=64, description="Names its ConfigMap.")
-    revision: str = Field(max_length=64, description="Hash of everything that shapes its pods.")
-    epoch: int = Field(default=0, ge=0, description="The epoch at which the database lets it execute; 0 if unknown.")
-
-
-Time = Annotated[datetime, WithJsonSchema({"type": "string", "format": "date-time"})]
-Seconds = Annotated[
-    dict[Phase, float],
-    WithJsonSchema({"type": "object", "additionalProperties": {"type": "number"}, "maxProperties": 16}),
-]
-
-HISTORY_LIMIT = 10  # cutovers that status remembers
-
-
 class Release(ApiModel):
-    """What a colour runs, or is to run."""
+    """A version in a colour."""
 
-    colour: Colour = Field(description="The colour.")
-    version: str = Field(max_length=64, description="Its version.")
+    colour: Colour = Field(description="The colour: blue or green.")
+    version: str = Field(max_length=64, description="The engine's version.")
     revision: str = Field(max_length=64, description="Hash of everything that shapes its pods.")
 
 
-class Cutover(ApiModel):
-    """The cutover that is under way, or the last one."""
+class Active(Release):
+    """The release that takes the traffic."""
 
-    id: str = Field(max_length=80, description="Names it, also in the database's fence.")
-    phase: Phase = Field(description="Where it stands.")
-    since: Time = Field(description="When this phase began.")
-    deadline: Time | None = Field(default=None, description="When this phase must have ended.")
-    from_: Release = Field(alias="from", description="What ran when it began.")
-    to: Release = Field(description="What it goes to.")
-    started_at: Time = Field(description="When it began.")
-    fenced_at: Time | None = Field(default=None, description="When the database let the new colour execute.")
-    switched_at: Time | None = Field(default=None, description="When the live Service named only the new colour.")
-    restored_at: Time | None = Field(default=None, description="When it named only the old colour again.")
-    reason: str = Field(default="", max_length=64, description="Why it goes back, in one word.")
-    message: str = Field(default="", max_length=4096, description="What it waits for, or why it goes back.")
-    seconds: Seconds = Field(default={}, description="How long each phase that is over took.")
+    digest: str | None = Field(
+        default=None, max_length=71, description="The image digest, as spec.image.digest gave it."
+    )
+    config_hash: str = Field(max_length=64, description="Ends the name of its ConfigMap.")
+    epoch: int = Field(
+        default=0, ge=0, description="The fence's epoch from which the database lets it execute; 0 while unknown."
+    )
 
 
-class Previous(ApiModel):
-    """The colour that was active before. While it is kept, going back to it is a switch."""
+class Previous(Release):
+    """The release that was active before. While it is kept, going back to it is a switch."""
 
-    colour: Colour = Field(description="The colour.")
-    version: str = Field(max_length=64, description="Its version.")
-    revision: str = Field(max_length=64, description="Hash of everything that shapes its pods.")
-    retire_after: Time = Field(description="When it is taken away.")
-    state: PreviousState = Field(default=PreviousState.KEPT, description="Kept, or Retiring.")
+    retire_after: Time = Field(description="When its retirement begins.")
 
 
 class Rejected(ApiModel):
-    """What was rolled back. It is not tried again until the spec changes, or somebody says so."""
+    """The revision that was rolled back. It is not tried again until spec or the retry annotation changes."""
 
     revision: str = Field(max_length=64, description="Hash of everything that shapes its pods.")
-    version: str = Field(max_length=64, description="Its version.")
-    reason: str = Field(max_length=64, description="Why, in one word.")
-    message: str = Field(max_length=4096, description="Why, in plain words.")
-    retry: str = Field(default="", max_length=256, description="The retry annotation's value at that time.")
+    version: str = Field(max_length=64, description="The engine's version.")
+    reason: str = Field(max_length=64, description="Why it was rolled back, in one word.")
+    message: str = Field(max_length=4096, description="Why it was rolled back.")
+    retry: str = Field(default="", max_length=256, description="Value of the retry annotation at that time.")
+
+
+class OperationRecord(ApiModel):
+    """What status records of an operation: one at a time of each kind, the one under way or the last one."""
+
+    id: str = Field(max_length=80, description="Names the operation; no two have the same.")
+    started_at: Time = Field(description="When the operation began.")
+    since: Time = Field(description="When its phase began.")
+    deadline: Time | None = Field(
+        default=None, description="When its phase must have ended; absent: it has no deadline."
+    )
+    reason: str = Field(default="", max_length=64, description="Why it goes back or failed, in one word.")
+    message: str = Field(default="", max_length=4096, description="What it waits for, or why it goes back or failed.")
+
+
+class Cutover(OperationRecord):
+    """The cutover that is under way, or the last one."""
+
+    phase: CutoverPhase = Field(description="Its phase.")
+    from_: Release = Field(alias="from", description="The release that was active when it began.")
+    to: Release = Field(description="The release that it makes active.")
+    fenced_at: Time | None = Field(default=None, description="When the fence named the new colour as executor.")
+    switched_at: Time | None = Field(default=None, description="When the live Service had only pods of the new colour.")
+    restored_at: Time | None = Field(default=None, description="When it had only pods of the old colour again.")
+    seconds: Annotated[dict[CutoverPhase, float], SECONDS] = Field(
+        default={}, description="Seconds that each phase took, of the phases that are over."
+    )
+
+
+class Retirement(OperationRecord):
+    """The retirement of a previous colour that is under way, or the last one."""
+
+    phase: RetirementPhase = Field(description="Its phase.")
+    release: Release = Field(description="The release that it removes.")
+    retry: str = Field(default="", max_length=256, description="Value of the retry annotation when it began.")
+    seconds: Annotated[dict[RetirementPhase, float], SECONDS] = Field(
+        default={}, description="Seconds that each phase took, of the phases that are over."
+    )
 
 
 class HistoryEntry(ApiModel):
     """A cutover that is over."""
 
-    id: str = Field(max_length=80, description="Names it.")
-    from_version: str = Field(max_length=64, description="What ran before.")
-    to_version: str = Field(max_length=64, description="What it went to.")
-    result: Phase = Field(description="Succeeded, RolledBack or Failed.")
+    id: str = Field(max_length=80, description="Names the cutover, in the fence too.")
+    from_version: str = Field(max_length=64, description="The version that was active when it began.")
+    to_version: str = Field(max_length=64, description="The version that it was to make active.")
+    result: CutoverPhase = Field(description="Succeeded or RolledBack.")
     started_at: Time = Field(description="When it began.")
     ended_at: Time = Field(description="When it was over.")
-    fenced_at: Time | None = Field(default=None, description="When the database let the new colour execute.")
-    switched_at: Time | None = Field(default=None, description="When the live Service named only the new colour.")
-    restored_at: Time | None = Field(default=None, description="When it named only the old colour again.")
+    fenced_at: Time | None = Field(default=None, description="When the fence named the new colour as executor.")
+    switched_at: Time | None = Field(default=None, description="When the live Service had only pods of the new colour.")
+    restored_at: Time | None = Field(default=None, description="When it had only pods of the old colour again.")
     reason: str = Field(default="", max_length=64, description="Why it went back, in one word.")
     message: str = Field(default="", max_length=4096, description="Why it went back.")
-    seconds: Seconds = Field(default={}, description="How long each phase took.")
+    seconds: Annotated[dict[CutoverPhase, float], SECONDS] = Field(
+        default={}, description="Seconds that each phase took."
+    )
 
 
 class ReplicaCount(ApiModel):
@@ -113,21 +127,24 @@ class ReplicaCount(ApiModel):
 
 
 class TradingEngineStatus(ApiModel):
-    """What the operator last saw and did."""
+    """What the operator last observed and did."""
 
-    observed_generation: int = Field(default=0, ge=0, description="The generation of the spec that was last acted on.")
+    observed_generation: int = Field(default=0, ge=0, description="The generation of spec that was reconciled last.")
     conditions: list[Condition] = Field(
         default=[],
         max_length=16,
-        description="How the engine is, and what to do.",
+        description="Ready, Reconciling, Stalled (as kstatus defines them) and UpToDate.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
-    active: Active | None = Field(default=None, description="What takes the traffic.")
+    active: Active | None = Field(default=None, description="The release that takes the traffic.")
     replicas: ReplicaCount | None = Field(default=None, description="Pods of the active colour.")
     cutover: Cutover | None = Field(default=None, description="The cutover under way, or the last one.")
-    previous: Previous | None = Field(default=None, description="The colour that was active before, while it is kept.")
-    rejected: Rejected | None = Field(default=None, description="What was rolled back, while the spec asks for it.")
+    previous: Previous | None = Field(default=None, description="The release that was active before, while it is kept.")
+    retirement: Retirement | None = Field(default=None, description="The retirement under way, or the last one.")
+    rejected: Rejected | None = Field(
+        default=None, description="The revision that was rolled back, while spec asks for it."
+    )
     history: list[HistoryEntry] = Field(
         default=[], max_length=HISTORY_LIMIT, description="Cutovers that are over, newest first."
     )
-    pods: str | None = Field(default=None, max_length=16, description="The same for the eye: ready/desired.")
+    pods: str | None = Field(default=None, max_length=16, description="Pods of the active colour as ready/desired.")

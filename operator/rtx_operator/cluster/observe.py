@@ -15,8 +15,7 @@ from rtx_operator.cluster.client import Client
 from rtx_operator.cluster.engine_pods import EnginePods
 from rtx_operator.cluster.read_cache import ReadCache
 from rtx_operator.cluster.resources import EVENT, GRANDCHILDREN, JOB, LIVE_KINDS, SECRET, STATEFUL_SET
-from rtx_operator.cutover.queries import PodQueries
-from rtx_operator.observation import FenceReport, Object, Observation, is_ready, replicas
+from rtx_operator.observation import FenceReport, Object, Observation, PodQueries, is_ready, replicas
 from rtx_operator.pod_reports import EngineReport, ReachReport, SmokeResult
 
 _WARNINGS = "type=Warning"

@@ -60,6 +60,8 @@ def _idle(
         revision = release.revision
     elif status.previous:
         revision = status.previous.revision
+    elif status.retirement and not status.retirement.phase.is_terminal:
+        revision = status.retirement.release.revision
     else:
         return None
     spec = _revision(revision, wanted, seen)

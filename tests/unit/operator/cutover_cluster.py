@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 
 from rtx_operator.api.enums import Colour
 from rtx_operator.api.names import Label
-from rtx_operator.cutover.effects import Drain, MoveFence, Scale
 from rtx_operator.desired.state import JOB_LABEL
 from rtx_operator.observation import Fence, Object, is_ready
+from rtx_operator.operations.effects import Drain, MoveFence, Scale
 from rtx_operator.pod_reports import EngineReport, Latency, ReachReport, ServedRequests, SmokeResult
 
 OWNER = "trading/rtx/uid-1"
@@ -89,7 +89,9 @@ class Cluster:
 
     # --- the API server ---
 
-    def apply(self, wanted: Object, *, guard: str = "") -> None:
+    def apply(self, wanted: Object) -> None:
+        """A resourceVersion in it guards the write, as at the API server."""
+        guard = wanted["metadata"].get("resourceVersion", "")
         key = (wanted["kind"], wanted["metadata"]["name"])
         live = self.children.get(key)
         if live is None:
@@ -336,6 +338,11 @@ class Cluster:
 
 def label(labelled: Object, key: str) -> str:
     return str(labelled["metadata"].get("labels", {}).get(str(key), ""))
+
+
+def may_run(pod: Object) -> bool:
+    """An evicted pod runs nothing any more, though its object stays."""
+    return pod["status"].get("phase") not in {"Succeeded", "Failed"}
 
 
 def _is_ending(pod: Object) -> bool:

@@ -9,10 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from cutover_world import World, copied, installed
-from rtx_operator.api.enums import Phase
-from rtx_operator.cutover.checks import CHECKS, Unmet, unmet
-from rtx_operator.cutover.context import CutoverContext
+from rtx_operator.api.enums import CutoverPhase
 from rtx_operator.observation import FenceReport, Object
+from rtx_operator.operations.cutover.context import CutoverContext
+from rtx_operator.operations.cutover.phases import PHASES
+from rtx_operator.results import Unmet, Waiting, worst_unmet
 
 INSTALLED = installed()
 BACK_AGAIN = ("errors:1.1.0",)  # it goes back after the fence has moved
@@ -25,18 +26,18 @@ def context(world: World) -> CutoverContext:
     return CutoverContext(intent.engine, intent.desired, intent.seen, intent.engine.status.cutover, intent.now)
 
 
-def at_the_end_of(phase: Phase, world: World) -> CutoverContext:
+def at_the_end_of(phase: CutoverPhase, world: World) -> CutoverContext:
     """The look at which all that the phase waits for is seen."""
     for _ in range(60):
         world.tick()
-        if world.phase is phase and unmet(context(world), CHECKS[phase]) is None:
+        if world.phase is phase and worst_unmet(context(world), PHASES[phase].checks) is None:
             return context(world)
         world.look()
     raise AssertionError(f"{phase} is never over; {world.phase}: {world.stored['cutover']['message']}")
 
 
 @functools.cache
-def passing(phase: Phase, *faults: str) -> CutoverContext:
+def passing(phase: CutoverPhase, *faults: str) -> CutoverContext:
     world = copied(INSTALLED)
     world.faults.update(faults)
     world.ask(version="1.1.0")
@@ -69,7 +70,7 @@ def new_pod(given: CutoverContext) -> str:
 
 
 def waits(said: Unmet | None) -> bool:
-    return said is not None and said.reason is None
+    return isinstance(said, Waiting)
 
 
 def drains_no_longer_than_it_takes(given: CutoverContext) -> CutoverContext:

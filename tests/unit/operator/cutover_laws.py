@@ -5,27 +5,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cutover_cluster import Cluster, label
+from cutover_cluster import Cluster, label, may_run
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Colour, Phase, PreviousState
+from rtx_operator.api.enums import Colour, CutoverPhase, RetirementPhase
 from rtx_operator.api.names import Label
-from rtx_operator.cutover.context import BACK
-from rtx_operator.cutover.effects import Effect, EffectName, MoveFence
-from rtx_operator.cutover.transitions import TRANSITIONS
-from rtx_operator.decide import Decision
+from rtx_operator.decision.decide import Decision
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Object, Observation
+from rtx_operator.operations.cutover.context import BACK
+from rtx_operator.operations.cutover.phases import PHASES
+from rtx_operator.operations.effects import Effect, EffectName, MoveFence
 
 # Which phase a cutover must be in, in the status that was read, for an effect of it to be carried out.
-OF_PHASE: Mapping[EffectName, frozenset[Phase]] = {
-    EffectName.MIGRATE: frozenset({Phase.MIGRATING}),
-    EffectName.PROVISION: frozenset({Phase.PROVISIONING}),
-    EffectName.SELECT: frozenset({Phase.SWITCHING, Phase.MONITORING, Phase.ROLLING_BACK}),
-    EffectName.DRAIN: frozenset({Phase.MONITORING, Phase.ROLLING_BACK}),
-    EffectName.PROMOTE: frozenset({Phase.PROMOTING}),
-    EffectName.REVERSE: frozenset({Phase.ROLLING_BACK}),
+OF_PHASE: Mapping[EffectName, frozenset[CutoverPhase]] = {
+    EffectName.MIGRATE: frozenset({CutoverPhase.MIGRATING}),
+    EffectName.PROVISION: frozenset({CutoverPhase.PROVISIONING}),
+    EffectName.SELECT: frozenset({CutoverPhase.SWITCHING, CutoverPhase.MONITORING, CutoverPhase.ROLLING_BACK}),
+    EffectName.DRAIN: frozenset({CutoverPhase.MONITORING, CutoverPhase.ROLLING_BACK}),
+    EffectName.PROMOTE: frozenset({CutoverPhase.PROMOTING}),
+    EffectName.REVERSE: frozenset({CutoverPhase.ROLLING_BACK}),
 }
-NEW_EXECUTES = frozenset({Phase.SWITCHING, Phase.MONITORING, Phase.PROMOTING, Phase.SUCCEEDED})
+NEW_EXECUTES = frozenset(
+    {CutoverPhase.SWITCHING, CutoverPhase.MONITORING, CutoverPhase.PROMOTING, CutoverPhase.SUCCEEDED}
+)
 NEVER_DELETED = frozenset({"Deployment", "Service", "StatefulSet", "Secret", "ServiceAccount"})
 
 
@@ -71,7 +73,7 @@ class Judged(Cluster):
         cutover, fence = intent.engine.status.cutover, self.fence
         moves = [effect for effect in intent.decision.effects if isinstance(effect, MoveFence)]
         self._must(len(moves) <= 1, "the fence is moved twice")
-        decided_by_phase = cutover is not None and cutover.phase in {Phase.SWITCHING, Phase.ROLLING_BACK}
+        decided_by_phase = cutover is not None and cutover.phase in {CutoverPhase.SWITCHING, CutoverPhase.ROLLING_BACK}
         if intent.seen.database and not intent.seen.database.error and fence and not intent.engine.spec.paused:
             active = intent.engine.status.active
             right = active is None or fence.executors == (active.colour.value,)
@@ -85,13 +87,20 @@ class Judged(Cluster):
         if effect.name in OF_PHASE:
             self._must(phase in OF_PHASE[effect.name], f"{effect.name} in {phase}")
         elif effect.name is EffectName.CONTRACT:
-            previous = intent.engine.status.previous
-            self._must(previous and previous.state is PreviousState.RETIRING, f"Contract in {phase}")
+            retirement = intent.engine.status.retirement
+            self._must(retirement and retirement.phase is RetirementPhase.CONTRACTING, f"Contract in {phase}")
+            self._must(not self._older_pods(), f"Contract while older pods run: {self._older_pods()}")
             self._must(not (cutover and not cutover.phase.is_terminal), f"Contract in {phase}")
         elif isinstance(effect, MoveFence) and cutover and not cutover.phase.is_terminal:
             new = effect.executors == (cutover.to.colour.value,)
             self._must(not new or phase in NEW_EXECUTES, f"the fence goes to the new colour in {phase}")
-            self._must(new or not effect.cutover.endswith(BACK) or phase is Phase.ROLLING_BACK, f"back in {phase}")
+            self._must(
+                new or not effect.cutover.endswith(BACK) or phase is CutoverPhase.ROLLING_BACK, f"back in {phase}"
+            )
+
+    def _older_pods(self) -> list[str]:
+        active = self.stored["active"]["revision"]
+        return [name for name, pod in self.pods.items() if label(pod, Label.REVISION) != active and may_run(pod)]
 
     def judge_scale(self, live: Object, replicas: int) -> None:
         if replicas >= live["spec"]["replicas"]:
@@ -104,8 +113,10 @@ class Judged(Cluster):
         self._must(self.selected not in {"", colour}, f"{colour} is emptied while the live Service selects it")
         self._must(self.fence and colour not in self.fence.executors, f"{colour} is emptied while it executes")
         previous, cutover = self.stored.get("previous"), self.stored.get("cutover")
-        kept = previous and previous["state"] == PreviousState.KEPT and previous["colour"] == colour
-        borrowed_revision = cutover and not Phase(cutover["phase"]).is_terminal and cutover["to"]["colour"] == colour
+        kept = previous and previous["colour"] == colour
+        borrowed_revision = (
+            cutover and not CutoverPhase(cutover["phase"]).is_terminal and cutover["to"]["colour"] == colour
+        )
         self._must(not kept or borrowed_revision, f"{colour} is emptied while it is kept")
 
     def judge_service(self, before: Object | None, after: Object) -> None:
@@ -121,25 +132,25 @@ class Judged(Cluster):
         if not cutover:
             self._must(not was, "a cutover is forgotten")
             return
-        phase, rejected = Phase(cutover["phase"]), after.get("rejected")
+        phase, rejected = CutoverPhase(cutover["phase"]), after.get("rejected")
         if rejected and rejected != before.get("rejected"):
             self.refused = (rejected["revision"], self.asked)
         same = was and was["id"] == cutover["id"]
         if not same:
-            self._must(phase is Phase.PENDING, f"a cutover begins in {phase}")
-            self._must(not was or Phase(was["phase"]).is_terminal, "a cutover begins before the last is over")
+            self._must(phase is CutoverPhase.PENDING, f"a cutover begins in {phase}")
+            self._must(not was or CutoverPhase(was["phase"]).is_terminal, "a cutover begins before the last is over")
             self._must(cutover["id"] not in self.ended, "a cutover begins again")
             again = self.refused == (cutover["to"]["revision"], self.asked)
             self._must(not again, "what was rejected is tried again")
             self._must(cutover["from"]["revision"] == before["active"]["revision"], "it comes from nowhere")
         elif was["phase"] != phase:
-            self._must(phase in TRANSITIONS[Phase(was["phase"])].values(), f"{was['phase']} → {phase}")
+            self._must(phase in PHASES[CutoverPhase(was["phase"])].ways.values(), f"{was['phase']} → {phase}")
         self._must(self.ended.get(cutover["id"], phase) == phase, f"{cutover['id']} goes on after its end")
         if phase.is_terminal:
             self.ended[cutover["id"]] = phase
             self._must(after["history"][0]["id"] == cutover["id"], "the history lacks it")
             self._must(len({past["id"] for past in after["history"]}) == len(after["history"]), "it is told twice")
-        elif phase not in {Phase.PENDING, Phase.PROMOTING, Phase.ROLLING_BACK}:
+        elif phase not in {CutoverPhase.PENDING, CutoverPhase.PROMOTING, CutoverPhase.ROLLING_BACK}:
             self._must(cutover.get("deadline"), f"{phase} has no deadline")
         self._must(after["active"]["epoch"] >= before["active"]["epoch"], "an epoch is forgotten")
 

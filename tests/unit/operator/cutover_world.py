@@ -1,31 +1,31 @@
 """A small world in which an engine is upgraded: the cluster of cutover_cluster.py, its user, and the operator.
 
-The operator's pure half runs in it as it is: `look` does what reconcile.py does, with the world instead of I/O.
+The operator's pure half runs in it as it is: `look` does what controllers/ does, with the world instead of I/O.
 The laws of cutover_laws.py judge each write as it arrives.
 """
 
 import copy
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from cutover_cluster import LIVE, Conflict, Unreachable, label
 from cutover_laws import Intent, Judged
-from rtx_operator import status
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Colour, Phase, PreviousState, Reason
+from rtx_operator.api.enums import Colour, CutoverPhase, RetirementPhase
 from rtx_operator.api.names import RETRY, Label
-from rtx_operator.cutover.effects import URGENT, Apply, Effect, MoveFence, Scale
-from rtx_operator.cutover.queries import queries
-from rtx_operator.cutover.state import PersistedState
-from rtx_operator.decide import Decision, Verdict, decide
+from rtx_operator.decision import conditions
+from rtx_operator.decision.decide import Decision, decide
+from rtx_operator.decision.outcome import Outcome, status_after
 from rtx_operator.desired import build
 from rtx_operator.desired.state import DesiredState
-from rtx_operator.observation import FenceReport, Object, Observation
-from rtx_operator.reconcile import OBSERVATION_GAP_SECONDS
+from rtx_operator.observation import FenceReport, Object, Observation, is_recent
+from rtx_operator.operations.arbiter import queries
+from rtx_operator.operations.effects import Apply, Delete, Effect, MoveFence, Scale, objects_of
 from rtx_operator.settings import from_environment
 
 __all__ = ["Conflict", "Intent", "Unreachable", "World", "copied", "installed"]
@@ -52,10 +52,10 @@ class World(Judged):
     # --- what a test reads ---
 
     @property
-    def phase(self) -> Phase | None:
+    def phase(self) -> CutoverPhase | None:
         """The phase of the cutover under way, or of the last one."""
         cutover = self.stored.get("cutover")
-        return Phase(cutover["phase"]) if cutover else None
+        return CutoverPhase(cutover["phase"]) if cutover else None
 
     @property
     def active(self) -> Object:
@@ -95,10 +95,8 @@ class World(Judged):
         """Observe and decide, and carry out nothing yet."""
         manifest = self.manifest()
         engine = TradingEngine.parse(manifest)
-        observed_recently = (
-            self.last_look is not None and (self.now - self.last_look).total_seconds() < OBSERVATION_GAP_SECONDS
-        )
-        seen = replace(self.observe(engine), observed_recently=observed_recently)
+        gap = (self.now - self.last_look).total_seconds() if self.last_look else math.inf
+        seen = replace(self.observe(engine), observed_recently=is_recent(gap))
         self.last_look = self.now
         desired = _desired(engine, seen)
         decision = decide(engine, desired, seen, self.now, f"{engine.spec.version}-{next(self.cutovers):08x}")
@@ -111,55 +109,44 @@ class World(Judged):
         """
         intent = self.intend()
         self.judge_decision(intent)
-        try:
-            self.carry_out(intent, killed_at=killed_at)
-        except Killed:
-            self.last_look = None
-            return None
-        except Conflict:
-            return None
-        except Unreachable as error:
-            verdict = Verdict(Reason.DATABASE_UNREACHABLE, str(error))
-            self.write_status(
-                intent, status.after_verdict(intent.manifest["status"], self.generation, verdict, self.now)
-            )
-            return None
-        return intent.decision
-
-    def carry_out(self, intent: Intent, *, killed_at: int | None = None) -> None:
-        """What perform.py and the end of reconcile.py do. Raises Killed, Conflict and Unreachable."""
         steps = iter(range(100))
 
         def step() -> None:
             if next(steps) == killed_at:
                 raise Killed
 
-        step()
-        for wanted in intent.decision.apply:
-            self.apply(wanted)
-        for obsolete in intent.decision.delete:
-            self.delete(obsolete)
-        for effect in intent.decision.effects:
+        try:
+            outcome = self.carry_out(intent, step)
             step()
-            self.effect(effect, intent)
-        step()
-        decision = intent.decision
-        urgent = any(effect.name in URGENT for effect in decision.effects)
-        if urgent and not decision.state.says_more_than(PersistedState.of(intent.engine.status)):
-            return
-        after = status.after_decision(
-            intent.manifest["status"], intent.engine, intent.desired, decision, None, intent.now
-        )
-        self.write_status(intent, after)
+            self.write_status(intent, outcome)
+        except Killed:
+            self.last_look = None
+            return None
+        except Conflict:
+            return None
+        return intent.decision if outcome.is_complete else None
+
+    def carry_out(self, intent: Intent, step: Callable[[], None]) -> Outcome:
+        """What cluster/perform does, and the controller with its errors."""
+        try:
+            for effect in intent.decision.commands():
+                step()
+                self.effect(effect, intent)
+        except Conflict:
+            return Outcome(is_stale=True)
+        except Unreachable as error:
+            return Outcome(interruption=conditions.database_unreachable(str(error)))
+        return Outcome()
 
     def effect(self, effect: Effect, intent: Intent) -> None:
         """Carry out one effect, now, whenever it was decided."""
         self.judge_effect(effect, intent)
         if isinstance(effect, Apply):
-            for wanted in effect.objects:
-                live = intent.seen.child(wanted["kind"], wanted["metadata"]["name"])
-                guard = live["metadata"]["resourceVersion"] if live and effect.guarded else ""
-                self.apply(wanted, guard=guard)
+            for wanted in objects_of(effect, intent.seen):
+                self.apply(wanted)
+        elif isinstance(effect, Delete):
+            for obsolete in effect.objects:
+                self.delete(obsolete)
         elif isinstance(effect, Scale):
             self.scale(effect)
         elif isinstance(effect, MoveFence):
@@ -167,9 +154,11 @@ class World(Judged):
         else:
             self.drain(effect)
 
-    def write_status(self, intent: Intent, after: Object) -> None:
+    def write_status(self, intent: Intent, outcome: Outcome) -> None:
         """Raises Conflict when the engine has changed since it was read."""
-        if after == intent.manifest["status"]:
+        before = intent.manifest["status"]
+        after = status_after(before, intent.engine, intent.desired, intent.decision, outcome, intent.now)
+        if after is None or after == before:
             return
         if intent.manifest["metadata"]["resourceVersion"] != str(self.engine_version):
             raise Conflict("the TradingEngine has changed")
@@ -180,7 +169,7 @@ class World(Judged):
     # --- what the operator sees ---
 
     def observe(self, engine: TradingEngine) -> Observation:
-        asked = queries(engine)
+        asked = queries(engine.status, engine.spec.rollout)
         new = str(asked.smoke or "")
         return Observation(
             children=dict(self.children),
@@ -206,7 +195,7 @@ class World(Judged):
 
     # --- all is well again ---
 
-    def run_until(self, phase: Phase, looks: int = 40) -> bool:
+    def run_until(self, phase: CutoverPhase, looks: int = 40) -> bool:
         """Nobody is late and the operator looks, until the cutover comes to `phase`, or has been looked at so often."""
         for _ in range(looks):
             before = self.stored.get("cutover", {})
@@ -237,11 +226,11 @@ class World(Judged):
         stored = self.stored
         if not stored.get("active") or (self.phase and not self.phase.is_terminal):
             return False
-        active, rejected, previous = stored["active"], stored.get("rejected") or {}, stored.get("previous") or {}
+        active, rejected, retirement = stored["active"], stored.get("rejected") or {}, stored.get("retirement") or {}
         desired = self.intend().desired
         return (
             desired.wanted.hash in {active["revision"], rejected.get("revision")}
-            and previous.get("state") != PreviousState.RETIRING
+            and retirement.get("phase") in {None, RetirementPhase.SUCCEEDED, RetirementPhase.FAILED}
             and self.selected == active["colour"]
             and self.fence is not None
             and self.fence.executors == (active["colour"],)
@@ -260,7 +249,7 @@ def _desired(engine: TradingEngine, seen: Observation) -> DesiredState:
     secrets = [one["metadata"]["resourceVersion"] for one in seen.children_of("Secret")]
     status = engine.status
     cutover = status.cutover and status.cutover.model_copy(update={"message": "", "deadline": None})
-    key = repr((engine.spec, status.active, cutover, status.previous, known, secrets))
+    key = repr((engine.spec, status.active, cutover, status.previous, status.retirement, known, secrets))
     if key not in _DESIRED_STATES:
         _DESIRED_STATES[key] = build.build(engine, seen, SETTINGS, SEED)
     return _DESIRED_STATES[key]

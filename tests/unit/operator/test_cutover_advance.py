@@ -1,10 +1,10 @@
 """The ways of a cutover, forth and back, each walked through once, and what it does on them."""
 
 import pytest
-from cutover_walks import BACK, WHOLE, last, upgraded, walk
+from cutover_walks import BACK, WHOLE, last, until_retiring, upgraded, walk
 from cutover_world import World, copied
-from rtx_operator.api.enums import Phase, PreviousState, Reason
-from rtx_operator.cutover.effects import EffectName, next_size
+from rtx_operator.api.enums import CutoverPhase, Reason
+from rtx_operator.operations.effects import EffectName, next_size
 
 # --- forth -----------------------------------------------------------------------------------------------------------
 
@@ -28,7 +28,7 @@ def test_a_new_version_goes_through_all_phases_and_the_old_one_stays_warm(world:
     assert (world.active["colour"], world.active["version"], world.selected) == ("green", "1.1.0", "green")
     # And the old colour is kept as large as it was, for as long as the spec says
     previous = world.stored["previous"]
-    assert (previous["colour"], previous["version"], previous["state"]) == ("blue", "1.0.0", PreviousState.KEPT)
+    assert (previous["colour"], previous["version"]) == ("blue", "1.0.0")
     assert len(world.colour_pods("blue", ready=True)) == 2
     # And the history tells how long each phase took
     past = world.stored["history"][0]
@@ -59,9 +59,7 @@ def test_the_old_colour_is_taken_away_when_its_time_is_over_and_then_the_contrac
 
 def test_a_version_asked_for_while_the_old_colour_is_taken_away_waits_for_that(world: World) -> None:
     upgraded(world)
-    while world.stored["previous"]["state"] == PreviousState.KEPT:
-        world.tick()
-        world.look()
+    until_retiring(world)
     world.ask(version="1.2.0")
 
     phases, done = walk(world)
@@ -80,7 +78,7 @@ def test_going_back_to_a_kept_version_is_a_switch(world: World) -> None:
 
     phases, done = walk(world)
 
-    assert phases == [phase for phase in WHOLE if phase is not Phase.MIGRATING]
+    assert phases == [phase for phase in WHOLE if phase is not CutoverPhase.MIGRATING]
     assert EffectName.MIGRATE not in done
     assert world.colour_pods("blue") == pods
     assert world.active["colour"] == "blue"
@@ -89,14 +87,14 @@ def test_going_back_to_a_kept_version_is_a_switch(world: World) -> None:
 @pytest.mark.parametrize(
     ("fault", "until", "reason"),
     [
-        ("migration", Phase.MIGRATING, Reason.MIGRATION_FAILED),
-        ("smoke", Phase.TESTING, Reason.SMOKE_FAILED),
-        ("errors", Phase.MONITORING, Reason.TOO_MANY_ERRORS),
-        ("slow", Phase.MONITORING, Reason.TOO_SLOW),
+        ("migration", CutoverPhase.MIGRATING, Reason.MIGRATION_FAILED),
+        ("smoke", CutoverPhase.TESTING, Reason.SMOKE_FAILED),
+        ("errors", CutoverPhase.MONITORING, Reason.TOO_MANY_ERRORS),
+        ("slow", CutoverPhase.MONITORING, Reason.TOO_SLOW),
     ],
 )
 def test_a_bad_version_is_rolled_back_and_not_tried_again(
-    world: World, fault: str, until: Phase, reason: Reason
+    world: World, fault: str, until: CutoverPhase, reason: Reason
 ) -> None:
     # Given a version that is bad in some way
     world.faults.add(f"{fault}:1.1.0")
@@ -105,7 +103,7 @@ def test_a_bad_version_is_rolled_back_and_not_tried_again(
     phases, _ = walk(world, looks=200)
     # Then the old one runs as before
     assert phases == [*WHOLE[: WHOLE.index(until) + 1], *BACK]
-    assert last(world) == (Phase.ROLLED_BACK, reason)
+    assert last(world) == (CutoverPhase.ROLLED_BACK, reason)
     assert (world.selected, world.active["version"]) == ("blue", "1.0.0")
     assert world.colour_pods("green") == []
     # And nothing more is tried, until somebody says so
@@ -128,7 +126,7 @@ def test_what_has_not_executed_is_reversed_and_what_has_is_not(world: World) -> 
 
 
 @pytest.mark.parametrize("phase", WHOLE[1:6])
-def test_a_third_version_during_a_cutover_goes_back_first(world: World, phase: Phase) -> None:
+def test_a_third_version_during_a_cutover_goes_back_first(world: World, phase: CutoverPhase) -> None:
     world.ask(version="1.1.0")
     assert world.run_until(phase)
     world.ask(version="1.2.0")
@@ -136,7 +134,7 @@ def test_a_third_version_during_a_cutover_goes_back_first(world: World, phase: P
     phases, _ = walk(world)
 
     assert phases == BACK
-    assert last(world) == (Phase.ROLLED_BACK, Reason.SUPERSEDED)
+    assert last(world) == (CutoverPhase.ROLLED_BACK, Reason.SUPERSEDED)
     assert "rejected" not in world.stored
     assert walk(world)[0] == WHOLE
     assert world.active["version"] == "1.2.0"
@@ -144,19 +142,19 @@ def test_a_third_version_during_a_cutover_goes_back_first(world: World, phase: P
 
 def test_a_mind_that_is_changed_at_once_costs_nothing(world: World) -> None:
     world.ask(version="1.1.0")
-    assert world.run_until(Phase.PENDING)
+    assert world.run_until(CutoverPhase.PENDING)
     world.ask(version="1.0.0")
 
-    assert walk(world) == ([Phase.ROLLED_BACK], [])
+    assert walk(world) == ([CutoverPhase.ROLLED_BACK], [])
 
 
 def test_what_is_judged_is_not_withdrawn(world: World) -> None:
     world.ask(version="1.1.0")
-    assert world.run_until(Phase.PROMOTING)
+    assert world.run_until(CutoverPhase.PROMOTING)
     world.ask(version="1.0.0")
 
-    assert walk(world)[0] == [Phase.SUCCEEDED]
-    assert walk(world)[0][-1] is Phase.SUCCEEDED
+    assert walk(world)[0] == [CutoverPhase.SUCCEEDED]
+    assert walk(world)[0][-1] is CutoverPhase.SUCCEEDED
     assert world.active["version"] == "1.0.0"
 
 

@@ -20,10 +20,10 @@ from cutover_contexts import (
     with_status,
 )
 from cutover_world import copied
-from rtx_operator.api.enums import Phase, Reason
-from rtx_operator.cutover import checks
-from rtx_operator.cutover.context import CutoverContext
+from rtx_operator.api.enums import CutoverPhase, Reason
 from rtx_operator.observation import FenceReport
+from rtx_operator.operations.cutover import checks
+from rtx_operator.operations.cutover.context import CutoverContext
 from rtx_operator.pod_reports import EngineReport
 
 FAILED = {"type": "Failed", "status": "True", "message": "backoff limit"}
@@ -35,7 +35,7 @@ GREEN = "rtx-engine-green"
 
 @pytest.mark.parametrize(("seconds", "restarted"), [(-5, False), (5, True)])
 def test_a_container_that_ends_after_the_fence_has_moved_is_the_end(seconds: int, restarted: bool) -> None:
-    given = passing(Phase.MONITORING)
+    given = passing(CutoverPhase.MONITORING)
     assert given.cutover.fenced_at
     at = (given.cutover.fenced_at + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
     last = [{"name": "engine", "lastState": {"terminated": {"exitCode": 137, "finishedAt": at}}}]
@@ -72,13 +72,13 @@ def answered(given: CutoverContext, **changes: Any) -> CutoverContext:
     ],
 )
 def test_limits_are_kept_or_not(changes: dict[str, Any], reason: Reason | None) -> None:
-    said = checks.limits_kept(answered(passing(Phase.MONITORING), **changes))
+    said = checks.limits_kept(answered(passing(CutoverPhase.MONITORING), **changes))
 
     assert (said.reason if said else None) == reason
 
 
 def test_a_bad_answer_counts_although_another_pod_is_silent() -> None:
-    given = answered(passing(Phase.MONITORING), server_errors=500)
+    given = answered(passing(CutoverPhase.MONITORING), server_errors=500)
     *_, last = [str(pod["metadata"]["name"]) for pod in given.ready_pods(given.new)]
 
     said = checks.limits_kept(seeing(given, engines={**given.seen.engines, last: "no answer"}))
@@ -88,13 +88,13 @@ def test_a_bad_answer_counts_although_another_pod_is_silent() -> None:
 
 
 def test_a_version_is_watched_from_the_fences_move_on() -> None:
-    given = passing(Phase.MONITORING)
+    given = passing(CutoverPhase.MONITORING)
     assert given.cutover.fenced_at
 
     at = given.cutover.fenced_at + timedelta(seconds=10)
 
-    assert checks.watched_long_enough(replace(given, now=at)) is None
-    assert waits(checks.watched_long_enough(replace(given, now=at - timedelta(seconds=1))))
+    assert checks.monitored_long_enough(replace(given, now=at)) is None
+    assert waits(checks.monitored_long_enough(replace(given, now=at - timedelta(seconds=1))))
 
 
 @pytest.mark.parametrize(
@@ -106,13 +106,13 @@ def test_a_version_is_watched_from_the_fences_move_on() -> None:
     ],
 )
 def test_an_old_colour_is_drained_when_nobody_asks_it_any_more(changes: dict[str, Any], drained: bool) -> None:
-    given = drains_no_longer_than_it_takes(passing(Phase.MONITORING))
+    given = drains_no_longer_than_it_takes(passing(CutoverPhase.MONITORING))
 
     assert (checks.old_colour_drained(with_reports(given, **changes)) is None) == drained
 
 
 def test_a_drain_is_over_when_its_time_is() -> None:
-    given = with_reports(drains_no_longer_than_it_takes(passing(Phase.MONITORING)), websockets=1)
+    given = with_reports(drains_no_longer_than_it_takes(passing(CutoverPhase.MONITORING)), websockets=1)
 
     assert waits(checks.old_colour_drained(given))
     assert checks.old_colour_drained(replace(given, now=given.now + timedelta(seconds=5))) is None
@@ -123,7 +123,7 @@ def test_a_drain_is_over_when_its_time_is() -> None:
 
 @pytest.mark.parametrize("kind", ["HorizontalPodAutoscaler", "PodDisruptionBudget"])
 def test_what_is_on_the_old_colour_is_not_promoted(kind: str) -> None:
-    given = passing(Phase.PROMOTING)
+    given = passing(CutoverPhase.PROMOTING)
     (old,) = [one for one in given.desired.traffic[given.old.colour].promote if one["kind"] == kind]
 
     assert waits(checks.promoted(with_child(given, old)))
@@ -133,7 +133,7 @@ def test_what_is_on_the_old_colour_is_not_promoted(kind: str) -> None:
 
 
 def test_there_is_no_way_back_to_a_colour_without_a_ready_pod() -> None:
-    given = passing(Phase.ROLLING_BACK, *BACK_AGAIN)
+    given = passing(CutoverPhase.ROLLING_BACK, *BACK_AGAIN)
     assert given.fence
     forth = seeing(given, database=FenceReport(replace(given.fence, executors=("green",))))
 
@@ -145,7 +145,7 @@ def test_there_is_no_way_back_to_a_colour_without_a_ready_pod() -> None:
 
 def test_the_fence_has_gone_back_only_in_the_way_backs_own_epoch() -> None:
     # Given a fence that names the old colour as it did before: a move forth that is on its way would still arrive
-    given = passing(Phase.ROLLING_BACK, *BACK_AGAIN)
+    given = passing(CutoverPhase.ROLLING_BACK, *BACK_AGAIN)
     assert given.fence
 
     before = seeing(given, database=FenceReport(replace(given.fence, cutover="install")))
@@ -154,14 +154,14 @@ def test_the_fence_has_gone_back_only_in_the_way_backs_own_epoch() -> None:
 
 
 def test_a_service_that_never_left_the_old_colour_needs_no_endpoints() -> None:
-    assert checks.routed_to_old(IGNORANCE["no slices"](passing(Phase.ROLLING_BACK, *UNTESTED))) is None
+    assert checks.routed_to_old(IGNORANCE["no slices"](passing(CutoverPhase.ROLLING_BACK, *UNTESTED))) is None
 
 
 def test_a_new_colour_that_executed_drains_before_it_is_emptied() -> None:
-    given = passing(Phase.ROLLING_BACK, *BACK_AGAIN)
+    given = passing(CutoverPhase.ROLLING_BACK, *BACK_AGAIN)
     world = copied(INSTALLED)
     world.ask(version="1.1.0")
-    assert world.run_until(Phase.MONITORING)
+    assert world.run_until(CutoverPhase.MONITORING)
     pods = tuple(world.pods.values())
     reports = {name: world.report(name) for name in world.processes}
     cutover = given.cutover.model_copy(update={"restored_at": given.now})
@@ -169,11 +169,11 @@ def test_a_new_colour_that_executed_drains_before_it_is_emptied() -> None:
     busy = replace(seeing(given, pods=pods, engines=reports), cutover=cutover)
 
     assert waits(checks.new_colour_drained(busy))
-    assert checks.new_colour_drained(passing(Phase.ROLLING_BACK, *UNTESTED)) is None  # nobody was ever led to it
+    assert checks.new_colour_drained(passing(CutoverPhase.ROLLING_BACK, *UNTESTED)) is None  # nobody was ever led to it
 
 
 def test_a_new_colour_is_empty_when_its_deployment_is_or_is_of_another_shape() -> None:
-    given = passing(Phase.ROLLING_BACK, *BACK_AGAIN)
+    given = passing(CutoverPhase.ROLLING_BACK, *BACK_AGAIN)
     green = given.seen.children["Deployment", GREEN]
     full = {**green, "spec": {**green["spec"], "replicas": 2}}
     labels = {**green["metadata"]["labels"], "rtx-trading.com/revision": "another"}
@@ -184,7 +184,7 @@ def test_a_new_colour_is_empty_when_its_deployment_is_or_is_of_another_shape() -
 
 
 def test_a_reverse_migration_that_fails_or_takes_too_long_is_left() -> None:
-    given = passing(Phase.ROLLING_BACK, *UNTESTED)
+    given = passing(CutoverPhase.ROLLING_BACK, *UNTESTED)
     desired = given.desired.of(given.new.colour)
     assert desired
     key = ("Job", desired.reverse["metadata"]["name"])
@@ -197,5 +197,5 @@ def test_a_reverse_migration_that_fails_or_takes_too_long_is_left() -> None:
 
 
 def test_what_has_executed_is_not_reversed() -> None:
-    assert checks.reverses(passing(Phase.ROLLING_BACK, *UNTESTED))
-    assert not checks.reverses(passing(Phase.ROLLING_BACK, *BACK_AGAIN))
+    assert checks.reverses(passing(CutoverPhase.ROLLING_BACK, *UNTESTED))
+    assert not checks.reverses(passing(CutoverPhase.ROLLING_BACK, *BACK_AGAIN))

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from cutover_walks import BACK, UNTIL_THE_SWITCH, upgraded, walk
 from cutover_world import Conflict, World
-from rtx_operator.api.enums import Phase
-from rtx_operator.cutover.effects import EffectName, MoveFence, Scale
+from rtx_operator.api.enums import CutoverPhase
+from rtx_operator.operations.effects import EffectName, MoveFence, Scale
 
 # --- time ------------------------------------------------------------------------------------------------------------
 
@@ -18,7 +18,7 @@ def test_no_colour_executes_while_a_pod_of_what_it_was_before_still_ends(world: 
     # Given 1.0.0 kept in blue, whose pods give way to those of 1.2.0 and take their time to end
     upgraded(world)
     world.ask(version="1.2.0")
-    assert world.run_until(Phase.PROVISIONING)
+    assert world.run_until(CutoverPhase.PROVISIONING)
     for _ in range(20):
         world.run_deployments()
         world.run_pods()
@@ -26,17 +26,17 @@ def test_no_colour_executes_while_a_pod_of_what_it_was_before_still_ends(world: 
 
     # Then the fence stays where it is
     assert world.fence
-    assert (world.phase, world.fence.executors) == (Phase.PROVISIONING, ("green",))
-    assert "what blue was before still ends" in world.stored["cutover"]["message"]
+    assert (world.phase, world.fence.executors) == (CutoverPhase.PROVISIONING, ("green",))
+    assert "of another revision in blue has not ended" in world.stored["cutover"]["message"]
 
     # And when they have ended, then it goes on
-    assert world.run_until(Phase.SUCCEEDED)
+    assert world.run_until(CutoverPhase.SUCCEEDED)
     assert world.fence.executors == ("blue",)
 
 
 def test_success_is_asked_before_the_deadline(world: World) -> None:
     world.ask(version="1.1.0")
-    assert world.run_until(Phase.PROVISIONING)
+    assert world.run_until(CutoverPhase.PROVISIONING)
     # Given that the last of the new pods is asked for, and gets ready long after the deadline, between two looks
     needed = world.children["Deployment", "rtx-engine-blue"]["spec"]["replicas"]
     for _ in range(20):
@@ -44,7 +44,7 @@ def test_success_is_asked_before_the_deadline(world: World) -> None:
             break
         world.tick()
         world.look()
-    assert world.phase is Phase.PROVISIONING
+    assert world.phase is CutoverPhase.PROVISIONING
     world.now += timedelta(hours=1)
     world.run_deployments()
     world.run_pods()
@@ -52,18 +52,18 @@ def test_success_is_asked_before_the_deadline(world: World) -> None:
     world.last_look = world.now
 
     assert world.look()
-    assert world.phase is Phase.TESTING
+    assert world.phase is CutoverPhase.TESTING
 
 
 def test_a_deadline_fires_only_after_a_second_look(world: World) -> None:
     # Given an operator that was away while a deadline passed
     world.faults.add("unready:1.1.0")
     world.ask(version="1.1.0")
-    assert world.run_until(Phase.PROVISIONING)
+    assert world.run_until(CutoverPhase.PROVISIONING)
     world.tick(3600)
     # When it looks again, then it first gives what it sees a chance
     world.look()
-    assert world.phase is Phase.PROVISIONING
+    assert world.phase is CutoverPhase.PROVISIONING
     # And then goes back
     for _ in range(20):
         world.tick()
@@ -99,7 +99,7 @@ def test_a_switch_in_which_nobody_could_look_for_long_goes_on(world: World) -> N
     # Then traffic follows, and the cutover succeeds
     assert following
     assert [effect.name for effect in following.effects] == [EffectName.SELECT]
-    assert phases == [Phase.MONITORING, Phase.PROMOTING, Phase.SUCCEEDED]
+    assert phases == [CutoverPhase.MONITORING, CutoverPhase.PROMOTING, CutoverPhase.SUCCEEDED]
 
 
 def test_traffic_follows_the_fence_in_the_next_look(world: World) -> None:
@@ -120,7 +120,7 @@ def test_traffic_follows_the_fence_in_the_next_look(world: World) -> None:
 
 def test_a_paused_engine_is_left_alone_in_any_phase(world: World) -> None:
     world.ask(version="1.1.0")
-    assert world.run_until(Phase.SWITCHING)
+    assert world.run_until(CutoverPhase.SWITCHING)
     world.ask(paused=True)
     before = (world.fence, world.selected, world.children)
 
@@ -134,7 +134,7 @@ def late_effects(world: World, *kinds: type) -> list[str]:
     effects = [effect for effect in late.decision.effects if isinstance(effect, kinds)]
     assert effects
     world.ask(version="1.0.0")
-    assert world.run_until(Phase.ROLLED_BACK)
+    assert world.run_until(CutoverPhase.ROLLED_BACK)
     refused = []
     for effect in effects:
         with pytest.raises(Conflict) as conflict:
@@ -146,7 +146,7 @@ def late_effects(world: World, *kinds: type) -> list[str]:
 def test_a_move_of_the_fence_that_comes_too_late_is_refused(world: World) -> None:
     # Given a leader that is paused just before it moves the fence; nobody else has moved it
     world.ask(version="1.1.0")
-    assert world.run_until(Phase.SWITCHING)
+    assert world.run_until(CutoverPhase.SWITCHING)
 
     assert late_effects(world, MoveFence) == ["the fence has changed"]
     assert world.fence
@@ -155,7 +155,7 @@ def test_a_move_of_the_fence_that_comes_too_late_is_refused(world: World) -> Non
 
 def test_a_size_that_comes_too_late_is_refused(world: World) -> None:
     world.ask(version="1.1.0")
-    assert world.run_until(Phase.PROVISIONING)
+    assert world.run_until(CutoverPhase.PROVISIONING)
     for _ in range(20):
         world.tick()
         if any(isinstance(effect, Scale) for effect in world.intend().decision.effects):

@@ -10,11 +10,13 @@ from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour, Reason
 from rtx_operator.api.names import REQUIRED_CREDENTIALS, Label
 from rtx_operator.api.status import Cutover
-from rtx_operator.cutover.effects import MoveFence, Scale
-from rtx_operator.decide import Decision, decide
+from rtx_operator.decision.decide import Decision, decide
+from rtx_operator.decision.outcome import Outcome
+from rtx_operator.decision.requeue import UNREACHABLE_SECONDS, WAITING_SECONDS, requeue_after
 from rtx_operator.desired.state import DesiredColour, DesiredState, Revision, TrafficObjects, Workload
 from rtx_operator.observation import Fence, FenceReport, Object, Observation
-from rtx_operator.requeue import UNREACHABLE, WAITING, requeue_after
+from rtx_operator.operations.effects import MoveFence, Scale
+from rtx_operator.results import Failure
 
 T = TypeVar("T")
 
@@ -128,7 +130,7 @@ def of_kind(kind: type[T], decision: Decision) -> T | None:
 
 
 def reason(decision: Decision) -> Reason | None:
-    return decision.verdict.reason if decision.verdict else None
+    return decision.unready.reason if decision.unready else None
 
 
 INSTALLATION = [
@@ -167,15 +169,15 @@ RESYNC = 300.0
 @pytest.mark.parametrize(
     ("seen", "seconds"),
     [
-        (world(DATABASE, CACHE), UNREACHABLE),  # no event tells that it answers
-        (world(DATABASE, CACHE, job(active=1), database=OURS), WAITING),
+        (world(DATABASE, CACHE), UNREACHABLE_SECONDS),  # no event tells that it answers
+        (world(DATABASE, CACHE, job(active=1), database=OURS), WAITING_SECONDS),
         (SERVING, RESYNC),
     ],
 )
 def test_what_is_waited_for_says_when_to_look_again(seen: Observation, seconds: float):
     decision = decided(engine(), PLAN, seen)
 
-    assert requeue_after(decision, refused=False, now=NOON, resync=RESYNC) == seconds
+    assert requeue_after(decision, Outcome(), now=NOON, resync=RESYNC) == seconds
 
 
 def test_a_colour_that_serves_becomes_active_with_the_epoch_of_the_database():
@@ -200,14 +202,14 @@ def test_the_database_down_after_the_installation_is_told_and_nothing_else_is_ta
 def test_the_job_of_an_installed_colour_is_not_run_again_when_somebody_deleted_it():
     decision = decided(engine(active=True), PLAN, without(SERVING, "Job", "rtx-migrate-h1"))
 
-    assert decision.verdict is None
+    assert decision.unready is None
     assert decision.apply == FOUNDATION + COLOUR
 
 
 def test_a_running_engine_serves_while_one_of_its_pods_does():
     seen = with_(SERVING, workload("Deployment", "rtx-engine-blue", 3, 1))
 
-    assert decided(engine(active=True), PLAN, seen).verdict is None
+    assert decided(engine(active=True), PLAN, seen).unready is None
     assert reason(decided(engine(), PLAN, seen)) == Reason.ENGINE_STARTING
 
 
@@ -216,9 +218,9 @@ def test_a_failed_migration_stalls_and_says_what_to_do():
     decision = decided(engine(), PLAN, world(DATABASE, CACHE, failed, database=OURS))
 
     assert reason(decision) == Reason.MIGRATION_FAILED
-    assert decision.verdict is not None
-    assert decision.verdict.stalled
-    assert "kubectl logs job/rtx-migrate-h1" in decision.verdict.message
+    assert decision.unready is not None
+    assert isinstance(decision.unready, Failure)
+    assert "kubectl logs job/rtx-migrate-h1" in decision.unready.message
     assert COLOUR[0] not in decision.apply
 
 
@@ -249,8 +251,8 @@ def test_without_the_users_credentials_no_pod_is_made(secret: Object | None, sai
     decision = decided(engine(), desired, replace(world(), credentials=secret))
 
     assert reason(decision) == Reason.CREDENTIALS_MISSING
-    assert decision.verdict is not None
-    assert said in decision.verdict.message
+    assert decision.unready is not None
+    assert said in decision.unready.message
     assert decision.apply == ()
 
 

@@ -9,10 +9,13 @@ from cutover_world import Intent, copied, installed
 from rtx_operator.api.enums import Reason
 from rtx_operator.cluster.apply import Applier
 from rtx_operator.cluster.crash import CrashHook
-from rtx_operator.cluster.perform import Performed, Performer
+from rtx_operator.cluster.perform import Performer
 from rtx_operator.cluster.read_cache import ReadCache
-from rtx_operator.cutover.effects import EffectName
+from rtx_operator.decision.outcome import Outcome
+from rtx_operator.decision.requeue import IMMEDIATELY, requeue_after
 from rtx_operator.observation import Owner
+from rtx_operator.operations.effects import EffectName
+from rtx_operator.results import Unmet
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def selects() -> Intent:
     raise AssertionError("the live Service never follows")
 
 
-async def perform(intent: Intent, server: ApiServer) -> Performed:
+async def perform(intent: Intent, server: ApiServer) -> Unmet | None:
     async with serving(server) as client:
         performer = Performer(client, Applier(client, ReadCache(client)), CrashHook(None))
         decision = replace(intent.decision, apply=(), delete=())
@@ -39,16 +42,19 @@ async def perform(intent: Intent, server: ApiServer) -> Performed:
 
 
 async def test_what_the_switch_waits_for_is_observed_at_once(selects: Intent) -> None:
-    assert await perform(selects, ApiServer()) == Performed(refusal=None, again=True)
+    refusal = await perform(selects, ApiServer())
+
+    assert refusal is None
+    assert requeue_after(selects.decision, Outcome(refusal), now=selects.now, resync=300.0) == IMMEDIATELY
 
 
-async def test_what_was_refused_is_told_and_not_tried_again_at_once(selects: Intent) -> None:
+async def test_a_refusal_is_reported_and_not_retried_at_once(selects: Intent) -> None:
     server = ApiServer()
     server.refuses = True
 
-    performed = await perform(selects, server)
+    refusal = await perform(selects, server)
 
-    assert performed.refusal is not None
-    assert performed.refusal.reason is Reason.REQUEST_REFUSED
-    assert "denied by a webhook" in performed.refusal.message
-    assert not performed.again
+    assert refusal is not None
+    assert refusal.reason is Reason.REQUEST_REFUSED
+    assert "denied by a webhook" in refusal.message
+    assert requeue_after(selects.decision, Outcome(refusal), now=selects.now, resync=300.0) > IMMEDIATELY

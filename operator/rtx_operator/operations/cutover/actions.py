@@ -1,41 +1,32 @@
-"""What each phase does about what it waits for. Each function gives the effects that are needed now, in order.
+"""The action of each phase: the effects that are needed now, in order.
 
 Two rules stand above all of it: what the live Service selects is never made smaller, and the live Service never
-selects a colour that the database does not let execute. So a colour is emptied only when the *other* one is seen to
-have both, and the Service follows the fence, never the other way round.
+selects a colour that the database does not let execute. So a colour is emptied only when the *other* one is observed
+to have both, and the Service follows the fence, never the other way round.
 """
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-
-from rtx_operator.api.enums import Phase
 from rtx_operator.api.status import Release
-from rtx_operator.cutover.checks import SWITCH_GATES, new_colour_drained, reverses, unmet
-from rtx_operator.cutover.context import BACK, CutoverContext
-from rtx_operator.cutover.effects import Apply, Drain, Effect, EffectName, MoveFence, Scale, next_size
+from rtx_operator.operations.cutover.checks import SWITCH_GATES, new_colour_drained, reverses
+from rtx_operator.operations.cutover.context import BACK, CutoverContext
+from rtx_operator.operations.effects import Apply, Drain, Effect, EffectName, MoveFence, Scale, next_size
 from rtx_operator.pod_reports import EngineReport
+from rtx_operator.results import worst_unmet
 
 
-def actions(context: CutoverContext) -> tuple[Effect, ...]:
-    """The effects that the cutover's phase needs now; none when all that is left is to wait."""
-    step = _STEPS.get(context.cutover.phase)
-    return step(context) if step else ()
-
-
-def _migrate(context: CutoverContext) -> tuple[Effect, ...]:
-    desired = context.desired.of(context.new.colour)
+def migrate(context: CutoverContext) -> tuple[Effect, ...]:
+    target = context.desired.of(context.new.colour)
     # The revision is recorded first: the next leader must be able to build it, whatever spec says by then.
-    return (Apply(EffectName.MIGRATE, (desired.controller_revision, desired.migrate)),) if desired else ()
+    return (Apply(EffectName.MIGRATE, (target.controller_revision, target.migrate)),) if target else ()
 
 
-def _provision(context: CutoverContext) -> tuple[Effect, ...]:
-    desired = context.desired.of(context.new.colour)
-    if desired is None:
+def provision(context: CutoverContext) -> tuple[Effect, ...]:
+    target = context.desired.of(context.new.colour)
+    if target is None:
         return ()
-    return (Apply(EffectName.PROVISION, desired.objects), *_resize(context))
+    return (Apply(EffectName.PROVISION, target.objects), *resize(context))
 
 
-def _resize(context: CutoverContext) -> tuple[Effect, ...]:
+def resize(context: CutoverContext) -> tuple[Effect, ...]:
     deployment = context.deployment_of_revision(context.new)
     size, needed = context.size(context.new), context.size_needed
     if deployment is None or size >= needed:
@@ -44,10 +35,10 @@ def _resize(context: CutoverContext) -> tuple[Effect, ...]:
     return (Scale(EffectName.RESIZE, deployment, wanted),) if wanted > size else ()
 
 
-def _switch(context: CutoverContext) -> tuple[Effect, ...]:
+def switch(context: CutoverContext) -> tuple[Effect, ...]:
     if not context.executes(context.new):
-        if unmet(context, SWITCH_GATES):
-            return _resize(context)
+        if worst_unmet(context, SWITCH_GATES):
+            return resize(context)
         return _move_fence(context, context.new, context.cutover.id)
     return _select(context, context.new)
 
@@ -66,8 +57,8 @@ def _select(context: CutoverContext, to: Release) -> tuple[Effect, ...]:
     return (Apply(EffectName.SELECT, (context.desired.traffic[to.colour].select,), guarded=True),)
 
 
-def _watch(context: CutoverContext) -> tuple[Effect, ...]:
-    if not context.executes(context.new):  # the database has lost the move
+def monitor(context: CutoverContext) -> tuple[Effect, ...]:
+    if not context.executes(context.new):  # a failover of the database has lost the move
         return _move_fence(context, context.new, context.cutover.id)
     return _select(context, context.new) or _drain(context, context.old)
 
@@ -84,12 +75,12 @@ def _drain(context: CutoverContext, release: Release) -> tuple[Effect, ...]:
     return (Drain(undrained, fence.epoch, context.drain_timeout.total_seconds()),)
 
 
-def _promote(context: CutoverContext) -> tuple[Effect, ...]:
+def promote(context: CutoverContext) -> tuple[Effect, ...]:
     late = context.not_promoted
     return (Apply(EffectName.PROMOTE, late, guarded=True),) if late else ()
 
 
-def _roll_back(context: CutoverContext) -> tuple[Effect, ...]:
+def roll_back(context: CutoverContext) -> tuple[Effect, ...]:
     old, new = context.old, context.new
     if not context.went_back:
         ready = context.ready_pods(old)
@@ -98,23 +89,12 @@ def _roll_back(context: CutoverContext) -> tuple[Effect, ...]:
         return _select(context, old)
     if context.cutover.fenced_at and not context.routed_to(old):
         return ()
-    return _drain(context, new) if new_colour_drained(context) else _take_away(context, new)
+    return _drain(context, new) if new_colour_drained(context) else _empty(context, new)
 
 
-def _take_away(context: CutoverContext, new: Release) -> tuple[Effect, ...]:
-    deployment = context.deployment_of_revision(new)  # what else has the colour was there before, and stays
+def _empty(context: CutoverContext, new: Release) -> tuple[Effect, ...]:
+    deployment = context.deployment_of_revision(new)  # what else has the colour is the previous release's, and stays
     if deployment and context.size(new):
         return (Scale(EffectName.EMPTY, deployment, 0),)
-    desired = context.desired.of(new.colour)
-    return (Apply(EffectName.REVERSE, (desired.reverse,)),) if desired and reverses(context) else ()
-
-
-_STEPS: Mapping[Phase, Callable[[CutoverContext], tuple[Effect, ...]]] = MappingProxyType({
-    Phase.MIGRATING: _migrate,
-    Phase.PROVISIONING: _provision,
-    Phase.TESTING: _resize,
-    Phase.SWITCHING: _switch,
-    Phase.MONITORING: _watch,
-    Phase.PROMOTING: _promote,
-    Phase.ROLLING_BACK: _roll_back,
-})  # fmt: skip
+    target = context.desired.of(new.colour)
+    return (Apply(EffectName.REVERSE, (target.reverse,)),) if target and reverses(context) else ()

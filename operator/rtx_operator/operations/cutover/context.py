@@ -1,14 +1,17 @@
-"""A cutover under way and all that was seen of it, as the checks and the steps ask for it."""
+"""A cutover under way and all that was observed of it, as checks and actions ask for it. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Colour, Phase
+from rtx_operator.api.enums import Colour
+from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.names import Label
 from rtx_operator.api.status import Cutover, Release
 from rtx_operator.desired.state import DesiredState, Workload
-from rtx_operator.observation import Fence, Object, Observation, is_ready, replicas
+from rtx_operator.observation import Fence, Object, Observation, executes, is_ready, replicas
+from rtx_operator.operations.machine import OperationInput
+from rtx_operator.operations.state import PersistedState
 from rtx_operator.pod_reports import EngineReport
 
 BACK = "-back"  # ends the id under which the fence goes back
@@ -23,6 +26,7 @@ class CutoverContext:
     seen: Observation
     cutover: Cutover
     now: datetime
+    held: str = ""  # why it may not leave Pending
 
     @property
     def old(self) -> Release:
@@ -35,14 +39,18 @@ class CutoverContext:
         return self.cutover.to
 
     @property
+    def waited(self) -> timedelta:
+        """How long the phase has lasted."""
+        return self.now - self.cutover.since
+
+    @property
     def fence(self) -> Fence | None:
         return self.seen.database.fence if self.seen.database else None
 
     def executes(self, release: Release) -> bool:
         """Whether the database names this colour, and only this one, in a row that is not behind what status knows."""
-        fence, active = self.fence, self.engine.status.active
-        known = active.epoch if active else 0
-        return fence is not None and fence.executors == (release.colour.value,) and fence.epoch >= known
+        active = self.engine.status.active
+        return executes(self.fence, [release.colour], known_epoch=active.epoch if active else 0)
 
     @property
     def went_back(self) -> bool:
@@ -117,6 +125,13 @@ class CutoverContext:
     def size_needed(self) -> int:
         """How large the new colour has to be: as large as what takes the traffic now."""
         return max(self.size(self.old), self.desired.minimum)
+
+
+def context_of(state: PersistedState, given: OperationInput) -> CutoverContext:
+    """The context of the cutover in `state`; raises ValueError when there is none."""
+    if state.cutover is None:
+        raise ValueError("no cutover is recorded")
+    return CutoverContext(given.engine, given.desired, given.seen, state.cutover, given.now, given.held)
 
 
 def _revision(labelled: Object) -> str:

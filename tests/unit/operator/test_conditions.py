@@ -1,25 +1,26 @@
-"""What status says after a decision, a refusal and a failure."""
+"""What status says after a decision, a refusal and an error, and the Events that it calls for."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import yaml
-from rtx_operator import status
 from rtx_operator.api import crd
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Colour, Phase, PreviousState, Reason
-from rtx_operator.api.status import Active, Cutover, Previous, Rejected, Release, TradingEngineStatus
-from rtx_operator.cutover.checks import Unmet
-from rtx_operator.cutover.state import PersistedState
-from rtx_operator.decide import Decision, Verdict
+from rtx_operator.api.enums import Colour, CutoverPhase, Reason, RetirementPhase
+from rtx_operator.api.status import Active, Cutover, Previous, Rejected, Release, Retirement, TradingEngineStatus
+from rtx_operator.decision.conditions import after_decision, after_error
+from rtx_operator.decision.decide import Decision
+from rtx_operator.decision.events import events
 from rtx_operator.desired.state import DesiredColour, DesiredState, Revision, Workload
 from rtx_operator.observation import Object
+from rtx_operator.operations.state import PersistedState
+from rtx_operator.results import Failure, Unmet, Waiting
 
 NOON, LATER = datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 1, 1, 13, tzinfo=UTC)
 SOME = Workload("Deployment", "x", {})
-WAITING = Verdict(Reason.DATABASE_STARTING, "waiting for the database")
-STUCK = Verdict(Reason.QUOTA_EXCEEDED, "raise the quota", stalled=True)
+WAITING = Waiting("waiting for the database", Reason.DATABASE_STARTING)
+STUCK = Failure("raise the quota", Reason.QUOTA_EXCEEDED)
 RUNNING = Active(colour=Colour.BLUE, version="1.0.0", config_hash="c1", revision="h1", epoch=1)
 OLD = Release(colour=Colour.BLUE, version="1.0.0", revision="h1")
 NEW = Release(colour=Colour.GREEN, version="1.1.0", revision="h2")
@@ -51,30 +52,28 @@ def engine(*, paused: bool = False) -> TradingEngine:
 
 
 def after(
-    verdict: Verdict | None = None,
+    unready: Unmet | None = None,
     *,
-    refusal: Verdict | None = None,
+    refusal: Unmet | None = None,
     ready: tuple[int, int] = (3, 3),
     previous: Object | None = None,
     paused: bool = False,
     wanted: str = "h1",
     state: PersistedState = SETTLED,
     waits: Unmet | None = None,
-    contract_failure: str = "",
     now: datetime = NOON,
 ) -> Object:
     decision = Decision(
         apply=(),
         delete=(),
         effects=(),
-        verdict=verdict,
+        unready=unready,
         state=state,
         entered=None,
         waits=waits,
-        contract_failure=contract_failure,
         ready=ready,
     )
-    return status.after_decision(previous or {}, engine(paused=paused), desired(wanted), decision, refusal, now)
+    return after_decision(previous or {}, engine(paused=paused), desired(wanted), decision, refusal, now)
 
 
 def conditions(written: Object) -> dict[str, tuple[str, str]]:
@@ -118,7 +117,7 @@ def test_paused_is_neither_reconciling_nor_stalled():
     assert paused["Ready"] == ("False", "DatabaseStarting")
 
 
-def cutover(phase: Phase, **more: Any) -> PersistedState:
+def cutover(phase: CutoverPhase, **more: Any) -> PersistedState:
     fields = {"id": "1.1.0-abcd", "phase": phase, "since": NOON, "from": OLD, "to": NEW, "startedAt": NOON, **more}
     return replace(SETTLED, cutover=Cutover.model_validate(fields))
 
@@ -128,7 +127,7 @@ def message(written: Object, condition: str) -> str:
 
 
 def test_a_cutover_is_progress_and_says_what_it_waits_for():
-    said = after(wanted="h2", state=cutover(Phase.PROVISIONING), waits=Unmet("2 of 3 pods ready"))
+    said = after(wanted="h2", state=cutover(CutoverPhase.PROVISIONING), waits=Waiting("2 of 3 pods ready"))
 
     assert conditions(said) == {
         "Ready": ("True", "Serving"),
@@ -140,8 +139,8 @@ def test_a_cutover_is_progress_and_says_what_it_waits_for():
 
 
 def test_a_way_back_that_is_blocked_needs_help():
-    back = cutover(Phase.ROLLING_BACK, reason="TooManyErrors", message="it failed")
-    said = after(wanted="h2", state=back, waits=Unmet("no pod is ready", Reason.CANNOT_ROLL_BACK))
+    back = cutover(CutoverPhase.ROLLING_BACK, reason="TooManyErrors", message="it failed")
+    said = after(wanted="h2", state=back, waits=Failure("no pod is ready", Reason.CANNOT_ROLL_BACK))
 
     assert conditions(said)["Stalled"] == ("True", "CannotRollBack")
     assert conditions(said)["Ready"] == ("True", "Serving")
@@ -157,21 +156,38 @@ def test_what_was_rolled_back_stalls_until_somebody_says_otherwise():
     assert "rtx-trading.com/retry" in message(said, "UpToDate")
 
 
-def test_a_colour_that_is_taken_away_is_progress_until_its_contract_migration_fails():
-    leaving = Previous(
-        colour=Colour.GREEN, version="0.9.0", revision="h0", retire_after=NOON, state=PreviousState.RETIRING
-    )
-    state = replace(SETTLED, previous=leaving)
+def retirement(phase: RetirementPhase, **more: Any) -> PersistedState:
+    removed = Release(colour=Colour.GREEN, version="0.9.0", revision="h0")
+    fields = {"id": "1.1.0-abcd", "phase": phase, "since": NOON, "startedAt": NOON, "release": removed, **more}
+    return replace(SETTLED, retirement=Retirement.model_validate(fields))
 
-    assert conditions(after(state=state))["Reconciling"] == ("True", "Retiring")
-    assert conditions(after(state=state, contract_failure="it failed"))["Stalled"] == ("True", "ContractFailed")
-    # A cutover that is due waits for it.
-    assert conditions(after(state=state, wanted="h2"))["UpToDate"] == ("False", "Retiring")
+
+def test_a_retirement_is_progress_and_holds_up_a_cutover_that_is_due():
+    state = retirement(RetirementPhase.EMPTYING)
+    written = after(state=state, wanted="h2", waits=Waiting("waiting for pod x to end"))
+
+    assert conditions(written)["Reconciling"] == ("True", "Retiring")
+    assert message(written, "Reconciling") == "retirement of version 0.9.0 is Emptying: waiting for pod x to end"
+    assert conditions(written)["UpToDate"] == ("False", "Retiring")
+
+
+def test_a_failed_retirement_is_stalled_with_its_cause_and_what_to_do():
+    state = retirement(RetirementPhase.FAILED, reason="ContractFailed", message="Job y failed: no such column")
+    written = after(state=state)
+
+    assert conditions(written)["Ready"] == ("True", "Serving")
+    assert conditions(written)["Stalled"] == ("True", "ContractFailed")
+    assert "Job y failed: no such column" in message(written, "Stalled")
+    assert "rtx-trading.com/retry" in message(written, "Stalled")
+
+
+def test_a_removed_release_is_nothing_to_report():
+    assert conditions(after(state=retirement(RetirementPhase.SUCCEEDED)))["Reconciling"] == ("False", "Done")
 
 
 def test_what_is_remembered_is_written_and_what_is_forgotten_is_taken_out():
     kept = Previous(colour=Colour.GREEN, version="0.9.0", revision="h0", retire_after=NOON)
-    first = after(state=replace(cutover(Phase.SUCCEEDED), previous=kept))
+    first = after(state=replace(cutover(CutoverPhase.SUCCEEDED), previous=kept))
     second = after(state=SETTLED, previous={**first, "later": "a field of a later operator"})
 
     assert PersistedState.of(TradingEngineStatus.model_validate(first)).previous == kept
@@ -181,19 +197,30 @@ def test_what_is_remembered_is_written_and_what_is_forgotten_is_taken_out():
     assert second["later"]
 
 
-def test_each_phase_is_told_once():
-    pending, migrating = (after(state=cutover(phase)) for phase in (Phase.PENDING, Phase.MIGRATING))
-    back = after(state=cutover(Phase.ROLLING_BACK, reason="TooSlow", message="it was slow"))
+def test_each_phase_is_one_event():
+    pending, migrating = (after(state=cutover(phase)) for phase in (CutoverPhase.PENDING, CutoverPhase.MIGRATING))
+    back = after(state=cutover(CutoverPhase.ROLLING_BACK, reason="TooSlow", message="it was slow"))
 
-    assert status.cutover_event(after(), after()) is None
-    assert status.cutover_event(pending, pending) is None
-    told = status.cutover_event(pending, migrating)
-    assert told is not None
-    assert (told.reason, told.warning) == ("CutoverMigrating", False)
-    told = status.cutover_event(migrating, back)
-    assert told is not None
-    assert told.warning
-    assert "it was slow (TooSlow)" in told.message
+    assert list(events(after(), after())) == []
+    assert list(events(pending, pending)) == []
+    [event] = events(pending, migrating)
+    assert (event.reason, event.is_warning) == ("CutoverMigrating", False)
+    [event] = events(migrating, back)
+    assert event.is_warning
+    assert "it was slow (TooSlow)" in event.message
+
+
+def test_each_phase_of_a_retirement_is_one_event():
+    emptying, contracting = (
+        after(state=retirement(phase)) for phase in (RetirementPhase.EMPTYING, RetirementPhase.CONTRACTING)
+    )
+    failed = after(state=retirement(RetirementPhase.FAILED, reason="PodsRemain", message="pod x does not end"))
+
+    [event] = events(emptying, contracting)
+    assert event.reason == "RetirementContracting"
+    [event] = events(emptying, failed)
+    assert (event.reason, event.is_warning) == ("RetirementFailed", True)
+    assert "version 0.9.0 is not removed: pod x does not end (PodsRemain)" in event.message
 
 
 def test_a_conditions_time_moves_only_when_its_status_does():
@@ -215,7 +242,7 @@ def test_nothing_new_is_said_when_nothing_changed():
 
 
 def test_a_failure_of_the_operator_leaves_ready_as_it_was():
-    failed = status.after_failure(after(), 4, "the API server is away; trying again", LATER)
+    failed = after_error(after(), 4, "the API server is away", LATER)
 
     assert conditions(failed)["Ready"] == ("True", "Serving")
     assert conditions(failed)["Reconciling"] == ("True", "ReconcileFailed")

@@ -1,0 +1,29 @@
+"""Performs what concerns an engine's database: the move of the fence."""
+
+import structlog
+
+from rtx_operator.cluster import events, fence
+from rtx_operator.cluster.client import Client, Object
+from rtx_operator.cluster.events import EventReason
+from rtx_operator.observation import Owner
+from rtx_operator.operations.effects import MoveFence
+
+log = structlog.get_logger(__name__)
+
+
+async def move_fence(
+    client: Client, manifest: Object, owner: Owner, effect: MoveFence, address: fence.Address, password: str
+) -> None:
+    """Raises fence.FenceUnreachableError, fence.FenceChangedError and fence.DatabaseInUseError."""
+    moved = await fence.move(
+        address,
+        password,
+        owner,
+        effect.executors,
+        effect.known_epoch,
+        effect.cutover,
+        expected_epoch=effect.expected_epoch,
+    )
+    log.info("fence moved", executors=moved.executors, epoch=moved.epoch, cutover=moved.cutover)
+    message = f"the fence names {', '.join(moved.executors)} as executor from epoch {moved.epoch}"
+    await events.record(client, manifest, EventReason.FENCE_MOVED, message)

@@ -1,0 +1,91 @@
+"""Performs what concerns objects of the API server: apply, delete, scale."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from rtx_operator.api.enums import Reason
+from rtx_operator.cluster import events
+from rtx_operator.cluster.apply import Applied, Applier, ForeignObjectError
+from rtx_operator.cluster.client import ApiError, Client, Object, UnreachableError
+from rtx_operator.cluster.events import EventReason
+from rtx_operator.cluster.resources import BY_KIND
+from rtx_operator.observation import Observation, Owner
+from rtx_operator.operations.effects import Scale
+from rtx_operator.results import Failure, Unmet, Waiting
+
+_REPORTED = {
+    Applied.REPAIRED: "was changed by somebody else: restored",
+    Applied.RECREATED: "was deleted by somebody else: created again",
+}
+REFUSALS = frozenset({400, 403, 422})
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectPerformer:
+    """Acts on the children of one TradingEngine, `manifest`."""
+
+    client: Client
+    applier: Applier
+    manifest: Object
+    owner: Owner
+
+    async def apply_all(self, objects: Iterable[Object], seen: Observation) -> Unmet | None:
+        """Apply each; one that fails for now keeps no other from being applied. Returns the first refusal.
+
+        Raises ApiError when any failed otherwise than by a refusal.
+        """
+        refusal: Unmet | None = None
+        failure: ApiError | None = None
+        for wanted in objects:
+            try:
+                refused = await self._apply(wanted, seen)
+            except UnreachableError:
+                raise
+            except ApiError as error:
+                failure = failure or error
+            else:
+                refusal = refusal or refused
+        if failure:
+            raise failure
+        return refusal
+
+    async def _apply(self, wanted: Object, seen: Observation) -> Unmet | None:
+        kind, name = wanted["kind"], wanted["metadata"]["name"]
+        scope = (self.owner.namespace, self.owner.name)
+        live = seen.children.get((kind, name))
+        try:
+            applied, _ = await self.applier.apply(scope, BY_KIND[kind], wanted, live, self.owner.uid)
+        except ForeignObjectError as error:
+            return Failure(error.message, Reason.NAME_TAKEN)
+        except ApiError as error:
+            if error.code not in REFUSALS:
+                raise
+            reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in error.message else Reason.REQUEST_REFUSED
+            return Failure(f"the API server refuses {kind} {name}: {error.message}", reason)
+        if applied is Applied.TERMINATING:
+            return Waiting(f"{kind} {name} is being deleted; it is created again once it is gone", Reason.TERMINATING)
+        if applied is not Applied.UNCHANGED:
+            log.info("applied", kind=kind, name=name, outcome=applied.value)
+        if applied in _REPORTED:
+            message = f"{kind} {name} {_REPORTED[applied]}"
+            await events.record(self.client, self.manifest, EventReason.REPAIRED, message)
+        return None
+
+    async def delete_all(self, objects: Iterable[Object]) -> None:
+        """Delete each as it was observed. Raises ApiError."""
+        for obsolete in objects:
+            kind, name = obsolete["kind"], obsolete["metadata"]["name"]
+            await self.client.delete(BY_KIND[kind], obsolete)
+            self.applier.forget_child((self.owner.namespace, self.owner.name), kind, name)
+            message = f"deleted {kind} {name}: no longer needed"
+            await events.record(self.client, self.manifest, EventReason.DELETED, message)
+
+    async def scale(self, effect: Scale) -> None:
+        """Raises ConflictError when the Deployment has changed since it was observed."""
+        name = effect.deployment["metadata"]["name"]
+        log.info("scaling", effect=effect.name, deployment=name, replicas=effect.replicas)
+        await self.client.scale(BY_KIND["Deployment"], effect.deployment, effect.replicas)

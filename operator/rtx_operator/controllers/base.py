@@ -1,0 +1,136 @@
+"""The skeleton of every controller: live read → observe → decide → perform → status.
+
+Law: a reconcile never asks what happened, only what is; create, update, resume, children's events and resync are all
+the same to it. Status is written on every way out, so that what was observed and decided is never forgotten for the
+sake of something that failed afterwards.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import ClassVar, NamedTuple
+
+import structlog
+
+from rtx_operator.api.names import Label
+from rtx_operator.cluster.client import ApiError, Client, ConflictError, Object, Resource
+from rtx_operator.metrics import RECONCILE_SECONDS
+
+RECONCILE_DEADLINE_SECONDS = 60.0
+STATUS_DEADLINE_SECONDS = 10.0  # for the status of a reconcile that failed
+
+log = structlog.get_logger(__name__)
+
+
+class OutdatedDefinitionError(Exception):
+    """The API server does not store all of the status that was written, so no operation can go on."""
+
+    def __str__(self) -> str:
+        return "the CustomResourceDefinition on this cluster is older than the operator; apply crds/ of its release"
+
+
+class Key(NamedTuple):
+    """An object of the API."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One reconcile under way.
+
+    `status` is what is to be written if it ended now; None leaves what is there. `now` is the reconcile's one instant.
+    """
+
+    manifest: Object
+    now: datetime
+    status: Object | None = None
+
+    @property
+    def before(self) -> Object:
+        """The status as it was read."""
+        return self.manifest.get("status") or {}
+
+    @property
+    def generation(self) -> int:
+        return int(self.manifest["metadata"]["generation"])
+
+
+class Controller(ABC):
+    """Reconciles the objects of one kind that belong to this operator class."""
+
+    resource: ClassVar[Resource]
+
+    def __init__(
+        self, client: Client, operator_class: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._client = client
+        self._operator_class = operator_class
+        self._now = now
+
+    @abstractmethod
+    async def reconcile(self, attempt: Attempt) -> float:
+        """Observe, decide and perform; keep `attempt.status` up to date. Returns seconds until the next reconcile."""
+
+    @abstractmethod
+    def status_after_error(self, attempt: Attempt, error: Exception) -> Object:
+        """The status that says that `error` ended the attempt."""
+
+    @abstractmethod
+    async def wrote(self, before: Object, written: Object) -> None:
+        """Emit what the new status calls for; `before` and `written` are whole objects."""
+
+    @abstractmethod
+    def forget(self, key: Key) -> None:
+        """Drop what is kept of an object that is gone, or not ours."""
+
+    async def __call__(self, key: Key) -> float | None:
+        """One reconcile; returns the seconds until the next one, None for an object that is not (any more) ours."""
+        name = f"{key.namespace}/{key.name}"
+        with RECONCILE_SECONDS.time(), structlog.contextvars.bound_contextvars(engine=name):
+            async with asyncio.timeout(RECONCILE_DEADLINE_SECONDS):
+                manifest = await self._client.get(self.resource, key.namespace, key.name)
+            if manifest is None or not self._serves(manifest):
+                self.forget(key)
+                return None
+            if manifest["metadata"].get("deletionTimestamp"):
+                return None  # the garbage collector does the rest, by owner references
+            return await self._attempt(Attempt(manifest, self._now()))
+
+    def _serves(self, manifest: Object) -> bool:
+        return bool(manifest["metadata"].get("labels", {}).get(Label.OPERATOR, "") == self._operator_class)
+
+    async def _attempt(self, attempt: Attempt) -> float:
+        try:
+            async with asyncio.timeout(RECONCILE_DEADLINE_SECONDS):
+                due = await self.reconcile(attempt)
+        except Exception as error:
+            # After a conflict everything is read again at once: it is no error to report.
+            if not isinstance(error, ConflictError):
+                attempt.status = self.status_after_error(attempt, error)
+            await self._write_although_failed(attempt)
+            raise
+        await self._write(attempt)
+        return due
+
+    async def _write_although_failed(self, attempt: Attempt) -> None:
+        """The error that ended the attempt is the one to report, whatever comes of writing about it."""
+        try:
+            async with asyncio.timeout(STATUS_DEADLINE_SECONDS):
+                await self._write(attempt)
+        except (ApiError, TimeoutError, OutdatedDefinitionError) as error:
+            log.warning("status not written", error=str(error) or type(error).__name__)
+
+    async def _write(self, attempt: Attempt) -> None:
+        if attempt.status is None or attempt.status == attempt.before:
+            return
+        manifest = attempt.manifest
+        written = await self._client.replace(self.resource, {**manifest, "status": attempt.status}, "status")
+        stored = written.get("status") or {}
+        if any(value and field not in stored for field, value in attempt.status.items()):
+            raise OutdatedDefinitionError
+        await self.wrote(manifest, written)

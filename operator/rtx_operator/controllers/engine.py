@@ -1,0 +1,134 @@
+"""The controller of TradingEngines."""
+
+import math
+import random
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import structlog
+
+from rtx_operator import measure
+from rtx_operator.api.engine import InvalidSpecError, TradingEngine
+from rtx_operator.api.names import Names
+from rtx_operator.cluster import events, fence
+from rtx_operator.cluster.client import Client, Object
+from rtx_operator.cluster.engine_pods import EnginePods
+from rtx_operator.cluster.observe import Observer, operator_password, peer_secret
+from rtx_operator.cluster.perform import Access, Performer
+from rtx_operator.cluster.resources import ENGINE
+from rtx_operator.controllers.base import Attempt, Controller, Key
+from rtx_operator.decision import conditions
+from rtx_operator.decision.decide import Decision, decide
+from rtx_operator.decision.events import events as events_between
+from rtx_operator.decision.outcome import Outcome, status_after
+from rtx_operator.decision.requeue import requeue_after
+from rtx_operator.desired import build
+from rtx_operator.observation import Observation, Owner, is_recent
+from rtx_operator.operations.arbiter import queries
+from rtx_operator.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+class EngineController(Controller):
+    """Reconciles TradingEngines of one operator class."""
+
+    resource = ENGINE
+
+    def __init__(
+        self,
+        client: Client,
+        observer: Observer,
+        performer: Performer,
+        settings: Settings,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(client, settings.operator_class, now)
+        self._observer = observer
+        self._performer = performer
+        self._settings = settings
+        self._clock = clock
+        self._observed: dict[Key, float] = {}  # when each engine was last observed whole, by `clock`
+
+    def forget(self, key: Key) -> None:
+        """Drop what is kept of an engine that is gone, or not ours."""
+        self._performer.applier.forget((key.namespace, key.name))
+        self._observer.forget(key.namespace, key.name, self._database(key.namespace, key.name))
+        self._observed.pop(key, None)
+        measure.forget(key.namespace, key.name)
+
+    async def reconcile(self, attempt: Attempt) -> float:
+        """Raises what the API server's client raises; then everything is observed again."""
+        try:
+            engine = TradingEngine.parse(attempt.manifest)
+        except InvalidSpecError as error:
+            unmet = conditions.invalid_spec(str(error))
+            attempt.status = conditions.after_unmet(attempt.before, attempt.generation, unmet, attempt.now)
+            return self._settings.resync_seconds
+        seen = await self._observe(engine)
+        desired = build.build(engine, seen, self._settings, secrets.token_bytes(32))
+        operation_id = f"{engine.spec.version[:48]}-{secrets.token_hex(4)}"
+        decision = decide(engine, desired, seen, attempt.now, operation_id)
+
+        def status(outcome: Outcome) -> Object | None:
+            return status_after(attempt.before, engine, desired, decision, outcome, attempt.now)
+
+        attempt.status = status(Outcome(is_stale=True))  # should nothing more come of it
+        outcome = await self._perform(attempt.manifest, engine, seen, decision)
+        attempt.status = status(outcome)
+        # Spread, so that a thousand engines are not reconciled in the same second.
+        resync = self._settings.resync_seconds * random.uniform(0.8, 1.2)  # noqa: S311 - spreading is no secret
+        return requeue_after(decision, outcome, now=attempt.now, resync=resync)
+
+    async def _observe(self, engine: TradingEngine) -> Observation:
+        credentials = engine.spec.credentials_secret_ref
+        seen = await self._observer.observe(
+            engine.namespace,
+            engine.name,
+            credentials.name if credentials else "",
+            self._database(engine.namespace, engine.name),
+            queries(engine.status, engine.spec.rollout),
+        )
+        key, now = Key(ENGINE.kind, engine.namespace, engine.name), self._clock()
+        recently = is_recent(now - self._observed.get(key, -math.inf))
+        self._observed[key] = now
+        return replace(seen, observed_recently=recently)
+
+    async def _perform(self, manifest: Object, engine: TradingEngine, seen: Observation, decision: Decision) -> Outcome:
+        """Carry out the decision. Raises what the API server's client raises."""
+        names, address = Names(engine.name), self._database(engine.namespace, engine.name)
+        access = Access(address, operator_password(seen.children, names), EnginePods(peer_secret(seen.children, names)))
+        owner = Owner(engine.namespace, engine.name, engine.uid)
+        try:
+            refusal = await self._performer.perform(manifest, owner, decision, seen, access)
+        except fence.FenceChangedError as error:
+            log.info("the fence has changed since it was observed; observing again", detail=str(error))
+            return Outcome(is_stale=True)
+        except fence.FenceUnreachableError as error:
+            return Outcome(interruption=conditions.database_unreachable(str(error)))
+        except fence.DatabaseInUseError as error:
+            return Outcome(interruption=conditions.database_in_use(str(error)))
+        return Outcome(refusal)
+
+    def status_after_error(self, attempt: Attempt, error: Exception) -> Object:
+        """What was decided stays decided; Reconciling says what failed."""
+        message = str(error) or type(error).__name__
+        return conditions.after_error(attempt.status or attempt.before, attempt.generation, message, attempt.now)
+
+    async def wrote(self, before: Object, written: Object) -> None:
+        """Emit the Events and the metrics of a change."""
+        was, after = before.get("status") or {}, written.get("status") or {}
+        for event in events_between(was, after):
+            log.info("event", reason=event.reason, detail=event.message)
+            await events.record(self._client, written, event.reason, event.message, warning=event.is_warning)
+        if was.get("cutover") != after.get("cutover"):
+            measure.cutover(TradingEngine.parse(before), TradingEngine.parse(written))
+
+    def _database(self, namespace: str, name: str) -> fence.Address:
+        host = self._settings.database_host.format(name=name, namespace=namespace)
+        return fence.Address(host, self._settings.database_port)

@@ -1,0 +1,45 @@
+"""The objects to apply: those that must be as desired whatever operation runs. What an operation changes right now is
+among its effects instead.
+"""
+
+from rtx_operator.decision.context import DecisionContext
+from rtx_operator.decision.install import BEFORE_COLOUR, BEFORE_MIGRATION, credentials_exist
+from rtx_operator.observation import Object
+from rtx_operator.results import first_unmet
+
+
+def objects_to_apply(context: DecisionContext) -> tuple[Object, ...]:
+    """In the order in which they are to be applied."""
+    desired = context.desired
+    if credentials_exist(context):
+        return ()  # every pod would hang on the missing Secret
+    if context.is_installed:
+        return (*desired.base_objects, *desired.active.objects, *_idle_objects(context), *_traffic_objects(context))
+    wanted = desired.base_objects
+    if first_unmet(context, BEFORE_MIGRATION) is None:
+        wanted += (desired.active.install,)
+    if first_unmet(context, BEFORE_COLOUR) is None:
+        traffic = desired.traffic[desired.active.colour]
+        wanted += (*desired.active.objects, traffic.select, *traffic.promote)
+    return wanted
+
+
+def _idle_objects(context: DecisionContext) -> tuple[Object, ...]:
+    """The other colour's, once they have been made and as long as they may be needed."""
+    idle, row, previous = context.desired.idle, context.cutover_row, context.state.previous
+    if idle is None:
+        return ()
+    if row:
+        return idle.objects if row.repairs_both else ()
+    return idle.objects if previous is not None and previous.revision == idle.revision.hash else ()
+
+
+def _traffic_objects(context: DecisionContext) -> tuple[Object, ...]:
+    """The live Service, disruption budget and autoscaler, on the colours on which a cutover has put them."""
+    desired, cutover, row = context.desired, context.cutover, context.cutover_row
+    if cutover is None or row is None:
+        traffic = desired.traffic[desired.active.colour]
+        return (traffic.select, *traffic.promote)
+    selected = desired.selected(context.seen) if row.moves_fence_to else None
+    select = desired.traffic[selected or desired.active.colour].select
+    return (select, *(desired.traffic[row.scales.release(cutover).colour].promote if row.scales else ()))

@@ -1,0 +1,216 @@
+"""The status that is written: conditions as kstatus defines them, and what the operator must remember."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rtx_operator.api.engine import TradingEngine
+from rtx_operator.api.enums import ConditionStatus, ConditionType, CutoverPhase, Reason, RetirementPhase
+from rtx_operator.api.names import RETRY
+from rtx_operator.api.schema import ApiModel
+from rtx_operator.api.status import Cutover, Retirement
+from rtx_operator.decision.decide import Decision
+from rtx_operator.desired.state import DesiredState
+from rtx_operator.observation import Object
+from rtx_operator.operations.state import PersistedState
+from rtx_operator.results import Failure, Unmet, Waiting
+
+NOTHING_LEFT = "nothing is left to do"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition as it is now."""
+
+    type: ConditionType
+    status: bool
+    reason: Reason
+    message: str
+
+
+def after_decision(
+    before: Object,
+    engine: TradingEngine,
+    desired: DesiredState,
+    decision: Decision,
+    refusal: Unmet | None,
+    now: datetime,
+) -> Object:
+    """The status that follows from a decision; `refusal` is what the API server did not let be carried out."""
+    size, ready = decision.ready
+    others = {field: value for field, value in before.items() if field not in _REMEMBERED}
+    replicas = {"replicas": {"desired": size, "ready": ready}, "pods": f"{ready}/{size}"}
+    status: Object = {**others, **_remembered(decision.state), **replicas}
+    conditions = [*_progress(engine, decision, refusal), _up_to_date(desired, decision)]
+    return _with(status, engine.generation, conditions, now)
+
+
+def after_unmet(before: Object, generation: int, unmet: Unmet, now: datetime) -> Object:
+    """The status when there was no decision, or not all of it could be carried out: the engine is not ready."""
+    is_stalled, reason = isinstance(unmet, Failure), _reason(unmet)
+    conditions = [
+        Condition(ConditionType.READY, False, reason, unmet.message),
+        Condition(ConditionType.RECONCILING, not is_stalled, reason, unmet.message),
+        Condition(ConditionType.STALLED, is_stalled, reason, unmet.message),
+    ]
+    return _with(dict(before), generation, conditions, now)
+
+
+def after_error(before: Object, generation: int, message: str, now: datetime) -> Object:
+    """The status after an error on the operator's side: whether the engine is ready is not known to have changed."""
+    failed = Condition(ConditionType.RECONCILING, True, Reason.RECONCILE_FAILED, f"{message}; trying again")
+    return _with(dict(before), generation, [failed], now)
+
+
+def database_unreachable(message: str) -> Unmet:
+    """The database gave no answer when the fence was to move."""
+    return Waiting(message, Reason.DATABASE_UNREACHABLE)
+
+
+def database_in_use(message: str) -> Unmet:
+    """The fence belongs to another TradingEngine."""
+    return Failure(message, Reason.DATABASE_IN_USE)
+
+
+def invalid_spec(message: str) -> Unmet:
+    """The stored spec does not fit this operator's schema."""
+    return Failure(message, Reason.INVALID_SPEC)
+
+
+def _progress(engine: TradingEngine, decision: Decision, refusal: Unmet | None) -> Iterable[Condition]:
+    size, ready = decision.ready
+    pods = f"{ready} of {size} engine pods ready"
+    scaling = Waiting(pods, Reason.SCALING) if ready != size else None
+    unready = decision.unready and (refusal or decision.unready)
+    if unready is None:
+        yield Condition(ConditionType.READY, True, Reason.SCALING if scaling else Reason.SERVING, pods)
+    else:
+        yield Condition(ConditionType.READY, False, _reason(unready), unready.message)
+    pending = unready or refusal or _of_operations(decision) or scaling
+    if engine.spec.paused:
+        paused = "spec.paused is true: the operator changes nothing until it is false"
+        yield Condition(ConditionType.RECONCILING, False, Reason.PAUSED, paused)
+        yield Condition(ConditionType.STALLED, False, Reason.DONE, NOTHING_LEFT)
+        return
+    moving = pending or Waiting(NOTHING_LEFT, Reason.DONE)
+    stalled = pending if isinstance(pending, Failure) else None
+    yield Condition(ConditionType.RECONCILING, isinstance(pending, Waiting), _reason(moving), moving.message)
+    yield Condition(
+        ConditionType.STALLED,
+        stalled is not None,
+        stalled.reason if stalled else Reason.DONE,
+        stalled.message if stalled else NOTHING_LEFT,
+    )
+
+
+def _of_operations(decision: Decision) -> Unmet | None:
+    """What operations wait for, or what one that is over leaves for a person to do."""
+    state, waits = decision.state, decision.waits
+    cutover, retirement, rejected = state.cutover_under_way, state.retirement, state.rejected
+    if cutover:
+        message = _course(cutover, decision)
+        is_stuck = cutover.phase is CutoverPhase.ROLLING_BACK and isinstance(waits, Failure)
+        if is_stuck:
+            return Failure(message, Reason.CANNOT_ROLL_BACK)
+        return Waiting(message, Reason.CUTOVER_IN_PROGRESS)
+    if retirement and not retirement.phase.is_terminal:
+        cause = f": {waits.message}" if waits else ""
+        return Waiting(
+            f"retirement of version {retirement.release.version} is {retirement.phase}{cause}", Reason.RETIRING
+        )
+    if retirement and retirement.phase is RetirementPhase.FAILED:
+        return _failed_retirement(retirement)
+    if rejected:
+        return Failure(f"version {rejected.version} was rolled back: {rejected.message}", Reason.REJECTED)
+    return None
+
+
+def _failed_retirement(retirement: Retirement) -> Failure:
+    retry = f"correct the cause, then delete the Job or give the annotation {RETRY} a new value to retry"
+    if retirement.reason != Reason.CONTRACT_FAILED:
+        retry = f"the operator retries by itself, and at once when the annotation {RETRY} gets a new value"
+    return Failure(
+        f"version {retirement.release.version} is not removed: {retirement.message}; {retry}. "
+        "The next upgrade does not wait for it",
+        Reason(retirement.reason),
+    )
+
+
+_REMEMBERED = ("active", "cutover", "previous", "retirement", "rejected", "history")
+
+
+def _remembered(state: PersistedState) -> Object:
+    """The fields that hold what the operator remembers; but for the history none where there is nothing any more."""
+
+    def plain(value: ApiModel) -> Object:
+        return value.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    one_each: dict[str, ApiModel | None] = {
+        "active": state.active,
+        "cutover": state.cutover,
+        "previous": state.previous,
+        "retirement": state.retirement,
+        "rejected": state.rejected,
+    }
+    kept = {field: plain(value) for field, value in one_each.items() if value is not None}
+    # Also while it is empty: the API server defaults it to an empty list, and status would differ from that each time.
+    return {**kept, "history": [plain(entry) for entry in state.history]}
+
+
+def _up_to_date(desired: DesiredState, decision: Decision) -> Condition:
+    condition, state, wanted = ConditionType.UP_TO_DATE, decision.state, desired.wanted
+    active, cutover, rejected = state.active, state.cutover_under_way, state.rejected
+    if active is None:
+        return Condition(condition, False, Reason.ENGINE_STARTING, "the first installation is under way")
+    if cutover:
+        return Condition(condition, False, Reason.CUTOVER_IN_PROGRESS, _course(cutover, decision))
+    if active.revision == wanted.hash:
+        return Condition(condition, True, Reason.AS_SPECIFIED, f"version {active.version} runs")
+    if rejected and rejected.revision == wanted.hash:
+        return Condition(
+            condition,
+            False,
+            Reason.REJECTED,
+            f"version {rejected.version} was rolled back ({rejected.reason}: {rejected.message}); version "
+            f"{active.version} runs. Change spec, or give the annotation {RETRY} a new value to retry",
+        )
+    return Condition(
+        condition, False, Reason.RETIRING, f"a cutover to version {wanted.version} begins once the retirement is over"
+    )
+
+
+def _course(cutover: Cutover, decision: Decision) -> str:
+    """The cutover's phase, and what it waits for."""
+    why = f" because {cutover.message} ({cutover.reason})" if cutover.reason else ""
+    waits = f": {decision.waits.message}" if decision.waits else ""
+    return f"{cutover.from_.version} → {cutover.to.version} is {cutover.phase}{why}{waits}"
+
+
+def _reason(unmet: Unmet) -> Reason:
+    return unmet.reason or Reason.CUTOVER_IN_PROGRESS
+
+
+def _with(status: dict[str, Any], generation: int, conditions: Iterable[Condition], now: datetime) -> Object:
+    """`status` with these conditions put in; a condition's time moves only when its status does."""
+    before = {condition["type"]: condition for condition in status.get("conditions") or []}
+    for condition in conditions:
+        holds = (ConditionStatus.TRUE if condition.status else ConditionStatus.FALSE).value
+        old = before.get(condition.type.value)
+        since = old["lastTransitionTime"] if old and old["status"] == holds else _time(now)
+        before[condition.type.value] = {
+            "type": condition.type.value,
+            "status": holds,
+            "reason": condition.reason.value,
+            "message": condition.message,
+            "observedGeneration": generation,
+            "lastTransitionTime": since,
+        }
+    order = [kind.value for kind in ConditionType]
+    status["conditions"] = sorted(before.values(), key=lambda condition: order.index(condition["type"]))
+    status["observedGeneration"] = generation
+    return status
+
+
+def _time(now: datetime) -> str:
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,49 @@
+"""An engine, its desired state and what was observed of it, as each part of the decision asks for them."""
+
+from dataclasses import dataclass
+
+from rtx_operator.api.engine import TradingEngine
+from rtx_operator.api.status import Cutover
+from rtx_operator.desired.state import DesiredState
+from rtx_operator.observation import Fence, Observation, Owner
+from rtx_operator.operations.cutover.phases import PHASES, CutoverRow
+from rtx_operator.operations.state import PersistedState
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionContext:
+    """What a decision rests on."""
+
+    engine: TradingEngine
+    desired: DesiredState
+    seen: Observation
+
+    @property
+    def state(self) -> PersistedState:
+        """What status remembers, before this decision."""
+        return PersistedState.of(self.engine.status)
+
+    @property
+    def cutover(self) -> Cutover | None:
+        """The cutover under way."""
+        return self.state.cutover_under_way
+
+    @property
+    def cutover_row(self) -> CutoverRow | None:
+        """Everything about the phase of the cutover under way."""
+        return PHASES[self.cutover.phase] if self.cutover else None
+
+    @property
+    def fence(self) -> Fence | None:
+        """The fence as the database reported it; None while it is unknown or not there yet."""
+        return self.seen.database.fence if self.seen.database else None
+
+    @property
+    def owner(self) -> Owner:
+        return Owner(self.engine.namespace, self.engine.name, self.engine.uid)
+
+    @property
+    def is_installed(self) -> bool:
+        """The active colour was brought up once: its migration is done, its Deployment may be repaired at any time."""
+        active = self.engine.status.active
+        return active is not None and active.revision == self.desired.active.revision.hash

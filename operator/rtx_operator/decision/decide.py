@@ -1,0 +1,111 @@
+"""The whole decision, put together from its parts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from rtx_operator.api.engine import TradingEngine
+from rtx_operator.api.status import Active
+from rtx_operator.decision.apply import objects_to_apply
+from rtx_operator.decision.context import DecisionContext
+from rtx_operator.decision.fence import fence_to_move
+from rtx_operator.decision.install import BEFORE_MIGRATION, READY
+from rtx_operator.decision.prune import objects_to_prune
+from rtx_operator.decision.sizes import active_size, kept_size
+from rtx_operator.desired.state import DesiredState
+from rtx_operator.observation import Object, Observation, replicas
+from rtx_operator.operations.arbiter import advance
+from rtx_operator.operations.effects import URGENT, Apply, Delete, Effect, EffectName, MoveFence
+from rtx_operator.operations.machine import OperationInput, Phase, Step
+from rtx_operator.operations.state import PersistedState
+from rtx_operator.results import Unmet, first_unmet
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to carry out, what status is to remember, and what is reported.
+
+    `unready` is what keeps the engine from being ready, `waits` what the operation under way waits for; None: nothing.
+    `entered` is the phase that an operation enters with this decision. `ready` is (desired, ready) engine pods.
+    """
+
+    apply: tuple[Object, ...]
+    delete: tuple[Object, ...]
+    effects: tuple[Effect, ...]
+    unready: Unmet | None
+    state: PersistedState
+    entered: Phase | None
+    waits: Unmet | None
+    ready: tuple[int, int]
+
+    def commands(self) -> Iterator[Effect]:
+        """Everything to carry out, in this order."""
+        if self.apply:
+            yield Apply(EffectName.REPAIR, self.apply)
+        if self.delete:
+            yield Delete(EffectName.PRUNE, self.delete)
+        yield from self.effects
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether the result of an effect is to be observed at once."""
+        return any(effect.name in URGENT for effect in self.effects)
+
+
+def decide(
+    engine: TradingEngine, desired: DesiredState, seen: Observation, now: datetime, operation_id: str
+) -> Decision:
+    """The decision about one observation; of a paused engine only what is reported, and nothing is changed.
+
+    `operation_id` names an operation that begins now.
+    """
+    context = DecisionContext(engine, desired, seen)
+    unready = first_unmet(context, READY)
+    ready = replicas(seen.child(desired.engine.kind, desired.engine.name))
+    if engine.spec.paused:
+        return Decision((), (), (), unready, context.state, None, None, ready)
+    held = first_unmet(context, BEFORE_MIGRATION)
+    given = OperationInput(engine, desired, seen, now, operation_id, held.message if held else "")
+    step = advance(given)
+    return Decision(
+        apply=objects_to_apply(context),
+        delete=objects_to_prune(context),
+        effects=_effects(context, step),
+        unready=unready,
+        state=_state(context, step, unready),
+        entered=step.entered,
+        waits=step.waits,
+        ready=ready,
+    )
+
+
+def _effects(context: DecisionContext, step: Step) -> tuple[Effect, ...]:
+    """Who executes is corrected before anything else is done; a cutover that moves the fence itself does it its way."""
+    active = step.state.active
+    turns = active is not None and active.colour is not context.desired.active.colour  # with this very decision
+    if turns or any(isinstance(effect, MoveFence) for effect in step.effects):
+        return step.effects
+    if move := fence_to_move(context):
+        return (move,)
+    rests = context.cutover is None and context.state.retirement_under_way is None and step.entered is None
+    kept = kept_size(context, step.state) if rests else ()
+    return (*active_size(context), *kept, *step.effects)
+
+
+def _state(context: DecisionContext, step: Step, unready: Unmet | None) -> PersistedState:
+    """A colour becomes active when all checks are passed; from then on only its epoch follows the database."""
+    active, fence, revision = step.state.active, context.fence, context.desired.active.revision
+    epoch = fence.epoch if fence and context.owner.owns(fence) else 0
+    if active is not None:
+        return step.state.with_active(active.model_copy(update={"epoch": max(active.epoch, epoch)}))
+    if unready is not None:
+        return step.state
+    first = Active(
+        colour=context.desired.active.colour,
+        version=revision.version,
+        digest=revision.digest,
+        config_hash=revision.config_hash,
+        revision=revision.hash,
+        epoch=epoch,
+    )
+    return step.state.with_active(first)

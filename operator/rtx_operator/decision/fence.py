@@ -1,0 +1,26 @@
+"""Who is to execute while no cutover moves the fence itself: the active colour.
+
+The database is the authority; what a failover or a restore made it forget is corrected by a higher epoch.
+"""
+
+from rtx_operator.decision.context import DecisionContext
+from rtx_operator.observation import executes
+from rtx_operator.operations.effects import MoveFence
+
+
+def fence_to_move(context: DecisionContext) -> MoveFence | None:
+    """The move that makes the active colour the executor; None when it is, or when the fence is not ours to move."""
+    report, owner, row = context.seen.database, context.owner, context.cutover_row
+    if report is None or report.error:
+        return None
+    if row and row.moves_fence_to:
+        return None  # the cutover itself says which colour executes, and from when
+    fence, colour = report.fence, context.desired.active.colour
+    known = context.engine.status.active.epoch if context.engine.status.active else 0
+    if fence is not None:
+        if not owner.owns(fence):
+            return None
+        # An engine that was deleted and applied again has a new uid: pods of the old one must not go on executing.
+        if fence.owner == str(owner) and executes(fence, [colour], known_epoch=known):
+            return None
+    return MoveFence((colour.value,), known, fence.epoch if fence else None, f"install-{owner.uid}-{known}")

@@ -1,0 +1,139 @@
+"""The installation as a chain of checks. All are checked each time: only the active release is remembered.
+
+The first check that is not passed is the engine's Ready condition, so the order is the one in which a person would
+look for the cause. The chain stays in force after the installation: it is what Ready says of an engine that runs.
+"""
+
+from rtx_operator.api.enums import Reason
+from rtx_operator.api.names import REQUIRED_CREDENTIALS
+from rtx_operator.decision.context import DecisionContext
+from rtx_operator.decision.fence import fence_to_move
+from rtx_operator.desired.state import Workload, job_workload
+from rtx_operator.diagnosis import diagnose
+from rtx_operator.observation import JobEnd, Object, Observation, executes, job_ended, replicas
+from rtx_operator.results import Check, Failure, Unmet, Waiting
+
+
+def credentials_exist(context: DecisionContext) -> Unmet | None:
+    """The Secret of spec.credentialsSecretRef has every key that is needed."""
+    name, secret = context.desired.credentials_name, context.seen.credentials
+    if not name:
+        return None
+    if secret is None:
+        return Failure(
+            f"Secret {name}, named by spec.credentialsSecretRef, does not exist in this namespace; create it, or leave "
+            "spec.credentialsSecretRef out to have credentials generated",
+            Reason.CREDENTIALS_MISSING,
+        )
+    missing = [key for key in REQUIRED_CREDENTIALS if not (secret.get("data") or {}).get(key)]
+    if not missing:
+        return None
+    return Failure(f"Secret {name} lacks {', '.join(missing)}; add what is missing", Reason.CREDENTIALS_MISSING)
+
+
+def database_ready(context: DecisionContext) -> Unmet | None:
+    return _workload_ready(context.seen, context.desired.database, Reason.DATABASE_STARTING, "the database")
+
+
+def cache_ready(context: DecisionContext) -> Unmet | None:
+    return _workload_ready(context.seen, context.desired.cache, Reason.CACHE_STARTING, "the cache")
+
+
+def _workload_ready(seen: Observation, workload: Workload, waiting: Reason, what: str) -> Unmet | None:
+    size, ready = replicas(seen.child(workload.kind, workload.name))
+    if size and ready >= size:
+        return None
+    return diagnose(seen, workload) or Waiting(f"waiting for {what}: {ready} of {size or 1} pods ready", waiting)
+
+
+def database_answers(context: DecisionContext) -> Unmet | None:
+    """The database's pod is ready, and serves the operator's role."""
+    report = context.seen.database
+    if report is not None and not report.error:
+        return None
+    cause = report.error if report else "it was not queried yet"
+    pod = f"{context.desired.database.name}-0"
+    return Waiting(
+        f"the database's pod is ready but does not serve the operator: {cause}; see kubectl logs {pod}",
+        Reason.DATABASE_UNREACHABLE,
+    )
+
+
+def database_is_ours(context: DecisionContext) -> Unmet | None:
+    fence = context.fence
+    if fence is None or context.owner.owns(fence):
+        return None
+    return Failure(
+        f"the database belongs to the TradingEngine {fence.owner}; give this one a database of its own",
+        Reason.DATABASE_IN_USE,
+    )
+
+
+def fence_names_active(context: DecisionContext) -> Unmet | None:
+    """The fence names the active colour, or one of the two of a cutover: pods of either forward to it."""
+    cutover, fence = context.cutover, context.fence
+    if cutover and any(executes(fence, [release.colour]) for release in (cutover.from_, cutover.to)):
+        return None
+    if not fence_to_move(context):
+        return None
+    return Waiting(
+        f"the fence does not name colour {context.desired.active.colour} as executor yet; moving it",
+        Reason.FENCE_MOVING,
+    )
+
+
+def migrated(context: DecisionContext) -> Unmet | None:
+    """The install Job is complete; of an engine that is installed nothing is asked."""
+    if context.is_installed:
+        return None
+    name = context.desired.active.install["metadata"]["name"]
+    job = context.seen.child("Job", name)
+    if job_ended(job, JobEnd.COMPLETE):
+        return None
+    failed = job_ended(job, JobEnd.FAILED)
+    if failed and not exceeded_its_deadline(job):
+        return Failure(
+            f"migration Job {name} failed ({failed.get('message', 'no detail given')}); see kubectl logs job/{name}, "
+            "correct the cause and delete the Job to retry",
+            Reason.MIGRATION_FAILED,
+        )
+    again = " (it exceeded its deadline and is created again)" if failed else ""
+    return diagnose(context.seen, job_workload(context.desired.active.install)) or Waiting(
+        f"waiting for migration Job {name} to end{again}", Reason.MIGRATING
+    )
+
+
+def exceeded_its_deadline(job: Object | None) -> bool:
+    """Its deadline ended it, perhaps before it ever ran for want of an image: that is no verdict on the migration."""
+    failed = job_ended(job, JobEnd.FAILED)
+    return failed is not None and failed.get("reason") == "DeadlineExceeded"
+
+
+def engine_ready(context: DecisionContext) -> Unmet | None:
+    """The first time all pods must be ready; later on the engine serves as long as one of them is."""
+    workload, minimum = context.desired.engine, context.desired.minimum
+    size, ready = replicas(context.seen.child(workload.kind, workload.name))
+    if ready >= (1 if context.is_installed else max(minimum, size)):
+        return None
+    return diagnose(context.seen, workload) or Waiting(
+        f"waiting for the engine: {ready} of {max(minimum, size)} pods ready", Reason.ENGINE_STARTING
+    )
+
+
+def live_service_has_endpoints(context: DecisionContext) -> Unmet | None:
+    service = context.desired.live_service
+    if context.seen.serving(service):
+        return None
+    return Waiting(f"Service {service} has no ready endpoint yet", Reason.ENDPOINTS_PENDING)
+
+
+BEFORE_MIGRATION: tuple[Check[DecisionContext], ...] = (
+    credentials_exist,
+    database_ready,
+    cache_ready,
+    database_answers,
+    database_is_ours,
+    fence_names_active,
+)
+BEFORE_COLOUR: tuple[Check[DecisionContext], ...] = (*BEFORE_MIGRATION, migrated)
+READY: tuple[Check[DecisionContext], ...] = (*BEFORE_COLOUR, engine_ready, live_service_has_endpoints)

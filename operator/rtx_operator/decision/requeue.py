@@ -1,0 +1,34 @@
+"""When an engine is reconciled again, by what was decided and what came of it."""
+
+from datetime import datetime
+
+from rtx_operator.api.enums import Reason
+from rtx_operator.decision.decide import Decision
+from rtx_operator.decision.outcome import Outcome
+from rtx_operator.operations.arbiter import requeue_seconds
+
+IMMEDIATELY = 0.0
+WAITING_SECONDS = 10.0  # while something is waited for: not all of it shows as an event
+UNREACHABLE_SECONDS = 2.0  # while the database does not answer: no event says when it does
+
+
+def requeue_after(decision: Decision, outcome: Outcome, *, now: datetime, resync: float) -> float:
+    """Seconds until the next reconcile; `resync` where nothing is waited for."""
+    if outcome.interruption:
+        return UNREACHABLE_SECONDS
+    # What was refused has done nothing: it is reported, and not tried again without a pause.
+    if outcome.is_stale or decision.entered or (decision.is_urgent and outcome.is_complete):
+        return IMMEDIATELY
+    of_operation = requeue_seconds(decision.state)
+    return _at_rest(decision, outcome, now, resync) if of_operation is None else of_operation
+
+
+def _at_rest(decision: Decision, outcome: Outcome, now: datetime, resync: float) -> float:
+    unready = decision.unready
+    if unready is not None and unready.reason is Reason.DATABASE_UNREACHABLE:
+        return UNREACHABLE_SECONDS
+    if unready is not None or outcome.refusal is not None or decision.effects:
+        return WAITING_SECONDS
+    if previous := decision.state.previous:
+        return min(resync, max(WAITING_SECONDS, (previous.retire_after - now).total_seconds()))
+    return resync

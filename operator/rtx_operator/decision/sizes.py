@@ -1,0 +1,38 @@
+"""The sizes that no operation decides: the active colour within its bounds, and a kept one as small as it may be."""
+
+from rtx_operator.api.names import Label
+from rtx_operator.decision.context import DecisionContext
+from rtx_operator.observation import Object, replicas
+from rtx_operator.operations.effects import EffectName, Scale, next_size
+from rtx_operator.operations.state import PersistedState
+
+
+def active_size(context: DecisionContext) -> tuple[Scale, ...]:
+    """Brings the size within its bounds; within them it is the autoscaler's, or the person's who set it."""
+    desired = context.desired
+    deployment = context.seen.child(desired.engine.kind, desired.engine.name)
+    if deployment is None:
+        return ()
+    size = int(deployment["spec"].get("replicas", 1))
+    bounded = min(max(size, desired.minimum), desired.maximum)
+    return () if size == bounded else (Scale(EffectName.RESIZE, deployment, bounded),)
+
+
+def kept_size(context: DecisionContext, state: PersistedState) -> tuple[Scale, ...]:
+    """Brings the previous release back to the minimum, after a cutover that was rolled back had borrowed its colour."""
+    previous, desired = state.previous, context.desired
+    if previous is None:
+        return ()
+    kept, workload = desired.of(previous.colour), desired.traffic[previous.colour].workload
+    deployment = context.seen.child(workload.kind, workload.name)
+    if kept is None or kept.revision.hash != previous.revision:
+        return ()
+    if deployment is None or _revision(deployment) != previous.revision:
+        return ()  # its objects are applied again first
+    size, ready = replicas(deployment)
+    wanted = next_size(ready, desired.minimum)
+    return (Scale(EffectName.RESIZE, deployment, wanted),) if size < wanted else ()
+
+
+def _revision(deployment: Object) -> str:
+    return str(deployment["metadata"].get("labels", {}).get(Label.REVISION.value, ""))

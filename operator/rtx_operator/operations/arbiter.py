@@ -1,0 +1,65 @@
+"""The arbiter: which operation runs, and which may begin. Pure.
+
+One operation runs at a time, since all that there are change the colours. A cutover begins before a retirement does;
+one that is due while a retirement runs waits for its end, which the retirement's deadlines bound. Going back waits for
+nothing: it is a phase of the cutover that runs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from rtx_operator.api.enums import CutoverPhase, OperationName, RetirementPhase
+from rtx_operator.api.rollout import Rollout
+from rtx_operator.api.status import TradingEngineStatus
+from rtx_operator.observation import PodQueries
+from rtx_operator.operations.cutover import CUTOVER
+from rtx_operator.operations.machine import Operation, OperationInput, Step, step
+from rtx_operator.operations.retirement import RETIREMENT
+from rtx_operator.operations.state import PersistedState
+
+# In the order in which they may begin.
+OPERATIONS: Mapping[OperationName, Operation[Any, Any]] = {one.name: one for one in (CUTOVER, RETIREMENT)}
+
+
+def advance(given: OperationInput) -> Step:
+    """The one step of all operations: of the one that runs, else of the first that is due."""
+    state = PersistedState.of(given.engine.status)
+    if state.active is None:
+        return Step(state)  # nothing is installed yet
+    for name, operation in OPERATIONS.items():
+        if state.under_way(name):
+            return _forgetting(step(operation, state, given))
+    for name, operation in OPERATIONS.items():
+        begun = operation.trigger(state, given)
+        if begun is not None:
+            record = begun.under_way(name)
+            return Step(begun, entered=record.phase if record else None)
+    return Step(state)
+
+
+def queries(status: TradingEngineStatus, rollout: Rollout) -> PodQueries:
+    """What the operation under way queries of the engine pods, before anything is observed."""
+    state = PersistedState.of(status)
+    for name, operation in OPERATIONS.items():
+        if record := state.under_way(name):
+            asked: PodQueries = operation.phases[record.phase].queries(rollout, record)
+            return asked
+    return PodQueries()
+
+
+def requeue_seconds(state: PersistedState) -> float | None:
+    """Seconds until the next reconcile of the operation under way; None when none is."""
+    for name, operation in OPERATIONS.items():
+        if record := state.under_way(name):
+            seconds: float = operation.phases[record.phase].requeue(record)
+            return seconds
+    return None
+
+
+def _forgetting(taken: Step) -> Step:
+    """A cutover that succeeds makes a failed retirement history: the next one runs what is still pending."""
+    failed = taken.state.retirement
+    if taken.entered is not CutoverPhase.SUCCEEDED or failed is None or failed.phase is not RetirementPhase.FAILED:
+        return taken
+    return replace(taken, state=replace(taken.state, retirement=None))

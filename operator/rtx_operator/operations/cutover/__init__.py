@@ -1,0 +1,30 @@
+"""The blue-green cutover: from one release to another, and back, without failing a request.
+
+1. Pending: a new record; nothing is made yet.
+2. Migrating: the expand migrations of the new version, by a Job of its image.
+3. Provisioning: the idle colour comes up, as large as the active one.
+4. Testing: smoke tests on the new colour's own Service; every old pod reaches the new ones.
+5. Switching: the gates once more; the fence moves, then the live Service.
+6. Monitoring: the old colour forwards and drains, the new one is monitored from the fence's move on.
+7. Promoting: autoscaler and disruption budget follow. The old release is kept as the previous one.
+Whatever goes wrong from 2 to 6 leads to RollingBack: the fence, then the Service go back, then the new colour ends.
+
+Law: the live Service never selects a colour that the fence does not name; what it selects is never made smaller.
+"""
+
+from rtx_operator.api.enums import CutoverPhase, OperationName
+from rtx_operator.operations.cutover.context import CutoverContext, context_of
+from rtx_operator.operations.cutover.phases import PHASES
+from rtx_operator.operations.cutover.record import note, own_event, settle
+from rtx_operator.operations.cutover.trigger import trigger
+from rtx_operator.operations.machine import Operation
+
+CUTOVER: Operation[CutoverPhase, CutoverContext] = Operation(
+    name=OperationName.CUTOVER,
+    phases=PHASES,
+    trigger=trigger,
+    context=context_of,
+    note=note,
+    own_event=own_event,
+    settle=settle,
+)

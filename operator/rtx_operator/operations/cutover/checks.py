@@ -1,0 +1,266 @@
+"""What each phase of a cutover waits for: chains of checks.
+
+Unknown, missing and unanswered is never passed. The first check that is not passed is what the cutover waits for in
+its message, so the order is the one in which a person would look.
+"""
+
+from datetime import timedelta
+
+from rtx_operator.api.enums import CutoverPhase as Phase
+from rtx_operator.api.enums import Reason
+from rtx_operator.api.status import Release
+from rtx_operator.diagnosis import diagnose
+from rtx_operator.operations.cutover.context import CutoverContext
+from rtx_operator.operations.jobs import GIVE_UP_AFTER, job_done
+from rtx_operator.pod_reports import EngineReport, ServedRequests
+from rtx_operator.results import Check, Failure, Unmet, Waiting, worst_unmet
+
+# A query that is repeated with each reconcile and fails for this long is no blip.
+RETRY_FOR = timedelta(seconds=10)
+# Pods that start and end leave their nodes busy for a moment (sandboxes, networks, policies): no switch falls into it.
+SETTLE_TIME = timedelta(seconds=2)
+# A pod that does not drain does not hold up the cutover for ever.
+DRAIN_GRACE = timedelta(seconds=15)
+QUIET_SECONDS = 5.0  # without a request, after which no client is expected to send one
+REVERSE_TIMEOUT = timedelta(minutes=5)
+
+
+# --- Pending ---------------------------------------------------------------------------------------------------------
+
+
+def nothing_holds(context: CutoverContext) -> Unmet | None:
+    """The engine's installation is in order: no migration runs on a database that is not."""
+    return Waiting(context.held) if context.held else None
+
+
+# --- Migrating -------------------------------------------------------------------------------------------------------
+
+
+def migrated(context: CutoverContext) -> Unmet | None:
+    target = context.desired.of(context.new.colour)
+    if target is None:
+        return Failure(f"no revision of version {context.new.version} is recorded any more", Reason.SUPERSEDED)
+    return job_done(context.seen, target.migrate, Reason.MIGRATION_FAILED, "migration", context.waited)
+
+
+# --- Provisioning, and again before the switch -----------------------------------------------------------------------
+
+
+def new_colour_ready(context: CutoverContext) -> Unmet | None:
+    """As many ready pods as the active colour has now, and none of another revision left that would execute, too."""
+    new, wanted = context.new, context.size_needed
+    ready, others = len(context.ready_pods(new)), context.pods_of_other_revisions(new)
+    if ready >= wanted and context.size(new) >= wanted and not others:
+        return None
+    diagnosis = diagnose(context.seen, context.workload(new))
+    if diagnosis and context.waited > GIVE_UP_AFTER:
+        return diagnosis
+    message = f"waiting for version {new.version} in {new.colour}: {ready} of {wanted} pods ready"
+    if others and not diagnosis:
+        return Waiting(f"{message}, and pod {others[0]} of another revision in {new.colour} has not ended")
+    return Waiting(f"{message}; {diagnosis.message}" if diagnosis else message)
+
+
+# --- Testing ---------------------------------------------------------------------------------------------------------
+
+
+def old_pods_reach_new(context: CutoverContext) -> Unmet | None:
+    """Each old pod reports that it reaches the new colour: it will have to forward requests."""
+    for pod in context.ready_pods(context.old):
+        name = pod["metadata"]["name"]
+        answer = context.seen.reach.get(name, "was not queried")
+        cause = answer if isinstance(answer, str) else answer.error or "it gives no cause"
+        if isinstance(answer, str) or not answer.reaches:
+            message = f"pod {name} does not reach the {context.new.colour} pods: {cause}"
+            return _after_retries(context, message, Reason.PEERS_UNREACHABLE)
+    return None
+
+
+def smoke_passes(context: CutoverContext) -> Unmet | None:
+    """Each smoke test of the spec was run in this reconcile and passed."""
+    results = {result.name: result for result in context.seen.smoke}
+    for test in context.engine.spec.rollout.smoke:
+        result = results.get(test.name)
+        if result is None or not result.passed:
+            cause = result.detail if result else "it was not run"
+            message = f"smoke test {test.name} (GET {test.path}) on {context.new.colour} does not pass: {cause}"
+            return _after_retries(context, message, Reason.SMOKE_FAILED)
+    return None
+
+
+def nodes_settled(context: CutoverContext) -> Unmet | None:
+    seconds = SETTLE_TIME.total_seconds()
+    return (
+        Waiting(f"waiting {seconds:.0f} s for nodes to settle before the switch")
+        if context.waited < SETTLE_TIME
+        else None
+    )
+
+
+def _after_retries(context: CutoverContext, message: str, reason: Reason) -> Unmet:
+    return Failure(message, reason) if context.waited > RETRY_FOR else Waiting(message)
+
+
+SWITCH_GATES: tuple[Check[CutoverContext], ...] = (new_colour_ready, old_pods_reach_new, smoke_passes)
+
+
+# --- Switching -------------------------------------------------------------------------------------------------------
+
+
+def fence_names_new(context: CutoverContext) -> Unmet | None:
+    if context.executes(context.new):
+        return None
+    gate = worst_unmet(context, SWITCH_GATES)
+    return gate or Waiting(f"the fence does not name {context.new.colour} as executor yet")
+
+
+def routed_to_new(context: CutoverContext) -> Unmet | None:
+    """The live Service leads to the new colour and nowhere else."""
+    if context.executes(context.new) and not context.ready_pods(context.new):
+        return Failure(f"no pod of version {context.new.version} is ready any more", Reason.NOT_READY)
+    return _routed_to(context, context.new)
+
+
+def _routed_to(context: CutoverContext, release: Release) -> Unmet | None:
+    if context.routed_to(release):
+        return None
+    return Waiting(
+        f"the EndpointSlices of Service {context.desired.live_service} do not name only {release.colour} yet"
+    )
+
+
+# --- Monitoring ------------------------------------------------------------------------------------------------------
+
+
+def new_colour_lives(context: CutoverContext) -> Unmet | None:
+    new = context.new
+    if not context.ready_pods(new):
+        return Failure(f"no pod of version {new.version} is ready any more", Reason.NOT_READY)
+    since = context.cutover.fenced_at
+    for pod in context.pods(new):
+        for container in pod.get("status", {}).get("containerStatuses") or []:
+            ended = (container.get("lastState") or {}).get("terminated") or {}
+            if since and ended.get("finishedAt", "") > since.strftime("%Y-%m-%dT%H:%M:%SZ"):
+                name, code = pod["metadata"]["name"], ended.get("exitCode")
+                return Failure(
+                    f"pod {name} of version {new.version} ended with exit code {code}", Reason.CONTAINER_RESTARTED
+                )
+    return None
+
+
+def new_colour_executes(context: CutoverContext) -> Unmet | None:
+    """A colour that is not known to execute is not judged: none of its answers would count."""
+    if context.executes(context.new):
+        return None
+    return Waiting(f"the fence does not name {context.new.colour} as executor")
+
+
+def limits_kept(context: CutoverContext) -> Unmet | None:
+    """What the new colour served since the fence named it is within spec.rollout.monitor; too little proves nothing."""
+    monitor, new = context.engine.spec.rollout.monitor, context.new
+    reports = context.reports(new)
+    epoch = context.fence.epoch if context.fence else 0
+    served = ServedRequests.total((report.executed for report in reports if isinstance(report, EngineReport)), epoch)
+    error_percent, p99 = served.error_percent(), served.p99_milliseconds()
+    if served.requests >= monitor.minimum_requests:
+        if error_percent > monitor.max_error_percent:
+            return Failure(
+                f"version {new.version} failed {served.server_errors} of {served.requests} requests "
+                f"({error_percent:.1f} %, allowed are {monitor.max_error_percent:g} %)",
+                Reason.TOO_MANY_ERRORS,
+            )
+        if p99 > monitor.max_p99_milliseconds:
+            return Failure(
+                f"the slowest hundredth of {served.requests} requests took version {new.version} "
+                f"{p99:.0f} ms (allowed are {monitor.max_p99_milliseconds:g} ms)",
+                Reason.TOO_SLOW,
+            )
+    silent = [cause for cause in reports if isinstance(cause, str)]
+    return Waiting(f"a pod of version {new.version} does not report: {silent[0]}") if silent else None
+
+
+def monitored_long_enough(context: CutoverContext) -> Unmet | None:
+    begun = context.cutover.fenced_at or context.cutover.since
+    until = begun + context.engine.spec.rollout.monitor.duration
+    if context.now >= until:
+        return None
+    return Waiting(f"monitoring version {context.new.version} until {until:%H:%M:%S} UTC")
+
+
+def old_colour_drained(context: CutoverContext) -> Unmet | None:
+    return _drained(context, context.old)
+
+
+def _drained(context: CutoverContext, release: Release) -> Unmet | None:
+    """No WebSocket and no request, as the pods report themselves. After the time for it they still forward.
+
+    However late it is, each pod is asked to drain: the leader that should have done so may have been killed before.
+    """
+    cutover, reports = context.cutover, context.reports(release)
+    until = (cutover.restored_at or cutover.switched_at or cutover.since) + context.drain_timeout
+    if context.now >= until + DRAIN_GRACE:
+        return None
+    if any(isinstance(report, EngineReport) and not report.draining for report in reports):
+        return Waiting(f"the pods of version {release.version} in {release.colour} do not drain yet")
+    if context.now >= until:
+        return None
+    for report in reports:
+        if isinstance(report, str) or report.websockets or report.quiet_seconds < QUIET_SECONDS:
+            return Waiting(f"version {release.version} in {release.colour} drains")
+    return None
+
+
+# --- Promoting -------------------------------------------------------------------------------------------------------
+
+
+def promoted(context: CutoverContext) -> Unmet | None:
+    """Autoscaler and disruption budget are on the new colour."""
+    late = context.not_promoted
+    if not late:
+        return None
+    return Waiting(f"{late[0]['kind']} {late[0]['metadata']['name']} is not on {context.new.colour} yet")
+
+
+# --- RollingBack -----------------------------------------------------------------------------------------------------
+
+
+def fence_names_old(context: CutoverContext) -> Unmet | None:
+    if context.went_back:
+        return None
+    if not context.ready_pods(context.old):
+        return Failure(
+            f"no pod of version {context.old.version} in {context.old.colour} is ready to go back to",
+            Reason.CANNOT_ROLL_BACK,
+        )
+    return Waiting(f"the fence does not name {context.old.colour} as executor again yet")
+
+
+def routed_to_old(context: CutoverContext) -> Unmet | None:
+    if context.selected() is context.old.colour and not context.cutover.fenced_at:
+        return None  # it never left
+    return _routed_to(context, context.old)
+
+
+def new_colour_drained(context: CutoverContext) -> Unmet | None:
+    return _drained(context, context.new) if context.cutover.fenced_at else None
+
+
+def new_colour_empty(context: CutoverContext) -> Unmet | None:
+    deployment = context.deployment_of_revision(context.new)
+    if deployment is None or context.size(context.new) == 0:
+        return None
+    return Waiting(f"the pods of version {context.new.version} end")
+
+
+def reversed_(context: CutoverContext) -> Unmet | None:
+    """The expand migrations are taken back, if the new version has never executed; they do no harm if they stay."""
+    target = context.desired.of(context.new.colour)
+    if target is None or not reverses(context) or context.waited > REVERSE_TIMEOUT:
+        return None  # the old version runs on what was added
+    unmet = job_done(context.seen, target.reverse, Reason.MIGRATION_FAILED, "reverse migration", context.waited)
+    return unmet if isinstance(unmet, Waiting) else None
+
+
+def reverses(context: CutoverContext) -> bool:
+    """Whether there may be something to reverse: it migrated, and never executed."""
+    return context.cutover.fenced_at is None and Phase.MIGRATING in context.cutover.seconds

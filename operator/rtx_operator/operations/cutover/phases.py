@@ -1,0 +1,170 @@
+"""Everything about each phase of a cutover, in one table.
+
+The law, which the table keeps and the tests check:
+
+- A phase is left by an event, and only by one that its row names. What is not in the table does not happen.
+- A terminal phase has no way out. A new cutover is a new record, not an old one that continues.
+- Before Switching everything that was made can be thrown away: the old colour has not noticed.
+- From Switching to Monitoring each failure, lateness or change of mind leads to RollingBack, and RollingBack leads
+  nowhere but to RolledBack: it waits as long as it takes, because there is nothing further to fall back to.
+- From Promoting on there is no way back: the cutover has been judged, and going back is a cutover of its own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from types import MappingProxyType
+
+from rtx_operator.api.enums import CutoverPhase as Phase
+from rtx_operator.api.status import Cutover, Release
+from rtx_operator.operations.cutover import actions, checks, queries
+from rtx_operator.operations.cutover.context import CutoverContext
+from rtx_operator.operations.machine import Event, PhaseRow, PhaseTable, every
+
+
+class Side(StrEnum):
+    """One of the two releases of a cutover."""
+
+    OLD = "old"
+    NEW = "new"
+
+    def release(self, cutover: Cutover) -> Release:
+        return cutover.to if self is Side.NEW else cutover.from_
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutoverRow(PhaseRow[Phase, CutoverContext]):
+    """What other decisions need to know of a cutover's phase, besides."""
+
+    active: Side = Side.OLD  # the release that status.active names
+    moves_fence_to: Side | None = None  # the release that its own action makes execute
+    repairs_both: bool = False  # the objects of both colours are kept as desired
+    scales: Side | None = Side.OLD  # the release that autoscaler and disruption budget are on; None: they are moving
+
+
+_BACK: Mapping[Event, Phase] = {
+    Event.WITHDRAWN: Phase.ROLLING_BACK,
+    Event.FAILED: Phase.ROLLING_BACK,
+    Event.EXPIRED: Phase.ROLLING_BACK,
+}
+
+
+def _until_restored(cutover: Cutover) -> float:
+    """Traffic waits for the operator until the old colour has it again."""
+    return 1.0 if cutover.restored_at else 0.2
+
+
+PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
+    first=Phase.PENDING,
+    event_fields=frozenset({"id", "old", "new", "colour", "message", "reason"}),
+    rows=MappingProxyType({
+        Phase.PENDING: CutoverRow(
+            ways={
+                Event.WITHDRAWN: Phase.ROLLED_BACK,
+                Event.KEPT: Phase.PROVISIONING,
+                Event.DONE: Phase.MIGRATING,
+            },
+            event_text="cutover {id} from version {old} to {new} begins",
+            checks=(checks.nothing_holds,),
+            requeue=every(1.0),
+        ),
+        Phase.MIGRATING: CutoverRow(
+            ways={Event.DONE: Phase.PROVISIONING, **_BACK},
+            event_text="the expand migrations of version {new} run",
+            checks=(checks.migrated,),
+            action=actions.migrate,
+            deadline=lambda _: timedelta(hours=1),
+            requeue=every(1.0),
+        ),
+        Phase.PROVISIONING: CutoverRow(
+            ways={Event.DONE: Phase.TESTING, **_BACK},
+            event_text="pods of version {new} start in {colour}",
+            checks=(checks.new_colour_ready,),
+            action=actions.provision,
+            deadline=lambda rollout: rollout.ready_timeout,
+            requeue=every(1.0),
+        ),
+        Phase.TESTING: CutoverRow(
+            ways={Event.DONE: Phase.SWITCHING, **_BACK},
+            event_text="version {new} is tested before it gets traffic",
+            checks=(
+                checks.new_colour_ready,
+                checks.old_pods_reach_new,
+                checks.smoke_passes,
+                checks.nodes_settled,
+            ),
+            action=actions.resize,
+            queries=queries.reach_and_smoke,
+            deadline=lambda _: timedelta(minutes=2),
+            requeue=every(1.0),
+            repairs_both=True,
+        ),
+        Phase.SWITCHING: CutoverRow(
+            ways={Event.DONE: Phase.MONITORING, **_BACK},
+            event_text="all gates are passed: the fence and the live Service move to {colour}",
+            checks=(checks.fence_names_new, checks.routed_to_new),
+            action=actions.switch,
+            queries=queries.gates_until_fenced,
+            deadline=lambda _: timedelta(seconds=30),
+            requeue=every(0.2),  # traffic waits for the operator
+            moves_fence_to=Side.NEW,
+            repairs_both=True,
+        ),
+        Phase.MONITORING: CutoverRow(
+            ways={Event.DONE: Phase.PROMOTING, **_BACK},
+            event_text="{colour} executes and takes the traffic; version {old} drains, version {new} is monitored",
+            checks=(
+                checks.new_colour_lives,
+                checks.new_colour_executes,
+                checks.limits_kept,
+                checks.monitored_long_enough,
+                checks.old_colour_drained,
+            ),
+            action=actions.monitor,
+            queries=queries.reports_of_both,
+            deadline=lambda rollout: rollout.monitor.duration + rollout.drain_timeout + timedelta(minutes=2),
+            requeue=every(0.4),  # a bad version is to be found out
+            active=Side.NEW,
+            repairs_both=True,
+        ),
+        Phase.PROMOTING: CutoverRow(
+            ways={Event.DONE: Phase.SUCCEEDED},
+            event_text="version {new} kept its limits: autoscaler and disruption budget move to it",
+            checks=(checks.promoted,),
+            action=actions.promote,
+            requeue=every(1.0),
+            active=Side.NEW,
+            repairs_both=True,
+            scales=None,
+        ),
+        Phase.SUCCEEDED: CutoverRow(
+            ways={},
+            event_text="version {new} runs; version {old} is kept for a while",
+            active=Side.NEW,
+            scales=Side.NEW,
+        ),
+        Phase.ROLLING_BACK: CutoverRow(
+            ways={Event.DONE: Phase.ROLLED_BACK},
+            event_text="going back to version {old}: {message} ({reason})",
+            checks=(
+                checks.fence_names_old,
+                checks.routed_to_old,
+                checks.new_colour_drained,
+                checks.new_colour_empty,
+                checks.reversed_,
+            ),
+            action=actions.roll_back,
+            queries=queries.reports_of_new,
+            requeue=_until_restored,
+            is_warning=True,
+            keeps_message=True,
+            moves_fence_to=Side.OLD,
+        ),
+        Phase.ROLLED_BACK: CutoverRow(
+            ways={},
+            event_text="version {old} runs again: {message} ({reason})",
+            is_warning=True,
+        ),
+    }),
+)  # fmt: skip

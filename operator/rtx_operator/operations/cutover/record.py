@@ -1,0 +1,108 @@
+"""What status remembers of a cutover besides its phase: instants, and what the end of a phase changes in the rest."""
+
+from dataclasses import replace
+
+from rtx_operator.api.enums import CutoverPhase as Phase
+from rtx_operator.api.enums import Reason
+from rtx_operator.api.status import HISTORY_LIMIT, Active, Cutover, HistoryEntry, Previous, Rejected
+from rtx_operator.operations.cutover.context import CutoverContext
+from rtx_operator.operations.cutover.phases import PHASES
+from rtx_operator.operations.machine import Event, OwnEvent
+from rtx_operator.operations.record import noted
+from rtx_operator.operations.state import PersistedState
+from rtx_operator.results import Failure, Unmet
+
+
+def note(state: PersistedState, context: CutoverContext) -> PersistedState:
+    """Instants that later checks and the figures rest on, noted when they are first observed."""
+    cutover, fence, now = context.cutover, context.fence, context.now
+    if cutover.fenced_at is None and context.executes(context.new) and fence and fence.cutover == cutover.id:
+        cutover = noted(cutover, fenced_at=fence.since or now)
+    if cutover.phase is Phase.SWITCHING and cutover.switched_at is None and context.routed_to(context.new):
+        cutover = noted(cutover, switched_at=now)
+    if _is_restored(context):
+        cutover = noted(cutover, restored_at=now)
+    return state.with_record(cutover)
+
+
+def _is_restored(context: CutoverContext) -> bool:
+    """The old colour executes and has the traffic again, for the first time since the fence moved."""
+    cutover = context.cutover
+    awaited = cutover.phase is Phase.ROLLING_BACK and cutover.fenced_at and cutover.restored_at is None
+    return bool(awaited) and context.executes(context.old) and context.routed_to(context.old)
+
+
+def own_event(context: CutoverContext, waits: Unmet | None) -> OwnEvent | None:
+    """WITHDRAWN when spec asks for another revision; KEPT when the target is still warm from before."""
+    cutover, wanted, previous = context.cutover, context.desired.wanted, context.engine.status.previous
+    if Event.WITHDRAWN in PHASES[cutover.phase].ways and wanted.hash != cutover.to.revision:
+        changed = f"spec asks for version {wanted.version} as it is now, no longer for this"
+        return OwnEvent(Event.WITHDRAWN, Failure(changed, Reason.SUPERSEDED))
+    is_kept = previous is not None and previous.revision == cutover.to.revision
+    if waits is None and is_kept and Event.KEPT in PHASES[cutover.phase].ways:
+        return OwnEvent(Event.KEPT)
+    return None
+
+
+def settle(state: PersistedState, context: CutoverContext) -> PersistedState:
+    """The active release follows the phase; a cutover that is over leaves what is kept or rejected, and its history."""
+    cutover = context.cutover
+    state = _with_active(state, context)
+    if not cutover.phase.is_terminal:
+        return state
+    if cutover.phase is Phase.SUCCEEDED:
+        state = replace(state, previous=_kept(context))
+    elif cutover.reason != Reason.SUPERSEDED:
+        state = replace(state, rejected=_rejected(context))
+    return replace(state, history=(_history_entry(context), *state.history)[:HISTORY_LIMIT])
+
+
+def _with_active(state: PersistedState, context: CutoverContext) -> PersistedState:
+    release = PHASES[context.cutover.phase].active.release(context.cutover)
+    if state.active is None or state.active.colour is release.colour:
+        return state
+    target, fence = context.desired.of(release.colour), context.fence
+    active = Active(
+        colour=release.colour,
+        version=release.version,
+        digest=target.revision.digest if target else None,
+        config_hash=target.revision.config_hash if target else "",
+        revision=release.revision,
+        epoch=max(state.active.epoch, fence.epoch if fence else 0),
+    )
+    return replace(state, active=active)
+
+
+def _kept(context: CutoverContext) -> Previous:
+    old = context.old
+    retire_after = context.now + context.engine.spec.rollout.keep_previous_for
+    return Previous(colour=old.colour, version=old.version, revision=old.revision, retire_after=retire_after)
+
+
+def _rejected(context: CutoverContext) -> Rejected:
+    cutover, new = context.cutover, context.new
+    return Rejected(
+        revision=new.revision,
+        version=new.version,
+        reason=cutover.reason,
+        message=cutover.message,
+        retry=context.engine.retry,
+    )
+
+
+def _history_entry(context: CutoverContext) -> HistoryEntry:
+    cutover: Cutover = context.cutover
+    return HistoryEntry(
+        id=cutover.id,
+        from_version=cutover.from_.version,
+        to_version=cutover.to.version,
+        result=cutover.phase,
+        started_at=cutover.started_at,
+        ended_at=context.now,
+        fenced_at=cutover.fenced_at,
+        switched_at=cutover.switched_at,
+        restored_at=cutover.restored_at,
+        reason=cutover.reason,
+        message=cutover.message if cutover.reason else "",
+        seconds=cutover.seconds,
+    )

@@ -1,0 +1,98 @@
+"""Effects: what a decision does, as data. Each is idempotent: done twice it is done once. Pure."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rtx_operator.observation import Object, Observation
+
+
+class EffectName(StrEnum):
+    """Names an effect: in the log, in the crash hook, in the kill table."""
+
+    REPAIR = "Repair"  # the objects that are desired whatever operation runs
+    PRUNE = "Prune"  # our objects that are desired no longer
+    MIGRATE = "Migrate"  # the Job of the new image that runs its expand migrations
+    PROVISION = "Provision"  # the new colour's objects
+    RESIZE = "Resize"  # the size of a colour, within its bounds
+    MOVE_FENCE = "MoveFence"  # another colour executes
+    SELECT = "Select"  # the live Service selects another colour
+    DRAIN = "Drain"  # the pods of a colour that lost execution close their WebSockets
+    PROMOTE = "Promote"  # autoscaler and disruption budget follow
+    EMPTY = "Empty"  # no pod of a colour that is needed no longer
+    REVERSE = "Reverse"  # the Job that takes the expand migrations back
+    CONTRACT = "Contract"  # the Job that runs the contract migrations
+
+
+# The switch waits for these: their result is observed at once.
+URGENT = frozenset({EffectName.MOVE_FENCE, EffectName.SELECT})
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Apply these objects. `guarded`: only while they are as observed, so that a paused ex-leader gets a 409."""
+
+    name: EffectName
+    objects: tuple[Object, ...]
+    guarded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete these objects, unless others of their names have replaced them."""
+
+    name: EffectName
+    objects: tuple[Object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Set the size of a Deployment as it was observed; it fails (409) if the Deployment has changed since."""
+
+    name: EffectName
+    deployment: Object
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoveFence:
+    """Make the fence name `executors`, above `known_epoch`, if it is still at `expected_epoch` (None: none there)."""
+
+    executors: tuple[str, ...]
+    known_epoch: int
+    expected_epoch: int | None
+    cutover: str
+    name: EffectName = EffectName.MOVE_FENCE
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Have pods that lost execution at `epoch` close their WebSockets, spread over `seconds`."""
+
+    pods: tuple[Object, ...]
+    epoch: int
+    seconds: float
+    name: EffectName = EffectName.DRAIN
+
+
+Effect = Apply | Delete | Scale | MoveFence | Drain
+
+
+def objects_of(effect: Apply, seen: Observation) -> tuple[Object, ...]:
+    """The objects to apply; guarded ones carry the resourceVersion at which they were observed, if they exist."""
+    return tuple(_guarded(wanted, seen) for wanted in effect.objects) if effect.guarded else effect.objects
+
+
+def _guarded(wanted: Object, seen: Observation) -> Object:
+    live = seen.child(wanted["kind"], wanted["metadata"]["name"])
+    if live is None:
+        return wanted
+    metadata = {**wanted["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}
+    return {**wanted, "metadata": metadata}
+
+
+def next_size(ready: int, needed: int) -> int:
+    """The next size of a colour that comes up, in pods: one, and then twice those that are ready.
+
+    A version that does not start is found out by one pod, and pods that start leave CPU to those that serve.
+    """
+    return min(needed, max(1, 2 * ready))

@@ -1,0 +1,42 @@
+"""How the record of an operation in status changes: when a phase is entered, and when more is known of it. Pure."""
+
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from rtx_operator.api.status import Cutover, OperationRecord, Retirement
+
+R = TypeVar("R", bound=OperationRecord)
+
+# After a gap in observation, a deadline that passed meanwhile proves nothing: it is put off by this.
+DEADLINE_GRACE = timedelta(seconds=15)
+
+
+def noted(record: R, **fields: object) -> R:
+    """The record with these fields; the same object when it has them already."""
+    if all(getattr(record, name) == value for name, value in fields.items()):
+        return record
+    return record.model_copy(update=fields)
+
+
+def entered(
+    record: Cutover | Retirement, phase: object, now: datetime, limit: timedelta | None, reason: str, message: str
+) -> Cutover | Retirement:
+    """The record in its next phase. `limit` bounds that phase; an empty `reason` leaves the one that is there."""
+    seconds: dict[Any, float] = {**record.seconds, record.phase: round((now - record.since).total_seconds(), 3)}
+    return record.model_copy(
+        update={
+            "phase": phase,
+            "since": now,
+            "deadline": now + limit if limit else None,
+            "seconds": seconds,
+            "reason": reason or record.reason,
+            "message": message,
+        }
+    )
+
+
+def with_grace(record: R, now: datetime, *, observed_recently: bool) -> R:
+    """The record with its deadline put off, if nobody has observed the engine for a while before `now`."""
+    if observed_recently or record.deadline is None or record.deadline >= now + DEADLINE_GRACE:
+        return record
+    return noted(record, deadline=now + DEADLINE_GRACE)

@@ -1,0 +1,37 @@
+"""What each phase of a retirement waits for: chains of checks. Unknown, missing and unanswered is never passed."""
+
+from rtx_operator.api.enums import Reason
+from rtx_operator.observation import JobEnd, job_ended
+from rtx_operator.operations.jobs import job_done
+from rtx_operator.operations.retirement.context import RetirementContext
+from rtx_operator.results import Unmet, Waiting
+
+
+def no_pod_left(context: RetirementContext) -> Unmet | None:
+    """No pod of an older release can run a process any more."""
+    release, left = context.release, context.pods_left
+    if context.size and not context.only_active_executes:
+        return Waiting(f"the fence does not say that only {context.desired.active.colour} executes")
+    if context.size and not context.active_is_selected:
+        return Waiting(f"Service {context.desired.live_service} does not select {context.desired.active.colour}")
+    if left:
+        name = left[0]["metadata"]["name"]
+        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        return Waiting(
+            f"waiting for pod {name}{more} of version {release.version} to end; if its node is gone for good: "
+            f"kubectl delete pod {name} --force"
+        )
+    return Waiting(f"Deployment of {release.colour} is not scaled to 0 yet") if context.size else None
+
+
+def no_job_of_an_earlier_try(context: RetirementContext) -> Unmet | None:
+    """A contract Job that failed is deleted first: a Job of the same name would not run again."""
+    if job_ended(context.contract_job, JobEnd.FAILED) is None:
+        return None
+    return Waiting("waiting for the contract migration Job of an earlier try to be deleted")
+
+
+def contracted(context: RetirementContext) -> Unmet | None:
+    """The contract migrations have run."""
+    job = context.desired.active.contract
+    return job_done(context.seen, job, Reason.CONTRACT_FAILED, "contract migration", context.waited)

@@ -1,0 +1,79 @@
+"""A retirement under way and all that was observed of it, as checks and actions ask for it. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from rtx_operator.api.engine import TradingEngine
+from rtx_operator.api.enums import Component
+from rtx_operator.api.names import Label, Names
+from rtx_operator.api.status import Release, Retirement
+from rtx_operator.desired.state import DesiredState
+from rtx_operator.observation import Object, Observation, executes, replicas
+from rtx_operator.operations.machine import OperationInput
+from rtx_operator.operations.state import PersistedState
+
+
+@dataclass(frozen=True, slots=True)
+class RetirementContext:
+    """`now` is the one instant of this reconcile."""
+
+    engine: TradingEngine
+    desired: DesiredState
+    seen: Observation
+    retirement: Retirement
+    now: datetime
+
+    @property
+    def release(self) -> Release:
+        """The release that is removed."""
+        return self.retirement.release
+
+    @property
+    def waited(self) -> timedelta:
+        """How long the phase has lasted."""
+        return self.now - self.retirement.since
+
+    @property
+    def deployment(self) -> Object | None:
+        workload = self.desired.traffic[self.release.colour].workload
+        return self.seen.child(workload.kind, workload.name)
+
+    @property
+    def size(self) -> int:
+        """How many pods its Deployment is meant to have."""
+        return replicas(self.deployment)[0]
+
+    @property
+    def pods_left(self) -> list[Object]:
+        """Engine pods of any other revision than the active one that may run a process, also while they end.
+
+        An evicted pod runs nothing: it counts as gone.
+        """
+        labels = Names(self.engine.name).selector(Component.ENGINE)
+        active = self.desired.active.revision.hash
+        return [
+            pod
+            for pod in self.seen.alive(labels)
+            if pod["metadata"].get("labels", {}).get(Label.REVISION.value) != active
+        ]
+
+    @property
+    def only_active_executes(self) -> bool:
+        """False also while the fence is unknown: after a failover that lost its move, the old colour executes."""
+        fence = self.seen.database.fence if self.seen.database else None
+        return executes(fence, [self.desired.active.colour])
+
+    @property
+    def active_is_selected(self) -> bool:
+        return self.desired.selected(self.seen) is self.desired.active.colour
+
+    @property
+    def contract_job(self) -> Object | None:
+        return self.seen.child("Job", self.desired.active.contract["metadata"]["name"])
+
+
+def context_of(state: PersistedState, given: OperationInput) -> RetirementContext:
+    """The context of the retirement in `state`; raises ValueError when there is none."""
+    if state.retirement is None:
+        raise ValueError("no retirement is recorded")
+    return RetirementContext(given.engine, given.desired, given.seen, state.retirement, given.now)

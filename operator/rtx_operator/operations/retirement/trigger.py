@@ -1,0 +1,46 @@
+"""When a retirement begins: the previous release's time is over, or what made the last retirement fail may be over."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from rtx_operator.api.enums import Reason
+from rtx_operator.api.enums import RetirementPhase as Phase
+from rtx_operator.api.status import Release, Retirement
+from rtx_operator.operations.machine import OperationInput
+from rtx_operator.operations.state import PersistedState
+
+# A cause that passes by itself (a node that is away, an image that cannot be pulled) is tried again after this.
+RETRY_PAUSE = timedelta(minutes=10)
+
+
+def trigger(state: PersistedState, given: OperationInput) -> PersistedState | None:
+    """The state with a new retirement in Emptying; None when none is due."""
+    previous, failed = state.previous, state.retirement
+    if given.held:
+        return None
+    if previous and given.now >= previous.retire_after:
+        release = Release(colour=previous.colour, version=previous.version, revision=previous.revision)
+        return replace(state, previous=None, retirement=_begun(release, given))
+    if previous is None and failed and failed.phase is Phase.FAILED and _may_be_retried(failed, given):
+        return replace(state, retirement=_begun(failed.release, given))
+    return None
+
+
+def _may_be_retried(failed: Retirement, given: OperationInput) -> bool:
+    """The retry annotation has another value, or somebody deleted the failed Job; other causes pass by themselves."""
+    if given.engine.retry != failed.retry:
+        return True
+    if failed.reason == Reason.CONTRACT_FAILED:
+        return given.seen.child("Job", given.desired.active.contract["metadata"]["name"]) is None
+    return given.now >= failed.since + RETRY_PAUSE
+
+
+def _begun(release: Release, given: OperationInput) -> Retirement:
+    return Retirement(
+        id=given.operation_id,
+        phase=Phase.EMPTYING,
+        started_at=given.now,
+        since=given.now,
+        release=release,
+        retry=given.engine.retry,
+    )

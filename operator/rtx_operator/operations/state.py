@@ -1,0 +1,73 @@
+"""The part of an engine's status that decisions rest on. Pure; frozen: each change gives the next state."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from rtx_operator.api.enums import OperationName
+from rtx_operator.api.status import (
+    Active,
+    Cutover,
+    HistoryEntry,
+    Previous,
+    Rejected,
+    Retirement,
+    TradingEngineStatus,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PersistedState:
+    """What the operator must remember of an engine's colours and operations."""
+
+    active: Active | None = None
+    cutover: Cutover | None = None
+    previous: Previous | None = None
+    retirement: Retirement | None = None
+    rejected: Rejected | None = None
+    history: tuple[HistoryEntry, ...] = ()
+
+    @classmethod
+    def of(cls, status: TradingEngineStatus) -> Self:
+        return cls(
+            active=status.active,
+            cutover=status.cutover,
+            previous=status.previous,
+            retirement=status.retirement,
+            rejected=status.rejected,
+            history=tuple(status.history),
+        )
+
+    @property
+    def cutover_under_way(self) -> Cutover | None:
+        return self.cutover if self.cutover and not self.cutover.phase.is_terminal else None
+
+    @property
+    def retirement_under_way(self) -> Retirement | None:
+        return self.retirement if self.retirement and not self.retirement.phase.is_terminal else None
+
+    def under_way(self, operation: OperationName) -> Cutover | Retirement | None:
+        """The record of the operation, unless it is over or never was."""
+        match operation:
+            case OperationName.CUTOVER:
+                return self.cutover_under_way
+            case OperationName.RETIREMENT:
+                return self.retirement_under_way
+
+    def with_record(self, record: Cutover | Retirement) -> "PersistedState":
+        """The state with this record of its operation."""
+        return replace(self, cutover=record) if isinstance(record, Cutover) else replace(self, retirement=record)
+
+    def with_active(self, active: Active) -> "PersistedState":
+        return replace(self, active=active)
+
+    def says_more_than(self, other: "PersistedState") -> bool:
+        """Whether it differs from `other` in anything but what operations wait for."""
+        return self._without_messages() != other._without_messages()  # noqa: SLF001 - the same class
+
+    def _without_messages(self) -> "PersistedState":
+        quiet = {"message": ""}
+        return replace(
+            self,
+            cutover=self.cutover and self.cutover.model_copy(update=quiet),
+            retirement=self.retirement and self.retirement.model_copy(update=quiet),
+        )

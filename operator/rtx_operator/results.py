@@ -1,0 +1,40 @@
+"""What a check returns when it is not passed: one vocabulary for the chains of the installation and of operations."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rtx_operator.api.enums import Reason
+
+Context = TypeVar("Context")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Not true yet: time is all it takes. `reason` is None where the operation that waits has one of its own."""
+
+    message: str
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Not true, and time does not help: an operation takes its way out, and outside of one a person is needed."""
+
+    message: str
+    reason: Reason
+
+
+Unmet = Waiting | Failure
+Check = Callable[[Context], Unmet | None]
+
+
+def first_unmet(context: Context, checks: tuple[Check[Context], ...]) -> Unmet | None:
+    """The result of the first check that is not passed; None when all are."""
+    return next((unmet for check in checks if (unmet := check(context))), None)
+
+
+def worst_unmet(context: Context, checks: tuple[Check[Context], ...]) -> Unmet | None:
+    """The first Failure of all checks, else the first Waiting; None when all are passed."""
+    found = [unmet for check in checks if (unmet := check(context))]
+    return next((unmet for unmet in found if isinstance(unmet, Failure)), found[0] if found else None)

@@ -1,0 +1,183 @@
+"""The tables of phases: each is complete, and the cutover's keeps the law that stands above it."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from rtx_operator.api.enums import CutoverPhase, OperationName
+from rtx_operator.operations.arbiter import OPERATIONS
+from rtx_operator.operations.cutover.phases import PHASES, Side
+from rtx_operator.operations.machine import (
+    Event,
+    IncompleteTableError,
+    PhaseRow,
+    PhaseTable,
+    UnknownTransitionError,
+    every,
+    never,
+    nothing_to_do,
+)
+
+ARCHITECTURE = Path(__file__).parents[3] / "docs" / "architecture.md"
+
+BEFORE_THE_FENCE_MOVES = [
+    CutoverPhase.PENDING,
+    CutoverPhase.MIGRATING,
+    CutoverPhase.PROVISIONING,
+    CutoverPhase.TESTING,
+]
+AT_STAKE = [CutoverPhase.SWITCHING, CutoverPhase.MONITORING]  # the new colour may execute, and is not judged yet
+NO_WAY_BACK = [CutoverPhase.PROMOTING, CutoverPhase.ROLLING_BACK]
+
+# --- every table -----------------------------------------------------------------------------------------------------
+
+
+def test_every_operation_has_its_table() -> None:
+    assert set(OPERATIONS) == set(OperationName)
+
+
+def under_way(table: PhaseTable[Any, Any]) -> Any:
+    """A phase that expires, so that it has everything that a row may have."""
+    return next(phase for phase, row in table.rows.items() if Event.EXPIRED in row.ways)
+
+
+def ended(table: PhaseTable[Any, Any]) -> Any:
+    return next(phase for phase, row in table.rows.items() if row.is_terminal)
+
+
+# What a person who adds or edits a row may forget or get wrong: (which row, what becomes of it, what the error says).
+MISTAKES: dict[str, tuple[Callable[[Any], Any], Callable[[PhaseRow[Any, Any]], Any], str]] = {
+    "no row": (under_way, lambda _: None, "no row for"),
+    "no Event text": (under_way, lambda row: replace(row, event_text=""), "has no Event text"),
+    "a field that no record has": (under_way, lambda row: replace(row, event_text="{colr} runs"), "names 'colr'"),
+    "no checks": (under_way, lambda row: replace(row, checks=()), "waits for nothing"),
+    "no requeue": (under_way, lambda row: replace(row, requeue=never), "when it is reconciled again"),
+    "a deadline that leads nowhere": (
+        under_way,
+        lambda row: replace(row, ways={event: to for event, to in row.ways.items() if event is not Event.EXPIRED}),
+        "has a deadline or a way out when it has passed, not both",
+    ),
+    "no deadline": (under_way, lambda row: replace(row, deadline=None), "not both"),
+    "a phase that is never done": (
+        under_way,
+        lambda row: replace(row, ways={event: to for event, to in row.ways.items() if event is not Event.DONE}),
+        "is never done",
+    ),
+    "an end that acts": (ended, lambda row: replace(row, action=lambda _: ()), "still checks or does something"),
+    "an end with a time": (ended, lambda row: replace(row, requeue=every(1.0)), "still has a time"),
+    "an end with a deadline": (ended, lambda row: replace(row, deadline=lambda _: timedelta(1)), "still has a time"),
+    "no end": (under_way, lambda row: replace(row, ways={}), "terminal by its enum, and otherwise by its ways"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_mistake_in_a_table_is_found_when_it_is_made(name: OperationName, mistake: str) -> None:
+    # Given the table of an operation, and a mistake in one of its rows
+    table = OPERATIONS[name].phases
+    which, made, error = MISTAKES[mistake]
+    phase = which(table)
+    row = made(table.rows[phase])
+    rows = {one: there for one, there in table.rows.items() if one is not phase} | ({phase: row} if row else {})
+
+    # When the table is made, then the operator does not start with it
+    with pytest.raises(IncompleteTableError, match=error):
+        replace(table, rows=MappingProxyType(rows))
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_phase_to_which_nothing_leads_is_found(name: OperationName) -> None:
+    table = OPERATIONS[name].phases
+    end = ended(table)
+    rows = {
+        phase: replace(row, ways={event: to for event, to in row.ways.items() if to is not end})
+        for phase, row in table.rows.items()
+    }
+
+    with pytest.raises(IncompleteTableError, match=f"nothing leads to {end}"):
+        replace(table, rows=MappingProxyType(rows))
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_phase_that_acts_is_left_only_by_what_is_observed(name: OperationName) -> None:
+    acting = [row for row in OPERATIONS[name].phases.rows.values() if row.action is not nothing_to_do]
+
+    assert acting
+    assert all(row.checks for row in acting)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_the_diagram_in_the_documentation_is_the_table(name: OperationName) -> None:
+    begin, end = f"<!-- {name.lower()}: generated -->", f"<!-- /{name.lower()} -->"
+    text = ARCHITECTURE.read_text(encoding="utf-8")
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    wanted = f"{before}{begin}\n```mermaid\n{OPERATIONS[name].phases.diagram()}\n```\n{end}{after}"
+    if os.environ.get("UPDATE_GOLDEN"):
+        ARCHITECTURE.write_text(text := wanted, encoding="utf-8")
+    assert text == wanted, "run the test with UPDATE_GOLDEN=1 and read the difference"
+
+
+def test_an_event_that_the_row_does_not_name_is_a_bug() -> None:
+    with pytest.raises(UnknownTransitionError, match="Promoting knows no event failed"):
+        PHASES.following(CutoverPhase.PROMOTING, Event.FAILED)
+
+
+# --- the law of the cutover ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", AT_STAKE)
+@pytest.mark.parametrize("event", [Event.WITHDRAWN, Event.FAILED, Event.EXPIRED])
+def test_what_goes_wrong_while_the_new_colour_may_execute_leads_back(phase: CutoverPhase, event: Event) -> None:
+    assert PHASES.following(phase, event) is CutoverPhase.ROLLING_BACK
+
+
+@pytest.mark.parametrize("phase", NO_WAY_BACK)
+def test_what_is_judged_is_only_brought_to_its_end(phase: CutoverPhase) -> None:
+    assert set(PHASES[phase].ways) == {Event.DONE}
+
+
+def test_going_back_leads_nowhere_but_back() -> None:
+    assert PHASES.reached_from(CutoverPhase.ROLLING_BACK) == {CutoverPhase.ROLLING_BACK, CutoverPhase.ROLLED_BACK}
+
+
+def leading_to(target: CutoverPhase) -> list[tuple[CutoverPhase, Event]]:
+    return [(phase, event) for phase, row in PHASES.rows.items() for event, to in row.ways.items() if to is target]
+
+
+def test_a_cutover_succeeds_only_after_it_was_monitored() -> None:
+    assert leading_to(CutoverPhase.SUCCEEDED) == [(CutoverPhase.PROMOTING, Event.DONE)]
+    assert leading_to(CutoverPhase.PROMOTING) == [(CutoverPhase.MONITORING, Event.DONE)]
+    assert leading_to(CutoverPhase.MONITORING) == [(CutoverPhase.SWITCHING, Event.DONE)]
+
+
+@pytest.mark.parametrize("phase", BEFORE_THE_FENCE_MOVES)
+def test_before_the_fence_moves_nothing_ends_in_a_phase_in_which_the_new_colour_takes_traffic(
+    phase: CutoverPhase,
+) -> None:
+    unwanted = {to for event, to in PHASES[phase].ways.items() if event not in {Event.DONE, Event.KEPT}}
+    assert not [to for to in unwanted if PHASES[to].active is Side.NEW or PHASES[to].moves_fence_to is Side.NEW]
+
+
+def test_a_kept_colour_saves_the_migration_and_no_test() -> None:
+    assert PHASES.following(CutoverPhase.PENDING, Event.KEPT) is CutoverPhase.PROVISIONING
+    assert [phase for phase in CutoverPhase if Event.KEPT in PHASES[phase].ways] == [CutoverPhase.PENDING]
+
+
+def test_the_new_colour_is_active_only_after_the_fence_has_moved_to_it() -> None:
+    moving = [phase for phase in CutoverPhase if PHASES[phase].moves_fence_to is Side.NEW]
+    active = {phase for phase in CutoverPhase if PHASES[phase].active is Side.NEW}
+
+    assert moving == [CutoverPhase.SWITCHING]
+    assert active == PHASES.reached_from(CutoverPhase.MONITORING) - PHASES.reached_from(CutoverPhase.ROLLING_BACK)
+
+
+@pytest.mark.parametrize("phase", CutoverPhase)
+def test_both_colours_are_repaired_while_either_may_take_traffic(phase: CutoverPhase) -> None:
+    at_stake = {CutoverPhase.TESTING, CutoverPhase.SWITCHING, CutoverPhase.MONITORING, CutoverPhase.PROMOTING}
+    assert PHASES[phase].repairs_both == (phase in at_stake)
