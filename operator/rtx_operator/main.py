@@ -23,7 +23,7 @@ import structlog
 
 from rtx_operator import handlers, health, logs, settings
 from rtx_operator.api import crd, reference
-from rtx_operator.cluster import fence
+from rtx_operator.cluster import postgres as fence
 from rtx_operator.cluster.apply import Applier
 from rtx_operator.cluster.client import ApiError, connect
 from rtx_operator.cluster.crash import CrashHook

@@ -18,7 +18,8 @@ from rtx_operator import measure, requeue, status
 from rtx_operator.api.engine import InvalidSpecError, TradingEngine
 from rtx_operator.api.enums import Reason
 from rtx_operator.api.names import Label, Names
-from rtx_operator.cluster import events, fence
+from rtx_operator.cluster import events
+from rtx_operator.cluster import postgres as fence
 from rtx_operator.cluster.client import Client, ConflictError, Object
 from rtx_operator.cluster.engine_pods import EnginePods
 from rtx_operator.cluster.observe import Observer, operator_password, peer_secret

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.names import DATABASE_NAME, InternalKey, Label, Names
-from rtx_operator.cluster import fence
+from rtx_operator.cluster import postgres as fence
 from rtx_operator.cluster.client import Client
 from rtx_operator.cluster.engine_pods import EnginePods
 from rtx_operator.cluster.read_cache import ReadCache

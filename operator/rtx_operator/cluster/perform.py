@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import structlog
 
 from rtx_operator.api.enums import Reason
-from rtx_operator.cluster import events, fence
+from rtx_operator.cluster import events
+from rtx_operator.cluster import postgres as fence
 from rtx_operator.cluster.apply import Applied, Applier, ForeignObjectError
 from rtx_operator.cluster.client import ApiError, Client, Object, UnreachableError
 from rtx_operator.cluster.crash import CrashHook, Moment
