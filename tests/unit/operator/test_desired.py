@@ -168,7 +168,7 @@ def _fields(given: desired.BuildInput) -> dict[str, Any]:
 
 def test_a_value_that_a_template_misses_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError, match="labels"):
-        render("engine-configmap", name="rtx", namespace="rtx-trading", owners=[], config={})
+        render("engine/configmap", name="rtx", namespace="rtx-trading", owners=[], config={})
 
 
 # --- shapes ----------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from rtx_operator.desired.stateful import common, mebibytes
 _DATA = Fraction(3, 4)  # of the applied allowed; the rest is for subscribers' buffers and for a rewrite
 
 
-def cache(inputs: BuildInput) -> list[Object]:
+def cache_objects(inputs: BuildInput) -> list[Object]:
     """All objects of the cache but its password."""
     return [
         _configuration(inputs),
@@ -25,7 +25,7 @@ def cache(inputs: BuildInput) -> list[Object]:
 def _configuration(inputs: BuildInput) -> Object:
     resources = cache_resources(inputs.spec.cache.resources)
     return render(
-        "cache-configmap",
+        "cache/configmap",
         name=inputs.names.redis,
         namespace=inputs.namespace,
         labels=inputs.names.labels(Component.CACHE),
@@ -36,7 +36,7 @@ def _configuration(inputs: BuildInput) -> Object:
 
 def _service(inputs: BuildInput, name: str, *, headless: bool) -> Object:
     return render(
-        "cache-service",
+        "cache/service",
         name=name,
         namespace=inputs.namespace,
         labels=inputs.names.labels(Component.CACHE),
@@ -50,7 +50,7 @@ def _service(inputs: BuildInput, name: str, *, headless: bool) -> Object:
 def _stateful_set(inputs: BuildInput) -> Object:
     asked = inputs.spec.cache
     return render(
-        "cache-statefulset",
+        "cache/statefulset",
         **common(inputs, Component.CACHE),
         name=inputs.names.redis,
         headless=inputs.names.redis_headless,

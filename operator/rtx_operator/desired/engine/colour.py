@@ -1,4 +1,4 @@
-"""The engine: its ServiceAccount, what belongs to one colour, and what directs the traffic to the active one."""
+"""What belongs to one colour: the record of its revision, its configuration, its Service, its pods."""
 
 from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.names import HTTP_PORT, METRICS_PORT, SERVICE_PORT, Label
@@ -7,22 +7,10 @@ from rtx_operator.desired.render import Object, render
 from rtx_operator.desired.revision import RevisionSpec
 
 
-def service_account(inputs: BuildInput) -> Object:
-    """The account that engine pods run as. It has no rights, and its token is not mounted."""
-    return render(
-        "engine-serviceaccount",
-        name=inputs.names.engine_account,
-        namespace=inputs.namespace,
-        labels=inputs.names.labels(Component.ENGINE),
-        owners=inputs.owners,
-        annotations=dict(inputs.spec.service_account.annotations),
-    )
-
-
-def config(inputs: BuildInput, revision: RevisionSpec) -> Object:
+def _config(inputs: BuildInput, revision: RevisionSpec) -> Object:
     """The configuration of a colour. It is immutable and named by its content, so that going back brings it back."""
     return render(
-        "engine-configmap",
+        "engine/configmap",
         name=inputs.names.config(revision.config_hash),
         namespace=inputs.namespace,
         labels=inputs.names.labels(Component.ENGINE),
@@ -34,7 +22,7 @@ def config(inputs: BuildInput, revision: RevisionSpec) -> Object:
 def controller_revision(inputs: BuildInput, revision: RevisionSpec) -> Object:
     """Records a revision, so that pods which run keep it when the spec already asks for another."""
     return render(
-        "engine-controllerrevision",
+        "engine/controllerrevision",
         name=inputs.names.config(revision.hash),
         namespace=inputs.namespace,
         labels=inputs.names.labels(Component.ENGINE, version=revision.version),
@@ -43,10 +31,10 @@ def controller_revision(inputs: BuildInput, revision: RevisionSpec) -> Object:
     )
 
 
-def colour_service(inputs: BuildInput, colour: Colour) -> Object:
+def _service(inputs: BuildInput, colour: Colour) -> Object:
     """Reaches one colour, whether or not it is the active one."""
     return render(
-        "engine-service",
+        "engine/service",
         name=inputs.names.colour(colour),
         namespace=inputs.namespace,
         labels=inputs.names.labels(Component.ENGINE, colour=colour),
@@ -57,24 +45,10 @@ def colour_service(inputs: BuildInput, colour: Colour) -> Object:
     )
 
 
-def live_service(inputs: BuildInput, colour: Colour) -> Object:
-    """Where clients connect: reaches the active colour."""
-    return render(
-        "engine-service",
-        name=inputs.names.live_service,
-        namespace=inputs.namespace,
-        labels=inputs.names.labels(Component.ENGINE),
-        owners=inputs.owners,
-        selector=inputs.names.selector(Component.ENGINE, colour),
-        sticky=True,
-        port=SERVICE_PORT,
-    )
-
-
-def deployment(inputs: BuildInput, colour: Colour, revision: RevisionSpec) -> Object:
+def _deployment(inputs: BuildInput, colour: Colour, revision: RevisionSpec) -> Object:
     """The pods of one colour, without their number."""
     return render(
-        "engine-deployment",
+        "engine/deployment",
         name=inputs.names.colour(colour),
         namespace=inputs.namespace,
         labels={
@@ -94,13 +68,11 @@ def deployment(inputs: BuildInput, colour: Colour, revision: RevisionSpec) -> Ob
     )
 
 
-def disruption_budget(inputs: BuildInput, colour: Colour) -> Object:
-    """Drains of nodes take the active colour's pods one at a time."""
-    return render(
-        "engine-poddisruptionbudget",
-        name=inputs.names.disruption_budget,
-        namespace=inputs.namespace,
-        labels=inputs.names.labels(Component.ENGINE),
-        owners=inputs.owners,
-        selector=inputs.names.selector(Component.ENGINE, colour),
-    )
+def colour_children(inputs: BuildInput, colour: Colour, revision: RevisionSpec) -> list[Object]:
+    """What belongs to one colour; what its pods refer to comes before them."""
+    return [
+        controller_revision(inputs, revision),
+        _config(inputs, revision),
+        _service(inputs, colour),
+        _deployment(inputs, colour, revision),
+    ]

@@ -16,7 +16,7 @@ _WAL = Fraction(1, 8)  # of the volume
 _MOST_WAL = 4096  # mebibytes
 
 
-def database(inputs: BuildInput) -> list[Object]:
+def database_objects(inputs: BuildInput) -> list[Object]:
     """All objects of the database but its passwords."""
     return [
         _configuration(inputs),
@@ -29,7 +29,7 @@ def database(inputs: BuildInput) -> list[Object]:
 def _configuration(inputs: BuildInput) -> Object:
     resources = database_resources(inputs.spec.database.resources)
     return render(
-        "database-configmap",
+        "database/configmap",
         name=inputs.names.postgres,
         namespace=inputs.namespace,
         labels=inputs.names.labels(Component.DATABASE),
@@ -43,7 +43,7 @@ def _configuration(inputs: BuildInput) -> Object:
 
 def _service(inputs: BuildInput, name: str, *, headless: bool) -> Object:
     return render(
-        "database-service",
+        "database/service",
         name=name,
         namespace=inputs.namespace,
         labels=inputs.names.labels(Component.DATABASE),
@@ -57,7 +57,7 @@ def _service(inputs: BuildInput, name: str, *, headless: bool) -> Object:
 def _stateful_set(inputs: BuildInput) -> Object:
     asked = inputs.spec.database
     return render(
-        "database-statefulset",
+        "database/statefulset",
         **common(inputs, Component.DATABASE),
         name=inputs.names.postgres,
         headless=inputs.names.postgres_headless,

@@ -12,11 +12,16 @@ _NAMESPACE = "kubernetes.io/metadata.name"  # the API server puts it on every na
 _PORTS = {PeerPort.HTTP: HTTP_PORT, PeerPort.METRICS: METRICS_PORT}
 
 
-def engine_policy(inputs: BuildInput) -> Object:
+def network_objects(inputs: BuildInput) -> list[Object]:
+    """One NetworkPolicy a component."""
+    return [_engine_policy(inputs), _migration_policy(inputs), _database_policy(inputs), _cache_policy(inputs)]
+
+
+def _engine_policy(inputs: BuildInput) -> Object:
     """In: engine pods, the operator, and whom the spec names. Out: database, cache, engine pods, DNS, HTTPS."""
     asked = inputs.spec.network_policy
     return _policy(
-        "network-engine",
+        "network/engine",
         inputs,
         Component.ENGINE,
         ingress_namespace=_namespace(asked.ingress_namespace) if asked.ingress_namespace else None,
@@ -25,19 +30,19 @@ def engine_policy(inputs: BuildInput) -> Object:
     )
 
 
-def migration_policy(inputs: BuildInput) -> Object:
+def _migration_policy(inputs: BuildInput) -> Object:
     """In: nobody. Out: database, cache, DNS."""
-    return _policy("network-migration", inputs, Component.MIGRATION)
+    return _policy("network/migration", inputs, Component.MIGRATION)
 
 
-def database_policy(inputs: BuildInput) -> Object:
+def _database_policy(inputs: BuildInput) -> Object:
     """In: engine pods, migrations, the operator. Out: nothing."""
-    return _policy("network-database", inputs, Component.DATABASE)
+    return _policy("network/database", inputs, Component.DATABASE)
 
 
-def cache_policy(inputs: BuildInput) -> Object:
+def _cache_policy(inputs: BuildInput) -> Object:
     """In: engine pods, migrations. Out: nothing."""
-    return _policy("network-cache", inputs, Component.CACHE)
+    return _policy("network/cache", inputs, Component.CACHE)
 
 
 def _policy(template: str, inputs: BuildInput, component: Component, **more: Any) -> Object:

@@ -13,7 +13,7 @@ def migration_job(inputs: BuildInput, revision: RevisionSpec, *arguments: str, c
     A Job cannot be changed, so its name stands for its whole content.
     """
     job = render(
-        "migration-job",
+        "engine/migration-job",
         name="",
         namespace=inputs.namespace,
         labels=inputs.names.labels(Component.MIGRATION, version=revision.version),

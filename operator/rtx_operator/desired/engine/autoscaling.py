@@ -13,7 +13,7 @@ def autoscaler(inputs: BuildInput, colour: Colour) -> Object | None:
     if not bounds.autoscaled:
         return None
     return render(
-        "engine-horizontalpodautoscaler",
+        "engine/horizontalpodautoscaler",
         name=inputs.names.autoscaler,
         namespace=inputs.namespace,
         labels=inputs.names.labels(Component.ENGINE),
