@@ -1,7 +1,9 @@
-"""What a TradingEngine consists of: a frozen BuildInput in, the objects that should exist out.
+"""The desired objects of a TradingEngine: a frozen BuildInput in, plain objects out.
 
 Law: pure. A builder reads no cluster, no clock and no randomness, changes none of its input, and returns plain data.
-The shape of an object stands in a template, the thought behind its values in Python.
+A template has the structure of an object; Python computes its values.
+
+One folder per component (engine/, database/, cache/, network/), and likewise in templates/.
 """
 
 from rtx_operator.desired.cache.server import cache_objects
@@ -33,7 +35,7 @@ __all__ = [
 
 
 def base_objects(inputs: BuildInput) -> list[Object]:
-    """What is there before any engine pod: network rules first, so that nothing ever runs without them."""
+    """The objects that exist before any engine pod. NetworkPolicies come first, so that no pod runs without them."""
     return [
         *network_objects(inputs),
         service_account(inputs),

@@ -122,7 +122,9 @@ async def test_a_fence_without_a_history_gets_one_that_starts_with_the_present(m
 async def test_a_fence_that_moved_since_it_was_seen_stays(mover: Mover) -> None:
     await mover.move("green", cutover="first")
 
-    with pytest.raises(fence.FenceChangedError, match=r"names green at epoch 2 for 'first', .* expected at epoch 1"):
+    with pytest.raises(
+        fence.FenceChangedError, match=r"names green at epoch 2 for cutover 'first'; .* expected epoch 1"
+    ):
         await mover.move("blue", cutover="second", expected=1)
     with pytest.raises(fence.FenceChangedError):
         await mover.move("blue", cutover="second", expected=None)

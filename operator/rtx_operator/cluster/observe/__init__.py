@@ -1,7 +1,7 @@
 """Observes one engine, by source: objects.py (the API server), pods.py (its engine pods), database.py (its fence).
 
-Law: an observation changes nothing. What the database or an engine pod does not answer is part of what is observed;
-only a failure of the API server is raised.
+Law: an observation changes nothing. An error of the database or of an engine pod is part of the observation; only an
+error of the API server is raised.
 """
 
 import asyncio
@@ -32,9 +32,9 @@ class Observer:
     async def observe(
         self, namespace: str, name: str, credentials: str, database: Address, queries: PodQueries
     ) -> Observation:
-        """Read it all, side by side. `credentials` is the name in spec.credentialsSecretRef, or empty.
+        """Observe one engine: first its objects, then its database and its pods concurrently.
 
-        Raises ApiError; what is wrong with the database or with engine pods is part of what is observed.
+        `credentials` is the name in spec.credentialsSecretRef, or empty. Raises ApiError.
         """
         names = Names(name)
         objects = await read_objects(self.client, self.read_cache, namespace, name, credentials)
@@ -57,6 +57,6 @@ class Observer:
         )
 
     def forget(self, namespace: str, name: str, database: Address) -> None:
-        """Drop what is kept of an engine that is gone."""
+        """Drop the cached objects and the database session of an engine that was deleted."""
         self.read_cache.changed((namespace, name))
         self.fences.forget(database)

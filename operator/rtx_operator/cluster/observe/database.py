@@ -1,4 +1,4 @@
-"""What an engine's database says: its fence."""
+"""Reads the fence of one engine from its database."""
 
 from rtx_operator.api.names import DATABASE_NAME, InternalKey, Names
 from rtx_operator.cluster.observe.objects import Children, internal_secret_value
@@ -8,9 +8,9 @@ from rtx_operator.observation import FenceReport, replicas
 
 
 async def read_fence(reader: Reader, children: Children, names: Names, address: Address) -> FenceReport | None:
-    """The fence, or the error that kept the database from answering; None when it was not asked.
+    """The fence, or the error of the database; None without a query.
 
-    It is asked once a pod of it is ready and the operator has a password.
+    The database is not queried while none of its pods is ready or the operator's password is missing.
     """
     password = operator_password(children, names)
     _, ready = replicas(children.get((STATEFUL_SET.kind, names.postgres)))
@@ -23,5 +23,5 @@ async def read_fence(reader: Reader, children: Children, names: Names, address: 
 
 
 def operator_password(children: Children, names: Names) -> str:
-    """The password of the operator's role, from the engine's internal Secret; empty while there is none."""
+    """The password of the role rtx_operator, from the engine's internal Secret; empty while it is missing."""
     return internal_secret_value(children, names, InternalKey.DB_OPERATOR_PASSWORD)

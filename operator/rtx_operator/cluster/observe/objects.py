@@ -1,4 +1,4 @@
-"""What the API server holds of one engine: its labelled objects, its pods, and the Secret that its spec names."""
+"""Reads the objects of one engine from the API server: those with its label, and the Secret that its spec names."""
 
 import asyncio
 import base64
@@ -20,7 +20,7 @@ _WORKLOADS = {"Deployment", "StatefulSet"}
 
 @dataclass(frozen=True, slots=True)
 class EngineObjects:
-    """The objects that carry the engine's label, and what the read cache holds besides."""
+    """The objects with the engine's label, the user's Secret, and whether the orders metric is served."""
 
     children: Children
     pods: tuple[Object, ...]
@@ -32,7 +32,10 @@ class EngineObjects:
 async def read_objects(
     client: Client, read_cache: ReadCache, namespace: str, name: str, credentials: str
 ) -> EngineObjects:
-    """Read them side by side. `credentials` is the name in spec.credentialsSecretRef, or empty. Raises ApiError."""
+    """Read all objects concurrently: live ones now, the others from `read_cache`.
+
+    `credentials` is the name in spec.credentialsSecretRef, or empty. Raises ApiError.
+    """
     labels = {Label.ENGINE.value: name}
     kinds = (*LIVE_KINDS, *GRANDCHILDREN)
     cached, (*live, pods, slices) = await asyncio.gather(
@@ -50,7 +53,7 @@ async def read_objects(
 
 
 async def read_warnings(client: Client, namespace: str, children: Children) -> tuple[Object, ...]:
-    """The namespace's Events of type Warning; not read, and empty, while every workload is up. Raises ApiError."""
+    """The namespace's Events of type Warning; empty, without a request, while all workloads are up. Raises ApiError."""
     return () if _all_ready(children) else tuple(await client.list(EVENT, namespace, fields=_WARNINGS))
 
 
@@ -62,7 +65,7 @@ def _all_ready(children: Children) -> bool:
 
 
 def internal_secret_value(children: Children, names: Names, key: InternalKey) -> str:
-    """A value of the engine's internal Secret; empty while there is none."""
+    """The decoded value of `key` in the engine's internal Secret; empty while the Secret or the key is missing."""
     secret = children.get((SECRET.kind, names.internal)) or {}
     encoded = (secret.get("data") or {}).get(key.value, "")
     return base64.b64decode(encoded).decode()

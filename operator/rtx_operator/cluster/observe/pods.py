@@ -1,4 +1,4 @@
-"""What engine pods answer to the queries of a cutover."""
+"""Queries the engine pods of one engine, as its cutover needs."""
 
 import asyncio
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from rtx_operator.pod_reports import EngineReport, ReachReport, SmokeResult
 
 @dataclass(frozen=True, slots=True)
 class PodAnswers:
-    """What was answered, or in its place a sentence that says why it was not."""
+    """The answers to PodQueries; for a pod without a valid answer, the error as text."""
 
     reports: dict[str, EngineReport | str]  # by pod name
     reach: dict[str, ReachReport | str]  # by pod name
@@ -25,7 +25,7 @@ class PodAnswers:
 async def query_pods(
     engines: EnginePods, names: Names, namespace: str, pods: Iterable[Object], queries: PodQueries
 ) -> PodAnswers:
-    """Send `queries`, side by side, to those of `pods` that are ready."""
+    """Send `queries` concurrently to those of `pods` that are ready. Errors of a pod are part of the result."""
     ready = [pod for pod in pods if is_ready(pod)]
 
     def ready_of(colours: Iterable[Colour]) -> list[Object]:
@@ -34,13 +34,13 @@ async def query_pods(
 
     host = f"{names.colour(queries.smoke)}.{namespace}.svc" if queries.smoke else ""
     reports, reach, smoke = await asyncio.gather(
-        engines.ask(ready_of(queries.reports)),
-        engines.reach(ready_of([queries.reach] if queries.reach else [])),
-        engines.smoke(host, queries.tests if host else ()),
+        engines.query_status(ready_of(queries.reports)),
+        engines.query_reach(ready_of([queries.reach] if queries.reach else [])),
+        engines.run_smoke_tests(host, queries.tests if host else ()),
     )
     return PodAnswers(reports, reach, smoke)
 
 
 def peer_secret(children: Children, names: Names) -> str:
-    """What engine pods and the operator know each other by; empty while there is none."""
+    """The secret that engine pods and the operator share, from the internal Secret; empty while it is missing."""
     return internal_secret_value(children, names, InternalKey.PEER_SECRET)

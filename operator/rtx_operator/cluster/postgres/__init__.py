@@ -1,13 +1,20 @@
-"""The execution fence: the one row in an engine's database that names who may execute orders, and since which epoch.
+"""The execution fence: one row in an engine's database that names which colours may execute orders, at which epoch.
 
-The database is the authority and the TradingEngine's status only remembers. A row that is behind what was remembered
-(a failover or a restore lost a move), that names other executors, or that an earlier incarnation of the same engine
-owned, is moved to a higher epoch; a row that another engine owns is left alone, and so is one that has moved since the
-decision to move it was made.
+Law: the database is the authority. The TradingEngine's status only remembers what the operator last read there.
 
-A frozen engine pod must not hold the fence for ever. If its application_name says that it is a colour, who holds the
-fence is ended: after one time-out when it has said nothing all the while, since orders stand still with us, and after
-`TRIES` of them in any case.
+- A move always raises the epoch above both the row's epoch and the epoch in status, so a failover or a restore that
+  lost a move is repaired by the next one.
+- The operator moves only a row that this TradingEngine owns, an earlier incarnation of it (another uid) included.
+- The operator moves only a row that still has the epoch at which the decision was made (ADR 0008).
+- A frozen engine pod cannot hold the fence for ever: the move ends the sessions of colours that hold it (holders.py).
+
+| module       | content                                                                        |
+|--------------|--------------------------------------------------------------------------------|
+| `session.py` | address, deadlines, connecting as the operator's role                          |
+| `schema.py`  | `fence.sql`: the table, its history, the functions that engines and migrations call |
+| `reader.py`  | reads the row, over one session per engine                                     |
+| `mover.py`   | moves the row, in one transaction                                              |
+| `holders.py` | finds and ends the sessions that block a move                                  |
 """
 
 from rtx_operator.cluster.postgres.mover import DatabaseInUseError, FenceChangedError, move

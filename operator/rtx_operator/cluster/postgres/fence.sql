@@ -1,5 +1,5 @@
--- The execution fence: one row that names the colours that may execute orders, and since which epoch.
--- Run by the role rtx_operator before the first migration (docs/architecture.md: the contract). Idempotent.
+-- The execution fence: one row names the colours that may execute orders, and the epoch since which they may.
+-- The role rtx_operator runs this before the first migration (docs/architecture.md: the contract). Idempotent.
 
 CREATE SCHEMA IF NOT EXISTS rtx_operator;
 
@@ -10,11 +10,12 @@ CREATE TABLE IF NOT EXISTS rtx_operator.execution_fence (
     owner text NOT NULL,
     since timestamptz NOT NULL DEFAULT now()
 );
--- Never more than one row: two would be two opinions on who executes.
+-- At most one row: two rows could name two executors.
 CREATE UNIQUE INDEX IF NOT EXISTS execution_fence_is_one_row ON rtx_operator.execution_fence ((true));
 
--- Every epoch and whom it named. pg_xact_commit_timestamp(xmin) of a row is when the fence moved; compared with those
--- of fills it tells whether any colour executed out of its turn. The key refuses to use an epoch twice.
+-- Every epoch and its executors. pg_xact_commit_timestamp(xmin) of a row is the time of the move; compared with the
+-- commit times of fills it shows whether a colour executed while the fence did not name it. The primary key prevents
+-- that an epoch is used twice.
 CREATE TABLE IF NOT EXISTS rtx_operator.execution_fence_history (
     epoch bigint PRIMARY KEY,
     executors text[] NOT NULL,
@@ -23,7 +24,7 @@ CREATE TABLE IF NOT EXISTS rtx_operator.execution_fence_history (
     moved_at timestamptz NOT NULL DEFAULT now()
 );
 
--- A trigger, so that the row is written in the transaction of the move, whoever moves.
+-- A trigger writes the history in the transaction of the move, also of a move by hand.
 CREATE OR REPLACE FUNCTION rtx_operator.remember_fence() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $function$
@@ -38,14 +39,14 @@ $function$;
 CREATE OR REPLACE TRIGGER remember AFTER INSERT OR UPDATE ON rtx_operator.execution_fence
     FOR EACH ROW EXECUTE FUNCTION rtx_operator.remember_fence();
 
--- A fence that is older than its history.
+-- For a fence that was created before the history table existed.
 INSERT INTO rtx_operator.execution_fence_history (epoch, executors, cutover, owner, moved_at)
 SELECT epoch, executors, cutover, owner, since FROM rtx_operator.execution_fence
 ON CONFLICT (epoch) DO NOTHING;
 
--- The first statement of each order transaction, so that the fence is the first lock it takes. FOR SHARE lets
--- executors run side by side and makes a move of the fence wait until their transactions have ended; whoever waited
--- for a move reads the row as the move left it, not as its own snapshot remembers it.
+-- The first statement of each order transaction, so that the fence is the first lock it takes. FOR SHARE lets order
+-- transactions run side by side, and a move of the fence waits until they have ended. A transaction that waited for a
+-- move reads the row that the move wrote, not its own older snapshot.
 CREATE OR REPLACE FUNCTION rtx_operator.assert_executor() RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $function$
@@ -64,8 +65,8 @@ BEGIN
 END
 $function$;
 
--- The same as a trigger, on every table that holds money or orders, so that no statement has to remember the fence.
--- rtx_migrator passes: a backfill executes no order, and it runs while the colours do.
+-- The same check as a trigger on every table that holds money or orders, for statements that do not call
+-- assert_executor() themselves. rtx_migrator passes: a backfill executes no order, and it runs while colours execute.
 CREATE OR REPLACE FUNCTION rtx_operator.fence_statement() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $function$
@@ -83,4 +84,4 @@ GRANT USAGE ON SCHEMA rtx_operator TO rtx_engine, rtx_migrator;
 GRANT SELECT ON rtx_operator.execution_fence TO rtx_engine, rtx_migrator;
 GRANT SELECT ON rtx_operator.execution_fence_history TO rtx_engine;
 GRANT EXECUTE ON FUNCTION rtx_operator.assert_executor() TO rtx_engine;
-GRANT EXECUTE ON FUNCTION rtx_operator.fence_statement() TO rtx_migrator;  -- to name it in CREATE TRIGGER
+GRANT EXECUTE ON FUNCTION rtx_operator.fence_statement() TO rtx_migrator;  -- needed for CREATE TRIGGER

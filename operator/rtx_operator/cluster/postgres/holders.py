@@ -1,4 +1,9 @@
-"""The sessions that hold the fence."""
+"""Finds and ends the sessions that block a move of the fence.
+
+Only a session whose application_name is a colour is ended: it belongs to an engine pod, which reconnects. A session
+that is silent in its transaction is ended after one try of the move, because orders wait with the move. A session in
+mid-statement is ended after mover.TRIES tries.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +15,7 @@ from rtx_operator.api.enums import Colour
 from rtx_operator.cluster.postgres.session import LOCK_TIMEOUT_MS
 from rtx_operator.metrics import FENCE_HOLDERS_TERMINATED
 
-# A transaction younger than one try is at work and ends by itself.
+# A transaction younger than one try is left out: it is a running order and ends by itself.
 _HOLDERS = """
 SELECT holder.pid, holder.application_name, holder.application_name = ANY ($1) AS is_colour,
     holder.state = 'idle in transaction'
@@ -30,28 +35,36 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A session that has held the fence for longer than one try."""
+    """A session that has held a lock on the fence for longer than one try (LOCK_TIMEOUT_MS)."""
 
     pid: int
     name: str  # its application_name
     is_colour: bool
-    is_silent: bool  # amid its transaction it has asked for nothing for as long
+    is_silent: bool  # idle in its transaction for longer than one try
 
 
 async def find_holders(connection: Any) -> list[Holder]:
-    """Every session that has held the fence for longer than one try."""
+    """Every session that has held a lock on the fence for longer than one try. Raises asyncpg's errors."""
     rows = await connection.fetch(_HOLDERS, [colour.value for colour in Colour], LOCK_TIMEOUT_MS)
     return [Holder(row["pid"], row["application_name"], row["is_colour"], row["is_silent"]) for row in rows]
 
 
 async def end_holders(connection: Any, *, only_silent: bool) -> None:
-    """End the holders that are colours, of them only the silent ones if `only_silent`."""
+    """End the holders that are colours; with `only_silent`, only those that are idle in their transaction.
+
+    A holder that the operator may not end is logged and left. Raises asyncpg's other errors.
+    """
     for holder in await find_holders(connection):
         if holder.is_colour and (holder.is_silent or not only_silent):
-            log.warning("ending a session that holds the fence", colour=holder.name, pid=holder.pid)
+            log.warning("ending a session that blocks the move of the fence", colour=holder.name, pid=holder.pid)
             try:
                 await connection.execute("SELECT pg_terminate_backend($1)", holder.pid)
-            except asyncpg.InsufficientPrivilegeError:  # no engine pod, whatever its name says: it is named in the end
-                log.warning("a session that holds the fence is not ours to end", colour=holder.name, pid=holder.pid)
+            except asyncpg.InsufficientPrivilegeError:
+                # Its role is not the engine's, so it is no engine pod. The move's error names it.
+                log.warning(
+                    "the operator may not end a session that blocks the move of the fence",
+                    colour=holder.name,
+                    pid=holder.pid,
+                )
             else:
                 FENCE_HOLDERS_TERMINATED.inc()

@@ -1,4 +1,4 @@
-"""Moves the fence."""
+"""Moves the fence: makes its row name other executors, at a higher epoch, in one transaction."""
 
 import time
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from rtx_operator.cluster.postgres.session import Address, FenceUnreachableError
 from rtx_operator.metrics import FENCE_MOVE_SECONDS
 from rtx_operator.observation import Fence, Owner
 
-TRIES = 3  # before holders at work are ended, and as many with that
+TRIES = 3  # that end silent holders only; then as many that end every colour that holds the fence
 _INSERT = (
     "INSERT INTO rtx_operator.execution_fence (epoch, executors, cutover, owner) VALUES ($1 + 1, $2, $3, $4) "
     "RETURNING epoch, executors, cutover, owner, since"
@@ -27,11 +27,11 @@ _NOTIFY = "SELECT pg_notify('execution_fence', $1)"
 
 
 class DatabaseInUseError(Exception):
-    """The database belongs to another TradingEngine; the message names it."""
+    """Another TradingEngine owns the database. The message names it."""
 
 
 class FenceChangedError(Exception):
-    """The fence is not as it was when its move was decided: observe again. The message says what it is."""
+    """The fence has changed since the move was decided: observe again. The message has the row and the expectation."""
 
 
 async def move(
@@ -44,12 +44,14 @@ async def move(
     *,
     expected_epoch: int | None,
 ) -> Fence:
-    """Make the fence name `executors`, at an epoch above both its own and `known_epoch`; make it where there is none.
+    """Make the fence name `executors`, at an epoch above its own and `known_epoch`; create a missing fence.
 
-    `expected_epoch` is the epoch at which the fence was last seen; None: it was seen not to exist.
-    A row that bears `cutover` and these executors already has been moved: an unknown COMMIT is settled by asking again.
-    Raises FenceUnreachableError, DatabaseInUseError when another engine owns the database, and FenceChangedError when
-    somebody else has moved the fence meanwhile.
+    `expected_epoch` is the epoch at which the fence was last observed; None: observed not to exist.
+    Returns the row after the move. A row that already has this cutover, owner and executors was moved before, and is
+    returned unchanged: a caller that does not know whether its COMMIT succeeded calls again.
+    Takes at most 2 * TRIES tries of LOCK_TIMEOUT_MS each. Raises FenceUnreachableError when the database does not
+    answer or sessions still hold the fence, DatabaseInUseError when another TradingEngine owns the database, and
+    FenceChangedError when the fence has moved since it was observed.
     """
     wanted = _Move(owner, executors, known_epoch, cutover, expected_epoch)
     async with connected(address, password) as connection:
@@ -66,12 +68,11 @@ async def move(
                 FENCE_MOVE_SECONDS.observe(time.monotonic() - started)
             return fence
         holders = ", ".join(
-            f"{holder.name or 'a session without a name'} (pid {holder.pid})"
-            for holder in await find_holders(connection)
+            f"{holder.name or 'an unnamed session'} (pid {holder.pid})" for holder in await find_holders(connection)
         )
         raise FenceUnreachableError(
-            f"{address.host}:{address.port}: the fence is held by {holders or 'sessions that come and go'}; "
-            "end what holds it if it is no engine pod"
+            f"{address.host}:{address.port}: the execution fence is held by {holders or 'short transactions'}; "
+            "end a holder that is no engine pod with SELECT pg_terminate_backend(PID)"
         )
 
 
@@ -84,24 +85,26 @@ class _Move:
     expected_epoch: int | None
 
     def is_done(self, fence: Fence) -> bool:
-        """The row is the one that this move leaves, and nothing later is remembered."""
+        """Whether the row is already what this move makes it, at an epoch that status does not exceed."""
         mine = (fence.cutover, fence.executors, fence.owner) == (self.cutover, self.executors, str(self.owner))
         return mine and fence.epoch >= self.known_epoch
 
 
 async def _move(connection: Any, wanted: _Move) -> tuple[Fence, bool]:
-    """(the fence, whether it was moved just now), inside a transaction."""
+    """(the fence, whether this call moved it). The caller opens the transaction."""
     await schema.lock_and_update(connection)
     fence = await read_fence(connection)
     if fence is not None:
         if not wanted.owner.owns(fence):
-            raise DatabaseInUseError(f"the database belongs to {fence.owner}")
+            raise DatabaseInUseError(
+                f"the database belongs to TradingEngine {fence.owner}; give this one a database of its own"
+            )
         if wanted.is_done(fence):
             return fence, False
         if wanted.expected_epoch != fence.epoch:
             raise FenceChangedError(
-                f"the fence names {', '.join(fence.executors)} at epoch {fence.epoch} for {fence.cutover!r}, "
-                f"and was expected at epoch {wanted.expected_epoch}"
+                f"the fence names {', '.join(fence.executors)} at epoch {fence.epoch} for cutover {fence.cutover!r}; "
+                f"the decision expected epoch {wanted.expected_epoch}"
             )
     row = await connection.fetchrow(
         _INSERT if fence is None else _MOVE,

@@ -1,4 +1,4 @@
-"""Reads the fence."""
+"""Reads the fence's row."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,6 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 from rtx_operator.cluster.postgres import schema
 from rtx_operator.cluster.postgres.session import (
     CONNECT_DEADLINE_SECONDS,
-    SESSION_KEPT_SECONDS,
     UNREACHABLE,
     Address,
     session_arguments,
@@ -16,33 +15,34 @@ from rtx_operator.cluster.postgres.session import (
 )
 from rtx_operator.observation import Fence
 
+MAX_IDLE_SECONDS = 10.0  # the pool closes a session that was not used for longer
 _READ = "SELECT epoch, executors, cutover, owner, since FROM rtx_operator.execution_fence"
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads the fences of engines, each by one session that is kept for a while: a cutover looks five times a second.
+    """Reads the fences of many engines, over one session per engine.
 
-    A move takes a session of its own.
+    The session is kept between reads, because a cutover reconciles five times a second. A move opens its own session.
     """
 
-    _pools: dict[Address, tuple[str, Any]] = field(default_factory=dict)  # with the password of its sessions
+    _pools: dict[Address, tuple[str, Any]] = field(default_factory=dict)  # (password, pool)
 
     async def read(self, address: Address, password: str) -> Fence | None:
-        """The row as it is; None when there is no fence yet. Raises FenceUnreachableError."""
+        """The current row; None when there is no fence yet. Raises FenceUnreachableError."""
         try:
             pool = await self._pool(address, password)
             async with pool.acquire(timeout=CONNECT_DEADLINE_SECONDS) as connection:
                 try:
                     return await read_fence(connection)
                 except UNREACHABLE:
-                    connection.terminate()  # whatever ails it, the next look begins with a new one
+                    connection.terminate()  # the next read opens a new session
                     raise
         except UNREACHABLE as error:
             raise unreachable_error(address, error) from error
 
     def forget(self, address: Address) -> None:
-        """End what is kept of an engine that is gone."""
+        """Close the session of an engine that was deleted; does nothing when there is none."""
         _, pool = self._pools.pop(address, ("", None))
         if pool is not None:
             pool.terminate()
@@ -54,7 +54,7 @@ class Reader:
             pool = asyncpg.create_pool(
                 min_size=0,
                 max_size=1,
-                max_inactive_connection_lifetime=SESSION_KEPT_SECONDS,
+                max_inactive_connection_lifetime=MAX_IDLE_SECONDS,
                 **session_arguments(address, password),
             )
             self._pools[address] = password, pool
@@ -62,7 +62,7 @@ class Reader:
 
 
 async def read_fence(connection: Any) -> Fence | None:
-    """The row as it is; None when there is no fence yet."""
+    """The current row; None when there is no fence yet. Raises asyncpg's errors."""
     if not await schema.exists(connection):
         return None
     row = await connection.fetchrow(_READ)
@@ -70,5 +70,5 @@ async def read_fence(connection: Any) -> Fence | None:
 
 
 def fence_of(row: Any) -> Fence:
-    """The fence that a row of the table describes."""
+    """A Fence from a row of rtx_operator.execution_fence."""
     return Fence(row["epoch"], tuple(row["executors"]), row["cutover"], row["owner"], row["since"])

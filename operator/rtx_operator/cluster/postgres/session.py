@@ -1,4 +1,4 @@
-"""Sessions of the operator in an engine's database."""
+"""Sessions of the role rtx_operator in an engine's database. Every wait in them has a deadline."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,23 +9,23 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 
 from rtx_operator.api.names import DATABASE_NAME
 
-CONNECT_DEADLINE_SECONDS = 5.0  # seconds
-STATEMENT_DEADLINE_SECONDS = 5.0  # seconds, for each statement
-SESSION_KEPT_SECONDS = 10.0  # that a session is kept for the next look
-LOCK_TIMEOUT_MS = 300  # milliseconds that one try waits for the transactions under way: orders queue behind it
-FROZEN_AFTER_MS = 500  # milliseconds without a word from us amid a move: the database ends it, so that orders go on
+CONNECT_DEADLINE_SECONDS = 5.0
+STATEMENT_DEADLINE_SECONDS = 5.0  # for each statement
+LOCK_TIMEOUT_MS = 300  # for one try of a move; orders queue behind the waiting move
+# PostgreSQL ends a move whose operator is frozen after this time, so that orders continue.
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 500
 ROLE = "rtx_operator"
-# InternalClientError: the server ended the session just as the client began a statement.
+# asyncpg raises InternalClientError when the server ends the session while the client starts a statement.
 UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class FenceUnreachableError(Exception):
-    """The database gave no answer, or refused us; the message says what it said."""
+    """The database did not answer in time, or refused the operator. The message has its address and its error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where an engine's database listens."""
+    """Host, TCP port and name of an engine's database."""
 
     host: str
     port: int
@@ -34,7 +34,10 @@ class Address:
 
 @asynccontextmanager
 async def connected(address: Address, password: str) -> AsyncIterator[Any]:
-    """A connection as the operator's role; whatever goes wrong with it is a FenceUnreachableError."""
+    """A connection as the operator's role, closed at the end.
+
+    Raises FenceUnreachableError for every error in UNREACHABLE, also for one from the body of the `async with`.
+    """
     try:
         connection = await asyncpg.connect(**session_arguments(address, password))
         try:
@@ -46,7 +49,7 @@ async def connected(address: Address, password: str) -> AsyncIterator[Any]:
 
 
 def session_arguments(address: Address, password: str) -> dict[str, Any]:
-    """What asyncpg needs for a session as the operator's role, each wait in it bounded."""
+    """The arguments of asyncpg.connect or create_pool for a session as the operator's role."""
     return {
         "host": address.host,
         "port": address.port,
@@ -58,11 +61,11 @@ def session_arguments(address: Address, password: str) -> dict[str, Any]:
         "server_settings": {
             "application_name": ROLE,
             "lock_timeout": f"{LOCK_TIMEOUT_MS}ms",
-            "idle_in_transaction_session_timeout": f"{FROZEN_AFTER_MS}ms",
+            "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_TIMEOUT_MS}ms",
         },
     }
 
 
 def unreachable_error(address: Address, error: BaseException) -> FenceUnreachableError:
-    """`error`, one of UNREACHABLE, as a FenceUnreachableError that names the database."""
+    """A FenceUnreachableError whose message has the database's address and the text of `error`."""
     return FenceUnreachableError(f"{address.host}:{address.port}: {str(error) or type(error).__name__}")

@@ -1,1 +1,1 @@
-"""Redis."""
+"""The cache: Redis."""

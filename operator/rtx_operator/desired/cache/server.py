@@ -1,4 +1,4 @@
-"""Redis: one server in a StatefulSet, its volume, its configuration, and the Services that reach it."""
+"""One Redis server: ConfigMap, two Services, and a StatefulSet with its volume."""
 
 from fractions import Fraction
 
@@ -9,11 +9,11 @@ from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.render import Object, render
 from rtx_operator.desired.stateful import common, mebibytes
 
-_DATA = Fraction(3, 4)  # of the applied allowed; the rest is for subscribers' buffers and for a rewrite
+_DATA_SHARE = Fraction(3, 4)  # of the memory limit; buffers of subscribers and a rewrite of the log need the rest
 
 
 def cache_objects(inputs: BuildInput) -> list[Object]:
-    """All objects of the cache but its password."""
+    """The objects of the cache, except for the Secret with its password."""
     return [
         _configuration(inputs),
         _service(inputs, inputs.names.redis, headless=False),
@@ -30,7 +30,7 @@ def _configuration(inputs: BuildInput) -> Object:
         namespace=inputs.namespace,
         labels=inputs.names.labels(Component.CACHE),
         owners=inputs.owners,
-        most_mebibytes=mebibytes(resources.limits.memory, _DATA),
+        max_memory_mebibytes=mebibytes(resources.limits.memory, _DATA_SHARE),
     )
 
 
@@ -48,16 +48,16 @@ def _service(inputs: BuildInput, name: str, *, headless: bool) -> Object:
 
 
 def _stateful_set(inputs: BuildInput) -> Object:
-    asked = inputs.spec.cache
+    cache = inputs.spec.cache
     return render(
         "cache/statefulset",
         **common(inputs, Component.CACHE),
         name=inputs.names.redis,
         headless=inputs.names.redis_headless,
-        image=asked.image or inputs.redis_image,
+        image=cache.image or inputs.redis_image,
         port=REDIS_PORT,
         fingerprint=inputs.fingerprints.cache,
-        resources=cache_resources(asked.resources).model_dump(mode="json", exclude_none=True),
-        storage=asked.storage,
-        storage_class=asked.storage_class_name,
+        resources=cache_resources(cache.resources).model_dump(mode="json", exclude_none=True),
+        storage=cache.storage,
+        storage_class=cache.storage_class_name,
     )

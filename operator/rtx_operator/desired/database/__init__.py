@@ -1,1 +1,1 @@
-"""PostgreSQL."""
+"""The database: PostgreSQL."""

@@ -1,4 +1,4 @@
-"""PostgreSQL: one server in a StatefulSet, its volume, its configuration, and the Services that reach it."""
+"""One PostgreSQL server: ConfigMap, two Services, and a StatefulSet with its volume."""
 
 from fractions import Fraction
 
@@ -9,15 +9,16 @@ from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.render import Object, render
 from rtx_operator.desired.stateful import common, mebibytes
 
-# The usual shares: what is left is for connections and for the kernel's cache of files.
-_SHARED_BUFFERS = Fraction(1, 4)  # of the applied requested
-_EFFECTIVE_CACHE = Fraction(3, 4)  # of the applied allowed
-_WAL = Fraction(1, 8)  # of the volume
-_MOST_WAL = 4096  # mebibytes
+# The usual shares of PostgreSQL; connections and the kernel's file cache need the rest.
+_SHARED_BUFFERS_SHARE = Fraction(1, 4)  # of the memory request
+_EFFECTIVE_CACHE_SHARE = Fraction(3, 4)  # of the memory limit
+_WAL_SHARE = Fraction(1, 8)  # of the volume
+_MIN_WAL_MEBIBYTES = 160  # ten WAL files of 16 MiB, also on the smallest volume
+_MAX_WAL_MEBIBYTES = 4096
 
 
 def database_objects(inputs: BuildInput) -> list[Object]:
-    """All objects of the database but its passwords."""
+    """The objects of the database, except for the Secrets with its passwords."""
     return [
         _configuration(inputs),
         _service(inputs, inputs.names.postgres, headless=False),
@@ -34,10 +35,11 @@ def _configuration(inputs: BuildInput) -> Object:
         namespace=inputs.namespace,
         labels=inputs.names.labels(Component.DATABASE),
         owners=inputs.owners,
-        shared_buffers_mebibytes=mebibytes(resources.requests.memory, _SHARED_BUFFERS),
-        effective_cache_mebibytes=mebibytes(resources.limits.memory, _EFFECTIVE_CACHE),
-        # PostgreSQL wants room for a few files of 16 MiB, on the smallest volume too.
-        max_wal_mebibytes=min(max(160, mebibytes(inputs.spec.database.storage, _WAL)), _MOST_WAL),
+        shared_buffers_mebibytes=mebibytes(resources.requests.memory, _SHARED_BUFFERS_SHARE),
+        effective_cache_mebibytes=mebibytes(resources.limits.memory, _EFFECTIVE_CACHE_SHARE),
+        max_wal_mebibytes=min(
+            max(_MIN_WAL_MEBIBYTES, mebibytes(inputs.spec.database.storage, _WAL_SHARE)), _MAX_WAL_MEBIBYTES
+        ),
     )
 
 
@@ -55,17 +57,17 @@ def _service(inputs: BuildInput, name: str, *, headless: bool) -> Object:
 
 
 def _stateful_set(inputs: BuildInput) -> Object:
-    asked = inputs.spec.database
+    database = inputs.spec.database
     return render(
         "database/statefulset",
         **common(inputs, Component.DATABASE),
         name=inputs.names.postgres,
         headless=inputs.names.postgres_headless,
-        image=asked.image or inputs.postgres_image,
+        image=database.image or inputs.postgres_image,
         port=POSTGRES_PORT,
         internal=inputs.names.internal,
         fingerprint=inputs.fingerprints.database,
-        resources=database_resources(asked.resources).model_dump(mode="json", exclude_none=True),
-        storage=asked.storage,
-        storage_class=asked.storage_class_name,
+        resources=database_resources(database.resources).model_dump(mode="json", exclude_none=True),
+        storage=database.storage,
+        storage_class=database.storage_class_name,
     )

@@ -1,1 +1,1 @@
-"""The trading engine: its account, its colours, the traffic to the active one, and its migration Jobs."""
+"""The trading engine: account.py, colour.py, traffic.py and autoscaling.py (of the active colour), migration.py."""

@@ -6,7 +6,7 @@ from rtx_operator.desired.render import Object, render
 
 
 def service_account(inputs: BuildInput) -> Object:
-    """The account that engine pods run as. It has no rights, and its token is not mounted."""
+    """The ServiceAccount of engine pods. It has no rights, and its token is not mounted."""
     return render(
         "engine/serviceaccount",
         name=inputs.names.engine_account,

@@ -7,7 +7,7 @@ from rtx_operator.desired.render import Object, render
 
 
 def autoscaler(inputs: BuildInput, colour: Colour) -> Object | None:
-    """None when minimum and maximum are one number."""
+    """The HorizontalPodAutoscaler of a colour; None when minimum and maximum are equal."""
     scaling = inputs.spec.scaling
     bounds = replica_range(inputs.spec.environment, scaling)
     if not bounds.autoscaled:
@@ -19,8 +19,8 @@ def autoscaler(inputs: BuildInput, colour: Colour) -> Object | None:
         labels=inputs.names.labels(Component.ENGINE),
         owners=inputs.owners,
         target=inputs.names.colour(colour),
-        least=bounds.least,
-        most=bounds.most,
+        minimum=bounds.least,
+        maximum=bounds.most,
         cpu_percent=scaling.target_cpu_utilization_percent,
         memory_percent=scaling.target_memory_utilization_percent,
         orders_metric=inputs.orders_metric,

@@ -1,4 +1,4 @@
-"""What belongs to one colour: the record of its revision, its configuration, its Service, its pods."""
+"""The objects of one colour: ControllerRevision, ConfigMap, Service, Deployment."""
 
 from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.names import HTTP_PORT, METRICS_PORT, SERVICE_PORT, Label
@@ -8,7 +8,7 @@ from rtx_operator.desired.revision import RevisionSpec
 
 
 def _config(inputs: BuildInput, revision: RevisionSpec) -> Object:
-    """The configuration of a colour. It is immutable and named by its content, so that going back brings it back."""
+    """The ConfigMap of a colour. It is immutable and its name has its hash, so that a rollback finds the old one."""
     return render(
         "engine/configmap",
         name=inputs.names.config(revision.config_hash),
@@ -20,7 +20,7 @@ def _config(inputs: BuildInput, revision: RevisionSpec) -> Object:
 
 
 def controller_revision(inputs: BuildInput, revision: RevisionSpec) -> Object:
-    """Records a revision, so that pods which run keep it when the spec already asks for another."""
+    """The ControllerRevision that records a revision, so that running pods keep theirs after the spec has changed."""
     return render(
         "engine/controllerrevision",
         name=inputs.names.config(revision.hash),
@@ -32,7 +32,7 @@ def controller_revision(inputs: BuildInput, revision: RevisionSpec) -> Object:
 
 
 def _service(inputs: BuildInput, colour: Colour) -> Object:
-    """Reaches one colour, whether or not it is the active one."""
+    """The Service of one colour, active or idle."""
     return render(
         "engine/service",
         name=inputs.names.colour(colour),
@@ -46,7 +46,7 @@ def _service(inputs: BuildInput, colour: Colour) -> Object:
 
 
 def _deployment(inputs: BuildInput, colour: Colour, revision: RevisionSpec) -> Object:
-    """The pods of one colour, without their number."""
+    """The Deployment of one colour. It has no replicas: cutover and autoscaler set them by the scale subresource."""
     return render(
         "engine/deployment",
         name=inputs.names.colour(colour),
@@ -69,7 +69,7 @@ def _deployment(inputs: BuildInput, colour: Colour, revision: RevisionSpec) -> O
 
 
 def colour_children(inputs: BuildInput, colour: Colour, revision: RevisionSpec) -> list[Object]:
-    """What belongs to one colour; what its pods refer to comes before them."""
+    """The objects of one colour: ControllerRevision first, Deployment last, after all that its pods refer to."""
     return [
         controller_revision(inputs, revision),
         _config(inputs, revision),

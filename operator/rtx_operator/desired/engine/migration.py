@@ -1,4 +1,4 @@
-"""The Job that makes the database fit for a revision."""
+"""The Job that migrates the database's schema."""
 
 from rtx_operator.api.enums import Component
 from rtx_operator.api.names import Label
@@ -8,9 +8,10 @@ from rtx_operator.desired.revision import RevisionSpec
 
 
 def migration_job(inputs: BuildInput, revision: RevisionSpec, *arguments: str, cutover: str = "") -> Object:
-    """Runs `rtx-engine migrate` of the revision's image with these arguments, for a cutover if it is named.
+    """The Job that runs `rtx-engine migrate` of the revision's image with `arguments`.
 
-    A Job cannot be changed, so its name stands for its whole content.
+    `cutover` is the id of the cutover that needs it; empty outside of a cutover. A Job cannot be changed, so its name
+    has the hash of its content.
     """
     job = render(
         "engine/migration-job",

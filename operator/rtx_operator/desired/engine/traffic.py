@@ -1,4 +1,4 @@
-"""What directs the traffic to the active colour: the live Service, the disruption budget, the autoscaler."""
+"""The objects that follow the active colour: live Service, PodDisruptionBudget, HorizontalPodAutoscaler."""
 
 from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.names import SERVICE_PORT
@@ -8,7 +8,7 @@ from rtx_operator.desired.render import Object, render
 
 
 def _live_service(inputs: BuildInput, colour: Colour) -> Object:
-    """Where clients connect: reaches the active colour."""
+    """The live Service, to which clients connect. It selects the active colour."""
     return render(
         "engine/service",
         name=inputs.names.live_service,
@@ -22,7 +22,7 @@ def _live_service(inputs: BuildInput, colour: Colour) -> Object:
 
 
 def _disruption_budget(inputs: BuildInput, colour: Colour) -> Object:
-    """Drains of nodes take the active colour's pods one at a time."""
+    """The budget that lets a drain of nodes evict one pod of the active colour at a time."""
     return render(
         "engine/poddisruptionbudget",
         name=inputs.names.disruption_budget,
@@ -34,7 +34,7 @@ def _disruption_budget(inputs: BuildInput, colour: Colour) -> Object:
 
 
 def traffic_children(inputs: BuildInput, active: Colour) -> list[Object]:
-    """What directs the traffic to the active colour, and keeps it as large as the traffic needs."""
+    """The live Service first, then PodDisruptionBudget and, unless the size is fixed, HorizontalPodAutoscaler."""
     scaler = autoscaler(inputs, active)
-    always = [_live_service(inputs, active), _disruption_budget(inputs, active)]
-    return [*always, scaler] if scaler else always
+    objects = [_live_service(inputs, active), _disruption_budget(inputs, active)]
+    return [*objects, scaler] if scaler else objects

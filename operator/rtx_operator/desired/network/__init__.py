@@ -1,1 +1,1 @@
-"""Which pods may connect to which."""
+"""The network: which pods may connect to which."""

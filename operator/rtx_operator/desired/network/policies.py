@@ -1,4 +1,4 @@
-"""NetworkPolicies: each pod of an engine reaches what it needs, is reached by who needs it, and nothing else."""
+"""One NetworkPolicy per component. Its pods connect to what they need, accept who needs them, and nothing else."""
 
 from typing import Any
 
@@ -8,30 +8,30 @@ from rtx_operator.api.spec import Peer
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.render import Object, render
 
-_NAMESPACE = "kubernetes.io/metadata.name"  # the API server puts it on every namespace
+_NAMESPACE = "kubernetes.io/metadata.name"  # the API server sets this label on every namespace
 _PORTS = {PeerPort.HTTP: HTTP_PORT, PeerPort.METRICS: METRICS_PORT}
 
 
 def network_objects(inputs: BuildInput) -> list[Object]:
-    """One NetworkPolicy a component."""
+    """The NetworkPolicies of engine, migration, database and cache."""
     return [_engine_policy(inputs), _migration_policy(inputs), _database_policy(inputs), _cache_policy(inputs)]
 
 
 def _engine_policy(inputs: BuildInput) -> Object:
-    """In: engine pods, the operator, and whom the spec names. Out: database, cache, engine pods, DNS, HTTPS."""
-    asked = inputs.spec.network_policy
+    """In: engine pods, the operator, and the peers in the spec. Out: database, cache, engine pods, DNS, HTTPS."""
+    policy = inputs.spec.network_policy
     return _policy(
         "network/engine",
         inputs,
         Component.ENGINE,
-        ingress_namespace=_namespace(asked.ingress_namespace) if asked.ingress_namespace else None,
-        monitoring_namespace=_namespace(asked.monitoring_namespace) if asked.monitoring_namespace else None,
-        extra_peers=[_peer(peer) for peer in asked.extra_peers],
+        ingress_namespace=_namespace(policy.ingress_namespace) if policy.ingress_namespace else None,
+        monitoring_namespace=_namespace(policy.monitoring_namespace) if policy.monitoring_namespace else None,
+        extra_peers=[_peer(peer) for peer in policy.extra_peers],
     )
 
 
 def _migration_policy(inputs: BuildInput) -> Object:
-    """In: nobody. Out: database, cache, DNS."""
+    """In: nothing. Out: database, cache, DNS."""
     return _policy("network/migration", inputs, Component.MIGRATION)
 
 
@@ -73,6 +73,6 @@ def _namespace(name: str) -> dict[str, str]:
 
 def _peer(peer: Peer) -> Object:
     pods: Object = {"podSelector": {"matchLabels": dict(peer.pod_labels)}}
-    if peer.namespace_labels:  # without a namespaceSelector it is the policy's own namespace
+    if peer.namespace_labels:  # without a namespaceSelector, Kubernetes takes the policy's own namespace
         pods["namespaceSelector"] = {"matchLabels": dict(peer.namespace_labels)}
     return {"pods": pods, "ports": [{"port": _PORTS[port], "protocol": "TCP"} for port in peer.ports]}
