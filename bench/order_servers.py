@@ -130,7 +130,7 @@ async def count_fills(servers: Servers) -> int:
 async def _prepare(servers: Servers) -> None:
     connection = await _connect(servers.database("rtx_operator"))
     try:
-        fence = ROOT / "operator/rtx_operator/cluster/fence.sql"
+        fence = ROOT / "operator/rtx_operator/cluster/postgres/fence.sql"
         await connection.execute(fence.read_text(encoding="utf-8"))
         await connection.execute(
             "INSERT INTO rtx_operator.execution_fence (epoch, executors, cutover, owner) VALUES (1, '{blue}', '', '')"

@@ -23,7 +23,7 @@ import structlog
 
 from rtx_operator import handlers, health, logs, settings
 from rtx_operator.api import crd, reference
-from rtx_operator.cluster import fence
+from rtx_operator.cluster import postgres
 from rtx_operator.cluster.apply import Applier
 from rtx_operator.cluster.client import ApiError, connect
 from rtx_operator.cluster.crash import CrashHook
@@ -83,7 +83,7 @@ async def operate(chosen: settings.Settings) -> None:
             LEADER.set(1)
             holding = asyncio.create_task(_hold_or_die(lease.hold(lease_client)))
             read_cache = ReadCache(client)
-            observer = Observer(client, read_cache, fence.Reader())
+            observer = Observer(client, read_cache, postgres.Reader())
             performer = Performer(client, Applier(client, read_cache), CrashHook(chosen.crash_hook_file))
             controllers = {ENGINE.kind: EngineController(client, observer, performer, chosen)}
             queue: WorkQueue[Key] = WorkQueue(lambda key: controllers[key.kind](key), _failed)

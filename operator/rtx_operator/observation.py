@@ -1,4 +1,4 @@
-"""What was seen of one TradingEngine at one instant: plain objects of the API server, frozen for the decision. Pure."""
+"""An observation of one TradingEngine: its objects, fence and pods as read in one reconcile, frozen. Pure."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from rtx_operator.pod_reports import EngineReport, ReachReport, SmokeResult
 Object = dict[str, Any]
 
 OBSERVATION_GAP_SECONDS = 20.0  # after this long without a whole observation, a deadline that passed proves nothing
-ENDED = frozenset({"Succeeded", "Failed"})  # phases of pods whose containers have all ended for good
+ENDED = frozenset({"Succeeded", "Failed"})  # pod phases in which no container runs or restarts
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The TradingEngine that a database belongs to; the fence's row has it as `namespace/name/uid`."""
+    """The TradingEngine that owns a database; the fence's row has it as `namespace/name/uid`."""
 
     namespace: str
     name: str
@@ -28,19 +28,22 @@ class Owner:
         return f"{self.namespace}/{self.name}/{self.uid}"
 
     def owns(self, fence: "Fence") -> bool:
-        """True also for an earlier incarnation: namespace and name are unique among the living."""
+        """Whether this TradingEngine owns the fence.
+
+        True also for an earlier incarnation with another uid: no two engines have one namespace and name at one time.
+        """
         return fence.owner.split("/")[:2] == [self.namespace, self.name]
 
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """The row of the execution fence: the colours in `executors` execute orders, at `epoch`."""
+    """The row of the execution fence: the colours in `executors` execute orders since `epoch`."""
 
     epoch: int
     executors: tuple[str, ...]
-    cutover: str
-    owner: str
-    since: datetime | None = None  # by the database's clock
+    cutover: str  # id of the move
+    owner: str  # namespace/name/uid of a TradingEngine
+    since: datetime | None = None  # time of the move, on the database's clock
 
 
 def executes(fence: Fence | None, colours: Collection[Colour], *, known_epoch: int = 0) -> bool:
@@ -68,7 +71,7 @@ class PodQueries:
 
 @dataclass(frozen=True, slots=True)
 class FenceReport:
-    """What the database said: the fence (None: none made yet), or the error that kept it from answering."""
+    """The result of a query to the database: the fence (None: not created yet), or the error as text."""
 
     fence: Fence | None = None
     error: str = ""
@@ -76,32 +79,32 @@ class FenceReport:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """The objects that carry the engine's label, what its database said, and the Secret that its spec names."""
+    """All that a decision may know of one engine, besides its spec and status."""
 
     children: Mapping[tuple[str, str], Object]  # by (kind, name)
     pods: tuple[Object, ...] = ()
     endpoint_slices: tuple[Object, ...] = ()
     warnings: tuple[Object, ...] = ()  # Events of type Warning in the namespace
     credentials: Object | None = None  # the Secret of spec.credentialsSecretRef
-    database: FenceReport | None = None  # None: not asked, as no database pod is ready
-    orders_metric_served: bool = False  # whether autoscalers can ask for orders per second
-    # Asked only while a cutover wants to know; what a pod did not answer well is a sentence that says why.
+    database: FenceReport | None = None  # None: not queried, as no database pod is ready
+    orders_metric_served: bool = False  # a metrics adapter serves orders per second to autoscalers
+    # Queried only in the phases of a cutover that need it; a pod without a valid answer has the error as text.
     engines: Mapping[str, EngineReport | str] = field(default_factory=dict)  # by pod name
     reach: Mapping[str, ReachReport | str] = field(default_factory=dict)  # by pod name
     smoke: tuple[SmokeResult, ...] = ()
-    observed_recently: bool = True  # the look before this one was not long ago: deadlines may be believed
+    observed_recently: bool = True  # no gap before this observation, so a deadline that has passed may fire
 
     def child(self, kind: str, name: str) -> Object | None:
-        """The child as it was seen; None when it does not exist, or is on its way out."""
+        """The child; None when it does not exist or is being deleted."""
         found = self.children.get((kind, name))
         return None if found is None or found["metadata"].get("deletionTimestamp") else found
 
     def children_of(self, kind: str) -> list[Object]:
-        """All children of one kind."""
+        """All children of one kind, those being deleted included."""
         return [child for (of, _), child in self.children.items() if of == kind]
 
     def pods_of(self, labels: Mapping[str, str]) -> list[Object]:
-        """The pods that carry all of `labels`, those on their way out not counted."""
+        """The pods with all of `labels` that are not being deleted."""
         return [
             pod
             for pod in self.pods
@@ -110,7 +113,7 @@ class Observation:
         ]
 
     def alive(self, labels: Mapping[str, str]) -> list[Object]:
-        """The pods that carry all of `labels` and may still run a process, those on their way out too."""
+        """The pods with all of `labels` that may still run a process, those being deleted included."""
         return [
             pod
             for pod in self.pods
@@ -119,7 +122,7 @@ class Observation:
         ]
 
     def serving(self, service: str) -> tuple[str, ...]:
-        """The pods that take the Service's traffic, as its EndpointSlices say."""
+        """The names of the pods that are ready in the Service's EndpointSlices."""
         return tuple(
             (endpoint.get("targetRef") or {}).get("name", "")
             for slice_ in self.endpoint_slices
@@ -130,14 +133,14 @@ class Observation:
 
 
 class JobEnd(StrEnum):
-    """How a Job ends: the type of the condition that is then true."""
+    """How a Job ended: the type of its condition that is true."""
 
     COMPLETE = "Complete"
     FAILED = "Failed"
 
 
 def job_ended(job: Object | None, end: JobEnd) -> Object | None:
-    """The condition that says that the Job ended so; None while it does not."""
+    """The Job's condition `end` if it is true; None otherwise, also for a Job that does not exist."""
     return _true_condition(job, end)
 
 
@@ -152,12 +155,15 @@ def _true_condition(thing: Object | None, kind: str) -> Object | None:
 
 
 def replicas(workload: Object | None) -> tuple[int, int]:
-    """(desired, ready) pods of a Deployment or StatefulSet, as its controller last said about its *current* spec."""
+    """(desired, ready) pods of a Deployment or StatefulSet, of its current spec and template.
+
+    (0, 0) when it does not exist; 0 ready until its controller has observed the current spec.
+    """
     if workload is None:
         return 0, 0
     desired = int(workload.get("spec", {}).get("replicas", 1))
     status = workload.get("status", {})
     if status.get("observedGeneration", 0) < workload["metadata"].get("generation", 0):
         return desired, 0
-    # A pod of an older template is ready too, but it is not what is asked for.
+    # readyReplicas also counts pods of an older template.
     return desired, min(int(status.get("readyReplicas", 0)), int(status.get("updatedReplicas", 0)))

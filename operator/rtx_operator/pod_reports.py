@@ -1,6 +1,6 @@
-"""What engine pods answered when they were asked (docs/architecture.md: the endpoints under /internal). Pure.
+"""The answers of engine pods to the operator (docs/architecture.md: the endpoints under /internal). Pure.
 
-An answer that is missing, late or not understood is no report but a sentence that says so: it never counts as passed.
+Law: an answer that is missing, late or invalid is no report. The error as text takes its place, and fails every check.
 """
 
 import math
@@ -12,66 +12,69 @@ from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
-SHARE = 0.99  # of the requests that p99 speaks of
+P99 = 0.99  # share of the answers
 
 Count = Annotated[int, Field(ge=0)]
-# JSON has no infinity: null stands for it.
+# null stands for infinity, which JSON does not have.
 Bound = Annotated[float, BeforeValidator(lambda bound: math.inf if bound is None else bound)]
 
 
 class ReportError(Exception):
-    """The answer is not what the contract says; the message says what is wrong with it."""
+    """The answer breaks the contract. The message has the field and what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """A histogram in milliseconds: `counts[i]` answers took at most `upper_bounds[i]` and more than the bound below."""
+    """A histogram in ms: `counts[i]` answers took at most `upper_bounds[i]` and more than the bound before it."""
 
     upper_bounds: tuple[Bound, ...]  # ascending; the last is infinite
     counts: tuple[Count, ...]
 
     def __post_init__(self) -> None:
         if len(self.counts) != len(self.upper_bounds):
-            raise ValueError("as many counts as upper bounds are needed")
+            raise ValueError("counts and upper_bounds differ in length")
         if not all(lower < upper for lower, upper in pairwise(self.upper_bounds)):
-            raise ValueError("upper bounds must ascend")
+            raise ValueError("upper_bounds do not ascend")
         if self.upper_bounds[-1:] not in {(), (math.inf,)}:
-            raise ValueError("the last upper bound must be null: infinite")
+            raise ValueError("the last of upper_bounds is not null (infinity)")
 
     def quantile(self, share: float) -> float:
-        """The bound under which `share` of the answers came, in milliseconds; never below the truth, 0 of none."""
-        total, so_far = sum(self.counts), 0
+        """The upper bound in ms of the bucket with the quantile `share` (0 to 1): never below the true quantile.
+
+        0.0 without answers; infinite when no finite bound is known.
+        """
+        total, cumulative = sum(self.counts), 0
         if total == 0:
             return 0.0
         for bound, count in zip(self.upper_bounds, self.counts, strict=True):
-            so_far += count
-            if so_far >= share * total:
+            cumulative += count
+            if cumulative >= share * total:
                 return bound
         return math.inf
 
 
 @dataclass(frozen=True, slots=True)
 class ServedRequests:
-    """The client requests that were answered since the answerer became executor at `epoch`."""
+    """The client requests that a pod, or several, answered since their colour became executor at `epoch`."""
 
     epoch: Count
     requests: Count
-    server_errors: Count  # answers 5xx
+    server_errors: Count  # 5xx answers
     latency_ms: Latency
 
     def error_percent(self) -> float:
-        """Answers 5xx of a hundred; 0 of none."""
+        """The share of 5xx answers in percent; 0.0 without requests."""
         return 100 * self.server_errors / self.requests if self.requests else 0.0
 
     def p99_milliseconds(self) -> float:
-        """The bucket's bound that 99 of a hundred answers did not exceed; infinite where no bound is known."""
-        return self.latency_ms.quantile(SHARE)
+        """Upper bound of the 99th percentile of latency in ms; 0.0 without answers, infinite when no bound is known."""
+        return self.latency_ms.quantile(P99)
 
     @staticmethod
     def total(parts: Iterable["ServedRequests | None"], epoch: int | None = None) -> "ServedRequests":
-        """What several pods executed, added up; with `epoch`, only what they executed since that one.
+        """The sum over pods; None is a pod that does not execute. With `epoch`, only the pods that report that epoch.
 
-        Histograms with different bounds (pods of two builds) are added up at the bounds that all of them have.
+        Histograms with different bounds (pods of two builds) are added at the bounds that all of them have.
         """
         counted = [part for part in parts if part is not None and epoch in {None, part.epoch}]
         common = set[float].intersection(*(set(part.latency_ms.upper_bounds) for part in counted)) if counted else ()
@@ -90,35 +93,35 @@ class ServedRequests:
 
 @dataclass(frozen=True, slots=True)
 class EngineReport:
-    """`GET /internal/status` of one pod."""
+    """The answer to `GET /internal/status` of one pod."""
 
     pod: str
     colour: str
     version: str
-    epoch: Count | None  # of the fence, as this pod last read it
+    epoch: Count | None  # of the fence when this pod last read it; None: not read yet
     executors: tuple[str, ...]
     executing: bool
     draining: bool
     ending: bool
     websockets: Count
-    quiet_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]  # since the last client request
-    forwarded: Count  # requests, since the pod's start
+    quiet_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]  # since the pod's last client request
+    forwarded: Count  # requests forwarded to the other colour since the pod's start
     drained_connections: Count  # WebSockets that a drain closed, since the pod's start
-    executed: ServedRequests | None  # None: it does not execute
+    executed: ServedRequests | None  # None: the pod does not execute
 
 
 @dataclass(frozen=True, slots=True)
 class ReachReport:
-    """`GET /internal/reach` of one pod: whether it reaches the other colour's own Service."""
+    """The answer to `GET /internal/reach` of one pod: whether it reaches the Service of the other colour."""
 
     reaches: bool
-    colour: str  # the other one, which it asked
-    error: str  # why it does not
+    colour: str  # the other colour
+    error: str  # why the pod does not reach it; empty when it does
 
 
 @dataclass(frozen=True, slots=True)
 class SmokeResult:
-    """One smoke test. `detail` is a sentence that says what came instead of an answer 2xx; empty when it passed."""
+    """The result of one smoke test. `detail` has the error and what to do about it; empty when the test passed."""
 
     name: str
     passed: bool

@@ -1,4 +1,5 @@
-"""All input and output: the API server and the databases. Nothing here decides; what to do comes from outside.
+"""All input and output: the API server, the databases, the engine pods. Nothing here decides.
 
-Every call that waits has a deadline, every write goes through the leadership guard, and no value of a Secret is logged.
+Law: every call that waits has a deadline, every write to the API server passes the leadership guard, and no value of
+a Secret is logged.
 """

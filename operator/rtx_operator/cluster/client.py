@@ -1,7 +1,7 @@
-"""A thin client of the API server: plain dicts in and out, a deadline on each call, errors by meaning.
+"""A client of the API server: plain dicts in and out, a deadline for each request, one exception class per meaning.
 
-Typed models would drop fields that they do not know, so they are not used. Every write first asks the leadership guard:
-a replica that lost its Lease while it was frozen must not write when it wakes up.
+Typed models are not used, because they would drop fields that they do not know. Every write first calls the leadership
+guard: a replica that lost its Lease while it was frozen must not write after it wakes up.
 """
 
 import json
@@ -21,8 +21,8 @@ from rtx_operator.metrics import API_REQUESTS
 Object = dict[str, Any]
 
 FIELD_MANAGER = "rtx-operator"
-REQUEST_DEADLINE = 10.0  # seconds for one request, connecting included
-LIST_PAGE = 500
+REQUEST_DEADLINE_SECONDS = 10.0  # for one request, including the connection
+LIST_PAGE_OBJECTS = 500  # that one page of a list has at most
 
 _CONTENT_TYPES = {
     "apply": "application/apply-patch+yaml",
@@ -31,7 +31,7 @@ _CONTENT_TYPES = {
 
 
 class ApiError(Exception):
-    """The API server refused a request, or did not answer (code 0)."""
+    """The API server refused a request (`code` is HTTP's), or did not answer (`code` is 0)."""
 
     def __init__(self, code: int, reason: str, message: str) -> None:
         super().__init__(message)
@@ -41,20 +41,20 @@ class ApiError(Exception):
 
 
 class ConflictError(ApiError):
-    """Somebody else wrote the object first (409): read it again."""
+    """Another writer changed or created the object first (409): read it again."""
 
 
 class InvalidError(ApiError):
-    """The API server finds the object wrong (422)."""
+    """The API server rejects the object's content (422)."""
 
 
 class UnreachableError(ApiError):
-    """No answer within the deadline: whether a write took place is not known."""
+    """No answer within REQUEST_DEADLINE_SECONDS; it is unknown whether a write took place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A kind of object and where the API server keeps it."""
+    """A kind of object and its path at the API server."""
 
     api_version: str
     kind: str
@@ -68,10 +68,10 @@ class Resource:
 
 
 async def connect(guard: Callable[[], None]) -> "Client":
-    """A client for the cluster this process runs in, else for the current context of KUBECONFIG.
+    """A client for the cluster of this pod; outside of a cluster, for the current context of KUBECONFIG.
 
-    `guard` is called before each write and raises if this replica may not write.
-    Raises ConfigException when there is neither.
+    `guard` is called before each write, and raises when this replica may not write.
+    Raises ConfigException when there is neither a cluster nor a KUBECONFIG.
     """
     configuration = Configuration()
     try:
@@ -82,19 +82,23 @@ async def connect(guard: Callable[[], None]) -> "Client":
 
 
 class Client:
-    """Requests to one API server, on behalf of the operator's field manager."""
+    """Sends requests to one API server, as the field manager FIELD_MANAGER.
+
+    Every method raises ApiError when the API server refuses the request, and UnreachableError when it does not answer.
+    A method that writes also raises what the guard raises.
+    """
 
     def __init__(self, api: ApiClient, guard: Callable[[], None]) -> None:
         self._api = api
-        self._api.user_agent = FIELD_MANAGER  # by which the audit log tells our requests from others
+        self._api.user_agent = FIELD_MANAGER  # identifies the operator in the audit log
         self._guard = guard
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close all connections."""
         await self._api.close()  # type: ignore[no-untyped-call]
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
-        """The object as it is now, or None."""
+        """The current object; None when it does not exist."""
         try:
             return await self._request("get", resource.path(namespace, name))
         except ApiError as error:
@@ -103,11 +107,11 @@ class Client:
             raise
 
     async def discover(self, path: str) -> Object | None:
-        """What the API server says about a group (`/apis/GROUP`) or version of it; None when it is not served."""
+        """The discovery document of an API group (`/apis/GROUP`) or version; None when it is not served."""
         try:
             return await self._request("get", path)
         except ApiError as error:
-            # 503: an aggregated API whose server is away is not served either.
+            # 503: the server of an aggregated API is down.
             if error.code in {404, 503}:
                 return None
             raise
@@ -115,20 +119,20 @@ class Client:
     async def list(
         self, resource: Resource, namespace: str, *, labels: Mapping[str, str] | None = None, fields: str = ""
     ) -> list[Object]:
-        """All objects of a kind that carry `labels`; `fields` is a field selector as Kubernetes writes it."""
-        query = {"limit": str(LIST_PAGE), "fieldSelector": fields}
+        """All objects of a kind with all of `labels`; `fields` is a field selector in Kubernetes' syntax."""
+        query = {"limit": str(LIST_PAGE_OBJECTS), "fieldSelector": fields}
         query["labelSelector"] = ",".join(f"{key}={value}" for key, value in (labels or {}).items())
         items: list[Object] = []
         while True:
             page = await self._request("list", resource.path(namespace), query=query)
-            # A list does not repeat what is the same for all its items.
+            # The items of a list have no apiVersion and kind of their own.
             items += [{"apiVersion": resource.api_version, "kind": resource.kind, **item} for item in page["items"]]
             query["continue"] = page["metadata"].get("continue", "")
             if not query["continue"]:
                 return items
 
     async def apply(self, resource: Resource, body: Object) -> Object:
-        """Server-side apply with our field manager; a field that another manager changed becomes ours again."""
+        """Apply `body` by server-side apply, and return the object. Takes its fields over from other field managers."""
         meta = body["metadata"]
         path = resource.path(meta["namespace"], meta["name"])
         return await self._request(
@@ -136,25 +140,28 @@ class Client:
         )
 
     async def create(self, resource: Resource, body: Object) -> Object:
-        """Create an object; raises ConflictError when it is there already."""
+        """Create an object and return it. Raises ConflictError when one of that name exists."""
         path = resource.path(body["metadata"]["namespace"])
         return await self._request("create", path, query={"fieldManager": FIELD_MANAGER}, body=body)
 
     async def replace(self, resource: Resource, body: Object, subresource: str = "") -> Object:
-        """Replace what was read; raises ConflictError when it changed since (its resourceVersion is sent along)."""
+        """Replace the object, or its subresource, and return it.
+
+        Raises ConflictError when the live object's resourceVersion differs from that of `body`.
+        """
         meta = body["metadata"]
         path = resource.path(meta["namespace"], meta["name"], subresource)
         return await self._request("update", path, query={"fieldManager": FIELD_MANAGER}, body=body)
 
     async def scale(self, resource: Resource, live: Object, replicas: int) -> None:
-        """Set the size of the workload `live`; raises ConflictError when it changed since it was read."""
+        """Set the number of pods of the workload `live`. Raises ConflictError when it has changed since it was read."""
         meta = live["metadata"]
         body = {"metadata": {"resourceVersion": meta["resourceVersion"]}, "spec": {"replicas": replicas}}
         path = resource.path(meta["namespace"], meta["name"], "scale")
         await self._request("patch", path, query={"fieldManager": FIELD_MANAGER}, body=body, patch="merge")
 
     async def delete(self, resource: Resource, live: Object, *, propagation: str = "Background") -> None:
-        """Delete exactly the object `live`; one that is gone already, or was made anew since, is left alone."""
+        """Delete the object with the uid of `live`. Does nothing when it is gone, or replaced by another."""
         meta = live["metadata"]
         body = {"preconditions": {"uid": meta["uid"]}, "propagationPolicy": propagation}
         try:
@@ -190,7 +197,7 @@ class Client:
             content = await response.read()  # type: ignore[no-untyped-call]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnreachableError(
-                0, "Unreachable", f"the API server gave no answer to {verb} {path}: {error!r}"
+                0, "Unreachable", f"the API server did not answer {verb} {path}: {error!r}"
             ) from error
         finally:
             API_REQUESTS.labels(verb, code).inc()
@@ -201,17 +208,17 @@ class Client:
 
 
 _JSON = "application/json"
-_TIMEOUT = aiohttp.ClientTimeout(total=REQUEST_DEADLINE)
+_TIMEOUT = aiohttp.ClientTimeout(total=REQUEST_DEADLINE_SECONDS)
 
 
 def _error(code: int, content: bytes) -> ApiError:
-    """The error that an answer of the API server stands for."""
+    """The ApiError for an answer with status `code`, of 400 or above."""
     try:
         status = json.loads(content)
         reason, message = str(status.get("reason", code)), str(status.get("message", ""))
-    except (ValueError, AttributeError):  # not from the API server itself: a proxy in between
+    except (ValueError, AttributeError):  # the answer is not the API server's but a proxy's
         reason, message = str(code), content[:200].decode(errors="replace")
     if code == 500 and "field not declared in schema" in message:
-        code, reason = 422, "Invalid"  # what server-side apply says to a field that the kind does not have
+        code, reason = 422, "Invalid"  # server-side apply's answer to an unknown field
     kind = {409: ConflictError, 422: InvalidError}.get(code, ApiError)
     return kind(code, reason, message)

@@ -1,8 +1,8 @@
-"""Asks engine pods, each at its own address, and tries a colour's own Service (docs/architecture.md: the endpoints).
+"""Queries engine pods at their own addresses, and runs smoke tests on a colour's own Service (docs/architecture.md).
 
-Whatever keeps a pod from giving a good answer is a sentence in the answer's place; nothing here raises for it, so that
-one sick pod hides no other. All are asked side by side, each on a new connection: a connection that was kept could lead
-to a pod that has been taken out of the Service since.
+An error of a pod becomes its result, as text; nothing here raises for it, so that one sick pod hides no other. All pods
+are queried concurrently, each over a new connection: a kept connection to a Service could lead to a pod that the
+Service no longer selects.
 """
 
 import asyncio
@@ -17,41 +17,45 @@ from rtx_operator.api.rollout import SmokeTest
 from rtx_operator.observation import Object
 from rtx_operator.pod_reports import EngineReport, ReachReport, ReportError, SmokeResult, engine_report, reach_report
 
-REPORT_DEADLINE_SECONDS = 2.0  # seconds
-REACH_DEADLINE_SECONDS = 3.0  # seconds: the pod that is asked has 2 itself
-SMOKE_DEADLINE_SECONDS = 3.0  # seconds
-MAX_RESPONSE_BYTES = 1 << 20  # bytes
-PEER = "x-rtx-peer"  # the secret that pods and operator share
-HERE = "x-rtx-here"  # beside it: answer this yourself, whoever executes
+REPORT_DEADLINE_SECONDS = 2.0
+REACH_DEADLINE_SECONDS = 3.0  # the queried pod gives up its own request after 2 s
+SMOKE_DEADLINE_SECONDS = 3.0
+MAX_RESPONSE_BYTES = 1 << 20
+PEER_HEADER = "x-rtx-peer"  # has the secret that engine pods and the operator share
+HERE_HEADER = "x-rtx-here"  # beside PEER_HEADER: the pod answers itself and does not forward
 
-_Answer = TypeVar("_Answer")
+_CHECK_POD = "check that its pods run and that NetworkPolicies admit the operator"
+_CHECK_IMAGE = "check that spec.image is an engine that this operator supports"
+_Result = TypeVar("_Result")
 
 
-class _NoAnswerError(Exception):
-    """No good answer came; the message says what came instead."""
+class _RequestError(Exception):
+    """A request failed. The message has the cause and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnginePods:
-    """The engine pods of one TradingEngine, which know each other by `secret`."""
+    """The engine pods of one TradingEngine. They share `secret` with each other and with the operator."""
 
     secret: str
-    port: int = HTTP_PORT  # of the pods
-    service_port: int = SERVICE_PORT
+    port: int = HTTP_PORT  # of a pod
+    service_port: int = SERVICE_PORT  # of a colour's Service
 
-    async def ask(self, pods: Iterable[Object]) -> dict[str, EngineReport | str]:
-        """How each pod is, by the pod's name; or why it does not say."""
+    async def query_status(self, pods: Iterable[Object]) -> dict[str, EngineReport | str]:
+        """The answers to `GET /internal/status` by pod name; for a pod without a valid answer, the error as text."""
 
         async def get(session: aiohttp.ClientSession, pod: Object) -> EngineReport:
             report = engine_report(await self._request(session, "GET", self._of(pod, "/internal/status")))
             if report.pod != _name(pod):
-                raise _NoAnswerError(f"its address {_address(pod)} belongs to pod {report.pod} now")
+                raise _RequestError(
+                    f"its IP address {_address(pod)} now belongs to pod {report.pod}; the operator retries"
+                )
             return report
 
         return await self._of_each(pods, REPORT_DEADLINE_SECONDS, get)
 
-    async def reach(self, pods: Iterable[Object]) -> dict[str, ReachReport | str]:
-        """Whether each pod reaches the other colour, by the pod's name; or why it does not say."""
+    async def query_reach(self, pods: Iterable[Object]) -> dict[str, ReachReport | str]:
+        """The answers to `GET /internal/reach` by pod name; for a pod without a valid answer, the error as text."""
 
         async def get(session: aiohttp.ClientSession, pod: Object) -> ReachReport:
             return reach_report(await self._request(session, "GET", self._of(pod, "/internal/reach")))
@@ -59,9 +63,9 @@ class EnginePods:
         return await self._of_each(pods, REACH_DEADLINE_SECONDS, get)
 
     async def drain(self, pods: Iterable[Object], epoch: int, seconds: float) -> dict[str, str]:
-        """Tell pods whose colour lost execution at `epoch` to close their WebSockets, spread over `seconds`.
+        """Request that pods, whose colour lost execution at `epoch`, close their WebSockets spread over `seconds`.
 
-        Returns, by the pod's name, why it does not; empty when it does. Asked twice, it is done once.
+        Returns by pod name the error as text, or an empty text when the pod drains. A second request has no effect.
         """
         body = {"epoch": epoch, "seconds": seconds}
 
@@ -71,21 +75,21 @@ class EnginePods:
 
         return await self._of_each(pods, REPORT_DEADLINE_SECONDS, post)
 
-    async def smoke(self, host: str, tests: Iterable[SmokeTest]) -> tuple[SmokeResult, ...]:
-        """Try each test on the Service `host` of an idle colour: it passes when that colour itself answers 2xx."""
+    async def run_smoke_tests(self, host: str, tests: Iterable[SmokeTest]) -> tuple[SmokeResult, ...]:
+        """Send each test to the Service `host` of an idle colour. A test passes when that colour itself answers 2xx."""
         if not self.secret:
-            said = "not tried: the Secret by which engine pods know the operator has no value yet"
-            return tuple(SmokeResult(test.name, passed=False, detail=said) for test in tests)
+            detail = "not run: the internal Secret has no PEER_SECRET yet; the operator generates it and retries"
+            return tuple(SmokeResult(test.name, passed=False, detail=detail) for test in tests)
 
         async def run(session: aiohttp.ClientSession, test: SmokeTest) -> SmokeResult:
-            # The secret lets the colour answer by itself. Without it, it would have the colour that executes answer.
+            # The pod honours HERE_HEADER only with the secret. Without it, the executing colour would answer the test.
             url = _url(host, self.service_port, test.path)
-            said = ""
             try:
-                await self._request(session, "GET", url, headers={HERE: "1"})
-            except _NoAnswerError as error:
-                said = str(error)
-            return SmokeResult(test.name, passed=not said, detail=said)
+                await self._request(session, "GET", url, headers={HERE_HEADER: "1"})
+            except _RequestError as error:
+                detail = f"{error}; if the test itself is wrong, edit spec.rollout.smoke"
+                return SmokeResult(test.name, passed=False, detail=detail)
+            return SmokeResult(test.name, passed=True, detail="")
 
         async with self._session(SMOKE_DEADLINE_SECONDS) as session:
             return tuple(await asyncio.gather(*(run(session, test) for test in tests)))
@@ -94,25 +98,25 @@ class EnginePods:
         self,
         pods: Iterable[Object],
         deadline: float,
-        question: Callable[[aiohttp.ClientSession, Object], Awaitable[_Answer]],
-    ) -> dict[str, _Answer | str]:
-        async def answer(session: aiohttp.ClientSession, pod: Object) -> _Answer | str:
+        query: Callable[[aiohttp.ClientSession, Object], Awaitable[_Result]],
+    ) -> dict[str, _Result | str]:
+        async def result_of(session: aiohttp.ClientSession, pod: Object) -> _Result | str:
             try:
-                return await question(session, pod)
-            except _NoAnswerError as error:
+                return await query(session, pod)
+            except _RequestError as error:
                 return str(error)
             except ReportError as error:
-                return f"its answer is not understood: {error}"
+                return f"its answer is not a valid report: {error}; {_CHECK_IMAGE}"
 
-        asked = list(pods)
+        queried = list(pods)
         async with self._session(deadline) as session:
-            answers = await asyncio.gather(*(answer(session, pod) for pod in asked))
-        return {_name(pod): said for pod, said in zip(asked, answers, strict=True)}
+            results = await asyncio.gather(*(result_of(session, pod) for pod in queried))
+        return {_name(pod): result for pod, result in zip(queried, results, strict=True)}
 
     def _session(self, deadline: float) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(force_close=True, limit=0),
-            headers={PEER: self.secret},
+            headers={PEER_HEADER: self.secret},
             timeout=aiohttp.ClientTimeout(total=deadline),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
@@ -120,31 +124,35 @@ class EnginePods:
     def _of(self, pod: Object, path: str) -> str:
         address = _address(pod)
         if not address:
-            raise _NoAnswerError("it has no address yet")
+            raise _RequestError("it has no IP address yet; the operator retries")
         return _url(address, self.port, path)
 
     async def _request(self, session: aiohttp.ClientSession, method: str, url: str, **more: Any) -> bytes:
-        """The body of an answer 2xx. Raises _NoAnswerError."""
+        """The body of a 2xx answer. Raises _RequestError, also for a redirect."""
         try:
             async with session.request(method, url, allow_redirects=False, **more) as response:
-                body = await _body(response.content)
+                body = await _body(response.content, f"{method} {url}")
         except TimeoutError as error:
-            raise _NoAnswerError(f"{method} {url} got no answer in time") from error
+            raise _RequestError(
+                f"{method} {url} got no answer within {session.timeout.total:g} s; {_CHECK_POD}"
+            ) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            said = str(error) or type(error).__name__
-            raise _NoAnswerError(f"{method} {url} got no answer: {said}") from error
+            cause = str(error) or type(error).__name__
+            raise _RequestError(f"{method} {url} got no answer: {cause}; {_CHECK_POD}") from error
         if not 200 <= response.status < 300:
             text = " ".join(body[:200].decode(errors="replace").split())
-            raise _NoAnswerError(f"{method} {url} was answered with {response.status}: {text}")
+            raise _RequestError(
+                f"{method} {url} returned {response.status} instead of 2xx: {text or 'no body'}; see the pods' logs"
+            )
         return body
 
 
-async def _body(content: aiohttp.StreamReader) -> bytes:
+async def _body(content: aiohttp.StreamReader, request: str) -> bytes:
     parts, size = [], 0
     async for part in content.iter_any():
         size += len(part)
         if size > MAX_RESPONSE_BYTES:
-            raise _NoAnswerError(f"its answer is longer than {MAX_RESPONSE_BYTES} bytes")
+            raise _RequestError(f"{request} returned more than {MAX_RESPONSE_BYTES} bytes, the limit")
         parts.append(part)
     return b"".join(parts)
 

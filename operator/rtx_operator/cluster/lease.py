@@ -1,9 +1,9 @@
-"""Leader election by a Lease: one replica acts, the others wait; who loses the Lease must end its process.
+"""Leader election by a Lease: one replica leads, the others wait. A replica that loses the Lease must end its process.
 
-A candidate never compares clocks of two machines: it takes the Lease over when the record has not changed for
-`duration` on its own monotonic clock. The leader gives up `duration - renew_deadline` earlier than that, by its own
-monotonic clock, which goes on while the process is stopped: `guard()` before each write is what keeps a replica that
-was frozen from acting when it wakes up. Writes carry the resourceVersion, so two candidates cannot both win.
+Nobody compares the clocks of two machines. A candidate takes the Lease over when it has not changed for `duration` on
+the candidate's monotonic clock. The leader stops `duration - renew_deadline` earlier, on its own monotonic clock, which
+also runs while the process is stopped. `guard()` before each write prevents that a replica writes after it was frozen.
+Writes carry the resourceVersion, so two candidates cannot both win.
 """
 
 import asyncio
@@ -23,69 +23,71 @@ log = structlog.get_logger(__name__)
 
 
 class LeadershipLostError(Exception):
-    """This replica leads no more, and must write nothing more."""
+    """This replica is not the leader and must not write."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. `renew_deadline` < `duration`, so that the old leader stops before a new one starts."""
+    """All in seconds. `renew_deadline` < `duration`, so that the old leader stops before a new one starts."""
 
-    duration: float = 15.0
-    renew_deadline: float = 10.0
-    retry: float = 2.0
+    duration: float = 15.0  # without a renewal, after which another replica takes the Lease
+    renew_deadline: float = 10.0  # after the last renewal, when the leader stops writing
+    retry: float = 2.0  # between two attempts
 
     @classmethod
     def within(cls, duration: float) -> Self:
-        """The same proportions for another duration."""
+        """Timing for another duration in seconds, in the same proportions."""
         return cls(duration, renew_deadline=duration * 2 / 3, retry=duration * 2 / 15)
 
 
 @dataclass(slots=True)
 class Lease:
-    """The Lease `namespace/name`, sought and held as `identity`."""
+    """The Lease `namespace/name`, which this replica acquires and holds as `identity`."""
 
     namespace: str
     name: str
     identity: str
     timing: Timing = field(default_factory=Timing)
     clock: Callable[[], float] = time.monotonic
-    _renewed: float | None = None  # when the renewal that succeeded was *sent*
+    _renewed: float | None = None  # when the last successful renewal was sent, on `clock`; None: not the leader
     _live: Object | None = None  # the Lease as last read or written
-    _changed: float = 0.0  # when _live last differed from what was read before
+    _changed: float = 0.0  # when a read last found the Lease changed, on `clock`
 
     def guard(self) -> None:
-        """Raise LeadershipLostError unless this replica surely leads at this instant."""
+        """Raises LeadershipLostError unless this replica renewed the Lease less than `renew_deadline` ago."""
         if self._renewed is None:
             raise LeadershipLostError("this replica does not hold the Lease")
         late = self.clock() - self._renewed
         if late >= self.timing.renew_deadline:
-            raise LeadershipLostError(f"the Lease was last renewed {late:.0f} s ago")
+            raise LeadershipLostError(
+                f"the Lease was last renewed {late:.0f} s ago; the limit is {self.timing.renew_deadline:.0f} s"
+            )
 
     async def acquire(self, client: Client) -> None:
-        """Wait until this replica leads. Errors of the API server are waited out."""
+        """Wait until this replica leads. Retries after every error of the API server."""
         while True:
             try:
                 if await self._try(client):
                     log.info("this replica leads now", lease=f"{self.namespace}/{self.name}", identity=self.identity)
                     return
             except (ApiError, TimeoutError) as error:
-                log.warning("the Lease cannot be read or written; trying again", error=str(error))
+                log.warning("cannot read or write the Lease; the replica retries", error=str(error))
             await asyncio.sleep(self.timing.retry)
 
     async def hold(self, client: Client) -> None:
-        """Renew for as long as it lasts; returns only by raising LeadershipLostError."""
+        """Renew the Lease until that fails. Never returns; raises LeadershipLostError."""
         while True:
             await asyncio.sleep(self.timing.retry)
             try:
                 if not await self._try(client):
-                    holder = _spec(self._live).get("holderIdentity") or "nobody"
-                    raise LeadershipLostError(f"the Lease is held by {holder}")
+                    holder = _spec(self._live).get("holderIdentity") or "no replica"
+                    raise LeadershipLostError(f"{holder} holds the Lease")
             except (ApiError, TimeoutError) as error:
-                log.warning("the Lease could not be renewed; trying again", error=str(error))
+                log.warning("cannot renew the Lease; the replica retries", error=str(error))
             self.guard()
 
     async def release(self, client: Client) -> None:
-        """Let another replica lead at once instead of after `duration`; best effort."""
+        """Give the Lease up, so that another replica leads at once. An error is logged: the Lease then expires."""
         if self._renewed is None or self._live is None:
             return
         self._renewed = None
@@ -94,10 +96,10 @@ class Lease:
             async with asyncio.timeout(self.timing.retry):
                 await client.replace(LEASE, {**self._live, "spec": spec})
         except (ApiError, TimeoutError) as error:
-            log.warning("the Lease could not be released; it will expire", error=str(error))
+            log.warning("cannot release the Lease; it expires by itself", error=str(error))
 
     async def _try(self, client: Client) -> bool:
-        """Take or renew the Lease; False when another replica holds it, or was quicker."""
+        """Take or renew the Lease. False when another replica holds it, or has just taken it."""
         sent = self.clock()
         async with asyncio.timeout(self.timing.renew_deadline / 2):
             if not await self._take(client):
@@ -113,7 +115,7 @@ class Lease:
         try:
             self._live = await self._write(client)
         except ConflictError:
-            # Somebody wrote the Lease, perhaps we ourselves without learning of it: who leads is read, not guessed.
+            # The other writer may be this replica, in a request whose answer was lost. So read who holds the Lease.
             await self._observe(client)
             if _spec(self._live).get("holderIdentity") != self.identity:
                 return False
@@ -127,7 +129,7 @@ class Lease:
         self._live = live
 
     def _free(self) -> bool:
-        """No one holds the Lease, or its holder has not renewed it for `duration` before our eyes."""
+        """Whether no other replica holds the Lease, or its holder has not renewed it for leaseDurationSeconds."""
         spec = _spec(self._live)
         if spec.get("holderIdentity") in {None, "", self.identity}:
             return True

@@ -1,7 +1,8 @@
-"""Caches what does not change while a cutover reconciles five times a second.
+"""Caches the objects that a cutover does not change, because it reconciles five times a second.
 
-A cached object is at most MAX_AGE_SECONDS old, and never older than the last change that the operator made itself or
-was told of. What changes in a switch (workloads, Jobs, Services, pods, endpoints, the fence) is always read live.
+A cached object is at most MAX_AGE_SECONDS old. A write by the operator or a watch event of the engine drops its cache.
+Workloads, Jobs, Services, pods, EndpointSlices and the fence change in a switch, so they are always read live
+(ADR 0016).
 """
 
 import asyncio
@@ -13,14 +14,14 @@ from rtx_operator.api.names import Label
 from rtx_operator.cluster.client import Client, Object
 from rtx_operator.cluster.resources import CACHED_KINDS, SECRET
 
-MAX_AGE_SECONDS = 5.0  # seconds: less than between two looks of an engine that has no cutover under way
+MAX_AGE_SECONDS = 5.0  # 25 reconciles of a switch share one reading
 METRICS_GROUP = "/apis/custom.metrics.k8s.io"
 ORDERS_METRIC = "pods/rtx_orders_per_second"
 
 
 @dataclass(frozen=True, slots=True)
 class CachedObjects:
-    """The labelled objects of the kinds in CACHED_KINDS, and what lies outside of the engine's own objects."""
+    """The engine's objects of the kinds in CACHED_KINDS, and what is read besides them."""
 
     children: tuple[Object, ...]
     credentials: Object | None  # the Secret that spec.credentialsSecretRef names
@@ -30,30 +31,33 @@ class CachedObjects:
 @dataclass(eq=False, slots=True)
 class _Reading:
     credentials: str
-    begun: float  # seconds, by the clock
-    found: CachedObjects | None = None  # None while it is being read
+    started: float  # seconds on ReadCache.clock
+    found: CachedObjects | None = None  # None until the API server has answered
 
 
 @dataclass(frozen=True, slots=True)
 class ReadCache:
-    """Returns the objects of CACHED_KINDS, read at most MAX_AGE_SECONDS ago."""
+    """The cached objects of all engines, by (namespace, name)."""
 
     client: Client
     clock: Callable[[], float] = time.monotonic
     _readings: dict[Hashable, _Reading] = field(default_factory=dict)
 
     async def read(self, namespace: str, name: str, credentials: str) -> CachedObjects:
-        """`credentials` is the name in spec.credentialsSecretRef, or empty. Raises ApiError."""
+        """The objects of one engine, read at most MAX_AGE_SECONDS ago.
+
+        `credentials` is the name in spec.credentialsSecretRef, or empty; another name is read at once. Raises ApiError.
+        """
         kept = self._readings.get((namespace, name))
-        if kept and kept.found and kept.credentials == credentials and self.clock() - kept.begun < MAX_AGE_SECONDS:
+        if kept and kept.found and kept.credentials == credentials and self.clock() - kept.started < MAX_AGE_SECONDS:
             return kept.found
-        # Put there before it is read: of a change that we are told of meanwhile, `changed` takes it away.
+        # Stored before the read, so that `changed` can drop it when an event arrives during the read.
         reading = self._readings[namespace, name] = _Reading(credentials, self.clock())
         reading.found = await self._read(namespace, name, credentials)
         return reading.found
 
     def changed(self, engine: Hashable) -> None:
-        """Something of `engine`, a (namespace, name), is not what it was, or may not be: it is read anew."""
+        """Drop the cache of `engine`, a (namespace, name), because one of its objects has or may have changed."""
         self._readings.pop(engine, None)
 
     async def _read(self, namespace: str, name: str, credentials: str) -> CachedObjects:
@@ -69,7 +73,7 @@ class ReadCache:
         return await self.client.get(SECRET, namespace, secret) if secret else None
 
     async def _orders_metric_served(self) -> bool:
-        """Whether autoscalers can ask for orders per second: some metrics adapter serves it for pods."""
+        """Whether a metrics adapter serves rtx_orders_per_second of pods to autoscalers."""
         group = await self.client.discover(METRICS_GROUP)
         if group is None:
             return False

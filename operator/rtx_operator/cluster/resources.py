@@ -1,4 +1,4 @@
-"""The kinds of objects that the operator reads and writes, and where the API server keeps them."""
+"""The kinds of objects that the operator reads and writes, with their paths at the API server."""
 
 from rtx_operator.cluster.client import Resource
 
@@ -21,7 +21,8 @@ POD = Resource("v1", "Pod", "pods")
 ENDPOINT_SLICE = Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 EVENT = Resource("v1", "Event", "events")
 
-# What the operator makes, by what becomes of it while a cutover switches: it moves, or it is at rest.
+# Kinds that the operator writes. LIVE_KINDS change in a switch and are read in every reconcile; CACHED_KINDS do not,
+# and are read through ReadCache.
 LIVE_KINDS = (DEPLOYMENT, STATEFUL_SET, JOB, SERVICE)
 CACHED_KINDS = (
     CONTROLLER_REVISION,
@@ -34,7 +35,7 @@ CACHED_KINDS = (
     NETWORK_POLICY,
 )
 CHILDREN = (*LIVE_KINDS, *CACHED_KINDS)
-# What others make out of it, and what tells how it fares.
+# Kinds that Kubernetes' controllers make from the children; the operator only reads them.
 GRANDCHILDREN = (POD, ENDPOINT_SLICE)
 
 BY_KIND = {resource.kind: resource for resource in (ENGINE, *CHILDREN, *GRANDCHILDREN)}

@@ -13,7 +13,7 @@ import structlog
 from rtx_operator import measure
 from rtx_operator.api.engine import InvalidSpecError, TradingEngine
 from rtx_operator.api.names import Names
-from rtx_operator.cluster import events, fence
+from rtx_operator.cluster import events, postgres
 from rtx_operator.cluster.client import Client, Object
 from rtx_operator.cluster.engine_pods import EnginePods
 from rtx_operator.cluster.observe import Observer, operator_password, peer_secret
@@ -106,12 +106,12 @@ class EngineController(Controller):
         owner = Owner(engine.namespace, engine.name, engine.uid)
         try:
             refusal = await self._performer.perform(manifest, owner, decision, seen, access)
-        except fence.FenceChangedError as error:
+        except postgres.FenceChangedError as error:
             log.info("the fence has changed since it was observed; observing again", detail=str(error))
             return Outcome(is_stale=True)
-        except fence.FenceUnreachableError as error:
+        except postgres.FenceUnreachableError as error:
             return Outcome(interruption=conditions.database_unreachable(str(error)))
-        except fence.DatabaseInUseError as error:
+        except postgres.DatabaseInUseError as error:
             return Outcome(interruption=conditions.database_in_use(str(error)))
         return Outcome(refusal)
 
@@ -129,6 +129,6 @@ class EngineController(Controller):
         if was.get("cutover") != after.get("cutover"):
             measure.cutover(TradingEngine.parse(before), TradingEngine.parse(written))
 
-    def _database(self, namespace: str, name: str) -> fence.Address:
+    def _database(self, namespace: str, name: str) -> postgres.Address:
         host = self._settings.database_host.format(name=name, namespace=namespace)
-        return fence.Address(host, self._settings.database_port)
+        return postgres.Address(host, self._settings.database_port)

@@ -1,26 +1,20 @@
-"""What a TradingEngine consists of: a frozen BuildInput in, the objects that should exist out.
+"""The desired objects of a TradingEngine: a frozen BuildInput in, plain objects out.
 
 Law: pure. A builder reads no cluster, no clock and no randomness, changes none of its input, and returns plain data.
-The shape of an object stands in a template, the thought behind its values in Python.
+A template has the structure of an object; Python computes its values.
+
+One folder per component (engine/, database/, cache/, network/), and likewise in templates/.
 """
 
-from rtx_operator.api.enums import Colour
-from rtx_operator.desired.autoscaling import autoscaler
-from rtx_operator.desired.cache import cache
+from rtx_operator.desired.cache.server import cache_objects
 from rtx_operator.desired.credentials import fingerprints, secrets
-from rtx_operator.desired.database import database
-from rtx_operator.desired.engine import (
-    colour_service,
-    config,
-    controller_revision,
-    deployment,
-    disruption_budget,
-    live_service,
-    service_account,
-)
+from rtx_operator.desired.database.server import database_objects
+from rtx_operator.desired.engine.account import service_account
+from rtx_operator.desired.engine.colour import colour_children, controller_revision
+from rtx_operator.desired.engine.migration import migration_job
+from rtx_operator.desired.engine.traffic import traffic_children
 from rtx_operator.desired.inputs import BuildInput, Fingerprints
-from rtx_operator.desired.migration import migration_job
-from rtx_operator.desired.network import cache_policy, database_policy, engine_policy, migration_policy
+from rtx_operator.desired.network.policies import network_objects
 from rtx_operator.desired.render import Object
 from rtx_operator.desired.revision import RevisionSpec, revision_spec
 
@@ -41,30 +35,10 @@ __all__ = [
 
 
 def base_objects(inputs: BuildInput) -> list[Object]:
-    """What is there before any engine pod: network rules first, so that nothing ever runs without them."""
+    """The objects that exist before any engine pod. NetworkPolicies come first, so that no pod runs without them."""
     return [
-        engine_policy(inputs),
-        migration_policy(inputs),
-        database_policy(inputs),
-        cache_policy(inputs),
+        *network_objects(inputs),
         service_account(inputs),
-        *database(inputs),
-        *cache(inputs),
+        *database_objects(inputs),
+        *cache_objects(inputs),
     ]
-
-
-def colour_children(inputs: BuildInput, colour: Colour, revision: RevisionSpec) -> list[Object]:
-    """What belongs to one colour; what its pods refer to comes before them."""
-    return [
-        controller_revision(inputs, revision),
-        config(inputs, revision),
-        colour_service(inputs, colour),
-        deployment(inputs, colour, revision),
-    ]
-
-
-def traffic_children(inputs: BuildInput, active: Colour) -> list[Object]:
-    """What directs the traffic to the active colour, and keeps it as large as the traffic needs."""
-    scaler = autoscaler(inputs, active)
-    always = [live_service(inputs, active), disruption_budget(inputs, active)]
-    return [*always, scaler] if scaler else always

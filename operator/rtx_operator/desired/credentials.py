@@ -1,6 +1,6 @@
-"""The Secrets that the operator makes up. A value that exists is kept for ever; only what is missing is made.
+"""The Secrets that the operator generates. An existing value is never changed; only missing values are generated.
 
-Nothing here is random: what is new follows from a seed that the caller drew.
+Nothing here is random: new values are derived from a seed of the caller.
 """
 
 import base64
@@ -21,44 +21,45 @@ _Values = dict[str, str]
 def secrets(
     inputs: BuildInput, live_internal: Object | None, live_credentials: Object | None, seed: bytes
 ) -> list[Object]:
-    """The Secret of the operator's own parts, and the engine's unless the spec names one.
+    """The internal Secret, and the credentials Secret unless the spec names one.
 
-    `live_*` are the Secrets as they were just read; `seed` are at least 32 bytes from a good source of randomness.
+    `live_*` are the Secrets as just read, None when missing. `seed` is at least 32 bytes from a cryptographic source.
     """
 
-    def invented(key: str) -> str:
+    def generate(key: str) -> str:
         drawn = hmac.new(seed, key.encode(), hashlib.sha256).digest()
         return base64.urlsafe_b64encode(drawn).decode().rstrip("=")
 
-    internal = _internal(values(live_internal), invented)
+    internal = _internal(values(live_internal), generate)
     made = [_secret(inputs, inputs.names.internal, Component.DATABASE, internal)]
-    if inputs.credentials_are_ours:
-        credentials = _credentials(values(live_credentials), invented)
+    if inputs.credentials_are_generated:
+        credentials = _credentials(values(live_credentials), generate)
         made.append(_secret(inputs, inputs.names.credentials, Component.ENGINE, credentials))
     return made
 
 
 def values(secret: Object | None) -> _Values:
-    """The decoded values of a Secret, empty ones left out."""
+    """The decoded values of a Secret by key, without empty ones."""
     encoded: Mapping[str, str] = (secret or {}).get("data") or {}
     return {key: base64.b64decode(value).decode() for key, value in encoded.items() if value}
 
 
 def fingerprints(internal: Object, credentials: Object | None) -> Fingerprints:
-    """Stand for the passwords in the two Secrets.
+    """The fingerprints of the passwords in the two Secrets.
 
-    Keyed with a password that is always long and random, so that a short one cannot be guessed from its fingerprint.
+    The key of the hash is a password that is always long and random, so that nobody can guess a short password from
+    its fingerprint. Raises KeyError when the internal Secret lacks a value.
     """
     mine, given = values(internal), values(credentials)
     key = mine[InternalKey.DB_SUPERUSER_PASSWORD]
 
-    def mark(*secret: str) -> str:
+    def fingerprint(*secret: str) -> str:
         return hmac.new(key.encode(), "\0".join(secret).encode(), hashlib.sha256).hexdigest()[:16]
 
     return Fingerprints(
-        engine=mark(*(given.get(name, "") for name in CredentialKey), mine[InternalKey.PEER_SECRET]),
-        database=mark(*(mine[name] for name in _DATABASE_KEYS), given.get(CredentialKey.DB_PASSWORD, "")),
-        cache=mark(given.get(CredentialKey.REDIS_PASSWORD, "")),
+        engine=fingerprint(*(given.get(name, "") for name in CredentialKey), mine[InternalKey.PEER_SECRET]),
+        database=fingerprint(*(mine[name] for name in _DATABASE_KEYS), given.get(CredentialKey.DB_PASSWORD, "")),
+        cache=fingerprint(given.get(CredentialKey.REDIS_PASSWORD, "")),
     )
 
 
@@ -69,28 +70,28 @@ _DATABASE_KEYS = (
 )
 
 
-def _internal(kept: _Values, invented: Callable[[str], str]) -> _Values:
-    return {key.value: kept.get(key) or invented(key) for key in InternalKey}
+def _internal(kept: _Values, generate: Callable[[str], str]) -> _Values:
+    return {key.value: kept.get(key) or generate(key) for key in InternalKey}
 
 
-def _credentials(kept: _Values, invented: Callable[[str], str]) -> _Values:
+def _credentials(kept: _Values, generate: Callable[[str], str]) -> _Values:
     made = {
-        key.value: kept.get(key) or invented(key)
+        key.value: kept.get(key) or generate(key)
         for key in (CredentialKey.DB_PASSWORD, CredentialKey.REDIS_PASSWORD, CredentialKey.JWT_SECRET)
     }
     made[CredentialKey.DB_USER.value] = DatabaseRole.ENGINE.value
-    # Whoever has read the password may delete it: with the hash in place it is not made again.
+    # A user may delete the password after reading it: while the hash exists, it is not generated again.
     password = kept.get(ADMIN_PASSWORD)
     if CredentialKey.ADMIN_PASSWORD_HASH not in kept:
-        password = password or invented(ADMIN_PASSWORD)
-        salt = invented(CredentialKey.ADMIN_PASSWORD_HASH).encode()
+        password = password or generate(ADMIN_PASSWORD)
+        salt = generate(CredentialKey.ADMIN_PASSWORD_HASH).encode()
         kept = {**kept, CredentialKey.ADMIN_PASSWORD_HASH.value: _argon2id(password, salt)}
     made[CredentialKey.ADMIN_PASSWORD_HASH.value] = kept[CredentialKey.ADMIN_PASSWORD_HASH]
     return {**made, ADMIN_PASSWORD: password} if password else made
 
 
 def _argon2id(password: str, salt: bytes) -> str:
-    """The PHC string of RFC 9106's second recommended choice: 64 MiB, 3 passes."""
+    """The argon2id hash as a PHC string, with RFC 9106's second recommended parameters: 64 MiB, 3 passes."""
     hashed = argon2.low_level.hash_secret(
         password.encode(), salt[:16], time_cost=3, memory_cost=65536, parallelism=4, hash_len=32, type=argon2.Type.ID
     )

@@ -1,4 +1,4 @@
-"""What the builders are given: one TradingEngine and the little they need to know of its surroundings."""
+"""The input of all builders: one TradingEngine, and what they need to know of its cluster."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from rtx_operator.desired.render import Object
 
 @dataclass(frozen=True, slots=True)
 class Fingerprints:
-    """Stand for the passwords that pods were started with; a pod whose fingerprint changes is started anew.
+    """Hashes of the passwords in a component's pods, as an annotation: a new fingerprint restarts the pods.
 
-    Empty where nothing is known of the passwords.
+    Empty while the passwords are not known.
     """
 
     engine: str = ""
@@ -21,14 +21,14 @@ class Fingerprints:
 
 @dataclass(frozen=True, slots=True)
 class BuildInput:
-    """A TradingEngine and its surroundings."""
+    """A TradingEngine, the operator's settings for it, and facts about its cluster."""
 
     namespace: str
     name: str
     uid: str
     spec: TradingEngineSpec
-    postgres_image: str  # used unless spec.database.image says otherwise
-    redis_image: str  # used unless spec.cache.image says otherwise
+    postgres_image: str  # default of spec.database.image
+    redis_image: str  # default of spec.cache.image
     operator_namespace: str
     orders_metric: bool = False  # the cluster serves rtx_orders_per_second to autoscalers
     fingerprints: Fingerprints = Fingerprints()
@@ -39,12 +39,12 @@ class BuildInput:
 
     @property
     def credentials(self) -> str:
-        """The Secret with the engine's credentials, the user's or the generated one."""
+        """The name of the Secret with the engine's credentials: the user's, else the generated one."""
         given = self.spec.credentials_secret_ref
         return given.name if given else self.names.credentials
 
     @property
-    def credentials_are_ours(self) -> bool:
+    def credentials_are_generated(self) -> bool:
         return self.spec.credentials_secret_ref is None
 
     @property
@@ -53,14 +53,14 @@ class BuildInput:
 
     @property
     def placement(self) -> Object:
-        """Where the pods of engine, database and cache may run."""
+        """The node selector and tolerations of the pods of engine, database and cache."""
         scheduling = self.spec.scheduling
         tolerations = [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in scheduling.tolerations]
         return {"node_selector": dict(scheduling.node_selector), "tolerations": tolerations}
 
     @property
     def owners(self) -> list[Object]:
-        """The reference by which a child goes when its TradingEngine goes."""
+        """The owner reference by which Kubernetes deletes a child after its TradingEngine."""
         return [
             {
                 "apiVersion": f"{GROUP}/{VERSION}",

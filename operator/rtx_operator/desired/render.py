@@ -1,6 +1,6 @@
-"""Templates to plain data. A template holds the shape of an object; every value in it is written as JSON.
+"""Renders templates to plain data. A template has the structure of an object; every value is written into it as JSON.
 
-JSON is YAML, all but a few characters, so a value can never change the shape around it, whatever it contains.
+JSON is YAML except for a few characters, which are escaped, so no value can change the structure around it.
 """
 
 import functools
@@ -15,13 +15,13 @@ import yaml
 
 Object = dict[str, Any]
 
-# Printable in YAML, and no line break there: all else is escaped, but never as a surrogate pair, which YAML has not.
+# Every character that is not printable in YAML or breaks a line there. YAML has no surrogate pairs.
 _ESCAPED = re.compile("[^ -~\u00a0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
 def _as_yaml(value: object) -> object:
     if isinstance(value, jinja2.Undefined):
-        return value  # its own error is raised when it is written
+        return value  # jinja2 raises its error when it writes the value
     text = json.dumps(value, ensure_ascii=False)
     return _ESCAPED.sub(lambda character: f"\\u{ord(character[0]):04x}", text)
 
@@ -33,12 +33,15 @@ _ENVIRONMENT = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
     keep_trailing_newline=True,
-    autoescape=False,  # noqa: S701 - this is YAML, and finalize leaves nothing to escape
+    autoescape=False,  # noqa: S701 - this is YAML, and finalize escapes every value
 )
 
 
 def render(template: str, **values: Any) -> Object:
-    """The object that `template` shapes from JSON-like values; raises jinja2.UndefinedError for one that is missing."""
+    """The object from templates/`template`.yaml.j2, filled with JSON-like `values`.
+
+    Raises jinja2.UndefinedError for a missing value, and jinja2.TemplateNotFound for a missing template.
+    """
     rendered: Object = json.loads(_rendered(template, json.dumps(values, sort_keys=True)))
     return rendered
 
@@ -50,5 +53,5 @@ def _rendered(template: str, values: str) -> str:
 
 
 def digest(value: Mapping[str, Any]) -> str:
-    """Ten hexadecimal digits that stand for `value`: fit for the end of an object's name."""
+    """The first ten hexadecimal digits of a hash of `value`, for the end of an object's name."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:10]

@@ -1,4 +1,4 @@
-"""A revision: all that shapes an engine pod. Two that differ need other pods, which is an upgrade. Scaling is not."""
+"""A revision: all that an engine pod is made from. A change of it is an upgrade and needs new pods; scaling is not."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -12,13 +12,13 @@ from rtx_operator.desired.render import Object, digest
 
 @dataclass(frozen=True, slots=True)
 class RevisionSpec:
-    """All that shapes the engine pods of a spec, defaults filled in."""
+    """All values that engine pods are made from, with defaults filled in."""
 
     version: str
     image: str  # with its tag or digest
     pull_policy: str
     credentials: str  # name of the Secret
-    config: Mapping[str, str]  # the environment that the ConfigMap gives
+    config: Mapping[str, str]  # environment variables, in the ConfigMap
     resources: Mapping[str, Any]
     pull_secrets: list[Object] = field(default_factory=list)
     node_selector: Mapping[str, str] = field(default_factory=dict)
@@ -27,31 +27,32 @@ class RevisionSpec:
 
     @property
     def digest(self) -> str:
-        """The digest that pins the image; empty when its tag is trusted."""
+        """The digest of the image; empty when the spec gives a tag only."""
         return self.image.partition("@")[2]
 
     @property
     def hash(self) -> str:
-        """Stands for the revision. What is empty does not count, so that a field that is new changes no old hash."""
+        """Identifies the revision. Empty fields are left out, so that a new field changes no old hash."""
         return digest({name: value for name, value in self.record().items() if value})
 
     @property
     def config_hash(self) -> str:
+        """Identifies the environment variables."""
         return digest(self.config)
 
     def record(self) -> Object:
-        """The revision as plain data, for `recorded` to read."""
+        """The revision as plain data, the inverse of `recorded`."""
         return asdict(self)
 
     @classmethod
     def recorded(cls, revision: Object) -> Self:
-        """The revision that a ControllerRevision records; what only a later operator knows is left out."""
+        """The revision in a ControllerRevision. Fields of a later operator are ignored."""
         known = {one.name for one in fields(cls)}
         return cls(**{name: value for name, value in revision["data"]["spec"].items() if name in known})
 
 
 def revision_spec(inputs: BuildInput) -> RevisionSpec:
-    """The revision that the spec asks for."""
+    """The revision of the spec."""
     spec = inputs.spec
     tag = f"@{spec.image.digest}" if spec.image.digest else f":{spec.version}"
     resources = engine_resources(spec.environment, spec.resources)
@@ -69,7 +70,7 @@ def revision_spec(inputs: BuildInput) -> RevisionSpec:
 
 
 def _config(inputs: BuildInput) -> dict[str, str]:
-    """The engine's environment as docs/architecture.md has it."""
+    """The environment variables of the engine (docs/architecture.md)."""
     spec = inputs.spec
     return {
         "BROKER_NAME": spec.broker.name,

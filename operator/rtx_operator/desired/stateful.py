@@ -1,4 +1,4 @@
-"""What the StatefulSets of database and cache have in common."""
+"""The values that the StatefulSets of database and cache share."""
 
 from fractions import Fraction
 
@@ -10,7 +10,7 @@ from rtx_operator.desired.render import Object
 
 
 def common(inputs: BuildInput, component: Component) -> Object:
-    """Values that both templates take."""
+    """The values that both templates take, by name."""
     names = inputs.names
     selector = names.selector(component)
     return {
@@ -18,9 +18,9 @@ def common(inputs: BuildInput, component: Component) -> Object:
         "labels": names.labels(component),
         "owners": inputs.owners,
         "selector": selector,
-        # Claims belong to the StatefulSet, whose controller deletes them with it or spares them.
+        # The StatefulSet's controller deletes or keeps the volume claims when the StatefulSet is deleted.
         "when_deleted": "Delete" if inputs.spec.deletion_policy is DeletionPolicy.DELETE else "Retain",
-        # Few, because a claim template can never be changed.
+        # Few labels, because a claim template cannot be changed.
         "claim_labels": {**selector, Label.ENGINE.value: inputs.name},
         "pull_secrets": inputs.pull_secrets,
         "credentials": inputs.credentials,
@@ -29,5 +29,5 @@ def common(inputs: BuildInput, component: Component) -> Object:
 
 
 def mebibytes(quantity: str | None, share: Fraction) -> int:
-    """A share of a quantity of bytes, in whole mebibytes, 16 at least."""
+    """`share` of a Kubernetes quantity of bytes, in whole MiB, rounded down; at least 16."""
     return max(16, int(amount(quantity or "0") * share / 2**20))

@@ -17,7 +17,7 @@ from rtx_engine.config import Database
 from rtx_engine.store.migrate import Migrator
 
 ROOT = Path(__file__).parents[3]
-FENCE = ROOT / "operator/rtx_operator/cluster/fence.sql"
+FENCE = ROOT / "operator/rtx_operator/cluster/postgres/fence.sql"
 ROLES = ROOT / "database/roles.sql"
 PASSWORDS = {
     "DB_SUPERUSER_PASSWORD": "superuser",

@@ -8,8 +8,11 @@ from typing import Any
 import asyncpg
 import pytest
 import pytest_asyncio
-from rtx_operator.cluster import fence
-from rtx_operator.observation import Owner
+from rtx_operator.cluster import postgres as fence
+from rtx_operator.cluster.postgres import mover as fence_mover
+from rtx_operator.cluster.postgres.schema import LOCK
+from rtx_operator.cluster.postgres.session import connected
+from rtx_operator.observation import Fence, Owner
 
 OWNER = Owner("rtx-trading", "rtx", "uid-1")
 OTHER = Owner("elsewhere", "rtx", "uid-2")
@@ -30,7 +33,7 @@ class Mover:
         known: int = 0,
         cutover: str = "1.1.0-0a1b2c3d",
         expected: int | None = 1,
-    ) -> fence.Fence:
+    ) -> Fence:
         return await fence.move(
             self.address, "operator", owner, executors or ("green",), known, cutover, expected_epoch=expected
         )
@@ -119,7 +122,9 @@ async def test_a_fence_without_a_history_gets_one_that_starts_with_the_present(m
 async def test_a_fence_that_moved_since_it_was_seen_stays(mover: Mover) -> None:
     await mover.move("green", cutover="first")
 
-    with pytest.raises(fence.FenceChangedError, match=r"names green at epoch 2 for 'first', .* expected at epoch 1"):
+    with pytest.raises(
+        fence.FenceChangedError, match=r"names green at epoch 2 for cutover 'first'; .* expected epoch 1"
+    ):
         await mover.move("blue", cutover="second", expected=1)
     with pytest.raises(fence.FenceChangedError):
         await mover.move("blue", cutover="second", expected=None)
@@ -157,7 +162,7 @@ async def test_of_movers_at_the_same_time_one_wins_and_the_others_learn_of_it(mo
         *(mover.move("green", cutover=f"cutover-{number}") for number in range(8)), return_exceptions=True
     )
 
-    winners = [outcome for outcome in outcomes if isinstance(outcome, fence.Fence)]
+    winners = [outcome for outcome in outcomes if isinstance(outcome, Fence)]
     losers = [outcome for outcome in outcomes if isinstance(outcome, fence.FenceChangedError)]
     assert (len(winners), len(losers)) == (1, 7), outcomes
     assert await mover.row() == (2, ["green"], winners[0].cutover)
@@ -186,7 +191,7 @@ async def test_a_pod_that_says_nothing_while_it_holds_the_fence_is_ended_at_once
     mover: Mover, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given more tries than anybody could wait for, before a holder that is at work would be ended
-    monkeypatch.setattr(fence, "TRIES", 1000)
+    monkeypatch.setattr(fence_mover, "TRIES", 1000)
     async with mover.frozen("blue"), asyncio.timeout(30):
         assert (await mover.move("green")).epoch == 2
 
@@ -206,9 +211,9 @@ async def test_an_operator_that_is_frozen_amid_a_move_does_not_hold_up_orders(mo
     # given a replica of the operator that has locked the fence, and then does nothing
     epochs: list[int] = []
     with suppress(fence.FenceUnreachableError):  # which is what it learns when it wakes up
-        async with fence._connected(mover.address, "operator") as frozen:
+        async with connected(mover.address, "operator") as frozen:
             await frozen.execute("BEGIN")
-            await frozen.execute(fence._LOCK)
+            await frozen.execute(LOCK)
 
             # when an order asks for the fence
             order = await mover.database.connect("rtx_engine", application_name="blue", statement_timeout="0")

@@ -91,7 +91,7 @@ def pods(objects: list[desired.Object]) -> list[desired.Object]:
 
 
 @pytest.mark.parametrize(("name", "spec"), [("small", SMALL), ("full", FULL)])
-def test_all_objects_of_an_engine_are_as_written_down(name: str, spec: dict[str, Any]) -> None:
+def test_all_objects_of_an_engine_equal_the_golden_file(name: str, spec: dict[str, Any]) -> None:
     # Given a spec, when everything is built
     built = everything(build_input(spec, orders_metric=name == "full"))
     text = yaml.safe_dump_all(built, sort_keys=True, width=110, allow_unicode=True)
@@ -103,7 +103,7 @@ def test_all_objects_of_an_engine_are_as_written_down(name: str, spec: dict[str,
 
 
 @pytest.mark.parametrize("spec", [SMALL, FULL])
-def test_every_object_says_whose_it_is(spec: dict[str, Any]) -> None:
+def test_every_object_has_the_labels_and_owner_of_its_engine(spec: dict[str, Any]) -> None:
     for thing in everything(build_input(spec)):
         meta = thing["metadata"]
         assert meta["namespace"] == "rtx-trading"
@@ -130,12 +130,12 @@ def test_every_pod_passes_pod_security_restricted_and_has_no_token(spec: dict[st
             }
 
 
-def test_a_deployment_never_says_how_many() -> None:
+def test_a_deployment_has_no_replicas() -> None:
     deployment = one(everything(build_input(FULL)), "Deployment", "rtx-engine-blue")
     assert "replicas" not in deployment["spec"]
 
 
-def test_what_is_built_twice_is_equal_and_shares_nothing() -> None:
+def test_two_builds_are_equal_and_share_no_data() -> None:
     # Given objects that somebody spoils after they were built
     first = everything(build_input())
     for thing in first:
@@ -146,7 +146,7 @@ def test_what_is_built_twice_is_equal_and_shares_nothing() -> None:
 
 @settings(deadline=None)
 @given(text=st.text(max_size=60))
-def test_no_value_can_become_structure(text: str) -> None:
+def test_no_value_changes_the_structure_of_an_object(text: str) -> None:
     # Given any text at all as the broker's name
     spec = TradingEngineSpec.model_validate(SMALL).model_copy(update={"broker": _broker(text)})
     built = build_input()
@@ -166,9 +166,9 @@ def _fields(given: desired.BuildInput) -> dict[str, Any]:
     return {field: getattr(given, field) for field in desired.BuildInput.__dataclass_fields__}
 
 
-def test_a_value_that_a_template_misses_is_an_error() -> None:
+def test_a_missing_template_value_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError, match="labels"):
-        render("engine-configmap", name="rtx", namespace="rtx-trading", owners=[], config={})
+        render("engine/configmap", name="rtx", namespace="rtx-trading", owners=[], config={})
 
 
 # --- shapes ----------------------------------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ def test_a_value_that_a_template_misses_is_an_error() -> None:
         {"scheduling": {"nodeSelector": {"pool": "other"}}},
     ],
 )
-def test_an_edit_that_shapes_pods_is_an_upgrade(edit: dict[str, Any]) -> None:
+def test_an_edit_that_changes_pods_is_an_upgrade(edit: dict[str, Any]) -> None:
     assert desired.revision_spec(build_input({**SMALL, **edit})).hash != desired.revision_spec(build_input()).hash
 
 
@@ -204,11 +204,11 @@ def test_an_edit_that_shapes_pods_is_an_upgrade(edit: dict[str, Any]) -> None:
         {"paused": True},
     ],
 )
-def test_an_edit_that_shapes_no_pod_is_no_upgrade(edit: dict[str, Any]) -> None:
+def test_an_edit_that_changes_no_pod_is_no_upgrade(edit: dict[str, Any]) -> None:
     assert desired.revision_spec(build_input({**SMALL, **edit})).hash == desired.revision_spec(build_input()).hash
 
 
-def test_a_running_colour_keeps_its_shape_when_the_spec_has_moved_on() -> None:
+def test_a_running_colour_keeps_its_revision_after_the_spec_has_changed() -> None:
     # Given a colour that was installed, and a spec that now asks for another
     installed = desired.revision_spec(build_input(FULL))
     before = desired.colour_children(build_input(FULL), Colour.BLUE, installed)
@@ -224,7 +224,7 @@ def test_a_running_colour_keeps_its_shape_when_the_spec_has_moved_on() -> None:
     assert one(after, "Deployment", "rtx-engine-blue") == one(before, "Deployment", "rtx-engine-blue")
 
 
-def test_an_object_that_cannot_be_changed_is_named_by_its_content() -> None:
+def test_an_immutable_object_is_named_by_its_content() -> None:
     first, second = build_input(), build_input({**SMALL, "version": "1.0.1", "config": {"logLevel": "DEBUG"}})
     for build in (
         lambda given: desired.migration_job(given, desired.revision_spec(given), "up"),
@@ -235,7 +235,7 @@ def test_an_object_that_cannot_be_changed_is_named_by_its_content() -> None:
         assert build(first)["metadata"]["name"] != build(second)["metadata"]["name"]
 
 
-def test_the_jobs_of_two_cutovers_to_one_version_are_two() -> None:
+def test_two_cutovers_to_one_version_have_two_jobs() -> None:
     given = build_input()
 
     def job(cutover: str, *arguments: str) -> desired.Object:
@@ -248,7 +248,7 @@ def test_the_jobs_of_two_cutovers_to_one_version_are_two() -> None:
 
 
 @pytest.mark.parametrize("colour", list(Colour))
-def test_traffic_goes_to_the_active_colour_alone(colour: Colour) -> None:
+def test_traffic_objects_select_the_active_colour_only(colour: Colour) -> None:
     service, budget, scaler = desired.traffic_children(build_input(), colour)
     assert service["spec"]["selector"]["rtx-trading.com/colour"] == colour
     assert budget["spec"]["selector"]["matchLabels"]["rtx-trading.com/colour"] == colour
@@ -261,7 +261,7 @@ def test_a_fixed_size_needs_no_autoscaler(spec: dict[str, Any]) -> None:
     assert "HorizontalPodAutoscaler" not in [thing["kind"] for thing in built]
 
 
-def test_orders_per_second_count_only_where_the_cluster_serves_them() -> None:
+def test_the_autoscaler_uses_orders_per_second_only_where_the_cluster_serves_them() -> None:
     def metrics(*, served: bool) -> list[str]:
         scaler = desired.traffic_children(build_input(orders_metric=served), Colour.BLUE)[-1]
         return [metric["type"] for metric in scaler["spec"]["metrics"]]
@@ -270,7 +270,7 @@ def test_orders_per_second_count_only_where_the_cluster_serves_them() -> None:
     assert metrics(served=True) == ["Resource", "Resource", "Pods"]
 
 
-def test_names_stay_within_what_kubernetes_takes() -> None:
+def test_names_stay_within_the_limits_of_kubernetes() -> None:
     # Given the longest name that the API accepts
     longest = desired.BuildInput(**{**_fields(build_input()), "name": "n" * 40})
     # When everything is built, then no name that becomes a label or a host name is too long, hashes of pods included

@@ -26,7 +26,7 @@ def changed(secret: desired.Object, key: str, value: str) -> desired.Object:
     return {**secret, "data": {**secret["data"], key: base64.b64encode(value.encode()).decode()}}
 
 
-def test_a_new_engine_gets_long_passwords_that_all_differ() -> None:
+def test_generated_passwords_are_long_and_all_differ() -> None:
     internal, credentials = desired.secrets(build_input(), None, None, SEED)
     passwords = [value for key, value in {**values(internal), **values(credentials)}.items() if key != "DB_USER"]
     assert len(set(passwords)) == len(passwords) == 9
@@ -40,7 +40,7 @@ def test_the_admin_can_log_in_with_the_generated_password() -> None:
     assert argon2.PasswordHasher().verify(made["ADMIN_PASSWORD_HASH"], made["ADMIN_PASSWORD"])
 
 
-def test_what_exists_is_kept_whatever_the_seed() -> None:
+def test_existing_values_are_kept_with_every_seed() -> None:
     # Given the Secrets of an engine that was deleted, its volume kept
     made = desired.secrets(build_input(), None, None, SEED)
     # When it is applied again, then no value has changed
@@ -48,7 +48,7 @@ def test_what_exists_is_kept_whatever_the_seed() -> None:
 
 
 @pytest.mark.parametrize("key", ["DB_PASSWORD", "REDIS_PASSWORD", "JWT_SECRET"])
-def test_only_what_is_missing_is_made(key: str) -> None:
+def test_only_missing_values_are_generated(key: str) -> None:
     internal, credentials = desired.secrets(build_input(), None, None, SEED)
     for lost in (without(credentials, key), changed(credentials, key, "")):
         _, repaired = desired.secrets(build_input(), internal, lost, OTHER_SEED)
@@ -56,13 +56,13 @@ def test_only_what_is_missing_is_made(key: str) -> None:
         assert without(repaired, key) == without(credentials, key)
 
 
-def test_an_admin_password_that_was_read_and_deleted_does_not_come_back() -> None:
+def test_a_deleted_admin_password_is_not_generated_again() -> None:
     internal, credentials = desired.secrets(build_input(), None, None, SEED)
     _, again = desired.secrets(build_input(), internal, without(credentials, "ADMIN_PASSWORD"), OTHER_SEED)
     assert again == without(credentials, "ADMIN_PASSWORD")
 
 
-def test_an_admin_password_of_the_users_choice_is_hashed() -> None:
+def test_an_admin_password_set_by_the_user_is_hashed() -> None:
     # Given a user who writes a new password and removes the hash
     internal, credentials = desired.secrets(build_input(), None, None, SEED)
     edited = changed(without(credentials, "ADMIN_PASSWORD_HASH"), "ADMIN_PASSWORD", "correct horse")
@@ -72,13 +72,13 @@ def test_an_admin_password_of_the_users_choice_is_hashed() -> None:
     assert argon2.PasswordHasher().verify(values(made)["ADMIN_PASSWORD_HASH"], "correct horse")
 
 
-def test_credentials_of_the_user_are_not_ours_to_make() -> None:
+def test_no_credentials_are_generated_when_the_spec_names_a_secret() -> None:
     given = build_input(credentialsSecretRef={"name": "house"})
     assert [secret["metadata"]["name"] for secret in desired.secrets(given, None, None, SEED)] == ["rtx-internal"]
 
 
 @pytest.mark.parametrize(("policy", "owned"), [("Retain", False), ("Delete", True)])
-def test_secrets_live_as_long_as_the_volume(policy: str, owned: bool) -> None:
+def test_secrets_are_deleted_and_kept_like_the_volume(policy: str, owned: bool) -> None:
     given = build_input(deletionPolicy=policy)
     for secret in desired.secrets(given, None, None, SEED):
         assert bool(secret["metadata"].get("ownerReferences")) is owned
@@ -87,7 +87,7 @@ def test_secrets_live_as_long_as_the_volume(policy: str, owned: bool) -> None:
             assert workload["spec"]["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] == policy
 
 
-def test_another_password_starts_those_pods_anew_that_use_it() -> None:
+def test_a_new_password_changes_the_fingerprint_of_the_pods_that_use_it() -> None:
     internal, credentials = desired.secrets(build_input(), None, None, SEED)
     before = desired.fingerprints(internal, credentials)
     assert desired.fingerprints(internal, credentials) == before

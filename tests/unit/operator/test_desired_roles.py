@@ -100,7 +100,7 @@ def test_a_role_logs_in_with_its_password_and_no_other(engine_database: Server, 
     assert "authentication failed" in engine_database.ask(role, f"{password} ", "SELECT 1").stderr
 
 
-def test_the_next_start_makes_new_passwords_true(engine_database: Server) -> None:
+def test_new_passwords_are_set_at_the_next_start(engine_database: Server) -> None:
     # Given a database with data in it, and a Secret that has changed since
     migrator = PASSWORDS["DB_MIGRATOR_PASSWORD"]
     made = engine_database.ask("rtx_migrator", migrator, "CREATE TABLE kept (id int); INSERT INTO kept VALUES (7)")
@@ -125,12 +125,14 @@ def test_the_next_start_makes_new_passwords_true(engine_database: Server) -> Non
         ("rtx_engine", "ALTER ROLE rtx_engine CONNECTION LIMIT -1", False),
     ],
 )
-def test_each_role_may_do_its_work_and_no_more(engine_database: Server, role: str, sql: str, *, allowed: bool) -> None:
+def test_each_role_has_the_rights_it_needs_and_no_more(
+    engine_database: Server, role: str, sql: str, *, allowed: bool
+) -> None:
     answered = engine_database.ask(role, PASSWORDS[PASSWORD_OF[role]], sql)
     assert (answered.returncode == 0) is allowed, answered.stderr
 
 
-def test_the_operator_sees_whose_a_session_is_and_can_end_it(engine_database: Server) -> None:
+def test_the_operator_sees_and_ends_sessions_of_the_engine(engine_database: Server) -> None:
     # Given a session of the engine that has named itself by its colour, and waits
     waiting = "SET application_name = 'blue'; SET statement_timeout = '20s'; SELECT pg_sleep(20)"
     environment = {"PGPASSWORD": PASSWORDS["DB_PASSWORD"], "PATH": os.environ["PATH"]}
@@ -149,10 +151,10 @@ def test_the_operator_sees_whose_a_session_is_and_can_end_it(engine_database: Se
             "PERFORM pg_sleep(0.05), pg_stat_clear_snapshot(); END LOOP; END $$"
         )
         ended = engine_database.ask("rtx_operator", PASSWORDS["DB_OPERATOR_PASSWORD"], end)
-        # Then the session is told so
+        # Then the session receives the reason
         assert ended.returncode == 0, ended.stderr
-        _, said = session.communicate(timeout=DEADLINE)
-    assert "terminating connection due to administrator command" in said
+        _, output = session.communicate(timeout=DEADLINE)
+    assert "terminating connection due to administrator command" in output
 
 
 def test_a_frozen_engine_pod_cannot_hold_a_lock_for_long(engine_database: Server) -> None:

@@ -1,4 +1,4 @@
-"""Engine pods are asked over real connections; what goes wrong with one is said in its place and hides no other."""
+"""Queries of engine pods over real connections: the error of one pod is its result and hides no other pod."""
 
 import asyncio
 import json
@@ -107,87 +107,87 @@ async def pods(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pods]:
     await pods.stop()
 
 
-async def test_each_pod_says_how_it_is(pods: Pods) -> None:
+async def test_a_status_report_of_each_pod_is_returned(pods: Pods) -> None:
     asked = [await pods.start(name, status=says({**STATUS, "pod": name})) for name in ("a", "b")]
 
-    answers = await pods.engines.ask(asked)
+    answers = await pods.engines.query_status(asked)
 
     reports = [answer for answer in answers.values() if isinstance(answer, EngineReport)]
     assert [(report.pod, report.quiet_seconds) for report in reports] == [("a", 7.5), ("b", 7.5)]
 
 
 @pytest.mark.parametrize(
-    ("handler", "said"),
+    ("handler", "error"),
     [
-        (never, "got no answer in time"),
-        (breaks_off, "got no answer"),
-        (endless, "longer than"),
-        (says("<html>"), "is not understood: Invalid JSON"),
-        (says({**STATUS, "pod": "sick", "websockets": None}), "is not understood: websockets"),
-        (says({**STATUS, "pod": "other"}), "belongs to pod other now"),
-        (says("busy\nwith  something", 503), "was answered with 503: busy with something"),
-        (says("", 302), "was answered with 302"),
+        (never, "got no answer within 1 s; check that its pods run"),
+        (breaks_off, "got no answer: "),
+        (endless, "more than 1048576 bytes"),
+        (says("<html>"), "is not a valid report: Invalid JSON"),
+        (says({**STATUS, "pod": "sick", "websockets": None}), "is not a valid report: websockets"),
+        (says({**STATUS, "pod": "other"}), "now belongs to pod other"),
+        (says("busy\nwith  something", 503), "returned 503 instead of 2xx: busy with something; see the pods' logs"),
+        (says("", 302), "returned 302 instead of 2xx: no body"),
     ],
 )
-async def test_an_answer_that_is_missing_or_late_or_wrong_is_a_sentence_and_hides_no_other(
-    pods: Pods, handler: Handler, said: str
+async def test_an_invalid_answer_is_an_error_text_and_hides_no_other_pod(
+    pods: Pods, handler: Handler, error: str
 ) -> None:
     sick, well = (
         await pods.start("sick", status=handler),
         await pods.start("well", status=says({**STATUS, "pod": "well"})),
     )
 
-    answers = await pods.engines.ask([sick, well])
+    answers = await pods.engines.query_status([sick, well])
 
     assert isinstance(answers["well"], EngineReport)
     assert isinstance(answers["sick"], str)
-    assert said in answers["sick"]
+    assert error in answers["sick"]
 
 
-async def test_a_pod_without_an_address_and_one_that_is_gone_are_said_to_be_so(pods: Pods) -> None:
+async def test_a_pod_without_an_address_and_a_deleted_pod_are_errors(pods: Pods) -> None:
     await pods.start("a")
 
-    answers = await pods.engines.ask([pod("new", None), pod("gone", "127.0.0.99")])
+    answers = await pods.engines.query_status([pod("new", None), pod("gone", "127.0.0.99")])
 
-    assert answers["new"] == "it has no address yet"
+    assert answers["new"] == "it has no IP address yet; the operator retries"
     assert "GET http://127.0.0.99" in str(answers["gone"])
 
 
-async def test_an_operator_with_a_wrong_secret_is_told_nothing(pods: Pods) -> None:
+async def test_a_query_with_a_wrong_secret_is_refused(pods: Pods) -> None:
     one = await pods.start("a", status=says({**STATUS, "pod": "a"}))
 
-    answers = await EnginePods("wrong", port=pods.port).ask([one])
+    answers = await EnginePods("wrong", port=pods.port).query_status([one])
 
-    assert "was answered with 404" in str(answers["a"])
+    assert "returned 404" in str(answers["a"])
 
 
-async def test_each_pod_says_whether_it_reaches_the_other_colour(pods: Pods) -> None:
+async def test_a_reach_report_of_each_pod_is_returned(pods: Pods) -> None:
     answer = {"reaches": False, "colour": "green", "error": "connection refused"}
     asked = [await pods.start("a", reach=says(answer)), await pods.start("b", reach=says({}))]
 
-    answers = await pods.engines.reach(asked)
+    answers = await pods.engines.query_reach(asked)
 
     assert answers["a"] == ReachReport(reaches=False, colour="green", error="connection refused")
-    assert "is not understood" in str(answers["b"])
+    assert "is not a valid report" in str(answers["b"])
 
 
-async def test_pods_are_told_to_drain_and_who_refuses_is_named(pods: Pods) -> None:
-    told: list[Any] = []
+async def test_a_drain_is_requested_and_a_refusal_is_an_error_of_its_pod(pods: Pods) -> None:
+    requests: list[Any] = []
 
     async def drains(request: web.Request) -> web.StreamResponse:
-        told.append((request.method, await request.json()))
+        requests.append((request.method, await request.json()))
         return web.json_response({"draining": True})
 
     asked = [await pods.start("a", drain=drains), await pods.start("b", drain=says("it executes", 409))]
 
     answers = await pods.engines.drain(asked, epoch=5, seconds=30.0)
 
-    assert told == [("POST", {"epoch": 5, "seconds": 30.0})]
+    assert requests == [("POST", {"epoch": 5, "seconds": 30.0})]
     assert answers["a"] == ""
-    assert "409: it executes" in answers["b"]
+    assert "returned 409 instead of 2xx: it executes" in answers["b"]
 
 
-async def test_smoke_tests_pass_by_an_answer_2xx_of_the_colour_itself_only(pods: Pods) -> None:
+async def test_a_smoke_test_passes_only_on_2xx_of_the_colour_itself(pods: Pods) -> None:
     seen: list[tuple[str, str | None]] = []
 
     async def well(request: web.Request) -> web.StreamResponse:
@@ -201,16 +201,18 @@ async def test_smoke_tests_pass_by_an_answer_2xx_of_the_colour_itself_only(pods:
     paths = {"well": "/internal/well?deep=1", "broken": "/internal/broken", "elsewhere": "/internal/elsewhere"}
     paths |= {"late": "/internal/late", "astray": "//example.com/internal/well"}
 
-    results = await pods.engines.smoke("127.0.0.1", [SmokeTest(name=name, path=path) for name, path in paths.items()])
+    results = await pods.engines.run_smoke_tests(
+        "127.0.0.1", [SmokeTest(name=name, path=path) for name, path in paths.items()]
+    )
 
     assert results[0] == SmokeResult("well", passed=True, detail="")
     assert seen == [("/internal/well?deep=1", "1")]
     assert {result.name for result in results if not result.passed} == {"broken", "elsewhere", "late", "astray"}
-    assert "with 500: no table" in results[1].detail
-    assert "with 404" in results[4].detail  # a path stays a path
+    assert "returned 500 instead of 2xx: no table" in results[1].detail
+    assert "returned 404" in results[4].detail  # a path stays a path
 
 
-async def test_an_operator_without_a_secret_passes_no_smoke_test_that_the_executing_colour_would_answer(
+async def test_without_a_peer_secret_no_smoke_test_passes(
     pods: Pods,
 ) -> None:
     async def executing_colour_answers(request: web.Request) -> web.StreamResponse:
@@ -219,14 +221,16 @@ async def test_an_operator_without_a_secret_passes_no_smoke_test_that_the_execut
     await pods.start("service", well=executing_colour_answers)
     stranger = EnginePods("", service_port=pods.port)
 
-    [result] = await stranger.smoke("127.0.0.1", [SmokeTest(name="well", path="/internal/well")])
+    [result] = await stranger.run_smoke_tests("127.0.0.1", [SmokeTest(name="well", path="/internal/well")])
 
     assert not result.passed
-    assert "not tried" in result.detail
+    assert "not run: the internal Secret has no PEER_SECRET" in result.detail
 
 
-async def test_a_service_that_nobody_serves_passes_no_smoke_test() -> None:
-    [result] = await EnginePods(SECRET, service_port=1).smoke("127.0.0.1", [SmokeTest(name="health", path="/health")])
+async def test_a_service_without_pods_passes_no_smoke_test() -> None:
+    [result] = await EnginePods(SECRET, service_port=1).run_smoke_tests(
+        "127.0.0.1", [SmokeTest(name="health", path="/health")]
+    )
 
     assert not result.passed
     assert "got no answer" in result.detail

@@ -1,4 +1,4 @@
-"""Reports of engine pods: what fits the contract is read, and nothing else is taken for an answer."""
+"""Reports of engine pods: an answer that follows the contract is parsed, any other is refused."""
 
 import json
 import math
@@ -45,11 +45,11 @@ def report(**changes: Any) -> EngineReport:
 
 def executed(epoch: int, bounds: tuple[float, ...], counts: tuple[int, ...], errors: int = 0) -> EngineReport:
     latency = {"upper_bounds": [*bounds, None], "counts": counts}
-    said = {"epoch": epoch, "requests": sum(counts), "server_errors": errors, "latency_ms": latency}
-    return report(executed=said)
+    served = {"epoch": epoch, "requests": sum(counts), "server_errors": errors, "latency_ms": latency}
+    return report(executed=served)
 
 
-def test_an_answer_is_read() -> None:
+def test_a_status_report_is_parsed() -> None:
     latency = Latency((5.0, 10.0, 25.0, math.inf), (100, 97, 2, 1))
 
     assert report() == EngineReport(
@@ -69,13 +69,13 @@ def test_an_answer_is_read() -> None:
     )
 
 
-def test_a_pod_that_does_not_execute_and_has_not_read_the_fence_is_read() -> None:
+def test_the_report_of_an_idle_pod_without_an_epoch_is_parsed() -> None:
     idle = report(epoch=None, executed=None, executing=False)
 
     assert (idle.epoch, idle.executed) == (None, None)
 
 
-def test_what_a_later_engine_says_besides_is_passed_over() -> None:
+def test_unknown_fields_of_a_later_engine_are_ignored() -> None:
     assert report(mood="good") == report()
 
 
@@ -89,15 +89,18 @@ def test_what_a_later_engine_says_besides_is_passed_over() -> None:
         ({"quiet_seconds": math.nan}, "quiet_seconds: "),
         ({"executors": "green"}, "executors: "),
         ({"executed": {}}, "executed.epoch: "),
-        ({"executed": {**ANSWER["executed"], "latency_ms": {"upper_bounds": [None], "counts": []}}}, "as many counts"),
-        ({"executed": {**ANSWER["executed"], "latency_ms": {"upper_bounds": [1], "counts": [0]}}}, "must be null"),
+        (
+            {"executed": {**ANSWER["executed"], "latency_ms": {"upper_bounds": [None], "counts": []}}},
+            "differ in length",
+        ),
+        ({"executed": {**ANSWER["executed"], "latency_ms": {"upper_bounds": [1], "counts": [0]}}}, "is not null"),
         (
             {"executed": {**ANSWER["executed"], "latency_ms": {"upper_bounds": [2, 1, None], "counts": [0, 0, 0]}}},
-            "must ascend",
+            "do not ascend",
         ),
     ],
 )
-def test_an_answer_that_breaks_the_contract_is_no_report(changes: dict[str, Any], says: str) -> None:
+def test_an_answer_that_breaks_the_contract_is_refused(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(ReportError, match=says):
         report(**changes)
 
@@ -105,20 +108,20 @@ def test_an_answer_that_breaks_the_contract_is_no_report(changes: dict[str, Any]
 @pytest.mark.parametrize(
     "answer", [b"", b"<html>", b"null", b"[]", b"{}", b'{"reaches": 1, "colour": "", "error": ""}']
 )
-def test_what_is_no_answer_at_all_is_no_report(answer: bytes) -> None:
+def test_an_answer_that_is_no_report_is_refused(answer: bytes) -> None:
     with pytest.raises(ReportError):
         engine_report(answer)
     with pytest.raises(ReportError):
         reach_report(answer)
 
 
-def test_a_report_of_reach_is_read() -> None:
+def test_a_reach_report_is_parsed() -> None:
     answer = b'{"reaches": false, "colour": "green", "error": "no answer within 2 s"}'
 
     assert reach_report(answer) == ReachReport(reaches=False, colour="green", error="no answer within 2 s")
 
 
-def test_what_pods_executed_is_added_up() -> None:
+def test_the_served_requests_of_pods_are_added() -> None:
     pods = [executed(4, (5, 10), (90, 8, 2), errors=1), executed(4, (5, 10), (10, 0, 0), errors=3)]
 
     whole = ServedRequests.total(pod.executed for pod in pods)
@@ -128,7 +131,7 @@ def test_what_pods_executed_is_added_up() -> None:
     assert whole.p99_milliseconds() == math.inf  # 108 of 110 are less than 99 %
 
 
-def test_what_was_executed_at_another_epoch_or_not_at_all_need_not_count() -> None:
+def test_a_total_can_be_limited_to_one_epoch() -> None:
     pods = [executed(3, (5,), (1, 0)), report(executed=None), executed(4, (5,), (7, 0))]
 
     parts = [pod.executed for pod in pods]
@@ -138,13 +141,13 @@ def test_what_was_executed_at_another_epoch_or_not_at_all_need_not_count() -> No
     assert ServedRequests.total(parts, epoch=5) == ServedRequests(5, 0, 0, Latency((), ()))
 
 
-def test_nothing_executed_has_neither_errors_nor_latency() -> None:
+def test_a_total_without_requests_has_no_errors_and_no_latency() -> None:
     nothing = ServedRequests.total([])
 
     assert (nothing.requests, nothing.error_percent(), nothing.p99_milliseconds()) == (0, 0.0, 0.0)
 
 
-def test_the_histograms_of_two_builds_meet_at_their_common_bounds() -> None:
+def test_histograms_of_two_builds_are_added_at_their_common_bounds() -> None:
     pods = [executed(4, (5, 10), (1, 2, 4)), executed(4, (10, 20), (8, 16, 32))]
 
     whole = ServedRequests.total(pod.executed for pod in pods)
@@ -153,14 +156,14 @@ def test_the_histograms_of_two_builds_meet_at_their_common_bounds() -> None:
 
 
 @given(st.lists(st.floats(min_value=0, max_value=2000), min_size=1, max_size=300))
-def test_p99_is_never_below_the_truth(latencies: list[float]) -> None:
+def test_p99_is_never_below_the_true_quantile(latencies: list[float]) -> None:
     bounds = (1.0, 5.0, 20.0, 100.0, 500.0, math.inf)
     counts = [0] * len(bounds)
     for latency in latencies:
         counts[next(at for at, bound in enumerate(bounds) if latency <= bound)] += 1
     truth = sorted(latencies)[math.ceil(0.99 * len(latencies)) - 1]
 
-    said = Latency(bounds, tuple(counts)).quantile(0.99)
+    bound_of_p99 = Latency(bounds, tuple(counts)).quantile(0.99)
 
-    assert truth <= said
-    assert said == next(bound for bound in bounds if truth <= bound)
+    assert truth <= bound_of_p99
+    assert bound_of_p99 == next(bound for bound in bounds if truth <= bound)

@@ -1,4 +1,4 @@
-"""What is at rest is read once for several looks, and never older than what we wrote or were told."""
+"""The read cache: one reading serves several reconciles, and a write or an event drops it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ ENGINE = ("trading", "rtx")
 
 
 class World:
-    """A server, what reads from it and writes to it, and a clock that stands still."""
+    """An API server, a ReadCache and an Applier that use it, and a clock that the test sets."""
 
     def __init__(self, server: ApiServer, read_cache: ReadCache, applier: Applier) -> None:
         self.server, self.read_cache, self.applier = server, read_cache, applier
@@ -42,34 +42,34 @@ def child(kind: str, version: str = "v1") -> Object:
     return {"apiVersion": version, "kind": kind, "metadata": meta, "spec": {"selector": {"colour": "green"}}}
 
 
-async def test_looks_in_quick_succession_read_it_once_and_a_later_one_anew(world: World) -> None:
-    # Given a look, and what nobody told us of
+async def test_a_reading_is_reused_until_it_is_five_seconds_old(world: World) -> None:
+    # Given a reading, and a new object without an event
     await world.read()
-    world.server.put(CONFIG_MAP, "untold")
+    world.server.put(CONFIG_MAP, "unannounced")
 
-    # When it is looked at just before it is old, and after
+    # When it is read just before the age limit, and at the limit
     world.now = MAX_AGE_SECONDS - 0.1
     kept = await world.read()
     lists = world.server.count("GET")
     world.now = MAX_AGE_SECONDS
-    anew = await world.read()
+    fresh = await world.read()
 
-    # Then the one asks for nothing, and the other sees what there is
-    assert (named(kept), named(anew)) == (set(), {"untold"})
+    # Then the first sends no request, and the second finds the new object
+    assert (named(kept), named(fresh)) == (set(), {"unannounced"})
     assert lists == len(CACHED_KINDS) + 1  # the metrics API
 
 
-async def test_what_we_are_told_of_is_seen_at_once(world: World) -> None:
+async def test_an_event_drops_the_cache(world: World) -> None:
     await world.read()
-    world.server.put(CONFIG_MAP, "told")
+    world.server.put(CONFIG_MAP, "announced")
 
     world.read_cache.changed(ENGINE)
 
-    assert named(await world.read()) == {"told"}
+    assert named(await world.read()) == {"announced"}
 
 
-async def test_what_we_are_told_of_while_it_is_read_is_seen_by_the_next_look(world: World) -> None:
-    # Given a look whose answers are on their way
+async def test_an_event_during_a_read_drops_its_result(world: World) -> None:
+    # Given a read that waits for its answers
     answered = asyncio.Event()
     asked = asyncio.Event()
 
@@ -78,20 +78,20 @@ async def test_what_we_are_told_of_while_it_is_read_is_seen_by_the_next_look(wor
         await answered.wait()
 
     world.server.hold = hold
-    looking = asyncio.create_task(world.read())
+    reading = asyncio.create_task(world.read())
     await asked.wait()
 
-    # When something changes and we are told before they come
-    world.server.put(CONFIG_MAP, "told")
+    # When an event arrives before the answers
+    world.server.put(CONFIG_MAP, "announced")
     world.read_cache.changed(ENGINE)
     answered.set()
-    await looking
+    await reading
 
-    # Then they are not kept
-    assert named(await world.read()) == {"told"}
+    # Then they are not cached
+    assert named(await world.read()) == {"announced"}
 
 
-async def test_what_we_wrote_is_seen_at_once(world: World) -> None:
+async def test_a_write_of_a_cached_kind_drops_the_cache(world: World) -> None:
     await world.read()
 
     await world.applier.apply(ENGINE, CONFIG_MAP, child("ConfigMap"), None, "uid")
@@ -99,7 +99,7 @@ async def test_what_we_wrote_is_seen_at_once(world: World) -> None:
     assert named(await world.read()) == {"rtx"}
 
 
-async def test_a_write_of_what_moves_leaves_what_is_at_rest_alone(world: World) -> None:
+async def test_a_write_of_a_live_kind_keeps_the_cache(world: World) -> None:
     await world.read()
     asked = world.server.count("GET")
 
@@ -109,7 +109,7 @@ async def test_a_write_of_what_moves_leaves_what_is_at_rest_alone(world: World) 
     assert world.server.count("GET") == asked + 1  # whether the name is free
 
 
-async def test_credentials_of_another_name_are_read(world: World) -> None:
+async def test_credentials_of_another_name_are_read_at_once(world: World) -> None:
     world.server.put(SECRET, "first", data={"DB_PASSWORD": "eA=="})
     assert (await world.read("second")).credentials is None
 
@@ -119,13 +119,13 @@ async def test_credentials_of_another_name_are_read(world: World) -> None:
     assert found.credentials["data"] == {"DB_PASSWORD": "eA=="}
 
 
-async def test_what_was_applied_under_guard_is_not_applied_again_without(world: World) -> None:
-    # Given an object that was applied under the version at which it was seen
+async def test_an_object_applied_with_a_resource_version_is_not_applied_again_without(world: World) -> None:
+    # Given an object that was applied with the resourceVersion of its observation
     guarded = child("Service")
     guarded["metadata"] = {**guarded["metadata"], "resourceVersion": "7"}
     _, live = await world.applier.apply(ENGINE, SERVICE, guarded, None, "uid")
 
-    # When the same is wanted, as in every look
+    # When the same object is desired, as in every reconcile
     again, _ = await world.applier.apply(ENGINE, SERVICE, child("Service"), live, "uid")
 
     # Then nothing is written

@@ -9,7 +9,7 @@ from typing import assert_never
 
 import structlog
 
-from rtx_operator.cluster import fence
+from rtx_operator.cluster import postgres
 from rtx_operator.cluster.apply import Applier
 from rtx_operator.cluster.client import Client, Object
 from rtx_operator.cluster.crash import CrashHook, Moment
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 class Access:
     """How to reach what stands behind one engine besides the API server."""
 
-    database: fence.Address
+    database: postgres.Address
     database_password: str
     engines: EnginePods
 
@@ -47,7 +47,7 @@ class Performer:
         """Carry out `decision` about the TradingEngine `manifest`; returns the first refusal, None without one.
 
         Raises ApiError when the API server fails or has moved on (then everything is observed again), and
-        fence.FenceUnreachableError, fence.FenceChangedError or fence.DatabaseInUseError when the fence cannot be moved.
+        FenceUnreachableError, FenceChangedError or DatabaseInUseError of cluster.postgres when the fence cannot be moved.
         """
         refusal: Unmet | None = None
         phase = _phase(decision)

@@ -2,7 +2,7 @@
 
 import structlog
 
-from rtx_operator.cluster import events, fence
+from rtx_operator.cluster import events, postgres
 from rtx_operator.cluster.client import Client, Object
 from rtx_operator.cluster.events import EventReason
 from rtx_operator.observation import Owner
@@ -12,10 +12,10 @@ log = structlog.get_logger(__name__)
 
 
 async def move_fence(
-    client: Client, manifest: Object, owner: Owner, effect: MoveFence, address: fence.Address, password: str
+    client: Client, manifest: Object, owner: Owner, effect: MoveFence, address: postgres.Address, password: str
 ) -> None:
-    """Raises fence.FenceUnreachableError, fence.FenceChangedError and fence.DatabaseInUseError."""
-    moved = await fence.move(
+    """Raises postgres.FenceUnreachableError, postgres.FenceChangedError and postgres.DatabaseInUseError."""
+    moved = await postgres.move(
         address,
         password,
         owner,

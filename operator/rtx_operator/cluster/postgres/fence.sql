@@ -1,0 +1,87 @@
+-- The execution fence: one row names the colours that may execute orders, and the epoch since which they may.
+-- The role rtx_operator runs this before the first migration (docs/architecture.md: the contract). Idempotent.
+
+CREATE SCHEMA IF NOT EXISTS rtx_operator;
+
+CREATE TABLE IF NOT EXISTS rtx_operator.execution_fence (
+    epoch bigint NOT NULL CHECK (epoch >= 0),
+    executors text[] NOT NULL,
+    cutover text NOT NULL,
+    owner text NOT NULL,
+    since timestamptz NOT NULL DEFAULT now()
+);
+-- At most one row: two rows could name two executors.
+CREATE UNIQUE INDEX IF NOT EXISTS execution_fence_is_one_row ON rtx_operator.execution_fence ((true));
+
+-- Every epoch and its executors. pg_xact_commit_timestamp(xmin) of a row is the time of the move; compared with the
+-- commit times of fills it shows whether a colour executed while the fence did not name it. The primary key prevents
+-- that an epoch is used twice.
+CREATE TABLE IF NOT EXISTS rtx_operator.execution_fence_history (
+    epoch bigint PRIMARY KEY,
+    executors text[] NOT NULL,
+    cutover text NOT NULL,
+    owner text NOT NULL,
+    moved_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- A trigger writes the history in the transaction of the move, also of a move by hand.
+CREATE OR REPLACE FUNCTION rtx_operator.remember_fence() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    IF TG_OP = 'INSERT' OR NEW.epoch <> OLD.epoch THEN
+        INSERT INTO rtx_operator.execution_fence_history (epoch, executors, cutover, owner)
+        VALUES (NEW.epoch, NEW.executors, NEW.cutover, NEW.owner);
+    END IF;
+    RETURN NULL;
+END
+$function$;
+CREATE OR REPLACE TRIGGER remember AFTER INSERT OR UPDATE ON rtx_operator.execution_fence
+    FOR EACH ROW EXECUTE FUNCTION rtx_operator.remember_fence();
+
+-- For a fence that was created before the history table existed.
+INSERT INTO rtx_operator.execution_fence_history (epoch, executors, cutover, owner, moved_at)
+SELECT epoch, executors, cutover, owner, since FROM rtx_operator.execution_fence
+ON CONFLICT (epoch) DO NOTHING;
+
+-- The first statement of each order transaction, so that the fence is the first lock it takes. FOR SHARE lets order
+-- transactions run side by side, and a move of the fence waits until they have ended. A transaction that waited for a
+-- move reads the row that the move wrote, not its own older snapshot.
+CREATE OR REPLACE FUNCTION rtx_operator.assert_executor() RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    fence record;
+    colour text := current_setting('rtx.colour', true);
+    session_epoch text := current_setting('rtx.epoch', true);
+BEGIN
+    SELECT epoch, executors INTO fence FROM rtx_operator.execution_fence FOR SHARE;
+    IF fence.epoch::text = session_epoch AND colour = ANY (fence.executors) THEN
+        RETURN fence.epoch;
+    END IF;
+    RAISE EXCEPTION 'colour % of epoch % may not execute: epoch % names %',
+        coalesce(colour, 'none'), coalesce(session_epoch, 'none'), coalesce(fence.epoch::text, 'none'), fence.executors
+        USING ERRCODE = 'RX001';
+END
+$function$;
+
+-- The same check as a trigger on every table that holds money or orders, for statements that do not call
+-- assert_executor() themselves. rtx_migrator passes: a backfill executes no order, and it runs while colours execute.
+CREATE OR REPLACE FUNCTION rtx_operator.fence_statement() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    IF session_user <> 'rtx_migrator' THEN
+        PERFORM rtx_operator.assert_executor();
+    END IF;
+    RETURN NULL;
+END
+$function$;
+
+REVOKE ALL ON FUNCTION
+    rtx_operator.assert_executor(), rtx_operator.fence_statement(), rtx_operator.remember_fence() FROM PUBLIC;
+GRANT USAGE ON SCHEMA rtx_operator TO rtx_engine, rtx_migrator;
+GRANT SELECT ON rtx_operator.execution_fence TO rtx_engine, rtx_migrator;
+GRANT SELECT ON rtx_operator.execution_fence_history TO rtx_engine;
+GRANT EXECUTE ON FUNCTION rtx_operator.assert_executor() TO rtx_engine;
+GRANT EXECUTE ON FUNCTION rtx_operator.fence_statement() TO rtx_migrator;  -- needed for CREATE TRIGGER

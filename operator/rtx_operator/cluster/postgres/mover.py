@@ -1,0 +1,117 @@
+"""Moves the fence: makes its row name other executors, at a higher epoch, in one transaction."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]  # ships no types
+
+from rtx_operator.cluster.postgres import schema
+from rtx_operator.cluster.postgres.holders import end_holders, find_holders
+from rtx_operator.cluster.postgres.reader import fence_of, read_fence
+from rtx_operator.cluster.postgres.session import Address, FenceUnreachableError, connected
+from rtx_operator.metrics import FENCE_MOVE_SECONDS
+from rtx_operator.observation import Fence, Owner
+
+TRIES = 3  # that end silent holders only; then as many that end every colour that holds the fence
+_INSERT = (
+    "INSERT INTO rtx_operator.execution_fence (epoch, executors, cutover, owner) VALUES ($1 + 1, $2, $3, $4) "
+    "RETURNING epoch, executors, cutover, owner, since"
+)
+_MOVE = (
+    "UPDATE rtx_operator.execution_fence "
+    "SET epoch = GREATEST(epoch, $1) + 1, executors = $2, cutover = $3, owner = $4, since = now() "
+    "RETURNING epoch, executors, cutover, owner, since"
+)
+_NOTIFY = "SELECT pg_notify('execution_fence', $1)"
+
+
+class DatabaseInUseError(Exception):
+    """Another TradingEngine owns the database. The message names it."""
+
+
+class FenceChangedError(Exception):
+    """The fence has changed since the move was decided: observe again. The message has the row and the expectation."""
+
+
+async def move(
+    address: Address,
+    password: str,
+    owner: Owner,
+    executors: tuple[str, ...],
+    known_epoch: int,
+    cutover: str,
+    *,
+    expected_epoch: int | None,
+) -> Fence:
+    """Make the fence name `executors`, at an epoch above its own and `known_epoch`; create a missing fence.
+
+    `expected_epoch` is the epoch at which the fence was last observed; None: observed not to exist.
+    Returns the row after the move. A row that already has this cutover, owner and executors was moved before, and is
+    returned unchanged: a caller that does not know whether its COMMIT succeeded calls again.
+    Takes at most 2 * TRIES tries of LOCK_TIMEOUT_MS each. Raises FenceUnreachableError when the database does not
+    answer or sessions still hold the fence, DatabaseInUseError when another TradingEngine owns the database, and
+    FenceChangedError when the fence has moved since it was observed.
+    """
+    wanted = _Move(owner, executors, known_epoch, cutover, expected_epoch)
+    async with connected(address, password) as connection:
+        started = time.monotonic()
+        for attempt in range(2 * TRIES):
+            if attempt:
+                await end_holders(connection, only_silent=attempt < TRIES)
+            try:
+                async with connection.transaction():
+                    fence, moved = await _move(connection, wanted)
+            except asyncpg.LockNotAvailableError:
+                continue
+            if moved:
+                FENCE_MOVE_SECONDS.observe(time.monotonic() - started)
+            return fence
+        holders = ", ".join(
+            f"{holder.name or 'an unnamed session'} (pid {holder.pid})" for holder in await find_holders(connection)
+        )
+        raise FenceUnreachableError(
+            f"{address.host}:{address.port}: the execution fence is held by {holders or 'short transactions'}; "
+            "end a holder that is no engine pod with SELECT pg_terminate_backend(PID)"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    owner: Owner
+    executors: tuple[str, ...]
+    known_epoch: int
+    cutover: str
+    expected_epoch: int | None
+
+    def is_done(self, fence: Fence) -> bool:
+        """Whether the row is already what this move makes it, at an epoch that status does not exceed."""
+        mine = (fence.cutover, fence.executors, fence.owner) == (self.cutover, self.executors, str(self.owner))
+        return mine and fence.epoch >= self.known_epoch
+
+
+async def _move(connection: Any, wanted: _Move) -> tuple[Fence, bool]:
+    """(the fence, whether this call moved it). The caller opens the transaction."""
+    await schema.lock_and_update(connection)
+    fence = await read_fence(connection)
+    if fence is not None:
+        if not wanted.owner.owns(fence):
+            raise DatabaseInUseError(
+                f"the database belongs to TradingEngine {fence.owner}; give this one a database of its own"
+            )
+        if wanted.is_done(fence):
+            return fence, False
+        if wanted.expected_epoch != fence.epoch:
+            raise FenceChangedError(
+                f"the fence names {', '.join(fence.executors)} at epoch {fence.epoch} for cutover {fence.cutover!r}; "
+                f"the decision expected epoch {wanted.expected_epoch}"
+            )
+    row = await connection.fetchrow(
+        _INSERT if fence is None else _MOVE,
+        wanted.known_epoch,
+        list(wanted.executors),
+        wanted.cutover,
+        str(wanted.owner),
+    )
+    await connection.execute(_NOTIFY, str(row["epoch"]))
+    return fence_of(row), True

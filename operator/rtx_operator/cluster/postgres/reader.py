@@ -1,0 +1,74 @@
+"""Reads the fence's row."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]  # ships no types
+
+from rtx_operator.cluster.postgres import schema
+from rtx_operator.cluster.postgres.session import (
+    CONNECT_DEADLINE_SECONDS,
+    UNREACHABLE,
+    Address,
+    session_arguments,
+    unreachable_error,
+)
+from rtx_operator.observation import Fence
+
+MAX_IDLE_SECONDS = 10.0  # the pool closes a session that was not used for longer
+_READ = "SELECT epoch, executors, cutover, owner, since FROM rtx_operator.execution_fence"
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads the fences of many engines, over one session per engine.
+
+    The session is kept between reads, because a cutover reconciles five times a second. A move opens its own session.
+    """
+
+    _pools: dict[Address, tuple[str, Any]] = field(default_factory=dict)  # (password, pool)
+
+    async def read(self, address: Address, password: str) -> Fence | None:
+        """The current row; None when there is no fence yet. Raises FenceUnreachableError."""
+        try:
+            pool = await self._pool(address, password)
+            async with pool.acquire(timeout=CONNECT_DEADLINE_SECONDS) as connection:
+                try:
+                    return await read_fence(connection)
+                except UNREACHABLE:
+                    connection.terminate()  # the next read opens a new session
+                    raise
+        except UNREACHABLE as error:
+            raise unreachable_error(address, error) from error
+
+    def forget(self, address: Address) -> None:
+        """Close the session of an engine that was deleted; does nothing when there is none."""
+        _, pool = self._pools.pop(address, ("", None))
+        if pool is not None:
+            pool.terminate()
+
+    async def _pool(self, address: Address, password: str) -> Any:
+        known, pool = self._pools.get(address, ("", None))
+        if pool is None or known != password:
+            self.forget(address)
+            pool = asyncpg.create_pool(
+                min_size=0,
+                max_size=1,
+                max_inactive_connection_lifetime=MAX_IDLE_SECONDS,
+                **session_arguments(address, password),
+            )
+            self._pools[address] = password, pool
+        return await pool
+
+
+async def read_fence(connection: Any) -> Fence | None:
+    """The current row; None when there is no fence yet. Raises asyncpg's errors."""
+    if not await schema.exists(connection):
+        return None
+    row = await connection.fetchrow(_READ)
+    return None if row is None else fence_of(row)
+
+
+def fence_of(row: Any) -> Fence:
+    """A Fence from a row of rtx_operator.execution_fence."""
+    return Fence(row["epoch"], tuple(row["executors"]), row["cutover"], row["owner"], row["since"])

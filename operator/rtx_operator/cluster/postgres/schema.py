@@ -1,0 +1,27 @@
+"""Creates and updates the fence's schema, `fence.sql`."""
+
+from importlib.resources import files
+from typing import Any
+
+# A table lock is granted in the order of requests; an UPDATE alone starves under overlapping FOR SHARE readers.
+LOCK = "LOCK TABLE rtx_operator.execution_fence IN EXCLUSIVE MODE"
+_EXISTS = "SELECT to_regclass('rtx_operator.execution_fence') IS NOT NULL"
+_IS_CURRENT = "SELECT to_regclass('rtx_operator.execution_fence_history') IS NOT NULL"
+
+
+async def exists(connection: Any) -> bool:
+    """Whether the database has the fence's table. Raises asyncpg's errors."""
+    return bool(await connection.fetchval(_EXISTS))
+
+
+async def lock_and_update(connection: Any) -> None:
+    """Lock the fence's table, if there is one, and run `fence.sql` unless the schema is current.
+
+    The caller opens the transaction and inserts the row in it, so that nobody ever reads a fence without a row.
+    Raises asyncpg.LockNotAvailableError after LOCK_TIMEOUT_MS, and asyncpg's other errors.
+    """
+    if await exists(connection):
+        await connection.execute(LOCK)
+    if not await connection.fetchval(_IS_CURRENT):
+        sql = files(__package__).joinpath("fence.sql").read_text(encoding="utf-8")
+        await connection.execute(sql)

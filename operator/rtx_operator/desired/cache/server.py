@@ -1,0 +1,63 @@
+"""One Redis server: ConfigMap, two Services, and a StatefulSet with its volume."""
+
+from fractions import Fraction
+
+from rtx_operator.api.enums import Component
+from rtx_operator.api.names import REDIS_PORT
+from rtx_operator.api.sizes import cache_resources
+from rtx_operator.desired.inputs import BuildInput
+from rtx_operator.desired.render import Object, render
+from rtx_operator.desired.stateful import common, mebibytes
+
+_DATA_SHARE = Fraction(3, 4)  # of the memory limit; buffers of subscribers and a rewrite of the log need the rest
+
+
+def cache_objects(inputs: BuildInput) -> list[Object]:
+    """The objects of the cache, except for the Secret with its password."""
+    return [
+        _configuration(inputs),
+        _service(inputs, inputs.names.redis, headless=False),
+        _service(inputs, inputs.names.redis_headless, headless=True),
+        _stateful_set(inputs),
+    ]
+
+
+def _configuration(inputs: BuildInput) -> Object:
+    resources = cache_resources(inputs.spec.cache.resources)
+    return render(
+        "cache/configmap",
+        name=inputs.names.redis,
+        namespace=inputs.namespace,
+        labels=inputs.names.labels(Component.CACHE),
+        owners=inputs.owners,
+        max_memory_mebibytes=mebibytes(resources.limits.memory, _DATA_SHARE),
+    )
+
+
+def _service(inputs: BuildInput, name: str, *, headless: bool) -> Object:
+    return render(
+        "cache/service",
+        name=name,
+        namespace=inputs.namespace,
+        labels=inputs.names.labels(Component.CACHE),
+        owners=inputs.owners,
+        selector=inputs.names.selector(Component.CACHE),
+        headless=headless,
+        port=REDIS_PORT,
+    )
+
+
+def _stateful_set(inputs: BuildInput) -> Object:
+    cache = inputs.spec.cache
+    return render(
+        "cache/statefulset",
+        **common(inputs, Component.CACHE),
+        name=inputs.names.redis,
+        headless=inputs.names.redis_headless,
+        image=cache.image or inputs.redis_image,
+        port=REDIS_PORT,
+        fingerprint=inputs.fingerprints.cache,
+        resources=cache_resources(cache.resources).model_dump(mode="json", exclude_none=True),
+        storage=cache.storage,
+        storage_class=cache.storage_class_name,
+    )

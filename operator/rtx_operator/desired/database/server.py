@@ -1,0 +1,73 @@
+"""One PostgreSQL server: ConfigMap, two Services, and a StatefulSet with its volume."""
+
+from fractions import Fraction
+
+from rtx_operator.api.enums import Component
+from rtx_operator.api.names import POSTGRES_PORT
+from rtx_operator.api.sizes import database_resources
+from rtx_operator.desired.inputs import BuildInput
+from rtx_operator.desired.render import Object, render
+from rtx_operator.desired.stateful import common, mebibytes
+
+# The usual shares of PostgreSQL; connections and the kernel's file cache need the rest.
+_SHARED_BUFFERS_SHARE = Fraction(1, 4)  # of the memory request
+_EFFECTIVE_CACHE_SHARE = Fraction(3, 4)  # of the memory limit
+_WAL_SHARE = Fraction(1, 8)  # of the volume
+_MIN_WAL_MEBIBYTES = 160  # ten WAL files of 16 MiB, also on the smallest volume
+_MAX_WAL_MEBIBYTES = 4096
+
+
+def database_objects(inputs: BuildInput) -> list[Object]:
+    """The objects of the database, except for the Secrets with its passwords."""
+    return [
+        _configuration(inputs),
+        _service(inputs, inputs.names.postgres, headless=False),
+        _service(inputs, inputs.names.postgres_headless, headless=True),
+        _stateful_set(inputs),
+    ]
+
+
+def _configuration(inputs: BuildInput) -> Object:
+    resources = database_resources(inputs.spec.database.resources)
+    return render(
+        "database/configmap",
+        name=inputs.names.postgres,
+        namespace=inputs.namespace,
+        labels=inputs.names.labels(Component.DATABASE),
+        owners=inputs.owners,
+        shared_buffers_mebibytes=mebibytes(resources.requests.memory, _SHARED_BUFFERS_SHARE),
+        effective_cache_mebibytes=mebibytes(resources.limits.memory, _EFFECTIVE_CACHE_SHARE),
+        max_wal_mebibytes=min(
+            max(_MIN_WAL_MEBIBYTES, mebibytes(inputs.spec.database.storage, _WAL_SHARE)), _MAX_WAL_MEBIBYTES
+        ),
+    )
+
+
+def _service(inputs: BuildInput, name: str, *, headless: bool) -> Object:
+    return render(
+        "database/service",
+        name=name,
+        namespace=inputs.namespace,
+        labels=inputs.names.labels(Component.DATABASE),
+        owners=inputs.owners,
+        selector=inputs.names.selector(Component.DATABASE),
+        headless=headless,
+        port=POSTGRES_PORT,
+    )
+
+
+def _stateful_set(inputs: BuildInput) -> Object:
+    database = inputs.spec.database
+    return render(
+        "database/statefulset",
+        **common(inputs, Component.DATABASE),
+        name=inputs.names.postgres,
+        headless=inputs.names.postgres_headless,
+        image=database.image or inputs.postgres_image,
+        port=POSTGRES_PORT,
+        internal=inputs.names.internal,
+        fingerprint=inputs.fingerprints.database,
+        resources=database_resources(database.resources).model_dump(mode="json", exclude_none=True),
+        storage=database.storage,
+        storage_class=database.storage_class_name,
+    )

@@ -1,0 +1,1 @@
+"""The network: which pods may connect to which."""

@@ -1,0 +1,78 @@
+"""One NetworkPolicy per component. Its pods connect to what they need, accept who needs them, and nothing else."""
+
+from typing import Any
+
+from rtx_operator.api.enums import Component, PeerPort
+from rtx_operator.api.names import HTTP_PORT, METRICS_PORT, OPERATOR, POSTGRES_PORT, REDIS_PORT, Label
+from rtx_operator.api.spec import Peer
+from rtx_operator.desired.inputs import BuildInput
+from rtx_operator.desired.render import Object, render
+
+_NAMESPACE = "kubernetes.io/metadata.name"  # the API server sets this label on every namespace
+_PORTS = {PeerPort.HTTP: HTTP_PORT, PeerPort.METRICS: METRICS_PORT}
+
+
+def network_objects(inputs: BuildInput) -> list[Object]:
+    """The NetworkPolicies of engine, migration, database and cache."""
+    return [_engine_policy(inputs), _migration_policy(inputs), _database_policy(inputs), _cache_policy(inputs)]
+
+
+def _engine_policy(inputs: BuildInput) -> Object:
+    """In: engine pods, the operator, and the peers in the spec. Out: database, cache, engine pods, DNS, HTTPS."""
+    policy = inputs.spec.network_policy
+    return _policy(
+        "network/engine",
+        inputs,
+        Component.ENGINE,
+        ingress_namespace=_namespace(policy.ingress_namespace) if policy.ingress_namespace else None,
+        monitoring_namespace=_namespace(policy.monitoring_namespace) if policy.monitoring_namespace else None,
+        extra_peers=[_peer(peer) for peer in policy.extra_peers],
+    )
+
+
+def _migration_policy(inputs: BuildInput) -> Object:
+    """In: nothing. Out: database, cache, DNS."""
+    return _policy("network/migration", inputs, Component.MIGRATION)
+
+
+def _database_policy(inputs: BuildInput) -> Object:
+    """In: engine pods, migrations, the operator. Out: nothing."""
+    return _policy("network/database", inputs, Component.DATABASE)
+
+
+def _cache_policy(inputs: BuildInput) -> Object:
+    """In: engine pods, migrations. Out: nothing."""
+    return _policy("network/cache", inputs, Component.CACHE)
+
+
+def _policy(template: str, inputs: BuildInput, component: Component, **more: Any) -> Object:
+    names = inputs.names
+    return render(
+        template,
+        name=names.network_policy(component),
+        namespace=inputs.namespace,
+        labels=names.labels(component),
+        owners=inputs.owners,
+        engine=names.selector(Component.ENGINE),
+        migration=names.selector(Component.MIGRATION),
+        database=names.selector(Component.DATABASE),
+        cache=names.selector(Component.CACHE),
+        operator_namespace=_namespace(inputs.operator_namespace),
+        operator={Label.APP.value: OPERATOR},
+        http_port=HTTP_PORT,
+        metrics_port=METRICS_PORT,
+        postgres_port=POSTGRES_PORT,
+        redis_port=REDIS_PORT,
+        **more,
+    )
+
+
+def _namespace(name: str) -> dict[str, str]:
+    return {_NAMESPACE: name}
+
+
+def _peer(peer: Peer) -> Object:
+    pods: Object = {"podSelector": {"matchLabels": dict(peer.pod_labels)}}
+    if peer.namespace_labels:  # without a namespaceSelector, Kubernetes takes the policy's own namespace
+        pods["namespaceSelector"] = {"matchLabels": dict(peer.namespace_labels)}
+    return {"pods": pods, "ports": [{"port": _PORTS[port], "protocol": "TCP"} for port in peer.ports]}
