@@ -1,7 +1,7 @@
 """The pieces that API models are built from: strictness, camelCase, Kubernetes' own scalars, CEL rules.
 
 A string that users can get wrong carries a CEL rule instead of a `pattern`: the API server then answers with our
-sentence, which says what to write, and not with a regular expression.
+message, which says what to write, and not with a regular expression.
 """
 
 import re
@@ -16,13 +16,15 @@ from pydantic_core import CoreSchema, core_schema
 
 Schema = dict[str, Any]
 VALIDATIONS = "x-kubernetes-validations"
-OPEN_ENUM = "x-rtx-open-enum"  # a mark for the generator, which does not write it
+# Marks for the generator of the CRD, which does not write them.
+OPEN_ENUM = "x-rtx-open-enum"  # true: more values will come, a CEL rule names those of today
+BOUNDS = "x-rtx-bounds"  # [minimum, maximum], as text, where only a CEL rule has them
 
 
 def rule(expression: str, message: str, field_path: str = "") -> dict[str, str]:
-    """One CEL rule as a CRD writes it. Users read `message` after the path of the field.
+    """One CEL rule as a CRD writes it. Users read `message` after the path of the field: what is wrong, what to do.
 
-    A rule of an object names the field that is to be corrected, in the message and as `field_path` (`.minReplicas`).
+    A rule of an object names the field to correct, in the message and as `field_path` (`.minReplicas`).
     """
     written = {"rule": expression, "message": message}
     return {**written, "fieldPath": field_path} if field_path else written
@@ -34,7 +36,7 @@ def matches(pattern: str, message: str) -> dict[str, str]:
 
 
 def rules(*written: dict[str, str], **more: Any) -> Callable[[Schema], None]:
-    """A `json_schema_extra` that adds these CEL rules to those which the field's type has."""
+    """A `json_schema_extra` that adds these CEL rules to those of the field's type."""
 
     def add(schema: Schema) -> None:
         schema[VALIDATIONS] = [*schema.get(VALIDATIONS, []), *written]
@@ -56,12 +58,12 @@ class ApiModel(BaseModel):
     )
 
 
-def _string(*written: dict[str, str], longest: int) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "maxLength": longest, VALIDATIONS: list(written)})
+def _string(*written: dict[str, str], max_length: int) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "maxLength": max_length, VALIDATIONS: list(written)})
 
 
 def _quantity(pattern: str, message: str) -> Any:
-    """A quantity that is more than nothing."""
+    """A quantity above 0."""
     schema = {
         "anyOf": [{"type": "integer"}, {"type": "string"}],
         "x-kubernetes-int-or-string": True,
@@ -89,16 +91,16 @@ _UNITS = {
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Marks a timedelta that is written as Kubernetes writes durations (30s, 1h30m), from `least` to `most`."""
+    """Marks a timedelta that is written as Kubernetes writes durations (30s, 1h30m), from `minimum` to `maximum`."""
 
-    least: str
-    most: str
+    minimum: str
+    maximum: str
 
     def read(self, written: object) -> timedelta:
-        """The span of time; raises ValueError."""
+        """The span of time. Raises ValueError for no duration, or one outside the bounds."""
         span = written if isinstance(written, timedelta) else parse_duration(str(written))
-        if not parse_duration(self.least) <= span <= parse_duration(self.most):
-            raise ValueError(f"must be from {self.least} to {self.most}")
+        if not parse_duration(self.minimum) <= span <= parse_duration(self.maximum):
+            raise ValueError(f"must be from {self.minimum} to {self.maximum}")
         return span
 
     def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> CoreSchema:
@@ -108,26 +110,27 @@ class Span:
         return core_schema.no_info_plain_validator_function(self.read, serialization=written)
 
     def __get_pydantic_json_schema__(self, _core: object, _handler: object) -> Schema:
-        within = f"duration('{self.least}') <= duration(self) && duration(self) <= duration('{self.most}')"
+        within = f"duration('{self.minimum}') <= duration(self) && duration(self) <= duration('{self.maximum}')"
         return {
             "type": "string",
             "maxLength": 16,
             VALIDATIONS: [
                 matches(_DURATION, "must be a duration such as 30s, 5m or 1h30m"),
-                rule(f"!self.matches(r'{_DURATION}') || ({within})", f"must be from {self.least} to {self.most}"),
+                rule(f"!self.matches(r'{_DURATION}') || ({within})", f"must be from {self.minimum} to {self.maximum}"),
             ],
+            BOUNDS: [self.minimum, self.maximum],
         }
 
 
 def parse_duration(text: str) -> timedelta:
-    """The span of time in Go's notation, without sign. Raises ValueError."""
+    """Reads a span of time in Go's notation, without sign. Raises ValueError."""
     if not re.fullmatch(_DURATION, text):
         raise ValueError("must be a duration such as 30s, 5m or 1h30m")
     return sum((float(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9.]+)([a-z]+)", text)), timedelta())
 
 
 def format_duration(span: timedelta) -> str:
-    """The shortest way to write a span of whole milliseconds: 90 minutes are 1h30m."""
+    """The shortest notation of a span of whole milliseconds: 90 minutes are 1h30m."""
     rest, parts = span // _UNITS["ms"], []
     for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
         count, rest = divmod(rest, size)
@@ -143,7 +146,7 @@ _VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 ObjectName = Annotated[
     str,
     StringConstraints(pattern=_NAME, max_length=253),
-    _string(matches(_NAME, "must be an object's name: lower case letters, digits, dashes and dots"), longest=253),
+    _string(matches(_NAME, "must be an object's name: lower case letters, digits, dashes and dots"), max_length=253),
 ]
 NamespaceName = Annotated[
     str,
@@ -152,7 +155,7 @@ NamespaceName = Annotated[
         matches(
             r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "must be the name of a namespace: lower case letters, digits and dashes"
         ),
-        longest=63,
+        max_length=63,
     ),
 ]
 _KEYS = rule(f"self.all(key, key.matches(r'{_KEY}'))", "keys must be written like example.com/name or name")
@@ -176,7 +179,7 @@ Annotations = Annotated[
 
 
 def _as_in_a_pod(*fields: str) -> WithJsonSchema:
-    """An object whose fields are those of a pod's spec: they are checked when the Deployment is applied."""
+    """An object with fields of a pod's spec. The API server checks them when the operator applies the Deployment."""
     inside = {"type": "object", "x-kubernetes-preserve-unknown-fields": True, "description": "As in a pod's spec."}
     return WithJsonSchema({"type": "object", "properties": dict.fromkeys(fields, inside)})
 

@@ -1,4 +1,4 @@
-"""Default sizes by environment (mission rows S6, S8, S9, S12 and S27), under whatever the spec says itself. Pure."""
+"""Default sizes by environment; values of the spec override them. Pure."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,14 @@ from rtx_operator.api.spec import Amounts, Resources, Scaling
 
 @dataclass(frozen=True, slots=True)
 class ReplicaRange:
-    """How many pods of the active colour there may be."""
+    """Bounds for the number of pods of the active colour."""
 
-    least: int
-    most: int
+    minimum: int
+    maximum: int
 
     @property
     def autoscaled(self) -> bool:
-        return self.most > self.least
+        return self.maximum > self.minimum
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,37 +44,39 @@ _CACHE = _Default(cpu=("250m", "500m"), memory=("512Mi", "1Gi"))
 
 
 def replica_range(environment: Environment | None, scaling: Scaling) -> ReplicaRange:
-    """The range in force; a minimum above the default maximum lifts it, and the other way round."""
+    """The bounds in force. A given minimum raises a lower default maximum, and a given maximum lowers a higher default
+    minimum; two given values are kept as they are.
+    """
     default = _REPLICAS[environment]
     if scaling.min_replicas is not None:
-        return ReplicaRange(scaling.min_replicas, scaling.max_replicas or max(default.most, scaling.min_replicas))
-    most = scaling.max_replicas or default.most
-    return ReplicaRange(min(default.least, most), most)
+        return ReplicaRange(scaling.min_replicas, scaling.max_replicas or max(default.maximum, scaling.min_replicas))
+    maximum = scaling.max_replicas or default.maximum
+    return ReplicaRange(min(default.minimum, maximum), maximum)
 
 
 def engine_resources(environment: Environment | None, asked: Resources) -> Resources:
-    """Complete resources of the engine's container."""
+    """Complete resources, in Kubernetes' quantities, of the engine's container."""
     return _completed(asked, _ENGINE[environment])
 
 
 def database_resources(asked: Resources) -> Resources:
-    """Complete resources of the PostgreSQL container."""
+    """Complete resources, in Kubernetes' quantities, of the PostgreSQL container."""
     return _completed(asked, _DATABASE)
 
 
 def cache_resources(asked: Resources) -> Resources:
-    """Complete resources of the Redis container."""
+    """Complete resources, in Kubernetes' quantities, of the Redis container."""
     return _completed(asked, _CACHE)
 
 
 def _completed(asked: Resources, default: _Default) -> Resources:
-    cpu, most_cpu = _pair(asked.requests.cpu, asked.limits.cpu, default.cpu)
-    memory, most_memory = _pair(asked.requests.memory, asked.limits.memory, default.memory)
-    return Resources(requests=Amounts(cpu=cpu, memory=memory), limits=Amounts(cpu=most_cpu, memory=most_memory))
+    cpu, max_cpu = _pair(asked.requests.cpu, asked.limits.cpu, default.cpu)
+    memory, max_memory = _pair(asked.requests.memory, asked.limits.memory, default.memory)
+    return Resources(requests=Amounts(cpu=cpu, memory=memory), limits=Amounts(cpu=max_cpu, memory=max_memory))
 
 
 def _pair(request: str | None, limit: str | None, default: tuple[str, str]) -> tuple[str, str]:
-    """(request, limit): the default bends to what was asked for, so that no request is above its limit."""
+    """(request, limit). A default gives way to the given value, so that no request exceeds its limit."""
     if request is None:
         limit = limit or default[1]
         return min(default[0], limit, key=amount), limit

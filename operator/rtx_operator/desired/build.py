@@ -42,8 +42,8 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
         cache=Workload("StatefulSet", names.redis, names.selector(Component.CACHE)),
         live_service=names.live_service,
         credentials_name=given.name if given else "",
-        minimum=size.least,
-        maximum=size.most,
+        minimum=size.minimum,
+        maximum=size.maximum,
     )
 
 

@@ -73,6 +73,15 @@ def test_the_production_sample_shows_every_field() -> None:
     assert shown == {f"spec{path}".replace("[]", "") for path in _leaves(SCHEMA["properties"]["spec"])}
 
 
+def test_a_description_ends_with_bounds_and_default() -> None:
+    rollout = SCHEMA["properties"]["spec"]["properties"]["rollout"]["properties"]
+    errors = rollout["monitor"]["properties"]["maxErrorPercent"]
+
+    assert errors["description"].endswith("rolls back. From 0 to 100. Default: 1.")
+    assert rollout["drainTimeout"]["description"].endswith("From 1s to 10m. Default: 30s.")
+    assert not [path for path, schema in _schemas(SCHEMA) if any(key.startswith("x-rtx-") for key in schema)]
+
+
 def _schemas(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     """The schema and all inside it, with their paths."""
     yield path, schema

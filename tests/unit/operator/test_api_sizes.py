@@ -9,12 +9,12 @@ from rtx_operator.api import sizes
 from rtx_operator.api.enums import Environment
 from rtx_operator.api.quantities import amount
 from rtx_operator.api.sizes import ReplicaRange
-from rtx_operator.api.spec import MOST_REPLICAS, Amounts, Resources, Scaling
+from rtx_operator.api.spec import MAX_REPLICAS, Amounts, Resources, Scaling
 
 ENVIRONMENTS = st.sampled_from([None, *Environment])
 CPU = st.none() | st.integers(1, 64_000).map(lambda millis: f"{millis}m") | st.integers(1, 64).map(str)
 MEMORY = st.none() | st.builds("{}{}".format, st.integers(1, 900), st.sampled_from(["M", "Mi", "G", "Gi"]))
-REPLICAS = st.none() | st.integers(1, MOST_REPLICAS)
+REPLICAS = st.none() | st.integers(1, MAX_REPLICAS)
 
 
 @pytest.mark.parametrize(
@@ -64,13 +64,13 @@ def test_a_limit_below_the_default_request_lowers_it() -> None:
 
 @given(ENVIRONMENTS, CPU, CPU, MEMORY, MEMORY)
 def test_what_the_spec_gives_is_kept_and_no_request_is_above_its_limit(
-    environment: Environment | None, cpu: str | None, most_cpu: str | None, memory: str | None, most_memory: str | None
+    environment: Environment | None, cpu: str | None, max_cpu: str | None, memory: str | None, max_memory: str | None
 ) -> None:
-    if cpu and most_cpu and amount(cpu) > amount(most_cpu):
-        cpu, most_cpu = most_cpu, cpu  # the API server refuses the other way round
-    if memory and most_memory and amount(memory) > amount(most_memory):
-        memory, most_memory = most_memory, memory
-    asked = Resources(requests=Amounts(cpu=cpu, memory=memory), limits=Amounts(cpu=most_cpu, memory=most_memory))
+    if cpu and max_cpu and amount(cpu) > amount(max_cpu):
+        cpu, max_cpu = max_cpu, cpu  # the API server refuses the other way round
+    if memory and max_memory and amount(memory) > amount(max_memory):
+        memory, max_memory = max_memory, memory
+    asked = Resources(requests=Amounts(cpu=cpu, memory=memory), limits=Amounts(cpu=max_cpu, memory=max_memory))
 
     for got in (
         sizes.engine_resources(environment, asked),
@@ -80,20 +80,20 @@ def test_what_the_spec_gives_is_kept_and_no_request_is_above_its_limit(
         pairs = [(got.requests.cpu, got.limits.cpu), (got.requests.memory, got.limits.memory)]
         assert all(request and limit and amount(request) <= amount(limit) for request, limit in pairs)
         assert got.requests.cpu == (cpu or got.requests.cpu)
-        assert got.limits.cpu == (most_cpu or got.limits.cpu)
+        assert got.limits.cpu == (max_cpu or got.limits.cpu)
         assert got.requests.memory == (memory or got.requests.memory)
-        assert got.limits.memory == (most_memory or got.limits.memory)
+        assert got.limits.memory == (max_memory or got.limits.memory)
 
 
 @given(ENVIRONMENTS, REPLICAS, REPLICAS)
 def test_a_replica_range_is_never_empty_and_keeps_what_the_spec_gives(
-    environment: Environment | None, least: int | None, most: int | None
+    environment: Environment | None, minimum: int | None, maximum: int | None
 ) -> None:
-    if least and most and least > most:
-        least, most = most, least  # the API server refuses the other way round
+    if minimum and maximum and minimum > maximum:
+        minimum, maximum = maximum, minimum  # the API server refuses the other way round
 
-    pods = sizes.replica_range(environment, Scaling(min_replicas=least, max_replicas=most))
+    pods = sizes.replica_range(environment, Scaling(min_replicas=minimum, max_replicas=maximum))
 
-    assert 1 <= pods.least <= pods.most <= MOST_REPLICAS
-    assert pods.least == (least or pods.least)
-    assert pods.most == (most or pods.most)
+    assert 1 <= pods.minimum <= pods.maximum <= MAX_REPLICAS
+    assert pods.minimum == (minimum or pods.minimum)
+    assert pods.maximum == (maximum or pods.maximum)
