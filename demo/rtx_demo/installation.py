@@ -17,7 +17,7 @@ GENERATED_OVERLAY = Path("build/operator")
 
 
 def commands(crds: str, overlay: str) -> tuple[tuple[str, ...], ...]:
-    """kubectl's arguments that install the operator, in order; with the README's folders they are the README's."""
+    """The arguments of each kubectl that installs the operator, in order; with the README's folders, the README's."""
     apply = ("apply", "--server-side", "--force-conflicts", "-k")
     return (
         (*apply, crds),
