@@ -46,8 +46,8 @@ class Performer:
     ) -> Unmet | None:
         """Carry out `decision` about the TradingEngine `manifest`; returns the first refusal, None without one.
 
-        Raises ApiError when the API server fails or has moved on (then everything is observed again), and
-        FenceUnreachableError, FenceChangedError or DatabaseInUseError of cluster.postgres when the fence cannot be moved.
+        Raises ApiError when the API server fails or has moved on (then everything is observed again), and, when the
+        fence cannot be moved, FenceUnreachableError, FenceChangedError or DatabaseInUseError of cluster.postgres.
         """
         refusal: Unmet | None = None
         phase = _phase(decision)
