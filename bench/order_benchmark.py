@@ -38,16 +38,16 @@ from rtx_engine.api.tokens import Role, Tokens
 from rtx_lab.errors import LabError
 from rtx_traffic.connection import Connection, RequestError, Target
 from rtx_traffic.ledger import OrderAnswer
-from rtx_traffic.schedule import REMEMBERED_ORDERS, REPEAT_SHARE
+from rtx_traffic.schedule import MAX_REPEATABLE_ORDERS, REPEAT_SHARE
 
 ACCOUNTS = 200
 CONNECTIONS = 64
-RATE = 1000  # orders per second of the open loop, repeats included
+ORDERS_PER_SECOND = 1000  # orders per second of the open loop, repeats included
 SEED = 1
 FILLED, FILLED_BEFORE = 201, 200  # the statuses of an order that was filled now, and of one that had been before
-WARM_UP = 1.0  # seconds
-GIVE_UP = 10.0  # seconds after the last order was due
-FILL = (
+WARM_UP_SECONDS = 1.0  # seconds
+LAST_ORDER_DEADLINE_SECONDS = 10.0  # seconds after the last order was due
+FILL_NOTE = (
     "A fill writes one row each in orders, fills and account_events and updates one in positions and accounts, "
     "committed to disk (fsync and synchronous_commit on) before it is answered. "
     f"{REPEAT_SHARE:.0%} of the requests repeat an order under its client_order_id: they are answered and no fills."
@@ -76,7 +76,7 @@ class Orders:
         self.sent = 0  # orders, without their repeats
         self._tokens = tokens
         self._choose = random.Random(SEED)  # noqa: S311  a benchmark must be repeatable, not unpredictable
-        self._recent: deque[int] = deque(maxlen=REMEMBERED_ORDERS)
+        self._recent: deque[int] = deque(maxlen=MAX_REPEATABLE_ORDERS)
         self._answers: dict[int, OrderAnswer] = {}  # that each had first
         self._run = f"{time.time_ns():x}"
 
@@ -130,9 +130,9 @@ def measure(
         typer.echo(f"bench/orders: {error}", err=True)
         sys.exit(1)
     if as_json:
-        typer.echo(json.dumps({"machine": machine(), "rows": [asdict(row) for row in rows], "fill": FILL}))
+        typer.echo(json.dumps({"machine": machine(), "rows": [asdict(row) for row in rows], "fill": FILL_NOTE}))
         return
-    table = Table("id", "what", "value", "unit", "runs", title=machine(), caption=FILL)
+    table = Table("id", "what", "value", "unit", "runs", title=machine(), caption=FILL_NOTE)
     for row in rows:
         table.add_row(row.id, row.what, f"{row.value:g}", row.unit, str(row.runs))
     Console().print(table)
@@ -166,7 +166,7 @@ def _rows(servers: Servers, runs: int, seconds: int) -> list[Row]:
         Row("fills_per_s", f"durable fills, {closed}", round(median(fills)), "1/s", runs),
         Row(
             "p99_ms_at_1000",
-            f"99th percentile, open loop, {RATE} orders/s, repeats included",
+            f"99th percentile, open loop, {ORDERS_PER_SECOND} orders/s, repeats included",
             round(median(p99), 1),
             "ms",
             runs,
@@ -204,7 +204,7 @@ async def closed_loop(orders: Orders, seconds: float) -> float:
         return sum(counts) / (time.perf_counter() - began)
 
     try:
-        await period(WARM_UP)
+        await period(WARM_UP_SECONDS)
         return await period(seconds)
     finally:
         for connection in connections:
@@ -227,18 +227,18 @@ async def open_loop(orders: Orders, seconds: float) -> float:
         took.append(time.perf_counter() - due)
 
     began = time.perf_counter()
-    async with asyncio.timeout(WARM_UP + seconds + GIVE_UP), asyncio.TaskGroup() as group:
-        for due in _due(began, WARM_UP + seconds):
+    async with asyncio.timeout(WARM_UP_SECONDS + seconds + LAST_ORDER_DEADLINE_SECONDS), asyncio.TaskGroup() as group:
+        for due in _due_times(began, WARM_UP_SECONDS + seconds):
             await asyncio.sleep(due - time.perf_counter())
             group.create_task(place(due))
     while not free.empty():
         free.get_nowait().close()
-    measured = sorted(took[int(WARM_UP * RATE) :])
+    measured = sorted(took[int(WARM_UP_SECONDS * ORDERS_PER_SECOND) :])
     return 1000 * measured[int(len(measured) * 0.99)]
 
 
-def _due(began: float, seconds: float) -> Iterator[float]:
-    return (began + number / RATE for number in range(int(seconds * RATE)))
+def _due_times(began: float, seconds: float) -> Iterator[float]:
+    return (began + number / ORDERS_PER_SECOND for number in range(int(seconds * ORDERS_PER_SECOND)))
 
 
 if __name__ == "__main__":

@@ -37,8 +37,8 @@ SETTINGS = {  # as database/postgresql.conf has them
 }
 REDIS_PASSWORD = "redis"  # noqa: S105  # of a server that lives as long as the benchmark
 JWT_SECRET = "a secret that lives as long as the benchmark"  # noqa: S105
-START_DEADLINE = 30.0  # seconds
-STOP_DEADLINE = 30.0  # seconds
+START_DEADLINE_SECONDS = 30.0  # seconds
+STOP_DEADLINE_SECONDS = 30.0  # seconds
 
 
 class BenchmarkError(Exception):
@@ -191,11 +191,11 @@ def _redis(folder: Path) -> Iterator[int]:
 
 
 def _wait(process: "subprocess.Popen[bytes]", ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + START_DEADLINE
+    deadline = time.monotonic() + START_DEADLINE_SECONDS
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
             raise BenchmarkError(
-                f"{process.args!r} did not start within {START_DEADLINE:.0f} s; see what it said above"
+                f"{process.args!r} did not start within {START_DEADLINE_SECONDS:.0f} s; see what it said above"
             )
         time.sleep(0.1)
 
@@ -217,7 +217,7 @@ def _run(command: list[str], environment: dict[str, str] | None = None) -> None:
 def _stop(process: "subprocess.Popen[bytes]", number: int) -> None:
     process.send_signal(number)
     try:
-        process.wait(timeout=STOP_DEADLINE)
+        process.wait(timeout=STOP_DEADLINE_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -12,10 +12,12 @@ from rtx_demo.database import psql
 from rtx_demo.engine import Engine
 from rtx_demo.errors import DemoError
 
-WAIT = 10.0  # seconds from the switch of the Service to the end of the old Deployment, as such procedures have it
-ROLLOUT_DEADLINE = 120
+OLD_DEPLOYMENT_SECONDS = (
+    10.0  # seconds from the switch of the Service to the end of the old Deployment, as such procedures have it
+)
+ROLLOUT_DEADLINE_SECONDS = 120
 COLOUR = "rtx-trading.com/colour"
-OTHER = {"blue": "green", "green": "blue"}
+OTHER_COLOUR = {"blue": "green", "green": "blue"}
 
 # As the operator does it, but for both: an epoch above the last, told to whoever listens.
 _BOTH_EXECUTE = """
@@ -47,23 +49,23 @@ class OrdinaryUpgrade:
 
     def prepare(self) -> None:
         """Take away what is left of the colour that does not serve."""
-        self._delete(OTHER[self._serving()])
+        self._delete(OTHER_COLOUR[self._serving()])
 
     def upgrade(self, version: str) -> None:
         """All of it. Raises DemoError when the new Deployment does not become ready."""
         old = self._serving()
-        new = OTHER[old]
+        new = OTHER_COLOUR[old]
         kubectl, namespace = self.engine.kubectl, self.engine.namespace
         kubectl.apply(self._copy(self._read("deployment", self._name(old)), old, new, version), manager="by-hand")
         kubectl.run(
             "rollout", "status", f"deployment/{self._name(new)}", "--namespace", namespace,
-            f"--timeout={ROLLOUT_DEADLINE}s", deadline=ROLLOUT_DEADLINE + 10,
+            f"--timeout={ROLLOUT_DEADLINE_SECONDS}s", deadline=ROLLOUT_DEADLINE_SECONDS + 10,
         )  # fmt: skip
         kubectl.run(
             "patch", "service", self._name(), "--namespace", namespace, "--type=merge",
             f'--patch={{"spec":{{"selector":{{"{COLOUR}":"{new}"}}}}}}',
         )  # fmt: skip
-        time.sleep(WAIT)
+        time.sleep(OLD_DEPLOYMENT_SECONDS)
         self._delete(old)
 
     def _serving(self) -> str:
@@ -86,7 +88,7 @@ class OrdinaryUpgrade:
     def _copy(deployment: Object, old: str, new: str, version: str) -> Object:
         """The Deployment as it would be for the other colour and version."""
         metadata = deployment["metadata"]
-        copy: Object = _exchanged(
+        copy: Object = _replace_strings(
             {
                 "apiVersion": "apps/v1",
                 "kind": "Deployment",
@@ -103,10 +105,10 @@ class OrdinaryUpgrade:
         return copy
 
 
-def _exchanged(value: Any, old: str, new: str) -> Any:
+def _replace_strings(value: Any, old: str, new: str) -> Any:
     """The same with every string that is `old` replaced: labels, selectors, and the environment."""
     if isinstance(value, dict):
-        return {key: _exchanged(item, old, new) for key, item in value.items()}
+        return {key: _replace_strings(item, old, new) for key, item in value.items()}
     if isinstance(value, list):
-        return [_exchanged(item, old, new) for item in value]
+        return [_replace_strings(item, old, new) for item in value]
     return new if value == old else value

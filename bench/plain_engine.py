@@ -31,7 +31,7 @@ CONNECTIONS = 10
 EPOCH = 1
 
 
-class Plain:
+class PlainEngine:
     """One route, one transaction."""
 
     def __init__(self, pool: asyncpg.Pool, settings: Settings) -> None:
@@ -80,7 +80,7 @@ async def serve() -> None:
         max_size=CONNECTIONS,
         server_settings=session | {"enable_seqscan": "off", "jit": "off"},
     ) as pool:
-        app = Starlette(routes=[Route("/api/orders/market", Plain(pool, settings).place, methods=["POST"])])
+        app = Starlette(routes=[Route("/api/orders/market", PlainEngine(pool, settings).place, methods=["POST"])])
         config = uvicorn.Config(app, port=settings.port, http="httptools", log_config=None, access_log=False)
         await uvicorn.Server(config).serve()
 

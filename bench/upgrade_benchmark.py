@@ -13,7 +13,7 @@ import typer
 from ordinary_upgrade import OrdinaryUpgrade
 from rich.console import Console
 from rich.table import Table
-from rtx_demo import beginning, cluster, report, upgrades
+from rtx_demo import cluster, preparation, report, upgrades
 from rtx_demo.engine import Engine
 from rtx_demo.errors import DemoError
 from rtx_demo.report import Result
@@ -66,19 +66,19 @@ def measure(
     settings = Settings(rate=rate, duration=0)
     try:
         with cluster.local_cluster(choose(Instance()), ROOT, view.reporter, keep=keep) as kubectl:
-            beginning.install(kubectl, choose(Instance()), ROOT, view)
+            preparation.install(kubectl, choose(Instance()), ROOT, view)
             engine = Sample(kubectl, ROOT).engine
             scenario = Scenario(engine, settings, view, evidence=LEDGER_FILE)
             results = [_upgraded(scenario, with_rollback=number < rollback_count) for number in range(upgrade_count)]
-            rows = [*_told(results), *_by_hand(scenario, engine, ordinary_count)]
-            caption = beginning.waits(engine)
+            rows = [*_operator_rows(results), *_by_hand(scenario, engine, ordinary_count)]
+            caption = preparation.configured_waits(engine)
     except (DemoError, LabError) as error:
         typer.echo(f"bench/upgrade: {error}", err=True)
         sys.exit(1)
     if as_json:
-        typer.echo(json.dumps({"machine": beginning.machine(), "rows": [asdict(row) for row in rows]}))
+        typer.echo(json.dumps({"machine": preparation.machine(), "rows": [asdict(row) for row in rows]}))
         return
-    table = Table("id", "what", "value", "unit", "runs", title=str(beginning.machine()), caption=caption)
+    table = Table("id", "what", "value", "unit", "runs", title=str(preparation.machine()), caption=caption)
     for row in rows:
         table.add_row(row.id, row.what, f"{row.value:,}", row.unit, str(row.runs))
     Console().print(table)
@@ -86,17 +86,17 @@ def measure(
 
 def _upgraded(scenario: Scenario, *, with_rollback: bool) -> Result:
     """Of a new engine: on one that was upgraded before, the next version would be warm and its migrations done."""
-    beginning.apply(scenario.engine, ROOT, scenario.view)
+    preparation.apply(scenario.engine, ROOT, scenario.view)
     steps = [step for step in upgrades.STEPS if with_rollback or not step.broken]
     result = scenario.upgrades(steps)
     for finding in result.findings:
-        scenario.view.say(f"- {finding}")
+        scenario.view.print_line(f"- {finding}")
     if any(not outcome.kept for outcome in result.outcomes):
         raise DemoError("A cutover ended otherwise than it must (above): the figures would mean nothing.")
     return result
 
 
-def _told(results: Sequence[Result]) -> Iterator[Row]:
+def _operator_rows(results: Sequence[Result]) -> Iterator[Row]:
     """Each figure of the demo's table over all runs that have it, but for the latencies of single requests."""
     values: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for result in results:

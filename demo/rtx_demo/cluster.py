@@ -25,7 +25,7 @@ def local_cluster(provider: Provider, root: Path, reporter: Reporter, *, keep: b
         provider.prepare(root, reporter)
     try:
         if found:
-            reporter.say("the local cluster is up already")
+            reporter.print_line("the local cluster is up already")
         else:
             provider.up(NODES, 0, reporter)
         yield Kubectl.of_local_cluster(provider.kubectl())

@@ -10,7 +10,7 @@ PHASES = (  # in the order in which a cutover passes them
     "Pending", "BackingUp", "Migrating", "Provisioning", "Testing", "AwaitingApproval", "Switching", "Monitoring",
     "Promoting", "RollingBack",
 )  # fmt: skip
-OVER = frozenset({SUCCEEDED, ROLLED_BACK, FAILED})
+FINAL_PHASES = frozenset({SUCCEEDED, ROLLED_BACK, FAILED})
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Cutover:
 
     @property
     def over(self) -> bool:
-        return self.phase in OVER
+        return self.phase in FINAL_PHASES
 
     @property
     def switch_s(self) -> float | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rtx_lab.provider import Provider
 
-from . import beginning, cluster, reach, report, sample
+from . import access, cluster, preparation, report, sample
 from .engine import Engine
 from .report import Result
 from .sample import Sample
@@ -33,29 +33,29 @@ class Demo:
         self.view.title("A local Kubernetes")
         with cluster.local_cluster(self.provider, self.root, self.view.reporter, keep=self.keep) as kubectl:
             self.view.title("Images, and the operator")
-            beginning.install(kubectl, self.provider, self.root, self.view)
+            preparation.install(kubectl, self.provider, self.root, self.view)
             engine = Sample(kubectl, self.root).engine
             self.view.title(f"kubectl apply -f {sample.FILE}")
-            ready_s = beginning.apply(engine, self.root, self.view)
+            ready_s = preparation.apply(engine, self.root, self.view)
             self.view.title(f"{self.settings.rate:g} requests a second, from now until the last cutover is over")
             (self.root / RESULT_FILE).parent.mkdir(exist_ok=True)
             evidence = self.root / LEDGER_FILE
             result = Scenario(engine, self.settings, self.view, evidence, keep=self.keep).upgrades()
             rows = report.table(result, ready_s=ready_s)
-            document = report.document(rows, beginning.machine())
+            document = report.document(rows, preparation.machine())
             (self.root / RESULT_FILE).write_text(json.dumps(document, indent=2) + "\n")
-            self.view.table(rows, result.findings, caption=beginning.waits(engine))
+            self.view.table(rows, result.findings, caption=preparation.configured_waits(engine))
             if self.keep:
-                self._say_how_to_reach(engine)
+                self._show_access_commands(engine)
         return result
 
-    def _say_how_to_reach(self, engine: Engine) -> None:
+    def _show_access_commands(self, engine: Engine) -> None:
         self.view.title("It is still running")
-        self.view.say(f"The API page: http://localhost:{reach.PORT}/docs, after the third of these commands:\n")
+        self.view.print_line(f"The API page: http://localhost:{access.PORT}/docs, after the third of these commands:\n")
         program = engine.kubectl.program[0]
         kubeconfig = self.provider.kubeconfig()
-        for command in reach.commands(
+        for command in access.commands(
             kubectl=Path(program), kubeconfig=kubeconfig, name=engine.name, namespace=engine.namespace
         ):
-            self.view.say(f"  {command}")
-        self.view.say("\nTake it down with: make down")
+            self.view.print_line(f"  {command}")
+        self.view.print_line("\nTake it down with: make down")

@@ -9,10 +9,10 @@ from . import cutovers
 from .cutovers import Cutover
 from .errors import DemoError
 from .kubectl import Kubectl, KubectlError, Object
-from .waiting import INTERVAL
+from .waiting import POLL_SECONDS
 
-READY_DEADLINE = 300.0
-CUTOVER_DEADLINE = 300.0
+READY_DEADLINE_SECONDS = 300.0
+CUTOVER_DEADLINE_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Engine:
     def condition(self, kind: str) -> Condition | None:
         return next((condition for condition in conditions(self.read()) if condition.type == kind), None)
 
-    def changes(self, *, deadline: float = READY_DEADLINE) -> Iterator[Condition]:
+    def changes(self, *, deadline: float = READY_DEADLINE_SECONDS) -> Iterator[Condition]:
         """Each condition as it changes, until Ready is True; raises DemoError at the deadline, with the last word."""
         last: dict[str, Condition] = {}
         for seen in self.watch(deadline=deadline):
@@ -79,7 +79,7 @@ class Engine:
             try:
                 yield from _objects(self.kubectl.lines(*command, deadline=left))
             except KubectlError:  # the deadline, or an API server that is away for a while
-                time.sleep(min(INTERVAL, max(0.0, until - time.monotonic())))
+                time.sleep(min(POLL_SECONDS, max(0.0, until - time.monotonic())))
 
     def bump(self, version: str) -> None:
         """Ask for another version: this starts a cutover."""
@@ -92,7 +92,7 @@ class Engine:
         """The one under way, or the last one."""
         return cutovers.of(self.read())
 
-    def cutover_to(self, version: str, *, deadline: float = CUTOVER_DEADLINE) -> Iterator[Cutover]:
+    def cutover_to(self, version: str, *, deadline: float = CUTOVER_DEADLINE_SECONDS) -> Iterator[Cutover]:
         """Bump to `version` and follow the cutover until it is over; raises DemoError at the deadline."""
         before = self.cutover()
         self.bump(version)
@@ -103,26 +103,26 @@ class Engine:
             said = f"It is in {last.phase}: {last.message}" if last else "The operator has not begun it."
             raise DemoError(f"The cutover of {self.name} to {version} is not over after {deadline:.0f} s. {said}")
 
-    def wait_until_kept(self, version: str, *, deadline: float) -> bool:
+    def wait_until_previous(self, version: str, *, deadline: float) -> bool:
         """Wait until that version is the one to which going back is a switch; whether it came to that."""
         until = time.monotonic() + deadline
         while self.read().get("status", {}).get("previous", {}).get("version") != version:
             if time.monotonic() > until:
                 return False
-            time.sleep(INTERVAL)
+            time.sleep(POLL_SECONDS)
         return True
 
-    def wait_until_ready(self, *, deadline: float = READY_DEADLINE) -> None:
+    def wait_until_ready(self, *, deadline: float = READY_DEADLINE_SECONDS) -> None:
         for _ in self.changes(deadline=deadline):
             pass
 
-    def wait_for(self, kind: str, reason: str, *, deadline: float = READY_DEADLINE) -> Condition:
+    def wait_for(self, kind: str, reason: str, *, deadline: float = READY_DEADLINE_SECONDS) -> Condition:
         """The condition once it has that reason; raises DemoError at the deadline."""
         until = time.monotonic() + deadline
         while (condition := self.condition(kind)) is None or condition.reason != reason:
             if time.monotonic() > until:
                 raise DemoError(f"{kind} of {self.name} is not {reason} after {deadline:.0f} s, but {condition}.")
-            time.sleep(INTERVAL)
+            time.sleep(POLL_SECONDS)
         return condition
 
 

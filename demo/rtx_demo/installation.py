@@ -10,7 +10,7 @@ from .kubectl import Kubectl, KubectlError, Object
 
 NAMESPACE = "rtx-system"
 DEPLOYMENT = "rtx-operator"
-ROLLOUT_DEADLINE = 120.0
+ROLLOUT_DEADLINE_SECONDS = 120.0
 OVERLAY = Path("manifests/local")
 
 
@@ -37,7 +37,7 @@ def wait_until_running(kubectl: Kubectl) -> None:
     try:
         kubectl.run(
             "rollout", "status", f"deployment/{DEPLOYMENT}", "--namespace", NAMESPACE,
-            f"--timeout={ROLLOUT_DEADLINE:.0f}s", deadline=ROLLOUT_DEADLINE + 10,
+            f"--timeout={ROLLOUT_DEADLINE_SECONDS:.0f}s", deadline=ROLLOUT_DEADLINE_SECONDS + 10,
         )  # fmt: skip
     except KubectlError as error:
         waiting = "; ".join(_waiting(pod) for pod in pods(kubectl))

@@ -12,7 +12,7 @@ from typing import Any
 from .errors import DemoError
 
 LOCAL_CONTEXTS = frozenset({"rtx-lab", "kind-rtx-lab"})
-DEADLINE = 60.0
+DEADLINE_SECONDS = 60.0
 
 Object = dict[str, Any]
 
@@ -43,11 +43,11 @@ class Kubectl:
             )
         return kubectl
 
-    def run(self, *args: str, stdin: str | None = None, deadline: float = DEADLINE) -> str:
+    def run(self, *args: str, stdin: str | None = None, deadline: float = DEADLINE_SECONDS) -> str:
         """The command's output; raises KubectlError."""
         return self.run_bytes(*args, stdin=stdin, deadline=deadline).decode()
 
-    def run_bytes(self, *args: str, stdin: str | None = None, deadline: float = DEADLINE) -> bytes:
+    def run_bytes(self, *args: str, stdin: str | None = None, deadline: float = DEADLINE_SECONDS) -> bytes:
         try:
             done = subprocess.run(
                 [*self.program, *args],
@@ -79,7 +79,7 @@ class Kubectl:
         items: list[Object] = json.loads(found)["items"]
         return items
 
-    def delete(self, kind: str, name: str, namespace: str | None = None, *, deadline: float = DEADLINE) -> None:
+    def delete(self, kind: str, name: str, namespace: str | None = None, *, deadline: float = DEADLINE_SECONDS) -> None:
         """Delete and wait until it is gone; nothing there is no error."""
         self.run("delete", kind, name, *_in(namespace), "--ignore-not-found", "--wait", deadline=deadline)
 

@@ -10,9 +10,9 @@ from rtx_lab.choice import choose
 from rtx_lab.errors import LabError
 from rtx_lab.instance import Instance
 
-from .beginning import repository
 from .demo import Demo
 from .errors import DemoError
+from .preparation import repository
 from .traffic import Settings
 from .view import View
 
@@ -42,16 +42,16 @@ def run(
     try:
         result = Demo(repository(), choose(Instance()), view, settings, keep=keep).run()
     except (DemoError, LabError) as error:
-        view.say(f"\n{error}")
+        view.print_line(f"\n{error}")
         raise typer.Exit(2) from error
     raise typer.Exit(0 if result.kept else 1)
 
 
 def main() -> None:
     """The console script. SIGTERM unwinds like Ctrl-C, so that a cluster brought up is taken down."""
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, _exit_on_signal)
     app()
 
 
-def _end(number: int, _frame: FrameType | None) -> NoReturn:
+def _exit_on_signal(number: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(128 + number)

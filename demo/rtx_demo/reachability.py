@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from .errors import DemoError
 from .kubectl import Kubectl
 
-PATIENCE = 3  # seconds; a policy drops packets, so a refusal is silence
+CONNECT_DEADLINE_SECONDS = 3  # seconds; a policy drops packets, so a refusal is silence
 _CONNECT = """
 import socket, sys
 try:
@@ -38,7 +38,7 @@ class Place:
             _CONNECT,
             host,
             str(port),
-            str(PATIENCE),
+            str(CONNECT_DEADLINE_SECONDS),
         ).strip()
         if said not in {"connected", "TimeoutError", "ConnectionRefusedError", "OSError"}:
             raise DemoError(f"{self.pod} could not try {host}:{port}: {said}")

@@ -16,7 +16,7 @@ from .kubectl import Kubectl, KubectlError, Object
 
 NAMESPACE_FILE = Path("manifests/samples/namespace.yaml")
 FILE = Path("manifests/samples/trading-engine.yaml")
-REMOVAL_DEADLINE = 180.0
+REMOVAL_DEADLINE_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
@@ -70,5 +70,5 @@ def remove(kubectl: Kubectl, namespace: str, *, wait: bool = True) -> None:
     """
     engines = ("delete", "tradingengines", "--all", "--namespace", namespace, "--cascade=foreground")
     with suppress(KubectlError):  # one that does not go by itself goes with its namespace
-        kubectl.run(*engines, deadline=REMOVAL_DEADLINE)
-    kubectl.run("delete", "namespace", namespace, f"--wait={str(wait).lower()}", deadline=REMOVAL_DEADLINE)
+        kubectl.run(*engines, deadline=REMOVAL_DEADLINE_SECONDS)
+    kubectl.run("delete", "namespace", namespace, f"--wait={str(wait).lower()}", deadline=REMOVAL_DEADLINE_SECONDS)

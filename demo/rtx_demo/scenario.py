@@ -21,8 +21,10 @@ from .view import View
 
 T = TypeVar("T")
 
-SETTLE = 5.0  # seconds of load before the first bump and after the last cutover
-KEPT_DEADLINE = 30.0  # for the old version to be back in reach after a rollback; going back works without, only slower
+SETTLE_SECONDS = 5.0  # seconds of load before the first bump and after the last cutover
+PREVIOUS_DEADLINE_SECONDS = (
+    30.0  # for the old version to be back in access after a rollback; going back works without, only slower
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,9 @@ class Scenario:
         result = Result(judge(ledger, rows, stages), outcomes, first_explained(ledger, stages))
         if self.evidence and not result.kept:
             ledger.write(self.evidence)
-            self.view.say(f"A promise was broken: the ledger of all that was sent and seen is in {self.evidence}.")
+            self.view.print_line(
+                f"A promise was broken: the ledger of all that was sent and seen is in {self.evidence}."
+            )
         return result
 
     def under_load(self, act: Callable[[Watch], T]) -> tuple[T, Ledger, Database]:
@@ -52,13 +56,13 @@ class Scenario:
             traffic.start()
         with traffic.watching() as watch:
             watch.wait_until_sending()
-            time.sleep(SETTLE)
-            self.view.say(self.view.progress(watch.progress()))
+            time.sleep(SETTLE_SECONDS)
+            self.view.print_line(self.view.progress(watch.progress()))
             given = act(watch)
-            time.sleep(SETTLE)
+            time.sleep(SETTLE_SECONDS)
             traffic.stop()
             watch.wait_until_ended()
-            self.view.say(f"\n{self.view.progress(watch.progress())}")
+            self.view.print_line(f"\n{self.view.progress(watch.progress())}")
         with self.view.reporter.step("fetching the ledger and the database's rows"):
             ledger = traffic.ledger()
             rows = database.rows(self.engine, ledger)
@@ -69,8 +73,8 @@ class Scenario:
     def _steps(self, steps: Sequence[Step], watch: Watch) -> Iterator[Outcome]:
         """One cutover after the other; none after one that ended otherwise than it must."""
         for step in steps:
-            if step.to_kept:
-                self.engine.wait_until_kept(step.version, deadline=KEPT_DEADLINE)
+            if step.to_previous:
+                self.engine.wait_until_previous(step.version, deadline=PREVIOUS_DEADLINE_SECONDS)
             outcome = self._step(step, watch)
             yield outcome
             if not outcome.kept:

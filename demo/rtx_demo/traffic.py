@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 from rtx_traffic.ledger import IncompleteLedgerError, Ledger
-from rtx_traffic.main import Line
+from rtx_traffic.main import OutputLine
 from rtx_traffic.parts import Start
 from rtx_traffic.progress import Progress, total
 
@@ -23,11 +23,11 @@ from .kubectl import Kubectl, KubectlError
 LEDGER = "/tmp/ledger.jsonl"  # noqa: S108  inside the pod
 START = "/tmp/start.json"  # noqa: S108  likewise
 SECRET = "rtx-traffic-admin"  # noqa: S105  a name
-START_DEADLINE = 60.0
-PREPARE_DEADLINE = 200.0
-AFTER_DEADLINE = 60.0  # for the last answers and events
-LEAD = 3.0  # seconds from when the pods are told to begin until they do: the WebSockets open meanwhile
-TRIES = 3  # to fetch a ledger, or to find lines again that broke off
+START_DEADLINE_SECONDS = 60.0
+PREPARE_DEADLINE_SECONDS = 200.0
+END_DEADLINE_SECONDS = 60.0  # for the last answers and events
+START_LEAD_SECONDS = 3.0  # seconds from when the pods are told to begin until they do: the WebSockets open meanwhile
+MAX_ATTEMPTS = 3  # to fetch a ledger, or to find lines again that broke off
 
 T = TypeVar("T")
 
@@ -86,15 +86,16 @@ class Traffic:
         try:
             self.kubectl.run(
                 "wait", "--for=jsonpath={.status.phase}=Running", *(f"pod/{pod}" for pod in self.pods),
-                "--namespace", self.namespace, f"--timeout={START_DEADLINE:.0f}s", deadline=START_DEADLINE + 10,
+                "--namespace", self.namespace, f"--timeout={START_DEADLINE_SECONDS:.0f}s",
+                deadline=START_DEADLINE_SECONDS + 10,
             )  # fmt: skip
         except KubectlError as error:
-            raise DemoError(f"A traffic pod does not start: {self._why_not_running() or error.reason}") from error
+            raise DemoError(f"A traffic pod does not start: {self._waiting_reason() or error.reason}") from error
         prepared = self._prepare()
-        at = time.time() + LEAD
+        at = time.time() + START_LEAD_SECONDS
         start = msgspec.json.encode(msgspec.structs.replace(prepared, at=at)).decode()
         # Moved into place, so that it is never read half written.
-        self._everywhere(
+        self._on_all_pods(
             lambda pod: self._exec(pod, "sh", "-c", f"cat >{START}.new && mv {START}.new {START}", stdin=start)
         )
         return at
@@ -111,7 +112,9 @@ class Traffic:
     def follow(self, show: Callable[[Progress], None]) -> None:
         """Show each second's counts until the run has ended. Raises DemoError when it ends otherwise."""
         with self.watching() as watch:
-            watch.wait_until_ended(show, deadline=PREPARE_DEADLINE + self.settings.duration + AFTER_DEADLINE)
+            watch.wait_until_ended(
+                show, deadline=PREPARE_DEADLINE_SECONDS + self.settings.duration + END_DEADLINE_SECONDS
+            )
 
     def wait_until_sending(self) -> None:
         """Return once requests are being sent."""
@@ -120,23 +123,23 @@ class Traffic:
 
     def stop(self) -> None:
         """Let the run end: nothing new is sent, what is under way is waited for."""
-        self._everywhere(lambda pod: self._exec(pod, "rtx-traffic", "stop"))
+        self._on_all_pods(lambda pod: self._exec(pod, "rtx-traffic", "stop"))
 
     def ledger(self) -> Ledger:
         """The ledger of the run that has ended. Raises IncompleteLedgerError."""
-        return Ledger.merge(self._everywhere(self._ledger_of))
+        return Ledger.merge(self._on_all_pods(self._ledger_of))
 
     def remove(self) -> None:
         self.kubectl.run(
             "delete", "pod", *self.pods, "--namespace", self.namespace, "--ignore-not-found", "--wait"
         )  # fmt: skip
 
-    def lines(self, pod: str, *, tail: int, deadline: float) -> Iterator[Line]:
+    def lines(self, pod: str, *, tail: int, deadline: float) -> Iterator[OutputLine]:
         """What the pod prints from its last `tail` lines on (-1: from the first)."""
         command = ("logs", "--follow", f"--tail={tail}", pod, "--namespace", self.namespace)
         for text in self.kubectl.lines(*command, deadline=deadline):
             try:
-                yield msgspec.json.decode(text, type=Line)
+                yield msgspec.json.decode(text, type=OutputLine)
             except msgspec.DecodeError as error:
                 raise DemoError(f"Traffic pod {pod} printed something else than its lines: {text[:200]}") from error
 
@@ -156,26 +159,26 @@ class Traffic:
     def _prepare(self) -> Start:
         command = ("rtx-traffic", "prepare", f"--url={self.engine.url}", f"--accounts={self.settings.accounts}")
         try:
-            said = self._exec(self.pods[0], *command, deadline=PREPARE_DEADLINE)
+            said = self._exec(self.pods[0], *command, deadline=PREPARE_DEADLINE_SECONDS)
         except KubectlError as error:
             raise DemoError(f"The load could not log its accounts in: {error.reason}") from error
         return msgspec.json.decode(said, type=Start)
 
     def _ledger_of(self, pod: str) -> Ledger:
-        for attempt in range(TRIES):
+        for attempt in range(MAX_ATTEMPTS):
             try:
                 return Ledger.parse(self._exec(pod, "cat", LEDGER).splitlines())
             except (IncompleteLedgerError, msgspec.DecodeError):  # a stream that broke off, or a run that goes on
-                if attempt == TRIES - 1:
+                if attempt == MAX_ATTEMPTS - 1:
                     raise
         raise AssertionError
 
-    def _exec(self, pod: str, *command: str, stdin: str | None = None, deadline: float = AFTER_DEADLINE) -> bytes:
+    def _exec(self, pod: str, *command: str, stdin: str | None = None, deadline: float = END_DEADLINE_SECONDS) -> bytes:
         return self.kubectl.run_bytes(
             "exec", "-i", pod, "--namespace", self.namespace, "--", *command, stdin=stdin, deadline=deadline
         )
 
-    def _everywhere(self, action: Callable[[str], T]) -> list[T]:
+    def _on_all_pods(self, action: Callable[[str], T]) -> list[T]:
         """What `action` gives for each pod, all at once."""
         with ThreadPoolExecutor(len(self.pods)) as pool:
             return list(pool.map(action, self.pods))
@@ -188,7 +191,7 @@ class Traffic:
             raise DemoError(f"Secret {name} in {namespace} has no ADMIN_PASSWORD: is the engine there?")
         return base64.b64decode(encoded).decode()
 
-    def _why_not_running(self) -> str:
+    def _waiting_reason(self) -> str:
         for name in self.pods:
             pod = self.kubectl.get("pod", name, self.namespace) or {}
             for status in pod.get("status", {}).get("containerStatuses", []):
@@ -205,7 +208,7 @@ class Watch:
         self._traffic = traffic
         self._progress: dict[str, Progress] = {}
         self._ended: set[str] = set()
-        self._wrong = ""
+        self._error = ""
         self._leave = threading.Event()
         self._threads = [threading.Thread(target=self._read, args=(pod,), daemon=True) for pod in traffic.pods]
         for thread in self._threads:
@@ -213,29 +216,29 @@ class Watch:
 
     def progress(self) -> Progress:
         """The newest counts of all pods together; raises DemoError when one gave up."""
-        if self._wrong:
-            raise DemoError(self._wrong)
+        if self._error:
+            raise DemoError(self._error)
         return total(list(self._progress.values()))
 
     def progress_at(self, second: float) -> Progress:
         """The counts once every pod has told those of that second of the run, or of a later one, or has ended."""
-        until = time.monotonic() + AFTER_DEADLINE
-        while not all(self._has_told(pod, second) for pod in self._traffic.pods):
+        until = time.monotonic() + END_DEADLINE_SECONDS
+        while not all(self._has_reported(pod, second) for pod in self._traffic.pods):
             self.progress()  # raises when one gave up
             self._wait(until, f"not every pod has told the counts of second {second:.0f}")
         return self.progress()
 
-    def _has_told(self, pod: str, second: float) -> bool:
+    def _has_reported(self, pod: str, second: float) -> bool:
         told = self._progress.get(pod)
         return pod in self._ended or (told is not None and told.second >= second)
 
     def wait_until_sending(self) -> None:
-        until = time.monotonic() + PREPARE_DEADLINE
+        until = time.monotonic() + PREPARE_DEADLINE_SECONDS
         while self.progress().requests <= self._traffic.settings.sockets:
             self._wait(until, "no requests are sent")
 
     def wait_until_ended(
-        self, show: Callable[[Progress], None] = lambda _: None, *, deadline: float = AFTER_DEADLINE
+        self, show: Callable[[Progress], None] = lambda _: None, *, deadline: float = END_DEADLINE_SECONDS
     ) -> None:
         until = time.monotonic() + deadline
         while len(self._ended) < len(self._threads):
@@ -254,7 +257,7 @@ class Watch:
 
     def _read(self, pod: str) -> None:
         tail = -1
-        for _ in range(TRIES):
+        for _ in range(MAX_ATTEMPTS):
             try:
                 for line in self._traffic.lines(pod, tail=tail, deadline=24 * 3600):
                     if line.progress:
@@ -262,15 +265,15 @@ class Watch:
                     if line.event == "end":
                         self._ended.add(pod)
                     if line.event == "error":
-                        self._wrong = f"Traffic pod {pod} gave up: {line.message}"
+                        self._error = f"Traffic pod {pod} gave up: {line.message}"
                     if self._leave.is_set() or line.event in {"end", "error"}:
                         return
             except KubectlError:
                 pass
             except DemoError as error:
-                self._wrong = str(error)
+                self._error = str(error)
                 return
             if self._leave.wait(self._traffic.retry_seconds):
                 return
             tail = 2  # the last words, should it have ended meanwhile
-        self._wrong = f"Traffic pod {pod} ended before its run did: kubectl logs {pod} -n {self._traffic.namespace}"
+        self._error = f"Traffic pod {pod} ended before its run did: kubectl logs {pod} -n {self._traffic.namespace}"

@@ -18,13 +18,13 @@ class Step:
     version: str
     ends: str
     broken: bool = False  # the version fails requests on purpose
-    to_kept: bool = False  # to the version that was kept: a switch
+    to_previous: bool = False  # to the version that was kept: a switch
 
 
 STEPS = (
     Step("upgrade", NEXT, SUCCEEDED),
     Step("rollback", BROKEN, ROLLED_BACK, broken=True),
-    Step("back", FIRST, SUCCEEDED, to_kept=True),
+    Step("back", FIRST, SUCCEEDED, to_previous=True),
 )
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from rtx_lab.progress import Reporter
 from rtx_traffic.progress import Progress
 
-from .cutovers import OVER, Cutover
+from .cutovers import FINAL_PHASES, Cutover
 from .engine import Condition
 from .errors import DemoError
 from .report import Row
@@ -30,17 +30,17 @@ class View:
     def title(self, text: str) -> None:
         self.console.print(f"\n[bold]{text}[/bold]")
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
-    def conditions(self) -> Iterator["Story"]:
-        yield Story(self)
+    def conditions(self) -> Iterator["ConditionLog"]:
+        yield ConditionLog(self)
 
     @contextmanager
-    def cutover(self, progress: Callable[[], Progress]) -> Iterator["Phases"]:
+    def cutover(self, progress: Callable[[], Progress]) -> Iterator["PhaseList"]:
         """The phases of a cutover as they pass, with the load's counts beside them."""
-        phases = Phases(self, progress)
+        phases = PhaseList(self, progress)
         if not self.console.is_terminal:
             yield phases
             return
@@ -65,10 +65,10 @@ class View:
         self.console.print()
         self.console.print(table)
         for finding in findings:
-            self.say(f"- {finding}")
+            self.print_line(f"- {finding}")
 
 
-class Story:
+class ConditionLog:
     """An engine's conditions, a line when one changes."""
 
     def __init__(self, view: View) -> None:
@@ -80,10 +80,10 @@ class Story:
         text = f"{condition.reason}: {condition.message}"
         if condition.type == "Ready" and text != self._last:
             self._last = text
-            self._view.say(f"{time.monotonic() - self._began:6.1f} s  {text}")
+            self._view.print_line(f"{time.monotonic() - self._began:6.1f} s  {text}")
 
 
-class Phases:
+class PhaseList:
     """The phases of one cutover: a growing list in a terminal, a line for each elsewhere."""
 
     def __init__(self, view: View, progress: Callable[[], Progress]) -> None:
@@ -104,7 +104,7 @@ class Phases:
         if not self._view.console.is_terminal and is_new:
             counts = self._progress()
             told = f"{counts.requests:,} requests, {counts.failed:,} failed"
-            self._view.say(f"{at:6.1f} s  {cutover.phase:<14} {told}  {cutover.message}".rstrip())
+            self._view.print_line(f"{at:6.1f} s  {cutover.phase:<14} {told}  {cutover.message}".rstrip())
 
     def __rich__(self) -> Group:
         """The list as of now: the seconds of the phase under way go on."""
@@ -112,7 +112,7 @@ class Phases:
         grid = Table.grid("", "", "", padding=(0, 2))
         passed = list(self._passed)  # this is another thread
         for (phase, began, message), (_, end, _) in zip(passed, [*passed[1:], ("", now, "")], strict=False):
-            took = "" if phase in OVER else f"{end - began:5.1f} s"
+            took = "" if phase in FINAL_PHASES else f"{end - began:5.1f} s"
             grid.add_row(Text(f"{began:6.1f} s  {phase}"), Text(took), Text(message, overflow="ellipsis", no_wrap=True))
         return Group(grid, Text(self._counts(), style="dim"))
 

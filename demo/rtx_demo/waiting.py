@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from .errors import DemoError
 
-INTERVAL = 0.5
+POLL_SECONDS = 0.5
 
 
 def eventually(holds: Callable[[], object], what: str, *, deadline: float = 60) -> None:
@@ -14,4 +14,4 @@ def eventually(holds: Callable[[], object], what: str, *, deadline: float = 60) 
     while not holds():
         if time.monotonic() > until:
             raise DemoError(f"After {deadline:.0f} s there is still not: {what}.")
-        time.sleep(INTERVAL)
+        time.sleep(POLL_SECONDS)

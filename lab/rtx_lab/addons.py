@@ -10,7 +10,7 @@ from rtx_lab.instance import CONTROL_PLANE, Instance
 from rtx_lab.processes import daemons, run, start_daemon
 from rtx_lab.templates import FILES, render
 
-APPLY_DEADLINE_S = 60.0
+APPLY_DEADLINE_SECONDS = 60.0
 DNS_REPLICAS = 2
 FAKE_LABEL = "type=kwok"
 FAKE_TAINT = {"key": "kwok.x-k8s.io/node", "value": "fake", "effect": "NoSchedule"}
@@ -25,7 +25,7 @@ def apply(instance: Instance, nodes: int) -> None:
         render("addons/local-path.yaml", image=system_images.SHELL),
     ]
     command = [instance.kubectl, f"--kubeconfig={instance.kubeconfig}", "apply", "--server-side", "-f", "-"]
-    run(command, deadline_s=APPLY_DEADLINE_S, stdin="\n---\n".join(manifests))
+    run(command, deadline_s=APPLY_DEADLINE_SECONDS, stdin="\n---\n".join(manifests))
 
 
 def start_metrics_server(instance: Instance, commands: dict[str, Path]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from rtx_lab.errors import LabError
 from rtx_lab.instance import Instance
 
-DEADLINE_S = 10.0
+DEADLINE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Api:
     def _request(self, method: str, path: str, body: bytes | None = None) -> bytes:
         headers = {"Content-Type": "application/json"} if body else {}
         request = urllib.request.Request(self.server + path, data=body, headers=headers, method=method)  # noqa: S310 -- our own https address
-        with urllib.request.urlopen(request, timeout=DEADLINE_S, context=self.context) as answer:  # noqa: S310 -- same
+        with urllib.request.urlopen(request, timeout=DEADLINE_SECONDS, context=self.context) as answer:  # noqa: S310 -- same
             return bytes(answer.read())
 
 

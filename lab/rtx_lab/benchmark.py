@@ -24,9 +24,9 @@ from rtx_lab.instance import Instance
 from rtx_lab.progress import Reporter
 
 INSTANCE = Instance("rtx-lab-bench")
-SETTLE_S = 30.0
-IDLE_S = 60.0
-COMMAND_DEADLINE_S = 600
+SETTLE_SECONDS = 30.0
+IDLE_SECONDS = 60.0
+COMMAND_DEADLINE_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def measure(
     try:
         rows = [*_cluster(runs, nodes, reporter), *(_cold_build() if cold else _recorded_cold_build())]
     except LabError as error:
-        reporter.say(f"bench/lab: {error}")
+        reporter.print_line(f"bench/lab: {error}")
         sys.exit(1)
     if as_json:
         typer.echo(json.dumps({"machine": machine(), "rows": [asdict(row) for row in rows]}))
@@ -79,12 +79,12 @@ def _cluster(runs: int, nodes: int, reporter: Reporter) -> list[Row]:
     ups, loads = [], []
     try:
         for number in range(runs):
-            reporter.say(f"run {number + 1} of {runs}")
+            reporter.print_line(f"run {number + 1} of {runs}")
             _lab("down")
             ups.append(_seconds(lambda: _lab("up", "--provider=native", f"--nodes={nodes}")))
             loads.append(_seconds(lambda: _lab("load", engine)))
-        with reporter.step(f"watching the idle cluster for {SETTLE_S + IDLE_S:.0f} s"):
-            time.sleep(SETTLE_S)
+        with reporter.step(f"watching the idle cluster for {SETTLE_SECONDS + IDLE_SECONDS:.0f} s"):
+            time.sleep(SETTLE_SECONDS)
             idle = _idle_percent()
     finally:
         _lab("down")
@@ -98,7 +98,7 @@ def _cluster(runs: int, nodes: int, reporter: Reporter) -> list[Row]:
 
 def _idle_percent() -> float:
     before, began = cgroups.cpu_seconds(INSTANCE), time.monotonic()
-    time.sleep(IDLE_S)
+    time.sleep(IDLE_SECONDS)
     used, elapsed = cgroups.cpu_seconds(INSTANCE) - before, time.monotonic() - began
     return 100 * used / elapsed / (os.cpu_count() or 1)
 
@@ -122,7 +122,7 @@ def _cold_build() -> list[Row]:
 
 def _lab(*arguments: str) -> None:
     command = [sys.executable, "-m", "rtx_lab.main", "--instance", INSTANCE.name, *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_DEADLINE_S, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_DEADLINE_SECONDS, check=False)
     if result.returncode:
         raise LabError(f"`lab {' '.join(arguments)}` failed: {result.stderr.strip()}")
 

@@ -26,13 +26,13 @@ from rtx_lab.errors import LabError
 from rtx_lab.estimate import Builds
 from rtx_lab.paths import cache_home
 from rtx_lab.progress import Reporter
-from rtx_lab.tasks import Command, run_program, together
+from rtx_lab.tasks import Command, run_concurrently, run_program
 from rtx_lab.tracker import Tracker
 
 MODULES = Path(__file__).parent / "go"
-GO_NEEDED = (1, 26)
-BUILD_DEADLINE_S = 1800
-PARALLEL_BUILDS = 2  # one links, on one core, or downloads while the other compiles
+MIN_GO_VERSION = (1, 26)
+BUILD_DEADLINE_SECONDS = 1800
+MAX_PARALLEL_BUILDS = 2  # one links, on one core, or downloads while the other compiles
 CHECKSUM = "SHA256"
 
 
@@ -106,7 +106,7 @@ def entry_name(program: Program) -> str:
     return f"{program.name}-{version}-{digest.hexdigest()[:12]}"
 
 
-def is_sound(entry: Path, program: Program) -> bool:
+def is_intact(entry: Path, program: Program) -> bool:
     """Whether the entry exists whole and its binary still has the checksum it was stored with."""
     binary, checksum = entry / program.name, entry / CHECKSUM
     if not (binary.is_file() and checksum.is_file()):
@@ -122,7 +122,9 @@ def go_build(program: Program, output: Path, log: Path) -> None:
         words = [find_go(), *build_arguments(program, program.version), "-o", str(output), program.package]
         # Go's own scratch is inside of ours: a build that is ended leaves gigabytes there.
         environment = os.environ | {"CGO_ENABLED": "0", "GOTMPDIR": scratch}
-        result = run_program(Command(words, BUILD_DEADLINE_S, folder=work, environment=environment, output=stream))
+        result = run_program(
+            Command(words, BUILD_DEADLINE_SECONDS, folder=work, environment=environment, output=stream)
+        )
     if result.returncode:
         last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
         raise LabError(f"Building {program.name} {program.version} failed ({last[0]}); its log is {log}.")
@@ -131,12 +133,12 @@ def go_build(program: Program, output: Path, log: Path) -> None:
 def find_go() -> str:
     """The path of a Go that is new enough."""
     go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-    needed = ".".join(map(str, GO_NEEDED))
+    needed = ".".join(map(str, MIN_GO_VERSION))
     if not go:
         raise LabError(f"Go {needed} or later builds the cluster's programs and was not found; install it from go.dev.")
     found = subprocess.run([go, "version"], capture_output=True, text=True, timeout=30, check=True).stdout
     match = re.search(r"go(\d+)\.(\d+)", found)
-    if not match or (int(match[1]), int(match[2])) < GO_NEEDED:
+    if not match or (int(match[1]), int(match[2])) < MIN_GO_VERSION:
         raise LabError(f"Go {needed} or later is needed, {go} is {found.strip()}; install a newer one from go.dev.")
     return go
 
@@ -154,7 +156,7 @@ def ensure(programs: Iterable[Program], reporter: Reporter, build: Build = go_bu
     entries = {program: store / entry_name(program) for program in programs}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         sound = dict(
-            zip(programs, pool.map(lambda program: is_sound(entries[program], program), programs), strict=True)
+            zip(programs, pool.map(lambda program: is_intact(entries[program], program), programs), strict=True)
         )
     missing = [program for program in programs if not sound[program]]
     if missing:
@@ -162,33 +164,33 @@ def ensure(programs: Iterable[Program], reporter: Reporter, build: Build = go_bu
         began = time.monotonic()
         seconds = _build({program: entries[program] for program in missing}, reporter, build)
         if cold:
-            _record(seconds, time.monotonic() - began)
+            _save_cold_build(seconds, time.monotonic() - began)
     return {name: entry / name for program, entry in entries.items() for name in program.commands or (program.name,)}
 
 
 def _build(entries: Mapping[Program, Path], reporter: Reporter, build: Build) -> Mapping[str, float]:
     """Builds all of them, in this order; returns the seconds of each by name."""
-    before = estimate.slowness(estimate.PROGRAM_SECONDS, _recorded())
+    before = estimate.slowness(estimate.PROGRAM_SECONDS, _recorded_seconds())
     names = tuple(program.name for program in entries)
-    planned = Builds(estimate.PROGRAM_SECONDS, PARALLEL_BUILDS, pending=names, before=before or 1.0)
+    planned = Builds(estimate.PROGRAM_SECONDS, MAX_PARALLEL_BUILDS, pending=names, before=before or 1.0)
     if len(names) == len(PROGRAMS):
         what = f"First run on this machine: builds {len(names)} programs of the cluster"
     else:
         what = f"Builds {len(names)} of the cluster's programs ({', '.join(names)})"
     later = "later runs find them built, and start in seconds"
     cores = os.cpu_count() or 1
-    reporter.say(
-        estimate.opening(what, planned.remaining_s(), cores=cores, measured_here=before is not None, later=later)
+    reporter.print_line(
+        estimate.announcement(what, planned.remaining_s(), cores=cores, measured_here=before is not None, later=later)
     )
     tracker = Tracker(planned, "programs", reporter)
 
     def one(program: Program) -> None:
         title = f"building {program.name} {program.version}"
         with tracker.one(program.name), reporter.step(title, reminders=False):
-            _fill(program, entries[program], build)
+            _build_entry(program, entries[program], build)
 
-    with tracker.shown():
-        together([partial(one, program) for program in entries], at_once=PARALLEL_BUILDS)
+    with tracker.displayed():
+        run_concurrently([partial(one, program) for program in entries], concurrency=MAX_PARALLEL_BUILDS)
     return tracker.now().built
 
 
@@ -207,13 +209,13 @@ def last_cold_build() -> dict[str, object]:
     return record if isinstance(record, dict) else {}
 
 
-def _recorded() -> dict[str, float]:
+def _recorded_seconds() -> dict[str, float]:
     """Seconds by program of the last cold build on this machine; empty when there was none."""
     programs = last_cold_build().get("programs", {})
     return {str(name): float(seconds) for name, seconds in programs.items()} if isinstance(programs, dict) else {}
 
 
-def _fill(program: Program, entry: Path, build: Build) -> None:
+def _build_entry(program: Program, entry: Path, build: Build) -> None:
     logs = cache_home() / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     half = Path(tempfile.mkdtemp(prefix=f".{program.name}-", dir=entry.parent))
@@ -232,7 +234,7 @@ def _fill(program: Program, entry: Path, build: Build) -> None:
         shutil.rmtree(half, ignore_errors=True)
 
 
-def _record(seconds: Mapping[str, float], total: float) -> None:
+def _save_cold_build(seconds: Mapping[str, float], total: float) -> None:
     when = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     programs = {name: round(took, 1) for name, took in seconds.items()}
     record = {"when": when, "total_s": round(total, 1), "programs": programs}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
 
 @contextmanager
@@ -14,9 +14,9 @@ def volumes() -> Iterator[list[str]]:
     """The --volume options of buildah for the block."""
     with tempfile.TemporaryDirectory(prefix="rtx-lab-build-") as folder:
         mounts = {}
-        bundle = os.environ.get("SSL_CERT_FILE", BUNDLE)
+        bundle = os.environ.get("SSL_CERT_FILE", CA_BUNDLE)
         if Path(bundle).is_file():
-            mounts[bundle] = BUNDLE
+            mounts[bundle] = CA_BUNDLE
         for name, inside, text in (
             ("pip.conf", "/etc/pip.conf", pip_config(os.environ)),
             ("uv.toml", "/etc/uv/uv.toml", uv_config(os.environ)),
@@ -32,7 +32,7 @@ def volumes() -> Iterator[list[str]]:
 
 def pip_config(environment: Mapping[str, str]) -> str:
     """A configuration file for pip with what the host tells pip by PIP_… variables."""
-    own = {key: value for key, value in environment.items() if key.startswith("PIP_")} | {"PIP_CERT": BUNDLE}
+    own = {key: value for key, value in environment.items() if key.startswith("PIP_")} | {"PIP_CERT": CA_BUNDLE}
     lines = [f"{key.removeprefix('PIP_').lower().replace('_', '-')} = {value}" for key, value in sorted(own.items())]
     return "\n".join(["[global]", *lines, ""])
 

@@ -16,12 +16,12 @@ from rtx_lab.instance import CONTROL_PLANE, Instance
 
 ROOT = Path("/sys/fs/cgroup")
 DAEMONS = "daemons"  # of the nodes
-KILL_DEADLINE_S = 15.0
+KILL_DEADLINE_SECONDS = 15.0
 # What the nodes' daemons weigh when pods want the CPU, too; an ordinary group weighs 1. Else pods that serve stand
 # still for half a second whenever containerd, crun and kube-router bring up a pod, on whatever node.
 # The cluster as a whole is an ordinary group: kernel threads compete with it, and a disk answers late when it weighs
 # more (ADR 0014).
-DAEMONS_WEIGH = 0.2
+DAEMONS_CPU_WEIGHT = 0.2
 
 
 def is_v2(root: Path = ROOT) -> bool:
@@ -45,7 +45,7 @@ def create(instance: Instance, names: list[str]) -> None:
             available = (root / "cgroup.controllers").read_text().split()
             for group in (root, top):
                 (group / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in available))
-        _weigh(top / DAEMONS, DAEMONS_WEIGH)
+        _set_cpu_weight(top / DAEMONS, DAEMONS_CPU_WEIGHT)
 
 
 def _inherit_cpuset(group: Path) -> None:
@@ -55,7 +55,7 @@ def _inherit_cpuset(group: Path) -> None:
             (group / file).write_text((group.parent / file).read_text())
 
 
-def _weigh(group: Path, weight: float) -> None:
+def _set_cpu_weight(group: Path, weight: float) -> None:
     for file, ordinary in (("cpu.shares", 1024), ("cpu.weight", 100)):  # of v1 and of v2
         if (group / file).exists():
             (group / file).write_text(str(round(weight * ordinary)))
@@ -89,7 +89,7 @@ def kill(instance: Instance) -> None:
 
     Raises LabError when one survives SIGKILL for 15 s (it waits for a disk or a network file system).
     """
-    deadline = time.monotonic() + KILL_DEADLINE_S
+    deadline = time.monotonic() + KILL_DEADLINE_SECONDS
     while left := processes(instance):
         for pid in left:
             try:

@@ -17,7 +17,7 @@ from rtx_lab.instance import CONTROL_PLANE, Instance, Node
 from rtx_lab.paths import cache_home
 from rtx_lab.progress import Reporter
 
-READY_DEADLINE_S = 90.0
+READY_DEADLINE_SECONDS = 90.0
 MAX_NODES = 9
 
 
@@ -40,13 +40,13 @@ def up(instance: Instance, node_count: int, fake_nodes: int, reporter: Reporter)
     if running := find(instance):
         if running.nodes != node_count:
             raise LabError(f"{instance.name} is up with {running.nodes} nodes; run `lab down` first.")
-        reporter.say(f"{instance.name} is up already")
+        reporter.print_line(f"{instance.name} is up already")
         _add_fake_nodes(instance, binaries.ensure(binaries.PROGRAMS, reporter), fake_nodes)
         return
     packages.ensure(packages.CLUSTER, reporter)
     commands = binaries.ensure(binaries.PROGRAMS, reporter)
     down(instance)  # what a crash may have left
-    with _nothing_left_behind(instance), reporter.step(f"starting {instance.name}, {node_count} nodes"):
+    with _cleanup_on_failure(instance), reporter.step(f"starting {instance.name}, {node_count} nodes"):
         _start(instance, commands, node_count)
         _add_fake_nodes(instance, commands, fake_nodes)
         since = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
@@ -129,7 +129,7 @@ def _start_addons(instance: Instance, commands: dict[str, Path], api: Api, count
     addons.start_metrics_server(instance, commands)
     addons.start_volume_provisioner(instance, commands, api)
     _wait_for_nodes(api, count)
-    processes.wait_for("cluster DNS", READY_DEADLINE_S, lambda: addons.dns_is_ready(api))
+    processes.wait_for("cluster DNS", READY_DEADLINE_SECONDS, lambda: addons.dns_is_ready(api))
     for name, alive in processes.daemons(instance).items():
         if not alive:
             raise LabError(f"{name} ended soon after its start: {processes.last_line(instance, name)}")
@@ -147,11 +147,11 @@ def _wait_for_nodes(api: Api, at_least: int) -> None:
         ready = api.ready_nodes()
         return len(ready) >= at_least and all(ready.values())
 
-    processes.wait_for("all nodes to be Ready", READY_DEADLINE_S, all_ready)
+    processes.wait_for("all nodes to be Ready", READY_DEADLINE_SECONDS, all_ready)
 
 
 @contextlib.contextmanager
-def _nothing_left_behind(instance: Instance) -> Iterator[None]:
+def _cleanup_on_failure(instance: Instance) -> Iterator[None]:
     try:
         yield
     except BaseException:

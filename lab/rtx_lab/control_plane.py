@@ -5,10 +5,10 @@ from pathlib import Path
 from rtx_lab import network
 from rtx_lab.api import Api
 from rtx_lab.instance import CONTROL_PLANE, Instance
-from rtx_lab.processes import hold_namespaces, in_memory, log_path, start_daemon, wait_for
+from rtx_lab.processes import hold_namespaces, log_path, start_daemon, tmpfs_mount, wait_for
 from rtx_lab.templates import render
 
-READY_DEADLINE_S = 90.0
+READY_DEADLINE_SECONDS = 90.0
 
 
 def start_store(instance: Instance, commands: dict[str, Path], nodes: int) -> None:
@@ -16,7 +16,7 @@ def start_store(instance: Instance, commands: dict[str, Path], nodes: int) -> No
     data = instance.state / "etcd"
     data.mkdir(parents=True, exist_ok=True)
     # In memory, as what pods write is: a cluster that is thrown away need not survive a power cut (ADR 0015).
-    script = f"{network.control_plane_script(instance, nodes)}\n{in_memory(instance, CONTROL_PLANE, data)}"
+    script = f"{network.control_plane_script(instance, nodes)}\n{tmpfs_mount(instance, CONTROL_PLANE, data)}"
     hold_namespaces(instance, CONTROL_PLANE, script)
     network.attach_host(instance, nodes)
     etcd = {
@@ -33,7 +33,7 @@ def start_store(instance: Instance, commands: dict[str, Path], nodes: int) -> No
 def start_controllers(instance: Instance, commands: dict[str, Path], api: Api) -> None:
     """Waits for the API server, then starts what exits at once when it is not ready."""
     log = log_path(instance, "kube-apiserver")
-    wait_for("the API server", READY_DEADLINE_S, api.is_ready, log)
+    wait_for("the API server", READY_DEADLINE_SECONDS, api.is_ready, log)
     for name, options in (
         ("kube-controller-manager", controller_manager_options(instance)),
         ("kube-scheduler", {}),

@@ -34,13 +34,13 @@ IMAGE_SECONDS: Mapping[str, float] = {
 
 @dataclass(frozen=True)
 class Builds:
-    """Builds as of now, `at_once` of them at a time. Seconds of wall time; names as in `seconds`, which are measured.
+    """A snapshot of builds, `concurrency` at a time. All are seconds of wall time; `seconds` are the measured ones.
 
-    `before` is how many times as slow as the measured machine this one was in an earlier run; 1.0 when nobody knows.
+    `before` is this machine's slowness in an earlier run, as a multiple of the measured machine's; 1.0 when unknown.
     """
 
     seconds: Mapping[str, float]
-    at_once: int
+    concurrency: int
     pending: tuple[str, ...] = ()  # in the order in which they will begin
     running: Mapping[str, float] = field(default_factory=dict)  # seconds since each began
     built: Mapping[str, float] = field(default_factory=dict)  # seconds each took
@@ -61,7 +61,7 @@ class Builds:
             return None
         slowness = self.slowness()
         free_at = [self.seconds[name] * slowness - elapsed for name, elapsed in self.running.items()]
-        free_at += [0.0] * (self.at_once - len(free_at))
+        free_at += [0.0] * (self.concurrency - len(free_at))
         heapq.heapify(free_at)
         for name in self.pending:
             heapq.heapreplace(free_at, free_at[0] + self.seconds[name] * slowness)
@@ -79,7 +79,7 @@ def about(seconds: float) -> str:
     return "less than a minute" if seconds < 60 else f"about {seconds / 60:.0f} min"
 
 
-def opening(what: str, remaining_s: float | None, *, cores: int, measured_here: bool, later: str) -> str:
+def announcement(what: str, remaining_s: float | None, *, cores: int, measured_here: bool, later: str) -> str:
     """The sentence before builds: `what` they are, how long they take and where that was so, and what is so `later`."""
     if remaining_s is None:
         return f"{what}; {later}"

@@ -23,8 +23,8 @@ from rtx_lab.processes import run
 from rtx_lab.progress import Reporter
 from rtx_lab.tracker import Tracker
 
-BUILD_DEADLINE_S = 1200.0
-UNNAMED_LAYERS = 12  # what buildah keeps to build the next time quicker: of about five builds
+BUILD_DEADLINE_SECONDS = 1200.0
+MAX_UNNAMED_LAYERS = 12  # what buildah keeps to build the next time quicker: of about five builds
 BASE = "base image"  # what it is called among the images that are built
 IGNORED = re.compile(r"(^|/)(__pycache__|\.[^/]+|[^/]+\.pyc|[^/]+\.egg-info)(/|$)")
 
@@ -76,12 +76,14 @@ def _build_missing(keys: Mapping[Image, str], root: Path, reporter: Reporter) ->
     what = f"Builds the base image and {len(keys)} images" if first else f"Builds {len(keys)} images"
     # Measured was the first time. Later ones are quicker by what buildah keeps of their layers, nobody knows how much.
     seconds = estimate.IMAGE_SECONDS if first else {}
-    planned = Builds(seconds, at_once=1, pending=((BASE,) if first else ()) + references)
+    planned = Builds(seconds, concurrency=1, pending=((BASE,) if first else ()) + references)
     cores = os.cpu_count() or 1
     later = "one that has not changed is not built again"
-    reporter.say(estimate.opening(what, planned.remaining_s(), cores=cores, measured_here=False, later=later))
+    reporter.print_line(
+        estimate.announcement(what, planned.remaining_s(), cores=cores, measured_here=False, later=later)
+    )
     tracker = Tracker(planned, "images", reporter)
-    with tracker.shown():
+    with tracker.displayed():
         with tracker.one(BASE) if first else nullcontext():
             base_image.ensure(reporter)
         for image, key in keys.items():
@@ -134,7 +136,7 @@ def write_archive(reference: str, target: Path) -> None:
     # In a folder of its own: two clusters may be loading the same image.
     with tempfile.TemporaryDirectory(prefix=".archive-", dir=target.parent) as scratch:
         half = Path(scratch) / target.name
-        run(["buildah", "push", reference, f"docker-archive:{half}:{reference}"], deadline_s=BUILD_DEADLINE_S)
+        run(["buildah", "push", reference, f"docker-archive:{half}:{reference}"], deadline_s=BUILD_DEADLINE_SECONDS)
         for older in target.parent.glob(f"{_stem(reference)}-*.tar"):
             older.unlink(missing_ok=True)
         half.rename(target)
@@ -169,14 +171,14 @@ def _bud(image: Image, root: Path, key: str) -> None:
     replaced = id_of(image.reference)
     with volumes() as mounts:
         try:
-            run(["buildah", "bud", *options, *arguments, *names, *mounts, root], deadline_s=BUILD_DEADLINE_S)
+            run(["buildah", "bud", *options, *arguments, *names, *mounts, root], deadline_s=BUILD_DEADLINE_SECONDS)
         except LabError as failure:
-            why = last_words(log, failure)
+            why = failure_line(log, failure)
             raise LabError(f"Building {image.reference} failed: {why}; its log is {log}.") from None
-    buildah.forget(replaced, keep_unnamed=UNNAMED_LAYERS)
+    buildah.prune(replaced, keep_unnamed=MAX_UNNAMED_LAYERS)
 
 
-def last_words(log: Path, failure: LabError) -> str:
+def failure_line(log: Path, failure: LabError) -> str:
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     errors = [line for line in lines if "error" in line.lower()]
     return (errors or lines or [str(failure)])[-1].strip()

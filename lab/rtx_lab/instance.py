@@ -10,7 +10,7 @@ from rtx_lab.errors import LabError
 
 DEFAULT = "rtx-lab"
 CONTROL_PLANE = "control-plane"
-OTHER_NETWORKS = 10  # instances beside the default one share this many address ranges, picked by their name
+NETWORK_COUNT = 10  # instances beside the default one share this many address ranges, picked by their name
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Instance:
 
     @property
     def number(self) -> int:
-        return 0 if self.name == DEFAULT else 1 + zlib.crc32(self.name.encode()) % OTHER_NETWORKS
+        return 0 if self.name == DEFAULT else 1 + zlib.crc32(self.name.encode()) % NETWORK_COUNT
 
     @property
     def run(self) -> Path:

@@ -20,8 +20,8 @@ from rtx_lab.progress import Reporter
 from rtx_lab.provider import ProviderName
 
 NETWORK = "kind"
-UP_DEADLINE_S = 600.0
-DEADLINE_S = 60.0
+UP_DEADLINE_SECONDS = 600.0
+DEADLINE_SECONDS = 60.0
 METRICS_SERVER = "https://github.com/kubernetes-sigs/metrics-server/releases/download/v0.9.0/components.yaml"
 KWOK = "https://github.com/kubernetes-sigs/kwok/releases/download/v0.8.0/"
 
@@ -113,38 +113,38 @@ class Kind:
             self._create(nodes, reporter)
         if fake_nodes:
             for command in self.commands.kwok():
-                run(command, deadline_s=DEADLINE_S)
+                run(command, deadline_s=DEADLINE_SECONDS)
             items = [addons.fake_node(f"fake{number}") for number in range(1, fake_nodes + 1)]
             manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
-            run([*self.commands.kubectl(), "apply", "-f", "-"], deadline_s=DEADLINE_S, stdin=manifest)
+            run([*self.commands.kubectl(), "apply", "-f", "-"], deadline_s=DEADLINE_SECONDS, stdin=manifest)
 
     def down(self) -> None:
-        run(self.commands.delete(), deadline_s=DEADLINE_S)
+        run(self.commands.delete(), deadline_s=DEADLINE_SECONDS)
 
     def build(self, names: list[str], root: Path, reporter: Reporter) -> list[str]:
         wanted = images.named(names)
         for image in wanted:
             with reporter.step(f"building image {image.reference}"):
-                run(self.commands.build(image, root), deadline_s=images.BUILD_DEADLINE_S)
+                run(self.commands.build(image, root), deadline_s=images.BUILD_DEADLINE_SECONDS)
         return [image.reference for image in wanted]
 
     def load(self, names: list[str], reporter: Reporter) -> None:
         for name in names:
             with reporter.step(f"loading {name}"):
-                run(self.commands.load(name), deadline_s=UP_DEADLINE_S)
+                run(self.commands.load(name), deadline_s=UP_DEADLINE_SECONDS)
 
     def is_up(self) -> bool:
-        return self.commands.name in run(self.commands.clusters(), deadline_s=DEADLINE_S).split()
+        return self.commands.name in run(self.commands.clusters(), deadline_s=DEADLINE_SECONDS).split()
 
     def status(self) -> list[tuple[str, str, str]]:
-        lines = run(self.commands.machines(), deadline_s=DEADLINE_S).splitlines()
+        lines = run(self.commands.machines(), deadline_s=DEADLINE_SECONDS).splitlines()
         return [("node", *line.partition("\t")[::2]) for line in lines]
 
     def command_in(self, node: str, command: list[str]) -> list[str]:
         return self.commands.inside(node, command)
 
     def plug(self, node: str, *, connected: bool) -> None:
-        run(self.commands.plug(node, connected=connected), deadline_s=DEADLINE_S)
+        run(self.commands.plug(node, connected=connected), deadline_s=DEADLINE_SECONDS)
 
     def kubectl(self) -> list[str]:
         return self.commands.kubectl()
@@ -164,6 +164,6 @@ class Kind:
         config_file.parent.mkdir(parents=True, exist_ok=True)
         config_file.write_text(config(nodes))
         with reporter.step(f"kind create cluster, {nodes} workers"):
-            run(self.commands.create(config_file), deadline_s=UP_DEADLINE_S)
+            run(self.commands.create(config_file), deadline_s=UP_DEADLINE_SECONDS)
             for command in self.commands.metrics_server():
-                run(command, deadline_s=DEADLINE_S)
+                run(command, deadline_s=DEADLINE_SECONDS)

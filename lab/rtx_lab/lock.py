@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rtx_lab.errors import LabError
 
-FOLDER = Path("/run/lock")
+LOCK_FOLDER = Path("/run/lock")
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def held(name: str, folder: Path | None = None, *, wait: bool = False) -> Iterat
     When another has it: waits for as long as that takes if `wait`, else raises LabError naming the holder.
     The kernel frees it when the holder ends, in whatever way: there is no stale lock to remove.
     """
-    folder = folder or FOLDER
+    folder = folder or LOCK_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.lock").open("a+") as file:
         try:

@@ -23,11 +23,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A real Kubernetes on this machine.",
 )
-PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False}
+PASS_THROUGH = {"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False}
 
 Nodes = Annotated[int, typer.Option(help="Real nodes: 0 to 9.")]
 FakeNodes = Annotated[int, typer.Option(help="Nodes that kwok plays, beside the real ones.")]
-WhichProvider = Annotated[ProviderName | None, typer.Option(help="By default kind where Docker runs, else native.")]
+ProviderOption = Annotated[ProviderName | None, typer.Option(help="By default kind where Docker runs, else native.")]
 InstanceName = Annotated[str, typer.Option("--instance", envvar="RTX_LAB_INSTANCE", hidden=True)]
 NodeName = Annotated[str, typer.Argument(help="A node's name, as `lab status` prints it.")]
 
@@ -38,7 +38,7 @@ def choose(context: typer.Context, instance: InstanceName = DEFAULT) -> None:
 
 
 @app.command()
-def up(context: typer.Context, nodes: Nodes = 3, fake_nodes: FakeNodes = 0, provider: WhichProvider = None) -> None:
+def up(context: typer.Context, nodes: Nodes = 3, fake_nodes: FakeNodes = 0, provider: ProviderOption = None) -> None:
     """Start the cluster; on one that is up, add fake nodes."""
     _provider(context, provider).up(nodes, fake_nodes, Reporter())
 
@@ -65,16 +65,16 @@ def build(
         typer.echo(reference)
 
 
-@app.command(context_settings=PASS_ON, add_help_option=False)
+@app.command(context_settings=PASS_THROUGH, add_help_option=False)
 def kubectl(context: typer.Context) -> None:
     """Run kubectl against the cluster."""
-    _become([*_provider(context).kubectl(), *context.args])
+    _exec([*_provider(context).kubectl(), *context.args])
 
 
-@app.command("in", context_settings=PASS_ON)
+@app.command("in", context_settings=PASS_THROUGH)
 def run_in(context: typer.Context, node: NodeName, command: Annotated[list[str], typer.Argument()]) -> None:
     """Run a command on a node, as root; the native cluster also has a machine called control-plane."""
-    _become(_provider(context).command_in(node, command))
+    _exec(_provider(context).command_in(node, command))
 
 
 @app.command()
@@ -109,7 +109,7 @@ def kubeconfig(
 
 def run() -> None:
     """The console script: a LabError becomes its sentence, and SIGTERM unwinds like Ctrl-C."""
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, _exit_on_signal)
     try:
         app()
     except LabError as error:
@@ -121,12 +121,12 @@ def _provider(context: typer.Context, name: ProviderName | None = None) -> Provi
     return choice.choose(context.obj, name)
 
 
-def _become(command: list[str]) -> NoReturn:
+def _exec(command: list[str]) -> NoReturn:
     sys.stdout.flush()
     os.execvp(command[0], command)  # noqa: S606 -- no shell wanted: the program takes our place
 
 
-def _end(number: int, _frame: FrameType | None) -> NoReturn:
+def _exit_on_signal(number: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
 
 

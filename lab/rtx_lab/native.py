@@ -8,7 +8,7 @@ from rtx_lab.instance import CONTROL_PLANE, Instance
 from rtx_lab.progress import Reporter
 from rtx_lab.provider import ProviderName
 
-BUILDER = "rtx-lab-images"  # buildah's storage is one, whatever the cluster's name
+BUILD_LOCK = "rtx-lab-images"  # buildah's storage is one, whatever the cluster's name
 
 
 class Native:
@@ -26,14 +26,14 @@ class Native:
 
         def our_images() -> None:
             packages.ensure(packages.CLUSTER | packages.IMAGES, reporter)
-            with lock.held(BUILDER):
+            with lock.held(BUILD_LOCK):
                 for reference in images.build([], root, reporter):
                     images.write_archive(reference, images.archive_path(reference))  # what `load` would wait for
 
         cluster.require_root()
         # The largest program is linked on one core, and Debian's packages come over the network: each leaves room.
         with lock.held(self.instance.name):
-            tasks.together([programs, our_images], at_once=2)
+            tasks.run_concurrently([programs, our_images], concurrency=2)
 
     def up(self, nodes: int, fake_nodes: int, reporter: Reporter) -> None:
         with lock.held(self.instance.name):
@@ -44,7 +44,7 @@ class Native:
             cluster.down(self.instance)
 
     def build(self, names: list[str], root: Path, reporter: Reporter) -> list[str]:
-        with lock.held(BUILDER):
+        with lock.held(BUILD_LOCK):
             return images.build(names, root, reporter)
 
     def load(self, names: list[str], reporter: Reporter) -> None:

@@ -12,7 +12,7 @@ from rtx_lab.instance import CONTROL_PLANE, Instance, Node
 from rtx_lab.processes import holder, inside, run, wait_for
 
 SWITCH = "br0"
-DEADLINE_S = 10.0
+DEADLINE_SECONDS = 10.0
 
 
 def control_plane_script(instance: Instance, nodes: int) -> str:
@@ -57,28 +57,33 @@ def _pod_routes(instance: Instance, nodes: int, besides: int = 0) -> list[str]:
 def attach_host(instance: Instance, nodes: int) -> None:
     """Addresses and routes at the host's end of its cable. They vanish with the cable."""
     link = instance.name
-    run(["ip", "addr", "add", f"{instance.host_ip}/{instance.machines.prefixlen}", "dev", link], deadline_s=DEADLINE_S)
-    run(["ip", "link", "set", link, "up"], deadline_s=DEADLINE_S)
+    run(
+        ["ip", "addr", "add", f"{instance.host_ip}/{instance.machines.prefixlen}", "dev", link],
+        deadline_s=DEADLINE_SECONDS,
+    )
+    run(["ip", "link", "set", link, "up"], deadline_s=DEADLINE_SECONDS)
     for node in map(instance.node, range(1, nodes + 1)):
-        run(["ip", "route", "replace", str(node.pods), "via", str(node.ip)], deadline_s=DEADLINE_S)
+        run(["ip", "route", "replace", str(node.pods), "via", str(node.ip)], deadline_s=DEADLINE_SECONDS)
     if nodes:
         way = str(instance.node(1).ip)
-        run(["ip", "route", "replace", str(instance.services), "via", way], deadline_s=DEADLINE_S)
+        run(["ip", "route", "replace", str(instance.services), "via", way], deadline_s=DEADLINE_SECONDS)
 
 
 def detach_host(instance: Instance) -> None:
     """Removes the host's end, and waits until it is gone: the kernel takes dead namespaces apart in its own time."""
     with contextlib.suppress(LabError):  # gone already, or at this very instant
-        run(["ip", "link", "delete", instance.name], deadline_s=DEADLINE_S)
-    wait_for(f"the link {instance.name} to go", DEADLINE_S, lambda: not Path("/sys/class/net", instance.name).exists())
+        run(["ip", "link", "delete", instance.name], deadline_s=DEADLINE_SECONDS)
+    wait_for(
+        f"the link {instance.name} to go", DEADLINE_SECONDS, lambda: not Path("/sys/class/net", instance.name).exists()
+    )
 
 
 def plug(node: Node, *, connected: bool) -> None:
     """Pulls or plugs the node's only cable, at the switch."""
     command = ["ip", "link", "set", node.port, "up" if connected else "down"]
-    run(inside(node.instance, CONTROL_PLANE, command), deadline_s=DEADLINE_S)
+    run(inside(node.instance, CONTROL_PLANE, command), deadline_s=DEADLINE_SECONDS)
 
 
 def is_plugged(node: Node) -> bool:
     command = ["ip", "-o", "link", "show", node.port]
-    return ",UP" in run(inside(node.instance, CONTROL_PLANE, command), deadline_s=DEADLINE_S)
+    return ",UP" in run(inside(node.instance, CONTROL_PLANE, command), deadline_s=DEADLINE_SECONDS)

@@ -7,7 +7,7 @@ from typing import Any
 from rtx_lab import network
 from rtx_lab.api import Api
 from rtx_lab.instance import Node
-from rtx_lab.processes import hold_namespaces, in_memory, inside, log_path, run, start_daemon, wait_for
+from rtx_lab.processes import hold_namespaces, inside, log_path, run, start_daemon, tmpfs_mount, wait_for
 from rtx_lab.system_images import PAUSE
 from rtx_lab.templates import render
 
@@ -23,8 +23,8 @@ MOUNTS = {
 # What pods write: volumes and logs. In memory, since all nodes share one disk, and a disk that stands still for a
 # second would be a failure of what is tested here (ADR 0015).
 IN_MEMORY = ("/var/lib/kubelet", "/var/log/pods", "/var/log/containers")
-CONTAINERD_DEADLINE_S = 30.0
-IMPORT_DEADLINE_S = 120.0
+CONTAINERD_DEADLINE_SECONDS = 30.0
+IMPORT_DEADLINE_SECONDS = 120.0
 
 
 def start_runtime(node: Node, nodes: int, system_images: Path) -> None:
@@ -36,7 +36,7 @@ def start_runtime(node: Node, nodes: int, system_images: Path) -> None:
     start_daemon(node.instance, node.name, f"containerd-{node.name}", ["containerd", "--config", config])
     wait_for(
         f"containerd on {node.name}",
-        CONTAINERD_DEADLINE_S,
+        CONTAINERD_DEADLINE_SECONDS,
         (node.run / "containerd" / "containerd.sock").is_socket,
         log_path(node.instance, f"containerd-{node.name}"),
     )
@@ -46,7 +46,7 @@ def start_runtime(node: Node, nodes: int, system_images: Path) -> None:
 def import_archive(node: Node, archive: Path) -> None:
     """Imports all images of a Docker or OCI archive into the node."""
     command = ["ctr", "--namespace=k8s.io", "images", "import", archive]
-    run(inside(node.instance, node.name, command), deadline_s=IMPORT_DEADLINE_S)
+    run(inside(node.instance, node.name, command), deadline_s=IMPORT_DEADLINE_SECONDS)
 
 
 def register(node: Node, api: Api) -> None:
@@ -112,7 +112,7 @@ def _mount_script(node: Node) -> str:
         lines.append(f"mount --bind {source} {inside_path}")
     for inside_path in IN_MEMORY:
         Path(inside_path).mkdir(parents=True, exist_ok=True)
-        lines.append(in_memory(node.instance, node.name, Path(inside_path)))
+        lines.append(tmpfs_mount(node.instance, node.name, Path(inside_path)))
     # crun refuses a v1 host that shows v2 beside it, which has nothing that containers need.
     lines.append("if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi")
     # Volumes that the kubelet mounts must show up inside containers.

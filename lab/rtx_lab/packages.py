@@ -10,7 +10,7 @@ from rtx_lab.errors import LabError
 from rtx_lab.processes import run
 from rtx_lab.progress import Reporter
 
-APT_DEADLINE_S = 600.0
+APT_DEADLINE_SECONDS = 600.0
 APT_LOCK = "rtx-lab-apt"  # one installation of ours at a time, whichever cluster, test or thread it is for
 
 CLUSTER = {
@@ -63,10 +63,10 @@ def ensure(needs: dict[str, str], reporter: Reporter) -> None:
 
 def _install(packages: Iterable[str]) -> None:
     environment = ["env", "DEBIAN_FRONTEND=noninteractive"]
-    run([*environment, "apt-get", "update", "-q"], deadline_s=APT_DEADLINE_S)
-    wait = f"DPkg::Lock::Timeout={APT_DEADLINE_S:.0f}"
+    run([*environment, "apt-get", "update", "-q"], deadline_s=APT_DEADLINE_SECONDS)
+    wait = f"DPkg::Lock::Timeout={APT_DEADLINE_SECONDS:.0f}"
     command = ["apt-get", "install", "-q", "-y", "-o", wait, "--no-install-recommends", *packages]
-    run([*environment, *command], deadline_s=APT_DEADLINE_S)
+    run([*environment, *command], deadline_s=APT_DEADLINE_SECONDS)
 
 
 def _which(program: str) -> str | None:

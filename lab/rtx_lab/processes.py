@@ -11,17 +11,17 @@ from rtx_lab import cgroups, tasks
 from rtx_lab.errors import LabError
 from rtx_lab.instance import Instance
 
-POLL_S = 0.1
+POLL_SECONDS = 0.1
 # Daemons are written in Go, and a cluster's share this machine's processors: they collect their garbage a quarter as
 # often as by default. The API server alone took 0.35 s of CPU each time, whatever waited for it (ADR 0019).
-_SELDOM = {"GOGC": "400"}
+_GO_ENVIRONMENT = {"GOGC": "400"}
 
 
 def run(command: Sequence[object], *, deadline_s: float, stdin: str | None = None) -> str:
     """Runs a program to its end and returns its standard output.
 
     Raises LabError, with the program's last words, when it fails or takes longer than `deadline_s`, or when the task
-    that runs it was ended with its group (`tasks.together`).
+    that runs it was ended with its group (`tasks.run_concurrently`).
     """
     words = [str(word) for word in command]
     try:
@@ -44,7 +44,7 @@ def wait_for(what: str, deadline_s: float, condition: Callable[[], bool], hint: 
         if time.monotonic() > deadline:
             see = f"; see {hint}" if hint else ""
             raise LabError(f"Gave up waiting for {what} after {deadline_s:.0f} s{see}.")
-        time.sleep(POLL_S)
+        time.sleep(POLL_SECONDS)
 
 
 def hold_namespaces(instance: Instance, machine: str, script: str) -> None:
@@ -61,7 +61,7 @@ def hold_namespaces(instance: Instance, machine: str, script: str) -> None:
     wait_for(f"the namespaces of {machine}", 10, pid_file.exists, log_path(instance, f"{machine}-holder"))
 
 
-def in_memory(instance: Instance, machine: str, folder: Path) -> str:
+def tmpfs_mount(instance: Instance, machine: str, folder: Path) -> str:
     """The line of a script by which what a machine keeps in `folder` is in memory, and goes with it."""
     return f"mount -t tmpfs -o mode=0755 {instance.name}-{machine} {folder}"
 
@@ -130,7 +130,7 @@ def _spawn(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={**os.environ, **_SELDOM, **(environment or {})},
+            env={**os.environ, **_GO_ENVIRONMENT, **(environment or {})},
             start_new_session=True,
         )
     process.returncode = 0  # it outlives us: nobody waits for it, and Popen must not complain of that

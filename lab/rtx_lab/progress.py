@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TimeElapsedColumn
 from rich.text import Text
 
-PLAIN_REMINDER_S = 30.0
+REMINDER_SECONDS = 30.0
 Line = Callable[[], str]
 """What a line says now; asked again and again, by another thread."""
 
 
-class _LineColumn(ProgressColumn):
+class _TextColumn(ProgressColumn):
     """What a task's line says now, cut off where the terminal ends."""
 
     def render(self, task: Task) -> Text:
@@ -31,7 +31,7 @@ class Reporter:
         self._open = 0
         self._lock = threading.Lock()
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
@@ -42,12 +42,12 @@ class Reporter:
         """
         began = time.monotonic()
         if self.console.is_terminal:
-            shown = self._terminal_line(lambda: title)
+            displayed = self._terminal_line(lambda: title)
         else:
-            shown = self._plain_lines(lambda: f"{title} … {time.monotonic() - began:.0f} s" if reminders else "")
-        with shown:
+            displayed = self._plain_lines(lambda: f"{title} … {time.monotonic() - began:.0f} s" if reminders else "")
+        with displayed:
             yield
-        self.say(f"{title}: {time.monotonic() - began:.1f} s")
+        self.print_line(f"{title}: {time.monotonic() - began:.1f} s")
 
     @contextmanager
     def overview(self, line: Line) -> Iterator[None]:
@@ -59,7 +59,7 @@ class Reporter:
     def _terminal_line(self, line: Line) -> Iterator[None]:
         with self._lock:
             if self._live is None:
-                columns = (SpinnerColumn(), _LineColumn(), TimeElapsedColumn())
+                columns = (SpinnerColumn(), _TextColumn(), TimeElapsedColumn())
                 self._live = Progress(*columns, console=self.console, transient=True)
                 self._live.start()
             live, self._open = self._live, self._open + 1
@@ -79,9 +79,9 @@ class Reporter:
         done = threading.Event()
 
         def remind() -> None:
-            while not done.wait(PLAIN_REMINDER_S):
+            while not done.wait(REMINDER_SECONDS):
                 if text := line():
-                    self.say(text)
+                    self.print_line(text)
 
         thread = threading.Thread(target=remind, daemon=True)
         thread.start()

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from rtx_lab.progress import Reporter
 
-DOCKER_DEADLINE_S = 10
+DOCKER_DEADLINE_SECONDS = 10
 
 
 class ProviderName(StrEnum):
@@ -57,12 +57,12 @@ class Provider(Protocol):
     def kubeconfig(self) -> Path: ...
 
 
-def docker_works() -> bool:
+def docker_is_running() -> bool:
     """Whether a Docker engine answers on this machine."""
     if not shutil.which("docker"):
         return False
     try:
-        answer = subprocess.run(["docker", "info"], capture_output=True, timeout=DOCKER_DEADLINE_S, check=False)
+        answer = subprocess.run(["docker", "info"], capture_output=True, timeout=DOCKER_DEADLINE_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return False
     return answer.returncode == 0

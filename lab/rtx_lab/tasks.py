@@ -17,8 +17,8 @@ from rtx_lab.errors import LabError
 
 Result = TypeVar("Result")
 Program = subprocess.Popen[str]
-SIGNAL_LATENCY_S = 0.2
-KILL_AFTER_S = 10.0
+SIGNAL_POLL_SECONDS = 0.2
+KILL_AFTER_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Group:
         self.cause: BaseException | None = None  # what ended the group; the first counts, the rest follow from it
 
     def end(self, cause: BaseException) -> None:
-        """Lets no further task or program begin. Programs that run get SIGTERM, and SIGKILL after KILL_AFTER_S."""
+        """Starts no further task or program. Running programs get SIGTERM, and SIGKILL after KILL_AFTER_SECONDS."""
         with self._lock:
             self.cause = self.cause or cause
             self._signal_all(signal.SIGTERM)
-        killer = threading.Timer(KILL_AFTER_S, self._kill)
+        killer = threading.Timer(KILL_AFTER_SECONDS, self._kill)
         killer.daemon = True
         killer.start()
 
@@ -85,8 +85,8 @@ class Group:
 _current: ContextVar[Group | None] = ContextVar("group", default=None)
 
 
-def together(tasks: Sequence[Callable[[], Result]], at_once: int) -> list[Result]:
-    """Runs the tasks in up to `at_once` threads, begun in order, and returns their results in order.
+def run_concurrently(tasks: Sequence[Callable[[], Result]], concurrency: int) -> list[Result]:
+    """Runs the tasks in up to `concurrency` threads, begun in order, and returns their results in order.
 
     When one raises, or this thread is interrupted (Ctrl-C, SIGTERM): no further task begins, the programs that the
     others run are ended, and the first exception is raised once every thread is over. Inside a task, a further call
@@ -110,7 +110,7 @@ def together(tasks: Sequence[Callable[[], Result]], at_once: int) -> list[Result
                 group.end(error)
             over.put(None)
 
-    threads = [threading.Thread(target=work) for _ in range(min(max(1, at_once), len(tasks)))]
+    threads = [threading.Thread(target=work) for _ in range(min(max(1, concurrency), len(tasks)))]
     try:
         for thread in threads:
             thread.start()
@@ -132,7 +132,7 @@ def _wait(over: "SimpleQueue[None]") -> None:
     """Waits for the next task's end; short waits, as a signal that comes just before one does not interrupt it."""
     while True:
         with suppress(Empty):
-            return over.get(timeout=SIGNAL_LATENCY_S)
+            return over.get(timeout=SIGNAL_POLL_SECONDS)
 
 
 def check() -> None:

@@ -46,7 +46,7 @@ class Tracker:
             )
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
+    def displayed(self) -> Iterator[None]:
         """While the block builds, the reporter says how many are built and about how long the rest takes."""
         with self._reporter.overview(lambda: estimate.state(self.now(), self._noun)):
             yield

@@ -17,7 +17,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from types import MappingProxyType
 
 from .ledger import Ledger
-from .rows import AccountRow, Database, DealRow
+from .rows import AccountFillRow, AccountRow, Database
 
 CONTRACT_SIZES: Mapping[str, Decimal] = MappingProxyType(
     {
@@ -37,13 +37,13 @@ _ZERO = Decimal(0)
 
 
 @dataclass
-class Holding:
+class Position:
     """A position as it grows out of fills."""
 
     lots: Decimal = _ZERO
     average: Decimal = _ZERO
 
-    def deal(self, lots: Decimal, price: Decimal, contract_size: Decimal) -> Decimal:
+    def apply_fill(self, lots: Decimal, price: Decimal, contract_size: Decimal) -> Decimal:
         """Add `lots` (negative: sold) at `price`; the dollars that this realised."""
         held, after = self.lots, self.lots + lots
         self.lots = after
@@ -64,12 +64,14 @@ class Account:
     """Balance and positions as they grow out of fills."""
 
     balance: Decimal
-    holdings: dict[str, Holding] = field(default_factory=dict)
+    positions: dict[str, Position] = field(default_factory=dict)
 
-    def deal(self, deal: DealRow) -> Decimal:
+    def apply_fill(self, fill: AccountFillRow) -> Decimal:
         """The dollars that the fill realised. Raises KeyError for a symbol of an unknown contract size."""
-        contract_size = CONTRACT_SIZES[deal.symbol]
-        realised = self.holdings.setdefault(deal.symbol, Holding()).deal(deal.quantity, deal.price, contract_size)
+        contract_size = CONTRACT_SIZES[fill.symbol]
+        realised = self.positions.setdefault(fill.symbol, Position()).apply_fill(
+            fill.quantity, fill.price, contract_size
+        )
         self.balance += realised
         return realised
 
@@ -82,40 +84,40 @@ def wrong(ledger: Ledger, database: Database) -> Iterator[str]:
         row = rows.get(account_id)
         if row is None:
             yield f"Account {account_id} is not in the database."
-        elif difference := _miscounted(row) or _difference(row, opening):
+        elif difference := _count_error(row) or _difference(row, opening):
             yield f"Account {account_id} {difference}."
 
 
-def _miscounted(row: AccountRow) -> str:
+def _count_error(row: AccountRow) -> str:
     """What is wrong with its numbers of events and fills; empty when nothing is."""
     if not row.sequence == row.events == row.newest:
         return f"counts {row.sequence} events and has {row.events}, the newest of which is number {row.newest}"
-    if row.untold:
-        return f"has {row.untold} fills that no event tells: of orders that nobody knows"
+    if row.fills_without_event:
+        return f"has {row.fills_without_event} fills that no event tells: of orders that nobody knows"
     return ""
 
 
 def _difference(row: AccountRow, opening: Decimal) -> str:
     """The first value in which the account differs from what its fills make it; empty when none does."""
     account = Account(opening)
-    for number, deal in enumerate(row.deals, 1):
-        if deal.symbol not in CONTRACT_SIZES:
-            return f"dealt {deal.symbol}, whose contract size the load does not know"
-        if deal.quantity == 0:
+    for number, fill in enumerate(row.fills, 1):
+        if fill.symbol not in CONTRACT_SIZES:
+            return f"dealt {fill.symbol}, whose contract size the load does not know"
+        if fill.quantity == 0:
             return f"has a fill of no lots, its {number}. one"
-        realised = account.deal(deal)
-        if deal.realised != realised:
-            return f"realised {deal.realised} by its {number}. fill, which comes to {realised}"
+        realised = account.apply_fill(fill)
+        if fill.realised != realised:
+            return f"realised {fill.realised} by its {number}. fill, which comes to {realised}"
     if row.balance != account.balance:
         return f"has the balance {row.balance}, and its fills come to {account.balance}"
-    return _position_difference(row, account.holdings)
+    return _position_difference(row, account.positions)
 
 
-def _position_difference(row: AccountRow, holdings: Mapping[str, Holding]) -> str:
+def _position_difference(row: AccountRow, positions: Mapping[str, Position]) -> str:
     held = {position.symbol: (position.quantity, position.average_price) for position in row.positions}
     flat = (_ZERO, _ZERO)
-    for symbol in _symbols(held, holdings):
-        expected = holdings.get(symbol, Holding())
+    for symbol in _symbols(held, positions):
+        expected = positions.get(symbol, Position())
         lots, average = held.get(symbol, flat)
         if (lots, average) != (expected.lots, expected.average):
             return (
@@ -125,5 +127,5 @@ def _position_difference(row: AccountRow, holdings: Mapping[str, Holding]) -> st
     return ""
 
 
-def _symbols(held: Mapping[str, object], holdings: Mapping[str, object]) -> Sequence[str]:
-    return sorted({*held, *holdings})
+def _symbols(held: Mapping[str, object], positions: Mapping[str, object]) -> Sequence[str]:
+    return sorted({*held, *positions})

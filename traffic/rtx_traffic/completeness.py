@@ -23,7 +23,7 @@ class Records(msgspec.Struct, frozen=True):
         """How many requests have no record, or one too many."""
         return abs(self.due - self.recorded) + self.surplus
 
-    def told(self) -> Iterator[str]:
+    def findings(self) -> Iterator[str]:
         """A sentence when some have."""
         if self.unrecorded:
             yield (
@@ -36,7 +36,7 @@ def records(ledger: Ledger) -> Records:
     """Of the requests of the schedule; handshakes of WebSockets apart, which have no time at which they are due."""
     times = Counter(request.number for request in ledger.scheduled())
     unnumbered = times.pop(None, 0)
-    return Records(ledger.end.owed, len(times), unnumbered + times.total() - len(times))
+    return Records(ledger.end.expected_requests, len(times), unnumbered + times.total() - len(times))
 
 
 def crashed(ledger: Ledger) -> Iterator[str]:

@@ -13,8 +13,8 @@ import httptools
 from .ledger import Failure
 
 VERSION_HEADER = "x-rtx-version"
-CONNECT_DEADLINE = 3.0
-ANSWER_DEADLINE = 10.0
+CONNECT_DEADLINE_SECONDS = 3.0
+RESPONSE_DEADLINE_SECONDS = 10.0
 _VERSION_HEADER = VERSION_HEADER.encode()
 
 
@@ -28,7 +28,7 @@ class RequestError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     status: int
     body: bytes
     keep_alive: bool
@@ -59,16 +59,16 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._waiter: asyncio.Future[Answer] | None = None
+        self._waiter: asyncio.Future[Response] | None = None
         self._body: list[bytes] = []
         self._version = b""
         self.usable = False  # open, and the server said nothing of closing
 
     @classmethod
     async def open(cls, target: Target) -> "Connection":
-        """Raises RequestError when there is no connection within CONNECT_DEADLINE."""
+        """Raises RequestError when there is no connection within CONNECT_DEADLINE_SECONDS."""
         try:
-            async with asyncio.timeout(CONNECT_DEADLINE):
+            async with asyncio.timeout(CONNECT_DEADLINE_SECONDS):
                 _, connection = await asyncio.get_running_loop().create_connection(cls, target.address, target.port)
         except TimeoutError:
             raise RequestError(Failure.CONNECT_TIMEOUT) from None
@@ -76,14 +76,14 @@ class Connection(asyncio.Protocol):
             raise RequestError(Failure.REFUSED, error.strerror or str(error)) from error
         return connection
 
-    async def send(self, message: bytes) -> Answer:
-        """Send `message` and wait for its answer, ANSWER_DEADLINE at most; raises RequestError."""
+    async def send(self, message: bytes) -> Response:
+        """Send `message` and wait for its answer, RESPONSE_DEADLINE_SECONDS at most; raises RequestError."""
         if self._transport is None or self._transport.is_closing():
             raise RequestError(Failure.CLOSED, "the connection was closed while idle")
         self._waiter = asyncio.get_running_loop().create_future()
         self._transport.write(message)
         try:
-            async with asyncio.timeout(ANSWER_DEADLINE):
+            async with asyncio.timeout(RESPONSE_DEADLINE_SECONDS):
                 return await self._waiter
         except TimeoutError:
             raise RequestError(Failure.ANSWER_TIMEOUT) from None
@@ -136,7 +136,7 @@ class Connection(asyncio.Protocol):
         self.usable = self.usable and keep_alive
         if self._waiter and not self._waiter.done():
             status, version = self._parser.get_status_code(), self._version.decode(errors="replace")
-            self._waiter.set_result(Answer(status, b"".join(self._body), keep_alive, version))
+            self._waiter.set_result(Response(status, b"".join(self._body), keep_alive, version))
 
     def _fail(self, failure: Failure, detail: str) -> None:
         if self._waiter and not self._waiter.done():

@@ -9,7 +9,7 @@ from itertools import pairwise
 from .rows import Database, FillRow
 
 
-def executions(database: Database) -> Iterator[str]:
+def violations(database: Database) -> Iterator[str]:
     """A sentence for each fill, of all there are, that broke the fence, or that cannot be shown to have kept it."""
     executors = {row.epoch: row.executors for row in database.history}
     colours = {row.order_id: row.colour for row in database.orders}

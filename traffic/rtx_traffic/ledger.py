@@ -45,7 +45,7 @@ class Failure(StrEnum):
     MALFORMED = "malformed answer"
     CLIENT_ERROR = "status 4xx"
     SERVER_ERROR = "status 5xx"
-    UNTOLD = "neither answer nor failure"  # what a record says that lacks both; no request is recorded as such
+    INCOMPLETE = "neither answer nor failure"  # what a record says that lacks both; no request is recorded as such
 
 
 class Run(msgspec.Struct, frozen=True, tag="run", tag_field="record"):
@@ -119,7 +119,7 @@ class Request(msgspec.Struct, frozen=True, tag="request", tag_field="record", om
         is_answered = self.answer if self.kind in {Kind.ORDER, Kind.REPEAT} else self.status
         if self.failure or not (self.sent is None or self.status is None or is_answered is None):
             return self.failure
-        return Failure.UNTOLD
+        return Failure.INCOMPLETE
 
 
 class SocketStarted(msgspec.Struct, frozen=True, tag="started", tag_field="record"):
@@ -131,7 +131,7 @@ class SocketStarted(msgspec.Struct, frozen=True, tag="started", tag_field="recor
 
 
 class SocketOpened(msgspec.Struct, frozen=True, tag="opened", tag_field="record"):
-    """A WebSocket was greeted. `since` is None the first time: events up to `sequence` are not expected on it."""
+    """A WebSocket received its hello. `since` is None the first time: events up to `sequence` are not expected."""
 
     socket: int
     account_id: str  # as the engine's hello has it
@@ -176,7 +176,7 @@ class End(msgspec.Struct, frozen=True, tag="end", tag_field="record"):
     idle_parts: tuple[int, ...] = ()  # of a merged run: the parts that sent nothing
 
     @property
-    def owed(self) -> int:
+    def expected_requests(self) -> int:
         """How many requests the ledger must hold."""
         return max(self.due, self.planned)
 
@@ -284,7 +284,7 @@ def _merged_end(parts: Sequence[Ledger]) -> End:
     return End(
         at=max(end.at for end in ends),
         due=sum(end.due for end in ends),
-        planned=sum(end.owed for end in ends),
+        planned=sum(end.expected_requests for end in ends),
         idle_parts=tuple(sorted(number for part in parts for number in part.idle_parts())),
     )
 

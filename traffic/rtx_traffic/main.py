@@ -20,23 +20,23 @@ import uvloop
 
 from . import accounts as trading
 from .accounts import PreparationError
-from .connection import ANSWER_DEADLINE, Target
+from .connection import RESPONSE_DEADLINE_SECONDS, Target
 from .ledger import End, Run
 from .load import Load
-from .parts import Start, numbers, share
+from .parts import Start, part_numbers, share
 from .progress import Progress
 from .recorder import Recorder
 from .schedule import OrderSource, schedule
 from .sockets import Socket
 
 GC_THRESHOLD = 20_000  # objects made and not freed: a few hundred requests' worth
-START_POLL = 0.05  # seconds between looks for the start file
-START_DEADLINE = 300.0
-SETTLE = 6.0  # seconds that the sockets stay after the last answer: an event may be 5 s late before it counts
+START_POLL_SECONDS = 0.05  # seconds between looks for the start file
+START_DEADLINE_SECONDS = 300.0
+SETTLE_SECONDS = 6.0  # seconds that the sockets stay after the last answer: an event may be 5 s late before it counts
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
 
-class Line(msgspec.Struct, omit_defaults=True):
+class OutputLine(msgspec.Struct, omit_defaults=True):
     """A line on stdout."""
 
     event: Literal["prepared", "waiting", "progress", "crash", "end", "error"]
@@ -123,14 +123,14 @@ async def _run(settings: Run, target: Target, start_file: Path | None, ledger: P
     loop.add_signal_handler(signal.SIGINT, stop.set)
     loop.add_signal_handler(signal.SIGTERM, _set_all, stop, leave)
 
-    start = await (_start_in(start_file) if start_file else _prepare(target, settings.accounts))
-    _say(Line("prepared", f"{len(start.accounts)} accounts, {len(start.symbols)} symbols", start.run))
+    start = await (_read_start(start_file) if start_file else _prepare(target, settings.accounts))
+    _emit(OutputLine("prepared", f"{len(start.accounts)} accounts, {len(start.symbols)} symbols", start.run))
     settings = msgspec.structs.replace(settings, run=start.run, started_at=start.at or time.time())
-    with Recorder(ledger, settings, lambda message: _say(Line("crash", message))) as recorder:
+    with Recorder(ledger, settings, lambda message: _emit(OutputLine("crash", message))) as recorder:
         due = await _load(settings, target, start, recorder, stop)
         planned = 0 if stop.is_set() else math.floor(settings.rate * settings.duration)
         recorder.record(End(recorder.clock(), due, planned))
-        _say(Line("end", run=settings.run, progress=recorder.progress()))
+        _emit(OutputLine("end", run=settings.run, progress=recorder.progress()))
     if hold:
         await leave.wait()
 
@@ -145,15 +145,17 @@ async def _prepare(target: Target, count: int) -> Start:
     return Start(uuid.uuid4().hex[:8], tuple(accounts), tuple(symbols))
 
 
-async def _start_in(file: Path) -> Start:
+async def _read_start(file: Path) -> Start:
     """What the file says, once it is there. Raises PreparationError."""
-    _say(Line("waiting", f"for {file}"))
+    _emit(OutputLine("waiting", f"for {file}"))
     try:
-        async with asyncio.timeout(START_DEADLINE):
+        async with asyncio.timeout(START_DEADLINE_SECONDS):
             while not file.exists():  # noqa: ASYNC110, ASYNC240  nothing announces a file, and it is in memory
-                await asyncio.sleep(START_POLL)
+                await asyncio.sleep(START_POLL_SECONDS)
     except TimeoutError:
-        raise PreparationError(f"{file} did not come within {START_DEADLINE:.0f} s: was the run given up?") from None
+        raise PreparationError(
+            f"{file} did not come within {START_DEADLINE_SECONDS:.0f} s: was the run given up?"
+        ) from None
     return msgspec.json.decode(file.read_bytes(), type=Start)  # noqa: ASYNC240  as above
 
 
@@ -169,7 +171,7 @@ async def _load(settings: Run, target: Target, start: Start, recorder: Recorder,
             clock=recorder.clock,
             record=recorder.record,
         )
-        for number in numbers(settings.sockets * settings.parts, settings.part, settings.parts)
+        for number in part_numbers(settings.sockets * settings.parts, settings.part, settings.parts)
     ]
     seed = int(settings.run, 16) + settings.part
     source = OrderSource(
@@ -184,7 +186,7 @@ async def _load(settings: Run, target: Target, start: Start, recorder: Recorder,
     for task, name in zip(background, tasks, strict=True):
         recorder.watch(task, name)
     try:
-        await _connected(streams)
+        await _wait_for_hellos(streams)
         plan = schedule(
             rate=settings.rate,
             new_per_second=settings.new_per_second,
@@ -195,27 +197,27 @@ async def _load(settings: Run, target: Target, start: Start, recorder: Recorder,
         )
         await asyncio.sleep(-recorder.clock())  # not before the moment that all parts agreed on
         await load.run(plan, stop)
-        await asyncio.sleep(SETTLE)
+        await asyncio.sleep(SETTLE_SECONDS)
         return load.due
     finally:
         for task in background:
             task.cancel()
-        await asyncio.wait(background, timeout=ANSWER_DEADLINE)
+        await asyncio.wait(background, timeout=RESPONSE_DEADLINE_SECONDS)
         load.close()
 
 
-async def _connected(streams: list[Socket]) -> None:
-    """Wait until every socket is greeted, ANSWER_DEADLINE at most: one that is not shows in the ledger."""
+async def _wait_for_hellos(streams: list[Socket]) -> None:
+    """Wait for every socket's hello, RESPONSE_DEADLINE_SECONDS at most; the verdict reports a missing one."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(ANSWER_DEADLINE):
+        async with asyncio.timeout(RESPONSE_DEADLINE_SECONDS):
             for stream in streams:
-                await stream.greeted.wait()
+                await stream.hello_received.wait()
 
 
 async def _report(recorder: Recorder) -> None:
     while True:
         await asyncio.sleep(1)
-        _say(Line("progress", progress=recorder.progress()))
+        _emit(OutputLine("progress", progress=recorder.progress()))
 
 
 def _resolve(url: str) -> Target:
@@ -235,13 +237,13 @@ def _set_all(*events: asyncio.Event) -> None:
         event.set()
 
 
-def _say(line: Line) -> None:
+def _emit(line: OutputLine) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
     sys.stdout.buffer.flush()
 
 
 def _fail(message: str) -> Never:
-    _say(Line("error", message))
+    _emit(OutputLine("error", message))
     raise typer.Exit(2)
 
 

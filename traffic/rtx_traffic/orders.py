@@ -15,7 +15,9 @@ from .ledger import Ledger, Order, OrderAnswer
 from .rows import Database, EventRow, FillRow, OrderRow
 
 FILLED = "filled"
-COMMON = tuple(name for name in OrderAnswer.__struct_fields__ if name != "quoted_at")  # what every release answers
+COMMON_FIELDS = tuple(
+    name for name in OrderAnswer.__struct_fields__ if name != "quoted_at"
+)  # what every release answers
 SIGNS = {"buy": 1, "sell": -1}
 
 Difference = tuple[str, object, object]  # what is compared, what it must be, what it is
@@ -52,7 +54,9 @@ class Comparison:
             row = self._rows.get(client_order_id)
             if row is None:
                 yield f"Order {client_order_id} was acknowledged and is not in the database."
-            elif difference := self._first((*_asked(sent.order, row), *_answered(sent, row)), row):
+            elif difference := self._row_difference(
+                (*_request_differences(sent.order, row), *_answered(sent, row)), row
+            ):
                 yield f"Order {client_order_id} was acknowledged, but the database holds {difference}."
 
     def altered(self) -> Iterator[str]:
@@ -63,7 +67,7 @@ class Comparison:
                 yield f"Order {client_order_id} is in the database, and nobody sent it."
             elif not sent.answers and row.status == FILLED and not sent.is_open:
                 yield f"Order {client_order_id} was refused each time, and the database holds it as filled."
-            elif not sent.answers and (difference := self._first(_asked(sent.order, row), row)):
+            elif not sent.answers and (difference := self._row_difference(_request_differences(sent.order, row), row)):
                 yield f"Order {client_order_id} got no answer, and the database holds {difference}."
         for client_order_id, event in self._events.items():
             sent = self.sent.get(client_order_id)
@@ -93,10 +97,10 @@ class Comparison:
         for client_order_id, sent in self.sent.items():
             quoted_at = next((answer.quoted_at for answer in sent.answers if answer.quoted_at), None)
             for answer in sent.answers[1:]:
-                if difference := _between(sent.answers[0], answer, quoted_at):
+                if difference := _response_difference(sent.answers[0], answer, quoted_at):
                     yield f"A repeat of order {client_order_id} was answered with {difference}."
 
-    def _first(self, differences: Iterable[Difference], row: OrderRow) -> str:
+    def _row_difference(self, differences: Iterable[Difference], row: OrderRow) -> str:
         """The first value that is not what it must be, of the order's row and then of its fill and event."""
         fills, event = self._fills[row.order_id], self._events.get(row.client_order_id)
         if row.status == FILLED and not fills:
@@ -105,7 +109,10 @@ class Comparison:
             return f"a fill of it, although it was {row.status}"
         if event is None:
             return "no event of it"
-        of_rows = [*(difference for fill in fills[:1] for difference in _of_fill(row, fill)), *_of_event(row, event)]
+        of_rows = [
+            *(difference for fill in fills[:1] for difference in _fill_differences(row, fill)),
+            *_event_differences(row, event),
+        ]
         return _told([*differences, *of_rows])
 
 
@@ -124,7 +131,7 @@ def _sent(ledger: Ledger) -> dict[str, Sent]:
     return orders
 
 
-def _asked(order: Order, row: OrderRow) -> Sequence[Difference]:
+def _request_differences(order: Order, row: OrderRow) -> Sequence[Difference]:
     return (
         ("account_id", order.account_id, row.account_id),
         ("symbol", order.symbol, row.symbol),
@@ -136,12 +143,12 @@ def _asked(order: Order, row: OrderRow) -> Sequence[Difference]:
 def _answered(sent: Sent, row: OrderRow) -> Iterator[Difference]:
     """Of the first answer: the others are compared with it."""
     answer = sent.answers[0]
-    for name in COMMON:
+    for name in COMMON_FIELDS:
         yield name, getattr(answer, name), getattr(row, name)
     yield "status", FILLED, row.status
 
 
-def _of_fill(row: OrderRow, fill: FillRow) -> Sequence[Difference]:
+def _fill_differences(row: OrderRow, fill: FillRow) -> Sequence[Difference]:
     quantity = SIGNS.get(row.side, 0) * row.quantity
     return (
         ("fill.account_id", row.account_id, fill.account_id),
@@ -154,17 +161,17 @@ def _of_fill(row: OrderRow, fill: FillRow) -> Sequence[Difference]:
     )
 
 
-def _of_event(row: OrderRow, event: EventRow) -> Sequence[Difference]:
+def _event_differences(row: OrderRow, event: EventRow) -> Sequence[Difference]:
     return (
         ("event.account_id", row.account_id, event.account_id),
         ("event.sequence", row.sequence, event.sequence),
-        ("an event that tells its values", True, event.as_ordered),
+        ("an event that tells its values", True, event.matches_order),
     )
 
 
-def _between(first: OrderAnswer, other: OrderAnswer, quoted_at: dt.datetime | None) -> str:
+def _response_difference(first: OrderAnswer, other: OrderAnswer, quoted_at: dt.datetime | None) -> str:
     """`quoted_at` is the first that was told of the order."""
-    common = [(name, getattr(first, name), getattr(other, name)) for name in COMMON]
+    common = [(name, getattr(first, name), getattr(other, name)) for name in COMMON_FIELDS]
     return _told([*common, ("quoted_at", quoted_at, other.quoted_at or quoted_at)])
 
 

@@ -23,14 +23,14 @@ def share(whole: Run, part: int, parts: int) -> Run:
     return msgspec.structs.replace(
         whole,
         rate=whole.rate / parts,
-        keep_alive=len(numbers(whole.keep_alive, part, parts)),
+        keep_alive=len(part_numbers(whole.keep_alive, part, parts)),
         new_per_second=whole.new_per_second / parts,
-        sockets=len(numbers(whole.sockets, part, parts)),
+        sockets=len(part_numbers(whole.sockets, part, parts)),
         part=part,
         parts=parts,
     )
 
 
-def numbers(total: int, part: int, parts: int) -> range:
+def part_numbers(total: int, part: int, parts: int) -> range:
     """Which of `total` numbered things are this part's."""
     return range(part, total, parts)

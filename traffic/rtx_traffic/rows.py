@@ -47,10 +47,10 @@ class EventRow(msgspec.Struct, frozen=True, array_like=True):
     account_id: str
     sequence: int
     client_order_id: str
-    as_ordered: bool  # whether it tells the values that the order's row has
+    matches_order: bool  # whether it tells the values that the order's row has
 
 
-class DealRow(msgspec.Struct, frozen=True, array_like=True):
+class AccountFillRow(msgspec.Struct, frozen=True, array_like=True):
     """A fill of an account, by this run or an earlier one; bought is positive."""
 
     symbol: str
@@ -75,9 +75,9 @@ class AccountRow(msgspec.Struct, frozen=True, array_like=True):
     sequence: int  # of its newest event, as the account's row counts them
     events: int  # how many there are
     newest: int  # the sequence of the newest of them, 0 when there are none
-    untold: int  # how many of the deals belong to an order of which there is no event
+    fills_without_event: int  # how many of the fills belong to an order of which there is no event
     positions: tuple[PositionRow, ...]
-    deals: tuple[DealRow, ...]
+    fills: tuple[AccountFillRow, ...]
 
 
 class HistoryRow(msgspec.Struct, frozen=True, array_like=True):

@@ -12,11 +12,11 @@ from .ledger import Kind, Lane, Order
 READ_SHARE = 0.2
 REPEAT_SHARE = 0.05  # of the orders
 READ_PATHS = ("/api/positions", "/api/account", "/api/orders?limit=20", "/api/symbols")
-REMEMBERED_ORDERS = 200  # a repeat may hit an order still in flight, or one long answered
+MAX_REPEATABLE_ORDERS = 200  # a repeat may hit an order still in flight, or one long answered
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class ScheduledRequest:
     """A request that must leave `at` seconds after the start."""
 
     number: int
@@ -27,7 +27,7 @@ class Due:
 
 def schedule(
     *, rate: float, new_per_second: float, duration: float, seed: int, part: int = 0, parts: int = 1
-) -> Iterator[Due]:
+) -> Iterator[ScheduledRequest]:
     """Evenly spaced requests, `rate` a second, `new_per_second` of them on new connections; duration 0 has no end.
 
     The parts of a load have the same rate, and their requests lie between each other's: no number is there twice.
@@ -38,7 +38,9 @@ def schedule(
     for number in range(total) if duration else count():
         is_new = math.floor((number + 1) * new_share) > math.floor(number * new_share)
         at = (number + part / parts) / rate
-        yield Due(number * parts + part, at, Lane.NEW if is_new else Lane.KEEP_ALIVE, _kind(choose.random()))
+        yield ScheduledRequest(
+            number * parts + part, at, Lane.NEW if is_new else Lane.KEEP_ALIVE, _kind(choose.random())
+        )
 
 
 def _kind(draw: float) -> Kind:
@@ -55,7 +57,7 @@ class OrderSource:
         self._account_ids = account_ids
         self._symbols = symbols
         self._choose = random.Random(seed)  # noqa: S311  as above
-        self._recent: deque[Order] = deque(maxlen=REMEMBERED_ORDERS)
+        self._recent: deque[Order] = deque(maxlen=MAX_REPEATABLE_ORDERS)
 
     def fresh(self, number: int) -> Order:
         order = Order(

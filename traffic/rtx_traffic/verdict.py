@@ -15,7 +15,7 @@ from .orders import Comparison
 from .rows import Database
 from .stages import Count, Stage, counts, explained
 
-FINDINGS_KEPT = 5  # of each figure
+MAX_FINDINGS_PER_FIGURE = 5  # of each figure
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -49,7 +49,7 @@ class Verdict(msgspec.Struct, frozen=True):
     websocket_events: int
     websocket_reconnects: int
     websocket_gaps: int
-    websocket_late: int  # of the gaps: events that came, but later than EVENT_DEADLINE
+    websocket_late: int  # of the gaps: events that came, but later than EVENT_DEADLINE_SECONDS
     latency: dict[str, Latency]
     stages: dict[str, Count]
     findings: tuple[str, ...]
@@ -81,13 +81,13 @@ def judge(ledger: Ledger, database: Database, stages: Sequence[Stage] = ()) -> V
     orders, records = Comparison(ledger, database), completeness.records(ledger)
     lost, doubled, altered = list(orders.lost()), list(orders.doubled()), list(orders.altered())
     otherwise, accounts = list(orders.answered_otherwise()), list(accounting.wrong(ledger, database))
-    fence_broken = list(fenced.executions(database))
-    missed, late = list(streams.missed(ledger, database)), list(streams.late(ledger))
+    fence_broken = list(fenced.violations(database))
+    gaps, late = list(streams.gaps(ledger, database)), list(streams.late(ledger))
     idle, crashed = list(completeness.idle(ledger)), list(completeness.crashed(ledger))
     opened = [record for record in ledger.records if isinstance(record, SocketOpened)]
     told = (
-        lost, doubled, altered, otherwise, accounts, fence_broken, missed, late, idle, list(records.told()), crashed,
-        list(_failures_told(failed)),
+        lost, doubled, altered, otherwise, accounts, fence_broken, gaps, late, idle, list(records.findings()), crashed,
+        list(_failure_findings(failed)),
     )  # fmt: skip
     return Verdict(
         requests=len(requests),
@@ -108,11 +108,11 @@ def judge(ledger: Ledger, database: Database, stages: Sequence[Stage] = ()) -> V
         fenced_executions=len(fence_broken),
         websocket_events=sum(isinstance(record, SocketEvent) for record in ledger.records),
         websocket_reconnects=sum(record.since is not None for record in opened),
-        websocket_gaps=len(missed) + len(late),
+        websocket_gaps=len(gaps) + len(late),
         websocket_late=len(late),
         latency={kind.value: _latency(requests, kind) for kind in Kind if any(_answered(requests, kind))},
         stages=counts(ledger, stages),
-        findings=tuple(sentence for sentences in told for sentence in sentences[:FINDINGS_KEPT]),
+        findings=tuple(sentence for sentences in told for sentence in sentences[:MAX_FINDINGS_PER_FIGURE]),
     )
 
 
@@ -120,7 +120,7 @@ def _reason(request: Request) -> str:
     return f"{request.failed}: {request.detail}" if request.detail else str(request.failed)
 
 
-def _failures_told(failed: list[Request]) -> Iterator[str]:
+def _failure_findings(failed: list[Request]) -> Iterator[str]:
     """For each way to fail, how often that was and where it was first; the most frequent first."""
     ways: dict[tuple[str, str], list[Request]] = defaultdict(list)
     for request in failed:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from rtx_traffic.connection import Answer, Target
+from rtx_traffic.connection import Response, Target
 
 BENCH = Path(__file__).parents[3] / "bench"
 TARGET = Target("engine", "127.0.0.1", 80)
@@ -36,7 +36,7 @@ class Engine:
         self.requests = 0
         self._forgets = forgets
 
-    async def send(self, message: bytes) -> Answer:
+    async def send(self, message: bytes) -> Response:
         self.requests += 1
         asked = json.loads(message.partition(b"\r\n\r\n")[2])
         client_order_id = asked["client_order_id"]
@@ -44,7 +44,7 @@ class Engine:
         if status == 201:
             self.orders[client_order_id] = asked | FILL | {"order_id": f"order {self.requests}"}
         answer = self.orders[client_order_id] | (self._forgets if status == 200 else {})
-        return Answer(status, json.dumps(answer).encode(), keep_alive=True)
+        return Response(status, json.dumps(answer).encode(), keep_alive=True)
 
 
 def place(benchmark: ModuleType, engine: Engine, count: int) -> tuple[object, int]:

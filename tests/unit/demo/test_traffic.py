@@ -57,7 +57,7 @@ def test_a_pod_that_gives_up_is_told_and_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, sentence: str
 ) -> None:
     # given two pods, of which one goes on and the other fails, when they are followed, then that is the sentence
-    monkeypatch.setattr(traffic_module, "TRIES", 1)
+    monkeypatch.setattr(traffic_module, "MAX_ATTEMPTS", 1)
     with pytest.raises(DemoError, match=sentence):
         traffic(tmp_path, says(PROGRESS), script).follow(lambda _: None)
 

@@ -32,7 +32,7 @@ def unnamed(*identities: str) -> str:
 def test_the_replaced_image_goes_and_of_the_layers_the_oldest(storage: Path) -> None:
     (storage / "unnamed").write_text(unnamed("oldest", "busy", "old", "abc123", "new", "newest"))
 
-    buildah.forget("abc123456789", keep_unnamed=2)
+    buildah.prune("abc123456789", keep_unnamed=2)
 
     assert (storage / "asked").read_text().splitlines() == ["rmi abc123", "rmi old", "rmi busy", "rmi oldest"]
 
@@ -40,7 +40,7 @@ def test_the_replaced_image_goes_and_of_the_layers_the_oldest(storage: Path) -> 
 def test_an_image_that_replaced_nothing_takes_nothing_away(storage: Path) -> None:
     (storage / "unnamed").write_text(unnamed("one", "two"))
 
-    buildah.forget("", keep_unnamed=2)
+    buildah.prune("", keep_unnamed=2)
 
     assert (storage / "asked").read_text() == ""
 

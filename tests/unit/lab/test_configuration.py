@@ -48,7 +48,7 @@ def test_a_build_borrows_the_hosts_registries() -> None:
     environment = {"PIP_INDEX_URL": "https://mirror.example/simple", "PIP_DEFAULT_TIMEOUT": "180", "HOME": "/root"}
     assert build_settings.pip_config(environment).splitlines() == [
         "[global]",
-        f"cert = {build_settings.BUNDLE}",
+        f"cert = {build_settings.CA_BUNDLE}",
         "default-timeout = 180",
         "index-url = https://mirror.example/simple",
     ]

@@ -8,7 +8,7 @@ SECONDS = {"long": 600.0, "middle": 200.0, "short": 100.0}
 
 
 def builds(**now: object) -> Builds:
-    return Builds(SECONDS, at_once=2, **now)  # type: ignore[arg-type]
+    return Builds(SECONDS, concurrency=2, **now)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,14 @@ def test_minutes_in_words(seconds: float, expected: str) -> None:
     ],
 )
 def test_the_opening_says_where_the_figure_is_from(cores: int, measured_here: bool, expected: str) -> None:
-    said = estimate.opening(
+    said = estimate.announcement(
         "Builds 8 programs", 720.0, cores=cores, measured_here=measured_here, later="later runs are quick"
     )
     assert said == expected
 
 
 def test_an_opening_without_an_estimate_names_no_time() -> None:
-    said = estimate.opening("Builds tiny", None, cores=2, measured_here=False, later="later runs are quick")
+    said = estimate.announcement("Builds tiny", None, cores=2, measured_here=False, later="later runs are quick")
     assert said == "Builds tiny; later runs are quick"
 
 

@@ -50,7 +50,7 @@ def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=":")
     monkeypatch.setattr(packages.os, "geteuid", lambda: 0)
-    monkeypatch.setattr(lock, "FOLDER", tmp_path)
+    monkeypatch.setattr(lock, "LOCK_FOLDER", tmp_path)
     return tmp_path
 
 
@@ -58,7 +58,7 @@ def test_two_installations_at_once_are_one_after_the_other(apt: Path) -> None:
     # given
     wanted = [{str(apt / name): name} for name in ("one", "two")]
     # when
-    tasks.together([lambda needs=needs: packages.ensure(needs, Reporter()) for needs in wanted], at_once=2)
+    tasks.run_concurrently([lambda needs=needs: packages.ensure(needs, Reporter()) for needs in wanted], concurrency=2)
     # then
     assert (apt / "one").exists()
     assert (apt / "two").exists()
@@ -68,6 +68,6 @@ def test_what_another_installed_meanwhile_is_not_installed_again(apt: Path) -> N
     # given
     needs = {str(apt / "one"): "one"}
     # when
-    tasks.together([lambda: packages.ensure(needs, Reporter())] * 2, at_once=2)
+    tasks.run_concurrently([lambda: packages.ensure(needs, Reporter())] * 2, concurrency=2)
     # then
     assert len((apt / "asked").read_text().splitlines()) == 2  # update and install, once

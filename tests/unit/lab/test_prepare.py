@@ -17,7 +17,7 @@ from rtx_lab.progress import Reporter
 @pytest.fixture
 def building(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Sets what stands in for building the programs and the images."""
-    monkeypatch.setattr(lock, "FOLDER", tmp_path / "locks")
+    monkeypatch.setattr(lock, "LOCK_FOLDER", tmp_path / "locks")
     monkeypatch.setattr(cluster, "require_root", lambda: None)
     monkeypatch.setattr(packages, "ensure", lambda *_: None)
 

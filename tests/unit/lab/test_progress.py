@@ -26,7 +26,7 @@ def output() -> io.StringIO:
 
 def tracker(output: io.StringIO, *, terminal: bool) -> Tracker:
     console = Console(file=output, width=100, force_terminal=terminal)
-    return Tracker(Builds(SECONDS, at_once=1, pending=("one", "two")), "programs", Reporter(console))
+    return Tracker(Builds(SECONDS, concurrency=1, pending=("one", "two")), "programs", Reporter(console))
 
 
 @pytest.mark.parametrize("terminal", [False, True])
@@ -34,9 +34,9 @@ def test_what_is_left_is_shown_while_builds_go_on(
     output: io.StringIO, monkeypatch: pytest.MonkeyPatch, *, terminal: bool
 ) -> None:
     # given
-    monkeypatch.setattr(progress, "PLAIN_REMINDER_S", 0.01)
+    monkeypatch.setattr(progress, "REMINDER_SECONDS", 0.01)
     builds = tracker(output, terminal=terminal)
-    with builds.shown():
+    with builds.displayed():
         # when
         wait_for(lambda: "0 of 2 programs built, about 20 min left" in output.getvalue())
         with builds.one("one"):
@@ -61,7 +61,7 @@ def test_a_build_that_fails_is_not_built(output: io.StringIO) -> None:
 
 def test_a_step_without_reminders_is_told_when_it_ends(output: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     # given
-    monkeypatch.setattr(progress, "PLAIN_REMINDER_S", 0.01)
+    monkeypatch.setattr(progress, "REMINDER_SECONDS", 0.01)
     reporter = Reporter(Console(file=output, width=100))
     # when
     with reporter.step("told"):
@@ -73,5 +73,5 @@ def test_a_step_without_reminders_is_told_when_it_ends(output: io.StringIO, monk
 
 
 def test_a_sentence_in_a_log_is_one_line(output: io.StringIO) -> None:
-    Reporter(Console(file=output, width=20)).say("a sentence longer than twenty characters")
+    Reporter(Console(file=output, width=20)).print_line("a sentence longer than twenty characters")
     assert output.getvalue() == "a sentence longer than twenty characters\n"

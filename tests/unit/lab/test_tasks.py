@@ -18,7 +18,8 @@ import pathlib, signal, sys
 from rtx_lab import tasks
 from rtx_lab.processes import run
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-tasks.together([lambda: run(["sh", "-c", 'echo $$ >"$0"; sleep 300 & wait', sys.argv[1]], deadline_s=300)], at_once=1)
+command = ["sh", "-c", 'echo $$ >"$0"; sleep 300 & wait', sys.argv[1]]
+tasks.run_concurrently([lambda: run(command, deadline_s=300)], concurrency=1)
 """
 
 
@@ -57,7 +58,7 @@ def test_results_come_in_the_order_of_the_tasks() -> None:
         return "second"
 
     # then
-    assert tasks.together([first, second], at_once=2) == ["first", "second"]
+    assert tasks.run_concurrently([first, second], concurrency=2) == ["first", "second"]
 
 
 def test_a_failure_ends_the_program_of_the_other_with_its_children(tmp_path: Path) -> None:
@@ -70,7 +71,7 @@ def test_a_failure_ends_the_program_of_the_other_with_its_children(tmp_path: Pat
 
     # when
     with pytest.raises(LabError, match=r"^no space left$"):
-        tasks.together([lambda: long_program(pid_file), fails], at_once=2)
+        tasks.run_concurrently([lambda: long_program(pid_file), fails], concurrency=2)
     # then
     wait_until_gone(wait_for(pid_file))
 
@@ -91,7 +92,9 @@ def test_no_task_and_no_program_begins_after_a_failure() -> None:
 
     # when
     with pytest.raises(LabError, match=r"^no space left$"):
-        tasks.together([fails, goes_on, lambda: begun.append("third"), lambda: begun.append("fourth")], at_once=2)
+        tasks.run_concurrently(
+            [fails, goes_on, lambda: begun.append("third"), lambda: begun.append("fourth")], concurrency=2
+        )
     # then
     assert len(begun) <= 1  # the third may have begun before the failure was known, the fourth waits for the second
     assert "fourth" not in begun
@@ -106,11 +109,11 @@ def test_a_failure_inside_of_a_task_ends_what_runs_beside_the_task(tmp_path: Pat
         raise LabError("does not compile")
 
     def programs() -> None:
-        tasks.together([fails, lambda: None], at_once=2)
+        tasks.run_concurrently([fails, lambda: None], concurrency=2)
 
     # when
     with pytest.raises(LabError, match=r"^does not compile$"):
-        tasks.together([lambda: long_program(pid_file), programs], at_once=2)
+        tasks.run_concurrently([lambda: long_program(pid_file), programs], concurrency=2)
     # then
     wait_until_gone(wait_for(pid_file))
 
@@ -144,7 +147,7 @@ def test_cleaning_up_goes_on_in_a_group_that_was_ended(tmp_path: Path) -> None:
 
     # when
     with pytest.raises(LabError, match="no space left"):
-        tasks.together([cleans_up, fails], at_once=2)
+        tasks.run_concurrently([cleans_up, fails], concurrency=2)
     # then
     assert cleaned.exists()
 
@@ -155,7 +158,7 @@ def test_a_program_past_its_deadline_is_killed_with_its_children(tmp_path: Path)
     stubborn = ["sh", "-c", 'trap "" TERM; echo $$ >"$0"; sleep 300 & wait', pid_file]
     # when
     with pytest.raises(LabError, match="did not end within 1 s"):
-        tasks.together([lambda: run(stubborn, deadline_s=1)], at_once=1)
+        tasks.run_concurrently([lambda: run(stubborn, deadline_s=1)], concurrency=1)
     # then
     wait_until_gone(wait_for(pid_file))
 
@@ -175,7 +178,7 @@ def ended_by_a_failure(script: str, pid_file: Path) -> str:
         raise LabError("no space left")
 
     with pytest.raises(LabError, match="no space left"):
-        tasks.together([runs, fails], at_once=2)
+        tasks.run_concurrently([runs, fails], concurrency=2)
     return came_to[0]
 
 
@@ -188,7 +191,7 @@ def test_what_a_program_leaves_behind_ends_with_its_group(tmp_path: Path) -> Non
 
 def test_a_program_that_will_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # given a program that ignores SIGTERM; when another task fails
-    monkeypatch.setattr(tasks, "KILL_AFTER_S", 0.1)
+    monkeypatch.setattr(tasks, "KILL_AFTER_SECONDS", 0.1)
     came_to = ended_by_a_failure('trap "" TERM; sleep 300 & echo $$ >"$0"; wait', tmp_path / "pid")
     # then it is killed, and not waited for until the deadline
     assert "did not end" not in came_to

@@ -99,7 +99,7 @@ async def test_a_request_that_fails_is_named_and_not_sent_again(
     monkeypatch: pytest.MonkeyPatch, behaviour: Behaviour, failure: Failure, method: str
 ) -> None:
     # given a server that answers the first request and misbehaves on the second of the same connection
-    monkeypatch.setattr(connection_module, "ANSWER_DEADLINE", 0.2)
+    monkeypatch.setattr(connection_module, "RESPONSE_DEADLINE_SECONDS", 0.2)
 
     async def first_well(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await (answers if server.requests == 1 else behaviour)(reader, writer)

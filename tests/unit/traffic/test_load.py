@@ -14,7 +14,7 @@ from rtx_traffic.connection import Target
 from rtx_traffic.ledger import Crash, End, Failure, Kind, Lane, Ledger, Order, Request, Run, SocketClosed, SocketOpened
 from rtx_traffic.load import Load
 from rtx_traffic.recorder import Recorder
-from rtx_traffic.schedule import Due, OrderSource, schedule
+from rtx_traffic.schedule import OrderSource, ScheduledRequest, schedule
 
 ACKNOWLEDGED = (
     b'{"order_id":"o","client_order_id":"c","status":"filled","symbol":"EURUSD","side":"buy","quantity":"0.10",'
@@ -54,7 +54,13 @@ class Engine:
 
 
 async def ledger_of(
-    engine: Engine, path: Path, plan: Iterable[Due], *, keep_alive: int, stop: bool = False, source: type = OrderSource
+    engine: Engine,
+    path: Path,
+    plan: Iterable[ScheduledRequest],
+    *,
+    keep_alive: int,
+    stop: bool = False,
+    source: type = OrderSource,
 ) -> Ledger:
     """What a run of `plan` leaves, told to stop before it begins when `stop` is set."""
     settings = Run("r", "http://engine", time.time(), 1, keep_alive, 0, 0, 1, 0)
@@ -119,7 +125,7 @@ async def test_an_engine_that_stalls_does_not_slow_the_schedule(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given one connection and an engine that needs half a second for each request
-    monkeypatch.setattr(load_module, "PATIENCE", 0.2)
+    monkeypatch.setattr(load_module, "MAX_QUEUE_SECONDS", 0.2)
     engine = Engine(delay=0.5)
 
     # when 20 are due in a second, then those that found no free connection count as failed, unsent
@@ -151,7 +157,7 @@ async def test_a_status_that_is_no_answer_to_the_request_is_a_failure(tmp_path: 
 
 async def test_what_was_due_before_a_stop_is_sent_or_recorded_as_unsent(tmp_path: Path) -> None:
     # given a load that has fallen behind: of three requests, two were due before now, one of them long ago
-    plan = [Due(number, at, Lane.NEW, Kind.READ) for number, at in enumerate((-60.0, -0.1, 60.0))]
+    plan = [ScheduledRequest(number, at, Lane.NEW, Kind.READ) for number, at in enumerate((-60.0, -0.1, 60.0))]
 
     # when it is told to stop
     ledger = await ledger_of(Engine(), tmp_path / "l", plan, keep_alive=1, stop=True)
@@ -175,7 +181,7 @@ class BrokenSource(OrderSource):
 
 async def test_a_request_that_leaves_no_record_was_due_all_the_same(tmp_path: Path) -> None:
     # given a load in which one of three requests ends with an exception that nobody expects
-    plan = [Due(number, 0, Lane.NEW, Kind.ORDER) for number in range(3)]
+    plan = [ScheduledRequest(number, 0, Lane.NEW, Kind.ORDER) for number in range(3)]
     ledger = await ledger_of(Engine(), tmp_path / "l", plan, keep_alive=1, source=BrokenSource)
 
     # then the ledger tells the crash, and that one request of three has no record

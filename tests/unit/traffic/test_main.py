@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from rtx_traffic.completeness import records
 from rtx_traffic.ledger import Ledger
-from rtx_traffic.main import Line
+from rtx_traffic.main import OutputLine
 from rtx_traffic.parts import Start
 
 RUN = [sys.executable, "-c", "from rtx_traffic.main import main; main()"]
@@ -55,10 +55,10 @@ async def start_program(*arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(*RUN, *arguments, stdout=pipe, stderr=pipe, env=environment)
 
 
-async def said(process: asyncio.subprocess.Process) -> list[Line]:
+async def said(process: asyncio.subprocess.Process) -> list[OutputLine]:
     """All that it prints, once it has ended."""
     assert process.stdout
-    lines = [msgspec.json.decode(line, type=Line) async for line in process.stdout]
+    lines = [msgspec.json.decode(line, type=OutputLine) async for line in process.stdout]
     await process.wait()
     return lines
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from rtx_traffic.ledger import End, Kind, Lane, Ledger, MismatchedLedgersError, Request, Run, encode
-from rtx_traffic.parts import numbers, share
+from rtx_traffic.parts import part_numbers, share
 from rtx_traffic.progress import Progress, total
 from rtx_traffic.schedule import schedule
 
@@ -34,7 +34,7 @@ def test_the_shares_add_up_to_the_whole() -> None:
     assert sum(run.sockets for run in divided) == WHOLE.sockets
     assert sum(run.rate for run in divided) == WHOLE.rate
     assert sum(run.new_per_second for run in divided) == WHOLE.new_per_second
-    taken = [number for part in range(PARTS) for number in numbers(WHOLE.sockets, part, PARTS)]
+    taken = [number for part in range(PARTS) for number in part_numbers(WHOLE.sockets, part, PARTS)]
     assert sorted(taken) == list(range(WHOLE.sockets))
 
 

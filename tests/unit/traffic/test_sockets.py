@@ -158,7 +158,7 @@ async def test_a_handshake_that_was_given_up_is_never_heard_of_again(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given an engine behind which the first connection hangs until the client has given it up and come back
-    monkeypatch.setattr(sockets, "HANDSHAKE_DEADLINE", 0.3)
+    monkeypatch.setattr(sockets, "HANDSHAKE_DEADLINE_SECONDS", 0.3)
     accepted: list[asyncio.Event] = []
 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -183,7 +183,7 @@ async def test_a_handshake_that_was_given_up_is_never_heard_of_again(
         behind = dataclasses.replace(engine.target, port=proxy.sockets[0].getsockname()[1])
         records = await recorded(engine, tmp_path / "l", script, target=behind)
 
-    # when it answers then, it was a failed request, and the client is greeted and told once
+    # when it answers then, it was a failed request, and the client receives one hello and each event once
     handshakes = [record.failure for record in records if isinstance(record, Request)]
     assert handshakes == [Failure.ANSWER_TIMEOUT, None]
     assert [record.sequence for record in records if isinstance(record, SocketOpened)] == [5]

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from rtx_traffic.ledger import Failure, Kind, Lane, Request
 from rtx_traffic.stages import Count, Stage
-from rtx_traffic.verdict import FINDINGS_KEPT
+from rtx_traffic.verdict import MAX_FINDINGS_PER_FIGURE
 from verdict_run import add_request, judged, kept_run, replaced, request, unanswered
 
 
@@ -124,7 +124,10 @@ def test_many_offenders_of_one_figure_do_not_hide_those_of_another() -> None:
     # when it is judged, then the first of the lost orders are named, and the failed request too
     verdict = judged(records, database)
     assert verdict.orders_lost == 40
-    assert sum("was acknowledged and is not in the database" in said for said in verdict.findings) == FINDINGS_KEPT
+    assert (
+        sum("was acknowledged and is not in the database" in said for said in verdict.findings)
+        == MAX_FINDINGS_PER_FIGURE
+    )
     assert any("failed with reset" in said for said in verdict.findings)
 
 

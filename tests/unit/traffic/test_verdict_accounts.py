@@ -10,7 +10,7 @@ from rtx_engine.domain import positions as engine_positions
 from rtx_engine.domain.symbols import SYMBOLS
 from rtx_traffic.accounting import CONTRACT_SIZES, Account
 from rtx_traffic.ledger import OPENING_BALANCE, Ledger, Record, Request, SocketStarted, encode
-from rtx_traffic.rows import AccountRow, Database, DealRow, PositionRow
+from rtx_traffic.rows import AccountFillRow, AccountRow, Database, PositionRow
 from rtx_traffic.verdict import Verdict
 from verdict_run import ACCOUNT, LOTS, NOTHING, PRICE, Break, dropped, judged, judged_broken, kept_run, other_account
 
@@ -20,13 +20,13 @@ def d(text: str) -> Decimal:
 
 
 DEALS = (
-    DealRow("EURUSD", d("0.30"), d("1.10000"), d("0")),
-    DealRow("EURUSD", d("0.10"), d("1.10010"), d("0")),  # 0.40 at 1.100025 on average
-    DealRow("EURUSD", d("-0.15"), d("1.10030"), d("4.12")),  # 15,000 x 0.000275 = 4.125, half to even
-    DealRow("EURUSD", d("-0.55"), d("1.09990"), d("-3.12")),  # closes 0.25 (-3.125), and opens 0.30 short
-    DealRow("XAUUSD", d("-0.02"), d("2400.10"), d("0")),
-    DealRow("XAUUSD", d("0.02"), d("2399.60"), d("1.00")),  # flat
-    DealRow("EURUSD", d("-0.10"), d("1.10001"), d("0")),  # 0.40 short: (0.3 x 1.0999 + 0.1 x 1.10001) / 0.4
+    AccountFillRow("EURUSD", d("0.30"), d("1.10000"), d("0")),
+    AccountFillRow("EURUSD", d("0.10"), d("1.10010"), d("0")),  # 0.40 at 1.100025 on average
+    AccountFillRow("EURUSD", d("-0.15"), d("1.10030"), d("4.12")),  # 15,000 x 0.000275 = 4.125, half to even
+    AccountFillRow("EURUSD", d("-0.55"), d("1.09990"), d("-3.12")),  # closes 0.25 (-3.125), and opens 0.30 short
+    AccountFillRow("XAUUSD", d("-0.02"), d("2400.10"), d("0")),
+    AccountFillRow("XAUUSD", d("0.02"), d("2399.60"), d("1.00")),  # flat
+    AccountFillRow("EURUSD", d("-0.10"), d("1.10001"), d("0")),  # 0.40 short: (0.3 x 1.0999 + 0.1 x 1.10001) / 0.4
 )
 ROW = AccountRow(
     ACCOUNT,
@@ -34,9 +34,9 @@ ROW = AccountRow(
     sequence=8,  # one order was rejected
     events=8,
     newest=8,
-    untold=0,
+    fills_without_event=0,
     positions=(PositionRow("EURUSD", d("-0.40"), d("1.0999275")), PositionRow("XAUUSD", d("0.00"), d("0"))),
-    deals=DEALS,
+    fills=DEALS,
 )
 
 
@@ -54,9 +54,9 @@ def test_an_account_that_is_what_its_fills_make_it_is_right() -> None:
 
 
 def with_deal(place: int, **values: object) -> dict[str, object]:
-    deals = list(DEALS)
-    deals[place] = msgspec.structs.replace(deals[place], **values)
-    return {"deals": tuple(deals)}
+    fills = list(DEALS)
+    fills[place] = msgspec.structs.replace(fills[place], **values)
+    return {"fills": tuple(fills)}
 
 
 @pytest.mark.parametrize(
@@ -74,10 +74,10 @@ def with_deal(place: int, **values: object) -> dict[str, object]:
         (with_deal(1, quantity=d("0.11")), ""),
         (with_deal(6, quantity=d("0")), "has a fill of no lots, its 7. one"),
         (with_deal(6, symbol="BTCUSD"), "dealt BTCUSD, whose contract size the load does not know"),
-        ({"deals": DEALS[:-1]}, "holds -0.40 EURUSD"),
-        ({"deals": (DEALS[1], DEALS[0], *DEALS[3:], DEALS[2])}, ""),  # in another order
+        ({"fills": DEALS[:-1]}, "holds -0.40 EURUSD"),
+        ({"fills": (DEALS[1], DEALS[0], *DEALS[3:], DEALS[2])}, ""),  # in another order
         ({"events": 7}, "counts 8 events and has 7, the newest of which is number 8"),
-        ({"untold": 1}, "has 1 fills that no event tells: of orders that nobody knows"),
+        ({"fills_without_event": 1}, "has 1 fills that no event tells: of orders that nobody knows"),
         ({"newest": 9}, "counts 8 events and has 8, the newest of which is number 9"),
     ],
 )
@@ -110,8 +110,8 @@ def position_too_large(_: list[Record], database: Database) -> Database:
 
 def a_fill_that_no_order_has(_: list[Record], database: Database) -> Database:
     (account,) = database.accounts
-    deals = (*account.deals, DealRow("EURUSD", LOTS, PRICE, NOTHING))
-    return msgspec.structs.replace(database, accounts=(msgspec.structs.replace(account, deals=deals),))
+    fills = (*account.fills, AccountFillRow("EURUSD", LOTS, PRICE, NOTHING))
+    return msgspec.structs.replace(database, accounts=(msgspec.structs.replace(account, fills=fills),))
 
 
 @pytest.mark.parametrize("broken", [position_too_large, a_fill_that_no_order_has])
@@ -146,23 +146,23 @@ def test_the_contract_sizes_are_the_engines() -> None:
     assert dict(CONTRACT_SIZES) == {name: symbol.contract_size for name, symbol in SYMBOLS.items()}
 
 
-def trades(seed: int, count: int) -> Iterator[DealRow]:
+def trades(seed: int, count: int) -> Iterator[AccountFillRow]:
     choose = random.Random(seed)  # noqa: S311  repeatable, not unpredictable
     for _ in range(count):
         symbol = choose.choice(list(SYMBOLS.values()))
         price = Decimal(choose.randint(90_000, 110_000)).scaleb(-symbol.digits)
-        yield DealRow(symbol.name, Decimal(choose.choice([-1, 1]) * choose.randint(1, 10)) / 100, price, NOTHING)
+        yield AccountFillRow(symbol.name, Decimal(choose.choice([-1, 1]) * choose.randint(1, 10)) / 100, price, NOTHING)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_rule_is_the_engines(seed: int) -> None:
-    # given 2,000 fills, when both deal them one after the other
+    # given 2,000 fills, when both fill them one after the other
     account, held = Account(Decimal(OPENING_BALANCE)), {}
-    for deal in trades(seed, 2000):
-        before = held.get(deal.symbol, engine_positions.Position(deal.symbol))
-        held[deal.symbol], realised = engine_positions.net(before, deal.quantity, deal.price)
+    for fill in trades(seed, 2000):
+        before = held.get(fill.symbol, engine_positions.Position(fill.symbol))
+        held[fill.symbol], realised = engine_positions.net(before, fill.quantity, fill.price)
 
         # then each realises the same and leaves the same position
-        assert account.deal(deal) == realised
-        mine = account.holdings[deal.symbol]
-        assert (mine.lots, mine.average) == (held[deal.symbol].quantity, held[deal.symbol].average_price)
+        assert account.apply_fill(fill) == realised
+        mine = account.positions[fill.symbol]
+        assert (mine.lots, mine.average) == (held[fill.symbol].quantity, held[fill.symbol].average_price)

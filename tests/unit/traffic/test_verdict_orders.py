@@ -42,7 +42,7 @@ OTHER_VALUES = [
     other_fill(realised=Decimal("0.01")),
     other_fill(epoch=2),
     other_event(account_id="8"),
-    other_event(as_ordered=False),
+    other_event(matches_order=False),
     other_event(sequence=9),
 ]
 """Each makes of the first order in the database another one than was sent."""
@@ -142,7 +142,7 @@ def a_row_of_the_run_that_nobody_sent(_: list[Record], database: Database) -> Da
 
 
 def an_event_without_an_order(_: list[Record], database: Database) -> Database:
-    row = EventRow(ACCOUNT, 4, "r-4", as_ordered=False)
+    row = EventRow(ACCOUNT, 4, "r-4", matches_order=False)
     return msgspec.structs.replace(database, events=(*database.events, row))
 
 

@@ -42,7 +42,7 @@ def event_that_the_account_does_not_have(records: list[Record], _: Database) -> 
 
 
 def event_of_the_unanswered_order_missing(records: list[Record], database: Database) -> Database:
-    return msgspec.structs.replace(database, events=(*database.events, EventRow(ACCOUNT, 4, "r-4", as_ordered=True)))
+    return msgspec.structs.replace(database, events=(*database.events, EventRow(ACCOUNT, 4, "r-4", matches_order=True)))
 
 
 def event_of_another_run_told_as_one_of_ours(records: list[Record], database: Database) -> Database:
@@ -126,7 +126,7 @@ def a_socket_of_an_account_that_did_not_trade(records: list[Record], database: D
     ],
 )
 def test_a_socket_that_was_not_there_is_a_gap_and_not_silence(broken: Break, gaps: int) -> None:
-    # given a kept run, when a socket is never started, greeted or told anything
+    # given a kept run, when a socket is never started, or receives no hello and no event
     verdict = judged_broken(broken)
 
     # then there is a gap, and the run was not kept
@@ -187,7 +187,7 @@ def test_a_hello_that_cannot_be_right_is_a_gap(broken: Break) -> None:
 
 
 def test_a_hello_may_count_what_was_sent_before_it() -> None:
-    # given a socket that was greeted after the first order, which was repeated later
+    # given a socket that received its hello after the first order, which was repeated later
     def greeted_after_the_first(records: list[Record], _: Database) -> None:
         records.remove(event(1, 1.1))
         replaced(records, HELLO, msgspec.structs.replace(HELLO, at=1.05, sequence=1))
@@ -201,10 +201,10 @@ def test_a_hello_may_count_what_was_sent_before_it() -> None:
 @pytest.mark.parametrize(("ended", "gaps"), [(13.0, 0), (20.0, 1)])
 def test_a_socket_that_was_cut_off_and_never_greeted_again_is_a_gap(ended: float, gaps: int) -> None:
     # given a kept run, when its socket is cut off after the last event, and the run goes on for a while
-    def cut_off(records: list[Record], _: Database) -> None:
+    def disconnected_at(records: list[Record], _: Database) -> None:
         records[-1:] = [SocketClosed(0, 5.0, 1012), msgspec.structs.replace(records[-1], at=ended)]
 
-    # then that is a gap, but not when the run ended before it could be greeted
-    verdict = judged_broken(cut_off)
+    # then that is a gap, but not when the run ended before a hello was due
+    verdict = judged_broken(disconnected_at)
     assert (verdict.websocket_gaps, verdict.websocket_late) == (gaps, 0)
     assert verdict.kept == (not gaps)

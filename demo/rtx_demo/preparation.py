@@ -36,11 +36,11 @@ def apply(engine: Engine, root: Path, view: View) -> float:
         for condition in engine.changes():
             story.tell(condition)
     ready_s = time.monotonic() - began
-    view.say(engine.line())
+    view.print_line(engine.line())
     return ready_s
 
 
-def waits(engine: Engine) -> str:
+def configured_waits(engine: Engine) -> str:
     """The waiting that is in the cutovers' seconds because the sample asks for it."""
     rollout = engine.read()["spec"].get("rollout", {})
     drain, monitor = rollout.get("drainTimeout", "30s"), rollout.get("monitor", {}).get("duration", "5m")
