@@ -1,6 +1,6 @@
-"""The same job done plainly: Starlette, and a transaction of its own for each order. What batching is compared with.
+"""A plain engine: Starlette and one transaction per order. The comparison for the engine's batching.
 
-It reads and writes the same rows by the same statements under the same fence, and decides by the same rules.
+It uses the same statements, fence and rules as the engine.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ EPOCH = 1
 
 
 class PlainEngine:
-    """One route, one transaction."""
+    """Serves orders, each in one transaction."""
 
     def __init__(self, pool: asyncpg.Pool, settings: Settings) -> None:
         self._pool = pool

@@ -7,7 +7,7 @@ from .engine import Engine
 
 NAME = "trading_engine"
 
-# Table statistics may be stale, and `payload` has none. A nested loop chosen from them takes minutes for a run of minutes.
+# Table statistics may be stale, and `payload` has none. A nested loop chosen from them takes minutes for a short run.
 PLAN = "SET enable_nestloop = off;"
 
 # One statement, so one snapshot. `:'run'` is the prefix of the run's client order ids, `:'accounts'` the ids of all

@@ -1,4 +1,4 @@
-"""The operator on the cluster, put there as users put it there: by kustomize."""
+"""Installs the operator with kustomize, as users do."""
 
 import json
 from pathlib import Path
@@ -15,13 +15,13 @@ OVERLAY = Path("manifests/local")
 
 
 def install(kubectl: Kubectl, root: Path, *, image_id: str) -> None:
-    """Apply the operator and wait until it runs. Its pods are replaced when `image_id`, the image's content, is new."""
+    """Apply the operator and wait until it runs; a new `image_id` (a hash) replaces its pods. Raises DemoError."""
     objects = [item for item in yaml.safe_load_all(kubectl.run("kustomize", str(root / OVERLAY))) if item]
     for item in objects:
         if item["kind"] == "Deployment":
-            # The tag stays the same while one develops, so the content has to show in the pod.
+            # The tag is always `dev`: without the hash in the pod template a new image would not roll out.
             item["spec"]["template"]["metadata"].setdefault("annotations", {})["rtx-trading.com/image-id"] = image_id
-    # A namespace and a CRD have to be there before what is in them.
+    # Namespace and CRD must exist before the objects that need them.
     first = [item for item in objects if item["kind"] in {"Namespace", "CustomResourceDefinition"}]
     kubectl.apply(*first)
     for item in first:
@@ -33,7 +33,7 @@ def install(kubectl: Kubectl, root: Path, *, image_id: str) -> None:
 
 
 def wait_until_running(kubectl: Kubectl) -> None:
-    """Raises DemoError with the pods' own words when the operator does not come up."""
+    """Wait for the rollout. Raises DemoError with the pods' container states at the deadline."""
     try:
         kubectl.run(
             "rollout", "status", f"deployment/{DEPLOYMENT}", "--namespace", NAMESPACE,
@@ -41,7 +41,9 @@ def wait_until_running(kubectl: Kubectl) -> None:
         )  # fmt: skip
     except KubectlError as error:
         waiting = "; ".join(_waiting(pod) for pod in pods(kubectl))
-        raise DemoError(f"The operator does not come up: {waiting or error.reason}") from error
+        raise DemoError(
+            f"Deployment {DEPLOYMENT} in {NAMESPACE} does not become ready: {waiting or error.reason}"
+        ) from error
 
 
 def pods(kubectl: Kubectl) -> list[Object]:
@@ -49,7 +51,7 @@ def pods(kubectl: Kubectl) -> list[Object]:
 
 
 def leader(kubectl: Kubectl) -> str:
-    """The name of the pod that leads; empty when none does."""
+    """Name of the leading pod; empty when there is none."""
     lease = kubectl.get("lease", DEPLOYMENT, NAMESPACE)
     holder: str = (lease or {}).get("spec", {}).get("holderIdentity") or ""
     return holder.partition("_")[0]

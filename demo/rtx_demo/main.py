@@ -1,4 +1,4 @@
-"""rtx-demo: what `make demo` runs."""
+"""rtx-demo: the command behind `make demo`."""
 
 import signal
 import sys
@@ -21,21 +21,21 @@ app = typer.Typer(add_completion=False, help=__doc__)
 
 @app.callback()
 def root() -> None:
-    """A cluster, an engine, traffic, and the table of what happened."""
+    """Upgrade, roll back and return under load on a local cluster; print what was measured."""
 
 
 @app.command()
 def run(
     *,
-    keep: Annotated[bool, typer.Option("--keep", help="leave the cluster up, and say how to reach it")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="leave the cluster running and print how to reach it")] = False,
     rate: Annotated[
-        float, typer.Option(min=Settings.new_per_second, help="requests a second, new connections included")
+        float, typer.Option(min=Settings.new_per_second, help="requests per second, those on new connections included")
     ] = Settings.rate,
 ) -> None:
-    """An upgrade, a broken upgrade and a way back, under load, and the table of what happened.
+    """Run an upgrade, a broken upgrade and a return to the old version under load; print a table.
 
-    Exits with 1 when a request failed or left no record, an order, event or account is not what it must be, or a
-    cutover ended otherwise than it must, and with 2 when the demo could not run.
+    Exits with 1 when a promise was broken: a request failed or has no record, an order, event or account is wrong, or
+    a cutover ended in an unexpected phase. Exits with 2 when the demo could not run.
     """
     view = View()
     settings = Settings(rate=rate, duration=0)
@@ -48,7 +48,7 @@ def run(
 
 
 def main() -> None:
-    """The console script. SIGTERM unwinds like Ctrl-C, so that a cluster brought up is taken down."""
+    """The console script. SIGTERM unwinds like Ctrl-C, so that a cluster started here is stopped."""
     signal.signal(signal.SIGTERM, _exit_on_signal)
     app()
 

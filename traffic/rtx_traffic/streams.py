@@ -72,7 +72,7 @@ def gaps(ledger: Ledger, database: Database) -> Iterator[str]:
 
 
 def late(ledger: Ledger) -> Iterator[str]:
-    """A sentence for each event later than EVENT_DEADLINE_SECONDS, and for each first hello past HELLO_DEADLINE_SECONDS."""
+    """A sentence for each event past EVENT_DEADLINE_SECONDS, and for each first hello past HELLO_DEADLINE_SECONDS."""
     acknowledged: dict[Key, float] = {}
     for at, order, answer in ledger.acknowledged():
         acknowledged.setdefault((order.account_id, answer.sequence), at)
