@@ -1,4 +1,4 @@
-"""The base of our images where no registry is: Debian with Python, by debootstrap. Stands in for python:3.13-slim."""
+"""The base image without a registry: Debian with Python, by debootstrap, in place of python:3.13-slim."""
 
 import hashlib
 import shutil
@@ -12,12 +12,12 @@ from rtx_lab.progress import Reporter
 from rtx_lab.tasks import shielded
 
 SUITE = "trixie"
-MIRROR = "http://deb.debian.org/debian"  # apt checks signatures: no TLS needed
+MIRROR = "http://deb.debian.org/debian"  # apt verifies signatures, so TLS is not needed
 PACKAGES = ("ca-certificates", "python3", "python3-venv")
 NAME = f"localhost/rtx-base:{SUITE}"
 BOOTSTRAP_DEADLINE_SECONDS = 900.0
 
-# What no program reads, and what apt makes anew.
+# Files that no program reads or that apt generates again.
 REMOVED_PATHS = (
     "usr/share/doc/*",
     "usr/share/man/*",
@@ -40,21 +40,21 @@ def key() -> str:
 
 
 def exists() -> bool:
-    """Whether the base is in buildah's storage or in the cache."""
+    """Whether the base image is in buildah's storage or in the cache."""
     return key_of(NAME) == key() or _archive().exists()
 
 
 def ensure(reporter: Reporter) -> None:
-    """Makes the base, or finds it in buildah's storage or in the cache."""
+    """Provides the base image from buildah's storage or the cache, else builds it. Raises LabError."""
     archive = _archive()
     if key_of(NAME) == key():
         return
     if archive.exists():
-        with reporter.step("reading the base image from the cache"):
+        with reporter.step("loading the base image from the cache"):
             run(["buildah", "pull", "--quiet", f"docker-archive:{archive}"], deadline_s=DEADLINE_SECONDS)
     else:
         archive.parent.mkdir(parents=True, exist_ok=True)
-        with reporter.step(f"building the base image, Debian {SUITE} with Python", reminders=False):
+        with reporter.step(f"building the base image (Debian {SUITE} with Python)", reminders=False):
             _bootstrap(archive)
 
 

@@ -1,8 +1,7 @@
-"""Upstream programs, built once from the Go module proxy and kept in the user's cache.
+"""Builds upstream programs once from the Go module proxy and caches them.
 
-An entry of the cache is a folder named by program, version and a hash of everything that shapes it; it appears by one
-rename when the build is complete, and is used only while its checksum holds. So a build killed half-way, a full disk
-or a flipped bit costs a rebuild and nothing else.
+A cache entry is a folder named by program, version and a hash of its inputs. It appears by one rename when the build is
+complete, and is used only while its checksum matches. A killed build, a full disk or a flipped bit costs a rebuild.
 """
 
 import datetime as dt
@@ -32,18 +31,18 @@ from rtx_lab.tracker import Tracker
 MODULES = Path(__file__).parent / "go"
 MIN_GO_VERSION = (1, 26)
 BUILD_DEADLINE_SECONDS = 1800
-MAX_PARALLEL_BUILDS = 2  # one links, on one core, or downloads while the other compiles
+MAX_PARALLEL_BUILDS = 2  # while one links on one core or downloads, the other compiles
 CHECKSUM = "SHA256"
 
 
 @dataclass(frozen=True)
 class Program:
-    """One program. Its sources are pinned by `go/NAME/{go.mod,go.sum}`, its version stands in go.mod."""
+    """One program, pinned by `go/NAME/{go.mod,go.sum}`; go.mod holds its version."""
 
     name: str
-    module: str = ""  # empty: the sources are our own
+    module: str = ""  # empty for our own sources
     package: str = "."
-    commands: tuple[str, ...] = ()  # names under which a multi-call binary is called; the program's own when empty
+    commands: tuple[str, ...] = ()  # names of a multi-call binary; empty: the program's own
     tags: str = ""
     version_variables: tuple[str, ...] = ()  # Go packages whose gitVersion the linker sets
 
@@ -57,7 +56,7 @@ class Program:
             return "v1.0"
         match = re.search(rf"{re.escape(self.module)} (v\S+)", (self.sources / "go.mod").read_text())
         if not match:
-            raise LabError(f"{self.sources}/go.mod does not require {self.module}; restore the file.")
+            raise LabError(f"{self.sources}/go.mod does not require {self.module}: restore the file.")
         return match[1]
 
 
@@ -86,7 +85,7 @@ Build = Callable[[Program, Path, Path], None]
 
 
 def build_arguments(program: Program, version: str) -> list[str]:
-    """The arguments of `go` that turn the program's module into one static binary, `-o` left to the caller."""
+    """The arguments of `go` that build the program as one static binary, without `-o`."""
     ldflags = "-s -w"
     major, minor = version.removeprefix("v").split(".")[:2]
     for variable in program.version_variables:
@@ -97,7 +96,7 @@ def build_arguments(program: Program, version: str) -> list[str]:
 
 
 def entry_name(program: Program) -> str:
-    """NAME-VERSION-HASH: the hash covers the pinned sources, the build's arguments and the machine's kind."""
+    """NAME-VERSION-HASH; the hash covers the pinned sources, the build arguments and the architecture."""
     digest = hashlib.sha256()
     version = program.version
     digest.update(json.dumps([build_arguments(program, version), program.package, platform.machine()]).encode())
@@ -107,7 +106,7 @@ def entry_name(program: Program) -> str:
 
 
 def is_intact(entry: Path, program: Program) -> bool:
-    """Whether the entry exists whole and its binary still has the checksum it was stored with."""
+    """Whether the entry is complete and its binary matches the stored checksum."""
     binary, checksum = entry / program.name, entry / CHECKSUM
     if not (binary.is_file() and checksum.is_file()):
         return False
@@ -116,39 +115,38 @@ def is_intact(entry: Path, program: Program) -> bool:
 
 
 def go_build(program: Program, output: Path, log: Path) -> None:
-    """Builds with the host's Go, from the module proxy that its environment names."""
+    """Builds with the host's Go and its configured module proxy. Raises LabError."""
     with tempfile.TemporaryDirectory(prefix="rtx-lab-go-") as scratch, log.open("wb") as stream:
         work = shutil.copytree(program.sources, Path(scratch) / program.name)
         words = [find_go(), *build_arguments(program, program.version), "-o", str(output), program.package]
-        # Go's own scratch is inside of ours: a build that is ended leaves gigabytes there.
+        # A cancelled build leaves gigabytes in GOTMPDIR, so it is inside the temporary folder.
         environment = os.environ | {"CGO_ENABLED": "0", "GOTMPDIR": scratch}
         result = run_program(
             Command(words, BUILD_DEADLINE_SECONDS, folder=work, environment=environment, output=stream)
         )
     if result.returncode:
         last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
-        raise LabError(f"Building {program.name} {program.version} failed ({last[0]}); its log is {log}.")
+        raise LabError(f"Building {program.name} {program.version} failed ({last[0]}); see {log}.")
 
 
 def find_go() -> str:
-    """The path of a Go that is new enough."""
+    """The path of a Go of at least MIN_GO_VERSION. Raises LabError."""
     go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
     needed = ".".join(map(str, MIN_GO_VERSION))
     if not go:
-        raise LabError(f"Go {needed} or later builds the cluster's programs and was not found; install it from go.dev.")
+        raise LabError(f"Go was not found: install Go {needed} or later from go.dev; it builds the cluster's programs.")
     found = subprocess.run([go, "version"], capture_output=True, text=True, timeout=30, check=True).stdout
     match = re.search(r"go(\d+)\.(\d+)", found)
     if not match or (int(match[1]), int(match[2])) < MIN_GO_VERSION:
-        raise LabError(f"Go {needed} or later is needed, {go} is {found.strip()}; install a newer one from go.dev.")
+        raise LabError(f"{go} is {found.strip()}, but Go {needed} or later is required: install it from go.dev.")
     return go
 
 
 def ensure(programs: Iterable[Program], reporter: Reporter, build: Build = go_build) -> dict[str, Path]:
-    """Builds what the cache lacks and returns the path of every command.
+    """Builds the programs missing in the cache; returns the path of every command.
 
-    Says before how long that will take, and meanwhile what is left. Raises LabError when a build fails, after it has
-    ended the others, or when Go is missing. A build of everything that found nothing in Go's own cache leaves its times
-    in `cold_build.json`.
+    Prints an estimate before and the remaining time during the build. Raises LabError when Go is missing or a build
+    fails; the other builds are cancelled. A full build with an empty Go cache saves its times in `cold_build.json`.
     """
     programs = list(programs)
     store = cache_home() / "bin"
@@ -169,15 +167,15 @@ def ensure(programs: Iterable[Program], reporter: Reporter, build: Build = go_bu
 
 
 def _build(entries: Mapping[Program, Path], reporter: Reporter, build: Build) -> Mapping[str, float]:
-    """Builds all of them, in this order; returns the seconds of each by name."""
+    """Builds all entries in this order; returns the seconds of each by name."""
     before = estimate.slowness(estimate.PROGRAM_SECONDS, _recorded_seconds())
     names = tuple(program.name for program in entries)
     planned = Builds(estimate.PROGRAM_SECONDS, MAX_PARALLEL_BUILDS, pending=names, before=before or 1.0)
     if len(names) == len(PROGRAMS):
-        what = f"First run on this machine: builds {len(names)} programs of the cluster"
+        what = f"First run on this machine: building {len(names)} cluster programs"
     else:
-        what = f"Builds {len(names)} of the cluster's programs ({', '.join(names)})"
-    later = "later runs find them built, and start in seconds"
+        what = f"Building {', '.join(names)} for the cluster"
+    later = "they are cached for later runs"
     cores = os.cpu_count() or 1
     reporter.print_line(
         estimate.announcement(what, planned.remaining_s(), cores=cores, measured_here=before is not None, later=later)
@@ -186,31 +184,31 @@ def _build(entries: Mapping[Program, Path], reporter: Reporter, build: Build) ->
 
     def one(program: Program) -> None:
         title = f"building {program.name} {program.version}"
-        with tracker.one(program.name), reporter.step(title, reminders=False):
+        with tracker.building(program.name), reporter.step(title, reminders=False):
             _build_entry(program, entries[program], build)
 
     with tracker.displayed():
         run_concurrently([partial(one, program) for program in entries], concurrency=MAX_PARALLEL_BUILDS)
-    return tracker.now().built
+    return tracker.snapshot().built
 
 
 def go_cache_is_empty() -> bool:
-    """Whether Go has compiled nothing yet that a build could use."""
+    """Whether Go's build cache holds no compiled package."""
     cache = subprocess.run([find_go(), "env", "GOCACHE"], capture_output=True, text=True, timeout=30, check=True).stdout
     return not any(Path(cache.strip()).glob("??/*-d"))
 
 
 def last_cold_build() -> dict[str, object]:
-    """When the last cold build ended, its seconds in total and by program; empty when nobody knows of one."""
+    """The last cold build: end time, seconds in total and by program; empty when none is recorded."""
     try:
         record = json.loads((cache_home() / "cold_build.json").read_text())
-    except (OSError, ValueError):  # there was none, or it ended while it was written
+    except (OSError, ValueError):  # no record, or an incomplete one
         return {}
     return record if isinstance(record, dict) else {}
 
 
 def _recorded_seconds() -> dict[str, float]:
-    """Seconds by program of the last cold build on this machine; empty when there was none."""
+    """Seconds by program of the last cold build on this machine; empty without one."""
     programs = last_cold_build().get("programs", {})
     return {str(name): float(seconds) for name, seconds in programs.items()} if isinstance(programs, dict) else {}
 

@@ -1,4 +1,4 @@
-"""What we ask of buildah's image storage."""
+"""Queries and cleans up buildah's image storage."""
 
 import contextlib
 
@@ -10,23 +10,23 @@ DEADLINE_SECONDS = 180.0
 
 
 def key_of(reference: str) -> str:
-    """What the image says it was made from; empty when it does not say, or is not in storage."""
+    """The image's content hash from its label; empty without a label or an image."""
     return _inspect(reference, f'{{{{index .OCIv1.Config.Labels "{KEY_LABEL}"}}}}')
 
 
 def id_of(reference: str) -> str:
-    """The image's id; empty when it is not in storage."""
+    """The image's id; empty when storage does not hold it."""
     return _inspect(reference, "{{.FromImageID}}")
 
 
 def prune(replaced: str, *, keep_unnamed: int) -> None:
-    """Removes an image that lost its name to a newer one, and of the other unnamed ones all but the newest."""
+    """Removes image id `replaced` if it is unnamed, and all but the newest `keep_unnamed` other unnamed images."""
     command = ["buildah", "images", "--filter=dangling=true", "--format={{.CreatedAtRaw}}\t{{.ID}}"]
     listed = sorted(run(command, deadline_s=DEADLINE_SECONDS).splitlines(), reverse=True)
     unnamed = [line.rpartition("\t")[2] for line in listed]
-    nameless = [identity for identity in unnamed if replaced and replaced.startswith(identity)]
-    for identity in nameless + [one for one in unnamed if one not in nameless][keep_unnamed:]:
-        with contextlib.suppress(LabError):  # it may be in use as a layer of another
+    replaced_ids = [identity for identity in unnamed if replaced and replaced.startswith(identity)]
+    for identity in replaced_ids + [one for one in unnamed if one not in replaced_ids][keep_unnamed:]:
+        with contextlib.suppress(LabError):  # it may be a layer of another image
             run(["buildah", "rmi", identity], deadline_s=DEADLINE_SECONDS)
 
 

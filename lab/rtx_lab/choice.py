@@ -1,4 +1,4 @@
-"""Which provider serves this machine."""
+"""Selects the provider for this machine."""
 
 from rtx_lab.instance import Instance
 from rtx_lab.kind import Kind
@@ -7,7 +7,7 @@ from rtx_lab.provider import Provider, ProviderName, docker_is_running
 
 
 def choose(instance: Instance, name: ProviderName | None = None) -> Provider:
-    """The one asked for; else the native cluster if it is up; else kind where Docker runs."""
+    """The provider `name`; by default native if its cluster is up or Docker does not run, else kind."""
     native = Native(instance)
     if name is None:
         name = ProviderName.NATIVE if native.is_up() or not docker_is_running() else ProviderName.KIND

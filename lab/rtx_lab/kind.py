@@ -1,7 +1,7 @@
-"""Where Docker runs: kind, by its own documented commands. Never run by us; only the commands are tested.
+"""Provider for machines with Docker: kind, by its documented commands. Never run by us; only the commands are tested.
 
-What differs from the native cluster: its own default storage class, no audit log, and a node that was cut may come back
-under another address.
+Differences from the native cluster: another default storage class, no audit log, and a node may have another address
+after `lab heal`.
 """
 
 import json
@@ -27,7 +27,7 @@ KWOK = "https://github.com/kubernetes-sigs/kwok/releases/download/v0.8.0/"
 
 
 def config(nodes: int) -> str:
-    """The configuration file of kind: one control plane, and `nodes` workers."""
+    """The configuration file of kind: one control plane and `nodes` workers."""
     roles = ["control-plane", *["worker"] * nodes]
     document = {
         "kind": "Cluster",
@@ -100,12 +100,12 @@ class Kind:
     name = ProviderName.KIND
 
     def __init__(self, cluster: str = DEFAULT) -> None:
-        """Provides the kind cluster of that name; its context is kind-NAME."""
+        """Provides the kind cluster of that name, with context kind-NAME."""
         self.commands = Commands(cluster, cache_home() / f"{cluster}.kind.kubeconfig")
 
     def prepare(self, root: Path, reporter: Reporter) -> None:
         self._require_programs()
-        self.build([], root, reporter)  # kind brings its own cluster, built
+        self.build([], root, reporter)  # kind needs no programs built here
 
     def up(self, nodes: int, fake_nodes: int, reporter: Reporter) -> None:
         self._require_programs()
@@ -151,19 +151,19 @@ class Kind:
 
     def kubeconfig(self) -> Path:
         if not self.commands.kubeconfig.exists():
-            raise LabError(f"No kind cluster {self.commands.name} is up; run `lab up`.")
+            raise LabError(f"kind cluster {self.commands.name} is not running: run `lab up`.")
         return self.commands.kubeconfig
 
     def _require_programs(self) -> None:
         for program, source in (("kind", "https://kind.sigs.k8s.io"), ("kubectl", "https://kubernetes.io/docs/tasks")):
             if not shutil.which(program):
-                raise LabError(f"{program} was not found; install it from {source}, or take --provider native.")
+                raise LabError(f"{program} was not found: install it from {source}, or use --provider native.")
 
     def _create(self, nodes: int, reporter: Reporter) -> None:
         config_file = self.commands.kubeconfig.with_suffix(".config.yaml")
         config_file.parent.mkdir(parents=True, exist_ok=True)
         config_file.write_text(config(nodes))
-        with reporter.step(f"kind create cluster, {nodes} workers"):
+        with reporter.step(f"creating the kind cluster with {nodes} workers"):
             run(self.commands.create(config_file), deadline_s=UP_DEADLINE_SECONDS)
             for command in self.commands.metrics_server():
                 run(command, deadline_s=DEADLINE_SECONDS)

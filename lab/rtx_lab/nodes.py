@@ -1,4 +1,4 @@
-"""Nodes: each is a network and a mount namespace with its own containerd, kubelet, kube-proxy and policy firewall."""
+"""Nodes: each is a network and a mount namespace with its own containerd, kubelet, kube-proxy and kube-router."""
 
 import shutil
 from pathlib import Path
@@ -11,8 +11,8 @@ from rtx_lab.processes import hold_namespaces, inside, log_path, run, start_daem
 from rtx_lab.system_images import PAUSE
 from rtx_lab.templates import render
 
-# Folder inside the node → below what it is kept. Programs look for each other at these default places, so each node
-# has its own behind the same path. They must exist on the host to be mounted over; they stay, empty, after `down`.
+# Folder inside the node → its folder on the host. Programs expect these default paths, so each node mounts its own
+# folders there. The paths must exist on the host; they stay, empty, after `down`.
 MOUNTS = {
     "/run/containerd": "run/containerd",
     "/run/netns": "run/netns",
@@ -20,15 +20,14 @@ MOUNTS = {
     "/var/lib/cni": "state/cni",
     "/etc/cni/net.d": "run/cni",
 }
-# What pods write: volumes and logs. In memory, since all nodes share one disk, and a disk that stands still for a
-# second would be a failure of what is tested here (ADR 0015).
+# Volumes and logs of pods. In memory: all nodes share one disk, and a stall of one second would fail tests (ADR 0015).
 IN_MEMORY = ("/var/lib/kubelet", "/var/log/pods", "/var/log/containers")
 CONTAINERD_DEADLINE_SECONDS = 30.0
 IMPORT_DEADLINE_SECONDS = 120.0
 
 
 def start_runtime(node: Node, nodes: int, system_images: Path) -> None:
-    """Namespaces, cable and containerd with the system images in it. Needs the control plane's switch only."""
+    """Starts namespaces, cable and containerd with the system images. Requires only the control plane's switch."""
     hold_namespaces(node.instance, node.name, f"{_mount_script(node)}\n{network.node_script(node, nodes)}")
     (node.run / "cni" / "10-rtx-lab.conflist").write_text(render("cni.conflist", pods=node.pods))
     config = node.run / "containerd.toml"
@@ -50,7 +49,7 @@ def import_archive(node: Node, archive: Path) -> None:
 
 
 def register(node: Node, api: Api) -> None:
-    """Creates the node's object before its kubelet does: kube-router reads range and address from it as it starts."""
+    """Creates the Node object before the kubelet does: kube-router reads pod range and address at its start."""
     api.create("/api/v1/nodes", node_object(node))
 
 
@@ -67,7 +66,7 @@ def node_object(node: Node) -> dict[str, Any]:
 
 
 def start_agents(node: Node, commands: dict[str, Path]) -> None:
-    """kubelet, kube-proxy and kube-router; needs a ready API server and the node's object."""
+    """Starts kubelet, kube-proxy and kube-router. Requires a ready API server and the Node object."""
     instance = node.instance
     kubelet = node.run / "kubelet.yaml"
     kubelet.write_text(
@@ -113,7 +112,7 @@ def _mount_script(node: Node) -> str:
     for inside_path in IN_MEMORY:
         Path(inside_path).mkdir(parents=True, exist_ok=True)
         lines.append(tmpfs_mount(node.instance, node.name, Path(inside_path)))
-    # crun refuses a v1 host that shows v2 beside it, which has nothing that containers need.
+    # crun rejects a v1 host that also mounts v2, which containers do not need.
     lines.append("if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi")
-    # Volumes that the kubelet mounts must show up inside containers.
+    # Mounts by the kubelet must propagate into containers.
     return "\n".join([*lines, "mount --make-rshared /"])

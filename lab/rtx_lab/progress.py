@@ -1,4 +1,4 @@
-"""One line per step: a live line with seconds in a terminal, plain lines elsewhere (a build log, CI)."""
+"""Progress output: a live line per step in a terminal, plain lines elsewhere (a log, CI)."""
 
 import threading
 import time
@@ -11,21 +11,21 @@ from rich.text import Text
 
 REMINDER_SECONDS = 30.0
 Line = Callable[[], str]
-"""What a line says now; asked again and again, by another thread."""
+"""Returns a line's current text; called repeatedly, from another thread."""
 
 
 class _TextColumn(ProgressColumn):
-    """What a task's line says now, cut off where the terminal ends."""
+    """The current text of a task's line, truncated to the terminal's width."""
 
     def render(self, task: Task) -> Text:
         return Text(task.fields["line"](), no_wrap=True, overflow="ellipsis")
 
 
 class Reporter:
-    """Shows steps, also several at once from several threads."""
+    """Shows steps, also concurrent ones of several threads."""
 
     def __init__(self, console: Console | None = None) -> None:
-        """Reports to `console`; standard error when absent, so that output meant for pipes stays clean."""
+        """Prints to `console`, standard error by default, so that standard output stays clean for pipes."""
         self.console = console or Console(stderr=True, highlight=False)
         self._live: Progress | None = None
         self._open = 0
@@ -36,9 +36,9 @@ class Reporter:
 
     @contextmanager
     def step(self, title: str, *, reminders: bool = True) -> Iterator[None]:
-        """Announces `title`, and when the block ends, how long it took. A failure is left to its exception.
+        """Shows `title` during the block, and its duration at the end. A failure is reported by its exception.
 
-        Where there is no terminal, `reminders` tell every 30 s that it goes on.
+        Without a terminal and with `reminders`, a line every 30 s reports that the step is still running.
         """
         began = time.monotonic()
         if self.console.is_terminal:
@@ -51,7 +51,7 @@ class Reporter:
 
     @contextmanager
     def overview(self, line: Line) -> Iterator[None]:
-        """Shows what `line` says while the block runs: all the time in a terminal, every 30 s elsewhere."""
+        """Shows `line` during the block: always in a terminal, every 30 s elsewhere."""
         with self._terminal_line(line) if self.console.is_terminal else self._plain_lines(line):
             yield
 

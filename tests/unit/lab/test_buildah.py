@@ -1,4 +1,4 @@
-"""What a build leaves behind in buildah's storage is bounded; asked of a program that stands in for buildah."""
+"""Cleanup of buildah's storage, tested with a fake buildah."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def unnamed(*identities: str) -> str:
     return "".join(f"2026-11-21 12:00:{at:02}.5 +0000 UTC\t{identity}\n" for at, identity in enumerate(identities))
 
 
-def test_the_replaced_image_goes_and_of_the_layers_the_oldest(storage: Path) -> None:
+def test_prune_removes_the_replaced_image_and_the_oldest_layers(storage: Path) -> None:
     (storage / "unnamed").write_text(unnamed("oldest", "busy", "old", "abc123", "new", "newest"))
 
     buildah.prune("abc123456789", keep_unnamed=2)
@@ -37,7 +37,7 @@ def test_the_replaced_image_goes_and_of_the_layers_the_oldest(storage: Path) -> 
     assert (storage / "asked").read_text().splitlines() == ["rmi abc123", "rmi old", "rmi busy", "rmi oldest"]
 
 
-def test_an_image_that_replaced_nothing_takes_nothing_away(storage: Path) -> None:
+def test_prune_without_a_replaced_image_removes_nothing(storage: Path) -> None:
     (storage / "unnamed").write_text(unnamed("one", "two"))
 
     buildah.prune("", keep_unnamed=2)
@@ -45,7 +45,7 @@ def test_an_image_that_replaced_nothing_takes_nothing_away(storage: Path) -> Non
     assert (storage / "asked").read_text() == ""
 
 
-def test_a_build_that_fails_leaves_no_working_container(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_build_leaves_no_working_container(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # given a buildah that knows every image but as something else, and cannot build
     (storage / "buildah").write_text('#!/bin/sh\necho "$@" >> "$(dirname "$0")/asked"\n[ "$1" != bud ]\n')
     monkeypatch.setenv("XDG_CACHE_HOME", str(storage / "cache"))

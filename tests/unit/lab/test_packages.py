@@ -1,4 +1,4 @@
-"""What is missing is installed, or said."""
+"""Missing packages are installed, or named in the error."""
 
 from pathlib import Path
 
@@ -26,17 +26,17 @@ fi
 """
 
 
-def test_missing_things_name_their_packages_once() -> None:
+def test_missing_packages_are_listed_once() -> None:
     assert packages.missing(NEEDS) == ["other-package", "some-package"]
 
 
-def test_without_root_the_user_is_told_what_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_without_root_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages.os, "geteuid", lambda: 1000)
     with pytest.raises(LabError, match=r"apt-get install --no-install-recommends other-package some-package$"):
         packages.ensure(NEEDS, Reporter())
 
 
-def test_with_everything_there_nothing_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_nothing_is_installed_when_nothing_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(packages.os, "geteuid", lambda: 1000)
     packages.ensure({"sh": "dash", str(tmp_path): "x"}, Reporter())
 
@@ -54,7 +54,7 @@ def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_two_installations_at_once_are_one_after_the_other(apt: Path) -> None:
+def test_concurrent_installations_run_one_after_the_other(apt: Path) -> None:
     # given
     wanted = [{str(apt / name): name} for name in ("one", "two")]
     # when
@@ -64,7 +64,7 @@ def test_two_installations_at_once_are_one_after_the_other(apt: Path) -> None:
     assert (apt / "two").exists()
 
 
-def test_what_another_installed_meanwhile_is_not_installed_again(apt: Path) -> None:
+def test_package_installed_meanwhile_is_not_installed_again(apt: Path) -> None:
     # given
     needs = {str(apt / "one"): "one"}
     # when

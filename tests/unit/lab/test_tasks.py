@@ -1,4 +1,4 @@
-"""Tasks that run at once have one fate."""
+"""Concurrent tasks are cancelled together."""
 
 import os
 import signal
@@ -61,7 +61,7 @@ def test_results_come_in_the_order_of_the_tasks() -> None:
     assert tasks.run_concurrently([first, second], concurrency=2) == ["first", "second"]
 
 
-def test_a_failure_ends_the_program_of_the_other_with_its_children(tmp_path: Path) -> None:
+def test_failure_terminates_the_other_program_and_its_children(tmp_path: Path) -> None:
     # given
     pid_file = tmp_path / "pid"
 
@@ -76,7 +76,7 @@ def test_a_failure_ends_the_program_of_the_other_with_its_children(tmp_path: Pat
     wait_until_gone(wait_for(pid_file))
 
 
-def test_no_task_and_no_program_begins_after_a_failure() -> None:
+def test_no_task_and_no_program_starts_after_a_failure() -> None:
     # given
     begun: list[str] = []
     failed = threading.Event()
@@ -100,7 +100,7 @@ def test_no_task_and_no_program_begins_after_a_failure() -> None:
     assert "fourth" not in begun
 
 
-def test_a_failure_inside_of_a_task_ends_what_runs_beside_the_task(tmp_path: Path) -> None:
+def test_failure_in_a_nested_call_cancels_the_outer_tasks(tmp_path: Path) -> None:
     # given: what `prepare` does: programs, several at once, beside images
     pid_file = tmp_path / "pid"
 
@@ -118,7 +118,7 @@ def test_a_failure_inside_of_a_task_ends_what_runs_beside_the_task(tmp_path: Pat
     wait_until_gone(wait_for(pid_file))
 
 
-def test_an_interruption_ends_the_programs(tmp_path: Path) -> None:
+def test_interruption_terminates_the_programs(tmp_path: Path) -> None:
     # given
     pid_file = tmp_path / "pid"
     process = subprocess.Popen([sys.executable, "-c", INTERRUPTED, pid_file])
@@ -130,7 +130,7 @@ def test_an_interruption_ends_the_programs(tmp_path: Path) -> None:
     wait_until_gone(group)
 
 
-def test_cleaning_up_goes_on_in_a_group_that_was_ended(tmp_path: Path) -> None:
+def test_shielded_cleanup_runs_in_a_cancelled_group(tmp_path: Path) -> None:
     # given
     pid_file, cleaned = tmp_path / "pid", tmp_path / "cleaned"
 
@@ -165,13 +165,13 @@ def test_a_program_past_its_deadline_is_killed_with_its_children(tmp_path: Path)
 
 def ended_by_a_failure(script: str, pid_file: Path) -> str:
     """What the program of a group comes to when another task fails: its output, or the error of its end."""
-    came_to: list[str] = []
+    outcome: list[str] = []
 
     def runs() -> None:
         try:
-            came_to.append(run(["sh", "-c", script, pid_file], deadline_s=5))
+            outcome.append(run(["sh", "-c", script, pid_file], deadline_s=5))
         except LabError as error:
-            came_to.append(str(error))
+            outcome.append(str(error))
 
     def fails() -> None:
         wait_for(pid_file)
@@ -179,24 +179,24 @@ def ended_by_a_failure(script: str, pid_file: Path) -> str:
 
     with pytest.raises(LabError, match="no space left"):
         tasks.run_concurrently([runs, fails], concurrency=2)
-    return came_to[0]
+    return outcome[0]
 
 
-def test_what_a_program_leaves_behind_ends_with_its_group(tmp_path: Path) -> None:
+def test_orphaned_child_ends_with_its_group(tmp_path: Path) -> None:
     # given a program that has ended and left a child, which holds its output open; when another task fails
-    came_to = ended_by_a_failure('sleep 300 & echo $$ >"$0"', tmp_path / "pid")
+    outcome = ended_by_a_failure('sleep 300 & echo $$ >"$0"', tmp_path / "pid")
     # then the child ends, and is not waited for until the deadline
-    assert came_to == ""
+    assert outcome == ""
 
 
-def test_a_program_that_will_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_program_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # given a program that ignores SIGTERM; when another task fails
     monkeypatch.setattr(tasks, "KILL_AFTER_SECONDS", 0.1)
-    came_to = ended_by_a_failure('trap "" TERM; sleep 300 & echo $$ >"$0"; wait', tmp_path / "pid")
+    outcome = ended_by_a_failure('trap "" TERM; sleep 300 & echo $$ >"$0"; wait', tmp_path / "pid")
     # then it is killed, and not waited for until the deadline
-    assert "did not end" not in came_to
+    assert "did not end" not in outcome
 
 
-def test_outside_of_a_group_nothing_is_ended() -> None:
-    tasks.check()
+def test_cancellation_check_outside_of_a_group_passes() -> None:
+    tasks.raise_if_cancelled()
     assert run(["echo", os.sep], deadline_s=10) == "/\n"
