@@ -9,7 +9,7 @@ RUN = $(UV) run --frozen --all-packages
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
-demo:  ## start a local cluster and measure an upgrade, a rollback and a return under load (KEEP=1 leaves the cluster running)
+demo:  ## start a local cluster and measure an upgrade, a rollback and a return under load; print a table (KEEP=1 leaves the cluster running)
 	$(RUN) rtx-demo run $(if $(KEEP),--keep)
 
 test: lint  ## run lint, type checks, import contracts, unit and cluster tests, and one end-to-end test per promise (about 20 minutes)

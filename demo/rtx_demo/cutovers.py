@@ -38,7 +38,7 @@ class Cutover:
         return None if self.fenced_at is None or self.switched_at is None else self.switched_at - self.fenced_at
 
 
-def of(engine: dict[str, Any]) -> Cutover | None:
+def from_engine(engine: dict[str, Any]) -> Cutover | None:
     """The running or last cutover of a TradingEngine; None before the first."""
     status = engine.get("status", {}).get("cutover")
     if not status:
@@ -61,7 +61,7 @@ def changes(engines: Iterable[dict[str, Any]], *, after: str) -> Iterator[Cutove
     """Each change of phase or message of the cutover after the one with id `after`, until it ends."""
     last: tuple[str, str] | None = None
     for engine in engines:
-        cutover = of(engine)
+        cutover = from_engine(engine)
         if cutover is None or cutover.id == after:
             continue
         if last != (cutover.phase, cutover.message):

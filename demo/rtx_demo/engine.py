@@ -81,7 +81,7 @@ class Engine:
             except KubectlError:  # at the deadline, or while the API server is unavailable
                 time.sleep(min(POLL_SECONDS, max(0.0, until - time.monotonic())))
 
-    def bump(self, version: str) -> None:
+    def set_version(self, version: str) -> None:
         """Set spec.version, which starts a cutover."""
         patch = json.dumps({"spec": {"version": version}})
         self.kubectl.run(
@@ -90,12 +90,12 @@ class Engine:
 
     def cutover(self) -> Cutover | None:
         """The running or last cutover; None before the first."""
-        return cutovers.of(self.read())
+        return cutovers.from_engine(self.read())
 
     def cutover_to(self, version: str, *, deadline: float = CUTOVER_DEADLINE_SECONDS) -> Iterator[Cutover]:
         """Set spec.version and follow the cutover until it ends. Raises DemoError at the deadline."""
         before = self.cutover()
-        self.bump(version)
+        self.set_version(version)
         last = None
         for last in cutovers.changes(self.watch(deadline=deadline), after=before.id if before else ""):
             yield last

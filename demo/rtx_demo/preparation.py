@@ -24,7 +24,7 @@ def install(kubectl: Kubectl, provider: Provider, root: Path, view: View) -> Non
 
 
 def apply(engine: Engine, root: Path, view: View) -> float:
-    """Create the sample engine anew; returns the seconds from `kubectl apply` to Ready. Raises DemoError."""
+    """Delete and create the sample engine; returns the seconds from `kubectl apply` to Ready. Raises DemoError."""
     kubectl = engine.kubectl
     if kubectl.get("namespace", engine.namespace):
         with view.reporter.step("deleting the engine of an earlier run"):

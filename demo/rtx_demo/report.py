@@ -11,7 +11,7 @@ from .upgrades import Outcome
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. `good` tells whether its promise was kept; None for a figure without one."""
+    """One figure. `good` is whether its promise was kept; None for a figure without one."""
 
     id: str
     what: str
@@ -102,7 +102,7 @@ def _times(result: Result) -> Iterator[Row]:
         switched = back.cutover.switched_at
         if switched is not None:
             what = f"return to {back.step.version}, from the change of spec to confirmed EndpointSlices"
-            yield Row("back_s", what, round(switched - back.bumped_at, 1), "s", good=back.kept)
+            yield Row("back_s", what, round(switched - back.changed_at, 1), "s", good=back.kept)
 
 
 def _rollback(rollback: Outcome, first_failure: float | None) -> Iterator[Row]:

@@ -80,11 +80,11 @@ class Scenario:
 
     def _step(self, step: Step, watch: Watch) -> Outcome:
         self.view.title(f"kubectl patch te {self.engine.name}: spec.version {step.version}")
-        bumped_at, began = time.time(), time.monotonic()
+        changed_at, began = time.time(), time.monotonic()
         with self.view.cutover(watch.progress) as phases:
             cutover = None
             for cutover in self.engine.cutover_to(step.version):
                 phases.update(cutover)
         if cutover is None:
             raise DemoError(f"No cutover to {step.version} was observed.")
-        return Outcome(step, bumped_at, time.monotonic() - began, cutover)
+        return Outcome(step, changed_at, time.monotonic() - began, cutover)

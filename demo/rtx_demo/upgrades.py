@@ -33,7 +33,7 @@ class Outcome:
     """The outcome of a step."""
 
     step: Step
-    bumped_at: float  # Unix seconds, comparable with the load's clocks
+    changed_at: float  # Unix seconds, comparable with the load's clocks
     took_s: float  # from the change of spec.version to the end of the cutover
     cutover: Cutover  # in its final phase
 
@@ -52,7 +52,7 @@ class Outcome:
 
 def stages(outcomes: Sequence[Outcome], *, started_at: float) -> list[Stage]:
     """The stages of a run that began at `started_at` (Unix seconds): one per step, and `before` the first."""
-    starts = [float("-inf"), *(outcome.bumped_at - started_at for outcome in outcomes)]
+    starts = [float("-inf"), *(outcome.changed_at - started_at for outcome in outcomes)]
     ends = [*starts[1:], float("inf")]
     names = ["before", *(outcome.step.name for outcome in outcomes)]
     broken = ["", *(outcome.step.version if outcome.step.broken else "" for outcome in outcomes)]

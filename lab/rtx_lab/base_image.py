@@ -73,14 +73,14 @@ def _bootstrap(archive: Path) -> None:
             run(["buildah", "copy", "--quiet", container, root, "/"], deadline_s=DEADLINE_SECONDS)
             settings = ["--cmd", "python3", "--env", "LANG=C.UTF-8", "--label", f"{KEY_LABEL}={key()}"]
             run(["buildah", "config", *settings, container], deadline_s=DEADLINE_SECONDS)
-            half = archive.with_suffix(".half")
-            half.unlink(missing_ok=True)
+            unfinished = archive.with_suffix(".unfinished")
+            unfinished.unlink(missing_ok=True)
             run(["buildah", "commit", "--quiet", container, NAME], deadline_s=DEADLINE_SECONDS)
         finally:
             with shielded():
                 run(["buildah", "rm", container], deadline_s=DEADLINE_SECONDS)
-        run(["buildah", "push", "--quiet", NAME, f"docker-archive:{half}:{NAME}"], deadline_s=DEADLINE_SECONDS)
-        half.rename(archive)
+        run(["buildah", "push", "--quiet", NAME, f"docker-archive:{unfinished}:{NAME}"], deadline_s=DEADLINE_SECONDS)
+        unfinished.rename(archive)
 
 
 def _trim(root: Path) -> None:

@@ -216,20 +216,20 @@ def _recorded_seconds() -> dict[str, float]:
 def _build_entry(program: Program, entry: Path, build: Build) -> None:
     logs = cache_home() / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    half = Path(tempfile.mkdtemp(prefix=f".{program.name}-", dir=entry.parent))
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{program.name}-", dir=entry.parent))
     try:
-        binary = half / program.name
+        binary = unfinished / program.name
         build(program, binary, logs / f"{program.name}.log")
         binary.chmod(0o755)
         with binary.open("rb") as stream:
-            (half / CHECKSUM).write_text(hashlib.file_digest(stream, "sha256").hexdigest())
+            (unfinished / CHECKSUM).write_text(hashlib.file_digest(stream, "sha256").hexdigest())
         for command in program.commands:
-            (half / command).symlink_to(program.name)
-        half.chmod(0o755)
+            (unfinished / command).symlink_to(program.name)
+        unfinished.chmod(0o755)
         shutil.rmtree(entry, ignore_errors=True)
-        half.rename(entry)
+        unfinished.rename(entry)
     finally:
-        shutil.rmtree(half, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _save_cold_build(seconds: Mapping[str, float], total: float) -> None:

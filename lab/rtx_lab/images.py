@@ -135,11 +135,14 @@ def write_archive(reference: str, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     # In its own folder, as two clusters may load the same image at the same time.
     with tempfile.TemporaryDirectory(prefix=".archive-", dir=target.parent) as scratch:
-        half = Path(scratch) / target.name
-        run(["buildah", "push", reference, f"docker-archive:{half}:{reference}"], deadline_s=BUILD_DEADLINE_SECONDS)
+        unfinished = Path(scratch) / target.name
+        run(
+            ["buildah", "push", reference, f"docker-archive:{unfinished}:{reference}"],
+            deadline_s=BUILD_DEADLINE_SECONDS,
+        )
         for older in target.parent.glob(f"{_stem(reference)}-*.tar"):
             older.unlink(missing_ok=True)
-        half.rename(target)
+        unfinished.rename(target)
 
 
 def _stem(reference: str) -> str:

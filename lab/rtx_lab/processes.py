@@ -53,7 +53,9 @@ def hold_namespaces(instance: Instance, machine: str, script: str) -> None:
     """
     pid_file = pid_path(instance, machine)
     pid_file.parent.mkdir(parents=True, exist_ok=True)
-    done = f"set -e\n{script}\necho $$ >{pid_file}.half\nmv {pid_file}.half {pid_file}\nexec sleep infinity\n"
+    done = (
+        f"set -e\n{script}\necho $$ >{pid_file}.unfinished\nmv {pid_file}.unfinished {pid_file}\nexec sleep infinity\n"
+    )
     command = ["unshare", "--net", "--mount", "--propagation=private", "sh", "-c", done]
     _spawn(instance, machine, f"{machine}-holder", command)
     wait_for(f"the namespaces of {machine}", 10, pid_file.exists, log_path(instance, f"{machine}-holder"))

@@ -43,11 +43,11 @@ def ensure_archive(commands: dict[str, Path]) -> Path:
     archive = cache_home() / "images" / f"system-{digest.hexdigest()[:12]}.tar"
     if not archive.exists():
         archive.parent.mkdir(parents=True, exist_ok=True)
-        half = archive.with_suffix(".half")
-        write_archive(images, half)
+        unfinished = archive.with_suffix(".unfinished")
+        write_archive(images, unfinished)
         for older in archive.parent.glob("system-*.tar"):
             older.unlink(missing_ok=True)
-        half.rename(archive)
+        unfinished.rename(archive)
     return archive
 
 

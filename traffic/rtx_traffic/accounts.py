@@ -1,4 +1,4 @@
-"""The accounts that the load trades on: made once, found again by every later run."""
+"""The accounts that the load trades on: created once, used again by later runs."""
 
 import asyncio
 import hashlib
@@ -11,12 +11,12 @@ from .connection import Connection, RequestError, Response, Target
 from .ledger import OPENING_BALANCE
 
 LEVERAGE = 100
-MAX_CONCURRENT_LOGINS = 4  # a login costs the engine a password hash; more at once only starve its health checks
+MAX_CONCURRENT_LOGINS = 4  # a login costs the engine a password hash; more would starve its health checks
 PREPARE_DEADLINE_SECONDS = 180.0
 
 
 class PreparationError(Exception):
-    """The engine did not let the load in; the message says what to do."""
+    """The load could not create or log in its accounts. The message names the cause and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class _Symbols(msgspec.Struct):
 
 
 async def prepare(target: Target, *, admin_password: str, count: int) -> list[Account]:
-    """`count` accounts, logged in. Raises PreparationError."""
+    """Create and log in `count` accounts. Raises PreparationError."""
     try:
         async with asyncio.timeout(PREPARE_DEADLINE_SECONDS):
             admin = await _login(target, "admin", admin_password)
@@ -49,7 +49,7 @@ async def prepare(target: Target, *, admin_password: str, count: int) -> list[Ac
             async def one(number: int) -> Account:
                 async with limit:
                     username = f"traffic-{number:04d}"
-                    # Derived, so that a later run knows it without anything having been stored.
+                    # Derived, so that later runs need no stored password.
                     password = hmac.new(admin_password.encode(), username.encode(), hashlib.sha256).hexdigest()
                     await _create(target, admin.token, username, password)
                     return await _login(target, username, password)
@@ -79,7 +79,7 @@ async def _create(target: Target, token: str, username: str, password: str) -> N
     }
     path = "/api/admin/accounts"
     answer = await _send_once(target, target.message("POST", path, token=token, body=msgspec.json.encode(body)))
-    if answer.status not in (201, 409):  # 409: made by an earlier run
+    if answer.status not in (201, 409):  # 409: created by an earlier run
         raise _unexpected_status(f"POST {path}", answer)
 
 
@@ -101,9 +101,11 @@ async def _send_once(target: Target, message: bytes) -> Response:
             connection.close()
     except RequestError as error:
         raise PreparationError(
-            f"The engine at {target.host} does not answer ({error}): is it ready, and may this pod reach it?"
+            f"The engine at {target.host} does not respond ({error}): check that it is Ready and admits this pod."
         ) from error
 
 
 def _unexpected_status(what: str, answer: Response) -> PreparationError:
-    return PreparationError(f"{what} was answered with {answer.status}: {answer.body[:300].decode(errors='replace')}")
+    return PreparationError(
+        f"{what} was answered with status {answer.status}: {answer.body[:300].decode(errors='replace')}"
+    )

@@ -1,7 +1,7 @@
 """An HTTP/1.1 client that sends each request once.
 
-Why not aiohttp: it sends a GET again by itself when a kept connection turns out closed, and those are the failures that
-are to be counted here. The parser is httptools, which keeps the load generator cheap beside the engine it measures.
+Not aiohttp: it retries a GET on a closed keep-alive connection, which hides the failures that are counted here. The
+parser is httptools, so that the load generator uses little CPU beside the engine.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _VERSION_HEADER = VERSION_HEADER.encode()
 
 
 class RequestError(Exception):
-    """The request has no usable answer; `failure` says why."""
+    """The request has no valid response; `failure` is the reason."""
 
     def __init__(self, failure: Failure, detail: str = "") -> None:
         super().__init__(f"{failure}: {detail}" if detail else str(failure))
@@ -32,12 +32,12 @@ class Response:
     status: int
     body: bytes
     keep_alive: bool
-    version: str = ""  # of the build that answered, when it says so
+    version: str = ""  # of the responding build; empty when the response lacks it
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the engine is. The address is resolved once: a Service's never changes, and the load is not one of DNS."""
+    """The engine's address, resolved once: a Service's address is stable, and DNS is not under test."""
 
     host: str
     address: str
@@ -62,11 +62,11 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[Response] | None = None
         self._body: list[bytes] = []
         self._version = b""
-        self.usable = False  # open, and the server said nothing of closing
+        self.usable = False  # open, and the server has not announced its end
 
     @classmethod
     async def open(cls, target: Target) -> "Connection":
-        """Raises RequestError when there is no connection within CONNECT_DEADLINE_SECONDS."""
+        """Connect. Raises RequestError on failure and after CONNECT_DEADLINE_SECONDS."""
         try:
             async with asyncio.timeout(CONNECT_DEADLINE_SECONDS):
                 _, connection = await asyncio.get_running_loop().create_connection(cls, target.address, target.port)
@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
         return connection
 
     async def send(self, message: bytes) -> Response:
-        """Send `message` and wait for its answer, RESPONSE_DEADLINE_SECONDS at most; raises RequestError."""
+        """Send `message`; returns the response. Raises RequestError, also after RESPONSE_DEADLINE_SECONDS."""
         if self._transport is None or self._transport.is_closing():
             raise RequestError(Failure.CLOSED, "the connection was closed while idle")
         self._waiter = asyncio.get_running_loop().create_future()
@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
         except TimeoutError:
             raise RequestError(Failure.ANSWER_TIMEOUT) from None
         finally:
-            # Also after a time-out or a cancellation: a late answer must never be taken for the next request's.
+            # Also after a time-out or cancellation: a late response must not be read as that of the next request.
             if not self._waiter.done() or self._waiter.cancelled() or self._waiter.exception():
                 self.close()
             self._waiter = None

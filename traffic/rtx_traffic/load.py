@@ -1,4 +1,4 @@
-"""Carries the schedule out: each request leaves when it is due, whether or not the ones before it were answered."""
+"""Sends the schedule open-loop: each request is sent when due, regardless of pending responses."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -12,9 +12,9 @@ from .ledger import Failure, Kind, Lane, Order, OrderAnswer, Request
 from .recorder import Recorder
 from .schedule import READ_PATHS, OrderSource, ScheduledRequest
 
-MAX_QUEUE_SECONDS = 1.0  # seconds that a due request may wait for a free connection before it counts as unsent
+MAX_QUEUE_SECONDS = 1.0  # wait of a due request for a free connection; after that it counts as unsent
 ORDER_PATH = "/api/orders/market"
-ORDER_STATUSES = (200, 201)  # filled before, filled now
+ORDER_STATUSES = (200, 201)  # a repeat, a new fill
 READ_STATUSES = (200,)
 
 _answers = msgspec.json.Decoder(OrderAnswer)
@@ -29,7 +29,7 @@ class _ErrorBody(msgspec.Struct):
 
 
 class Load:
-    """One run's requests; each ends as one record."""
+    """Sends one run's requests; each ends as one record."""
 
     def __init__(
         self, *, target: Target, accounts: Sequence[Account], orders: OrderSource, keep_alive: int, recorder: Recorder
@@ -43,12 +43,12 @@ class Load:
         for _ in range(keep_alive):
             self._lanes.put_nowait(None)
         self._in_flight: set[asyncio.Task[None]] = set()
-        self.due = 0  # requests whose time has come, counted before anything is done about them
+        self.due = 0  # due requests so far, counted before they are sent
 
     async def run(self, schedule: Iterable[ScheduledRequest], stop: asyncio.Event) -> None:
-        """Send what is due until the schedule ends or `stop` is set; then wait for the answers still expected_requests.
+        """Send due requests until the schedule ends or `stop` is set; then wait for the pending responses.
 
-        What came due before the stop was noticed is sent all the same, however late: it ends as a record too.
+        A request that was due before the stop was noticed is still sent and recorded.
         """
         clock = self._recorder.clock
         start = clock()
@@ -105,7 +105,7 @@ class Load:
         )
 
     def _build_request(self, due: ScheduledRequest) -> tuple[Kind, str, bytes, Order | None]:
-        """The request's kind (the first repeat has nothing to repeat), path, bytes and order."""
+        """The request's kind, path, bytes and order. A repeat before the first order becomes an order."""
         if due.kind is Kind.READ:
             path = READ_PATHS[due.number % len(READ_PATHS)]
             return due.kind, path, self._target.message("GET", path, token=self._reader.token), None
@@ -136,7 +136,7 @@ class Load:
             return
         kept = await self._free_lane()
         try:
-            # One that the server closed while nothing was under way is replaced, as every client does: nothing failed.
+            # A connection that the server closed while idle is replaced, as every client does: no request failed.
             if kept is None or not kept.usable:
                 kept = await Connection.open(self._target)
             yield kept

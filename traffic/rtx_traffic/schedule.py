@@ -1,4 +1,4 @@
-"""What is sent and when: decided before the first byte, by the clock alone, whatever the engine does. Pure."""
+"""The schedule of a run: what is sent and when, independent of the engine's behaviour. Pure."""
 
 import math
 import random
@@ -12,12 +12,12 @@ from .ledger import Kind, Lane, Order
 READ_SHARE = 0.2
 REPEAT_SHARE = 0.05  # of the orders
 READ_PATHS = ("/api/positions", "/api/account", "/api/orders?limit=20", "/api/symbols")
-MAX_REPEATABLE_ORDERS = 200  # a repeat may hit an order still in flight, or one long answered
+MAX_REPEATABLE_ORDERS = 200  # so a repeat may follow an order in flight, or one answered long ago
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduledRequest:
-    """A request that must leave `at` seconds after the start."""
+    """A request due `at` seconds after the start."""
 
     number: int
     at: float
@@ -28,9 +28,9 @@ class ScheduledRequest:
 def schedule(
     *, rate: float, new_per_second: float, duration: float, seed: int, part: int = 0, parts: int = 1
 ) -> Iterator[ScheduledRequest]:
-    """Evenly spaced requests, `rate` a second, `new_per_second` of them on new connections; duration 0 has no end.
+    """Evenly spaced requests: `rate` per second, `new_per_second` of them on new connections; duration 0 is endless.
 
-    The parts of a load have the same rate, and their requests lie between each other's: no number is there twice.
+    The requests of the parts interleave, and their numbers are unique over all parts.
     """
     choose = random.Random(seed)  # noqa: S311  a load must be repeatable, not unpredictable
     new_share = new_per_second / rate
@@ -50,7 +50,7 @@ def _kind(draw: float) -> Kind:
 
 
 class OrderSource:
-    """Orders for the schedule: small and of both sides, so that margin never runs out, however long a run lasts."""
+    """Orders for the schedule: small and of both sides, so that margin lasts for any duration."""
 
     def __init__(self, *, run: str, account_ids: Sequence[str], symbols: Sequence[str], seed: int) -> None:
         self._run = run
@@ -71,5 +71,5 @@ class OrderSource:
         return order
 
     def repeat(self) -> Order | None:
-        """An order of before, unchanged; None before the first one."""
+        """An earlier order, unchanged; None before the first one."""
         return self._choose.choice(self._recent) if self._recent else None

@@ -1,4 +1,4 @@
-"""The WebSocket clients: each stays on its account's stream, and comes back where it left when it is cut off."""
+"""The WebSocket clients: each follows its account's stream and resumes it after a disconnect."""
 
 import asyncio
 import random
@@ -12,11 +12,9 @@ from .connection import VERSION_HEADER, Target
 from .ledger import Failure, Kind, Lane, Record, Request, SocketClosed, SocketEvent, SocketOpened, SocketStarted
 
 HANDSHAKE_DEADLINE_SECONDS = 5.0
-MAX_RECONNECT_JITTER_SECONDS = (
-    0.2  # within which a client that was cut off comes back: at once, but not all in the same instant
-)
-MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.05, 2.0  # between tries when the first of them failed, doubled each time
-_TICK = b'{"type":"tick"'  # most of what arrives, and none of the ledger: not worth parsing
+MAX_RECONNECT_JITTER_SECONDS = 0.2  # spreads the reconnects after a disconnect
+MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.05, 2.0  # between failed handshakes, doubled each time
+_TICK = b'{"type":"tick"'  # most messages are ticks, which are not recorded, so they are not parsed
 
 
 class _Message(msgspec.Struct):
@@ -45,9 +43,9 @@ class Socket:
     ) -> None:
         self.number = number
         self.account_id = account.account_id
-        self.sequence: int | None = None  # the last one seen
+        self.sequence: int | None = None  # of the last event received
         self.up = asyncio.Event()
-        self.hello_received = asyncio.Event()  # once, by the first hello
+        self.hello_received = asyncio.Event()  # set by the first hello
         self.clock = clock
         self.record = record
         self._host = target.host
@@ -68,13 +66,13 @@ class Socket:
                 finally:
                     self.up.clear()
                     transport.disconnect(graceful=False)
-                await asyncio.sleep(random.uniform(0, MAX_RECONNECT_JITTER_SECONDS))  # noqa: S311  spreads reconnects, guards nothing
+                await asyncio.sleep(random.uniform(0, MAX_RECONNECT_JITTER_SECONDS))  # noqa: S311  spreads reconnects, not for security
             else:
                 await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311  as above
                 wait = min(wait * 2, MAX_BACKOFF_SECONDS)
 
     async def _open(self) -> WSTransport | None:
-        """One handshake, written down as the request that it is."""
+        """One handshake, recorded as a request; None when it failed."""
         due, stream = self.clock(), _Stream(self)
         transport, status, failure, detail, version = None, None, None, "", ""
         try:
@@ -126,7 +124,7 @@ class _Stream(WSListener):
         self._abandoned = False
 
     def abandon(self) -> None:
-        """End as soon as it opens: picows goes on with a handshake that nobody waits for any more."""
+        """Close as soon as it opens: picows continues a handshake after its time-out."""
         self._abandoned = True
 
     def on_ws_connected(self, transport: WSTransport) -> None:

@@ -1,6 +1,6 @@
-"""What the WebSockets saw against what they should have seen, each across its reconnects. Pure.
+"""Compares the events that each WebSocket received with those expected, across its reconnects. Pure.
 
-A socket's first hello says from which event on it listens; later hellos repeat the `since` that they were asked for.
+A socket's first hello gives the sequence from which it listens; later hellos repeat the requested `since`.
 """
 
 from collections import Counter, defaultdict
@@ -11,23 +11,21 @@ from itertools import pairwise
 from .ledger import Ledger, SocketClosed, SocketEvent, SocketOpened, SocketStarted
 from .rows import Database
 
-EVENT_DEADLINE_SECONDS = 5.0  # seconds from an acknowledgement to its event on every socket of the account
-HELLO_DEADLINE_SECONDS = (
-    10.0  # seconds from a client's start or cut to its hello; the load waits as long before it sends
-)
+EVENT_DEADLINE_SECONDS = 5.0  # from an acknowledgement to its event on every socket of the account
+HELLO_DEADLINE_SECONDS = 10.0  # from a client's start or disconnect to its hello
 
-Key = tuple[str, int]  # account and sequence: what names an event
+Key = tuple[str, int]  # account and sequence identify an event
 
 
 @dataclass
 class Client:
-    """All records of one socket, in the order in which they were known."""
+    """All records of one socket, in ledger order."""
 
     socket: int
     started: SocketStarted | None = None
     hellos: list[SocketOpened] = field(default_factory=list)
     events: list[SocketEvent] = field(default_factory=list)
-    disconnected_at: float | None = None  # since when, when no hello came after it
+    disconnected_at: float | None = None  # None once a later hello was received
 
     @property
     def account_id(self) -> str:
@@ -40,12 +38,12 @@ class Client:
 
 @dataclass
 class Expected:
-    """What ledger and database say of the accounts' events."""
+    """The expected events, from ledger and database."""
 
     last: Mapping[str, int]  # sequence of each account's newest event, 0 without any
-    sent: Mapping[str, Mapping[int, float]]  # of each account: when the order of an event was first sent
+    sent: Mapping[str, Mapping[int, float]]  # per account and sequence: when the event's order was first sent
     orders: Mapping[Key, str]  # client order id of an event of the run
-    run_prefix: str  # what the client order ids of the run begin with, and no other
+    run_prefix: str  # prefix of the run's client order ids
 
 
 def gaps(ledger: Ledger, database: Database) -> Iterator[str]:
@@ -56,16 +54,16 @@ def gaps(ledger: Ledger, database: Database) -> Iterator[str]:
     clients, expected = _clients(ledger), _expected(ledger, database)
     started = [client for client in clients.values() if client.started]
     for number in range(len(started), ledger.run.sockets):
-        yield f"Of {ledger.run.sockets} WebSockets only {number} were started."
+        yield f"Only {number} of {ledger.run.sockets} WebSockets were started."
     for client in clients.values():
         if not client.started:
-            yield f"WebSocket {client.socket} has records, and its client was never started."
+            yield f"WebSocket {client.socket} has records, but its client was never started."
             continue
         if not client.hellos:
-            yield f"{client.name} never got a hello."
+            yield f"{client.name} never received a hello."
             continue
         if client.disconnected_at is not None and ledger.end.at - client.disconnected_at > HELLO_DEADLINE_SECONDS:
-            yield f"{client.name} was cut off at {client.disconnected_at:.1f} s and never got a hello again."
+            yield f"{client.name} was disconnected at {client.disconnected_at:.1f} s and received no hello after that."
         yield from _wrong_hellos(client, expected)
         yield from _sequence_gaps(client, expected.last[client.account_id])
         yield from _wrong_orders(client, expected)
@@ -82,11 +80,11 @@ def late(ledger: Ledger) -> Iterator[str]:
             and client.hellos
             and (took := client.hellos[0].at - client.started.at) > HELLO_DEADLINE_SECONDS
         ):
-            yield f"{client.name} got its first hello {took:.1f} s after it began to connect."
+            yield f"{client.name} received its first hello {took:.1f} s after it started to connect."
         for event in client.events:
             delay = event.at - acknowledged.get((event.account_id, event.sequence), event.at)
             if delay > EVENT_DEADLINE_SECONDS:
-                yield f"{client.name} saw event {event.sequence} {delay:.1f} s after its order was acknowledged."
+                yield f"{client.name} received event {event.sequence} {delay:.1f} s after its order was acknowledged."
 
 
 def _wrong_hellos(client: Client, expected: Expected) -> Iterator[str]:
@@ -96,13 +94,13 @@ def _wrong_hellos(client: Client, expected: Expected) -> Iterator[str]:
             yield f"{client.name} received the hello of account {hello.account_id}."
         if hello.sequence > expected.last[client.account_id]:
             newest = expected.last[client.account_id]
-            yield f"{client.name} got a hello that counts {hello.sequence} events, and the account has {newest}."
+            yield f"{client.name} received a hello with sequence {hello.sequence}, but the account has {newest} events."
     for hello in later:
         if hello.sequence != hello.since:
-            yield f"{client.name} asked for events since {hello.since} and got a hello with {hello.sequence}."
+            yield f"{client.name} requested events since {hello.since}, but its hello has sequence {hello.sequence}."
     for sequence, sent in expected.sent[client.account_id].items():
         if sequence <= first.sequence and sent > first.at:
-            yield f"{client.name} got a hello that counts event {sequence}, whose order was sent later."
+            yield f"{client.name} received a hello that counts event {sequence}, whose order was sent later."
 
 
 def _sequence_gaps(client: Client, last: int) -> Iterator[str]:
@@ -111,28 +109,28 @@ def _sequence_gaps(client: Client, last: int) -> Iterator[str]:
     times = Counter(sequences)
     for sequence in range(start.sequence + 1, last + 1):
         if sequence not in times:
-            yield f"{client.name} never saw event {sequence}."
+            yield f"{client.name} missed event {sequence}."
     for sequence, count in times.items():
         if count > 1:
-            yield f"{client.name} saw event {sequence} {count} times."
+            yield f"{client.name} received event {sequence} {count} times."
         if sequence <= start.sequence:
-            yield f"{client.name} saw event {sequence}, which its hello had counted already."
+            yield f"{client.name} received event {sequence}, which its hello had already counted."
         if sequence > last:
-            yield f"{client.name} saw event {sequence}, which the account does not have."
+            yield f"{client.name} received event {sequence}, which the account does not have."
     for before, after in pairwise(sequences):
         if after < before:
-            yield f"{client.name} saw event {after} after {before}."
+            yield f"{client.name} received event {after} after event {before}."
 
 
 def _wrong_orders(client: Client, expected: Expected) -> Iterator[str]:
     for event in client.events:
-        told = expected.orders.get((client.account_id, event.sequence))
+        order = expected.orders.get((client.account_id, event.sequence))
         is_of_run = (
             event.client_order_id.startswith(expected.run_prefix) and event.sequence <= expected.last[client.account_id]
         )
-        if event.client_order_id != told and (told or is_of_run):
-            other = told or "another run's"
-            yield f"{client.name} saw event {event.sequence} of order {event.client_order_id} instead of {other}."
+        if event.client_order_id != order and (order or is_of_run):
+            other = order or "another run's"
+            yield f"{client.name} received event {event.sequence} of order {event.client_order_id}, not {other}."
 
 
 def _expected(ledger: Ledger, database: Database) -> Expected:

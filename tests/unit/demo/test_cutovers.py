@@ -66,16 +66,18 @@ def test_error_of_an_unfinished_cutover_holds_its_phase_and_message(tmp_path: Pa
 def test_times_keep_milliseconds_and_phases_are_sorted() -> None:
     # given a cutover with the operator's own times, when they are read, then fractions of a second are kept
     times = {"fencedAt": "2026-11-21T10:00:00.250000Z", "switchedAt": "2026-11-21T10:00:01.375000Z"}
-    cutover = cutovers.of(json.loads(seen("1.1.0-aa", "Monitoring", **times)))
+    cutover = cutovers.from_engine(json.loads(seen("1.1.0-aa", "Monitoring", **times)))
     assert cutover
     assert (cutover.switch_s, cutover.restored_at) == (1.125, None)
 
     # and its phases stand in the order in which they passed, whatever the order in which they are stored
-    stored = cutovers.of(json.loads(seen("1.1.0-aa", "Succeeded", seconds={"Monitoring": 9, "Migrating": 4, "New": 1})))
+    stored = cutovers.from_engine(
+        json.loads(seen("1.1.0-aa", "Succeeded", seconds={"Monitoring": 9, "Migrating": 4, "New": 1}))
+    )
     assert stored
     assert list(stored.seconds) == ["Migrating", "Monitoring", "New"]
 
     # and one that has not switched has no such figure
-    waiting = cutovers.of(json.loads(seen("1.1.0-aa", "Switching")))
+    waiting = cutovers.from_engine(json.loads(seen("1.1.0-aa", "Switching")))
     assert waiting
     assert waiting.switch_s is None

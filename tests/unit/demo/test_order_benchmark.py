@@ -38,11 +38,11 @@ class Engine:
 
     async def send(self, message: bytes) -> Response:
         self.requests += 1
-        asked = json.loads(message.partition(b"\r\n\r\n")[2])
-        client_order_id = asked["client_order_id"]
+        body = json.loads(message.partition(b"\r\n\r\n")[2])
+        client_order_id = body["client_order_id"]
         status = 200 if client_order_id in self.orders else 201
         if status == 201:
-            self.orders[client_order_id] = asked | FILL | {"order_id": f"order {self.requests}"}
+            self.orders[client_order_id] = body | FILL | {"order_id": f"order {self.requests}"}
         answer = self.orders[client_order_id] | (self._forgets if status == 200 else {})
         return Response(status, json.dumps(answer).encode(), keep_alive=True)
 

@@ -50,8 +50,8 @@ CUTOVERS = (
     Cutover("1.0.0-c", SUCCEEDED, "1.1.0", "1.0.0", fenced_at=1201, switched_at=1202),
 )  # fmt: skip
 OUTCOMES = tuple(
-    Outcome(step, bumped_at, 30.04, cutover)
-    for step, bumped_at, cutover in zip(STEPS, (970, 1070, 1200), CUTOVERS, strict=True)
+    Outcome(step, changed_at, 30.04, cutover)
+    for step, changed_at, cutover in zip(STEPS, (970, 1070, 1200), CUTOVERS, strict=True)
 )
 RESULT = Result(KEPT, OUTCOMES, first_broken_failure=1100.9)
 

@@ -30,13 +30,13 @@ def traffic(tmp_path: Path, *pods: str) -> Traffic:
     )
 
 
-def says(*lines: str, then: str = "exec sleep 60") -> str:
+def script_of(*lines: str, then: str = "exec sleep 60") -> str:
     return "; ".join([*(f"echo '{line}'" for line in lines), then])
 
 
 def test_the_counts_of_all_pods_are_shown_until_each_has_ended(tmp_path: Path) -> None:
     # given two pods, of which the second ends later
-    run = traffic(tmp_path, says(END), says(PROGRESS, then=f"sleep 0.5; echo '{END}'"))
+    run = traffic(tmp_path, script_of(END), script_of(PROGRESS, then=f"sleep 0.5; echo '{END}'"))
 
     # when they are followed, then the last that is shown is the sum of both last lines
     shown: list[Progress] = []
@@ -48,9 +48,9 @@ def test_the_counts_of_all_pods_are_shown_until_each_has_ended(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("script", "sentence"),
     [
-        (says('{"event":"error","message":"no admin"}'), "Traffic pod rtx-traffic-1 failed: no admin"),
-        (says("Traceback"), "printed an unknown line: Traceback"),
-        (says(PROGRESS, then="exit 0"), "Traffic pod rtx-traffic-1 ended before its run"),
+        (script_of('{"event":"error","message":"no admin"}'), "Traffic pod rtx-traffic-1 failed: no admin"),
+        (script_of("Traceback"), "printed an unknown line: Traceback"),
+        (script_of(PROGRESS, then="exit 0"), "Traffic pod rtx-traffic-1 ended before its run"),
     ],
 )
 def test_failed_pod_raises_without_waiting_for_the_others(
@@ -59,7 +59,7 @@ def test_failed_pod_raises_without_waiting_for_the_others(
     # given two pods, of which one runs on and the other fails, when they are followed, then that is the error
     monkeypatch.setattr(traffic_module, "MAX_ATTEMPTS", 1)
     with pytest.raises(DemoError, match=sentence):
-        traffic(tmp_path, says(PROGRESS), script).follow(lambda _: None)
+        traffic(tmp_path, script_of(PROGRESS), script).follow(lambda _: None)
 
 
 def test_broken_log_stream_is_opened_again(tmp_path: Path) -> None:
@@ -75,7 +75,9 @@ def test_counts_of_a_second_wait_until_every_pod_has_reported_it(tmp_path: Path)
     # given two pods whose lines of before are read again, and of which one reports a failure in second 5, later
     late = '{"event":"progress","progress":{"second":5,"requests":120,"failed":1}}'
     first = '{"event":"progress","progress":{"second":5,"requests":110}}'
-    run = traffic(tmp_path, says(PROGRESS, first), says(PROGRESS, then=f"sleep 0.5; echo '{late}'; exec sleep 60"))
+    run = traffic(
+        tmp_path, script_of(PROGRESS, first), script_of(PROGRESS, then=f"sleep 0.5; echo '{late}'; exec sleep 60")
+    )
 
     # when the counts of that second are requested, then they include the failure
     with run.watching() as watch:

@@ -212,7 +212,7 @@ async def test_a_fill_under_an_order_id_that_nobody_knows_is_found(traded):
     # when the run is judged, then the account is wrong, although its fills come to what it holds
     verdict = await traded.verdict()
     assert (verdict.accounts_wrong, verdict.orders_doubled) == (1, 0)
-    assert "has 1 fills that no event tells" in verdict.findings[0]
+    assert "has 1 fills without an event" in verdict.findings[0]
 
 
 async def test_an_order_that_nobody_sent_is_found(traded):

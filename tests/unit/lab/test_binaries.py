@@ -15,7 +15,7 @@ from rtx_lab.progress import Reporter
 
 
 class Builder:
-    """Stands in for minutes of compiling; counts what it is asked for."""
+    """A fake build in place of minutes of compiling; records its calls."""
 
     def __init__(self) -> None:
         self.built: list[str] = []

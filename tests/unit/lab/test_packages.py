@@ -15,7 +15,7 @@ NEEDS = {
 }
 
 APT = """#!/bin/sh
-echo "$@" >>"{folder}/asked"
+echo "$@" >>"{folder}/calls"
 if [ "$1" = update ]; then
     mkdir "{folder}/lists" || exit 100  # as apt does while another has the lock of its lists
     sleep 0.2
@@ -43,7 +43,7 @@ def test_nothing_is_installed_when_nothing_is_missing(monkeypatch: pytest.Monkey
 
 @pytest.fixture
 def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder where the apt that stands in for Debian's puts a file for each package, and in `asked` its arguments."""
+    """A folder where the apt that stands in for Debian's puts a file for each package, and in `calls` its arguments."""
     program = tmp_path / "bin" / "apt-get"
     program.parent.mkdir()
     program.write_text(APT.format(folder=tmp_path))
@@ -70,4 +70,4 @@ def test_package_installed_meanwhile_is_not_installed_again(apt: Path) -> None:
     # when
     tasks.run_concurrently([lambda: packages.ensure(needs, Reporter())] * 2, concurrency=2)
     # then
-    assert len((apt / "asked").read_text().splitlines()) == 2  # update and install, once
+    assert len((apt / "calls").read_text().splitlines()) == 2  # update and install, once

@@ -83,18 +83,18 @@ def test_failure_of_programs_or_images_cancels_the_other(
 
 def test_error_of_a_concurrent_prepare_names_the_holder(building: Callable[..., None], tmp_path: Path) -> None:
     # given
-    told: list[str] = []
+    reported: list[str] = []
 
     def second() -> None:
         with pytest.raises(LabError) as refused:
             prepare(tmp_path)
-        told.append(str(refused.value))
+        reported.append(str(refused.value))
 
     building(programs=second, our_images=lambda: None)
     # when
     prepare(tmp_path)
     # then
-    assert told[0].startswith("rtx-lab is locked by ")
+    assert reported[0].startswith("rtx-lab is locked by ")
 
 
 def test_prepare_of_kind_builds_the_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

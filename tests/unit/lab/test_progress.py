@@ -64,9 +64,9 @@ def test_step_without_reminders_is_reported_at_its_end(output: io.StringIO, monk
     monkeypatch.setattr(progress, "REMINDER_SECONDS", 0.01)
     reporter = Reporter(Console(file=output, width=100))
     # when
-    with reporter.step("told"):
+    with reporter.step("reported"):
         with reporter.step("quiet", reminders=False):
-            wait_for(lambda: "told … 0 s" in output.getvalue())
+            wait_for(lambda: "reported … 0 s" in output.getvalue())
         wait_for(lambda: "quiet: " in output.getvalue())
     # then
     assert "quiet …" not in output.getvalue()

@@ -1,4 +1,4 @@
-"""A run in which everything was kept, and ways to break one thing in it; what the verdict's tests share."""
+"""A run that kept every promise, and ways to break one thing in it; shared by the verdict's tests."""
 
 import datetime as dt
 from collections.abc import Callable
