@@ -1,7 +1,7 @@
-"""How many orders an engine process fills durably in a second, and how long each takes; what `bench/orders` runs.
+"""Measures durable fills per second of one engine process, and their latency; run by `bench/orders`.
 
-As in the load of the demo, some orders are sent a second time under the same client_order_id. A repeat must get the
-first answer and is no fill: the rates are of fresh orders.
+As in the demo's load, some orders are sent again under the same client_order_id. A repeat must get the first answer and
+is not a fill: the rates count new orders only.
 """
 
 import asyncio
@@ -38,19 +38,19 @@ from rtx_engine.api.tokens import Role, Tokens
 from rtx_lab.errors import LabError
 from rtx_traffic.connection import Connection, RequestError, Target
 from rtx_traffic.ledger import OrderAnswer
-from rtx_traffic.schedule import REMEMBERED_ORDERS, REPEAT_SHARE
+from rtx_traffic.schedule import MAX_REPEATABLE_ORDERS, REPEAT_SHARE
 
 ACCOUNTS = 200
 CONNECTIONS = 64
-RATE = 1000  # orders per second of the open loop, repeats included
+ORDERS_PER_SECOND = 1000  # of the open loop, repeats included
 SEED = 1
-FILLED, FILLED_BEFORE = 201, 200  # the statuses of an order that was filled now, and of one that had been before
-WARM_UP = 1.0  # seconds
-GIVE_UP = 10.0  # seconds after the last order was due
-FILL = (
+FILLED, FILLED_BEFORE = 201, 200  # HTTP statuses of a new fill and of a repeat
+WARM_UP_SECONDS = 1.0
+LAST_ORDER_DEADLINE_SECONDS = 10.0  # after the last order was due
+FILL_NOTE = (
     "A fill writes one row each in orders, fills and account_events and updates one in positions and accounts, "
     "committed to disk (fsync and synchronous_commit on) before it is answered. "
-    f"{REPEAT_SHARE:.0%} of the requests repeat an order under its client_order_id: they are answered and no fills."
+    f"{REPEAT_SHARE:.0%} of the requests repeat an order under its client_order_id and are not filled again."
 )
 _answers = msgspec.json.Decoder(OrderAnswer)
 SYMBOLS = ("EURUSD", "GBPUSD", "AUDUSD", "XAUUSD")
@@ -58,7 +58,7 @@ SYMBOLS = ("EURUSD", "GBPUSD", "AUDUSD", "XAUUSD")
 
 @dataclass(frozen=True)
 class Row:
-    """One figure, under the id by which documents quote it."""
+    """One figure; documents quote it by its id."""
 
     id: str
     what: str
@@ -68,31 +68,34 @@ class Row:
 
 
 class Orders:
-    """An endless supply of orders as the bytes of their requests; buys and sells in turn, some of them repeats."""
+    """An endless source of orders as request bytes: buys and sells in turn, some of them repeats."""
 
     def __init__(self, target: Target, tokens: list[str]) -> None:
         self.target = target
         self.filled = 0
-        self.sent = 0  # orders, without their repeats
+        self.sent = 0  # new orders, without repeats
         self._tokens = tokens
         self._choose = random.Random(SEED)  # noqa: S311  a benchmark must be repeatable, not unpredictable
-        self._recent: deque[int] = deque(maxlen=REMEMBERED_ORDERS)
-        self._answers: dict[int, OrderAnswer] = {}  # that each had first
+        self._recent: deque[int] = deque(maxlen=MAX_REPEATABLE_ORDERS)
+        self._answers: dict[int, OrderAnswer] = {}  # the first one of each order
         self._run = f"{time.time_ns():x}"
 
     async def place(self, connection: Connection) -> bool:
-        """Send the next order, or repeat one; whether it was filled now.
+        """Send the next order or a repeat; returns whether it was a new fill.
 
-        Raises BenchmarkError when it is not filled, or when a repeat does not get the whole first answer.
+        Raises BenchmarkError when it was not filled, or when a repeat's answer differs from the first one.
         """
         is_repeat = bool(self._recent) and self._choose.random() < REPEAT_SHARE
         number = self._choose.choice(self._recent) if is_repeat else self._fresh()
         reply = await connection.send(self._message(number))
         if reply.status not in (FILLED, FILLED_BEFORE):
-            raise BenchmarkError(f"an order was answered {reply.status}: {reply.body.decode(errors='replace')[:300]}")
+            body = reply.body.decode(errors="replace")[:300]
+            raise BenchmarkError(f"order {self._run}-{number} was answered with status {reply.status}: {body}")
         answer = _answers.decode(reply.body)
         if self._answers.setdefault(number, answer) != answer:
-            raise BenchmarkError(f"order {self._run}-{number} was answered otherwise the second time")
+            raise BenchmarkError(
+                f"the repeat of order {self._run}-{number} was answered differently from the first time"
+            )
         self.filled += reply.status == FILLED
         return reply.status == FILLED
 
@@ -114,15 +117,16 @@ class Orders:
 
 
 def measure(
-    runs: Annotated[int, typer.Option(min=1, help="How often each figure is measured; the median counts.")] = 3,
-    seconds: Annotated[int, typer.Option(min=1, max=60, help="How long each run lasts.")] = 5,
+    runs: Annotated[int, typer.Option(min=1, help="Runs per figure; the median is reported.")] = 3,
+    seconds: Annotated[int, typer.Option(min=1, max=60, help="Duration of a run in seconds.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:
-    """Measure durable fills over HTTP: closed loop, open loop, and the same job done plainly. About 90 seconds.
+    """Measure durable fills over HTTP: closed loop, open loop, and a plain server for comparison. About 90 seconds.
 
-    One engine process, its PostgreSQL and Redis, and the clients share this machine.
+    One engine process, PostgreSQL, Redis and the clients share this machine. Exits with 1 when an order is not filled
+    exactly once.
     """
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for the figures
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout carries only the figures
     try:
         with running() as servers:
             rows = _rows(servers, runs, seconds)
@@ -130,16 +134,16 @@ def measure(
         typer.echo(f"bench/orders: {error}", err=True)
         sys.exit(1)
     if as_json:
-        typer.echo(json.dumps({"machine": machine(), "rows": [asdict(row) for row in rows], "fill": FILL}))
+        typer.echo(json.dumps({"machine": machine(), "rows": [asdict(row) for row in rows], "fill": FILL_NOTE}))
         return
-    table = Table("id", "what", "value", "unit", "runs", title=machine(), caption=FILL)
+    table = Table("id", "what", "value", "unit", "runs", title=machine(), caption=FILL_NOTE)
     for row in rows:
         table.add_row(row.id, row.what, f"{row.value:g}", row.unit, str(row.runs))
     Console().print(table)
 
 
 def machine() -> str:
-    """The machine in a line: processors, memory, kernel, and how busy it was."""
+    """The machine as one line: processors, memory, kernel and load average."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -166,7 +170,7 @@ def _rows(servers: Servers, runs: int, seconds: int) -> list[Row]:
         Row("fills_per_s", f"durable fills, {closed}", round(median(fills)), "1/s", runs),
         Row(
             "p99_ms_at_1000",
-            f"99th percentile, open loop, {RATE} orders/s, repeats included",
+            f"99th percentile, open loop, {ORDERS_PER_SECOND} orders/s, repeats included",
             round(median(p99), 1),
             "ms",
             runs,
@@ -176,20 +180,20 @@ def _rows(servers: Servers, runs: int, seconds: int) -> list[Row]:
 
 
 def _run(servers: Servers, orders: Orders, figure: Callable[[Orders], Awaitable[float]]) -> float:
-    """One run's figure; every order that was sent must have been filled once, whatever was repeated."""
+    """One run's figure. Raises BenchmarkError unless each order was filled exactly once."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         before = runner.run(count_fills(servers))
         value = runner.run(figure(orders))
         filled = runner.run(count_fills(servers)) - before
     if not filled == orders.filled == orders.sent:
         raise BenchmarkError(
-            f"{orders.sent} orders were sent, {orders.filled} answered as filled, and {filled} are in the database"
+            f"{orders.sent} orders were sent and {orders.filled} answered as filled, but {filled} fills are stored"
         )
     return value
 
 
 async def closed_loop(orders: Orders, seconds: float) -> float:
-    """Fresh fills per second when each of CONNECTIONS sends its next order as soon as the last is answered."""
+    """New fills per second when each of CONNECTIONS sends its next order as soon as the last one is answered."""
     connections = [await Connection.open(orders.target) for _ in range(CONNECTIONS)]
 
     async def work(connection: Connection, until: float) -> int:
@@ -204,7 +208,7 @@ async def closed_loop(orders: Orders, seconds: float) -> float:
         return sum(counts) / (time.perf_counter() - began)
 
     try:
-        await period(WARM_UP)
+        await period(WARM_UP_SECONDS)
         return await period(seconds)
     finally:
         for connection in connections:
@@ -212,7 +216,7 @@ async def closed_loop(orders: Orders, seconds: float) -> float:
 
 
 async def open_loop(orders: Orders, seconds: float) -> float:
-    """The 99th percentile in ms, from when an order was due: an order that had to wait to be sent waited too."""
+    """The 99th percentile of latency in ms, counted from when an order was due, so that waiting to be sent counts."""
     free: asyncio.Queue[Connection] = asyncio.Queue()
     for _ in range(CONNECTIONS):
         free.put_nowait(await Connection.open(orders.target))
@@ -227,18 +231,18 @@ async def open_loop(orders: Orders, seconds: float) -> float:
         took.append(time.perf_counter() - due)
 
     began = time.perf_counter()
-    async with asyncio.timeout(WARM_UP + seconds + GIVE_UP), asyncio.TaskGroup() as group:
-        for due in _due(began, WARM_UP + seconds):
+    async with asyncio.timeout(WARM_UP_SECONDS + seconds + LAST_ORDER_DEADLINE_SECONDS), asyncio.TaskGroup() as group:
+        for due in _due_times(began, WARM_UP_SECONDS + seconds):
             await asyncio.sleep(due - time.perf_counter())
             group.create_task(place(due))
     while not free.empty():
         free.get_nowait().close()
-    measured = sorted(took[int(WARM_UP * RATE) :])
+    measured = sorted(took[int(WARM_UP_SECONDS * ORDERS_PER_SECOND) :])
     return 1000 * measured[int(len(measured) * 0.99)]
 
 
-def _due(began: float, seconds: float) -> Iterator[float]:
-    return (began + number / RATE for number in range(int(seconds * RATE)))
+def _due_times(began: float, seconds: float) -> Iterator[float]:
+    return (began + number / ORDERS_PER_SECOND for number in range(int(seconds * ORDERS_PER_SECOND)))
 
 
 if __name__ == "__main__":

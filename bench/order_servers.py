@@ -1,4 +1,4 @@
-"""What the benchmark measures: a real PostgreSQL that writes to disk, a Redis, and an engine process on both."""
+"""The servers of the benchmark: PostgreSQL that writes to disk, Redis, and an engine process."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ PASSWORDS = {
     "DB_MIGRATOR_PASSWORD": "migrator",
     "DB_PASSWORD": "engine",
 }
-SETTINGS = {  # as database/postgresql.conf has them
+SETTINGS = {  # as in database/postgresql.conf
     "synchronous_commit": "on",
     "track_commit_timestamp": "on",
     "max_wal_size": "2GB",
@@ -35,19 +35,19 @@ SETTINGS = {  # as database/postgresql.conf has them
     "jit": "off",
     "listen_addresses": "127.0.0.1",
 }
-REDIS_PASSWORD = "redis"  # noqa: S105  # of a server that lives as long as the benchmark
+REDIS_PASSWORD = "redis"  # noqa: S105  # of a server that runs during the benchmark only
 JWT_SECRET = "a secret that lives as long as the benchmark"  # noqa: S105
-START_DEADLINE = 30.0  # seconds
-STOP_DEADLINE = 30.0  # seconds
+START_DEADLINE_SECONDS = 30.0
+STOP_DEADLINE_SECONDS = 30.0
 
 
 class BenchmarkError(Exception):
-    """The benchmark cannot run; the message is one sentence."""
+    """The benchmark cannot run. The message is one sentence."""
 
 
 @dataclass(frozen=True)
 class Servers:
-    """What runs: the database's port and the environment of an engine."""
+    """The running servers: the database's port and an engine's environment."""
 
     database_port: int
     environment: dict[str, str]
@@ -58,9 +58,9 @@ class Servers:
 
 @contextmanager
 def running() -> Iterator[Servers]:
-    """PostgreSQL with roles, fence and tables as in production, and Redis, in a folder that is removed afterwards.
+    """PostgreSQL with roles, fence and tables as in production, and Redis, in a temporary folder.
 
-    Installs the two when they are missing. Raises LabError when that cannot be done, and BenchmarkError.
+    Installs missing packages. Raises LabError when it cannot, and BenchmarkError when a server does not start.
     """
     packages.ensure(packages.SERVERS, Reporter())
     with ExitStack() as stack:
@@ -89,7 +89,7 @@ def running() -> Iterator[Servers]:
 
 @contextmanager
 def serving(servers: Servers, command: Sequence[str]) -> Iterator[int]:
-    """The process of `command` as an engine, ready; yields its port."""
+    """Runs `command` as the engine; yields its port once it is ready. Raises BenchmarkError."""
     port = _free_port()
     environment = servers.environment | {"PORT": str(port), "METRICS_PORT": str(_free_port())}
     with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL) as process:
@@ -105,7 +105,7 @@ def engine_command() -> list[str]:
 
 
 async def open_accounts(servers: Servers, count: int) -> list[int]:
-    """As rtx_migrator, which the fence lets pass; hashing passwords is not what is measured."""
+    """Insert accounts as rtx_migrator, which the fence permits, without hashing passwords; returns their ids."""
     database = servers.database("rtx_migrator")
     connection = await _connect(database)
     try:
@@ -191,11 +191,11 @@ def _redis(folder: Path) -> Iterator[int]:
 
 
 def _wait(process: "subprocess.Popen[bytes]", ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + START_DEADLINE
+    deadline = time.monotonic() + START_DEADLINE_SECONDS
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
             raise BenchmarkError(
-                f"{process.args!r} did not start within {START_DEADLINE:.0f} s; see what it said above"
+                f"{process.args!r} did not start within {START_DEADLINE_SECONDS:.0f} s; see its output above"
             )
         time.sleep(0.1)
 
@@ -217,7 +217,7 @@ def _run(command: list[str], environment: dict[str, str] | None = None) -> None:
 def _stop(process: "subprocess.Popen[bytes]", number: int) -> None:
     process.send_signal(number)
     try:
-        process.wait(timeout=STOP_DEADLINE)
+        process.wait(timeout=STOP_DEADLINE_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -1,7 +1,7 @@
-"""The ordinary blue-green upgrade, as it is done by hand: what `bench/upgrade` measures beside the operator's.
+"""An ordinary blue-green upgrade by hand: the comparison in `bench/upgrade`.
 
 New Deployment, wait until it is ready, point the Service at it, wait, delete the old one. Nothing fences, forwards or
-drains: the database is told that both colours may execute, and that is all it knows.
+drains: the fence in the database lets both colours execute.
 """
 
 import time
@@ -12,12 +12,12 @@ from rtx_demo.database import psql
 from rtx_demo.engine import Engine
 from rtx_demo.errors import DemoError
 
-WAIT = 10.0  # seconds from the switch of the Service to the end of the old Deployment, as such procedures have it
-ROLLOUT_DEADLINE = 120
+OLD_DEPLOYMENT_SECONDS = 10.0  # from the switch of the Service to the deletion of the old Deployment
+ROLLOUT_DEADLINE_SECONDS = 120
 COLOUR = "rtx-trading.com/colour"
-OTHER = {"blue": "green", "green": "blue"}
+OTHER_COLOUR = {"blue": "green", "green": "blue"}
 
-# As the operator does it, but for both: an epoch above the last, told to whoever listens.
+# The operator's statement, but for both colours: the next epoch, and a notification.
 _BOTH_EXECUTE = """
 BEGIN;
 LOCK TABLE rtx_operator.execution_fence IN EXCLUSIVE MODE;
@@ -31,12 +31,12 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class OrdinaryUpgrade:
-    """By hand, on an engine that its operator has been told to leave alone."""
+    """Upgrades by hand, on an engine that its operator does not manage (spec.paused)."""
 
     engine: Engine
 
     def take_over(self) -> None:
-        """Keep the operator's hands off, and let both colours execute. Raises DemoError."""
+        """Pause the operator for this engine and let both colours execute. Raises DemoError."""
         engine = self.engine
         engine.kubectl.run(
             "patch", "tradingengine", engine.name, "--namespace", engine.namespace, "--type=merge",
@@ -46,24 +46,24 @@ class OrdinaryUpgrade:
         psql(engine, _BOTH_EXECUTE)
 
     def prepare(self) -> None:
-        """Take away what is left of the colour that does not serve."""
-        self._delete(OTHER[self._serving()])
+        """Delete the idle colour's Deployment."""
+        self._delete(OTHER_COLOUR[self._serving()])
 
     def upgrade(self, version: str) -> None:
-        """All of it. Raises DemoError when the new Deployment does not become ready."""
+        """Run the whole procedure. Raises DemoError when the new Deployment does not become ready."""
         old = self._serving()
-        new = OTHER[old]
+        new = OTHER_COLOUR[old]
         kubectl, namespace = self.engine.kubectl, self.engine.namespace
         kubectl.apply(self._copy(self._read("deployment", self._name(old)), old, new, version), manager="by-hand")
         kubectl.run(
             "rollout", "status", f"deployment/{self._name(new)}", "--namespace", namespace,
-            f"--timeout={ROLLOUT_DEADLINE}s", deadline=ROLLOUT_DEADLINE + 10,
+            f"--timeout={ROLLOUT_DEADLINE_SECONDS}s", deadline=ROLLOUT_DEADLINE_SECONDS + 10,
         )  # fmt: skip
         kubectl.run(
             "patch", "service", self._name(), "--namespace", namespace, "--type=merge",
             f'--patch={{"spec":{{"selector":{{"{COLOUR}":"{new}"}}}}}}',
         )  # fmt: skip
-        time.sleep(WAIT)
+        time.sleep(OLD_DEPLOYMENT_SECONDS)
         self._delete(old)
 
     def _serving(self) -> str:
@@ -76,7 +76,7 @@ class OrdinaryUpgrade:
     def _read(self, kind: str, name: str) -> Object:
         found = self.engine.kubectl.get(kind, name, self.engine.namespace)
         if found is None:
-            raise DemoError(f"There is no {kind} {name} in {self.engine.namespace}.")
+            raise DemoError(f"The {kind} {name} in {self.engine.namespace} does not exist.")
         return found
 
     def _delete(self, colour: str) -> None:
@@ -84,9 +84,9 @@ class OrdinaryUpgrade:
 
     @staticmethod
     def _copy(deployment: Object, old: str, new: str, version: str) -> Object:
-        """The Deployment as it would be for the other colour and version."""
+        """The Deployment for the other colour and version."""
         metadata = deployment["metadata"]
-        copy: Object = _exchanged(
+        copy: Object = _replace_strings(
             {
                 "apiVersion": "apps/v1",
                 "kind": "Deployment",
@@ -103,10 +103,10 @@ class OrdinaryUpgrade:
         return copy
 
 
-def _exchanged(value: Any, old: str, new: str) -> Any:
-    """The same with every string that is `old` replaced: labels, selectors, and the environment."""
+def _replace_strings(value: Any, old: str, new: str) -> Any:
+    """A copy in which each string equal to `old` is replaced: labels, selectors and environment."""
     if isinstance(value, dict):
-        return {key: _exchanged(item, old, new) for key, item in value.items()}
+        return {key: _replace_strings(item, old, new) for key, item in value.items()}
     if isinstance(value, list):
-        return [_exchanged(item, old, new) for item in value]
+        return [_replace_strings(item, old, new) for item in value]
     return new if value == old else value

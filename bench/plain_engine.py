@@ -1,6 +1,6 @@
-"""The same job done plainly: Starlette, and a transaction of its own for each order. What batching is compared with.
+"""A plain engine: Starlette and one transaction per order. The comparison for the engine's batching.
 
-It reads and writes the same rows by the same statements under the same fence, and decides by the same rules.
+It uses the same statements, fence and rules as the engine.
 """
 
 import asyncio
@@ -31,8 +31,8 @@ CONNECTIONS = 10
 EPOCH = 1
 
 
-class Plain:
-    """One route, one transaction."""
+class PlainEngine:
+    """Serves orders, each in one transaction."""
 
     def __init__(self, pool: asyncpg.Pool, settings: Settings) -> None:
         self._pool = pool
@@ -80,7 +80,7 @@ async def serve() -> None:
         max_size=CONNECTIONS,
         server_settings=session | {"enable_seqscan": "off", "jit": "off"},
     ) as pool:
-        app = Starlette(routes=[Route("/api/orders/market", Plain(pool, settings).place, methods=["POST"])])
+        app = Starlette(routes=[Route("/api/orders/market", PlainEngine(pool, settings).place, methods=["POST"])])
         config = uvicorn.Config(app, port=settings.port, http="httptools", log_config=None, access_log=False)
         await uvicorn.Server(config).serve()
 

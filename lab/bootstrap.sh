@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints the path of uv; fetches it from PyPI into the user's cache when the machine has none.
+# Prints the path of uv. Without uv on this machine, installs it from PyPI into the user's cache.
 set -eu
 if command -v uv >/dev/null 2>&1; then command -v uv; exit 0; fi
 home=${XDG_CACHE_HOME:-$HOME/.cache}/rtx-lab/uv

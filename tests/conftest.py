@@ -14,7 +14,7 @@ from rtx_lab.choice import choose
 from rtx_lab.errors import LabError
 from rtx_lab.instance import Instance
 from rtx_lab.progress import Reporter
-from rtx_lab.provider import Provider, ProviderName, docker_works
+from rtx_lab.provider import Provider, ProviderName, docker_is_running
 
 # Their asserts say what they compared, as those of tests do.
 pytest.register_assert_rewrite("upgrades", "loads", "kills", "nodes")
@@ -59,7 +59,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def local_cluster() -> Provider:
     """The local cluster with real and fake nodes. One that was up already is used and stays; ours goes down again."""
-    if os.geteuid() != 0 and not docker_works():
+    if os.geteuid() != 0 and not docker_is_running():
         pytest.skip("needs root for the local cluster, or Docker")
     provider = choose(Instance())
     with _one_process_at_a_time():

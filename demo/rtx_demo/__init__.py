@@ -1,5 +1,5 @@
-"""Drives a cluster from outside: what `make demo` shows, and what the end-to-end tests are made of.
+"""Drives a cluster through kubectl: `make demo`, and the building blocks of the end-to-end tests.
 
-Law: everything goes through kubectl, as a user's hands would, and only ever to the local cluster: no other
-context is touched. `manifests` and `report` are pure; each other module is one part of the system as its user sees it.
+Law: every call goes through kubectl, as a user's would, and only to the local cluster; other contexts are refused.
+`manifests` and `report` are pure; each other module covers one part of the system from the user's side.
 """

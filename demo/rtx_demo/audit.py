@@ -1,4 +1,4 @@
-"""What somebody wrote, as the API server's audit log has it."""
+"""A user's writes, read from the API server's audit log."""
 
 import json
 from collections.abc import Iterator
@@ -10,20 +10,20 @@ WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 @dataclass(frozen=True)
 class Write:
-    """A request that was meant to change something, whether or not it did."""
+    """A write request, successful or not."""
 
     verb: str
     resource: str
-    namespace: str  # empty for what has none
+    namespace: str  # empty for cluster-scoped objects
     name: str
     at: str  # RFC 3339, UTC
 
 
 def writes(log: Path, *, user: str, since: str, until: str) -> Iterator[Write]:
-    """The writes of `user` between two RFC 3339 times."""
+    """The writes of `user` between two RFC 3339 times, both included."""
     with log.open() as lines:
         for line in lines:
-            if user not in line:  # most lines are others', and need no parsing
+            if user not in line:  # most lines are other users', and parsing is slow
                 continue
             event = json.loads(line)
             at = event["requestReceivedTimestamp"]

@@ -1,4 +1,4 @@
-"""The local cluster and the images on it, by the lab's own verbs."""
+"""The local cluster and its images, through the lab's provider."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,27 +16,28 @@ OPERATOR_IMAGE = "rtx-operator"
 
 @contextmanager
 def local_cluster(provider: Provider, root: Path, reporter: Reporter, *, keep: bool) -> Iterator[Kubectl]:
-    """A cluster that is up. A new one is built together with the project's images, before anything starts.
+    """A running cluster. For a new one, programs and images are built first, concurrently.
 
-    What this call brought up, it takes down again, however the block ends, unless kept.
+    A cluster that this call started is stopped when the block ends, also by an exception, unless `keep` is set.
+    Raises LabError.
     """
     found = provider.is_up()
     if not found:
         provider.prepare(root, reporter)
     try:
         if found:
-            reporter.say("the local cluster is up already")
+            reporter.print_line("the local cluster is already running")
         else:
             provider.up(NODES, 0, reporter)
         yield Kubectl.of_local_cluster(provider.kubectl())
     finally:
         if not found and not keep:
-            with reporter.step("taking the cluster down"):
+            with reporter.step("stopping the cluster"):
                 provider.down()
 
 
 def build_and_load(provider: Provider, root: Path, reporter: Reporter) -> str:
-    """All images onto all nodes; free where nothing changed. Returns what the operator's image was made from."""
+    """Load all images onto all nodes; unchanged ones are skipped. Returns the content hash of the operator's image."""
     provider.load(provider.build([], root, reporter), reporter)
     (operator,) = images.named([OPERATOR_IMAGE])
     return images.image_key(operator, root, base="")

@@ -1,4 +1,4 @@
-"""A cutover as `status.cutover` tells it, and the same from one look to the next. Pure."""
+"""A cutover parsed from `status.cutover`, and its changes over time. Pure."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ PHASES = (  # in the order in which a cutover passes them
     "Pending", "BackingUp", "Migrating", "Provisioning", "Testing", "AwaitingApproval", "Switching", "Monitoring",
     "Promoting", "RollingBack",
 )  # fmt: skip
-OVER = frozenset({SUCCEEDED, ROLLED_BACK, FAILED})
+FINAL_PHASES = frozenset({SUCCEEDED, ROLLED_BACK, FAILED})
 
 
 @dataclass(frozen=True)
 class Cutover:
-    """Times are Unix seconds, None while it has not come to that."""
+    """One cutover. Times are Unix seconds, None until the event happened."""
 
     id: str
     phase: str
@@ -23,45 +23,45 @@ class Cutover:
     to_version: str
     reason: str = ""
     message: str = ""
-    fenced_at: float | None = None  # the database let the new colour execute
+    fenced_at: float | None = None  # the fence moved to the new colour
     switched_at: float | None = None  # the live Service named only the new colour
-    restored_at: float | None = None  # it named only the old colour again
-    seconds: dict[str, float] = field(default_factory=dict)  # of each phase that is over, in their order
+    restored_at: float | None = None  # after a rollback the live Service named only the old colour again
+    seconds: dict[str, float] = field(default_factory=dict)  # of each finished phase, in order
 
     @property
     def over(self) -> bool:
-        return self.phase in OVER
+        return self.phase in FINAL_PHASES
 
     @property
     def switch_s(self) -> float | None:
-        """From the fence's move until the live Service named only the new colour."""
+        """Seconds from the fence's move until the live Service named only the new colour; None before that."""
         return None if self.fenced_at is None or self.switched_at is None else self.switched_at - self.fenced_at
 
 
-def of(engine: dict[str, Any]) -> Cutover | None:
-    """The cutover of a TradingEngine, under way or the last one; None when there was none yet."""
-    told = engine.get("status", {}).get("cutover")
-    if not told:
+def from_engine(engine: dict[str, Any]) -> Cutover | None:
+    """The running or last cutover of a TradingEngine; None before the first."""
+    status = engine.get("status", {}).get("cutover")
+    if not status:
         return None
     return Cutover(
-        id=told["id"],
-        phase=told["phase"],
-        from_version=told["from"]["version"],
-        to_version=told["to"]["version"],
-        reason=told.get("reason", ""),
-        message=told.get("message", ""),
-        fenced_at=_time(told.get("fencedAt")),
-        switched_at=_time(told.get("switchedAt")),
-        restored_at=_time(told.get("restoredAt")),
-        seconds=_in_order(told.get("seconds", {})),
+        id=status["id"],
+        phase=status["phase"],
+        from_version=status["from"]["version"],
+        to_version=status["to"]["version"],
+        reason=status.get("reason", ""),
+        message=status.get("message", ""),
+        fenced_at=_time(status.get("fencedAt")),
+        switched_at=_time(status.get("switchedAt")),
+        restored_at=_time(status.get("restoredAt")),
+        seconds=_in_order(status.get("seconds", {})),
     )
 
 
 def changes(engines: Iterable[dict[str, Any]], *, after: str) -> Iterator[Cutover]:
-    """Each phase and message of the cutover that follows the one with id `after`, until that is over."""
+    """Each change of phase or message of the cutover after the one with id `after`, until it ends."""
     last: tuple[str, str] | None = None
     for engine in engines:
-        cutover = of(engine)
+        cutover = from_engine(engine)
         if cutover is None or cutover.id == after:
             continue
         if last != (cutover.phase, cutover.message):
@@ -72,7 +72,7 @@ def changes(engines: Iterable[dict[str, Any]], *, after: str) -> Iterator[Cutove
 
 
 def _in_order(seconds: dict[str, float]) -> dict[str, float]:
-    """A stored map has no order of its own; a phase that we do not know comes last."""
+    """Sorted by phase: the API server does not keep a map's order. Unknown phases come last."""
     return dict(sorted(seconds.items(), key=lambda item: PHASES.index(item[0]) if item[0] in PHASES else len(PHASES)))
 
 

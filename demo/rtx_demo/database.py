@@ -1,4 +1,4 @@
-"""What the database holds, read inside its own pod: no network policy is opened for it."""
+"""Queries the database with psql inside its own pod, so that no network policy has to be opened."""
 
 from rtx_traffic.ledger import Ledger
 from rtx_traffic.rows import Database
@@ -7,13 +7,12 @@ from .engine import Engine
 
 NAME = "trading_engine"
 
-# Statistics may be of when a table had few rows, and are never of `payload`: whatever the planner takes for small, it
-# must not look through once for each row of another table. Of a run of minutes that would take minutes.
+# Table statistics may be stale, and `payload` has none. A nested loop chosen from them takes minutes for a short run.
 PLAN = "SET enable_nestloop = off;"
 
-# One statement, so one snapshot. `:'run'` is the run's part of the client order ids, `:'accounts'` the ids of all
-# accounts on which it traded or listened, with commas between them. Rows are arrays in the order of rtx_traffic.rows.
-# The order of an account's fills comes from its events, which nobody deletes; a fill without an event comes last.
+# One statement, so one snapshot. `:'run'` is the prefix of the run's client order ids, `:'accounts'` the ids of all
+# accounts on which it traded or listened, comma-separated. Rows are arrays in the field order of rtx_traffic.rows.
+# An account's fills are ordered by its events, which are never deleted; fills without an event come last.
 ROWS = """
 WITH run_orders AS (
     SELECT * FROM orders WHERE client_order_id LIKE :'run' || '-%'
@@ -23,7 +22,7 @@ WITH run_orders AS (
 ), run_events AS (
     SELECT account_id, sequence, payload, payload ->> 'client_order_id' AS client_order_id
     FROM account_events WHERE payload ->> 'client_order_id' LIKE :'run' || '-%'
-), told AS (
+), compared_events AS (
     SELECT run_events.account_id, run_events.sequence, client_order_id, coalesce(
         (payload ->> 'order_id')::uuid = id
         AND payload ->> 'status' = status
@@ -36,21 +35,21 @@ WITH run_orders AS (
         AND (payload ->> 'executed_at')::timestamptz = executed_at
         AND (payload ->> 'epoch')::bigint = epoch
         AND payload ->> 'colour' = colour
-        AND (payload ->> 'sequence')::bigint = run_events.sequence, false) AS as_ordered
+        AND (payload ->> 'sequence')::bigint = run_events.sequence, false) AS matches_order
     FROM run_events LEFT JOIN run_orders USING (client_order_id)
 ), run_accounts AS (
     SELECT id, balance, event_sequence
     FROM accounts WHERE id = ANY (string_to_array(:'accounts', ',')::bigint[])
-), counted AS (
+), account_events_count AS (
     SELECT account_id, count(*) AS events, max(sequence) AS newest
     FROM account_events WHERE account_id IN (SELECT id FROM run_accounts) GROUP BY account_id
-), held AS (
+), account_positions AS (
     SELECT account_id, json_agg(json_build_array(symbol, quantity::text, average_price::text)) AS positions
     FROM positions WHERE account_id IN (SELECT id FROM run_accounts) GROUP BY account_id
-), dealt AS (
+), account_fills AS (
     SELECT fills.account_id, json_agg(
-        json_build_array(symbol, quantity::text, price::text, realised::text) ORDER BY sequence, number) AS deals,
-        count(*) FILTER (WHERE sequence IS NULL) AS untold
+        json_build_array(symbol, quantity::text, price::text, realised::text) ORDER BY sequence, number) AS fills,
+        count(*) FILTER (WHERE sequence IS NULL) AS fills_without_event
     FROM fills LEFT JOIN account_events AS event
         ON event.account_id = fills.account_id AND (event.payload ->> 'order_id')::uuid = order_id
     WHERE fills.account_id IN (SELECT id FROM run_accounts) GROUP BY fills.account_id
@@ -63,14 +62,14 @@ SELECT json_build_object(
         order_id, account_id::text, symbol, quantity::text, price::text, realised::text, epoch,
         (extract(epoch FROM committed_at) * 1000000)::bigint)), '[]') FROM run_fills),
     'events', (SELECT coalesce(json_agg(json_build_array(
-        account_id::text, sequence, client_order_id, as_ordered)), '[]') FROM told),
+        account_id::text, sequence, client_order_id, matches_order)), '[]') FROM compared_events),
     'accounts', (SELECT coalesce(json_agg(json_build_array(
-        id::text, balance::text, event_sequence, coalesce(events, 0), coalesce(newest, 0), coalesce(untold, 0),
-        coalesce(positions, '[]'), coalesce(deals, '[]'))), '[]')
+        id::text, balance::text, event_sequence, coalesce(events, 0), coalesce(newest, 0),
+        coalesce(fills_without_event, 0), coalesce(positions, '[]'), coalesce(fills, '[]'))), '[]')
         FROM run_accounts
-        LEFT JOIN counted ON counted.account_id = id
-        LEFT JOIN held ON held.account_id = id
-        LEFT JOIN dealt ON dealt.account_id = id),
+        LEFT JOIN account_events_count ON account_events_count.account_id = id
+        LEFT JOIN account_positions ON account_positions.account_id = id
+        LEFT JOIN account_fills ON account_fills.account_id = id),
     'history', (SELECT coalesce(json_agg(json_build_array(
         epoch, executors, cutover,
         (extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000000)::bigint)), '[]')
@@ -79,13 +78,13 @@ SELECT json_build_object(
 
 
 def rows(engine: Engine, ledger: Ledger) -> Database:
-    """The rows of the ledger's run."""
+    """The database's rows of the ledger's run. Raises KubectlError and msgspec.DecodeError."""
     accounts = ",".join(ledger.account_ids())
     return Database.parse(psql(engine, PLAN + ROWS, run=ledger.run.run, accounts=accounts).encode())
 
 
 def psql(engine: Engine, sql: str, **variables: str) -> str:
-    """Run SQL as the superuser over the pod's own socket; what it prints, unaligned and without headers."""
+    """Run SQL as the superuser over the pod's socket; returns unaligned output without headers. Raises KubectlError."""
     settings = [f"--set={name}={value}" for name, value in variables.items()]
     return engine.kubectl.run(
         "exec", "-i", f"{engine.name}-postgres-0", "--namespace", engine.namespace, "--container=postgres", "--",

@@ -1,4 +1,4 @@
-"""`make demo`, step by step."""
+"""The steps of `make demo`."""
 
 import json
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rtx_lab.provider import Provider
 
-from . import beginning, cluster, reach, report, sample
+from . import access, cluster, preparation, report, sample
 from .engine import Engine
 from .report import Result
 from .sample import Sample
@@ -20,7 +20,7 @@ LEDGER_FILE = Path("build/demo-ledger.jsonl")
 
 @dataclass(frozen=True)
 class Demo:
-    """Where the repository is, what the cluster is, and who looks on."""
+    """One demo: repository, cluster, output and load settings."""
 
     root: Path
     provider: Provider
@@ -29,33 +29,35 @@ class Demo:
     keep: bool
 
     def run(self) -> Result:
-        """All of it. Raises DemoError or LabError when a step cannot be done; what the engine did is the result's."""
-        self.view.title("A local Kubernetes")
+        """Run all steps. Raises DemoError or LabError when a step cannot run; a broken promise is in the result."""
+        self.view.title("Local cluster")
         with cluster.local_cluster(self.provider, self.root, self.view.reporter, keep=self.keep) as kubectl:
-            self.view.title("Images, and the operator")
-            beginning.install(kubectl, self.provider, self.root, self.view)
+            self.view.title("Images and operator")
+            preparation.install(kubectl, self.provider, self.root, self.view)
             engine = Sample(kubectl, self.root).engine
             self.view.title(f"kubectl apply -f {sample.FILE}")
-            ready_s = beginning.apply(engine, self.root, self.view)
-            self.view.title(f"{self.settings.rate:g} requests a second, from now until the last cutover is over")
+            ready_s = preparation.apply(engine, self.root, self.view)
+            self.view.title(f"Load: {self.settings.rate:g} requests per second until the last cutover ends")
             (self.root / RESULT_FILE).parent.mkdir(exist_ok=True)
             evidence = self.root / LEDGER_FILE
             result = Scenario(engine, self.settings, self.view, evidence, keep=self.keep).upgrades()
             rows = report.table(result, ready_s=ready_s)
-            document = report.document(rows, beginning.machine())
+            document = report.document(rows, preparation.machine())
             (self.root / RESULT_FILE).write_text(json.dumps(document, indent=2) + "\n")
-            self.view.table(rows, result.findings, caption=beginning.waits(engine))
+            self.view.table(rows, result.findings, caption=preparation.configured_waits(engine))
             if self.keep:
-                self._say_how_to_reach(engine)
+                self._show_access_commands(engine)
         return result
 
-    def _say_how_to_reach(self, engine: Engine) -> None:
-        self.view.title("It is still running")
-        self.view.say(f"The API page: http://localhost:{reach.PORT}/docs, after the third of these commands:\n")
+    def _show_access_commands(self, engine: Engine) -> None:
+        self.view.title("The cluster is still running")
+        self.view.print_line(
+            f"API documentation: http://localhost:{access.PORT}/docs, after the third of these commands:\n"
+        )
         program = engine.kubectl.program[0]
         kubeconfig = self.provider.kubeconfig()
-        for command in reach.commands(
+        for command in access.commands(
             kubectl=Path(program), kubeconfig=kubeconfig, name=engine.name, namespace=engine.namespace
         ):
-            self.view.say(f"  {command}")
-        self.view.say("\nTake it down with: make down")
+            self.view.print_line(f"  {command}")
+        self.view.print_line("\nStop the cluster with: make down")

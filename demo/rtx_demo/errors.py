@@ -1,5 +1,5 @@
-"""What the demo can fail with."""
+"""Errors of the demo."""
 
 
 class DemoError(Exception):
-    """A sentence for the user: what is wrong, where, and what to do."""
+    """The demo cannot continue. The message is one sentence: what is wrong, the object, what to do."""

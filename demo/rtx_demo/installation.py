@@ -69,7 +69,9 @@ def wait_until_running(kubectl: Kubectl) -> None:
         kubectl.run(*rollout_status, deadline=ROLLOUT_DEADLINE_SECONDS + 10)
     except KubectlError as error:
         waiting = "; ".join(_waiting(pod) for pod in pods(kubectl))
-        raise DemoError(f"The operator does not start: {waiting or error.reason}") from error
+        raise DemoError(
+            f"Deployment {DEPLOYMENT} in {NAMESPACE} does not become ready: {waiting or error.reason}"
+        ) from error
 
 
 def pods(kubectl: Kubectl) -> list[Object]:
@@ -77,7 +79,7 @@ def pods(kubectl: Kubectl) -> list[Object]:
 
 
 def leader(kubectl: Kubectl) -> str:
-    """The name of the pod that leads; empty when none does."""
+    """Name of the leading pod; empty when there is none."""
     lease = kubectl.get("lease", DEPLOYMENT, NAMESPACE)
     holder: str = (lease or {}).get("spec", {}).get("holderIdentity") or ""
     return holder.partition("_")[0]

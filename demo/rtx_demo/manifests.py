@@ -1,4 +1,4 @@
-"""The objects that the demo and the tests put beside the operator's own. Pure."""
+"""Manifests that the demo and the tests create beside the operator's. Pure."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ _RESTRICTED_CONTAINER = {
 
 
 def namespace(name: str) -> Object:
-    """A namespace that lets in only what passes Pod Security "restricted"."""
+    """A namespace that enforces Pod Security "restricted"."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
@@ -46,7 +46,7 @@ def pod(
     labels: dict[str, str] | None = None,
     env_from: str = "",
 ) -> Object:
-    """A pod that is allowed anywhere: restricted, with a writable /tmp; `env_from` names a Secret."""
+    """A pod that passes Pod Security "restricted", with a writable /tmp; `env_from` names a Secret."""
     container: Object = {
         "name": "main",
         "image": image,

@@ -1,11 +1,11 @@
-"""Whether a connection from a pod is let through: the only proof of a NetworkPolicy."""
+"""Tests whether a pod can open a connection: the only proof of a NetworkPolicy."""
 
 from dataclasses import dataclass
 
 from .errors import DemoError
 from .kubectl import Kubectl
 
-PATIENCE = 3  # seconds; a policy drops packets, so a refusal is silence
+CONNECT_DEADLINE_SECONDS = 3  # a policy drops packets, so a blocked connection times out
 _CONNECT = """
 import socket, sys
 try:
@@ -19,15 +19,15 @@ else:
 
 @dataclass(frozen=True)
 class Place:
-    """A container that can be spoken from. All our images have a Python."""
+    """A pod to open connections from. All our images have Python."""
 
     kubectl: Kubectl
     namespace: str
     pod: str
 
     def reaches(self, host: str, port: int) -> bool:
-        """Whether a TCP connection to host:port comes about. Raises DemoError when that cannot be tried."""
-        said = self.kubectl.run(
+        """Whether a TCP connection to host:port succeeds. Raises DemoError when the attempt itself fails."""
+        output = self.kubectl.run(
             "exec",
             self.pod,
             "--namespace",
@@ -38,8 +38,8 @@ class Place:
             _CONNECT,
             host,
             str(port),
-            str(PATIENCE),
+            str(CONNECT_DEADLINE_SECONDS),
         ).strip()
-        if said not in {"connected", "TimeoutError", "ConnectionRefusedError", "OSError"}:
-            raise DemoError(f"{self.pod} could not try {host}:{port}: {said}")
-        return said == "connected"
+        if output not in {"connected", "TimeoutError", "ConnectionRefusedError", "OSError"}:
+            raise DemoError(f"Pod {self.pod} could not attempt a connection to {host}:{port}: {output}")
+        return output == "connected"

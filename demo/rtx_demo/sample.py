@@ -1,4 +1,4 @@
-"""The sample TradingEngine: what the demo applies, and what tests make their own engines from."""
+"""The sample TradingEngine: applied by the demo, and varied by the tests."""
 
 import copy
 import secrets
@@ -16,12 +16,12 @@ from .kubectl import Kubectl, KubectlError, Object
 
 NAMESPACE_FILE = Path("manifests/samples/namespace.yaml")
 FILE = Path("manifests/samples/trading-engine.yaml")
-REMOVAL_DEADLINE = 180.0
+REMOVAL_DEADLINE_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The sample of the repository at `root`, for one cluster."""
+    """The sample in the repository at `root`, for one cluster."""
 
     kubectl: Kubectl
     root: Path
@@ -33,12 +33,12 @@ class Sample:
 
     @property
     def engine(self) -> Engine:
-        """Where it is when it is applied as it stands."""
+        """The engine that the unchanged sample creates."""
         metadata = self.manifest["metadata"]
         return Engine(self.kubectl, metadata["name"], metadata["namespace"])
 
     def changed(self, namespace: str, **spec: Any) -> Object:
-        """The sample in another namespace, with fields of spec replaced; those that are objects are merged."""
+        """The sample in another namespace with fields of spec replaced; object fields are merged, one level deep."""
         manifest = copy.deepcopy(self.manifest)
         manifest["metadata"]["namespace"] = namespace
         for field, value in spec.items():
@@ -48,7 +48,7 @@ class Sample:
 
     @contextmanager
     def temporary(self, *beforehand: Object, ready: bool = True, **spec: Any) -> Iterator[Engine]:
-        """A changed sample in a namespace of its own, together with the objects `beforehand`; all goes at the end."""
+        """A changed sample in a new namespace, together with the objects `beforehand`; all are deleted at the end."""
         namespace = f"e2e-{secrets.token_hex(3)}"
         manifest = self.changed(namespace, **spec)
         self.kubectl.apply(manifests.namespace(namespace))
@@ -64,11 +64,11 @@ class Sample:
 
 
 def remove(kubectl: Kubectl, namespace: str, *, wait: bool = True) -> None:
-    """Delete a namespace and the engines in it; without `wait`, the namespace may take a few seconds more to go.
+    """Delete a namespace and its engines; without `wait`, the namespace may exist for a few seconds more.
 
-    The engines first, with all that is their own: a namespace with pods in it waits half of their grace period.
+    Engines and their objects go first: a namespace that contains pods waits for half of their grace period.
     """
     engines = ("delete", "tradingengines", "--all", "--namespace", namespace, "--cascade=foreground")
-    with suppress(KubectlError):  # one that does not go by itself goes with its namespace
-        kubectl.run(*engines, deadline=REMOVAL_DEADLINE)
-    kubectl.run("delete", "namespace", namespace, f"--wait={str(wait).lower()}", deadline=REMOVAL_DEADLINE)
+    with suppress(KubectlError):  # an engine that is not deleted here is deleted with its namespace
+        kubectl.run(*engines, deadline=REMOVAL_DEADLINE_SECONDS)
+    kubectl.run("delete", "namespace", namespace, f"--wait={str(wait).lower()}", deadline=REMOVAL_DEADLINE_SECONDS)

@@ -1,4 +1,4 @@
-"""The three cutovers that the demo shows, and what each came to. Pure."""
+"""The three cutovers of the demo and their outcomes. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,30 +12,30 @@ FIRST, NEXT, BROKEN = "1.0.0", "1.1.0", "1.2.0-broken"
 
 @dataclass(frozen=True)
 class Step:
-    """A bump of spec.version, and how the cutover that it starts must end."""
+    """A change of spec.version and the phase in which its cutover must end."""
 
     name: str
     version: str
     ends: str
     broken: bool = False  # the version fails requests on purpose
-    to_kept: bool = False  # to the version that was kept: a switch
+    to_previous: bool = False  # the version is in status.previous, so the cutover is a switch
 
 
 STEPS = (
     Step("upgrade", NEXT, SUCCEEDED),
     Step("rollback", BROKEN, ROLLED_BACK, broken=True),
-    Step("back", FIRST, SUCCEEDED, to_kept=True),
+    Step("back", FIRST, SUCCEEDED, to_previous=True),
 )
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step came to."""
+    """The outcome of a step."""
 
     step: Step
-    bumped_at: float  # Unix seconds, as the load's clocks
-    took_s: float  # from the bump until the cutover was over
-    cutover: Cutover  # as it was then
+    changed_at: float  # Unix seconds, comparable with the load's clocks
+    took_s: float  # from the change of spec.version to the end of the cutover
+    cutover: Cutover  # in its final phase
 
     @property
     def kept(self) -> bool:
@@ -43,16 +43,16 @@ class Outcome:
 
     @property
     def wrong(self) -> str:
-        """A sentence when the cutover ended otherwise than it must; empty when not."""
+        """A sentence when the cutover ended in an unexpected phase, else empty."""
         if self.kept:
             return ""
         why = f" ({self.cutover.reason}: {self.cutover.message})" if self.cutover.reason else ""
-        return f"The cutover to {self.step.version} ended as {self.cutover.phase} instead of {self.step.ends}{why}."
+        return f"The cutover to {self.step.version} ended in {self.cutover.phase} instead of {self.step.ends}{why}."
 
 
 def stages(outcomes: Sequence[Outcome], *, started_at: float) -> list[Stage]:
-    """The stages of a run that began at `started_at`: from each bump to the next, and the time before the first."""
-    starts = [float("-inf"), *(outcome.bumped_at - started_at for outcome in outcomes)]
+    """The stages of a run that began at `started_at` (Unix seconds): one per step, and `before` the first."""
+    starts = [float("-inf"), *(outcome.changed_at - started_at for outcome in outcomes)]
     ends = [*starts[1:], float("inf")]
     names = ["before", *(outcome.step.name for outcome in outcomes)]
     broken = ["", *(outcome.step.version if outcome.step.broken else "" for outcome in outcomes)]

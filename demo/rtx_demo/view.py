@@ -1,4 +1,4 @@
-"""What the person in front of the terminal sees: rich there, plain lines elsewhere."""
+"""Output of the demo: live updates in a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ from rich.text import Text
 from rtx_lab.progress import Reporter
 from rtx_traffic.progress import Progress
 
-from .cutovers import OVER, Cutover
+from .cutovers import FINAL_PHASES, Cutover
 from .engine import Condition
 from .errors import DemoError
 from .report import Row
@@ -20,27 +20,28 @@ REFRESH_PER_SECOND = 4
 
 
 class View:
-    """Prints in the order in which things happen."""
+    """Prints events as they happen."""
 
     def __init__(self, console: Console | None = None) -> None:
-        """Prints to `console`, by default standard output."""
+        """Prints to `console`, standard output by default."""
         self.console = console or Console(highlight=False)
         self.reporter = Reporter(self.console)
 
     def title(self, text: str) -> None:
         self.console.print(f"\n[bold]{text}[/bold]")
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
-    def conditions(self) -> Iterator["Story"]:
-        yield Story(self)
+    def conditions(self) -> Iterator["ConditionLog"]:
+        """A log of an engine's conditions for the block."""
+        yield ConditionLog(self)
 
     @contextmanager
-    def cutover(self, progress: Callable[[], Progress]) -> Iterator["Phases"]:
-        """The phases of a cutover as they pass, with the load's counts beside them."""
-        phases = Phases(self, progress)
+    def cutover(self, progress: Callable[[], Progress]) -> Iterator["PhaseList"]:
+        """The phases of a cutover as they happen, with the load's counts."""
+        phases = PhaseList(self, progress)
         if not self.console.is_terminal:
             yield phases
             return
@@ -49,7 +50,7 @@ class View:
 
     @staticmethod
     def progress(progress: Progress) -> str:
-        """The load's counts in a line."""
+        """The load's counts as one line."""
         return (
             f"{progress.second:4d} s  {progress.requests:,} requests, {progress.failed:,} failed, "
             f"{progress.orders_acknowledged:,} orders acknowledged, {progress.sockets} WebSockets, "
@@ -57,44 +58,44 @@ class View:
         )
 
     def table(self, rows: Sequence[Row], findings: Sequence[str], *, caption: str = "") -> None:
-        """The figures, and below them what went wrong."""
-        table = Table("id", "what", "value", "unit", title="what happened", title_style="bold", caption=caption)
+        """Print the figures, and below them the findings."""
+        table = Table("id", "what", "value", "unit", title="results", title_style="bold", caption=caption)
         for row in rows:
             style = {True: "green", False: "bold red", None: ""}[row.good]
             table.add_row(row.id, row.what, f"{row.value:,}", row.unit, style=style)
         self.console.print()
         self.console.print(table)
         for finding in findings:
-            self.say(f"- {finding}")
+            self.print_line(f"- {finding}")
 
 
-class Story:
-    """An engine's conditions, a line when one changes."""
+class ConditionLog:
+    """Prints an engine's Ready condition whenever it changes."""
 
     def __init__(self, view: View) -> None:
         self._view = view
         self._began = time.monotonic()
         self._last = ""
 
-    def tell(self, condition: Condition) -> None:
+    def update(self, condition: Condition) -> None:
         text = f"{condition.reason}: {condition.message}"
         if condition.type == "Ready" and text != self._last:
             self._last = text
-            self._view.say(f"{time.monotonic() - self._began:6.1f} s  {text}")
+            self._view.print_line(f"{time.monotonic() - self._began:6.1f} s  {text}")
 
 
-class Phases:
-    """The phases of one cutover: a growing list in a terminal, a line for each elsewhere."""
+class PhaseList:
+    """The phases of one cutover: a growing list in a terminal, one line each elsewhere."""
 
     def __init__(self, view: View, progress: Callable[[], Progress]) -> None:
-        """Begins with none."""
+        """Starts empty; `progress` supplies the load's counts."""
         self._view = view
         self._progress = progress
         self._began = time.monotonic()
-        self._passed: list[tuple[str, float, str]] = []  # each phase, when it began, its last word
+        self._passed: list[tuple[str, float, str]] = []  # name, start in seconds, last message
 
-    def tell(self, cutover: Cutover) -> None:
-        """What the cutover says now."""
+    def update(self, cutover: Cutover) -> None:
+        """Add the cutover's current phase or message."""
         at = time.monotonic() - self._began
         is_new = not self._passed or self._passed[-1][0] != cutover.phase
         if is_new:
@@ -103,21 +104,21 @@ class Phases:
             self._passed[-1] = (cutover.phase, self._passed[-1][1], cutover.message)
         if not self._view.console.is_terminal and is_new:
             counts = self._progress()
-            told = f"{counts.requests:,} requests, {counts.failed:,} failed"
-            self._view.say(f"{at:6.1f} s  {cutover.phase:<14} {told}  {cutover.message}".rstrip())
+            requests = f"{counts.requests:,} requests, {counts.failed:,} failed"
+            self._view.print_line(f"{at:6.1f} s  {cutover.phase:<14} {requests}  {cutover.message}".rstrip())
 
     def __rich__(self) -> Group:
-        """The list as of now: the seconds of the phase under way go on."""
+        """The current list; the running phase's seconds count up."""
         now = time.monotonic() - self._began
         grid = Table.grid("", "", "", padding=(0, 2))
-        passed = list(self._passed)  # this is another thread
+        passed = list(self._passed)  # rich calls this from its own thread
         for (phase, began, message), (_, end, _) in zip(passed, [*passed[1:], ("", now, "")], strict=False):
-            took = "" if phase in OVER else f"{end - began:5.1f} s"
+            took = "" if phase in FINAL_PHASES else f"{end - began:5.1f} s"
             grid.add_row(Text(f"{began:6.1f} s  {phase}"), Text(took), Text(message, overflow="ellipsis", no_wrap=True))
         return Group(grid, Text(self._counts(), style="dim"))
 
     def _counts(self) -> str:
         try:
             return self._view.progress(self._progress())
-        except DemoError as error:  # nobody would see it raised while a terminal is refreshed
+        except DemoError as error:  # raised in rich's refresh thread it would be lost
             return str(error)

@@ -1,17 +1,17 @@
-"""Waiting for what a cluster does in its own time."""
+"""Polling with a deadline."""
 
 import time
 from collections.abc import Callable
 
 from .errors import DemoError
 
-INTERVAL = 0.5
+POLL_SECONDS = 0.5
 
 
 def eventually(holds: Callable[[], object], what: str, *, deadline: float = 60) -> None:
-    """Wait until `holds` is true; raises DemoError, which says what was waited for, at the deadline."""
+    """Wait until `holds` is true. Raises DemoError that names `what` at the deadline."""
     until = time.monotonic() + deadline
     while not holds():
         if time.monotonic() > until:
-            raise DemoError(f"After {deadline:.0f} s there is still not: {what}.")
-        time.sleep(INTERVAL)
+            raise DemoError(f"Timed out after {deadline:.0f} s waiting for {what}.")
+        time.sleep(POLL_SECONDS)

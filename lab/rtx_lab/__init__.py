@@ -1,6 +1,6 @@
-"""A real Kubernetes on one machine, for developing and testing, without a container engine or an image registry.
+"""A real Kubernetes on one machine for development and tests, without a container engine or an image registry.
 
-Law: the cluster is disposable, the machine is not. Whatever `up` makes (process, mount, namespace, cgroup, link) hangs
-on one instance of the cluster and can be found and removed by `down` from the kernel's own records alone, after a crash
-at any instant. What is slow to make (programs, images) is kept in the user's cache under the hash of what shapes it.
+Law: the cluster is disposable, the machine is not. Everything that `up` creates (process, mount, namespace, cgroup,
+link) belongs to one instance. `down` finds and removes it from the kernel's records alone, after a crash at any time.
+Programs and images are slow to build, so they are cached in the user's cache under a hash of their inputs.
 """

@@ -1,4 +1,4 @@
-"""What an ordinary cluster brings beside Kubernetes: DNS, volumes, metrics, and fake nodes when asked for."""
+"""Addons of an ordinary cluster: DNS, volumes, metrics, and optional fake nodes."""
 
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,14 @@ from rtx_lab.instance import CONTROL_PLANE, Instance
 from rtx_lab.processes import daemons, run, start_daemon
 from rtx_lab.templates import FILES, render
 
-APPLY_DEADLINE_S = 60.0
+APPLY_DEADLINE_SECONDS = 60.0
 DNS_REPLICAS = 2
 FAKE_LABEL = "type=kwok"
 FAKE_TAINT = {"key": "kwok.x-k8s.io/node", "value": "fake", "effect": "NoSchedule"}
 
 
 def apply(instance: Instance, nodes: int) -> None:
-    """Applies the objects of all addons in one go."""
+    """Applies the objects of all addons with one kubectl call. Raises LabError."""
     replicas = min(DNS_REPLICAS, nodes)
     manifests = [
         render("addons/coredns.yaml", image=system_images.COREDNS, dns=instance.dns_ip, replicas=replicas),
@@ -25,7 +25,7 @@ def apply(instance: Instance, nodes: int) -> None:
         render("addons/local-path.yaml", image=system_images.SHELL),
     ]
     command = [instance.kubectl, f"--kubeconfig={instance.kubeconfig}", "apply", "--server-side", "-f", "-"]
-    run(command, deadline_s=APPLY_DEADLINE_S, stdin="\n---\n".join(manifests))
+    run(command, deadline_s=APPLY_DEADLINE_SECONDS, stdin="\n---\n".join(manifests))
 
 
 def start_metrics_server(instance: Instance, commands: dict[str, Path]) -> None:
@@ -39,13 +39,13 @@ def start_metrics_server(instance: Instance, commands: dict[str, Path]) -> None:
         "kubelet-certificate-authority": instance.pki / "ca.crt",
         "kubelet-preferred-address-types": "InternalIP",
         "metric-resolution": "10s",
-        "kubelet-request-timeout": "5s",  # below the resolution, or it refuses to start
+        "kubelet-request-timeout": "5s",  # must be below the resolution, or metrics-server exits
     }
     start_daemon(instance, CONTROL_PLANE, "metrics-server", [commands["metrics-server"], *flags(options)])
 
 
 def start_volume_provisioner(instance: Instance, commands: dict[str, Path], api: Api) -> None:
-    """Starts local-path-provisioner with the configuration that `apply` put into the cluster."""
+    """Starts local-path-provisioner with the configuration that `apply` created in the cluster."""
     data = api.get("/api/v1/namespaces/local-path-storage/configmaps/local-path-config")["data"]
     folder = instance.run / "local-path"
     folder.mkdir(exist_ok=True)
@@ -65,15 +65,15 @@ def start_volume_provisioner(instance: Instance, commands: dict[str, Path], api:
 
 
 def dns_is_ready(api: Api) -> bool:
-    """Whether every DNS pod answers."""
+    """Whether every DNS pod is Ready."""
     deployment = api.get("/apis/apps/v1/namespaces/kube-system/deployments/coredns")
     return bool(deployment) and deployment["status"].get("readyReplicas", 0) == deployment["spec"]["replicas"]
 
 
 def add_fake_nodes(instance: Instance, commands: dict[str, Path], api: Api, count: int) -> None:
-    """Adds nodes `fake1` to `fake COUNT` that kwok plays: pods bound to them become Ready, Jobs complete.
+    """Adds nodes `fake1` to `fakeCOUNT`, simulated by kwok: pods bound to them become Ready, Jobs complete.
 
-    Real pods keep away by the taint; who wants fake ones tolerates it.
+    A taint keeps pods off them that do not tolerate it.
     """
     if not daemons(instance).get("kwok"):
         options = {
@@ -91,12 +91,12 @@ def add_fake_nodes(instance: Instance, commands: dict[str, Path], api: Api, coun
 
 def fake_node(name: str) -> dict[str, Any]:
     key, _, value = FAKE_LABEL.partition("=")
-    room = {"cpu": "32", "memory": "256Gi", "pods": "1000"}
+    capacity = {"cpu": "32", "memory": "256Gi", "pods": "1000"}
     labels = {key: value, "kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": name, "labels": labels, "annotations": {"kwok.x-k8s.io/node": "fake"}},
         "spec": {"taints": [FAKE_TAINT]},
-        "status": {"allocatable": room, "capacity": room},
+        "status": {"allocatable": capacity, "capacity": capacity},
     }

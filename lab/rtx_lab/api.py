@@ -1,4 +1,4 @@
-"""The few calls that the lab itself makes to the cluster's API server."""
+"""The lab's own calls to the cluster's API server."""
 
 import json
 import ssl
@@ -10,7 +10,7 @@ from typing import Any
 from rtx_lab.errors import LabError
 from rtx_lab.instance import Instance
 
-DEADLINE_S = 10.0
+DEADLINE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -21,38 +21,38 @@ class Api:
     context: ssl.SSLContext
 
     def is_ready(self) -> bool:
-        """Whether the API server says that it serves; false also when nobody answers."""
+        """Whether /readyz returns ok; False also when the API server is unreachable."""
         try:
             return self._request("GET", "/readyz") == b"ok"
         except OSError:
             return False
 
     def get(self, path: str) -> dict[str, Any]:
-        """The object or list at `path`; empty when there is none. Raises OSError when the server does not answer."""
+        """The object or list at `path`; empty on 404. Raises OSError on other errors and when there is no response."""
         try:
             return dict(json.loads(self._request("GET", path)))
-        except urllib.error.HTTPError as refusal:
-            if refusal.code == 404:
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
                 return {}
             raise
 
     def create(self, path: str, manifest: dict[str, Any]) -> None:
-        """Creates an object in the collection at `path`; one that exists already is left as it is."""
+        """Creates an object in the collection at `path` unless it exists. Raises LabError, OSError."""
         try:
             self._request("POST", path, json.dumps(manifest).encode())
-        except urllib.error.HTTPError as refusal:
-            if refusal.code != 409:
-                raise LabError(f"The API server refused {path}: {refusal.read().decode()[:300]}") from refusal
+        except urllib.error.HTTPError as error:
+            if error.code != 409:
+                raise LabError(f"The API server rejected POST {path}: {error.read().decode()[:300]}") from error
 
     def ready_nodes(self) -> dict[str, bool]:
-        """Every node by name, and whether it is Ready."""
+        """Whether each node is Ready, by name. Raises OSError."""
         return {item["metadata"]["name"]: _is_ready(item) for item in self.get("/api/v1/nodes").get("items", [])}
 
     def _request(self, method: str, path: str, body: bytes | None = None) -> bytes:
         headers = {"Content-Type": "application/json"} if body else {}
         request = urllib.request.Request(self.server + path, data=body, headers=headers, method=method)  # noqa: S310 -- our own https address
-        with urllib.request.urlopen(request, timeout=DEADLINE_S, context=self.context) as answer:  # noqa: S310 -- same
-            return bytes(answer.read())
+        with urllib.request.urlopen(request, timeout=DEADLINE_SECONDS, context=self.context) as response:  # noqa: S310 -- same
+            return bytes(response.read())
 
 
 def connect(instance: Instance) -> Api:

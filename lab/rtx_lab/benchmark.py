@@ -1,4 +1,4 @@
-"""Measures the local cluster itself: what `bench/lab` runs. On an instance of its own, so that one in use stays up."""
+"""Measures the local cluster; run by `bench/lab`. Uses its own instance, so that a cluster in use keeps running."""
 
 import json
 import os
@@ -24,14 +24,14 @@ from rtx_lab.instance import Instance
 from rtx_lab.progress import Reporter
 
 INSTANCE = Instance("rtx-lab-bench")
-SETTLE_S = 30.0
-IDLE_S = 60.0
-COMMAND_DEADLINE_S = 600
+SETTLE_SECONDS = 30.0
+IDLE_SECONDS = 60.0
+COMMAND_DEADLINE_SECONDS = 600
 
 
 @dataclass(frozen=True)
 class Row:
-    """One figure, under the id by which documents quote it."""
+    """One figure; documents quote it by its id."""
 
     id: str
     what: str
@@ -41,9 +41,11 @@ class Row:
 
 
 def measure(
-    runs: Annotated[int, typer.Option(help="How often up and load are measured; the median counts.")] = 3,
-    nodes: Annotated[int, typer.Option(help="Real nodes.")] = 3,
-    cold: Annotated[bool, typer.Option("--cold", help="Build all programs with empty caches (15 to 25 min).")] = False,
+    runs: Annotated[int, typer.Option(help="Runs of up and load; the median is reported.")] = 3,
+    nodes: Annotated[int, typer.Option(help="Number of real nodes.")] = 3,
+    cold: Annotated[
+        bool, typer.Option("--cold", help="Also build all programs with empty caches (15 to 25 min).")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:
     """Measure start, image load, idle cost and cold build of the local cluster (about 4 minutes)."""
@@ -51,7 +53,7 @@ def measure(
     try:
         rows = [*_cluster(runs, nodes, reporter), *(_cold_build() if cold else _recorded_cold_build())]
     except LabError as error:
-        reporter.say(f"bench/lab: {error}")
+        reporter.print_line(f"bench/lab: {error}")
         sys.exit(1)
     if as_json:
         typer.echo(json.dumps({"machine": machine(), "rows": [asdict(row) for row in rows]}))
@@ -63,7 +65,7 @@ def measure(
 
 
 def machine() -> str:
-    """The machine in a line: processors, memory, kernel, and how busy it was."""
+    """The machine as one line: processors, memory, kernel and load average."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model = next(
         (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
@@ -79,26 +81,26 @@ def _cluster(runs: int, nodes: int, reporter: Reporter) -> list[Row]:
     ups, loads = [], []
     try:
         for number in range(runs):
-            reporter.say(f"run {number + 1} of {runs}")
+            reporter.print_line(f"run {number + 1} of {runs}")
             _lab("down")
             ups.append(_seconds(lambda: _lab("up", "--provider=native", f"--nodes={nodes}")))
             loads.append(_seconds(lambda: _lab("load", engine)))
-        with reporter.step(f"watching the idle cluster for {SETTLE_S + IDLE_S:.0f} s"):
-            time.sleep(SETTLE_S)
+        with reporter.step(f"measuring the idle cluster for {SETTLE_SECONDS + IDLE_SECONDS:.0f} s"):
+            time.sleep(SETTLE_SECONDS)
             idle = _idle_percent()
     finally:
         _lab("down")
     size = f"{nodes} nodes"
     return [
-        Row("up_warm_s", f"lab up, {size} Ready and DNS answering, programs cached", _round(median(ups)), "s", runs),
-        Row("load_s", f"lab load of the engine's image, {size} without it", _round(median(loads)), "s", runs),
+        Row("up_warm_s", f"lab up, {size} and DNS Ready, programs cached", _round(median(ups)), "s", runs),
+        Row("load_s", f"lab load of the engine's image onto {size}", _round(median(loads)), "s", runs),
         Row("idle_cpu_percent", f"CPU of the idle cluster, {size}, share of the machine", _round(idle), "%", 1),
     ]
 
 
 def _idle_percent() -> float:
     before, began = cgroups.cpu_seconds(INSTANCE), time.monotonic()
-    time.sleep(IDLE_S)
+    time.sleep(IDLE_SECONDS)
     used, elapsed = cgroups.cpu_seconds(INSTANCE) - before, time.monotonic() - began
     return 100 * used / elapsed / (os.cpu_count() or 1)
 
@@ -114,7 +116,7 @@ def _recorded_cold_build() -> list[Row]:
 def _cold_build() -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="rtx-lab-cold-") as folder:
         caches = {"XDG_CACHE_HOME": folder, "GOCACHE": f"{folder}/go-build", "GOMODCACHE": f"{folder}/go-mod"}
-        # Go write-protects its module cache; this lets the folder be removed.
+        # Go write-protects its module cache; -modcacherw lets the folder be removed.
         os.environ.update(caches | {"GOFLAGS": f"{os.environ.get('GOFLAGS', '')} -modcacherw".strip()})
         seconds = _seconds(lambda: binaries.ensure(binaries.PROGRAMS, Reporter()))
     return [Row("cold_build_s", "all programs from empty caches, downloads included", _round(seconds), "s", 1)]
@@ -122,7 +124,7 @@ def _cold_build() -> list[Row]:
 
 def _lab(*arguments: str) -> None:
     command = [sys.executable, "-m", "rtx_lab.main", "--instance", INSTANCE.name, *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_DEADLINE_S, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_DEADLINE_SECONDS, check=False)
     if result.returncode:
         raise LabError(f"`lab {' '.join(arguments)}` failed: {result.stderr.strip()}")
 

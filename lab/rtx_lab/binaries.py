@@ -1,8 +1,7 @@
-"""Upstream programs, built once from the Go module proxy and kept in the user's cache.
+"""Builds upstream programs once from the Go module proxy and caches them.
 
-An entry of the cache is a folder named by program, version and a hash of everything that shapes it; it appears by one
-rename when the build is complete, and is used only while its checksum holds. So a build killed half-way, a full disk
-or a flipped bit costs a rebuild and nothing else.
+A cache entry is a folder named by program, version and a hash of its inputs. It appears by one rename when the build is
+complete, and is used only while its checksum matches. A killed build, a full disk or a flipped bit costs a rebuild.
 """
 
 import datetime as dt
@@ -26,24 +25,24 @@ from rtx_lab.errors import LabError
 from rtx_lab.estimate import Builds
 from rtx_lab.paths import cache_home
 from rtx_lab.progress import Reporter
-from rtx_lab.tasks import Command, run_program, together
+from rtx_lab.tasks import Command, run_concurrently, run_program
 from rtx_lab.tracker import Tracker
 
 MODULES = Path(__file__).parent / "go"
-GO_NEEDED = (1, 26)
-BUILD_DEADLINE_S = 1800
-PARALLEL_BUILDS = 2  # one links, on one core, or downloads while the other compiles
+MIN_GO_VERSION = (1, 26)
+BUILD_DEADLINE_SECONDS = 1800
+MAX_PARALLEL_BUILDS = 2  # while one links on one core or downloads, the other compiles
 CHECKSUM = "SHA256"
 
 
 @dataclass(frozen=True)
 class Program:
-    """One program. Its sources are pinned by `go/NAME/{go.mod,go.sum}`, its version stands in go.mod."""
+    """One program, pinned by `go/NAME/{go.mod,go.sum}`; go.mod holds its version."""
 
     name: str
-    module: str = ""  # empty: the sources are our own
+    module: str = ""  # empty for our own sources
     package: str = "."
-    commands: tuple[str, ...] = ()  # names under which a multi-call binary is called; the program's own when empty
+    commands: tuple[str, ...] = ()  # names of a multi-call binary; empty: the program's own
     tags: str = ""
     version_variables: tuple[str, ...] = ()  # Go packages whose gitVersion the linker sets
 
@@ -57,7 +56,7 @@ class Program:
             return "v1.0"
         match = re.search(rf"{re.escape(self.module)} (v\S+)", (self.sources / "go.mod").read_text())
         if not match:
-            raise LabError(f"{self.sources}/go.mod does not require {self.module}; restore the file.")
+            raise LabError(f"{self.sources}/go.mod does not require {self.module}: restore the file.")
         return match[1]
 
 
@@ -86,7 +85,7 @@ Build = Callable[[Program, Path, Path], None]
 
 
 def build_arguments(program: Program, version: str) -> list[str]:
-    """The arguments of `go` that turn the program's module into one static binary, `-o` left to the caller."""
+    """The arguments of `go` that build the program as one static binary, without `-o`."""
     ldflags = "-s -w"
     major, minor = version.removeprefix("v").split(".")[:2]
     for variable in program.version_variables:
@@ -97,7 +96,7 @@ def build_arguments(program: Program, version: str) -> list[str]:
 
 
 def entry_name(program: Program) -> str:
-    """NAME-VERSION-HASH: the hash covers the pinned sources, the build's arguments and the machine's kind."""
+    """NAME-VERSION-HASH; the hash covers the pinned sources, the build arguments and the architecture."""
     digest = hashlib.sha256()
     version = program.version
     digest.update(json.dumps([build_arguments(program, version), program.package, platform.machine()]).encode())
@@ -106,8 +105,8 @@ def entry_name(program: Program) -> str:
     return f"{program.name}-{version}-{digest.hexdigest()[:12]}"
 
 
-def is_sound(entry: Path, program: Program) -> bool:
-    """Whether the entry exists whole and its binary still has the checksum it was stored with."""
+def is_intact(entry: Path, program: Program) -> bool:
+    """Whether the entry is complete and its binary matches the stored checksum."""
     binary, checksum = entry / program.name, entry / CHECKSUM
     if not (binary.is_file() and checksum.is_file()):
         return False
@@ -116,37 +115,38 @@ def is_sound(entry: Path, program: Program) -> bool:
 
 
 def go_build(program: Program, output: Path, log: Path) -> None:
-    """Builds with the host's Go, from the module proxy that its environment names."""
+    """Builds with the host's Go and its configured module proxy. Raises LabError."""
     with tempfile.TemporaryDirectory(prefix="rtx-lab-go-") as scratch, log.open("wb") as stream:
         work = shutil.copytree(program.sources, Path(scratch) / program.name)
         words = [find_go(), *build_arguments(program, program.version), "-o", str(output), program.package]
-        # Go's own scratch is inside of ours: a build that is ended leaves gigabytes there.
+        # A cancelled build leaves gigabytes in GOTMPDIR, so it is inside the temporary folder.
         environment = os.environ | {"CGO_ENABLED": "0", "GOTMPDIR": scratch}
-        result = run_program(Command(words, BUILD_DEADLINE_S, folder=work, environment=environment, output=stream))
+        result = run_program(
+            Command(words, BUILD_DEADLINE_SECONDS, folder=work, environment=environment, output=stream)
+        )
     if result.returncode:
         last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
-        raise LabError(f"Building {program.name} {program.version} failed ({last[0]}); its log is {log}.")
+        raise LabError(f"Building {program.name} {program.version} failed ({last[0]}); see {log}.")
 
 
 def find_go() -> str:
-    """The path of a Go that is new enough."""
+    """The path of a Go of at least MIN_GO_VERSION. Raises LabError."""
     go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-    needed = ".".join(map(str, GO_NEEDED))
+    needed = ".".join(map(str, MIN_GO_VERSION))
     if not go:
-        raise LabError(f"Go {needed} or later builds the cluster's programs and was not found; install it from go.dev.")
+        raise LabError(f"Go was not found: install Go {needed} or later from go.dev; it builds the cluster's programs.")
     found = subprocess.run([go, "version"], capture_output=True, text=True, timeout=30, check=True).stdout
     match = re.search(r"go(\d+)\.(\d+)", found)
-    if not match or (int(match[1]), int(match[2])) < GO_NEEDED:
-        raise LabError(f"Go {needed} or later is needed, {go} is {found.strip()}; install a newer one from go.dev.")
+    if not match or (int(match[1]), int(match[2])) < MIN_GO_VERSION:
+        raise LabError(f"{go} is {found.strip()}, but Go {needed} or later is required: install it from go.dev.")
     return go
 
 
 def ensure(programs: Iterable[Program], reporter: Reporter, build: Build = go_build) -> dict[str, Path]:
-    """Builds what the cache lacks and returns the path of every command.
+    """Builds the programs missing in the cache; returns the path of every command.
 
-    Says before how long that will take, and meanwhile what is left. Raises LabError when a build fails, after it has
-    ended the others, or when Go is missing. A build of everything that found nothing in Go's own cache leaves its times
-    in `cold_build.json`.
+    Prints an estimate before and the remaining time during the build. Raises LabError when Go is missing or a build
+    fails; the other builds are cancelled. A full build with an empty Go cache saves its times in `cold_build.json`.
     """
     programs = list(programs)
     store = cache_home() / "bin"
@@ -154,7 +154,7 @@ def ensure(programs: Iterable[Program], reporter: Reporter, build: Build = go_bu
     entries = {program: store / entry_name(program) for program in programs}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         sound = dict(
-            zip(programs, pool.map(lambda program: is_sound(entries[program], program), programs), strict=True)
+            zip(programs, pool.map(lambda program: is_intact(entries[program], program), programs), strict=True)
         )
     missing = [program for program in programs if not sound[program]]
     if missing:
@@ -162,77 +162,77 @@ def ensure(programs: Iterable[Program], reporter: Reporter, build: Build = go_bu
         began = time.monotonic()
         seconds = _build({program: entries[program] for program in missing}, reporter, build)
         if cold:
-            _record(seconds, time.monotonic() - began)
+            _save_cold_build(seconds, time.monotonic() - began)
     return {name: entry / name for program, entry in entries.items() for name in program.commands or (program.name,)}
 
 
 def _build(entries: Mapping[Program, Path], reporter: Reporter, build: Build) -> Mapping[str, float]:
-    """Builds all of them, in this order; returns the seconds of each by name."""
-    before = estimate.slowness(estimate.PROGRAM_SECONDS, _recorded())
+    """Builds all entries in this order; returns the seconds of each by name."""
+    before = estimate.slowness(estimate.PROGRAM_SECONDS, _recorded_seconds())
     names = tuple(program.name for program in entries)
-    planned = Builds(estimate.PROGRAM_SECONDS, PARALLEL_BUILDS, pending=names, before=before or 1.0)
+    planned = Builds(estimate.PROGRAM_SECONDS, MAX_PARALLEL_BUILDS, pending=names, before=before or 1.0)
     if len(names) == len(PROGRAMS):
-        what = f"First run on this machine: builds {len(names)} programs of the cluster"
+        what = f"First run on this machine: building {len(names)} cluster programs"
     else:
-        what = f"Builds {len(names)} of the cluster's programs ({', '.join(names)})"
-    later = "later runs find them built, and start in seconds"
+        what = f"Building {', '.join(names)} for the cluster"
+    later = "they are cached for later runs"
     cores = os.cpu_count() or 1
-    reporter.say(
-        estimate.opening(what, planned.remaining_s(), cores=cores, measured_here=before is not None, later=later)
+    reporter.print_line(
+        estimate.announcement(what, planned.remaining_s(), cores=cores, measured_here=before is not None, later=later)
     )
     tracker = Tracker(planned, "programs", reporter)
 
     def one(program: Program) -> None:
         title = f"building {program.name} {program.version}"
-        with tracker.one(program.name), reporter.step(title, reminders=False):
-            _fill(program, entries[program], build)
+        with tracker.building(program.name), reporter.step(title, reminders=False):
+            _build_entry(program, entries[program], build)
 
-    with tracker.shown():
-        together([partial(one, program) for program in entries], at_once=PARALLEL_BUILDS)
-    return tracker.now().built
+    with tracker.displayed():
+        run_concurrently([partial(one, program) for program in entries], concurrency=MAX_PARALLEL_BUILDS)
+    return tracker.snapshot().built
 
 
 def go_cache_is_empty() -> bool:
-    """Whether Go has compiled nothing yet that a build could use."""
+    """Whether Go's build cache holds no compiled package."""
     cache = subprocess.run([find_go(), "env", "GOCACHE"], capture_output=True, text=True, timeout=30, check=True).stdout
     return not any(Path(cache.strip()).glob("??/*-d"))
 
 
 def last_cold_build() -> dict[str, object]:
-    """When the last cold build ended, its seconds in total and by program; empty when nobody knows of one."""
+    """The last cold build: end time, seconds in total and by program; empty when none is recorded."""
     try:
         record = json.loads((cache_home() / "cold_build.json").read_text())
-    except (OSError, ValueError):  # there was none, or it ended while it was written
+    except (OSError, ValueError):  # no record, or an incomplete one
         return {}
     return record if isinstance(record, dict) else {}
 
 
-def _recorded() -> dict[str, float]:
-    """Seconds by program of the last cold build on this machine; empty when there was none."""
+def _recorded_seconds() -> dict[str, float]:
+    """Seconds by program of the last cold build on this machine; empty without one."""
     programs = last_cold_build().get("programs", {})
     return {str(name): float(seconds) for name, seconds in programs.items()} if isinstance(programs, dict) else {}
 
 
-def _fill(program: Program, entry: Path, build: Build) -> None:
+def _build_entry(program: Program, entry: Path, build: Build) -> None:
     logs = cache_home() / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    half = Path(tempfile.mkdtemp(prefix=f".{program.name}-", dir=entry.parent))
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{program.name}-", dir=entry.parent))
     try:
-        binary = half / program.name
+        binary = unfinished / program.name
         build(program, binary, logs / f"{program.name}.log")
         binary.chmod(0o755)
         with binary.open("rb") as stream:
-            (half / CHECKSUM).write_text(hashlib.file_digest(stream, "sha256").hexdigest())
+            (unfinished / CHECKSUM).write_text(hashlib.file_digest(stream, "sha256").hexdigest())
         for command in program.commands:
-            (half / command).symlink_to(program.name)
-        half.chmod(0o755)
+            (unfinished / command).symlink_to(program.name)
+        unfinished.chmod(0o755)
         shutil.rmtree(entry, ignore_errors=True)
-        half.rename(entry)
+        unfinished.rename(entry)
     finally:
-        shutil.rmtree(half, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _record(seconds: Mapping[str, float], total: float) -> None:
+def _save_cold_build(seconds: Mapping[str, float], total: float) -> None:
     when = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     programs = {name: round(took, 1) for name, took in seconds.items()}
     record = {"when": when, "total_s": round(total, 1), "programs": programs}

@@ -1,4 +1,4 @@
-"""What a build borrows from the host, mounted for its time and never part of an image: certificates, registries."""
+"""The host's certificates and package registry settings, mounted during a build and never part of an image."""
 
 import os
 import tempfile
@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
 
 @contextmanager
 def volumes() -> Iterator[list[str]]:
-    """The --volume options of buildah for the block."""
+    """The --volume options of buildah, valid during the block."""
     with tempfile.TemporaryDirectory(prefix="rtx-lab-build-") as folder:
         mounts = {}
-        bundle = os.environ.get("SSL_CERT_FILE", BUNDLE)
+        bundle = os.environ.get("SSL_CERT_FILE", CA_BUNDLE)
         if Path(bundle).is_file():
-            mounts[bundle] = BUNDLE
+            mounts[bundle] = CA_BUNDLE
         for name, inside, text in (
             ("pip.conf", "/etc/pip.conf", pip_config(os.environ)),
             ("uv.toml", "/etc/uv/uv.toml", uv_config(os.environ)),
@@ -31,14 +31,14 @@ def volumes() -> Iterator[list[str]]:
 
 
 def pip_config(environment: Mapping[str, str]) -> str:
-    """A configuration file for pip with what the host tells pip by PIP_… variables."""
-    own = {key: value for key, value in environment.items() if key.startswith("PIP_")} | {"PIP_CERT": BUNDLE}
+    """The content of a pip configuration file with the settings of the host's PIP_… variables."""
+    own = {key: value for key, value in environment.items() if key.startswith("PIP_")} | {"PIP_CERT": CA_BUNDLE}
     lines = [f"{key.removeprefix('PIP_').lower().replace('_', '-')} = {value}" for key, value in sorted(own.items())]
     return "\n".join(["[global]", *lines, ""])
 
 
 def uv_config(environment: Mapping[str, str]) -> str:
-    """A configuration file for uv: the system's certificates, and the host's package index if it has its own."""
+    """The content of a uv configuration file: system certificates, and the host's package index if one is set."""
     lines = ["native-tls = true"]
     index = environment.get("UV_DEFAULT_INDEX") or environment.get("UV_INDEX_URL") or environment.get("PIP_INDEX_URL")
     if index:

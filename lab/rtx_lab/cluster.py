@@ -1,4 +1,4 @@
-"""The native cluster as a whole: up, down, and what it is now."""
+"""The native cluster as a whole: start, stop and state."""
 
 import contextlib
 import datetime as dt
@@ -17,36 +17,36 @@ from rtx_lab.instance import CONTROL_PLANE, Instance, Node
 from rtx_lab.paths import cache_home
 from rtx_lab.progress import Reporter
 
-READY_DEADLINE_S = 90.0
+READY_DEADLINE_SECONDS = 90.0
 MAX_NODES = 9
 
 
 @dataclass(frozen=True)
 class Record:
-    """What `up` leaves on disk as its last step; without it the cluster is half-built and worth nothing."""
+    """Written by `up` as its last step; without it the cluster is incomplete and unusable."""
 
     nodes: int
     since: str
 
 
 def up(instance: Instance, node_count: int, fake_nodes: int, reporter: Reporter) -> None:
-    """Brings the cluster up, or adds fake nodes to one that is up. Leaves nothing behind when it fails.
+    """Starts the cluster, or adds fake nodes to a running one. Removes everything again when it fails.
 
-    Raises LabError when the machine lacks something, or a cluster of another size is up.
+    Raises LabError when the machine lacks a requirement, or a cluster of another size is running.
     """
     require_root()
     if not 0 <= node_count <= MAX_NODES:
-        raise LabError(f"--nodes {node_count} is out of range; a cluster here has 0 to {MAX_NODES} nodes.")
+        raise LabError(f"--nodes {node_count} is out of range: a cluster has 0 to {MAX_NODES} nodes.")
     if running := find(instance):
         if running.nodes != node_count:
-            raise LabError(f"{instance.name} is up with {running.nodes} nodes; run `lab down` first.")
-        reporter.say(f"{instance.name} is up already")
+            raise LabError(f"{instance.name} is running with {running.nodes} nodes: run `lab down` first.")
+        reporter.print_line(f"{instance.name} is already running")
         _add_fake_nodes(instance, binaries.ensure(binaries.PROGRAMS, reporter), fake_nodes)
         return
     packages.ensure(packages.CLUSTER, reporter)
     commands = binaries.ensure(binaries.PROGRAMS, reporter)
-    down(instance)  # what a crash may have left
-    with _nothing_left_behind(instance), reporter.step(f"starting {instance.name}, {node_count} nodes"):
+    down(instance)  # removes the rest of a crashed cluster
+    with _cleanup_on_failure(instance), reporter.step(f"starting {instance.name} with {node_count} nodes"):
         _start(instance, commands, node_count)
         _add_fake_nodes(instance, commands, fake_nodes)
         since = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
@@ -54,9 +54,9 @@ def up(instance: Instance, node_count: int, fake_nodes: int, reporter: Reporter)
 
 
 def down(instance: Instance) -> None:
-    """Removes the cluster, whole or half-built, down to the last process, mount, namespace and cgroup."""
+    """Removes all processes, mounts, namespaces and cgroups of the cluster, complete or not. Raises LabError."""
     if os.geteuid() != 0:
-        raise LabError("Taking the native cluster down needs root.")
+        raise LabError("Stopping the native cluster requires root: run as root.")
     _record_path(instance).unlink(missing_ok=True)
     if cgroups.exists(instance):
         cgroups.kill(instance)
@@ -68,7 +68,7 @@ def down(instance: Instance) -> None:
 
 
 def find(instance: Instance) -> Record | None:
-    """The cluster that is up and answers; None when there is none, or only the rest of one."""
+    """The running cluster; None when there is none, or when it is incomplete or its API server not ready."""
     try:
         record = Record(**json.loads(_record_path(instance).read_text()))
     except (OSError, ValueError, TypeError):
@@ -77,17 +77,17 @@ def find(instance: Instance) -> Record | None:
 
 
 def require(instance: Instance) -> Record:
-    """The running cluster; raises LabError when there is none."""
+    """The running cluster. Raises LabError when there is none."""
     record = find(instance)
     if not record:
-        raise LabError(f"No cluster {instance.name} is up; run `lab up`.")
+        raise LabError(f"Cluster {instance.name} is not running: run `lab up`.")
     return record
 
 
 def require_root() -> None:
-    """Raises LabError without the rights that a native cluster takes."""
+    """Raises LabError when this process is not root."""
     if os.geteuid() != 0:
-        raise LabError("The native cluster needs root (namespaces, cgroups); run as root, or use --provider kind.")
+        raise LabError("The native cluster requires root (namespaces, cgroups): run as root, or use --provider kind.")
 
 
 def all_nodes(instance: Instance) -> list[Node]:
@@ -95,10 +95,10 @@ def all_nodes(instance: Instance) -> list[Node]:
 
 
 def node_named(instance: Instance, name: str) -> Node:
-    """The real node of that name; raises LabError naming those that exist."""
+    """The real node of that name. Raises LabError that lists the existing ones."""
     names = {node.name: node for node in all_nodes(instance)}
     if name not in names:
-        raise LabError(f"There is no node {name}; {instance.name} has {', '.join(names) or 'no real nodes'}.")
+        raise LabError(f"Node {name} does not exist: {instance.name} has {', '.join(names) or 'no real nodes'}.")
     return names[name]
 
 
@@ -111,7 +111,7 @@ def _start(instance: Instance, commands: dict[str, Path], count: int) -> None:
     images = system_images.ensure_archive(commands) if workers else Path()
     control_plane.start_store(instance, commands, count)
     with ThreadPoolExecutor(max(1, count)) as pool:
-        # The nodes' runtimes start while the API server does.
+        # The nodes' runtimes start in parallel with the API server.
         runtimes = [pool.submit(nodes.start_runtime, node, count, images) for node in workers]
         api = connect(instance)
         control_plane.start_controllers(instance, commands, api)
@@ -129,10 +129,10 @@ def _start_addons(instance: Instance, commands: dict[str, Path], api: Api, count
     addons.start_metrics_server(instance, commands)
     addons.start_volume_provisioner(instance, commands, api)
     _wait_for_nodes(api, count)
-    processes.wait_for("cluster DNS", READY_DEADLINE_S, lambda: addons.dns_is_ready(api))
+    processes.wait_for("cluster DNS", READY_DEADLINE_SECONDS, lambda: addons.dns_is_ready(api))
     for name, alive in processes.daemons(instance).items():
         if not alive:
-            raise LabError(f"{name} ended soon after its start: {processes.last_line(instance, name)}")
+            raise LabError(f"{name} ended right after its start: {processes.last_line(instance, name)}")
 
 
 def _add_fake_nodes(instance: Instance, commands: dict[str, Path], count: int) -> None:
@@ -142,24 +142,24 @@ def _add_fake_nodes(instance: Instance, commands: dict[str, Path], count: int) -
         _wait_for_nodes(api, count)
 
 
-def _wait_for_nodes(api: Api, at_least: int) -> None:
+def _wait_for_nodes(api: Api, minimum: int) -> None:
     def all_ready() -> bool:
         ready = api.ready_nodes()
-        return len(ready) >= at_least and all(ready.values())
+        return len(ready) >= minimum and all(ready.values())
 
-    processes.wait_for("all nodes to be Ready", READY_DEADLINE_S, all_ready)
+    processes.wait_for("all nodes to be Ready", READY_DEADLINE_SECONDS, all_ready)
 
 
 @contextlib.contextmanager
-def _nothing_left_behind(instance: Instance) -> Iterator[None]:
+def _cleanup_on_failure(instance: Instance) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        # Logs say what went wrong; they are all that stays.
-        kept = cache_home() / "logs" / instance.name
-        shutil.rmtree(kept, ignore_errors=True)
+        # Only the logs are kept, for the diagnosis.
+        saved_logs = cache_home() / "logs" / instance.name
+        shutil.rmtree(saved_logs, ignore_errors=True)
         if instance.logs.exists():
-            shutil.copytree(instance.logs, kept)
+            shutil.copytree(instance.logs, saved_logs)
         down(instance)
         raise
 

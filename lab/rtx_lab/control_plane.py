@@ -1,22 +1,22 @@
-"""etcd, API server, controller manager and scheduler, in their own namespace: no node's cable carries them."""
+"""etcd, API server, controller manager and scheduler, in their own network namespace, off every node's cable."""
 
 from pathlib import Path
 
 from rtx_lab import network
 from rtx_lab.api import Api
 from rtx_lab.instance import CONTROL_PLANE, Instance
-from rtx_lab.processes import hold_namespaces, in_memory, log_path, start_daemon, wait_for
+from rtx_lab.processes import hold_namespaces, log_path, start_daemon, tmpfs_mount, wait_for
 from rtx_lab.templates import render
 
-READY_DEADLINE_S = 90.0
+READY_DEADLINE_SECONDS = 90.0
 
 
 def start_store(instance: Instance, commands: dict[str, Path], nodes: int) -> None:
-    """Namespaces, switch, the host's cable, etcd and the API server; returns before they are ready."""
+    """Starts namespaces, switch, the host's cable, etcd and the API server; returns before they are ready."""
     data = instance.state / "etcd"
     data.mkdir(parents=True, exist_ok=True)
-    # In memory, as what pods write is: a cluster that is thrown away need not survive a power cut (ADR 0015).
-    script = f"{network.control_plane_script(instance, nodes)}\n{in_memory(instance, CONTROL_PLANE, data)}"
+    # In memory, like the pods' files: a disposable cluster need not survive a power cut (ADR 0015).
+    script = f"{network.control_plane_script(instance, nodes)}\n{tmpfs_mount(instance, CONTROL_PLANE, data)}"
     hold_namespaces(instance, CONTROL_PLANE, script)
     network.attach_host(instance, nodes)
     etcd = {
@@ -31,9 +31,9 @@ def start_store(instance: Instance, commands: dict[str, Path], nodes: int) -> No
 
 
 def start_controllers(instance: Instance, commands: dict[str, Path], api: Api) -> None:
-    """Waits for the API server, then starts what exits at once when it is not ready."""
+    """Waits for the API server, then starts the controllers, which exit when it is not ready. Raises LabError."""
     log = log_path(instance, "kube-apiserver")
-    wait_for("the API server", READY_DEADLINE_S, api.is_ready, log)
+    wait_for("the API server", READY_DEADLINE_SECONDS, api.is_ready, log)
     for name, options in (
         ("kube-controller-manager", controller_manager_options(instance)),
         ("kube-scheduler", {}),
@@ -72,7 +72,7 @@ def api_server_options(instance: Instance) -> dict[str, object]:
         "requestheader-extra-headers-prefix": "X-Remote-Extra-",
         "proxy-client-cert-file": pki / "front-proxy.crt",
         "proxy-client-key-file": pki / "front-proxy.key",
-        # There is no kube-proxy here: Services are resolved to pod addresses.
+        # The control plane has no kube-proxy: the API server calls pods by address.
         "enable-aggregator-routing": "true",
         "kubelet-client-certificate": pki / "admin.crt",
         "kubelet-client-key": pki / "admin.key",
@@ -92,12 +92,12 @@ def controller_manager_options(instance: Instance) -> dict[str, object]:
         "service-account-private-key-file": pki / "service-accounts.key",
         "use-service-account-credentials": "true",
         "cluster-cidr": instance.pods,
-        # Pod ranges belong to nodes by number; given in order of registration they would miss the CNI's.
+        # Pod ranges follow node numbers; allocated by registration order they would differ from the CNI configuration.
         "allocate-node-cidrs": "false",
         "cluster-signing-cert-file": pki / "ca.crt",
         "cluster-signing-key-file": pki / "ca.key",
         "node-monitor-grace-period": "20s",
-        # The default syncs autoscalers every 15 s; a test should not wait that long.
+        # The default of 15 s is too slow for tests.
         "horizontal-pod-autoscaler-sync-period": "5s",
     }
 

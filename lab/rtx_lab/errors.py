@@ -1,5 +1,5 @@
-"""What the lab says when it cannot go on."""
+"""Errors of the lab."""
 
 
 class LabError(Exception):
-    """One sentence for the user: what is wrong, where, and what to do. Printed without a traceback."""
+    """The lab cannot continue. The message is one sentence: what is wrong, the object, what to do."""

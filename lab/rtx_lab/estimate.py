@@ -1,4 +1,4 @@
-"""How long builds take: measured seconds of each, scaled by what this machine needed so far. Pure: no clock in here."""
+"""Estimates build times: measured seconds, scaled by the speed of this machine so far. Pure."""
 
 import heapq
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ PROGRAM_SECONDS: Mapping[str, float] = {
     "kwok": 137.0,
     "pause": 0.3,
 }
-"""Wall time from empty caches, two at a time in this order: `cold_build.json` of 2026-11-26 on 2 cores.
+"""Wall time with empty caches, two at a time in this order: `cold_build.json` of 2026-11-26 on 2 cores.
 
-1003 s in total, with other work on the machine; on 2026-11-21, with less of it, 890 s. The ratios are what counts.
+1003 s in total on a busy machine; 890 s on 2026-11-21 with less other work. Only the ratios matter.
 """
 IMAGE_SECONDS: Mapping[str, float] = {
     "base image": 49.2,
@@ -29,19 +29,19 @@ IMAGE_SECONDS: Mapping[str, float] = {
     "localhost/rtx-redis:8": 12.5,
     "localhost/rtx-traffic:dev": 22.1,
 }
-"""Wall time of the first build of each, one after the other in this order, in the same run after the programs."""
+"""Wall time of the first build of each, sequential in this order, in the same run after the programs."""
 
 
 @dataclass(frozen=True)
 class Builds:
-    """Builds as of now, `at_once` of them at a time. Seconds of wall time; names as in `seconds`, which are measured.
+    """A snapshot of builds, `concurrency` at a time. All are seconds of wall time; `seconds` are the measured ones.
 
-    `before` is how many times as slow as the measured machine this one was in an earlier run; 1.0 when nobody knows.
+    `before` is this machine's slowness in an earlier run, as a multiple of the measured machine's; 1.0 when unknown.
     """
 
     seconds: Mapping[str, float]
-    at_once: int
-    pending: tuple[str, ...] = ()  # in the order in which they will begin
+    concurrency: int
+    pending: tuple[str, ...] = ()  # in starting order
     running: Mapping[str, float] = field(default_factory=dict)  # seconds since each began
     built: Mapping[str, float] = field(default_factory=dict)  # seconds each took
     before: float = 1.0
@@ -51,17 +51,17 @@ class Builds:
         return len(self.pending) + len(self.running) + len(self.built)
 
     def slowness(self) -> float:
-        """How many times as long as measured builds take: by those that are built, more if a running one is later."""
+        """Build time as a multiple of the measured one, by the finished builds or by a running one that is late."""
         late = [elapsed / self.seconds[name] for name, elapsed in self.running.items() if name in self.seconds]
         return max([slowness(self.seconds, self.built) or self.before, *late])
 
     def remaining_s(self) -> float | None:
-        """Seconds until the last is built; None when one that is not built was never measured."""
+        """Seconds until all are built; None when an unfinished one has no measurement."""
         if not all(name in self.seconds for name in (*self.pending, *self.running)):
             return None
         slowness = self.slowness()
         free_at = [self.seconds[name] * slowness - elapsed for name, elapsed in self.running.items()]
-        free_at += [0.0] * (self.at_once - len(free_at))
+        free_at += [0.0] * (self.concurrency - len(free_at))
         heapq.heapify(free_at)
         for name in self.pending:
             heapq.heapreplace(free_at, free_at[0] + self.seconds[name] * slowness)
@@ -69,28 +69,28 @@ class Builds:
 
 
 def slowness(seconds: Mapping[str, float], took: Mapping[str, float]) -> float | None:
-    """How many times as long as measured builds took; None when none of them was measured."""
+    """Total build time as a multiple of the measured one; None when no build has a measurement."""
     known = [name for name in took if name in seconds]
     return sum(took[name] for name in known) / sum(seconds[name] for name in known) if known else None
 
 
 def about(seconds: float) -> str:
-    """In words, in minutes: "about 6 min"."""
+    """The seconds in words: "about 6 min"."""
     return "less than a minute" if seconds < 60 else f"about {seconds / 60:.0f} min"
 
 
-def opening(what: str, remaining_s: float | None, *, cores: int, measured_here: bool, later: str) -> str:
-    """The sentence before builds: `what` they are, how long they take and where that was so, and what is so `later`."""
+def announcement(what: str, remaining_s: float | None, *, cores: int, measured_here: bool, later: str) -> str:
+    """The sentence before builds: `what`, the estimate and its origin, and `later`, which explains later runs."""
     if remaining_s is None:
         return f"{what}; {later}"
-    where = "by the last time on this machine" if measured_here else f"on {MEASURED_CORES} cores"
+    where = "as measured on this machine" if measured_here else f"on {MEASURED_CORES} cores"
     if not measured_here and cores != MEASURED_CORES:
         where += f" (this machine has {cores})"
     return f"{what}, {about(remaining_s)} {where}; {later}"
 
 
 def state(builds: Builds, noun: str) -> str:
-    """The line while builds go on: "3 of 8 programs built, about 6 min left (kubernetes 210 s)"."""
+    """The progress line during builds: "3 of 8 programs built, about 6 min left (kubernetes 210 s)"."""
     seconds = builds.remaining_s()
     left = "" if seconds is None else f", {about(seconds)} left"
     running = ", ".join(f"{name} {elapsed:.0f} s" for name, elapsed in builds.running.items())

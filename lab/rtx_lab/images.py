@@ -1,7 +1,7 @@
-"""Our images, built by buildah from the Dockerfiles at the project's root; an unchanged one costs nothing.
+"""Builds our images with buildah from the Dockerfiles at the project's root; unchanged ones are not built again.
 
-Each image carries a label with the hash of what it was made from: its Dockerfile, the files that this copies, and the
-base. An image in buildah's storage whose label has that hash is the image.
+Each image has a label with the hash of its Dockerfile, the files that it copies, and the base image. An image in
+buildah's storage with that hash is up to date.
 """
 
 import hashlib
@@ -23,15 +23,15 @@ from rtx_lab.processes import run
 from rtx_lab.progress import Reporter
 from rtx_lab.tracker import Tracker
 
-BUILD_DEADLINE_S = 1200.0
-UNNAMED_LAYERS = 12  # what buildah keeps to build the next time quicker: of about five builds
-BASE = "base image"  # what it is called among the images that are built
+BUILD_DEADLINE_SECONDS = 1200.0
+MAX_UNNAMED_LAYERS = 12  # layers of about five builds, kept as build cache
+BASE = "base image"  # its name in progress lines
 IGNORED = re.compile(r"(^|/)(__pycache__|\.[^/]+|[^/]+\.pyc|[^/]+\.egg-info)(/|$)")
 
 
 @dataclass(frozen=True)
 class Image:
-    """One image of ours: what it is called on the cluster, and the Dockerfile at the project's root it comes from."""
+    """One of our images: its name on the cluster, and its Dockerfile at the project's root."""
 
     name: str
     dockerfile: str
@@ -45,7 +45,7 @@ class Image:
 
 IMAGES = (
     Image("rtx-operator", "Dockerfile.operator", "dev"),
-    # Three releases of one tree (engine/releases): to upgrade from, to upgrade to, and one that has to be rolled back.
+    # Three releases from one tree (engine/releases): upgrade source, upgrade target, and one that must be rolled back.
     Image("rtx-engine", "Dockerfile.engine", "1.0.0", ("RELEASE=1.0.0",)),
     Image("rtx-engine", "Dockerfile.engine", "1.1.0", ("RELEASE=1.1.0",)),
     Image("rtx-engine", "Dockerfile.engine", "1.2.0-broken", ("RELEASE=1.2.0-broken",)),
@@ -56,9 +56,9 @@ IMAGES = (
 
 
 def build(names: list[str], root: Path, reporter: Reporter) -> list[str]:
-    """Builds the named images (all of ours when the list is empty) and returns their references.
+    """Builds the named images (all when the list is empty); returns their references.
 
-    Raises LabError for a name that is none of ours, a missing Dockerfile, or a build that fails (naming its log).
+    Raises LabError for an unknown name, a missing Dockerfile, or a failed build (with its log's path).
     """
     wanted = named(names)
     packages.ensure(packages.IMAGES, reporter)
@@ -70,31 +70,33 @@ def build(names: list[str], root: Path, reporter: Reporter) -> list[str]:
 
 
 def _build_missing(keys: Mapping[Image, str], root: Path, reporter: Reporter) -> None:
-    """Builds the images, which get these keys, and before them the base if it is nowhere."""
+    """Builds the images and labels them with their keys; builds the base image first if it is missing."""
     references = tuple(image.reference for image in keys)
     first = not base_image.exists()
-    what = f"Builds the base image and {len(keys)} images" if first else f"Builds {len(keys)} images"
-    # Measured was the first time. Later ones are quicker by what buildah keeps of their layers, nobody knows how much.
+    what = f"Building the base image and {len(keys)} images" if first else f"Building {len(keys)} images"
+    # Only first builds were measured; later ones are faster by an unknown share of cached layers.
     seconds = estimate.IMAGE_SECONDS if first else {}
-    planned = Builds(seconds, at_once=1, pending=((BASE,) if first else ()) + references)
+    planned = Builds(seconds, concurrency=1, pending=((BASE,) if first else ()) + references)
     cores = os.cpu_count() or 1
-    later = "one that has not changed is not built again"
-    reporter.say(estimate.opening(what, planned.remaining_s(), cores=cores, measured_here=False, later=later))
+    later = "unchanged images are not built again"
+    reporter.print_line(
+        estimate.announcement(what, planned.remaining_s(), cores=cores, measured_here=False, later=later)
+    )
     tracker = Tracker(planned, "images", reporter)
-    with tracker.shown():
-        with tracker.one(BASE) if first else nullcontext():
+    with tracker.displayed():
+        with tracker.building(BASE) if first else nullcontext():
             base_image.ensure(reporter)
         for image, key in keys.items():
-            tasks.check()
-            with tracker.one(image.reference), reporter.step(f"building image {image.reference}", reminders=False):
+            tasks.raise_if_cancelled()
+            with tracker.building(image.reference), reporter.step(f"building image {image.reference}", reminders=False):
                 _bud(image, root, key)
 
 
 def image_key(image: Image, root: Path, base: str) -> str:
-    """Hash of everything that shapes the image, but for what package registries serve that day."""
+    """Hash of all inputs of the image except the package registries' content. Raises LabError without a Dockerfile."""
     dockerfile = root / image.dockerfile
     if not dockerfile.is_file():
-        raise LabError(f"There is no {dockerfile}; run this in the project's folder.")
+        raise LabError(f"{dockerfile} does not exist: run this in the project's folder.")
     text = dockerfile.read_text()
     digest = hashlib.sha256("\0".join([base, text, *image.arguments]).encode())
     for file in sorted(context_files(text, root)):
@@ -104,7 +106,7 @@ def image_key(image: Image, root: Path, base: str) -> str:
 
 
 def context_files(dockerfile: str, root: Path) -> Iterator[Path]:
-    """The files that the Dockerfile's COPY and ADD lines take from the project."""
+    """The project files that the Dockerfile's COPY and ADD lines name."""
     for line in re.sub(r"\\\n", " ", dockerfile).splitlines():
         words = line.split()
         if not words or words[0] not in {"COPY", "ADD"} or any(word.startswith("--from=") for word in words):
@@ -116,28 +118,31 @@ def context_files(dockerfile: str, root: Path) -> Iterator[Path]:
 
 
 def archive_path(reference: str) -> Path:
-    """Where the archive of the image is, or will be; its name holds the image's id.
+    """The path of the image's archive, which need not exist yet; it contains the image's id.
 
-    Raises LabError when buildah's storage has no such image.
+    Raises LabError when buildah's storage does not hold the image.
     """
     identity = id_of(reference)
     if not identity:
-        raise LabError(f"There is no image {reference} here; `lab build` builds ours, or name an archive.")
+        raise LabError(f"Image {reference} does not exist: run `lab build`, or name an archive.")
     return cache_home() / "images" / f"{_stem(reference)}-{identity[:12]}.tar"
 
 
 def write_archive(reference: str, target: Path) -> None:
-    """Writes the image to its `archive_path` unless it is there: a Docker archive, uncompressed to import faster."""
+    """Writes the image to its `archive_path` unless it exists: a Docker archive, uncompressed for faster import."""
     if target.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    # In a folder of its own: two clusters may be loading the same image.
+    # In its own folder, as two clusters may load the same image at the same time.
     with tempfile.TemporaryDirectory(prefix=".archive-", dir=target.parent) as scratch:
-        half = Path(scratch) / target.name
-        run(["buildah", "push", reference, f"docker-archive:{half}:{reference}"], deadline_s=BUILD_DEADLINE_S)
+        unfinished = Path(scratch) / target.name
+        run(
+            ["buildah", "push", reference, f"docker-archive:{unfinished}:{reference}"],
+            deadline_s=BUILD_DEADLINE_SECONDS,
+        )
         for older in target.parent.glob(f"{_stem(reference)}-*.tar"):
             older.unlink(missing_ok=True)
-        half.rename(target)
+        unfinished.rename(target)
 
 
 def _stem(reference: str) -> str:
@@ -145,16 +150,16 @@ def _stem(reference: str) -> str:
 
 
 def named(names: list[str]) -> list[Image]:
-    """The images of ours with these names; all when there are none. Raises LabError for a name that is none of ours."""
+    """Our images with these names; all when the list is empty. Raises LabError for an unknown name."""
     return [image for name in names for image in _named(name)] or list(IMAGES)
 
 
 def _named(name: str) -> list[Image]:
-    """Each of that reference, or every release of that name."""
+    """The image with that reference, or every release with that name."""
     found = [image for image in IMAGES if name in {image.name, image.reference, image.name.removeprefix("rtx-")}]
     if not found:
         known = ", ".join(dict.fromkeys(image.name for image in IMAGES))
-        raise LabError(f"{name} is none of our images; they are {known}.")
+        raise LabError(f"{name} is not one of our images: they are {known}.")
     return found
 
 
@@ -162,21 +167,21 @@ def _bud(image: Image, root: Path, key: str) -> None:
     log = cache_home() / "logs" / f"image-{image.name}-{image.tag}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     arguments = [f"--build-arg={argument}" for argument in (f"BASE={base_image.NAME}", *image.arguments)]
-    # --force-rm: also a build that fails, or is ended, leaves no working container in storage.
+    # --force-rm: a failed or cancelled build leaves no working container in storage.
     options = ["--isolation=chroot", "--network=host", "--pull-never", "--layers", "--force-rm", f"--logfile={log}"]
     names = [f"--label={KEY_LABEL}={key}", f"--tag={image.reference}", f"--file={root / image.dockerfile}"]
     log.unlink(missing_ok=True)
     replaced = id_of(image.reference)
     with volumes() as mounts:
         try:
-            run(["buildah", "bud", *options, *arguments, *names, *mounts, root], deadline_s=BUILD_DEADLINE_S)
+            run(["buildah", "bud", *options, *arguments, *names, *mounts, root], deadline_s=BUILD_DEADLINE_SECONDS)
         except LabError as failure:
-            why = last_words(log, failure)
-            raise LabError(f"Building {image.reference} failed: {why}; its log is {log}.") from None
-    buildah.forget(replaced, keep_unnamed=UNNAMED_LAYERS)
+            why = failure_line(log, failure)
+            raise LabError(f"Building {image.reference} failed ({why}): see {log}.") from None
+    buildah.prune(replaced, keep_unnamed=MAX_UNNAMED_LAYERS)
 
 
-def last_words(log: Path, failure: LabError) -> str:
+def failure_line(log: Path, failure: LabError) -> str:
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     errors = [line for line in lines if "error" in line.lower()]
     return (errors or lines or [str(failure)])[-1].strip()

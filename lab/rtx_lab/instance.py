@@ -1,4 +1,4 @@
-"""One cluster on this machine: its name, and every folder and address that follows from it."""
+"""One cluster on this machine: its name, and the folders and addresses derived from it."""
 
 import re
 import zlib
@@ -10,32 +10,34 @@ from rtx_lab.errors import LabError
 
 DEFAULT = "rtx-lab"
 CONTROL_PLANE = "control-plane"
-OTHER_NETWORKS = 10  # instances beside the default one share this many address ranges, picked by their name
+NETWORK_COUNT = 10  # address ranges of all instances but the default one; selected by a hash of the name
 
 
 @dataclass(frozen=True)
 class Instance:
-    """Names and addresses. The default instance has 10.200.0.0/24 for machines, 10.244/16 pods, 10.96/16 Services."""
+    """Names and addresses. The default instance: machines in 10.200.0.0/24, pods in 10.244/16, Services in 10.96/16."""
 
     name: str = DEFAULT
 
     def __post_init__(self) -> None:
-        # The name is also that of a network link, of which the kernel takes 15 characters.
+        # The name is also that of a network link, which the kernel limits to 15 characters.
         if not re.fullmatch(r"rtx-lab(-[a-z0-9]{1,7})?", self.name):
-            raise LabError(f"{self.name!r} is no name for a cluster; take rtx-lab, or rtx-lab- and up to 7 letters.")
+            raise LabError(
+                f"{self.name!r} is not a valid cluster name: use rtx-lab, or rtx-lab- and 1 to 7 of a-z and 0-9."
+            )
 
     @property
     def number(self) -> int:
-        return 0 if self.name == DEFAULT else 1 + zlib.crc32(self.name.encode()) % OTHER_NETWORKS
+        return 0 if self.name == DEFAULT else 1 + zlib.crc32(self.name.encode()) % NETWORK_COUNT
 
     @property
     def run(self) -> Path:
-        """Sockets, certificates, configuration, logs: everything small."""
+        """The folder for small files: sockets, certificates, configuration, logs."""
         return Path("/run") / self.name
 
     @property
     def state(self) -> Path:
-        """Images: what is large and not in memory. Where etcd keeps its data is mounted in here."""
+        """The folder for large files on disk (images), and the mount point of etcd's data."""
         return Path("/var/lib") / self.name
 
     @property
@@ -57,7 +59,7 @@ class Instance:
 
     @property
     def audit_log(self) -> Path:
-        """Who wrote what: JSON lines of the API server, metadata level."""
+        """The API server's audit log: JSON lines, metadata level."""
         return self.run / "audit.log"
 
     @property
@@ -78,7 +80,7 @@ class Instance:
 
     @property
     def host_ip(self) -> IPv4Address:
-        """The host's leg on the cluster's network."""
+        """The host's address on the cluster's network."""
         return self.machines[254]
 
     @property
@@ -122,10 +124,10 @@ class Node:
 
     @property
     def port(self) -> str:
-        """The node's plug in the control plane's switch."""
+        """The node's port on the control plane's switch."""
         return f"p{self.number}"
 
     @property
     def cgroup(self) -> str:
-        """Where this node's pods live, in every hierarchy."""
+        """The cgroup of this node's pods, in every hierarchy."""
         return f"/{self.instance.name}/{self.name}"

@@ -1,7 +1,7 @@
-"""Where Docker runs: kind, by its own documented commands. Never run by us; only the commands are tested.
+"""Provider for machines with Docker: kind, by its documented commands. Never run by us; only the commands are tested.
 
-What differs from the native cluster: its own default storage class, no audit log, and a node that was cut may come back
-under another address.
+Differences from the native cluster: another default storage class, no audit log, and a node may have another address
+after `lab heal`.
 """
 
 import json
@@ -20,14 +20,14 @@ from rtx_lab.progress import Reporter
 from rtx_lab.provider import ProviderName
 
 NETWORK = "kind"
-UP_DEADLINE_S = 600.0
-DEADLINE_S = 60.0
+UP_DEADLINE_SECONDS = 600.0
+DEADLINE_SECONDS = 60.0
 METRICS_SERVER = "https://github.com/kubernetes-sigs/metrics-server/releases/download/v0.9.0/components.yaml"
 KWOK = "https://github.com/kubernetes-sigs/kwok/releases/download/v0.8.0/"
 
 
 def config(nodes: int) -> str:
-    """The configuration file of kind: one control plane, and `nodes` workers."""
+    """The configuration file of kind: one control plane and `nodes` workers."""
     roles = ["control-plane", *["worker"] * nodes]
     document = {
         "kind": "Cluster",
@@ -100,12 +100,12 @@ class Kind:
     name = ProviderName.KIND
 
     def __init__(self, cluster: str = DEFAULT) -> None:
-        """Provides the kind cluster of that name; its context is kind-NAME."""
+        """Provides the kind cluster of that name, with context kind-NAME."""
         self.commands = Commands(cluster, cache_home() / f"{cluster}.kind.kubeconfig")
 
     def prepare(self, root: Path, reporter: Reporter) -> None:
         self._require_programs()
-        self.build([], root, reporter)  # kind brings its own cluster, built
+        self.build([], root, reporter)  # kind needs no programs built here
 
     def up(self, nodes: int, fake_nodes: int, reporter: Reporter) -> None:
         self._require_programs()
@@ -113,57 +113,57 @@ class Kind:
             self._create(nodes, reporter)
         if fake_nodes:
             for command in self.commands.kwok():
-                run(command, deadline_s=DEADLINE_S)
+                run(command, deadline_s=DEADLINE_SECONDS)
             items = [addons.fake_node(f"fake{number}") for number in range(1, fake_nodes + 1)]
             manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
-            run([*self.commands.kubectl(), "apply", "-f", "-"], deadline_s=DEADLINE_S, stdin=manifest)
+            run([*self.commands.kubectl(), "apply", "-f", "-"], deadline_s=DEADLINE_SECONDS, stdin=manifest)
 
     def down(self) -> None:
-        run(self.commands.delete(), deadline_s=DEADLINE_S)
+        run(self.commands.delete(), deadline_s=DEADLINE_SECONDS)
 
     def build(self, names: list[str], root: Path, reporter: Reporter) -> list[str]:
         wanted = images.named(names)
         for image in wanted:
             with reporter.step(f"building image {image.reference}"):
-                run(self.commands.build(image, root), deadline_s=images.BUILD_DEADLINE_S)
+                run(self.commands.build(image, root), deadline_s=images.BUILD_DEADLINE_SECONDS)
         return [image.reference for image in wanted]
 
     def load(self, names: list[str], reporter: Reporter) -> None:
         for name in names:
             with reporter.step(f"loading {name}"):
-                run(self.commands.load(name), deadline_s=UP_DEADLINE_S)
+                run(self.commands.load(name), deadline_s=UP_DEADLINE_SECONDS)
 
     def is_up(self) -> bool:
-        return self.commands.name in run(self.commands.clusters(), deadline_s=DEADLINE_S).split()
+        return self.commands.name in run(self.commands.clusters(), deadline_s=DEADLINE_SECONDS).split()
 
     def status(self) -> list[tuple[str, str, str]]:
-        lines = run(self.commands.machines(), deadline_s=DEADLINE_S).splitlines()
+        lines = run(self.commands.machines(), deadline_s=DEADLINE_SECONDS).splitlines()
         return [("node", *line.partition("\t")[::2]) for line in lines]
 
     def command_in(self, node: str, command: list[str]) -> list[str]:
         return self.commands.inside(node, command)
 
     def plug(self, node: str, *, connected: bool) -> None:
-        run(self.commands.plug(node, connected=connected), deadline_s=DEADLINE_S)
+        run(self.commands.plug(node, connected=connected), deadline_s=DEADLINE_SECONDS)
 
     def kubectl(self) -> list[str]:
         return self.commands.kubectl()
 
     def kubeconfig(self) -> Path:
         if not self.commands.kubeconfig.exists():
-            raise LabError(f"No kind cluster {self.commands.name} is up; run `lab up`.")
+            raise LabError(f"kind cluster {self.commands.name} is not running: run `lab up`.")
         return self.commands.kubeconfig
 
     def _require_programs(self) -> None:
         for program, source in (("kind", "https://kind.sigs.k8s.io"), ("kubectl", "https://kubernetes.io/docs/tasks")):
             if not shutil.which(program):
-                raise LabError(f"{program} was not found; install it from {source}, or take --provider native.")
+                raise LabError(f"{program} was not found: install it from {source}, or use --provider native.")
 
     def _create(self, nodes: int, reporter: Reporter) -> None:
         config_file = self.commands.kubeconfig.with_suffix(".config.yaml")
         config_file.parent.mkdir(parents=True, exist_ok=True)
         config_file.write_text(config(nodes))
-        with reporter.step(f"kind create cluster, {nodes} workers"):
-            run(self.commands.create(config_file), deadline_s=UP_DEADLINE_S)
+        with reporter.step(f"creating the kind cluster with {nodes} workers"):
+            run(self.commands.create(config_file), deadline_s=UP_DEADLINE_SECONDS)
             for command in self.commands.metrics_server():
-                run(command, deadline_s=DEADLINE_S)
+                run(command, deadline_s=DEADLINE_SECONDS)

@@ -1,7 +1,7 @@
-"""Brings images onto the nodes, each onto those that lack it.
+"""Loads images onto the nodes that lack them.
 
-All nodes import at once, and meanwhile the archives of the next images are written. A node imports one image after the
-other: two at once would both unpack the layers which the images share.
+All nodes import in parallel while the archives of the next images are written. A node imports images one after the
+other: two at the same time would both unpack the layers that they share.
 """
 
 import re
@@ -16,48 +16,51 @@ from rtx_lab.instance import Node
 from rtx_lab.nodes import import_archive
 from rtx_lab.processes import inside, run
 from rtx_lab.progress import Reporter
-from rtx_lab.tasks import together
+from rtx_lab.tasks import run_concurrently
 
-LABEL = "rtx-lab/archive"  # containerd's label on an image: the archive it came from
-DEADLINE_S = 30.0
-ASKED_AT_ONCE = 4  # questions to buildah, each a program that starts
+LABEL = "rtx-lab/archive"  # containerd label of an image: the archive that it was imported from
+DEADLINE_SECONDS = 30.0
+MAX_CONCURRENT_QUERIES = 4  # of buildah; each starts a process
 
 
 @dataclass(frozen=True)
 class Source:
-    """What is loaded: one of buildah's images by `name`, or an archive by path, whose images name themselves."""
+    """An image to load: one in buildah's storage by `name`, or an archive by path, which contains the names."""
 
     name: str
     archive: Path
     is_file: bool = False
 
-    def is_in(self, listing: str) -> bool:
-        """Whether a node that lists these images (`ctr images ls`) has exactly this one under this name."""
+    def is_listed_in(self, listing: str) -> bool:
+        """Whether a node's `ctr images ls` lists exactly this image under this name."""
         if self.is_file:
-            return False  # what is in it, only an import tells
+            return False  # its content is known only after an import
         label = rf"{re.escape(LABEL)}={re.escape(self.archive.stem)}(,|\s|$)"
         return any(line.startswith(f"{self.name} ") and re.search(label, line) for line in listing.splitlines())
 
 
 def load(names: Sequence[str], nodes: Sequence[Node], reporter: Reporter) -> None:
-    """Loads images by name from buildah's storage, or as Docker or OCI archives by path.
+    """Loads images by name from buildah's storage, or by path from Docker or OCI archives.
 
-    Raises LabError for a name that is neither, and when a node refuses an archive.
+    Raises LabError for a name that is neither, and when an import fails.
     """
-    sources = together([partial(_source, name) for name in names], at_once=ASKED_AT_ONCE)
-    listings = together([partial(_listing, node) for node in nodes], at_once=len(nodes))
+    sources = run_concurrently([partial(_source, name) for name in names], concurrency=MAX_CONCURRENT_QUERIES)
+    listings = run_concurrently([partial(_listing, node) for node in nodes], concurrency=len(nodes))
     lacking = {
-        node: [source for source in sources if not source.is_in(listing)]
+        node: [source for source in sources if not source.is_listed_in(listing)]
         for node, listing in zip(nodes, listings, strict=True)
     }
     needed = [source for source in sources if any(source in lacks for lacks in lacking.values())]
     if not needed:
-        reporter.say(f"{_called([source.name for source in sources])}: on every node already")
+        reporter.print_line(f"{_describe([source.name for source in sources])}: already on every node")
         return
-    with reporter.step(f"loading {_called([source.name for source in needed])}"), ThreadPoolExecutor(1) as writer:
-        archives = {source: writer.submit(_written, source) for source in needed}
+    with reporter.step(f"loading {_describe([source.name for source in needed])}"), ThreadPoolExecutor(1) as writer:
+        archives = {source: writer.submit(_write_archive, source) for source in needed}
         try:
-            together([partial(_bring, node, lacks, archives) for node, lacks in lacking.items()], at_once=len(nodes))
+            run_concurrently(
+                [partial(_import_missing, node, lacks, archives) for node, lacks in lacking.items()],
+                concurrency=len(nodes),
+            )
         finally:
             writer.shutdown(wait=False, cancel_futures=True)
 
@@ -69,24 +72,24 @@ def _source(name: str) -> Source:
 
 
 def _listing(node: Node) -> str:
-    return run(inside(node.instance, node.name, [*_ctr("images", "ls")]), deadline_s=DEADLINE_S)
+    return run(inside(node.instance, node.name, [*_ctr("images", "ls")]), deadline_s=DEADLINE_SECONDS)
 
 
-def _written(source: Source) -> None:
+def _write_archive(source: Source) -> None:
     if not source.is_file:
         images.write_archive(source.name, source.archive)
 
 
-def _bring(node: Node, sources: Sequence[Source], archives: Mapping[Source, "Future[None]"]) -> None:
+def _import_missing(node: Node, sources: Sequence[Source], archives: Mapping[Source, "Future[None]"]) -> None:
     for source in sources:
         archives[source].result()
         import_archive(node, source.archive)
         if not source.is_file:
             label = [*_ctr("images", "label"), source.name, f"{LABEL}={source.archive.stem}"]
-            run(inside(node.instance, node.name, label), deadline_s=DEADLINE_S)
+            run(inside(node.instance, node.name, label), deadline_s=DEADLINE_SECONDS)
 
 
-def _called(names: Sequence[str]) -> str:
+def _describe(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{len(names)} images"
 
 

@@ -1,4 +1,4 @@
-"""One run at a time may change a cluster; the second is told who holds it."""
+"""Locks a cluster for one command at a time; the error for the second one names the holder."""
 
 import fcntl
 import json
@@ -12,17 +12,17 @@ from pathlib import Path
 
 from rtx_lab.errors import LabError
 
-FOLDER = Path("/run/lock")
+LOCK_FOLDER = Path("/run/lock")
 
 
 @contextmanager
 def held(name: str, folder: Path | None = None, *, wait: bool = False) -> Iterator[None]:
-    """Holds the lock `name` for the block, also against other threads.
+    """Holds the lock `name` during the block, also against other threads.
 
-    When another has it: waits for as long as that takes if `wait`, else raises LabError naming the holder.
-    The kernel frees it when the holder ends, in whatever way: there is no stale lock to remove.
+    When it is held: waits without a deadline if `wait` is set, else raises LabError that names the holder.
+    The kernel releases it when the holder ends, so stale locks cannot exist.
     """
-    folder = folder or FOLDER
+    folder = folder or LOCK_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.lock").open("a+") as file:
         try:
@@ -41,8 +41,8 @@ def busy_message(name: str, record: str) -> str:
         holder = json.loads(record)
         who = f"`{holder['command']}` (pid {holder['pid']}, since {holder['since']})"
     except (ValueError, KeyError):
-        who = "another run that has just begun"
-    return f"{name} is held by {who}; wait until it has ended, or stop it."
+        who = "another command that has just started"
+    return f"{name} is locked by {who}: wait for its end, or stop it."
 
 
 def _command() -> str:

@@ -1,4 +1,4 @@
-"""The `lab` command: every verb, and where it goes."""
+"""The `lab` command and its verbs."""
 
 import os
 import signal
@@ -21,15 +21,15 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="A real Kubernetes on this machine.",
+    help="Runs a real Kubernetes on this machine.",
 )
-PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False}
+PASS_THROUGH = {"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False}
 
-Nodes = Annotated[int, typer.Option(help="Real nodes: 0 to 9.")]
-FakeNodes = Annotated[int, typer.Option(help="Nodes that kwok plays, beside the real ones.")]
-WhichProvider = Annotated[ProviderName | None, typer.Option(help="By default kind where Docker runs, else native.")]
+Nodes = Annotated[int, typer.Option(help="Number of real nodes, 0 to 9.")]
+FakeNodes = Annotated[int, typer.Option(help="Number of additional nodes simulated by kwok.")]
+ProviderOption = Annotated[ProviderName | None, typer.Option(help="Default: kind where Docker runs, else native.")]
 InstanceName = Annotated[str, typer.Option("--instance", envvar="RTX_LAB_INSTANCE", hidden=True)]
-NodeName = Annotated[str, typer.Argument(help="A node's name, as `lab status` prints it.")]
+NodeName = Annotated[str, typer.Argument(help="Name of a node, see `lab status`.")]
 
 
 @app.callback()
@@ -38,54 +38,54 @@ def choose(context: typer.Context, instance: InstanceName = DEFAULT) -> None:
 
 
 @app.command()
-def up(context: typer.Context, nodes: Nodes = 3, fake_nodes: FakeNodes = 0, provider: WhichProvider = None) -> None:
-    """Start the cluster; on one that is up, add fake nodes."""
+def up(context: typer.Context, nodes: Nodes = 3, fake_nodes: FakeNodes = 0, provider: ProviderOption = None) -> None:
+    """Start the cluster, or add fake nodes to a running one."""
     _provider(context, provider).up(nodes, fake_nodes, Reporter())
 
 
 @app.command()
 def down(context: typer.Context) -> None:
-    """Stop the cluster and remove all of it."""
+    """Stop the cluster and delete its data."""
     _provider(context).down()
 
 
 @app.command()
 def load(context: typer.Context, names: list[str]) -> None:
-    """Bring images, by name or as archives, onto every node."""
+    """Load images, by name or as archives, onto every node."""
     _provider(context).load(names, Reporter())
 
 
 @app.command()
 def build(
     context: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(help="Which of our images; all by default.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Images to build; default: all.")] = None,
 ) -> None:
-    """Build our images from the Dockerfiles in this folder; an unchanged one costs nothing."""
+    """Build our images from the Dockerfiles in this folder; unchanged ones are skipped."""
     for reference in _provider(context).build(names or [], Path.cwd(), Reporter()):
         typer.echo(reference)
 
 
-@app.command(context_settings=PASS_ON, add_help_option=False)
+@app.command(context_settings=PASS_THROUGH, add_help_option=False)
 def kubectl(context: typer.Context) -> None:
     """Run kubectl against the cluster."""
-    _become([*_provider(context).kubectl(), *context.args])
+    _exec([*_provider(context).kubectl(), *context.args])
 
 
-@app.command("in", context_settings=PASS_ON)
+@app.command("in", context_settings=PASS_THROUGH)
 def run_in(context: typer.Context, node: NodeName, command: Annotated[list[str], typer.Argument()]) -> None:
-    """Run a command on a node, as root; the native cluster also has a machine called control-plane."""
-    _become(_provider(context).command_in(node, command))
+    """Run a command on a node as root; the native cluster also has the machine control-plane."""
+    _exec(_provider(context).command_in(node, command))
 
 
 @app.command()
 def cut(context: typer.Context, node: NodeName) -> None:
-    """Pull a node's network cable."""
+    """Disconnect a node from the network."""
     _provider(context).plug(node, connected=False)
 
 
 @app.command()
 def heal(context: typer.Context, node: NodeName) -> None:
-    """Plug a node's network cable in again."""
+    """Reconnect a node to the network."""
     _provider(context).plug(node, connected=True)
 
 
@@ -100,7 +100,7 @@ def status(context: typer.Context) -> None:
 
 @app.command()
 def kubeconfig(
-    context: typer.Context, path: Annotated[bool, typer.Option("--path", help="Print where it is instead.")] = False
+    context: typer.Context, path: Annotated[bool, typer.Option("--path", help="Print its path instead.")] = False
 ) -> None:
     """Print the administrator's kubeconfig; its context is rtx-lab, or kind-rtx-lab."""
     file = _provider(context).kubeconfig()
@@ -108,8 +108,8 @@ def kubeconfig(
 
 
 def run() -> None:
-    """The console script: a LabError becomes its sentence, and SIGTERM unwinds like Ctrl-C."""
-    signal.signal(signal.SIGTERM, _end)
+    """The console script. Prints a LabError without a traceback; SIGTERM unwinds like Ctrl-C."""
+    signal.signal(signal.SIGTERM, _exit_on_signal)
     try:
         app()
     except LabError as error:
@@ -121,12 +121,12 @@ def _provider(context: typer.Context, name: ProviderName | None = None) -> Provi
     return choice.choose(context.obj, name)
 
 
-def _become(command: list[str]) -> NoReturn:
+def _exec(command: list[str]) -> NoReturn:
     sys.stdout.flush()
-    os.execvp(command[0], command)  # noqa: S606 -- no shell wanted: the program takes our place
+    os.execvp(command[0], command)  # noqa: S606 -- no shell: the program replaces this process
 
 
-def _end(number: int, _frame: FrameType | None) -> NoReturn:
+def _exit_on_signal(number: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
 
 

@@ -1,4 +1,4 @@
-"""The native cluster behind the verbs of the command line."""
+"""The provider of the native cluster."""
 
 from pathlib import Path
 
@@ -8,16 +8,16 @@ from rtx_lab.instance import CONTROL_PLANE, Instance
 from rtx_lab.progress import Reporter
 from rtx_lab.provider import ProviderName
 
-BUILDER = "rtx-lab-images"  # buildah's storage is one, whatever the cluster's name
+BUILD_LOCK = "rtx-lab-images"  # all instances share buildah's storage
 
 
 class Native:
-    """Provider on Linux namespaces; needs root."""
+    """Provider on Linux namespaces; requires root."""
 
     name = ProviderName.NATIVE
 
     def __init__(self, instance: Instance) -> None:
-        """Provides the cluster of that instance's name."""
+        """Provides the cluster of that instance."""
         self.instance = instance
 
     def prepare(self, root: Path, reporter: Reporter) -> None:
@@ -26,14 +26,16 @@ class Native:
 
         def our_images() -> None:
             packages.ensure(packages.CLUSTER | packages.IMAGES, reporter)
-            with lock.held(BUILDER):
+            with lock.held(BUILD_LOCK):
                 for reference in images.build([], root, reporter):
-                    images.write_archive(reference, images.archive_path(reference))  # what `load` would wait for
+                    images.write_archive(
+                        reference, images.archive_path(reference)
+                    )  # so that `load` need not wait for it
 
         cluster.require_root()
-        # The largest program is linked on one core, and Debian's packages come over the network: each leaves room.
+        # Linking uses one core and package downloads the network, so both fit side by side.
         with lock.held(self.instance.name):
-            tasks.together([programs, our_images], at_once=2)
+            tasks.run_concurrently([programs, our_images], concurrency=2)
 
     def up(self, nodes: int, fake_nodes: int, reporter: Reporter) -> None:
         with lock.held(self.instance.name):
@@ -44,7 +46,7 @@ class Native:
             cluster.down(self.instance)
 
     def build(self, names: list[str], root: Path, reporter: Reporter) -> list[str]:
-        with lock.held(BUILDER):
+        with lock.held(BUILD_LOCK):
             return images.build(names, root, reporter)
 
     def load(self, names: list[str], reporter: Reporter) -> None:
@@ -60,9 +62,9 @@ class Native:
         for name, ready in connect(self.instance).ready_nodes().items():
             rows.append(("node", name, "Ready" if ready else "NotReady"))
         workers = cluster.all_nodes(self.instance)
-        rows += [("cable", node.name, "plugged" if network.is_plugged(node) else "cut") for node in workers]
+        rows += [("cable", node.name, "connected" if network.is_plugged(node) else "cut") for node in workers]
         for name, alive in processes.daemons(self.instance).items():
-            rows.append(("daemon", name, "running" if alive else f"dead, see {self.instance.logs}/{name}.log"))
+            rows.append(("daemon", name, "running" if alive else f"ended, see {self.instance.logs}/{name}.log"))
         return rows
 
     def command_in(self, node: str, command: list[str]) -> list[str]:

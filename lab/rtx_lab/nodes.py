@@ -1,4 +1,4 @@
-"""Nodes: each is a network and a mount namespace with its own containerd, kubelet, kube-proxy and policy firewall."""
+"""Nodes: each is a network and a mount namespace with its own containerd, kubelet, kube-proxy and kube-router."""
 
 import shutil
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import Any
 from rtx_lab import network
 from rtx_lab.api import Api
 from rtx_lab.instance import Node
-from rtx_lab.processes import hold_namespaces, in_memory, inside, log_path, run, start_daemon, wait_for
+from rtx_lab.processes import hold_namespaces, inside, log_path, run, start_daemon, tmpfs_mount, wait_for
 from rtx_lab.system_images import PAUSE
 from rtx_lab.templates import render
 
-# Folder inside the node → below what it is kept. Programs look for each other at these default places, so each node
-# has its own behind the same path. They must exist on the host to be mounted over; they stay, empty, after `down`.
+# Folder inside the node → its folder on the host. Programs expect these default paths, so each node mounts its own
+# folders there. The paths must exist on the host; they stay, empty, after `down`.
 MOUNTS = {
     "/run/containerd": "run/containerd",
     "/run/netns": "run/netns",
@@ -20,15 +20,14 @@ MOUNTS = {
     "/var/lib/cni": "state/cni",
     "/etc/cni/net.d": "run/cni",
 }
-# What pods write: volumes and logs. In memory, since all nodes share one disk, and a disk that stands still for a
-# second would be a failure of what is tested here (ADR 0015).
+# Volumes and logs of pods. In memory: all nodes share one disk, and a stall of one second would fail tests (ADR 0015).
 IN_MEMORY = ("/var/lib/kubelet", "/var/log/pods", "/var/log/containers")
-CONTAINERD_DEADLINE_S = 30.0
-IMPORT_DEADLINE_S = 120.0
+CONTAINERD_DEADLINE_SECONDS = 30.0
+IMPORT_DEADLINE_SECONDS = 120.0
 
 
 def start_runtime(node: Node, nodes: int, system_images: Path) -> None:
-    """Namespaces, cable and containerd with the system images in it. Needs the control plane's switch only."""
+    """Starts namespaces, cable and containerd with the system images. Requires only the control plane's switch."""
     hold_namespaces(node.instance, node.name, f"{_mount_script(node)}\n{network.node_script(node, nodes)}")
     (node.run / "cni" / "10-rtx-lab.conflist").write_text(render("cni.conflist", pods=node.pods))
     config = node.run / "containerd.toml"
@@ -36,7 +35,7 @@ def start_runtime(node: Node, nodes: int, system_images: Path) -> None:
     start_daemon(node.instance, node.name, f"containerd-{node.name}", ["containerd", "--config", config])
     wait_for(
         f"containerd on {node.name}",
-        CONTAINERD_DEADLINE_S,
+        CONTAINERD_DEADLINE_SECONDS,
         (node.run / "containerd" / "containerd.sock").is_socket,
         log_path(node.instance, f"containerd-{node.name}"),
     )
@@ -46,11 +45,11 @@ def start_runtime(node: Node, nodes: int, system_images: Path) -> None:
 def import_archive(node: Node, archive: Path) -> None:
     """Imports all images of a Docker or OCI archive into the node."""
     command = ["ctr", "--namespace=k8s.io", "images", "import", archive]
-    run(inside(node.instance, node.name, command), deadline_s=IMPORT_DEADLINE_S)
+    run(inside(node.instance, node.name, command), deadline_s=IMPORT_DEADLINE_SECONDS)
 
 
 def register(node: Node, api: Api) -> None:
-    """Creates the node's object before its kubelet does: kube-router reads range and address from it as it starts."""
+    """Creates the Node object before the kubelet does: kube-router reads pod range and address at its start."""
     api.create("/api/v1/nodes", node_object(node))
 
 
@@ -67,7 +66,7 @@ def node_object(node: Node) -> dict[str, Any]:
 
 
 def start_agents(node: Node, commands: dict[str, Path]) -> None:
-    """kubelet, kube-proxy and kube-router; needs a ready API server and the node's object."""
+    """Starts kubelet, kube-proxy and kube-router. Requires a ready API server and the Node object."""
     instance = node.instance
     kubelet = node.run / "kubelet.yaml"
     kubelet.write_text(
@@ -112,8 +111,8 @@ def _mount_script(node: Node) -> str:
         lines.append(f"mount --bind {source} {inside_path}")
     for inside_path in IN_MEMORY:
         Path(inside_path).mkdir(parents=True, exist_ok=True)
-        lines.append(in_memory(node.instance, node.name, Path(inside_path)))
-    # crun refuses a v1 host that shows v2 beside it, which has nothing that containers need.
+        lines.append(tmpfs_mount(node.instance, node.name, Path(inside_path)))
+    # crun rejects a v1 host that also mounts v2, which containers do not need.
     lines.append("if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi")
-    # Volumes that the kubelet mounts must show up inside containers.
+    # Mounts by the kubelet must propagate into containers.
     return "\n".join([*lines, "mount --make-rshared /"])

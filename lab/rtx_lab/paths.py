@@ -1,10 +1,10 @@
-"""Where things that outlive the cluster are kept."""
+"""Paths of files that outlive the cluster."""
 
 import os
 from pathlib import Path
 
 
 def cache_home() -> Path:
-    """The lab's folder in the user's cache (`$XDG_CACHE_HOME/rtx-lab`): binaries, images, logs of builds."""
+    """The lab's folder in the user's cache (`$XDG_CACHE_HOME/rtx-lab`): programs, images, build logs."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "rtx-lab"

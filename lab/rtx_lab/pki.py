@@ -1,4 +1,4 @@
-"""Certificates and kubeconfigs of one cluster, made anew at every `up`."""
+"""Certificates and kubeconfigs of one cluster, created at each `up`."""
 
 import datetime as dt
 from base64 import b64encode
@@ -20,7 +20,7 @@ CLOCK_SKEW = dt.timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate authority that writes what it issues into `folder` as NAME.crt and NAME.key."""
+    """A certificate authority that writes certificates into `folder` as NAME.crt and NAME.key."""
 
     folder: Path
     key: ec.EllipticCurvePrivateKey
@@ -39,7 +39,7 @@ class Authority:
         hosts: tuple[str, ...] = (),
         ips: tuple[IPv4Address, ...] = (),
     ) -> None:
-        """Issues a certificate for client and server use; `group` is what Kubernetes reads as the user's group."""
+        """Issues a certificate for client and server use; `group` becomes the user's group in Kubernetes."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_subject(common_name, group), self.certificate.subject, key.public_key())
         names = [*map(x509.DNSName, hosts), *map(x509.IPAddress, ips)]
@@ -78,7 +78,7 @@ class Authority:
 
 
 def create_authority(folder: Path, common_name: str) -> Authority:
-    """Makes the authority and writes ca.crt, ca.key."""
+    """Creates the authority and writes ca.crt and ca.key."""
     folder.mkdir(parents=True, exist_ok=True)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _subject(common_name)
@@ -92,7 +92,7 @@ def create_authority(folder: Path, common_name: str) -> Authority:
 
 
 def create_all(instance: Instance, nodes: int) -> None:
-    """Every certificate and kubeconfig that a cluster of `nodes` workers needs."""
+    """Writes all certificates and kubeconfigs of a cluster with `nodes` workers."""
     authority = create_authority(instance.pki, f"{instance.name}-ca")
     api = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
     loopback = IPv4Address("127.0.0.1")
@@ -132,7 +132,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
 
 
 def _key_usage(*, authority: bool) -> x509.KeyUsage:
-    # Python 3.13 refuses an authority without keyCertSign.
+    # Python 3.13 rejects an authority without keyCertSign.
     return x509.KeyUsage(
         digital_signature=True,
         content_commitment=False,

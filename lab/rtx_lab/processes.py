@@ -1,4 +1,4 @@
-"""Runs programs: short ones to their end, daemons in a machine (namespaces that one process holds) of the cluster."""
+"""Runs programs to their end, and daemons inside a machine of the cluster (namespaces held by one process)."""
 
 import os
 import shlex
@@ -11,71 +11,71 @@ from rtx_lab import cgroups, tasks
 from rtx_lab.errors import LabError
 from rtx_lab.instance import Instance
 
-POLL_S = 0.1
-# Daemons are written in Go, and a cluster's share this machine's processors: they collect their garbage a quarter as
-# often as by default. The API server alone took 0.35 s of CPU each time, whatever waited for it (ADR 0019).
-_SELDOM = {"GOGC": "400"}
+POLL_SECONDS = 0.1
+# The daemons are Go programs that share this machine's CPUs: they collect garbage a quarter as often as by default. One
+# collection of the API server took 0.35 s of CPU (ADR 0019).
+_GO_ENVIRONMENT = {"GOGC": "400"}
 
 
 def run(command: Sequence[object], *, deadline_s: float, stdin: str | None = None) -> str:
-    """Runs a program to its end and returns its standard output.
+    """Runs a program to its end; returns its standard output.
 
-    Raises LabError, with the program's last words, when it fails or takes longer than `deadline_s`, or when the task
-    that runs it was ended with its group (`tasks.together`).
+    Raises LabError, with the program's output, when it fails or exceeds `deadline_s`, or when the task that runs it was
+    cancelled with its group (`tasks.run_concurrently`).
     """
     words = [str(word) for word in command]
     try:
         result = tasks.run_program(tasks.Command(words, deadline_s, stdin))
-    except FileNotFoundError as missing:
-        raise LabError(
-            f"The program {words[0]} is not installed; `lab up` as root installs what it needs."
-        ) from missing
-    except subprocess.TimeoutExpired as late:
-        raise LabError(f"`{shlex.join(words)}` did not end within {deadline_s:.0f} s.") from late
+    except FileNotFoundError as error:
+        raise LabError(f"The program {words[0]} is not installed: `lab up` as root installs it.") from error
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"`{shlex.join(words)}` did not end within {deadline_s:.0f} s.") from error
     if result.returncode:
         raise LabError(f"`{shlex.join(words)}` failed: {(result.stderr or result.stdout).strip()}")
     return result.stdout
 
 
 def wait_for(what: str, deadline_s: float, condition: Callable[[], bool], hint: Path | None = None) -> None:
-    """Polls until `condition` holds; raises LabError naming `what`, and the log `hint`, after `deadline_s`."""
+    """Polls until `condition` holds. Raises LabError that names `what` and the log `hint` after `deadline_s`."""
     deadline = time.monotonic() + deadline_s
     while not condition():
         if time.monotonic() > deadline:
             see = f"; see {hint}" if hint else ""
-            raise LabError(f"Gave up waiting for {what} after {deadline_s:.0f} s{see}.")
-        time.sleep(POLL_S)
+            raise LabError(f"Timed out after {deadline_s:.0f} s waiting for {what}{see}.")
+        time.sleep(POLL_SECONDS)
 
 
 def hold_namespaces(instance: Instance, machine: str, script: str) -> None:
-    """Starts the process that holds a machine's namespaces, after it has run `script` inside them.
+    """Starts the process that holds a machine's namespaces, and runs `script` inside them first. Raises LabError.
 
-    The namespaces have no name in the file system: they live exactly as long as processes of the cluster do, so that
-    nothing has to be unmounted or deleted when those are killed.
+    The namespaces have no name in the file system: they live as long as their processes, so nothing has to be
+    unmounted or deleted when those are killed.
     """
     pid_file = pid_path(instance, machine)
     pid_file.parent.mkdir(parents=True, exist_ok=True)
-    done = f"set -e\n{script}\necho $$ >{pid_file}.half\nmv {pid_file}.half {pid_file}\nexec sleep infinity\n"
+    done = (
+        f"set -e\n{script}\necho $$ >{pid_file}.unfinished\nmv {pid_file}.unfinished {pid_file}\nexec sleep infinity\n"
+    )
     command = ["unshare", "--net", "--mount", "--propagation=private", "sh", "-c", done]
     _spawn(instance, machine, f"{machine}-holder", command)
     wait_for(f"the namespaces of {machine}", 10, pid_file.exists, log_path(instance, f"{machine}-holder"))
 
 
-def in_memory(instance: Instance, machine: str, folder: Path) -> str:
-    """The line of a script by which what a machine keeps in `folder` is in memory, and goes with it."""
+def tmpfs_mount(instance: Instance, machine: str, folder: Path) -> str:
+    """A shell line that mounts `folder` of a machine in memory; it vanishes with the machine."""
     return f"mount -t tmpfs -o mode=0755 {instance.name}-{machine} {folder}"
 
 
 def holder(instance: Instance, machine: str) -> int:
-    """The process that holds a machine's namespaces; raises LabError when there is no such machine."""
+    """The id of the process that holds a machine's namespaces. Raises LabError when the machine does not exist."""
     try:
         return int(pid_path(instance, machine).read_text())
     except FileNotFoundError:
-        raise LabError(f"{instance.name} has no machine {machine}; `lab status` lists them.") from None
+        raise LabError(f"{instance.name} has no machine {machine}: `lab status` lists them.") from None
 
 
 def inside(instance: Instance, machine: str, command: Sequence[object]) -> list[str]:
-    """The command line that runs `command` inside a machine. Its folder is / there."""
+    """The command line that runs `command` inside a machine, in folder /."""
     target = f"--target={holder(instance, machine)}"
     return ["nsenter", target, "--net", "--mount", "--wd=/", *(str(word) for word in command)]
 
@@ -87,7 +87,7 @@ def start_daemon(
     command: Sequence[object],
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Starts a daemon inside a machine; it outlives us. Its output goes to `logs/NAME.log`."""
+    """Starts a daemon inside a machine; it outlives this process. Its output goes to `logs/NAME.log`."""
     pid = _spawn(instance, machine, name, inside(instance, machine, command), environment)
     folder = instance.run / "daemons"
     folder.mkdir(exist_ok=True)
@@ -95,7 +95,7 @@ def start_daemon(
 
 
 def daemons(instance: Instance) -> dict[str, bool]:
-    """The daemons by name, and whether each still runs as a process of the cluster."""
+    """Whether each daemon still runs, by name."""
     alive = cgroups.processes(instance)
     folder = instance.run / "daemons"
     return {file.name: int(file.read_text()) in alive for file in sorted(folder.iterdir())} if folder.is_dir() else {}
@@ -107,7 +107,7 @@ def log_path(instance: Instance, name: str) -> Path:
 
 def last_line(instance: Instance, name: str) -> str:
     lines = log_path(instance, name).read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "without output"
 
 
 def pid_path(instance: Instance, machine: str) -> Path:
@@ -122,7 +122,7 @@ def _spawn(
     environment: Mapping[str, str] | None = None,
 ) -> int:
     instance.logs.mkdir(parents=True, exist_ok=True)
-    # The shell enters the cgroups before it becomes the program: nothing of the cluster ever runs outside of them.
+    # The shell enters the cgroups before it executes the program: no process of the cluster runs outside of them.
     enter = " && ".join(f"echo 0 >{shlex.quote(str(file))}" for file in cgroups.daemon_procs_files(instance, machine))
     with log_path(instance, name).open("ab") as log:
         process = subprocess.Popen(
@@ -130,8 +130,8 @@ def _spawn(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={**os.environ, **_SELDOM, **(environment or {})},
+            env={**os.environ, **_GO_ENVIRONMENT, **(environment or {})},
             start_new_session=True,
         )
-    process.returncode = 0  # it outlives us: nobody waits for it, and Popen must not complain of that
+    process.returncode = 0  # it outlives this process; prevents Popen's ResourceWarning
     return process.pid

@@ -1,4 +1,4 @@
-"""One line per step: a live line with seconds in a terminal, plain lines elsewhere (a build log, CI)."""
+"""Progress output: a live line per step in a terminal, plain lines elsewhere (a log, CI)."""
 
 import threading
 import time
@@ -9,49 +9,49 @@ from rich.console import Console
 from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TimeElapsedColumn
 from rich.text import Text
 
-PLAIN_REMINDER_S = 30.0
+REMINDER_SECONDS = 30.0
 Line = Callable[[], str]
-"""What a line says now; asked again and again, by another thread."""
+"""Returns a line's current text; called repeatedly, from another thread."""
 
 
-class _LineColumn(ProgressColumn):
-    """What a task's line says now, cut off where the terminal ends."""
+class _TextColumn(ProgressColumn):
+    """The current text of a task's line, truncated to the terminal's width."""
 
     def render(self, task: Task) -> Text:
         return Text(task.fields["line"](), no_wrap=True, overflow="ellipsis")
 
 
 class Reporter:
-    """Shows steps, also several at once from several threads."""
+    """Shows steps, also concurrent ones of several threads."""
 
     def __init__(self, console: Console | None = None) -> None:
-        """Reports to `console`; standard error when absent, so that output meant for pipes stays clean."""
+        """Prints to `console`, standard error by default, so that standard output stays clean for pipes."""
         self.console = console or Console(stderr=True, highlight=False)
         self._live: Progress | None = None
         self._open = 0
         self._lock = threading.Lock()
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
     def step(self, title: str, *, reminders: bool = True) -> Iterator[None]:
-        """Announces `title`, and when the block ends, how long it took. A failure is left to its exception.
+        """Shows `title` during the block, and its duration at the end. A failure is reported by its exception.
 
-        Where there is no terminal, `reminders` tell every 30 s that it goes on.
+        Without a terminal and with `reminders`, a line every 30 s reports that the step is still running.
         """
         began = time.monotonic()
         if self.console.is_terminal:
-            shown = self._terminal_line(lambda: title)
+            displayed = self._terminal_line(lambda: title)
         else:
-            shown = self._plain_lines(lambda: f"{title} … {time.monotonic() - began:.0f} s" if reminders else "")
-        with shown:
+            displayed = self._plain_lines(lambda: f"{title} … {time.monotonic() - began:.0f} s" if reminders else "")
+        with displayed:
             yield
-        self.say(f"{title}: {time.monotonic() - began:.1f} s")
+        self.print_line(f"{title}: {time.monotonic() - began:.1f} s")
 
     @contextmanager
     def overview(self, line: Line) -> Iterator[None]:
-        """Shows what `line` says while the block runs: all the time in a terminal, every 30 s elsewhere."""
+        """Shows `line` during the block: always in a terminal, every 30 s elsewhere."""
         with self._terminal_line(line) if self.console.is_terminal else self._plain_lines(line):
             yield
 
@@ -59,7 +59,7 @@ class Reporter:
     def _terminal_line(self, line: Line) -> Iterator[None]:
         with self._lock:
             if self._live is None:
-                columns = (SpinnerColumn(), _LineColumn(), TimeElapsedColumn())
+                columns = (SpinnerColumn(), _TextColumn(), TimeElapsedColumn())
                 self._live = Progress(*columns, console=self.console, transient=True)
                 self._live.start()
             live, self._open = self._live, self._open + 1
@@ -79,9 +79,9 @@ class Reporter:
         done = threading.Event()
 
         def remind() -> None:
-            while not done.wait(PLAIN_REMINDER_S):
+            while not done.wait(REMINDER_SECONDS):
                 if text := line():
-                    self.say(text)
+                    self.print_line(text)
 
         thread = threading.Thread(target=remind, daemon=True)
         thread.start()

@@ -1,4 +1,4 @@
-"""What a cluster can do, whoever provides it: the seam between the command line and the native cluster or kind."""
+"""The interface between the command line and the providers of a cluster (native, kind)."""
 
 import shutil
 import subprocess
@@ -8,7 +8,7 @@ from typing import Protocol
 
 from rtx_lab.progress import Reporter
 
-DOCKER_DEADLINE_S = 10
+DOCKER_DEADLINE_SECONDS = 10
 
 
 class ProviderName(StrEnum):
@@ -17,14 +17,14 @@ class ProviderName(StrEnum):
 
 
 class Provider(Protocol):
-    """The verbs behind the commands. Every one raises LabError with a sentence for the user."""
+    """The verbs behind the commands. Each raises LabError."""
 
     name: ProviderName
 
     def prepare(self, root: Path, reporter: Reporter) -> None:
-        """Builds what `up` starts and, from the project at `root`, all our images, at once; starts nothing.
+        """Builds the cluster's programs and, from the project at `root`, all our images, concurrently; starts nothing.
 
-        Either would build its own when it is missing, one after the other. What is built stays so when this fails.
+        `up` and `load` would build them one after the other. Finished builds are kept when another one fails.
         """
         ...
 
@@ -33,7 +33,7 @@ class Provider(Protocol):
     def down(self) -> None: ...
 
     def build(self, names: list[str], root: Path, reporter: Reporter) -> list[str]:
-        """Builds our images (all for an empty list) from the project at `root`; returns what they are called."""
+        """Builds our images (all for an empty list) from the project at `root`; returns their references."""
         ...
 
     def load(self, names: list[str], reporter: Reporter) -> None: ...
@@ -41,7 +41,7 @@ class Provider(Protocol):
     def is_up(self) -> bool: ...
 
     def status(self) -> list[tuple[str, str, str]]:
-        """Rows of (kind of thing, its name, its state)."""
+        """Rows of (kind, name, state)."""
         ...
 
     def command_in(self, node: str, command: list[str]) -> list[str]:
@@ -51,18 +51,18 @@ class Provider(Protocol):
     def plug(self, node: str, *, connected: bool) -> None: ...
 
     def kubectl(self) -> list[str]:
-        """The command line of a kubectl that talks to this cluster."""
+        """The command line of kubectl for this cluster."""
         ...
 
     def kubeconfig(self) -> Path: ...
 
 
-def docker_works() -> bool:
-    """Whether a Docker engine answers on this machine."""
+def docker_is_running() -> bool:
+    """Whether a Docker engine runs on this machine."""
     if not shutil.which("docker"):
         return False
     try:
-        answer = subprocess.run(["docker", "info"], capture_output=True, timeout=DOCKER_DEADLINE_S, check=False)
+        result = subprocess.run(["docker", "info"], capture_output=True, timeout=DOCKER_DEADLINE_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return False
-    return answer.returncode == 0
+    return result.returncode == 0

@@ -1,6 +1,6 @@
-"""The images that every node needs before any other: pause, CoreDNS, and a shell for the volume provisioner.
+"""The images that every node requires first: pause, CoreDNS, and a shell for the volume provisioner.
 
-Each is a few static files, so they are written directly as one Docker archive, without a builder.
+Each has only a few static files, so they are written directly as one Docker archive, without a builder.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ BUSYBOX = Path("/bin/busybox")
 
 @dataclass(frozen=True)
 class ScratchImage:
-    """An image of static files: path inside → file here. `links` are further names of the first file."""
+    """An image of static files: path inside → file on this machine. `links` are further names of the first file."""
 
     name: str
     files: dict[str, Path]
@@ -29,13 +29,13 @@ class ScratchImage:
 
 
 def ensure_archive(commands: dict[str, Path]) -> Path:
-    """The archive with all system images, written once per set of programs; returns its path."""
+    """Writes the archive of all system images, once per set of programs; returns its path."""
     images = [
         ScratchImage(PAUSE, {"pause": commands["pause"]}, ("/pause",)),
         ScratchImage(COREDNS, {"coredns": commands["coredns"]}, ("/coredns",)),
         ScratchImage(SHELL, {"bin/busybox": BUSYBOX}, ("/bin/sh",), links=("bin/sh", "bin/mkdir", "bin/rm")),
     ]
-    digest = hashlib.sha256(b"2")  # raise when the way of writing changes
+    digest = hashlib.sha256(b"2")  # increment when the archive's format changes
     for image in images:
         for inside, file in image.files.items():
             stat = file.stat()
@@ -43,11 +43,11 @@ def ensure_archive(commands: dict[str, Path]) -> Path:
     archive = cache_home() / "images" / f"system-{digest.hexdigest()[:12]}.tar"
     if not archive.exists():
         archive.parent.mkdir(parents=True, exist_ok=True)
-        half = archive.with_suffix(".half")
-        write_archive(images, half)
+        unfinished = archive.with_suffix(".unfinished")
+        write_archive(images, unfinished)
         for older in archive.parent.glob("system-*.tar"):
             older.unlink(missing_ok=True)
-        half.rename(archive)
+        unfinished.rename(archive)
     return archive
 
 

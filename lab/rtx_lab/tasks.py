@@ -1,4 +1,4 @@
-"""Tasks in threads that end together: when one fails, or the user interrupts, the programs of the others are ended."""
+"""Concurrent tasks in threads: when one fails or the user interrupts, the others are cancelled with their programs."""
 
 import os
 import signal
@@ -17,13 +17,13 @@ from rtx_lab.errors import LabError
 
 Result = TypeVar("Result")
 Program = subprocess.Popen[str]
-SIGNAL_LATENCY_S = 0.2
-KILL_AFTER_S = 10.0
+SIGNAL_POLL_SECONDS = 0.2
+KILL_AFTER_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Command:
-    """A program to run to its end: `output` takes both its streams; without one they are captured."""
+    """A program to run to its end. Both streams go to `output`; without it they are captured."""
 
     words: Sequence[str]
     deadline_s: float
@@ -34,20 +34,20 @@ class Command:
 
 
 class Group:
-    """The tasks of one call of `together`, with those of calls inside them, and the programs that run for them now."""
+    """The tasks of one call of `run_concurrently` and of nested calls, with their running programs."""
 
     def __init__(self) -> None:
-        """Begins without tasks."""
+        """Starts without tasks."""
         self._lock = threading.Lock()
         self._programs: set[Program] = set()
-        self.cause: BaseException | None = None  # what ended the group; the first counts, the rest follow from it
+        self.cause: BaseException | None = None  # the first reason for the cancellation
 
-    def end(self, cause: BaseException) -> None:
-        """Lets no further task or program begin. Programs that run get SIGTERM, and SIGKILL after KILL_AFTER_S."""
+    def cancel(self, cause: BaseException) -> None:
+        """Starts no further task or program. Running programs get SIGTERM, and SIGKILL after KILL_AFTER_SECONDS."""
         with self._lock:
             self.cause = self.cause or cause
             self._signal_all(signal.SIGTERM)
-        killer = threading.Timer(KILL_AFTER_S, self._kill)
+        killer = threading.Timer(KILL_AFTER_SECONDS, self._kill)
         killer.daemon = True
         killer.start()
 
@@ -55,20 +55,20 @@ class Group:
         with self._lock:
             self._signal_all(signal.SIGKILL)
 
-    def _signal_all(self, number: signal.Signals) -> None:
+    def _signal_all(self, signal_number: signal.Signals) -> None:
         for program in self._programs:
-            _signal(program, number)
+            _signal(program, signal_number)
 
-    def check(self) -> None:
-        """Raises LabError once the group was ended."""
+    def raise_if_cancelled(self) -> None:
+        """Raises LabError once the group is cancelled."""
         if self.cause:
-            raise LabError("Given up, because what ran beside it failed.")
+            raise LabError("Cancelled, because a concurrent task failed.")
 
     @contextmanager
     def running(self, command: Command) -> Iterator[Program]:
-        """The program, in a process group of its own, so that its children end with it."""
+        """Runs the program in its own process group, so that its children end with it."""
         with self._lock:
-            self.check()
+            self.raise_if_cancelled()
             program = _start(command)
             self._programs.add(program)
         with program:
@@ -85,43 +85,43 @@ class Group:
 _current: ContextVar[Group | None] = ContextVar("group", default=None)
 
 
-def together(tasks: Sequence[Callable[[], Result]], at_once: int) -> list[Result]:
-    """Runs the tasks in up to `at_once` threads, begun in order, and returns their results in order.
+def run_concurrently(tasks: Sequence[Callable[[], Result]], concurrency: int) -> list[Result]:
+    """Runs the tasks in up to `concurrency` threads, started in order; returns their results in order.
 
-    When one raises, or this thread is interrupted (Ctrl-C, SIGTERM): no further task begins, the programs that the
-    others run are ended, and the first exception is raised once every thread is over. Inside a task, a further call
-    joins the group of that task.
+    When one raises, or this thread is interrupted (Ctrl-C, SIGTERM): no further task starts, the programs of the others
+    are terminated, and the first exception is raised after all threads have ended. A nested call inside a task joins
+    the group of that task.
     """
     group = _current.get() or Group()
     waiting, results = deque(enumerate(tasks)), dict[int, Result]()
-    over: SimpleQueue[None] = SimpleQueue()  # not a pool's locks: an interruption may come while they are half taken
+    over: SimpleQueue[None] = SimpleQueue()  # a pool's locks would be inconsistent after an interruption
 
     def work() -> None:
-        _current.set(group)  # the thread's own
+        _current.set(group)  # context variables are per thread
         while True:
             try:
                 number, task = waiting.popleft()
-            except IndexError:  # the others have taken the last one
+            except IndexError:  # no task is left
                 return
             try:
-                group.check()
+                group.raise_if_cancelled()
                 results[number] = task()
             except BaseException as error:  # noqa: BLE001  raised by the caller's thread
-                group.end(error)
+                group.cancel(error)
             over.put(None)
 
-    threads = [threading.Thread(target=work) for _ in range(min(max(1, at_once), len(tasks)))]
+    threads = [threading.Thread(target=work) for _ in range(min(max(1, concurrency), len(tasks)))]
     try:
         for thread in threads:
             thread.start()
         for _ in tasks:
             _wait(over)
     except BaseException as interruption:
-        group.end(interruption)
+        group.cancel(interruption)
         raise
     finally:
         for thread in threads:
-            with suppress(RuntimeError):  # it was interrupted before it had started
+            with suppress(RuntimeError):  # interrupted before it was started
                 thread.join()
     if group.cause:
         raise group.cause
@@ -129,21 +129,21 @@ def together(tasks: Sequence[Callable[[], Result]], at_once: int) -> list[Result
 
 
 def _wait(over: "SimpleQueue[None]") -> None:
-    """Waits for the next task's end; short waits, as a signal that comes just before one does not interrupt it."""
+    """Waits for the next task's end in short waits: a signal that arrives just before a wait does not interrupt it."""
     while True:
         with suppress(Empty):
-            return over.get(timeout=SIGNAL_LATENCY_S)
+            return over.get(timeout=SIGNAL_POLL_SECONDS)
 
 
-def check() -> None:
-    """Raises LabError when this task's group was ended; between the steps of a long task."""
+def raise_if_cancelled() -> None:
+    """Raises LabError when this task's group is cancelled. Call it between the steps of a long task."""
     if group := _current.get():
-        group.check()
+        group.raise_if_cancelled()
 
 
 @contextmanager
 def shielded() -> Iterator[None]:
-    """What the block runs is no part of the group: it cleans up, also when the group was ended."""
+    """Programs of the block are not part of the group, so that cleanup runs also in a cancelled group."""
     token = _current.set(None)
     try:
         yield
@@ -152,14 +152,14 @@ def shielded() -> Iterator[None]:
 
 
 def run_program(command: Command) -> subprocess.CompletedProcess[str]:
-    """Runs a program to its end, or to that of this task's group; whatever its exit code.
+    """Runs a program until it ends or this task's group is cancelled; does not check its exit code.
 
-    Raises FileNotFoundError without such a program, subprocess.TimeoutExpired after its deadline (it is killed then),
-    and LabError in a task whose group was ended before.
+    Raises FileNotFoundError when it does not exist, subprocess.TimeoutExpired after its deadline (it is then killed),
+    and LabError when the group is already cancelled.
     """
     group = _current.get()
     stream = command.output or subprocess.PIPE
-    if not group:  # it shares our process group, and a terminal's Ctrl-C with us
+    if not group:  # it shares this process group, and so a terminal's Ctrl-C
         return subprocess.run(
             command.words,
             input=command.stdin,
@@ -180,7 +180,7 @@ def _start(command: Command) -> Program:
     stream = command.output or subprocess.PIPE
     return subprocess.Popen(
         command.words,
-        # Not the terminal: a process group in its background is stopped when it sets its modes.
+        # Not the terminal: a background process group is stopped when it changes terminal modes.
         stdin=subprocess.DEVNULL if command.stdin is None else subprocess.PIPE,
         stdout=stream,
         stderr=stream,
@@ -191,8 +191,8 @@ def _start(command: Command) -> Program:
     )
 
 
-def _signal(program: Program, number: signal.Signals) -> None:
-    """To the program's process group, also when only children are left: until the program is reaped it is theirs."""
+def _signal(program: Program, signal_number: signal.Signals) -> None:
+    """Signals the program's process group; until the program is reaped, the group id cannot be another one's."""
     if program.returncode is None:
         with suppress(ProcessLookupError):
-            os.killpg(program.pid, number)
+            os.killpg(program.pid, signal_number)

@@ -1,4 +1,4 @@
-"""The configuration files of the cluster's programs, kept as files with `${NAME}` holes."""
+"""Configuration files of the cluster's programs, as templates with `${NAME}` placeholders."""
 
 from pathlib import Path
 from string import Template
@@ -7,5 +7,5 @@ FILES = Path(__file__).parent / "files"
 
 
 def render(name: str, /, **values: object) -> str:
-    """The file `files/NAME` with its holes filled; a hole without a value is a KeyError."""
+    """The template `files/NAME` with its values. Raises KeyError when a value is missing."""
     return Template((FILES / name).read_text()).substitute({key: str(value) for key, value in values.items()})

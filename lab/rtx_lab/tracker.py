@@ -1,4 +1,4 @@
-"""Which of several builds are done, and what that makes of the estimate; for those who watch."""
+"""Tracks concurrent builds and shows their progress and estimate."""
 
 import threading
 import time
@@ -12,10 +12,10 @@ from rtx_lab.progress import Reporter
 
 
 class Tracker:
-    """Builds under way, begun and ended by any thread."""
+    """The state of several builds; any thread may start and end them."""
 
     def __init__(self, planned: Builds, noun: str, reporter: Reporter) -> None:
-        """None of the `planned` builds has begun; `noun` is what several of them are called."""
+        """None of the `planned` builds has started; `noun` names them in the plural."""
         self._planned = planned
         self._noun = noun
         self._reporter = reporter
@@ -24,16 +24,16 @@ class Tracker:
         self._took: dict[str, float] = {}
 
     @contextmanager
-    def one(self, name: str) -> Iterator[None]:
-        """The block builds `name`. One that fails stays under way."""
+    def building(self, name: str) -> Iterator[None]:
+        """The block builds `name`. A failed build stays in state running."""
         with self._lock:
             self._began[name] = time.monotonic()
         yield
         with self._lock:
             self._took[name] = time.monotonic() - self._began.pop(name)
 
-    def now(self) -> Builds:
-        """The builds as of now."""
+    def snapshot(self) -> Builds:
+        """The current state of the builds."""
         with self._lock:
             moment = time.monotonic()
             return replace(
@@ -46,7 +46,7 @@ class Tracker:
             )
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
-        """While the block builds, the reporter says how many are built and about how long the rest takes."""
-        with self._reporter.overview(lambda: estimate.state(self.now(), self._noun)):
+    def displayed(self) -> Iterator[None]:
+        """Shows the number of finished builds and the estimated remaining time during the block."""
+        with self._reporter.overview(lambda: estimate.state(self.snapshot(), self._noun)):
             yield

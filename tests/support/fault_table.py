@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from evidence import REPORT
-from rtx_demo import beginning
+from rtx_demo import preparation
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "build/faults.json"
@@ -78,5 +78,5 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if config.option.keyword or config.option.setupplan:
         return  # a part of the table is no table: the file of the last whole run stays
     FILE.parent.mkdir(exist_ok=True)
-    document = {"machine": beginning.machine(), "rows": [asdict(row) for row in rows]}
+    document = {"machine": preparation.machine(), "rows": [asdict(row) for row in rows]}
     FILE.write_text(json.dumps(document, indent=2) + "\n")

@@ -1,7 +1,6 @@
-"""Open-loop load from inside the cluster, a ledger of everything sent and seen, and the verdict over it.
+"""Open-loop load from inside the cluster, a ledger of everything sent and received, and the verdict over it.
 
-Law: nothing here is ever sent twice on its own account. A request has one attempt, and whatever happens to it is
-written down; the client's repeats are orders of the schedule, marked as such. `schedule` and `verdict` are pure, and so
-are the modules that count its figures (`orders`, `accounting`, `streams`, `completeness`, `fenced`, `stages`); `ledger`
-and `rows` are data, and the rest does I/O.
+Law: no request is retried. Each has one attempt, and its end is recorded; repeats are orders of the schedule, marked as
+such. `schedule`, `verdict` and the modules that count its figures (`orders`, `accounting`, `streams`, `completeness`,
+`fenced`, `stages`) are pure; `ledger` and `rows` are data; the others do I/O.
 """

@@ -1,14 +1,14 @@
-"""What balances and positions must be, recomputed from the fills alone. Pure.
+"""Recomputes balances and positions from the fills alone. Pure.
 
-Law, stated anew and not imported from the engine, whose arithmetic is what is checked:
+Law, not imported from the engine because it checks the engine's arithmetic:
 
-- A buy adds its lots to the symbol's position, a sell takes them off; the balance begins at the opening balance.
-- Lots that go the position's way change nothing but its average price: the mean of what its lots were dealt at,
-  weighted by lots, to ten decimals, half to even.
-- Lots that go against it close lots first. Each closed lot realises the symbol's contract size times the distance
-  from the average price to the price dealt at (negative for a short position); the sum of one fill is rounded to the
-  cent, half to even, and added to the balance. The average price of the lots that stay open does not change.
-- Lots beyond the position open one the other way at the price dealt at. A flat position has the average price 0.
+- A buy adds its lots to the symbol's position, a sell subtracts them; the balance starts at the opening balance.
+- Lots in the position's direction change only its average price: the mean of the fill prices, weighted by lots,
+  rounded to ten decimals, half to even.
+- Lots against it close open lots first. Each closed lot realises the contract size times the fill price minus the
+  average price (negated for a short position). The sum of one fill is rounded to the cent, half to even, and added to
+  the balance. The average price of the remaining lots does not change.
+- Lots beyond the position open one in the other direction at the fill price. A flat position has average price 0.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from types import MappingProxyType
 
 from .ledger import Ledger
-from .rows import AccountRow, Database, DealRow
+from .rows import AccountFillRow, AccountRow, Database
 
 CONTRACT_SIZES: Mapping[str, Decimal] = MappingProxyType(
     {
@@ -29,7 +29,7 @@ CONTRACT_SIZES: Mapping[str, Decimal] = MappingProxyType(
         "XAGUSD": Decimal(5_000),
     }
 )
-"""Units in a lot of each symbol."""
+"""Units per lot of each symbol."""
 
 _CENT = Decimal("0.01")
 _AVERAGE = Decimal("0.0000000001")
@@ -37,14 +37,14 @@ _ZERO = Decimal(0)
 
 
 @dataclass
-class Holding:
-    """A position as it grows out of fills."""
+class Position:
+    """A position recomputed from fills."""
 
     lots: Decimal = _ZERO
     average: Decimal = _ZERO
 
-    def deal(self, lots: Decimal, price: Decimal, contract_size: Decimal) -> Decimal:
-        """Add `lots` (negative: sold) at `price`; the dollars that this realised."""
+    def apply_fill(self, lots: Decimal, price: Decimal, contract_size: Decimal) -> Decimal:
+        """Add `lots` (negative: sold) at `price`; returns the realised dollars."""
         held, after = self.lots, self.lots + lots
         self.lots = after
         if held == 0 or (held > 0) == (lots > 0):
@@ -61,69 +61,71 @@ class Holding:
 
 @dataclass
 class Account:
-    """Balance and positions as they grow out of fills."""
+    """Balance and positions recomputed from fills."""
 
     balance: Decimal
-    holdings: dict[str, Holding] = field(default_factory=dict)
+    positions: dict[str, Position] = field(default_factory=dict)
 
-    def deal(self, deal: DealRow) -> Decimal:
-        """The dollars that the fill realised. Raises KeyError for a symbol of an unknown contract size."""
-        contract_size = CONTRACT_SIZES[deal.symbol]
-        realised = self.holdings.setdefault(deal.symbol, Holding()).deal(deal.quantity, deal.price, contract_size)
+    def apply_fill(self, fill: AccountFillRow) -> Decimal:
+        """Add a fill; returns the realised dollars. Raises KeyError for a symbol of unknown contract size."""
+        contract_size = CONTRACT_SIZES[fill.symbol]
+        realised = self.positions.setdefault(fill.symbol, Position()).apply_fill(
+            fill.quantity, fill.price, contract_size
+        )
         self.balance += realised
         return realised
 
 
 def wrong(ledger: Ledger, database: Database) -> Iterator[str]:
-    """A sentence for each account of the run that is not what its fills make it, or is not there."""
+    """A sentence for each account of the run that is missing or differs from its recomputed fills."""
     opening = Decimal(ledger.run.opening_balance)
     rows = {row.account_id: row for row in database.accounts}
     for account_id in ledger.account_ids():
         row = rows.get(account_id)
         if row is None:
             yield f"Account {account_id} is not in the database."
-        elif difference := _miscounted(row) or _difference(row, opening):
+        elif difference := _count_error(row) or _difference(row, opening):
             yield f"Account {account_id} {difference}."
 
 
-def _miscounted(row: AccountRow) -> str:
-    """What is wrong with its numbers of events and fills; empty when nothing is."""
+def _count_error(row: AccountRow) -> str:
+    """The first error in the numbers of events and fills; empty without one."""
     if not row.sequence == row.events == row.newest:
-        return f"counts {row.sequence} events and has {row.events}, the newest of which is number {row.newest}"
-    if row.untold:
-        return f"has {row.untold} fills that no event tells: of orders that nobody knows"
+        return f"has sequence {row.sequence}, but {row.events} events, the newest with sequence {row.newest}"
+    if row.fills_without_event:
+        return f"has {row.fills_without_event} fills without an event, of unknown orders"
     return ""
 
 
 def _difference(row: AccountRow, opening: Decimal) -> str:
-    """The first value in which the account differs from what its fills make it; empty when none does."""
+    """The first value that differs from the recomputed one; empty without a difference."""
     account = Account(opening)
-    for number, deal in enumerate(row.deals, 1):
-        if deal.symbol not in CONTRACT_SIZES:
-            return f"dealt {deal.symbol}, whose contract size the load does not know"
-        if deal.quantity == 0:
-            return f"has a fill of no lots, its {number}. one"
-        realised = account.deal(deal)
-        if deal.realised != realised:
-            return f"realised {deal.realised} by its {number}. fill, which comes to {realised}"
+    for number, fill in enumerate(row.fills, 1):
+        if fill.symbol not in CONTRACT_SIZES:
+            return f"has a fill of {fill.symbol}, whose contract size the load does not know"
+        if fill.quantity == 0:
+            return f"has no lots in fill number {number}"
+        realised = account.apply_fill(fill)
+        if fill.realised != realised:
+            return f"realised {fill.realised} in fill number {number} instead of {realised}"
     if row.balance != account.balance:
-        return f"has the balance {row.balance}, and its fills come to {account.balance}"
-    return _position_difference(row, account.holdings)
+        return f"has the balance {row.balance} instead of {account.balance}, computed from its fills"
+    return _position_difference(row, account.positions)
 
 
-def _position_difference(row: AccountRow, holdings: Mapping[str, Holding]) -> str:
+def _position_difference(row: AccountRow, positions: Mapping[str, Position]) -> str:
     held = {position.symbol: (position.quantity, position.average_price) for position in row.positions}
     flat = (_ZERO, _ZERO)
-    for symbol in _symbols(held, holdings):
-        expected = holdings.get(symbol, Holding())
+    for symbol in _symbols(held, positions):
+        expected = positions.get(symbol, Position())
         lots, average = held.get(symbol, flat)
         if (lots, average) != (expected.lots, expected.average):
             return (
-                f"holds {lots} {symbol} at {average} on average, "
-                f"and its fills come to {expected.lots} at {expected.average}"
+                f"holds {lots} {symbol} at average price {average} "
+                f"instead of {expected.lots} at {expected.average}, computed from its fills"
             )
     return ""
 
 
-def _symbols(held: Mapping[str, object], holdings: Mapping[str, object]) -> Sequence[str]:
-    return sorted({*held, *holdings})
+def _symbols(held: Mapping[str, object], positions: Mapping[str, object]) -> Sequence[str]:
+    return sorted({*held, *positions})

@@ -1,4 +1,4 @@
-"""The accounts that the load trades on: made once, found again by every later run."""
+"""The accounts that the load trades on: created once, used again by later runs."""
 
 import asyncio
 import hashlib
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import msgspec
 
-from .connection import Answer, Connection, RequestError, Target
+from .connection import Connection, RequestError, Response, Target
 from .ledger import OPENING_BALANCE
 
 LEVERAGE = 100
-AT_ONCE = 4  # a login costs the engine a password hash; more at once only starve its health checks
-PREPARE_DEADLINE = 180.0
+MAX_CONCURRENT_LOGINS = 4  # a login costs the engine a password hash; more would starve its health checks
+PREPARE_DEADLINE_SECONDS = 180.0
 
 
 class PreparationError(Exception):
-    """The engine did not let the load in; the message says what to do."""
+    """The load could not create or log in its accounts. The message names the cause and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +40,16 @@ class _Symbols(msgspec.Struct):
 
 
 async def prepare(target: Target, *, admin_password: str, count: int) -> list[Account]:
-    """`count` accounts, logged in. Raises PreparationError."""
+    """Create and log in `count` accounts. Raises PreparationError."""
     try:
-        async with asyncio.timeout(PREPARE_DEADLINE):
+        async with asyncio.timeout(PREPARE_DEADLINE_SECONDS):
             admin = await _login(target, "admin", admin_password)
-            limit = asyncio.Semaphore(AT_ONCE)
+            limit = asyncio.Semaphore(MAX_CONCURRENT_LOGINS)
 
             async def one(number: int) -> Account:
                 async with limit:
                     username = f"traffic-{number:04d}"
-                    # Derived, so that a later run knows it without anything having been stored.
+                    # Derived, so that later runs need no stored password.
                     password = hmac.new(admin_password.encode(), username.encode(), hashlib.sha256).hexdigest()
                     await _create(target, admin.token, username, password)
                     return await _login(target, username, password)
@@ -57,15 +57,15 @@ async def prepare(target: Target, *, admin_password: str, count: int) -> list[Ac
             return await asyncio.gather(*(one(number) for number in range(count)))
     except TimeoutError:
         raise PreparationError(
-            f"Logging in {count} accounts took more than {PREPARE_DEADLINE:.0f} s: is the engine short of CPU?"
+            f"Logging in {count} accounts took more than {PREPARE_DEADLINE_SECONDS:.0f} s: is the engine short of CPU?"
         ) from None
 
 
 async def tradable_symbols(target: Target) -> list[str]:
     """The names of the symbols that the engine quotes. Raises PreparationError."""
-    answer = await _once(target, target.message("GET", "/api/symbols"))
+    answer = await _send_once(target, target.message("GET", "/api/symbols"))
     if answer.status != 200:
-        raise _refused("GET /api/symbols", answer)
+        raise _unexpected_status("GET /api/symbols", answer)
     return [symbol.symbol for symbol in msgspec.json.decode(answer.body, type=_Symbols).symbols]
 
 
@@ -78,21 +78,21 @@ async def _create(target: Target, token: str, username: str, password: str) -> N
         "leverage": LEVERAGE,
     }
     path = "/api/admin/accounts"
-    answer = await _once(target, target.message("POST", path, token=token, body=msgspec.json.encode(body)))
-    if answer.status not in (201, 409):  # 409: made by an earlier run
-        raise _refused(f"POST {path}", answer)
+    answer = await _send_once(target, target.message("POST", path, token=token, body=msgspec.json.encode(body)))
+    if answer.status not in (201, 409):  # 409: created by an earlier run
+        raise _unexpected_status(f"POST {path}", answer)
 
 
 async def _login(target: Target, username: str, password: str) -> Account:
     body = msgspec.json.encode({"username": username, "password": password})
-    answer = await _once(target, target.message("POST", "/api/login", body=body))
+    answer = await _send_once(target, target.message("POST", "/api/login", body=body))
     if answer.status != 200:
-        raise _refused(f"POST /api/login as {username}", answer)
+        raise _unexpected_status(f"POST /api/login as {username}", answer)
     login = msgspec.json.decode(answer.body, type=_Login)
     return Account(str(login.account_id), username, login.token)
 
 
-async def _once(target: Target, message: bytes) -> Answer:
+async def _send_once(target: Target, message: bytes) -> Response:
     try:
         connection = await Connection.open(target)
         try:
@@ -101,9 +101,11 @@ async def _once(target: Target, message: bytes) -> Answer:
             connection.close()
     except RequestError as error:
         raise PreparationError(
-            f"The engine at {target.host} does not answer ({error}): is it ready, and may this pod reach it?"
+            f"The engine at {target.host} does not respond ({error}): check that it is Ready and admits this pod."
         ) from error
 
 
-def _refused(what: str, answer: Answer) -> PreparationError:
-    return PreparationError(f"{what} was answered with {answer.status}: {answer.body[:300].decode(errors='replace')}")
+def _unexpected_status(what: str, answer: Response) -> PreparationError:
+    return PreparationError(
+        f"{what} was answered with status {answer.status}: {answer.body[:300].decode(errors='replace')}"
+    )

@@ -1,6 +1,6 @@
-"""Whether the ledger tells all that was due, once, and the load generator did its work. Pure.
+"""Checks that the ledger has one record per due request, and that the load generator worked. Pure.
 
-A promise is only kept by requests that were sent and recorded: what left no record may have failed.
+A request without a record may have failed, so it breaks the run.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from .ledger import Crash, Ledger
 
 
 class Records(msgspec.Struct, frozen=True):
-    """How many requests of the schedule were due, how many of them have a record, and how many records are too many."""
+    """Numbers of due requests of the schedule, of those with a record, and of surplus records."""
 
     due: int
     recorded: int
@@ -20,23 +20,23 @@ class Records(msgspec.Struct, frozen=True):
 
     @property
     def unrecorded(self) -> int:
-        """How many requests have no record, or one too many."""
+        """The number of requests without a record, plus surplus records."""
         return abs(self.due - self.recorded) + self.surplus
 
-    def told(self) -> Iterator[str]:
-        """A sentence when some have."""
+    def findings(self) -> Iterator[str]:
+        """A sentence when the number is not 0."""
         if self.unrecorded:
             yield (
                 f"{self.due} requests were due, {self.recorded} of them have a record, "
-                f"and {self.surplus} records are too many."
+                f"and there are {self.surplus} surplus records."
             )
 
 
 def records(ledger: Ledger) -> Records:
-    """Of the requests of the schedule; handshakes of WebSockets apart, which have no time at which they are due."""
+    """The records of scheduled requests, without WebSocket handshakes, which are not scheduled."""
     times = Counter(request.number for request in ledger.scheduled())
     unnumbered = times.pop(None, 0)
-    return Records(ledger.end.owed, len(times), unnumbered + times.total() - len(times))
+    return Records(ledger.end.expected_requests, len(times), unnumbered + times.total() - len(times))
 
 
 def crashed(ledger: Ledger) -> Iterator[str]:
@@ -49,4 +49,4 @@ def crashed(ledger: Ledger) -> Iterator[str]:
 def idle(ledger: Ledger) -> Iterator[str]:
     """A sentence for each part of the load that sent nothing."""
     for part in ledger.idle_parts():
-        yield f"Part {part} of the load sent no request, so it shows nothing."
+        yield f"Part {part} of the load sent no request, so it proves nothing."

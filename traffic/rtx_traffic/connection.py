@@ -1,7 +1,7 @@
 """An HTTP/1.1 client that sends each request once.
 
-Why not aiohttp: it sends a GET again by itself when a kept connection turns out closed, and those are the failures that
-are to be counted here. The parser is httptools, which keeps the load generator cheap beside the engine it measures.
+Not aiohttp: it retries a GET on a closed keep-alive connection, which hides the failures that are counted here. The
+parser is httptools, so that the load generator uses little CPU beside the engine.
 """
 
 import asyncio
@@ -13,13 +13,13 @@ import httptools
 from .ledger import Failure
 
 VERSION_HEADER = "x-rtx-version"
-CONNECT_DEADLINE = 3.0
-ANSWER_DEADLINE = 10.0
+CONNECT_DEADLINE_SECONDS = 3.0
+RESPONSE_DEADLINE_SECONDS = 10.0
 _VERSION_HEADER = VERSION_HEADER.encode()
 
 
 class RequestError(Exception):
-    """The request has no usable answer; `failure` says why."""
+    """The request has no valid response; `failure` is the reason."""
 
     def __init__(self, failure: Failure, detail: str = "") -> None:
         super().__init__(f"{failure}: {detail}" if detail else str(failure))
@@ -28,16 +28,16 @@ class RequestError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     status: int
     body: bytes
     keep_alive: bool
-    version: str = ""  # of the build that answered, when it says so
+    version: str = ""  # of the responding build; empty when the response lacks it
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the engine is. The address is resolved once: a Service's never changes, and the load is not one of DNS."""
+    """The engine's address, resolved once: a Service's address is stable, and DNS is not under test."""
 
     host: str
     address: str
@@ -59,16 +59,16 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._waiter: asyncio.Future[Answer] | None = None
+        self._waiter: asyncio.Future[Response] | None = None
         self._body: list[bytes] = []
         self._version = b""
-        self.usable = False  # open, and the server said nothing of closing
+        self.usable = False  # open, and the server has not announced its end
 
     @classmethod
     async def open(cls, target: Target) -> "Connection":
-        """Raises RequestError when there is no connection within CONNECT_DEADLINE."""
+        """Connect. Raises RequestError on failure and after CONNECT_DEADLINE_SECONDS."""
         try:
-            async with asyncio.timeout(CONNECT_DEADLINE):
+            async with asyncio.timeout(CONNECT_DEADLINE_SECONDS):
                 _, connection = await asyncio.get_running_loop().create_connection(cls, target.address, target.port)
         except TimeoutError:
             raise RequestError(Failure.CONNECT_TIMEOUT) from None
@@ -76,19 +76,19 @@ class Connection(asyncio.Protocol):
             raise RequestError(Failure.REFUSED, error.strerror or str(error)) from error
         return connection
 
-    async def send(self, message: bytes) -> Answer:
-        """Send `message` and wait for its answer, ANSWER_DEADLINE at most; raises RequestError."""
+    async def send(self, message: bytes) -> Response:
+        """Send `message`; returns the response. Raises RequestError, also after RESPONSE_DEADLINE_SECONDS."""
         if self._transport is None or self._transport.is_closing():
             raise RequestError(Failure.CLOSED, "the connection was closed while idle")
         self._waiter = asyncio.get_running_loop().create_future()
         self._transport.write(message)
         try:
-            async with asyncio.timeout(ANSWER_DEADLINE):
+            async with asyncio.timeout(RESPONSE_DEADLINE_SECONDS):
                 return await self._waiter
         except TimeoutError:
             raise RequestError(Failure.ANSWER_TIMEOUT) from None
         finally:
-            # Also after a time-out or a cancellation: a late answer must never be taken for the next request's.
+            # Also after a time-out or cancellation: a late response must not be read as that of the next request.
             if not self._waiter.done() or self._waiter.cancelled() or self._waiter.exception():
                 self.close()
             self._waiter = None
@@ -136,7 +136,7 @@ class Connection(asyncio.Protocol):
         self.usable = self.usable and keep_alive
         if self._waiter and not self._waiter.done():
             status, version = self._parser.get_status_code(), self._version.decode(errors="replace")
-            self._waiter.set_result(Answer(status, b"".join(self._body), keep_alive, version))
+            self._waiter.set_result(Response(status, b"".join(self._body), keep_alive, version))
 
     def _fail(self, failure: Failure, detail: str) -> None:
         if self._waiter and not self._waiter.done():

@@ -1,4 +1,4 @@
-"""What a run sent and saw: one JSON object a line, in the order in which it was known.
+"""The ledger of a run: everything sent and received, one JSON object per line, in order of observation.
 
 Times are monotonic seconds since the run's start; `Run.started_at` is the wall clock (Unix seconds) of second 0, the
 same in all parts of a run.
@@ -14,18 +14,18 @@ from typing import Self
 
 import msgspec
 
-OPENING_BALANCE = "100000000.00"  # dollars; so large that no order of a load is ever refused for its margin
+OPENING_BALANCE = "100000000.00"  # dollars; large enough that no order is rejected for its margin
 
 
 class Lane(StrEnum):
     """How a request reaches the engine."""
 
-    KEEP_ALIVE = "keep-alive"  # one of the connections that stay open for the whole run
+    KEEP_ALIVE = "keep-alive"  # one of the connections that stay open during the run
     NEW = "new"  # a connection of its own
 
 
 class Kind(StrEnum):
-    """What a request is."""
+    """The kind of a request."""
 
     ORDER = "order"
     REPEAT = "repeat"  # an order sent before, under the same client_order_id with the same payload
@@ -36,7 +36,7 @@ class Kind(StrEnum):
 class Failure(StrEnum):
     """Why a request counts as failed."""
 
-    UNSENT = "unsent"  # due, but not sent within the patience of the schedule
+    UNSENT = "unsent"  # due, but not sent within load.MAX_QUEUE_SECONDS
     REFUSED = "refused"
     CONNECT_TIMEOUT = "connect time-out"
     RESET = "reset"
@@ -45,11 +45,11 @@ class Failure(StrEnum):
     MALFORMED = "malformed answer"
     CLIENT_ERROR = "status 4xx"
     SERVER_ERROR = "status 5xx"
-    UNTOLD = "neither answer nor failure"  # what a record says that lacks both; no request is recorded as such
+    INCOMPLETE = "neither answer nor failure"  # of a record that lacks both; never recorded
 
 
 class Run(msgspec.Struct, frozen=True, tag="run", tag_field="record"):
-    """The first line: what was asked for."""
+    """The first line: the run's settings."""
 
     run: str  # prefix of every client_order_id; the same in all parts of a run
     url: str
@@ -59,14 +59,14 @@ class Run(msgspec.Struct, frozen=True, tag="run", tag_field="record"):
     new_per_second: float
     sockets: int
     accounts: int
-    duration: float  # 0: until told
+    duration: float  # 0: until stopped
     part: int = 0  # of `parts`, from 0: a load may come from several pods, each with a share of the numbers above
     parts: int = 1
-    opening_balance: str = OPENING_BALANCE  # of every account that the run trades on, when it was made
+    opening_balance: str = OPENING_BALANCE  # of every account that the run trades on
 
 
 class Order(msgspec.Struct, frozen=True):
-    """An order as it was asked for; quantity is a decimal string in lots."""
+    """An order as requested; quantity is a decimal string in lots."""
 
     client_order_id: str
     account_id: str
@@ -76,9 +76,9 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class OrderAnswer(msgspec.Struct, frozen=True):
-    """The engine's acknowledgement: all that releases answer. Two are equal when their values are.
+    """The engine's acknowledgement. Two are equal when their values are equal.
 
-    Numbers and times are compared by value: "0" and "0.00" are the same dollars.
+    Numbers and times are compared by value: "0" equals "0.00".
     """
 
     order_id: str
@@ -93,11 +93,11 @@ class OrderAnswer(msgspec.Struct, frozen=True):
     epoch: int
     colour: str
     sequence: int
-    quoted_at: dt.datetime | None = None  # version 1.0 does not answer it, whoever has filled the order
+    quoted_at: dt.datetime | None = None  # absent in answers of version 1.0
 
 
 class Request(msgspec.Struct, frozen=True, tag="request", tag_field="record", omit_defaults=True):
-    """One request and its end. Acknowledged means: `answer` is there."""
+    """One request and its end. It is acknowledged when `answer` is set."""
 
     kind: Kind
     lane: Lane
@@ -108,22 +108,22 @@ class Request(msgspec.Struct, frozen=True, tag="request", tag_field="record", om
     failure: Failure | None = None
     detail: str = ""  # the engine's own reason, or the operating system's
     path: str = ""
-    version: str = ""  # of the engine's build that answered, when it says so: it does with each 5xx
+    version: str = ""  # of the responding build; set with each 5xx
     order: Order | None = None
     answer: OrderAnswer | None = None
     number: int | None = None  # in the schedule, unique over all parts of a run; None: not of the schedule
 
     @property
     def failed(self) -> Failure | None:
-        """Why it counts as failed. Only a request that was sent and answered, an order as filled, does not."""
+        """The reason why it counts as failed; None only when it was sent and answered, an order as filled."""
         is_answered = self.answer if self.kind in {Kind.ORDER, Kind.REPEAT} else self.status
         if self.failure or not (self.sent is None or self.status is None or is_answered is None):
             return self.failure
-        return Failure.UNTOLD
+        return Failure.INCOMPLETE
 
 
 class SocketStarted(msgspec.Struct, frozen=True, tag="started", tag_field="record"):
-    """A WebSocket client began to connect. From now on it must see its account's events."""
+    """A WebSocket client started to connect; from now on it must receive its account's events."""
 
     socket: int
     account_id: str
@@ -131,10 +131,10 @@ class SocketStarted(msgspec.Struct, frozen=True, tag="started", tag_field="recor
 
 
 class SocketOpened(msgspec.Struct, frozen=True, tag="opened", tag_field="record"):
-    """A WebSocket was greeted. `since` is None the first time: events up to `sequence` are not expected on it."""
+    """A WebSocket received its hello. `since` is None the first time: events up to `sequence` are not expected."""
 
     socket: int
-    account_id: str  # as the engine's hello has it
+    account_id: str  # from the engine's hello
     at: float
     sequence: int
     colour: str
@@ -142,7 +142,7 @@ class SocketOpened(msgspec.Struct, frozen=True, tag="opened", tag_field="record"
 
 
 class SocketEvent(msgspec.Struct, frozen=True, tag="event", tag_field="record"):
-    """An account event that a WebSocket received, and the order that it told."""
+    """An account event that a WebSocket received, with its order."""
 
     socket: int
     account_id: str
@@ -152,7 +152,7 @@ class SocketEvent(msgspec.Struct, frozen=True, tag="event", tag_field="record"):
 
 
 class SocketClosed(msgspec.Struct, frozen=True, tag="closed", tag_field="record"):
-    """A WebSocket ended; code 1006 means that no close frame came."""
+    """A WebSocket ended; code 1006: without a close frame."""
 
     socket: int
     at: float
@@ -160,7 +160,7 @@ class SocketClosed(msgspec.Struct, frozen=True, tag="closed", tag_field="record"
 
 
 class Crash(msgspec.Struct, frozen=True, tag="crash", tag_field="record"):
-    """A task of the load generator itself ended with an exception; what it was to record is missing."""
+    """A task of the load generator ended with an exception; its record is missing."""
 
     at: float
     task: str
@@ -168,16 +168,16 @@ class Crash(msgspec.Struct, frozen=True, tag="crash", tag_field="record"):
 
 
 class End(msgspec.Struct, frozen=True, tag="end", tag_field="record"):
-    """The last line. A ledger without it is of a run that was cut off."""
+    """The last line. A ledger without it is incomplete."""
 
     at: float
-    due: int  # requests of the schedule whose time came, counted by the clock and not by their records
-    planned: int = 0  # requests that the whole schedule has; 0: it has no end, or the run was stopped before it
+    due: int  # scheduled requests whose time came, by the clock and not by their records
+    planned: int = 0  # requests in the whole schedule; 0: endless, or stopped early
     idle_parts: tuple[int, ...] = ()  # of a merged run: the parts that sent nothing
 
     @property
-    def owed(self) -> int:
-        """How many requests the ledger must hold."""
+    def expected_requests(self) -> int:
+        """The number of scheduled requests that the ledger must hold."""
         return max(self.due, self.planned)
 
 
@@ -188,11 +188,11 @@ _decoder = msgspec.json.Decoder(Record)
 
 
 class IncompleteLedgerError(ValueError):
-    """The ledger lacks its first or its last line, so nothing can be concluded from it."""
+    """The ledger lacks its first or last line, so it proves nothing."""
 
 
 class MalformedLedgerError(ValueError):
-    """The ledger has a first or a last record between the others, so it is not of one run."""
+    """The ledger has a first or last record in the middle, so it is not of one run."""
 
 
 class MismatchedLedgersError(ValueError):
@@ -200,33 +200,33 @@ class MismatchedLedgersError(ValueError):
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """A whole run, read back."""
+    """The parsed ledger of a whole run."""
 
     run: Run
     records: tuple[Record, ...]
 
     @classmethod
     def parse(cls, lines: Iterable[bytes]) -> Self:
-        """Read a ledger file's lines; raises IncompleteLedgerError, MalformedLedgerError or msgspec.DecodeError."""
+        """Parse a ledger file's lines. Raises IncompleteLedgerError, MalformedLedgerError or msgspec.DecodeError."""
         records = tuple(_decoder.decode(line) for line in lines if line.strip())
         if not records or not isinstance(records[0], Run):
             raise IncompleteLedgerError(
                 "The ledger does not begin with its run record: fetch it again from its first line."
             )
         if not isinstance(records[-1], End):
-            raise IncompleteLedgerError("The ledger has no end record: the run was cut off, or is still going on.")
+            raise IncompleteLedgerError("The ledger has no end record: the run was cut off or is still running.")
         if any(isinstance(record, Run | End) for record in records[1:-1]):
-            raise MalformedLedgerError("The ledger goes on after its end record, or begins twice: fetch it again.")
+            raise MalformedLedgerError("The ledger continues after its end record, or begins twice: fetch it again.")
         return cls(run=records[0], records=records)
 
     @classmethod
     def merge(cls, parts: Sequence[Self]) -> Self:
-        """The one run that the parts of a load were; raises MismatchedLedgersError."""
+        """Merge the ledgers of all parts of a run. Raises MismatchedLedgersError."""
         runs = sorted((part.run for part in parts), key=lambda run: run.part)
-        told = [(run.run, run.started_at, run.part, run.parts) for run in runs]
-        if told != [(runs[0].run, runs[0].started_at, part, len(parts)) for part in range(len(parts))]:
+        identities = [(run.run, run.started_at, run.part, run.parts) for run in runs]
+        if identities != [(runs[0].run, runs[0].started_at, part, len(parts)) for part in range(len(parts))]:
             raise MismatchedLedgersError(
-                f"These are not the parts of one run: {told}. Fetch the ledger of each pod again."
+                f"These are not the parts of one run: {identities}. Fetch the ledger of each pod again."
             )
         whole = msgspec.structs.replace(
             runs[0],
@@ -248,7 +248,7 @@ class Ledger(msgspec.Struct, frozen=True):
         return end
 
     def write(self, path: Path) -> None:
-        """Write it to a file that `parse` reads again; its folder is made."""
+        """Write the ledger to a file for `parse`; creates the folder."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
             file.writelines(encode(record) for record in self.records)
@@ -261,19 +261,19 @@ class Ledger(msgspec.Struct, frozen=True):
         return (request for request in self.requests() if request.kind is not Kind.SOCKET)
 
     def idle_parts(self) -> tuple[int, ...]:
-        """The parts of the run that sent no request of the schedule."""
+        """The parts of the run that sent no scheduled request."""
         if any(request.sent is not None for request in self.scheduled()):
             return self.end.idle_parts
         return self.end.idle_parts or (self.run.part,)
 
     def account_ids(self) -> list[str]:
-        """The accounts on which the run traded or listened."""
+        """The sorted ids of the accounts on which the run traded or listened."""
         traded = {request.order.account_id for request in self.requests() if request.order}
         listened = {record.account_id for record in self.records if isinstance(record, SocketStarted)}
         return sorted(traded | listened)
 
     def acknowledged(self) -> Iterator[tuple[float, Order, OrderAnswer]]:
-        """When, what was asked, what was answered; repeats included."""
+        """(time, order, answer) of each acknowledged request, repeats included."""
         for request in self.requests():
             if request.order and request.answer:
                 yield request.ended, request.order, request.answer
@@ -284,7 +284,7 @@ def _merged_end(parts: Sequence[Ledger]) -> End:
     return End(
         at=max(end.at for end in ends),
         due=sum(end.due for end in ends),
-        planned=sum(end.owed for end in ends),
+        planned=sum(end.expected_requests for end in ends),
         idle_parts=tuple(sorted(number for part in parts for number in part.idle_parts())),
     )
 

@@ -1,4 +1,4 @@
-"""Carries the schedule out: each request leaves when it is due, whether or not the ones before it were answered."""
+"""Sends the schedule open-loop: each request is sent when due, regardless of pending responses."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from .accounts import Account
-from .connection import Answer, Connection, RequestError, Target
+from .connection import Connection, RequestError, Response, Target
 from .ledger import Failure, Kind, Lane, Order, OrderAnswer, Request
 from .recorder import Recorder
-from .schedule import READ_PATHS, Due, OrderSource
+from .schedule import READ_PATHS, OrderSource, ScheduledRequest
 
-PATIENCE = 1.0  # seconds that a due request may wait for a free connection before it counts as unsent
+MAX_QUEUE_SECONDS = 1.0  # wait of a due request for a free connection; after that it counts as unsent
 ORDER_PATH = "/api/orders/market"
-ORDER_STATUSES = (200, 201)  # filled before, filled now
+ORDER_STATUSES = (200, 201)  # a repeat, a new fill
 READ_STATUSES = (200,)
 
 _answers = msgspec.json.Decoder(OrderAnswer)
@@ -29,7 +29,7 @@ class _ErrorBody(msgspec.Struct):
 
 
 class Load:
-    """One run's requests; each ends as one record."""
+    """Sends one run's requests; each ends as one record."""
 
     def __init__(
         self, *, target: Target, accounts: Sequence[Account], orders: OrderSource, keep_alive: int, recorder: Recorder
@@ -43,12 +43,12 @@ class Load:
         for _ in range(keep_alive):
             self._lanes.put_nowait(None)
         self._in_flight: set[asyncio.Task[None]] = set()
-        self.due = 0  # requests whose time has come, counted before anything is done about them
+        self.due = 0  # due requests so far, counted before they are sent
 
-    async def run(self, schedule: Iterable[Due], stop: asyncio.Event) -> None:
-        """Send what is due until the schedule ends or `stop` is set; then wait for the answers still owed.
+    async def run(self, schedule: Iterable[ScheduledRequest], stop: asyncio.Event) -> None:
+        """Send due requests until the schedule ends or `stop` is set; then wait for the pending responses.
 
-        What came due before the stop was noticed is sent all the same, however late: it ends as a record too.
+        A request that was due before the stop was noticed is still sent and recorded.
         """
         clock = self._recorder.clock
         start = clock()
@@ -59,7 +59,7 @@ class Load:
                     break
                 await asyncio.sleep(wait)
             self.due += 1
-            task = asyncio.create_task(self._fire(due, start + due.at))
+            task = asyncio.create_task(self._send(due, start + due.at))
             self._recorder.watch(task, f"request {due.number}")
             self._in_flight.add(task)
             task.add_done_callback(self._in_flight.discard)
@@ -71,15 +71,15 @@ class Load:
             if connection := self._lanes.get_nowait():
                 connection.close()
 
-    async def _fire(self, due: Due, due_at: float) -> None:
-        kind, path, message, order = self._what(due)
+    async def _send(self, due: ScheduledRequest, due_at: float) -> None:
+        kind, path, message, order = self._build_request(due)
         sent, status, failure, detail, answer, version = None, None, None, "", None, ""
         try:
             async with self._connection(due.lane, due_at) as connection:
                 sent = self._recorder.clock()
                 reply = await connection.send(message)
             status, version = reply.status, reply.version
-            failure, detail = _failure_of(reply, ORDER_STATUSES if order else READ_STATUSES)
+            failure, detail = _failure_from(reply, ORDER_STATUSES if order else READ_STATUSES)
             if order and not failure:
                 answer = _answers.decode(reply.body)
         except RequestError as error:
@@ -104,8 +104,8 @@ class Load:
             )
         )
 
-    def _what(self, due: Due) -> tuple[Kind, str, bytes, Order | None]:
-        """The request's kind (the first repeat has nothing to repeat), path, bytes and order."""
+    def _build_request(self, due: ScheduledRequest) -> tuple[Kind, str, bytes, Order | None]:
+        """The request's kind, path, bytes and order. A repeat before the first order becomes an order."""
         if due.kind is Kind.READ:
             path = READ_PATHS[due.number % len(READ_PATHS)]
             return due.kind, path, self._target.message("GET", path, token=self._reader.token), None
@@ -125,7 +125,7 @@ class Load:
     @asynccontextmanager
     async def _connection(self, lane: Lane, due_at: float) -> AsyncIterator[Connection]:
         """A connection of the lane. Raises RequestError."""
-        if self._recorder.clock() - due_at > PATIENCE:
+        if self._recorder.clock() - due_at > MAX_QUEUE_SECONDS:
             raise RequestError(Failure.UNSENT, "the load generator is short of CPU")
         if lane is Lane.NEW:
             connection = await Connection.open(self._target)
@@ -136,7 +136,7 @@ class Load:
             return
         kept = await self._free_lane()
         try:
-            # One that the server closed while nothing was under way is replaced, as every client does: nothing failed.
+            # A connection that the server closed while idle is replaced, as every client does: no request failed.
             if kept is None or not kept.usable:
                 kept = await Connection.open(self._target)
             yield kept
@@ -145,13 +145,13 @@ class Load:
 
     async def _free_lane(self) -> Connection | None:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(MAX_QUEUE_SECONDS):
                 return await self._lanes.get()
         except TimeoutError:
             raise RequestError(Failure.UNSENT, "every keep-alive connection is waiting for an answer") from None
 
 
-def _failure_of(answer: Answer, expected: Sequence[int]) -> tuple[Failure | None, str]:
+def _failure_from(answer: Response, expected: Sequence[int]) -> tuple[Failure | None, str]:
     if answer.status in expected:
         return None, ""
     if answer.status < 400:

@@ -1,4 +1,4 @@
-"""rtx-traffic: an open-loop load on a trading engine. Lines of JSON on stdout, the ledger in a file."""
+"""rtx-traffic: open-loop load on a trading engine. Prints JSON lines and writes a ledger file."""
 
 import asyncio
 import contextlib
@@ -20,24 +20,24 @@ import uvloop
 
 from . import accounts as trading
 from .accounts import PreparationError
-from .connection import ANSWER_DEADLINE, Target
+from .connection import RESPONSE_DEADLINE_SECONDS, Target
 from .ledger import End, Run
 from .load import Load
-from .parts import Start, numbers, share
+from .parts import Start, part_numbers, share
 from .progress import Progress
 from .recorder import Recorder
 from .schedule import OrderSource, schedule
 from .sockets import Socket
 
-GC_THRESHOLD = 20_000  # objects made and not freed: a few hundred requests' worth
-START_POLL = 0.05  # seconds between looks for the start file
-START_DEADLINE = 300.0
-SETTLE = 6.0  # seconds that the sockets stay after the last answer: an event may be 5 s late before it counts
+GC_THRESHOLD = 20_000  # live objects, of a few hundred requests
+START_POLL_SECONDS = 0.05  # between checks for the start file
+START_DEADLINE_SECONDS = 300.0
+SETTLE_SECONDS = 6.0  # sockets stay open after the last response: longer than streams.EVENT_DEADLINE_SECONDS
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
 
-class Line(msgspec.Struct, omit_defaults=True):
-    """A line on stdout."""
+class OutputLine(msgspec.Struct, omit_defaults=True):
+    """A line of JSON on standard output."""
 
     event: Literal["prepared", "waiting", "progress", "crash", "end", "error"]
     message: str = ""
@@ -48,29 +48,31 @@ class Line(msgspec.Struct, omit_defaults=True):
 @app.command()
 def run(
     *,
-    url: Annotated[str, typer.Option(help="the engine's live Service, such as http://rtx-engine.rtx-trading")],
-    rate: Annotated[float, typer.Option(help="requests a second, all lanes together")] = 600.0,
-    keep_alive: Annotated[int, typer.Option(help="connections that stay open")] = 32,
-    new_per_second: Annotated[float, typer.Option(help="of the rate, those on a connection of their own")] = 100.0,
-    sockets: Annotated[int, typer.Option(help="WebSockets, spread over the accounts")] = 100,
-    accounts: Annotated[int, typer.Option(help="accounts to trade on; made when they are not there")] = 50,
-    duration: Annotated[float, typer.Option(help="seconds; 0 goes on until `rtx-traffic stop`")] = 30.0,
-    parts: Annotated[int, typer.Option(min=1, help="pods that the numbers above are divided among")] = 1,
-    part: Annotated[int, typer.Option(min=0, help="which of them this is, from 0")] = 0,
+    url: Annotated[str, typer.Option(help="URL of the engine's live Service, such as http://rtx-engine.rtx-trading")],
+    rate: Annotated[float, typer.Option(help="requests per second on all connections")] = 600.0,
+    keep_alive: Annotated[int, typer.Option(help="number of keep-alive connections")] = 32,
+    new_per_second: Annotated[
+        float, typer.Option(help="requests per second of the rate that open a new connection")
+    ] = 100.0,
+    sockets: Annotated[int, typer.Option(help="number of WebSockets, spread over the accounts")] = 100,
+    accounts: Annotated[int, typer.Option(help="number of accounts to trade on; missing ones are created")] = 50,
+    duration: Annotated[float, typer.Option(help="in seconds; 0 runs until `rtx-traffic stop`")] = 30.0,
+    parts: Annotated[int, typer.Option(min=1, help="number of pods that share the load")] = 1,
+    part: Annotated[int, typer.Option(min=0, help="index of this pod, from 0")] = 0,
     start: Annotated[
-        Path | None, typer.Option(help="file to wait for: what `prepare` printed, and the time at which to begin")
+        Path | None, typer.Option(help="file to wait for: the output of `prepare` with the start time")
     ] = None,
-    ledger: Annotated[Path, typer.Option(help="file for the ledger")] = Path("/tmp/ledger.jsonl"),  # noqa: S108  a pod's own
-    pid_file: Annotated[Path, typer.Option(help="file that `stop` finds the run by")] = Path("/tmp/rtx-traffic.pid"),  # noqa: S108
+    ledger: Annotated[Path, typer.Option(help="ledger file to write")] = Path("/tmp/ledger.jsonl"),  # noqa: S108  a pod's own
+    pid_file: Annotated[Path, typer.Option(help="file with the process id, for `stop`")] = Path("/tmp/rtx-traffic.pid"),  # noqa: S108
     hold: Annotated[
         bool, typer.Option(help="stay after the run until SIGTERM, so that the ledger can be fetched")
     ] = False,
 ) -> None:
-    """Send the load and write the ledger. ADMIN_PASSWORD is the engine's admin's, and not needed with --start."""
+    """Send the load and write the ledger. Reads ADMIN_PASSWORD of the engine, except with --start."""
     if not 0 <= new_per_second <= rate or rate <= 0:
-        _fail(f"--new-per-second {new_per_second:g} must lie between 0 and --rate {rate:g}.")
+        _fail(f"--new-per-second {new_per_second:g} must be between 0 and --rate {rate:g}, and --rate above 0.")
     if part >= parts or (parts > 1 and not start):
-        _fail(f"--part {part} of --parts {parts}: parts count from 0, and several of them need a common --start.")
+        _fail(f"--part {part} of --parts {parts}: parts count from 0, and several parts require a common --start.")
     whole = Run(
         run="",
         url=url,
@@ -83,7 +85,7 @@ def run(
         duration=duration,
     )
     pid_file.write_text(str(os.getpid()))
-    gc.freeze()  # what start-up has made stays; to look through it again and again is time that requests wait for
+    gc.freeze()  # start-up objects stay alive; scanning them in each collection delays requests
     gc.set_threshold(GC_THRESHOLD)
     try:
         uvloop.run(_run(share(whole, part, parts), _resolve(url), start, ledger, hold=hold))
@@ -96,10 +98,10 @@ def run(
 @app.command()
 def prepare(
     *,
-    url: Annotated[str, typer.Option(help="the engine's live Service")],
-    accounts: Annotated[int, typer.Option(help="accounts to trade on; made when they are not there")] = 50,
+    url: Annotated[str, typer.Option(help="URL of the engine's live Service")],
+    accounts: Annotated[int, typer.Option(help="number of accounts to trade on; missing ones are created")] = 50,
 ) -> None:
-    """Log the accounts in and print, as one JSON object, what every part of a run needs (tokens included)."""
+    """Log in the accounts and print the input of every part of a run as one JSON object, with tokens."""
     try:
         start = uvloop.run(_prepare(_resolve(url), accounts))
     except PreparationError as error:
@@ -110,11 +112,11 @@ def prepare(
 
 @app.command()
 def stop(pid_file: Annotated[Path, typer.Option()] = Path("/tmp/rtx-traffic.pid")) -> None:  # noqa: S108  a pod's own
-    """End the load of this pod: nothing new is sent, what is under way is waited for."""
+    """End the load of this pod: send no new requests and wait for the pending responses."""
     try:
         os.kill(int(pid_file.read_text()), signal.SIGINT)
     except FileNotFoundError:
-        _fail("No load is running here.")
+        _fail("No load is running in this pod: the pid file does not exist.")
 
 
 async def _run(settings: Run, target: Target, start_file: Path | None, ledger: Path, *, hold: bool) -> None:
@@ -123,14 +125,14 @@ async def _run(settings: Run, target: Target, start_file: Path | None, ledger: P
     loop.add_signal_handler(signal.SIGINT, stop.set)
     loop.add_signal_handler(signal.SIGTERM, _set_all, stop, leave)
 
-    start = await (_start_in(start_file) if start_file else _prepare(target, settings.accounts))
-    _say(Line("prepared", f"{len(start.accounts)} accounts, {len(start.symbols)} symbols", start.run))
+    start = await (_read_start(start_file) if start_file else _prepare(target, settings.accounts))
+    _emit(OutputLine("prepared", f"{len(start.accounts)} accounts, {len(start.symbols)} symbols", start.run))
     settings = msgspec.structs.replace(settings, run=start.run, started_at=start.at or time.time())
-    with Recorder(ledger, settings, lambda message: _say(Line("crash", message))) as recorder:
+    with Recorder(ledger, settings, lambda message: _emit(OutputLine("crash", message))) as recorder:
         due = await _load(settings, target, start, recorder, stop)
         planned = 0 if stop.is_set() else math.floor(settings.rate * settings.duration)
         recorder.record(End(recorder.clock(), due, planned))
-        _say(Line("end", run=settings.run, progress=recorder.progress()))
+        _emit(OutputLine("end", run=settings.run, progress=recorder.progress()))
     if hold:
         await leave.wait()
 
@@ -139,26 +141,28 @@ async def _prepare(target: Target, count: int) -> Start:
     """Raises PreparationError."""
     admin_password = os.environ.get("ADMIN_PASSWORD")
     if not admin_password:
-        _fail("ADMIN_PASSWORD is not set: give the pod the key ADMIN_PASSWORD of the engine's credentials Secret.")
+        _fail("ADMIN_PASSWORD is not set: set it from the key ADMIN_PASSWORD of the engine's credentials Secret.")
     symbols = await trading.tradable_symbols(target)
     accounts = await trading.prepare(target, admin_password=admin_password, count=count)
     return Start(uuid.uuid4().hex[:8], tuple(accounts), tuple(symbols))
 
 
-async def _start_in(file: Path) -> Start:
-    """What the file says, once it is there. Raises PreparationError."""
-    _say(Line("waiting", f"for {file}"))
+async def _read_start(file: Path) -> Start:
+    """The content of the start file, once it exists. Raises PreparationError."""
+    _emit(OutputLine("waiting", f"for {file}"))
     try:
-        async with asyncio.timeout(START_DEADLINE):
-            while not file.exists():  # noqa: ASYNC110, ASYNC240  nothing announces a file, and it is in memory
-                await asyncio.sleep(START_POLL)
+        async with asyncio.timeout(START_DEADLINE_SECONDS):
+            while not file.exists():  # noqa: ASYNC110, ASYNC240  no event announces a file, and it is in memory
+                await asyncio.sleep(START_POLL_SECONDS)
     except TimeoutError:
-        raise PreparationError(f"{file} did not come within {START_DEADLINE:.0f} s: was the run given up?") from None
+        raise PreparationError(
+            f"{file} was not created within {START_DEADLINE_SECONDS:.0f} s: check that the run was not aborted."
+        ) from None
     return msgspec.json.decode(file.read_bytes(), type=Start)  # noqa: ASYNC240  as above
 
 
 async def _load(settings: Run, target: Target, start: Start, recorder: Recorder, stop: asyncio.Event) -> int:
-    """The sockets first, then the schedule, then a while for the last events. Returns how many requests were due."""
+    """Open the sockets, send the schedule, wait for the last events. Returns the number of due requests."""
     accounts, symbols = start.accounts, start.symbols
     streams = [
         Socket(
@@ -169,7 +173,7 @@ async def _load(settings: Run, target: Target, start: Start, recorder: Recorder,
             clock=recorder.clock,
             record=recorder.record,
         )
-        for number in numbers(settings.sockets * settings.parts, settings.part, settings.parts)
+        for number in part_numbers(settings.sockets * settings.parts, settings.part, settings.parts)
     ]
     seed = int(settings.run, 16) + settings.part
     source = OrderSource(
@@ -184,7 +188,7 @@ async def _load(settings: Run, target: Target, start: Start, recorder: Recorder,
     for task, name in zip(background, tasks, strict=True):
         recorder.watch(task, name)
     try:
-        await _connected(streams)
+        await _wait_for_hellos(streams)
         plan = schedule(
             rate=settings.rate,
             new_per_second=settings.new_per_second,
@@ -193,29 +197,29 @@ async def _load(settings: Run, target: Target, start: Start, recorder: Recorder,
             part=settings.part,
             parts=settings.parts,
         )
-        await asyncio.sleep(-recorder.clock())  # not before the moment that all parts agreed on
+        await asyncio.sleep(-recorder.clock())  # until the common start of all parts
         await load.run(plan, stop)
-        await asyncio.sleep(SETTLE)
+        await asyncio.sleep(SETTLE_SECONDS)
         return load.due
     finally:
         for task in background:
             task.cancel()
-        await asyncio.wait(background, timeout=ANSWER_DEADLINE)
+        await asyncio.wait(background, timeout=RESPONSE_DEADLINE_SECONDS)
         load.close()
 
 
-async def _connected(streams: list[Socket]) -> None:
-    """Wait until every socket is greeted, ANSWER_DEADLINE at most: one that is not shows in the ledger."""
+async def _wait_for_hellos(streams: list[Socket]) -> None:
+    """Wait for every socket's hello, RESPONSE_DEADLINE_SECONDS at most; the verdict reports a missing one."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(ANSWER_DEADLINE):
+        async with asyncio.timeout(RESPONSE_DEADLINE_SECONDS):
             for stream in streams:
-                await stream.greeted.wait()
+                await stream.hello_received.wait()
 
 
 async def _report(recorder: Recorder) -> None:
     while True:
         await asyncio.sleep(1)
-        _say(Line("progress", progress=recorder.progress()))
+        _emit(OutputLine("progress", progress=recorder.progress()))
 
 
 def _resolve(url: str) -> Target:
@@ -226,7 +230,9 @@ def _resolve(url: str) -> Target:
     try:
         address = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)[0][4][0]
     except OSError as error:
-        _fail(f"{parts.hostname} does not resolve ({error.strerror}): is the engine's Service there, and DNS allowed?")
+        _fail(
+            f"{parts.hostname} does not resolve ({error.strerror}): check the engine's Service and that DNS is allowed."
+        )
     return Target(parts.hostname, str(address), port)
 
 
@@ -235,13 +241,13 @@ def _set_all(*events: asyncio.Event) -> None:
         event.set()
 
 
-def _say(line: Line) -> None:
+def _emit(line: OutputLine) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
     sys.stdout.buffer.flush()
 
 
 def _fail(message: str) -> Never:
-    _say(Line("error", message))
+    _emit(OutputLine("error", message))
     raise typer.Exit(2)
 
 

@@ -1,6 +1,6 @@
-"""One load from several pods: what they agree on before the first byte, and which share each of them has. Pure.
+"""One load from several pods: their common input and the share of each. Pure.
 
-Why several: a Service with client affinity sends all that one address asks for to one engine pod.
+Several, because a Service with client affinity sends all requests of one address to one engine pod.
 """
 
 import msgspec
@@ -10,7 +10,7 @@ from .ledger import Run
 
 
 class Start(msgspec.Struct, frozen=True):
-    """What all parts of a run are told. Every part uses every account, so its orders and its events cross pods."""
+    """The common input of all parts. Every part uses every account, so orders and events cross pods."""
 
     run: str
     accounts: tuple[Account, ...]
@@ -23,14 +23,14 @@ def share(whole: Run, part: int, parts: int) -> Run:
     return msgspec.structs.replace(
         whole,
         rate=whole.rate / parts,
-        keep_alive=len(numbers(whole.keep_alive, part, parts)),
+        keep_alive=len(part_numbers(whole.keep_alive, part, parts)),
         new_per_second=whole.new_per_second / parts,
-        sockets=len(numbers(whole.sockets, part, parts)),
+        sockets=len(part_numbers(whole.sockets, part, parts)),
         part=part,
         parts=parts,
     )
 
 
-def numbers(total: int, part: int, parts: int) -> range:
-    """Which of `total` numbered things are this part's."""
+def part_numbers(total: int, part: int, parts: int) -> range:
+    """The numbers of this part out of `total`."""
     return range(part, total, parts)

@@ -1,4 +1,4 @@
-"""How far a run is: the line that a pod prints each second, and the sum over the pods of a load. Pure."""
+"""Progress of a run: the line that a pod prints each second, and the sum over all pods. Pure."""
 
 from collections.abc import Collection
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Progress(msgspec.Struct):
-    """Counts since the run's start; latencies in ms, of the requests answered since the line before, 0 if none."""
+    """Counts since the run's start; latencies in ms of requests answered since the last line, 0.0 without any."""
 
     second: int = 0
     requests: int = 0
@@ -18,7 +18,7 @@ class Progress(msgspec.Struct):
 
 
 def total(parts: Collection[Progress]) -> Progress:
-    """The counts of all parts together, and the latencies of the slowest: percentiles cannot be added."""
+    """The summed counts of all parts, and the highest latencies, as percentiles cannot be added."""
     return Progress(
         second=max((part.second for part in parts), default=0),
         requests=sum(part.requests for part in parts),

@@ -1,4 +1,4 @@
-"""The run's clock, the ledger file being written, and the counts for the line of progress."""
+"""The run's clock, ledger file and progress counts."""
 
 import asyncio
 import time
@@ -14,11 +14,11 @@ _FLUSH_BYTES = 1 << 18
 
 
 class Recorder:
-    """Writes records to `path` in the order in which they are given."""
+    """Writes records to `path` in call order."""
 
-    def __init__(self, path: Path, run: Run, tell: Callable[[str], None] = lambda _: None) -> None:
-        """Begins with the run's record; `tell` is told in a sentence of each task that crashes."""
-        self._tell = tell
+    def __init__(self, path: Path, run: Run, on_crash: Callable[[str], None] = lambda _: None) -> None:
+        """Writes the run's record; `on_crash` receives a sentence for each crashed task."""
+        self._on_crash = on_crash
         self._origin = time.monotonic() - (time.time() - run.started_at)
         self._file = path.open("wb")
         self._buffer = bytearray()
@@ -42,7 +42,7 @@ class Recorder:
         return round(time.monotonic() - self._origin, 6)
 
     def record(self, record: Record) -> None:
-        """Write one down. After the End nothing is: what a closing socket still has to say is not of the run."""
+        """Write a record. Records after the End, of closing sockets, are dropped."""
         if self._ended:
             return
         self._ended = isinstance(record, End)
@@ -54,10 +54,10 @@ class Recorder:
         elif isinstance(record, SocketOpened):
             self._open.add(record.socket)
         elif isinstance(record, SocketClosed):
-            self._open.discard(record.socket)  # it may have been closed before it said hello
+            self._open.discard(record.socket)  # it may have been closed before its hello
 
     def watch(self, task: "asyncio.Task[None]", name: str) -> None:
-        """Write it down should the task end with an exception: what it was to record is missing then."""
+        """Record a Crash when the task ends with an exception, as its own record is then missing."""
         task.add_done_callback(lambda ended: self._crashed(ended, name))
 
     def flush(self) -> None:
@@ -66,7 +66,7 @@ class Recorder:
         self._buffer.clear()
 
     def progress(self) -> Progress:
-        """The counts as of now; the latencies start anew."""
+        """The current counts; resets the latencies."""
         self.flush()
         latencies = sorted(self._latencies)
         self._latencies.clear()
@@ -81,7 +81,7 @@ class Recorder:
         error = None if task.cancelled() else task.exception()
         if error:
             self.record(Crash(self.clock(), name, repr(error)))
-            self._tell(f"Task {name!r} of the load generator crashed with {error!r}.")
+            self._on_crash(f"Task {name!r} of the load generator crashed with {error!r}.")
 
     def _count(self, request: Request) -> None:
         self._progress.requests += 1

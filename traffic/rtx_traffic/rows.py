@@ -1,6 +1,6 @@
-"""What the database holds about a run, as the verdict needs it. Quantities and prices are exact decimals. Pure.
+"""The database's rows of a run, as input of the verdict. Quantities and prices are exact decimals. Pure.
 
-Rows travel as JSON arrays in the order of their fields: a run has hundreds of thousands of them.
+Rows are JSON arrays in field order, as a run has hundreds of thousands of them.
 """
 
 import datetime as dt
@@ -38,7 +38,7 @@ class FillRow(msgspec.Struct, frozen=True, array_like=True):
     price: Decimal
     realised: Decimal
     epoch: int
-    committed_us: int | None  # when it was committed, in Unix microseconds; None when PostgreSQL no longer knows
+    committed_us: int | None  # commit time in Unix microseconds; None when PostgreSQL no longer has it
 
 
 class EventRow(msgspec.Struct, frozen=True, array_like=True):
@@ -47,16 +47,16 @@ class EventRow(msgspec.Struct, frozen=True, array_like=True):
     account_id: str
     sequence: int
     client_order_id: str
-    as_ordered: bool  # whether it tells the values that the order's row has
+    matches_order: bool  # whether its values equal those of the order's row
 
 
-class DealRow(msgspec.Struct, frozen=True, array_like=True):
+class AccountFillRow(msgspec.Struct, frozen=True, array_like=True):
     """A fill of an account, by this run or an earlier one; bought is positive."""
 
     symbol: str
     quantity: Decimal
     price: Decimal
-    realised: Decimal  # as the fill has it
+    realised: Decimal  # as stored in the fill
 
 
 class PositionRow(msgspec.Struct, frozen=True, array_like=True):
@@ -68,20 +68,20 @@ class PositionRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class AccountRow(msgspec.Struct, frozen=True, array_like=True):
-    """An account of the run with all that it ever dealt, in the order of its events."""
+    """An account of the run with all its fills ever, in the order of their events."""
 
     account_id: str
     balance: Decimal
-    sequence: int  # of its newest event, as the account's row counts them
-    events: int  # how many there are
-    newest: int  # the sequence of the newest of them, 0 when there are none
-    untold: int  # how many of the deals belong to an order of which there is no event
+    sequence: int  # of its newest event, from the account's row
+    events: int  # number of events
+    newest: int  # highest sequence of an event, 0 without any
+    fills_without_event: int  # number of fills whose order has no event
     positions: tuple[PositionRow, ...]
-    deals: tuple[DealRow, ...]
+    fills: tuple[AccountFillRow, ...]
 
 
 class HistoryRow(msgspec.Struct, frozen=True, array_like=True):
-    """An epoch that the fence had: who might execute, and since when (as for a fill)."""
+    """An epoch of the fence: the colours allowed to execute, and its commit time (as in FillRow)."""
 
     epoch: int
     executors: tuple[str, ...]
@@ -100,5 +100,5 @@ class Database(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, document: bytes) -> Self:
-        """Read the JSON object that the harness's query returns; raises msgspec.DecodeError."""
+        """Parse the JSON object that the query in rtx_demo.database returns. Raises msgspec.DecodeError."""
         return msgspec.json.decode(document, type=cls)

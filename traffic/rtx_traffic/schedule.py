@@ -1,4 +1,4 @@
-"""What is sent and when: decided before the first byte, by the clock alone, whatever the engine does. Pure."""
+"""The schedule of a run: what is sent and when, independent of the engine's behaviour. Pure."""
 
 import math
 import random
@@ -12,12 +12,12 @@ from .ledger import Kind, Lane, Order
 READ_SHARE = 0.2
 REPEAT_SHARE = 0.05  # of the orders
 READ_PATHS = ("/api/positions", "/api/account", "/api/orders?limit=20", "/api/symbols")
-REMEMBERED_ORDERS = 200  # a repeat may hit an order still in flight, or one long answered
+MAX_REPEATABLE_ORDERS = 200  # so a repeat may follow an order in flight, or one answered long ago
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
-    """A request that must leave `at` seconds after the start."""
+class ScheduledRequest:
+    """A request due `at` seconds after the start."""
 
     number: int
     at: float
@@ -27,10 +27,10 @@ class Due:
 
 def schedule(
     *, rate: float, new_per_second: float, duration: float, seed: int, part: int = 0, parts: int = 1
-) -> Iterator[Due]:
-    """Evenly spaced requests, `rate` a second, `new_per_second` of them on new connections; duration 0 has no end.
+) -> Iterator[ScheduledRequest]:
+    """Evenly spaced requests: `rate` per second, `new_per_second` of them on new connections; duration 0 is endless.
 
-    The parts of a load have the same rate, and their requests lie between each other's: no number is there twice.
+    The requests of the parts interleave, and their numbers are unique over all parts.
     """
     choose = random.Random(seed)  # noqa: S311  a load must be repeatable, not unpredictable
     new_share = new_per_second / rate
@@ -38,7 +38,9 @@ def schedule(
     for number in range(total) if duration else count():
         is_new = math.floor((number + 1) * new_share) > math.floor(number * new_share)
         at = (number + part / parts) / rate
-        yield Due(number * parts + part, at, Lane.NEW if is_new else Lane.KEEP_ALIVE, _kind(choose.random()))
+        yield ScheduledRequest(
+            number * parts + part, at, Lane.NEW if is_new else Lane.KEEP_ALIVE, _kind(choose.random())
+        )
 
 
 def _kind(draw: float) -> Kind:
@@ -48,14 +50,14 @@ def _kind(draw: float) -> Kind:
 
 
 class OrderSource:
-    """Orders for the schedule: small and of both sides, so that margin never runs out, however long a run lasts."""
+    """Orders for the schedule: small and of both sides, so that margin lasts for any duration."""
 
     def __init__(self, *, run: str, account_ids: Sequence[str], symbols: Sequence[str], seed: int) -> None:
         self._run = run
         self._account_ids = account_ids
         self._symbols = symbols
         self._choose = random.Random(seed)  # noqa: S311  as above
-        self._recent: deque[Order] = deque(maxlen=REMEMBERED_ORDERS)
+        self._recent: deque[Order] = deque(maxlen=MAX_REPEATABLE_ORDERS)
 
     def fresh(self, number: int) -> Order:
         order = Order(
@@ -69,5 +71,5 @@ class OrderSource:
         return order
 
     def repeat(self) -> Order | None:
-        """An order of before, unchanged; None before the first one."""
+        """An earlier order, unchanged; None before the first one."""
         return self._choose.choice(self._recent) if self._recent else None

@@ -1,4 +1,4 @@
-"""The WebSocket clients: each stays on its account's stream, and comes back where it left when it is cut off."""
+"""The WebSocket clients: each follows its account's stream and resumes it after a disconnect."""
 
 import asyncio
 import random
@@ -11,10 +11,10 @@ from .accounts import Account
 from .connection import VERSION_HEADER, Target
 from .ledger import Failure, Kind, Lane, Record, Request, SocketClosed, SocketEvent, SocketOpened, SocketStarted
 
-HANDSHAKE_DEADLINE = 5.0
-JITTER = 0.2  # within which a client that was cut off comes back: at once, but not all in the same instant
-FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0  # between tries when the first of them failed, doubled each time
-_TICK = b'{"type":"tick"'  # most of what arrives, and none of the ledger: not worth parsing
+HANDSHAKE_DEADLINE_SECONDS = 5.0
+MAX_RECONNECT_JITTER_SECONDS = 0.2  # spreads the reconnects after a disconnect
+MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.05, 2.0  # between failed handshakes, doubled each time
+_TICK = b'{"type":"tick"'  # most messages are ticks, which are not recorded, so they are not parsed
 
 
 class _Message(msgspec.Struct):
@@ -43,9 +43,9 @@ class Socket:
     ) -> None:
         self.number = number
         self.account_id = account.account_id
-        self.sequence: int | None = None  # the last one seen
+        self.sequence: int | None = None  # of the last event received
         self.up = asyncio.Event()
-        self.greeted = asyncio.Event()  # once, by the first hello
+        self.hello_received = asyncio.Event()  # set by the first hello
         self.clock = clock
         self.record = record
         self._host = target.host
@@ -55,28 +55,28 @@ class Socket:
     async def run(self) -> None:
         """Stay connected until cancelled."""
         self.record(SocketStarted(self.number, self.account_id, self.clock()))
-        wait = FIRST_WAIT
+        wait = MIN_BACKOFF_SECONDS
         while True:
             transport = await self._open()
             if transport:
-                wait = FIRST_WAIT
+                wait = MIN_BACKOFF_SECONDS
                 self.up.set()
                 try:
                     await transport.wait_disconnected()
                 finally:
                     self.up.clear()
                     transport.disconnect(graceful=False)
-                await asyncio.sleep(random.uniform(0, JITTER))  # noqa: S311  spreads reconnects, guards nothing
+                await asyncio.sleep(random.uniform(0, MAX_RECONNECT_JITTER_SECONDS))  # noqa: S311  spreads reconnects, not for security
             else:
                 await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311  as above
-                wait = min(wait * 2, LONGEST_WAIT)
+                wait = min(wait * 2, MAX_BACKOFF_SECONDS)
 
     async def _open(self) -> WSTransport | None:
-        """One handshake, written down as the request that it is."""
+        """One handshake, recorded as a request; None when it failed."""
         due, stream = self.clock(), _Stream(self)
         transport, status, failure, detail, version = None, None, None, "", ""
         try:
-            async with asyncio.timeout(HANDSHAKE_DEADLINE):
+            async with asyncio.timeout(HANDSHAKE_DEADLINE_SECONDS):
                 transport, _ = await ws_connect(
                     lambda: stream,
                     self._url if self.sequence is None else f"{self._url}&since={self.sequence}",
@@ -89,9 +89,9 @@ class Socket:
             if error.response:
                 status = int(error.response.status)
                 version = error.response.headers.get(VERSION_HEADER, "")
-            failure, detail = _failure_of(status), str(error)
+            failure, detail = _failure_from(status), str(error)
         except TimeoutError:
-            stream.give_up()
+            stream.abandon()
             failure = Failure.ANSWER_TIMEOUT
         except ConnectionResetError as error:
             failure, detail = Failure.RESET, str(error)
@@ -121,18 +121,18 @@ class _Stream(WSListener):
         self._owner = owner
         self._since = owner.sequence
         self._code = int(WSCloseCode.ABNORMAL_CLOSURE.value)
-        self._given_up = False
+        self._abandoned = False
 
-    def give_up(self) -> None:
-        """End as soon as it opens: picows goes on with a handshake that nobody waits for any more."""
-        self._given_up = True
+    def abandon(self) -> None:
+        """Close as soon as it opens: picows continues a handshake after its time-out."""
+        self._abandoned = True
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        if self._given_up:
+        if self._abandoned:
             transport.disconnect(graceful=False)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if self._given_up:
+        if self._abandoned:
             return
         if frame.msg_type is WSMsgType.TEXT:
             self._read(transport, frame.get_payload_as_bytes())
@@ -143,7 +143,7 @@ class _Stream(WSListener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002  picows' signature
         owner = self._owner
-        if self._given_up:
+        if self._abandoned:
             return
         owner.record(SocketClosed(owner.number, owner.clock(), self._code))
 
@@ -164,13 +164,13 @@ class _Stream(WSListener):
             owner.record(SocketOpened(owner.number, account_id, at, message.sequence, message.colour, self._since))
             if owner.sequence is None:
                 owner.sequence = message.sequence
-            owner.greeted.set()
+            owner.hello_received.set()
         elif message.type == "order":
             owner.record(SocketEvent(owner.number, owner.account_id, message.sequence, at, message.client_order_id))
             owner.sequence = message.sequence
 
 
-def _failure_of(status: int | None) -> Failure:
+def _failure_from(status: int | None) -> Failure:
     if status is None:
         return Failure.CLOSED
     return Failure.SERVER_ERROR if status >= 500 else Failure.CLIENT_ERROR

@@ -1,7 +1,7 @@
-"""The stages of a run, and which of its failures a stage expects. Pure.
+"""The stages of a run, and the failures that a stage expects. Pure.
 
-A version that is broken on purpose fails requests by itself until it is taken back: those that it answered are counted
-apart. Whatever else fails in the same stage is nobody's excuse.
+A version that is broken on purpose fails requests until it is rolled back: its own 500s are counted separately. Any
+other failure in the same stage counts as failed.
 """
 
 from collections.abc import Sequence
@@ -13,21 +13,21 @@ from .ledger import Failure, Ledger, Request
 
 
 class Stage(msgspec.Struct, frozen=True):
-    """A stretch of a run, in the run's seconds; requests belong to it by when they were due."""
+    """A time range of a run in the run's seconds; a request belongs to it by its due time."""
 
     name: str
     began: float
     ended: float
-    broken_version: str = ""  # that is rolled out in this stage and known to fail requests
+    broken_version: str = ""  # the version of this stage that fails requests on purpose
 
     def holds(self, request: Request) -> bool:
         return self.began <= request.due < self.ended
 
     def explains(self, request: Request) -> bool:
-        """Whether the failure is the broken version's own answer.
+        """Whether the failure is the broken version's own 500.
 
-        Only its handlers answer 500. Its 503 comes from its forwarder or its store, 502 and 504 from whoever is in
-        between: those are failures that an upgrade must not cause.
+        Only its handlers send 500. Its 503s come from its forwarder or store, 502 and 504 from proxies: an upgrade must
+        not cause those.
         """
         return (
             bool(self.broken_version)
@@ -39,7 +39,7 @@ class Stage(msgspec.Struct, frozen=True):
 
 
 class Count(msgspec.Struct, frozen=True):
-    """A stage's requests. `failed` leaves out what the broken version failed by itself."""
+    """A stage's requests. `failed` excludes the broken version's own 500s."""
 
     requests: int
     failed: int
@@ -51,18 +51,18 @@ def explained(request: Request, stages: Sequence[Stage]) -> bool:
 
 
 def counts(ledger: Ledger, stages: Sequence[Stage]) -> dict[str, Count]:
-    """What came of the requests of each stage."""
-    told = {}
+    """The request counts of each stage, by name."""
+    counted = {}
     for stage in stages:
-        held = [request for request in ledger.requests() if stage.holds(request)]
-        failed = [request for request in held if request.failed]
+        requests = [request for request in ledger.requests() if stage.holds(request)]
+        failed = [request for request in requests if request.failed]
         excused = sum(stage.explains(request) for request in failed)
-        told[stage.name] = Count(len(held), len(failed) - excused, excused)
-    return told
+        counted[stage.name] = Count(len(requests), len(failed) - excused, excused)
+    return counted
 
 
 def first_explained(ledger: Ledger, stages: Sequence[Stage]) -> float | None:
-    """When the first request that a broken version failed had its answer, in Unix seconds; None when it failed none."""
+    """Time of the broken version's first own 500 in Unix seconds; None without any."""
     ends = (request.ended for request in ledger.requests() if request.failure and explained(request, stages))
     first = min(ends, default=None)
     return None if first is None else ledger.run.started_at + first

@@ -1,6 +1,6 @@
-"""What the WebSockets saw against what they should have seen, each across its reconnects. Pure.
+"""Compares the events that each WebSocket received with those expected, across its reconnects. Pure.
 
-A socket's first hello says from which event on it listens; later hellos repeat the `since` that they were asked for.
+A socket's first hello gives the sequence from which it listens; later hellos repeat the requested `since`.
 """
 
 from collections import Counter, defaultdict
@@ -11,21 +11,21 @@ from itertools import pairwise
 from .ledger import Ledger, SocketClosed, SocketEvent, SocketOpened, SocketStarted
 from .rows import Database
 
-EVENT_DEADLINE = 5.0  # seconds from an acknowledgement to its event on every socket of the account
-HELLO_DEADLINE = 10.0  # seconds from a client's start or cut to its hello; the load waits as long before it sends
+EVENT_DEADLINE_SECONDS = 5.0  # from an acknowledgement to its event on every socket of the account
+HELLO_DEADLINE_SECONDS = 10.0  # from a client's start or disconnect to its hello
 
-Key = tuple[str, int]  # account and sequence: what names an event
+Key = tuple[str, int]  # account and sequence identify an event
 
 
 @dataclass
 class Client:
-    """All records of one socket, in the order in which they were known."""
+    """All records of one socket, in ledger order."""
 
     socket: int
     started: SocketStarted | None = None
     hellos: list[SocketOpened] = field(default_factory=list)
     events: list[SocketEvent] = field(default_factory=list)
-    cut_off: float | None = None  # since when, when no hello came after it
+    disconnected_at: float | None = None  # None once a later hello was received
 
     @property
     def account_id(self) -> str:
@@ -38,93 +38,99 @@ class Client:
 
 @dataclass
 class Expected:
-    """What ledger and database say of the accounts' events."""
+    """The expected events, from ledger and database."""
 
     last: Mapping[str, int]  # sequence of each account's newest event, 0 without any
-    sent: Mapping[str, Mapping[int, float]]  # of each account: when the order of an event was first sent
+    sent: Mapping[str, Mapping[int, float]]  # per account and sequence: when the event's order was first sent
     orders: Mapping[Key, str]  # client order id of an event of the run
-    ours: str  # what the client order ids of the run begin with, and no other
+    run_prefix: str  # prefix of the run's client order ids
 
 
-def missed(ledger: Ledger, database: Database) -> Iterator[str]:
-    """A sentence for each event that a socket never saw, saw twice, out of order or as another one.
+def gaps(ledger: Ledger, database: Database) -> Iterator[str]:
+    """A sentence for each event that a socket missed, or received twice, out of order or with another order's id.
 
-    And for each socket that was never started or greeted, or that was greeted with a sequence that cannot be right.
+    And for each socket that was never started, that never received a hello, or that received one with a wrong sequence.
     """
     clients, expected = _clients(ledger), _expected(ledger, database)
     started = [client for client in clients.values() if client.started]
     for number in range(len(started), ledger.run.sockets):
-        yield f"Of {ledger.run.sockets} WebSockets only {number} were started."
+        yield f"Only {number} of {ledger.run.sockets} WebSockets were started."
     for client in clients.values():
         if not client.started:
-            yield f"WebSocket {client.socket} has records, and its client was never started."
+            yield f"WebSocket {client.socket} has records, but its client was never started."
             continue
         if not client.hellos:
-            yield f"{client.name} never got a hello."
+            yield f"{client.name} never received a hello."
             continue
-        if client.cut_off is not None and ledger.end.at - client.cut_off > HELLO_DEADLINE:
-            yield f"{client.name} was cut off at {client.cut_off:.1f} s and never got a hello again."
+        if client.disconnected_at is not None and ledger.end.at - client.disconnected_at > HELLO_DEADLINE_SECONDS:
+            yield f"{client.name} was disconnected at {client.disconnected_at:.1f} s and received no hello after that."
         yield from _wrong_hellos(client, expected)
-        yield from _missed_by(client, expected.last[client.account_id])
-        yield from _mistold(client, expected)
+        yield from _sequence_gaps(client, expected.last[client.account_id])
+        yield from _wrong_orders(client, expected)
 
 
 def late(ledger: Ledger) -> Iterator[str]:
-    """A sentence for each event later than EVENT_DEADLINE after its acknowledgement, and each first hello that late."""
+    """A sentence for each event past EVENT_DEADLINE_SECONDS, and for each first hello past HELLO_DEADLINE_SECONDS."""
     acknowledged: dict[Key, float] = {}
     for at, order, answer in ledger.acknowledged():
         acknowledged.setdefault((order.account_id, answer.sequence), at)
     for client in _clients(ledger).values():
-        if client.started and client.hellos and (took := client.hellos[0].at - client.started.at) > HELLO_DEADLINE:
-            yield f"{client.name} got its first hello {took:.1f} s after it began to connect."
+        if (
+            client.started
+            and client.hellos
+            and (took := client.hellos[0].at - client.started.at) > HELLO_DEADLINE_SECONDS
+        ):
+            yield f"{client.name} received its first hello {took:.1f} s after it started to connect."
         for event in client.events:
             delay = event.at - acknowledged.get((event.account_id, event.sequence), event.at)
-            if delay > EVENT_DEADLINE:
-                yield f"{client.name} saw event {event.sequence} {delay:.1f} s after its order was acknowledged."
+            if delay > EVENT_DEADLINE_SECONDS:
+                yield f"{client.name} received event {event.sequence} {delay:.1f} s after its order was acknowledged."
 
 
 def _wrong_hellos(client: Client, expected: Expected) -> Iterator[str]:
     first, *later = client.hellos
     for hello in client.hellos:
         if hello.account_id != client.account_id:
-            yield f"{client.name} was greeted as account {hello.account_id}."
+            yield f"{client.name} received the hello of account {hello.account_id}."
         if hello.sequence > expected.last[client.account_id]:
             newest = expected.last[client.account_id]
-            yield f"{client.name} got a hello that counts {hello.sequence} events, and the account has {newest}."
+            yield f"{client.name} received a hello with sequence {hello.sequence}, but the account has {newest} events."
     for hello in later:
         if hello.sequence != hello.since:
-            yield f"{client.name} asked for events since {hello.since} and got a hello with {hello.sequence}."
+            yield f"{client.name} requested events since {hello.since}, but its hello has sequence {hello.sequence}."
     for sequence, sent in expected.sent[client.account_id].items():
         if sequence <= first.sequence and sent > first.at:
-            yield f"{client.name} got a hello that counts event {sequence}, whose order was sent later."
+            yield f"{client.name} received a hello that counts event {sequence}, whose order was sent later."
 
 
-def _missed_by(client: Client, last: int) -> Iterator[str]:
+def _sequence_gaps(client: Client, last: int) -> Iterator[str]:
     start = client.hellos[0]
     sequences = [event.sequence for event in client.events]
     times = Counter(sequences)
     for sequence in range(start.sequence + 1, last + 1):
         if sequence not in times:
-            yield f"{client.name} never saw event {sequence}."
+            yield f"{client.name} missed event {sequence}."
     for sequence, count in times.items():
         if count > 1:
-            yield f"{client.name} saw event {sequence} {count} times."
+            yield f"{client.name} received event {sequence} {count} times."
         if sequence <= start.sequence:
-            yield f"{client.name} saw event {sequence}, which its hello had counted already."
+            yield f"{client.name} received event {sequence}, which its hello had already counted."
         if sequence > last:
-            yield f"{client.name} saw event {sequence}, which the account does not have."
+            yield f"{client.name} received event {sequence}, which the account does not have."
     for before, after in pairwise(sequences):
         if after < before:
-            yield f"{client.name} saw event {after} after {before}."
+            yield f"{client.name} received event {after} after event {before}."
 
 
-def _mistold(client: Client, expected: Expected) -> Iterator[str]:
+def _wrong_orders(client: Client, expected: Expected) -> Iterator[str]:
     for event in client.events:
-        told = expected.orders.get((client.account_id, event.sequence))
-        is_ours = event.client_order_id.startswith(expected.ours) and event.sequence <= expected.last[client.account_id]
-        if event.client_order_id != told and (told or is_ours):
-            other = told or "another run's"
-            yield f"{client.name} saw event {event.sequence} of order {event.client_order_id} instead of {other}."
+        order = expected.orders.get((client.account_id, event.sequence))
+        is_of_run = (
+            event.client_order_id.startswith(expected.run_prefix) and event.sequence <= expected.last[client.account_id]
+        )
+        if event.client_order_id != order and (order or is_of_run):
+            other = order or "another run's"
+            yield f"{client.name} received event {event.sequence} of order {event.client_order_id}, not {other}."
 
 
 def _expected(ledger: Ledger, database: Database) -> Expected:
@@ -156,10 +162,10 @@ def _clients(ledger: Ledger) -> dict[int, Client]:
                 client.started = record
             elif isinstance(record, SocketOpened):
                 client.hellos.append(record)
-                client.cut_off = None
+                client.disconnected_at = None
             else:
                 client.events.append(record)
         elif isinstance(record, SocketClosed) and record.socket in clients:
             client = clients[record.socket]
-            client.cut_off = record.at if client.cut_off is None else client.cut_off
+            client.disconnected_at = record.at if client.disconnected_at is None else client.disconnected_at
     return clients

@@ -1,7 +1,7 @@
-"""The ledger against the database: what failed, was lost, doubled or altered, what a WebSocket missed. Pure.
+"""The verdict: compares ledger and database for failed requests, lost, doubled and altered orders, gaps. Pure.
 
-Acknowledged means answered with 200 or 201 to the client that keeps the ledger; only those orders are promised.
-Each figure is counted by a module of its own, which yields a sentence for each offender.
+An order is acknowledged when the client received 200 or 201; only acknowledged orders are promised.
+Each figure has its own module, which yields a sentence for each violation.
 """
 
 from collections import Counter, defaultdict
@@ -15,11 +15,11 @@ from .orders import Comparison
 from .rows import Database
 from .stages import Count, Stage, counts, explained
 
-FINDINGS_KEPT = 5  # of each figure
+MAX_FINDINGS_PER_FIGURE = 5
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """Milliseconds from when a request was due to its answer."""
+    """Milliseconds from a request's due time to its response."""
 
     p50_ms: float
     p95_ms: float
@@ -28,13 +28,13 @@ class Latency(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """The figures of a run. `findings` names the first offenders of each figure, a sentence each."""
+    """The figures of a run. `findings` has a sentence for each figure's first violations."""
 
     requests: int
-    failed_requests: int  # but for those below
-    broken_version_failed_requests: int  # answered with 500 by a version that is broken on purpose, while on trial
-    failures: dict[str, int]  # reasons of the former
-    unrecorded_requests: int  # that were due and have no record, or one too many
+    failed_requests: int  # without those below
+    broken_version_failed_requests: int  # 500s sent by a version that is broken on purpose
+    failures: dict[str, int]  # failed_requests by reason
+    unrecorded_requests: int  # due without a record, or with more than one
     idle_parts: int  # parts of the load that sent nothing
     load_crashes: int  # tasks of the load generator that ended with an exception
     orders_sent: int
@@ -42,21 +42,21 @@ class Verdict(msgspec.Struct, frozen=True):
     orders_in_database: int
     orders_lost: int
     orders_doubled: int
-    orders_altered: int  # in the database, and never sent, or not as they were sent
-    repeats_answered_otherwise: int  # answers to an order that are not the whole of its first answer
-    accounts_wrong: int  # whose balance or positions are not what their fills come to
+    orders_altered: int  # in the database, but never sent or with other values
+    repeats_answered_otherwise: int  # answers that differ from the order's first one
+    accounts_wrong: int  # balance or positions differ from the recomputed fills
     fenced_executions: int
     websocket_events: int
     websocket_reconnects: int
     websocket_gaps: int
-    websocket_late: int  # of the gaps: events that came, but later than EVENT_DEADLINE
+    websocket_late: int  # of the gaps: events later than streams.EVENT_DEADLINE_SECONDS
     latency: dict[str, Latency]
     stages: dict[str, Count]
     findings: tuple[str, ...]
 
     @property
     def kept(self) -> bool:
-        """Whether every promise was kept, by a load that did all its work."""
+        """Whether every promise was kept and the load was complete."""
         broken = (
             self.failed_requests,
             self.unrecorded_requests,
@@ -74,20 +74,20 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def judge(ledger: Ledger, database: Database, stages: Sequence[Stage] = ()) -> Verdict:
-    """Compare a whole run with the database as it was after it."""
+    """The verdict over a whole run and the database's rows after it."""
     requests = list(ledger.requests())
     excused = {id(request) for request in requests if request.failure and explained(request, stages)}
     failed = [request for request in requests if request.failed and id(request) not in excused]
     orders, records = Comparison(ledger, database), completeness.records(ledger)
     lost, doubled, altered = list(orders.lost()), list(orders.doubled()), list(orders.altered())
     otherwise, accounts = list(orders.answered_otherwise()), list(accounting.wrong(ledger, database))
-    fence_broken = list(fenced.executions(database))
-    missed, late = list(streams.missed(ledger, database)), list(streams.late(ledger))
+    fence_broken = list(fenced.violations(database))
+    gaps, late = list(streams.gaps(ledger, database)), list(streams.late(ledger))
     idle, crashed = list(completeness.idle(ledger)), list(completeness.crashed(ledger))
     opened = [record for record in ledger.records if isinstance(record, SocketOpened)]
-    told = (
-        lost, doubled, altered, otherwise, accounts, fence_broken, missed, late, idle, list(records.told()), crashed,
-        list(_failures_told(failed)),
+    findings = (
+        lost, doubled, altered, otherwise, accounts, fence_broken, gaps, late, idle, list(records.findings()), crashed,
+        list(_failure_findings(failed)),
     )  # fmt: skip
     return Verdict(
         requests=len(requests),
@@ -108,11 +108,11 @@ def judge(ledger: Ledger, database: Database, stages: Sequence[Stage] = ()) -> V
         fenced_executions=len(fence_broken),
         websocket_events=sum(isinstance(record, SocketEvent) for record in ledger.records),
         websocket_reconnects=sum(record.since is not None for record in opened),
-        websocket_gaps=len(missed) + len(late),
+        websocket_gaps=len(gaps) + len(late),
         websocket_late=len(late),
         latency={kind.value: _latency(requests, kind) for kind in Kind if any(_answered(requests, kind))},
         stages=counts(ledger, stages),
-        findings=tuple(sentence for sentences in told for sentence in sentences[:FINDINGS_KEPT]),
+        findings=tuple(sentence for sentences in findings for sentence in sentences[:MAX_FINDINGS_PER_FIGURE]),
     )
 
 
@@ -120,8 +120,8 @@ def _reason(request: Request) -> str:
     return f"{request.failed}: {request.detail}" if request.detail else str(request.failed)
 
 
-def _failures_told(failed: list[Request]) -> Iterator[str]:
-    """For each way to fail, how often that was and where it was first; the most frequent first."""
+def _failure_findings(failed: list[Request]) -> Iterator[str]:
+    """For each reason and version, the number of failures and the first one; the most frequent first."""
     ways: dict[tuple[str, str], list[Request]] = defaultdict(list)
     for request in failed:
         ways[_reason(request), request.version].append(request)
@@ -129,7 +129,7 @@ def _failures_told(failed: list[Request]) -> Iterator[str]:
         by = f" by version {version}" if version else ""
         first = min(requests, key=lambda request: request.ended)
         where = f"{first.path} on a {first.lane} connection at {first.ended:.1f} s"
-        yield f"{len(requests)} failed{by} with {reason}; the first was {where}."
+        yield f"{len(requests)} requests failed{by} with {reason}; the first was {where}."
 
 
 def _answered(requests: Iterable[Request], kind: Kind) -> Iterator[float]:

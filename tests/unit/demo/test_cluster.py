@@ -1,4 +1,4 @@
-"""What the demo asks of the local cluster, and when."""
+"""Order of the demo's calls to the local cluster's provider."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from rtx_lab.provider import Provider
 
 
 class Recorded:
-    """Stands in for a provider; remembers what it was asked to do."""
+    """A fake provider that records the verbs called on it."""
 
     def __init__(self, *, is_up: bool = False, failing: str = "") -> None:
-        self.asked: list[str] = []
+        self.calls: list[str] = []
         self._is_up = is_up
         self._failing = failing
 
@@ -25,7 +25,7 @@ class Recorded:
 
     def __getattr__(self, verb: str) -> object:
         def act(*_: object) -> None:
-            self.asked.append(verb)
+            self.calls.append(verb)
             if verb == self._failing:
                 raise LabError(f"{verb} failed")
 
@@ -33,9 +33,9 @@ class Recorded:
 
 
 def use(provider: Recorded, *, keep: bool = False) -> None:
-    asked: Provider = provider  # type: ignore[assignment]
-    with cluster.local_cluster(asked, Path("/project"), Reporter(), keep=keep):
-        provider.asked.append("block")
+    fake: Provider = provider  # type: ignore[assignment]
+    with cluster.local_cluster(fake, Path("/project"), Reporter(), keep=keep):
+        provider.calls.append("block")
 
 
 @pytest.fixture(autouse=True)
@@ -43,48 +43,48 @@ def _any_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster.Kubectl, "of_local_cluster", lambda command: command)
 
 
-def test_everything_is_built_before_anything_starts() -> None:
+def test_programs_and_images_are_built_before_the_cluster_starts() -> None:
     # given
     provider = Recorded()
     # when
     use(provider)
     # then
-    assert provider.asked == ["prepare", "up", "block", "down"]
+    assert provider.calls == ["prepare", "up", "block", "down"]
 
 
-def test_a_kept_cluster_stays_up() -> None:
+def test_kept_cluster_is_not_stopped() -> None:
     # given
     provider = Recorded()
     # when
     use(provider, keep=True)
     # then
-    assert provider.asked == ["prepare", "up", "block"]
+    assert provider.calls == ["prepare", "up", "block"]
 
 
-def test_a_cluster_that_was_up_is_used_and_stays() -> None:
+def test_running_cluster_is_used_and_not_stopped() -> None:
     # given
     provider = Recorded(is_up=True)
     # when
     use(provider)
     # then
-    assert provider.asked == ["block"]
+    assert provider.calls == ["block"]
 
 
-def test_a_build_that_fails_starts_nothing_and_takes_nothing_down() -> None:
+def test_failed_build_neither_starts_nor_stops_a_cluster() -> None:
     # given
     provider = Recorded(failing="prepare")
     # when
     with pytest.raises(LabError, match="prepare failed"):
         use(provider)
     # then
-    assert provider.asked == ["prepare"]
+    assert provider.calls == ["prepare"]
 
 
-def test_a_start_that_fails_is_taken_down() -> None:
+def test_failed_start_is_stopped() -> None:
     # given
     provider = Recorded(failing="up")
     # when
     with pytest.raises(LabError, match="up failed"):
         use(provider)
     # then
-    assert provider.asked == ["prepare", "up", "down"]
+    assert provider.calls == ["prepare", "up", "down"]

@@ -1,4 +1,4 @@
-"""A cutover as a watch gives it: each phase once, only of the one that was asked for, until it is over."""
+"""A cutover from a watch: each phase once, only of the requested one, until it ends."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ def seen(cutover_id: str, phase: str, message: str = "", **more: object) -> str:
 
 
 def engine(tmp_path: Path, before: str, *watched: str, then: str = "exec sleep 60") -> Engine:
-    """A kubectl that says `before` to a get, writes patches down, and shows `watched` to a watch."""
+    """A kubectl that returns `before` to a get, records patches, and returns `watched` to a watch."""
     (tmp_path / "before").write_text(before)
     (tmp_path / "watched").write_text("".join(f"{document}\n" for document in watched))
     program = tmp_path / "kubectl"
@@ -30,7 +30,7 @@ def engine(tmp_path: Path, before: str, *watched: str, then: str = "exec sleep 6
     return Engine(Kubectl((str(program),)), "rtx", "ns")
 
 
-def test_each_phase_of_the_new_cutover_is_told_once_until_it_is_over(tmp_path: Path) -> None:
+def test_each_phase_of_the_new_cutover_is_yielded_once_until_it_ends(tmp_path: Path) -> None:
     # given an engine whose status still shows the cutover before when the watch begins
     watched = engine(
         tmp_path,
@@ -43,39 +43,41 @@ def test_each_phase_of_the_new_cutover_is_told_once_until_it_is_over(tmp_path: P
         seen("1.3.0-cc", "Pending"),
     )
 
-    # when it is bumped and followed
-    told = list(watched.cutover_to("1.2.0", deadline=20))
+    # when its version is changed and the cutover followed
+    observed = list(watched.cutover_to("1.2.0", deadline=20))
 
     # then it was patched, and the phases are those of the new cutover alone
     assert '{"spec": {"version": "1.2.0"}}' in (tmp_path / "patched").read_text()
-    assert [cutover.phase for cutover in told] == ["Migrating", "Provisioning", "RolledBack"]
-    assert (told[-1].id, told[-1].reason, told[-1].over) == ("1.2.0-bb", "TooManyErrors", True)
+    assert [cutover.phase for cutover in observed] == ["Migrating", "Provisioning", "RolledBack"]
+    assert (observed[-1].id, observed[-1].reason, observed[-1].over) == ("1.2.0-bb", "TooManyErrors", True)
 
 
-def test_a_cutover_that_does_not_end_is_told_with_its_last_word(tmp_path: Path) -> None:
+def test_error_of_an_unfinished_cutover_holds_its_phase_and_message(tmp_path: Path) -> None:
     # given a cutover that stays where it is, and one that never begins
     stuck = engine(tmp_path, "{}", seen("1.1.0-aa", "Testing", "smoke test health: no answer"))
-    with pytest.raises(DemoError, match=r"to 1\.1\.0 is not over after 1 s\. It is in Testing: smoke test health"):
+    with pytest.raises(DemoError, match=r"to 1\.1\.0 has not ended after 1 s\. It is in Testing: smoke test health"):
         list(stuck.cutover_to("1.1.0", deadline=1))
 
     idle = engine(tmp_path, seen("1.0.0-aa", "Succeeded"), seen("1.0.0-aa", "Succeeded"))
-    with pytest.raises(DemoError, match="The operator has not begun it"):
+    with pytest.raises(DemoError, match="The operator has not started it"):
         list(idle.cutover_to("1.1.0", deadline=1))
 
 
-def test_times_are_read_to_the_millisecond_and_phases_in_their_order() -> None:
+def test_times_keep_milliseconds_and_phases_are_sorted() -> None:
     # given a cutover with the operator's own times, when they are read, then fractions of a second are kept
     times = {"fencedAt": "2026-11-21T10:00:00.250000Z", "switchedAt": "2026-11-21T10:00:01.375000Z"}
-    cutover = cutovers.of(json.loads(seen("1.1.0-aa", "Monitoring", **times)))
+    cutover = cutovers.from_engine(json.loads(seen("1.1.0-aa", "Monitoring", **times)))
     assert cutover
     assert (cutover.switch_s, cutover.restored_at) == (1.125, None)
 
     # and its phases stand in the order in which they passed, whatever the order in which they are stored
-    stored = cutovers.of(json.loads(seen("1.1.0-aa", "Succeeded", seconds={"Monitoring": 9, "Migrating": 4, "New": 1})))
+    stored = cutovers.from_engine(
+        json.loads(seen("1.1.0-aa", "Succeeded", seconds={"Monitoring": 9, "Migrating": 4, "New": 1}))
+    )
     assert stored
     assert list(stored.seconds) == ["Migrating", "Monitoring", "New"]
 
     # and one that has not switched has no such figure
-    waiting = cutovers.of(json.loads(seen("1.1.0-aa", "Switching")))
+    waiting = cutovers.from_engine(json.loads(seen("1.1.0-aa", "Switching")))
     assert waiting
     assert waiting.switch_s is None

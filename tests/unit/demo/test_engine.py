@@ -1,4 +1,4 @@
-"""Conditions as a watch gives them: each change once, until Ready, and only what is about the newest spec."""
+"""Conditions from a watch: each change once, until Ready, and only those of the newest spec."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ def engine(tmp_path: Path, *documents: str, then: str = "exec sleep 60") -> Engi
     return Engine(Kubectl((str(program),)), "rtx", "ns")
 
 
-def test_each_change_is_told_once_until_ready(tmp_path: Path) -> None:
+def test_each_condition_change_is_yielded_once_until_ready(tmp_path: Path) -> None:
     # given a watch that repeats itself on the way to Ready
     watched = engine(
         tmp_path,
@@ -41,13 +41,13 @@ def test_ready_of_an_older_spec_does_not_count(tmp_path: Path) -> None:
     # given an engine that is Ready for generation 1 while its spec is of generation 2
     watched = engine(tmp_path, seen("True", "Available", observed=1), seen("False", "Migrating"))
 
-    # when it is waited for, then it does not become ready, and the sentence holds its last word
+    # when it is awaited, then it does not become ready, and the error holds its last condition
     with pytest.raises(DemoError, match=r"rtx is not ready after 1 s\. Migrating: m"):
         watched.wait_until_ready(deadline=1)
 
 
-def test_an_operator_that_says_nothing_is_said(tmp_path: Path) -> None:
-    # given an engine that nobody looks at, when it is waited for, then that is the sentence
+def test_error_names_a_silent_operator(tmp_path: Path) -> None:
+    # given an engine without conditions, when it is awaited, then the error says so
     watched = engine(tmp_path, json.dumps({"metadata": {"generation": 1}}, indent=4))
-    with pytest.raises(DemoError, match="The operator has said nothing"):
+    with pytest.raises(DemoError, match="The operator has reported no condition"):
         watched.wait_until_ready(deadline=1)

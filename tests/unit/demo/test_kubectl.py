@@ -1,4 +1,4 @@
-"""kubectl is a real program here, only a small one: what is tested is what is made of its answers."""
+"""Runs a small script as kubectl and tests how its output and errors are handled."""
 
 import time
 from pathlib import Path
@@ -15,19 +15,19 @@ def program(tmp_path: Path, script: str) -> list[str]:
     return [str(file)]
 
 
-def test_a_cluster_that_is_not_the_local_one_is_refused(tmp_path: Path) -> None:
-    # given a kubectl whose context is somebody's production, when it is asked for, then it is refused by name
+def test_other_cluster_is_refused(tmp_path: Path) -> None:
+    # given a kubectl whose context is production, when it is checked, then the error names it
     with pytest.raises(DemoError, match="production, which is not the local cluster"):
         Kubectl.of_local_cluster(program(tmp_path, "echo production"))
 
 
 @pytest.mark.parametrize("context", ["rtx-lab", "kind-rtx-lab"])
-def test_the_local_cluster_is_taken(tmp_path: Path, context: str) -> None:
-    # given the lab's context, natively or by kind, when it is asked for, then it is taken
+def test_local_cluster_is_accepted(tmp_path: Path, context: str) -> None:
+    # given the lab's context, native or kind, when it is checked, then it is accepted
     assert Kubectl.of_local_cluster(program(tmp_path, f"echo {context}"))
 
 
-def test_what_kubectl_says_on_failure_is_kept(tmp_path: Path) -> None:
+def test_error_holds_command_and_reason(tmp_path: Path) -> None:
     # given a kubectl that fails with a reason
     kubectl = Kubectl(tuple(program(tmp_path, "echo 'Error: quota exceeded' >&2; exit 1")))
 
@@ -36,21 +36,21 @@ def test_what_kubectl_says_on_failure_is_kept(tmp_path: Path) -> None:
         kubectl.run("get", "pods")
 
 
-def test_a_call_that_hangs_ends_at_its_deadline(tmp_path: Path) -> None:
+def test_hanging_call_ends_at_its_deadline(tmp_path: Path) -> None:
     # given a kubectl that never ends, when it is run or followed, then the deadline ends it
     kubectl = Kubectl(tuple(program(tmp_path, "echo first; exec sleep 60")))
-    with pytest.raises(KubectlError, match="no end within"):
+    with pytest.raises(KubectlError, match="did not end within"):
         kubectl.run("get", "pods", deadline=0.2)
-    seen = []
-    with pytest.raises(KubectlError, match="no end within"):
-        seen.extend(kubectl.lines("logs", deadline=0.5))
+    lines = []
+    with pytest.raises(KubectlError, match="did not end within"):
+        lines.extend(kubectl.lines("logs", deadline=0.5))
 
 
-def test_lines_come_as_they_are_written(tmp_path: Path) -> None:
-    # given a command that writes a line and goes on
+def test_lines_arrive_before_the_command_ends(tmp_path: Path) -> None:
+    # given a command that writes a line and runs on
     kubectl = Kubectl(tuple(program(tmp_path, "echo first; exec sleep 60")))
 
-    # when it is followed and left, then the line was there before the end, and the process is not waited for
+    # when it is followed and left, then the line was there before the end, and the process is not awaited
     began = time.monotonic()
     for line in kubectl.lines("logs", deadline=30):
         assert line == "first"

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 def test_a_rate_below_that_of_new_connections_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_cluster(*_: object) -> None:
-        pytest.fail("a cluster was asked for")
+        pytest.fail("a cluster was requested")
 
     monkeypatch.setattr(main, "choose", no_cluster)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from rtx_traffic.connection import Answer, Target
+from rtx_traffic.connection import Response, Target
 
 BENCH = Path(__file__).parents[3] / "bench"
 TARGET = Target("engine", "127.0.0.1", 80)
@@ -36,15 +36,15 @@ class Engine:
         self.requests = 0
         self._forgets = forgets
 
-    async def send(self, message: bytes) -> Answer:
+    async def send(self, message: bytes) -> Response:
         self.requests += 1
-        asked = json.loads(message.partition(b"\r\n\r\n")[2])
-        client_order_id = asked["client_order_id"]
+        body = json.loads(message.partition(b"\r\n\r\n")[2])
+        client_order_id = body["client_order_id"]
         status = 200 if client_order_id in self.orders else 201
         if status == 201:
-            self.orders[client_order_id] = asked | FILL | {"order_id": f"order {self.requests}"}
+            self.orders[client_order_id] = body | FILL | {"order_id": f"order {self.requests}"}
         answer = self.orders[client_order_id] | (self._forgets if status == 200 else {})
-        return Answer(status, json.dumps(answer).encode(), keep_alive=True)
+        return Response(status, json.dumps(answer).encode(), keep_alive=True)
 
 
 def place(benchmark: ModuleType, engine: Engine, count: int) -> tuple[object, int]:
@@ -57,7 +57,7 @@ def place(benchmark: ModuleType, engine: Engine, count: int) -> tuple[object, in
     return orders, asyncio.run(go())
 
 
-def test_one_request_in_twenty_repeats_an_order_and_is_no_fill(benchmark: ModuleType) -> None:
+def test_one_request_in_twenty_is_a_repeat_and_not_a_fill(benchmark: ModuleType) -> None:
     # given an engine, when 10,000 requests are placed
     engine = Engine()
     orders, fresh = place(benchmark, engine, 10_000)
@@ -70,15 +70,13 @@ def test_one_request_in_twenty_repeats_an_order_and_is_no_fill(benchmark: Module
 @pytest.mark.parametrize(
     "forgets", [{"order_id": "another"}, {"price": "1.2"}, {"sequence": 2}, {"status": "rejected"}, {"realised": "1"}]
 )
-def test_a_repeat_that_is_answered_otherwise_ends_the_benchmark(
-    benchmark: ModuleType, forgets: dict[str, object]
-) -> None:
-    # given an engine that answers a repeat with another value, when orders are repeated, then that is told
-    with pytest.raises(benchmark.BenchmarkError, match="was answered otherwise the second time"):
+def test_repeat_with_a_different_answer_fails_the_benchmark(benchmark: ModuleType, forgets: dict[str, object]) -> None:
+    # given an engine that answers a repeat with another value, when orders are repeated, then it fails
+    with pytest.raises(benchmark.BenchmarkError, match="was answered differently from the first time"):
         place(benchmark, Engine(**forgets), 1000)
 
 
-def test_the_same_values_spelled_otherwise_are_the_same_answer(benchmark: ModuleType) -> None:
+def test_equal_values_in_another_spelling_are_the_same_answer(benchmark: ModuleType) -> None:
     # given an engine whose repeats come from the database, when orders are repeated, then they are the first answers
     orders, fresh = place(benchmark, Engine(realised="0", price="1.10"), 1000)
     assert fresh == orders.sent

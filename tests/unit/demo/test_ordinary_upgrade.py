@@ -1,4 +1,4 @@
-"""The Deployment that somebody makes by hand out of the one that runs."""
+"""The Deployment that is copied by hand from the running one."""
 
 import importlib.util
 from pathlib import Path
@@ -20,7 +20,7 @@ def by_hand() -> ModuleType:
 
 
 @pytest.mark.parametrize("image", ["localhost/rtx-engine:1.0.0", "localhost/rtx-engine:1.0.0@sha256:ab"])
-def test_the_copy_is_of_the_other_colour_and_version_and_nothing_else_changes(by_hand: ModuleType, image: str) -> None:
+def test_copy_changes_only_colour_and_version(by_hand: ModuleType, image: str) -> None:
     # given a Deployment as the API server has it
     labels = {"app.kubernetes.io/name": "rtx-engine", by_hand.COLOUR: "blue"}
     container = {"name": "engine", "image": image, "env": [{"name": "COLOUR", "value": "blue"}, {"name": "POD_NAME"}]}

@@ -1,4 +1,4 @@
-"""The table and build/demo.json: the ids that others read, and that each broken promise shows."""
+"""The table and build/demo.json: stable ids, and each broken promise is marked."""
 
 import msgspec
 import pytest
@@ -50,13 +50,13 @@ CUTOVERS = (
     Cutover("1.0.0-c", SUCCEEDED, "1.1.0", "1.0.0", fenced_at=1201, switched_at=1202),
 )  # fmt: skip
 OUTCOMES = tuple(
-    Outcome(step, bumped_at, 30.04, cutover)
-    for step, bumped_at, cutover in zip(STEPS, (970, 1070, 1200), CUTOVERS, strict=True)
+    Outcome(step, changed_at, 30.04, cutover)
+    for step, changed_at, cutover in zip(STEPS, (970, 1070, 1200), CUTOVERS, strict=True)
 )
 RESULT = Result(KEPT, OUTCOMES, first_broken_failure=1100.9)
 
 
-def test_the_ids_are_those_that_others_read() -> None:
+def test_ids_and_values_of_the_document() -> None:
     # given a demo, when its document is made
     rows = document(table(RESULT, ready_s=21.26), {"cpus": 2})["rows"]
     values = {row["id"]: row["value"] for row in rows}
@@ -84,14 +84,14 @@ def test_the_ids_are_those_that_others_read() -> None:
     assert (values["upgrade_s"], values["switch_s"]) == (30.0, 0.5)
     assert (values["phases_s.Migrating"], values["phases_s.Switching"]) == (4.0, 0.6)
     assert values["rollback_s"] == 5.1  # from the first failure to the old version's return
-    assert values["back_s"] == 2.0  # from the bump to the switch
+    assert values["back_s"] == 2.0  # from the change of spec to the switch
     assert all(set(row) == {"id", "what", "value", "unit", "runs"} for row in rows)
 
 
-def test_a_broken_version_that_failed_nothing_is_timed_from_the_switch_to_it() -> None:
-    # given a broken version that was taken back before it failed a request, when the table is made
-    quiet = Result(KEPT, OUTCOMES, first_broken_failure=None)
-    values = {row.id: row.value for row in table(quiet, ready_s=1)}
+def test_rollback_without_failures_is_timed_from_the_fences_move() -> None:
+    # given a broken version that was rolled back before it failed a request, when the table is made
+    result = Result(KEPT, OUTCOMES, first_broken_failure=None)
+    values = {row.id: row.value for row in table(result, ready_s=1)}
 
     # then the rollback's time begins with the fence's move
     assert values["rollback_s"] == 6.0
@@ -113,15 +113,15 @@ def test_a_broken_version_that_failed_nothing_is_timed_from_the_switch_to_it() -
         "websocket_gaps",
     ],
 )
-def test_a_broken_promise_is_marked(figure: str) -> None:
+def test_broken_promise_is_marked(figure: str) -> None:
     # given a run that broke one promise, when its table is made, then that row alone is bad, and nothing was kept
     broken = Result(msgspec.structs.replace(KEPT, **{figure: 1}), OUTCOMES)
     assert [row.id for row in table(broken, ready_s=1) if row.good is False] == [figure]
     assert not broken.kept
 
 
-def test_a_failed_request_shows_in_its_stage() -> None:
-    # given a request that failed while the broken version was tried, not by that version
+def test_failed_request_counts_in_its_stage() -> None:
+    # given a request that failed under the broken version, but not by it
     stages = KEPT.stages | {"rollback": Count(25000, 1, 411)}
     broken = Result(msgspec.structs.replace(KEPT, stages=stages, failed_requests=1), OUTCOMES)
 
@@ -132,15 +132,15 @@ def test_a_failed_request_shows_in_its_stage() -> None:
     ]
 
 
-def test_a_cutover_that_ends_otherwise_is_a_broken_promise_and_ends_the_demo() -> None:
-    # given an upgrade that was rolled back although its version is sound, after which nothing more was tried
+def test_cutover_with_an_unexpected_end_is_a_broken_promise() -> None:
+    # given an upgrade that was rolled back although its version works, after which no step ran
     cutover = Cutover("1.1.0-a", ROLLED_BACK, "1.0.0", "1.1.0", "SmokeFailed", "symbols answered 500")
     result = Result(KEPT, [Outcome(STEPS[0], 970, 30, cutover)])
 
-    # when it is reported, then it is told in a sentence, and there are no figures of what was not tried
+    # when it is reported, then a finding names it, and steps that did not run have no figures
     assert not result.kept
     assert result.findings == [
-        "The cutover to 1.1.0 ended as RolledBack instead of Succeeded (SmokeFailed: symbols answered 500)."
+        "The cutover to 1.1.0 ended in RolledBack instead of Succeeded (SmokeFailed: symbols answered 500)."
     ]
     assert [row.id for row in table(result, ready_s=1) if row.good is False] == ["upgrade_s"]
     assert not {"rollback_s", "back_s", "switch_s"} & {row.id for row in table(result, ready_s=1)}

@@ -1,4 +1,4 @@
-"""The lines of several pods, read at once: their sum is shown, and a pod that gives up is not waited for."""
+"""Output of several pods read concurrently: their sum is shown, and a failed pod ends the wait."""
 
 from pathlib import Path
 
@@ -30,13 +30,13 @@ def traffic(tmp_path: Path, *pods: str) -> Traffic:
     )
 
 
-def says(*lines: str, then: str = "exec sleep 60") -> str:
+def script_of(*lines: str, then: str = "exec sleep 60") -> str:
     return "; ".join([*(f"echo '{line}'" for line in lines), then])
 
 
 def test_the_counts_of_all_pods_are_shown_until_each_has_ended(tmp_path: Path) -> None:
     # given two pods, of which the second ends later
-    run = traffic(tmp_path, says(END), says(PROGRESS, then=f"sleep 0.5; echo '{END}'"))
+    run = traffic(tmp_path, script_of(END), script_of(PROGRESS, then=f"sleep 0.5; echo '{END}'"))
 
     # when they are followed, then the last that is shown is the sum of both last lines
     shown: list[Progress] = []
@@ -48,35 +48,37 @@ def test_the_counts_of_all_pods_are_shown_until_each_has_ended(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("script", "sentence"),
     [
-        (says('{"event":"error","message":"no admin"}'), "Traffic pod rtx-traffic-1 gave up: no admin"),
-        (says("Traceback"), "printed something else than its lines: Traceback"),
-        (says(PROGRESS, then="exit 0"), "Traffic pod rtx-traffic-1 ended before its run did"),
+        (script_of('{"event":"error","message":"no admin"}'), "Traffic pod rtx-traffic-1 failed: no admin"),
+        (script_of("Traceback"), "printed an unknown line: Traceback"),
+        (script_of(PROGRESS, then="exit 0"), "Traffic pod rtx-traffic-1 ended before its run"),
     ],
 )
-def test_a_pod_that_gives_up_is_told_and_not_waited_for(
+def test_failed_pod_raises_without_waiting_for_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, sentence: str
 ) -> None:
-    # given two pods, of which one goes on and the other fails, when they are followed, then that is the sentence
-    monkeypatch.setattr(traffic_module, "TRIES", 1)
+    # given two pods, of which one runs on and the other fails, when they are followed, then that is the error
+    monkeypatch.setattr(traffic_module, "MAX_ATTEMPTS", 1)
     with pytest.raises(DemoError, match=sentence):
-        traffic(tmp_path, says(PROGRESS), script).follow(lambda _: None)
+        traffic(tmp_path, script_of(PROGRESS), script).follow(lambda _: None)
 
 
-def test_lines_that_break_off_are_found_again(tmp_path: Path) -> None:
-    # given a pod whose lines break off once, as they do when the API server is restarted
+def test_broken_log_stream_is_opened_again(tmp_path: Path) -> None:
+    # given a pod whose log stream breaks once, as they do when the API server is restarted
     once = f"{tmp_path}/once"
     run = traffic(tmp_path, f"if [ -e {once} ]; then echo '{END}'; else touch {once}; echo '{PROGRESS}'; exit 1; fi")
 
-    # when it is followed, then its end is seen all the same
+    # when it is followed, then its end is still observed
     run.follow(lambda _: None)
 
 
-def test_counts_of_a_moment_wait_until_every_pod_has_told_them(tmp_path: Path) -> None:
-    # given two pods whose lines of before are read again, and of which one tells a failure in second 5, later
+def test_counts_of_a_second_wait_until_every_pod_has_reported_it(tmp_path: Path) -> None:
+    # given two pods whose lines of before are read again, and of which one reports a failure in second 5, later
     late = '{"event":"progress","progress":{"second":5,"requests":120,"failed":1}}'
     first = '{"event":"progress","progress":{"second":5,"requests":110}}'
-    run = traffic(tmp_path, says(PROGRESS, first), says(PROGRESS, then=f"sleep 0.5; echo '{late}'; exec sleep 60"))
+    run = traffic(
+        tmp_path, script_of(PROGRESS, first), script_of(PROGRESS, then=f"sleep 0.5; echo '{late}'; exec sleep 60")
+    )
 
-    # when the counts of that second are asked for, then the failure is among them
+    # when the counts of that second are requested, then they include the failure
     with run.watching() as watch:
         assert watch.progress_at(4.3).failed == 1

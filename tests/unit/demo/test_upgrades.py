@@ -1,4 +1,4 @@
-"""Which stage of the load a moment belongs to."""
+"""The stage of the load that a request belongs to."""
 
 from rtx_demo.cutovers import Cutover
 from rtx_demo.upgrades import BROKEN, STEPS, Outcome, stages
@@ -6,7 +6,7 @@ from rtx_traffic.ledger import Kind, Lane, Request
 
 
 def test_every_request_belongs_to_one_stage() -> None:
-    # given three bumps, 10, 50 and 90 s into a run
+    # given three changes of version, 10, 50 and 90 s into a run
     outcomes = [
         Outcome(step, 1000.0 + after, 30, Cutover("i", step.ends, "a", step.version))
         for step, after in zip(STEPS, (10, 50, 90), strict=True)

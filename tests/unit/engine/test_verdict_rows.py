@@ -104,14 +104,20 @@ async def test_a_run_across_a_move_of_the_fence_is_told_whole(traded):
     assert sorted((row.client_order_id, row.colour) for row in rows.orders) == [
         ("r-1", "blue"), ("r-2", "blue"), ("r-3", "green"), ("r-4", "green"), ("r-5", "green"),
     ]  # fmt: skip
-    assert sorted(row.client_order_id for row in rows.events if row.as_ordered) == ["r-1", "r-2", "r-3", "r-4", "r-5"]
+    assert sorted(row.client_order_id for row in rows.events if row.matches_order) == [
+        "r-1",
+        "r-2",
+        "r-3",
+        "r-4",
+        "r-5",
+    ]
     assert len(rows.fills) == 5
     assert all(fill.committed_us for fill in rows.fills)
     (account,) = rows.accounts
-    assert (len(account.deals), account.sequence, account.events, account.newest) == (6, 6, 6, 6)
-    assert [deal.quantity for deal in account.deals[:3]] == [Decimal("0.10"), Decimal("0.03"), Decimal("-0.05")]
+    assert (len(account.fills), account.sequence, account.events, account.newest) == (6, 6, 6, 6)
+    assert [fill.quantity for fill in account.fills[:3]] == [Decimal("0.10"), Decimal("0.03"), Decimal("-0.05")]
     assert {row.epoch: row.executors for row in rows.history} == {1: ("blue",), 2: ("green",)}
-    assert list(fenced.executions(rows)) == []
+    assert list(fenced.violations(rows)) == []
     assert fenced.overlap_s(rows) == 0
 
 
@@ -130,7 +136,7 @@ async def test_an_account_that_did_not_trade_is_told_too(start_pod, database):
     account = await (await start_pod("blue")).open_account("listener")
     (row,) = (await rows_of_run(database, "r", account)).accounts
     assert (row.balance, row.sequence, row.events, row.newest) == (Decimal(10000), 0, 0, 0)
-    assert (row.positions, row.deals) == ((), ())
+    assert (row.positions, row.fills) == ((), ())
 
 
 @pytest.mark.parametrize(
@@ -206,7 +212,7 @@ async def test_a_fill_under_an_order_id_that_nobody_knows_is_found(traded):
     # when the run is judged, then the account is wrong, although its fills come to what it holds
     verdict = await traded.verdict()
     assert (verdict.accounts_wrong, verdict.orders_doubled) == (1, 0)
-    assert "has 1 fills that no event tells" in verdict.findings[0]
+    assert "has 1 fills without an event" in verdict.findings[0]
 
 
 async def test_an_order_that_nobody_sent_is_found(traded):
@@ -229,7 +235,7 @@ async def test_a_fill_that_the_fence_would_have_refused_is_found(traded, wrong):
     await traded.execute(wrong)
 
     # then each such fill of the run is told
-    found = list(fenced.executions(await traded.rows()))
+    found = list(fenced.violations(await traded.rows()))
     assert len(found) == 1, found
 
 

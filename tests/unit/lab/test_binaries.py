@@ -1,4 +1,4 @@
-"""The cache of programs: built once, used only whole."""
+"""The cache of programs: built once, used only when complete."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from rtx_lab.progress import Reporter
 
 
 class Builder:
-    """Stands in for minutes of compiling; counts what it is asked for."""
+    """A fake build in place of minutes of compiling; records its calls."""
 
     def __init__(self) -> None:
         self.built: list[str] = []
@@ -80,7 +80,7 @@ def test_an_entry_without_its_checksum_is_rebuilt(program: Program) -> None:
     assert builder.built == ["tiny", "tiny"]
 
 
-def test_a_build_that_dies_leaves_no_entry(program: Program, cache: Path) -> None:
+def test_failed_build_leaves_no_entry(program: Program, cache: Path) -> None:
     # given
     def dies(program: Program, output: Path, log: Path) -> None:
         output.write_bytes(b"hal")
@@ -93,7 +93,7 @@ def test_a_build_that_dies_leaves_no_entry(program: Program, cache: Path) -> Non
     assert list((cache / "bin").iterdir()) == []
 
 
-def test_a_changed_pin_is_another_entry(program: Program) -> None:
+def test_changed_pin_changes_the_entry(program: Program) -> None:
     # given
     before = binaries.entry_name(program)
     # when
@@ -114,7 +114,7 @@ def test_a_failed_build_names_its_log(program: Program, cache: Path) -> None:
     # given
     (program.sources / "main.go").write_text("package main\n\nfunc main() { oops }\n")
     # when
-    with pytest.raises(LabError, match=r"Building tiny v1\.0 failed .*oops.*; its log is ") as failure:
+    with pytest.raises(LabError, match=r"Building tiny v1\.0 failed .*oops.*; see ") as failure:
         binaries.ensure([program], Reporter())
     # then
     log = cache / "logs" / "tiny.log"
@@ -122,11 +122,11 @@ def test_a_failed_build_names_its_log(program: Program, cache: Path) -> None:
     assert "undefined: oops" in log.read_text()
 
 
-def test_go_that_is_missing_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_go_raises_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # given
     monkeypatch.setattr(binaries.shutil, "which", lambda *_args, **_kwargs: None)
     # then
-    with pytest.raises(LabError, match=r"Go 1\.26 or later .* was not found; install it from go\.dev\."):
+    with pytest.raises(LabError, match=r"Go was not found: install Go 1\.26 or later from go\.dev"):
         binaries.find_go()
 
 
@@ -136,23 +136,23 @@ def test_every_program_is_pinned(program: Program) -> None:
     assert program == PAUSE or (program.sources / "go.sum").stat().st_size > 0
 
 
-def test_a_first_run_says_how_long_it_takes_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_run_prints_an_estimate_and_its_origin(monkeypatch: pytest.MonkeyPatch) -> None:
     # given
     monkeypatch.setattr(binaries.os, "cpu_count", lambda: 2)
     output = io.StringIO()
     # when
     binaries.ensure(binaries.PROGRAMS, Reporter(Console(file=output, width=200)), Builder())
     # then
-    said = output.getvalue().splitlines()
+    lines = output.getvalue().splitlines()
     assert re.fullmatch(
-        r"First run on this machine: builds 8 programs of the cluster, about \d+ min on 2 cores; "
-        r"later runs find them built, and start in seconds",
-        said[0],
+        r"First run on this machine: building 8 cluster programs, about \d+ min on 2 cores; "
+        r"they are cached for later runs",
+        lines[0],
     )
-    assert len(said) == 1 + len(binaries.PROGRAMS)
+    assert len(lines) == 1 + len(binaries.PROGRAMS)
 
 
-def test_a_machine_with_a_record_is_estimated_by_it(cache: Path) -> None:
+def test_estimate_uses_the_recorded_build(cache: Path) -> None:
     # given: the last cold build here took twice as long as the measured one
     cache.mkdir(parents=True)
     slow = {name: 2 * seconds for name, seconds in estimate.PROGRAM_SECONDS.items()}
@@ -162,12 +162,10 @@ def test_a_machine_with_a_record_is_estimated_by_it(cache: Path) -> None:
     binaries.ensure([binaries.ETCD], Reporter(Console(file=output, width=200)), Builder())
     # then
     minutes = estimate.about(2 * estimate.PROGRAM_SECONDS["etcd"])
-    assert output.getvalue().startswith(
-        f"Builds 1 of the cluster's programs (etcd), {minutes} by the last time on this machine;"
-    )
+    assert output.getvalue().startswith(f"Building etcd for the cluster, {minutes} as measured on this machine;")
 
 
-def test_a_run_that_builds_nothing_says_nothing(program: Program) -> None:
+def test_run_without_builds_prints_nothing(program: Program) -> None:
     # given
     binaries.ensure([program], Reporter(), Builder())
     output = io.StringIO()
@@ -177,7 +175,7 @@ def test_a_run_that_builds_nothing_says_nothing(program: Program) -> None:
     assert output.getvalue() == ""
 
 
-def test_a_failed_build_ends_the_one_beside_it_and_lets_no_other_begin(cache: Path, tmp_path: Path) -> None:
+def test_failed_build_cancels_the_running_one_and_starts_no_other(cache: Path, tmp_path: Path) -> None:
     # given
     running, begun = tmp_path / "running", []
 
@@ -197,7 +195,7 @@ def test_a_failed_build_ends_the_one_beside_it_and_lets_no_other_begin(cache: Pa
     assert list((cache / "bin").iterdir()) == []
 
 
-def test_a_record_that_was_cut_off_keeps_nothing_from_being_built(program: Program, cache: Path) -> None:
+def test_incomplete_record_does_not_prevent_builds(program: Program, cache: Path) -> None:
     # given that a run ended while it wrote down how long its builds took
     cache.mkdir()
     (cache / "cold_build.json").write_text('{"when": "2026')

@@ -1,4 +1,4 @@
-"""What is written for the cluster's programs is well-formed and says what it must."""
+"""Configuration files of the cluster's programs are well-formed."""
 
 import json
 from ipaddress import IPv4Network
@@ -27,28 +27,28 @@ def test_the_network_configuration_is_json_with_the_nodes_pod_range() -> None:
     assert document["plugins"][0]["ipam"]["ranges"] == [[{"subnet": "10.244.1.0/24"}]]
 
 
-def test_a_template_with_a_hole_left_open_is_an_error() -> None:
+def test_template_without_a_value_raises() -> None:
     with pytest.raises(KeyError):
         render("kubelet.yaml")
 
 
-def test_a_node_says_its_address_and_pod_range_before_its_kubelet_runs() -> None:
+def test_node_object_has_address_and_pod_range() -> None:
     node = node_object(Instance().node(3))
     assert IPv4Network(node["spec"]["podCIDR"]) == IPv4Network("10.244.3.0/24")
     assert node["status"]["addresses"] == [{"type": "InternalIP", "address": "10.200.0.3"}]
 
 
-def test_the_control_plane_reaches_every_nodes_pods_and_nothing_else() -> None:
+def test_control_plane_has_routes_to_every_nodes_pods_only() -> None:
     script = network.control_plane_script(Instance(), 2)
     routes = [line for line in script.splitlines() if line.startswith("ip route")]
     assert routes == ["ip route add 10.244.1.0/24 via 10.200.0.1", "ip route add 10.244.2.0/24 via 10.200.0.2"]
 
 
-def test_a_build_borrows_the_hosts_registries() -> None:
+def test_build_uses_the_hosts_registries() -> None:
     environment = {"PIP_INDEX_URL": "https://mirror.example/simple", "PIP_DEFAULT_TIMEOUT": "180", "HOME": "/root"}
     assert build_settings.pip_config(environment).splitlines() == [
         "[global]",
-        f"cert = {build_settings.BUNDLE}",
+        f"cert = {build_settings.CA_BUNDLE}",
         "default-timeout = 180",
         "index-url = https://mirror.example/simple",
     ]

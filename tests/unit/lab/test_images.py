@@ -1,4 +1,4 @@
-"""Which changes make an image anew."""
+"""Image keys: which changes cause a rebuild; and image names."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_context_is_what_the_dockerfile_copies(project: Path) -> None:
+def test_context_files_are_those_that_the_dockerfile_copies(project: Path) -> None:
     # when
     found = {str(file.relative_to(project)) for file in images.context_files(DOCKERFILE, project)}
     # then
@@ -45,7 +45,7 @@ def test_the_context_is_what_the_dockerfile_copies(project: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["engine/app.py", "uv.lock", "tools/run.sh", "Dockerfile.engine"])
-def test_a_change_of_what_shapes_the_image_changes_its_key(project: Path, name: str) -> None:
+def test_changed_input_changes_the_image_key(project: Path, name: str) -> None:
     # given
     before = images.image_key(ENGINE, project, "base-1")
     # when
@@ -56,7 +56,7 @@ def test_a_change_of_what_shapes_the_image_changes_its_key(project: Path, name: 
 
 
 @pytest.mark.parametrize("name", ["README.md", "engine/__pycache__/app.pyc", "engine/.ruff_cache"])
-def test_a_change_of_anything_else_does_not(project: Path, name: str) -> None:
+def test_change_of_another_file_keeps_the_image_key(project: Path, name: str) -> None:
     # given
     before = images.image_key(ENGINE, project, "base-1")
     # when
@@ -65,7 +65,7 @@ def test_a_change_of_anything_else_does_not(project: Path, name: str) -> None:
     assert images.image_key(ENGINE, project, "base-1") == before
 
 
-def test_another_base_or_argument_is_another_image(project: Path) -> None:
+def test_other_base_or_argument_changes_the_image_key(project: Path) -> None:
     # given
     other = Image("rtx-engine", "Dockerfile.engine", "1.0.0", ("VERSION=2",))
     # then
@@ -77,24 +77,24 @@ def test_another_base_or_argument_is_another_image(project: Path) -> None:
     assert len(keys) == 3
 
 
-def test_names_are_short_or_full() -> None:
+def test_image_is_found_by_short_and_full_name() -> None:
     assert images.named(["engine", "rtx-redis", "localhost/rtx-traffic:dev"]) == [
         image for image in images.IMAGES if image.name in {"rtx-engine", "rtx-redis", "rtx-traffic"}
     ]
     assert images.named([]) == list(images.IMAGES)
 
 
-def test_a_name_is_every_release_and_a_reference_is_one() -> None:
+def test_name_selects_every_release_and_reference_one() -> None:
     engines = images.named(["engine"])
     assert [image.tag for image in engines] == ["1.0.0", "1.1.0", "1.2.0-broken"]
     assert images.named(["localhost/rtx-engine:1.1.0"]) == [engines[1]]
 
 
-def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(LabError, match="nginx is none of our images; they are rtx-operator, "):
+def test_error_of_an_unknown_image_lists_the_known_ones() -> None:
+    with pytest.raises(LabError, match="nginx is not one of our images: they are rtx-operator, "):
         images.named(["nginx"])
 
 
-def test_a_missing_dockerfile_says_where_to_run(tmp_path: Path) -> None:
-    with pytest.raises(LabError, match=r"There is no .*Dockerfile\.engine; run this in the project's folder\."):
+def test_error_of_a_missing_dockerfile_names_the_folder_to_run_in(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match=r"Dockerfile\.engine does not exist: run this in the project's folder\."):
         images.image_key(ENGINE, tmp_path, "base")

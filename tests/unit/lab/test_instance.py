@@ -1,4 +1,4 @@
-"""Addresses and names that follow from an instance's name."""
+"""Addresses and names derived from an instance's name."""
 
 import pytest
 from rtx_lab.errors import LabError
@@ -25,6 +25,6 @@ def test_another_instance_shares_no_address_or_folder_with_the_default_one() -> 
 
 
 @pytest.mark.parametrize("name", ["", "prod", "rtx-lab-", "rtx-lab-../x", "rtx-lab-toolongname"])
-def test_a_name_that_could_be_anything_else_is_refused(name: str) -> None:
-    with pytest.raises(LabError, match="is no name for a cluster"):
+def test_invalid_cluster_name_is_refused(name: str) -> None:
+    with pytest.raises(LabError, match="is not a valid cluster name"):
         Instance(name)

@@ -35,7 +35,7 @@ def test_an_image_loads_by_name_and_an_archive_as_a_file(tmp_path: Path) -> None
     assert COMMANDS.load(str(archive))[:3] == ["kind", "load", "image-archive"]
 
 
-def test_cut_and_heal_take_the_node_off_the_network_and_back() -> None:
+def test_cut_and_heal_disconnect_and_connect_the_node() -> None:
     assert COMMANDS.plug("rtx-lab-worker", connected=False) == [
         "docker",
         "network",

@@ -1,4 +1,4 @@
-"""Which node gets which image; the nodes and buildah are stand-ins."""
+"""Which node imports which image, tested with fake nodes and a fake buildah."""
 
 import io
 from dataclasses import dataclass, field
@@ -61,7 +61,7 @@ def row(reference: str, stem: str) -> str:
     return f"{reference} application/vnd.docker sha256:0 62.1 MiB linux/amd64 {labels} \n"
 
 
-def test_every_node_gets_every_image_in_order_and_remembers_its_archive(machines: Machines) -> None:
+def test_every_node_imports_every_image_in_order_and_labels_it(machines: Machines) -> None:
     # when
     loading.load([ENGINE, REDIS], NODES, Reporter())
     # then: each archive was written once
@@ -71,7 +71,7 @@ def test_every_node_gets_every_image_in_order_and_remembers_its_archive(machines
     assert f"node2 {REDIS} {loading.LABEL}=localhost_rtx-redis:8-abc" in machines.labels
 
 
-def test_a_node_gets_only_what_it_lacks(machines: Machines) -> None:
+def test_node_imports_only_missing_images(machines: Machines) -> None:
     # given: an older engine on node 1, this one on node 2, and redis everywhere
     redis = row(REDIS, "localhost_rtx-redis:8-abc")
     machines.listings = {
@@ -87,7 +87,7 @@ def test_a_node_gets_only_what_it_lacks(machines: Machines) -> None:
     assert machines.imported == {"node1": engine, "node3": engine}
 
 
-def test_what_is_everywhere_is_neither_written_nor_imported(machines: Machines) -> None:
+def test_image_on_every_node_is_neither_written_nor_imported(machines: Machines) -> None:
     # given
     machines.listings = {node.name: row(REDIS, "localhost_rtx-redis:8-abc") for node in NODES}
     output = io.StringIO()
@@ -95,10 +95,10 @@ def test_what_is_everywhere_is_neither_written_nor_imported(machines: Machines) 
     loading.load([REDIS], NODES, Reporter(Console(file=output, width=200)))
     # then
     assert (machines.written, machines.imported) == ([], {})
-    assert output.getvalue() == f"{REDIS}: on every node already\n"
+    assert output.getvalue() == f"{REDIS}: already on every node\n"
 
 
-def test_an_image_whose_name_begins_alike_is_another(machines: Machines) -> None:
+def test_image_with_a_common_prefix_is_imported(machines: Machines) -> None:
     # given: the same archive under a longer name, and under the name a longer archive
     machines.listings = {
         "node1": row(f"{REDIS}.1", "localhost_rtx-redis:8-abc"),
@@ -111,7 +111,7 @@ def test_an_image_whose_name_begins_alike_is_another(machines: Machines) -> None
     assert set(machines.imported) == {"node1", "node2", "node3"}
 
 
-def test_an_archive_goes_to_every_node_as_it_is(machines: Machines, tmp_path: Path) -> None:
+def test_archive_by_path_is_imported_on_every_node(machines: Machines, tmp_path: Path) -> None:
     # given
     archive = tmp_path / "others.tar"
     archive.touch()
@@ -122,7 +122,7 @@ def test_an_archive_goes_to_every_node_as_it_is(machines: Machines, tmp_path: Pa
     assert (machines.written, machines.labels) == ([], [])
 
 
-def test_a_node_that_refuses_is_told(machines: Machines) -> None:
+def test_failed_import_raises(machines: Machines) -> None:
     # given
     machines.refusing = "node2"
     # then
@@ -130,7 +130,7 @@ def test_a_node_that_refuses_is_told(machines: Machines) -> None:
         loading.load([ENGINE, REDIS], NODES, Reporter())
 
 
-def test_an_archive_that_cannot_be_written_is_told(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_archive_write_raises(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
     # given
     def fails(_reference: str, _target: Path) -> None:
         raise LabError("no space left")

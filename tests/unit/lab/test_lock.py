@@ -1,4 +1,4 @@
-"""Two runs at once."""
+"""Two commands on one cluster at the same time."""
 
 import subprocess
 import sys
@@ -28,15 +28,13 @@ def other(tmp_path: Path) -> subprocess.Popen[bytes]:
         process.kill()
 
 
-def test_the_second_run_is_told_who_holds_the_cluster(other: subprocess.Popen[bytes], tmp_path: Path) -> None:
-    expected = (
-        rf"rtx-lab is held by `.*` \(pid {other.pid}, since \d\d:\d\d:\d\d\); wait until it has ended, or stop it\."
-    )
+def test_error_of_a_held_lock_names_the_holder(other: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    expected = rf"rtx-lab is locked by `.*` \(pid {other.pid}, since \d\d:\d\d:\d\d\): wait for its end, or stop it\."
     with pytest.raises(LabError, match=expected), lock.held("rtx-lab", tmp_path):
         pass
 
 
-def test_a_killed_run_holds_nothing(other: subprocess.Popen[bytes], tmp_path: Path) -> None:
+def test_killed_holder_releases_the_lock(other: subprocess.Popen[bytes], tmp_path: Path) -> None:
     # when
     other.kill()
     other.wait(timeout=10)
@@ -45,12 +43,12 @@ def test_a_killed_run_holds_nothing(other: subprocess.Popen[bytes], tmp_path: Pa
         pass
 
 
-def test_other_clusters_are_free(other: subprocess.Popen[bytes], tmp_path: Path) -> None:
+def test_locks_of_other_clusters_are_independent(other: subprocess.Popen[bytes], tmp_path: Path) -> None:
     with lock.held("rtx-lab-two", tmp_path):
         pass
 
 
-def test_who_waits_gets_the_lock_when_the_holder_ends(other: subprocess.Popen[bytes], tmp_path: Path) -> None:
+def test_waiting_for_a_lock_ends_with_its_holder(other: subprocess.Popen[bytes], tmp_path: Path) -> None:
     # given
     assert other.stdin
     threading.Timer(0.2, other.stdin.close).start()

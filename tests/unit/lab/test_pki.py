@@ -43,7 +43,7 @@ def test_a_strict_client_accepts_an_issued_certificate(tmp_path: Path) -> None:
     assert subjects[0]["subject"] == ((("organizationName", "system:masters"),), (("commonName", "admin"),))
 
 
-def test_a_kubeconfig_stands_alone_and_names_its_context(tmp_path: Path) -> None:
+def test_kubeconfig_is_self_contained_and_names_its_context(tmp_path: Path) -> None:
     # given
     authority = pki.create_authority(tmp_path, "test-ca")
     authority.issue("admin", "admin")
@@ -56,6 +56,6 @@ def test_a_kubeconfig_stands_alone_and_names_its_context(tmp_path: Path) -> None
     assert {"client-certificate-data", "client-key-data"} == set(config["users"][0]["user"])
 
 
-def test_keys_are_for_their_owner_only(tmp_path: Path) -> None:
+def test_keys_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     pki.create_authority(tmp_path, "test-ca")
     assert (tmp_path / "ca.key").stat().st_mode & 0o077 == 0

@@ -1,4 +1,4 @@
-"""Programs and images are built at once, and neither outlives the other's failure."""
+"""Programs and images are built concurrently; a failure of one cancels the other."""
 
 import threading
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from rtx_lab.progress import Reporter
 @pytest.fixture
 def building(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Sets what stands in for building the programs and the images."""
-    monkeypatch.setattr(lock, "FOLDER", tmp_path / "locks")
+    monkeypatch.setattr(lock, "LOCK_FOLDER", tmp_path / "locks")
     monkeypatch.setattr(cluster, "require_root", lambda: None)
     monkeypatch.setattr(packages, "ensure", lambda *_: None)
 
@@ -32,7 +32,7 @@ def prepare(root: Path) -> None:
     Native(Instance()).prepare(root, Reporter())
 
 
-def test_programs_and_images_are_built_at_once(building: Callable[..., None], tmp_path: Path) -> None:
+def test_programs_and_images_are_built_concurrently(building: Callable[..., None], tmp_path: Path) -> None:
     # given: each waits for the other
     both = threading.Barrier(2, timeout=60)
     building(programs=both.wait, our_images=lambda: both.wait() and None)
@@ -42,7 +42,7 @@ def test_programs_and_images_are_built_at_once(building: Callable[..., None], tm
     assert not both.broken
 
 
-def test_images_are_written_to_their_archives_before_the_nodes_need_them(
+def test_prepare_writes_the_image_archives(
     building: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given
@@ -57,7 +57,7 @@ def test_images_are_written_to_their_archives_before_the_nodes_need_them(
 
 
 @pytest.mark.parametrize("failing", ["programs", "our_images"])
-def test_a_failure_of_either_is_told_and_ends_the_other(
+def test_failure_of_programs_or_images_cancels_the_other(
     building: Callable[..., None], tmp_path: Path, failing: str
 ) -> None:
     # given
@@ -81,23 +81,23 @@ def test_a_failure_of_either_is_told_and_ends_the_other(
     assert not gone_on.exists()
 
 
-def test_a_second_preparation_is_told_who_builds(building: Callable[..., None], tmp_path: Path) -> None:
+def test_error_of_a_concurrent_prepare_names_the_holder(building: Callable[..., None], tmp_path: Path) -> None:
     # given
-    told: list[str] = []
+    reported: list[str] = []
 
     def second() -> None:
         with pytest.raises(LabError) as refused:
             prepare(tmp_path)
-        told.append(str(refused.value))
+        reported.append(str(refused.value))
 
     building(programs=second, our_images=lambda: None)
     # when
     prepare(tmp_path)
     # then
-    assert told[0].startswith("rtx-lab is held by ")
+    assert reported[0].startswith("rtx-lab is locked by ")
 
 
-def test_kind_prepares_by_building_the_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_prepare_of_kind_builds_the_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # given
     commands: list[list[str]] = []
     monkeypatch.setattr(kind.shutil, "which", lambda program: f"/usr/bin/{program}")
@@ -109,9 +109,9 @@ def test_kind_prepares_by_building_the_images(monkeypatch: pytest.MonkeyPatch, t
     assert len(commands) == len(images.IMAGES)
 
 
-def test_kind_that_is_missing_is_told_before_images_are_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_kind_raises_before_images_are_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # given
     monkeypatch.setattr(kind.shutil, "which", lambda _: None)
     # then
-    with pytest.raises(LabError, match=r"^kind was not found; install it from https://kind\.sigs\.k8s\.io"):
+    with pytest.raises(LabError, match=r"^kind was not found: install it from https://kind\.sigs\.k8s\.io"):
         Kind().prepare(tmp_path, Reporter())

@@ -1,4 +1,4 @@
-"""What the reporter shows of builds that go on."""
+"""The reporter's output during builds."""
 
 import io
 import time
@@ -26,52 +26,52 @@ def output() -> io.StringIO:
 
 def tracker(output: io.StringIO, *, terminal: bool) -> Tracker:
     console = Console(file=output, width=100, force_terminal=terminal)
-    return Tracker(Builds(SECONDS, at_once=1, pending=("one", "two")), "programs", Reporter(console))
+    return Tracker(Builds(SECONDS, concurrency=1, pending=("one", "two")), "programs", Reporter(console))
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_what_is_left_is_shown_while_builds_go_on(
+def test_remaining_time_is_shown_during_builds(
     output: io.StringIO, monkeypatch: pytest.MonkeyPatch, *, terminal: bool
 ) -> None:
     # given
-    monkeypatch.setattr(progress, "PLAIN_REMINDER_S", 0.01)
+    monkeypatch.setattr(progress, "REMINDER_SECONDS", 0.01)
     builds = tracker(output, terminal=terminal)
-    with builds.shown():
+    with builds.displayed():
         # when
         wait_for(lambda: "0 of 2 programs built, about 20 min left" in output.getvalue())
-        with builds.one("one"):
+        with builds.building("one"):
             # then
             wait_for(lambda: "0 of 2 programs built, about 20 min left (one 0 s)" in output.getvalue())
         wait_for(lambda: "1 of 2 programs built" in output.getvalue())
     # then
-    assert builds.now().pending == ("two",)
-    assert set(builds.now().built) == {"one"}
+    assert builds.snapshot().pending == ("two",)
+    assert set(builds.snapshot().built) == {"one"}
 
 
-def test_a_build_that_fails_is_not_built(output: io.StringIO) -> None:
+def test_failed_build_does_not_count_as_built(output: io.StringIO) -> None:
     # given
     builds = tracker(output, terminal=False)
     # when
-    with pytest.raises(OSError, match="full"), builds.one("one"):
+    with pytest.raises(OSError, match="full"), builds.building("one"):
         raise OSError("full")
     # then
-    assert builds.now().built == {}
-    assert set(builds.now().running) == {"one"}
+    assert builds.snapshot().built == {}
+    assert set(builds.snapshot().running) == {"one"}
 
 
-def test_a_step_without_reminders_is_told_when_it_ends(output: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_step_without_reminders_is_reported_at_its_end(output: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     # given
-    monkeypatch.setattr(progress, "PLAIN_REMINDER_S", 0.01)
+    monkeypatch.setattr(progress, "REMINDER_SECONDS", 0.01)
     reporter = Reporter(Console(file=output, width=100))
     # when
-    with reporter.step("told"):
+    with reporter.step("reported"):
         with reporter.step("quiet", reminders=False):
-            wait_for(lambda: "told … 0 s" in output.getvalue())
+            wait_for(lambda: "reported … 0 s" in output.getvalue())
         wait_for(lambda: "quiet: " in output.getvalue())
     # then
     assert "quiet …" not in output.getvalue()
 
 
-def test_a_sentence_in_a_log_is_one_line(output: io.StringIO) -> None:
-    Reporter(Console(file=output, width=20)).say("a sentence longer than twenty characters")
+def test_long_sentence_is_not_wrapped_in_a_log(output: io.StringIO) -> None:
+    Reporter(Console(file=output, width=20)).print_line("a sentence longer than twenty characters")
     assert output.getvalue() == "a sentence longer than twenty characters\n"

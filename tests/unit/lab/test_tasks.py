@@ -1,4 +1,4 @@
-"""Tasks that run at once have one fate."""
+"""Concurrent tasks are cancelled together."""
 
 import os
 import signal
@@ -18,7 +18,8 @@ import pathlib, signal, sys
 from rtx_lab import tasks
 from rtx_lab.processes import run
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-tasks.together([lambda: run(["sh", "-c", 'echo $$ >"$0"; sleep 300 & wait', sys.argv[1]], deadline_s=300)], at_once=1)
+command = ["sh", "-c", 'echo $$ >"$0"; sleep 300 & wait', sys.argv[1]]
+tasks.run_concurrently([lambda: run(command, deadline_s=300)], concurrency=1)
 """
 
 
@@ -57,10 +58,10 @@ def test_results_come_in_the_order_of_the_tasks() -> None:
         return "second"
 
     # then
-    assert tasks.together([first, second], at_once=2) == ["first", "second"]
+    assert tasks.run_concurrently([first, second], concurrency=2) == ["first", "second"]
 
 
-def test_a_failure_ends_the_program_of_the_other_with_its_children(tmp_path: Path) -> None:
+def test_failure_terminates_the_other_program_and_its_children(tmp_path: Path) -> None:
     # given
     pid_file = tmp_path / "pid"
 
@@ -70,12 +71,12 @@ def test_a_failure_ends_the_program_of_the_other_with_its_children(tmp_path: Pat
 
     # when
     with pytest.raises(LabError, match=r"^no space left$"):
-        tasks.together([lambda: long_program(pid_file), fails], at_once=2)
+        tasks.run_concurrently([lambda: long_program(pid_file), fails], concurrency=2)
     # then
     wait_until_gone(wait_for(pid_file))
 
 
-def test_no_task_and_no_program_begins_after_a_failure() -> None:
+def test_no_task_and_no_program_starts_after_a_failure() -> None:
     # given
     begun: list[str] = []
     failed = threading.Event()
@@ -91,13 +92,15 @@ def test_no_task_and_no_program_begins_after_a_failure() -> None:
 
     # when
     with pytest.raises(LabError, match=r"^no space left$"):
-        tasks.together([fails, goes_on, lambda: begun.append("third"), lambda: begun.append("fourth")], at_once=2)
+        tasks.run_concurrently(
+            [fails, goes_on, lambda: begun.append("third"), lambda: begun.append("fourth")], concurrency=2
+        )
     # then
     assert len(begun) <= 1  # the third may have begun before the failure was known, the fourth waits for the second
     assert "fourth" not in begun
 
 
-def test_a_failure_inside_of_a_task_ends_what_runs_beside_the_task(tmp_path: Path) -> None:
+def test_failure_in_a_nested_call_cancels_the_outer_tasks(tmp_path: Path) -> None:
     # given: what `prepare` does: programs, several at once, beside images
     pid_file = tmp_path / "pid"
 
@@ -106,16 +109,16 @@ def test_a_failure_inside_of_a_task_ends_what_runs_beside_the_task(tmp_path: Pat
         raise LabError("does not compile")
 
     def programs() -> None:
-        tasks.together([fails, lambda: None], at_once=2)
+        tasks.run_concurrently([fails, lambda: None], concurrency=2)
 
     # when
     with pytest.raises(LabError, match=r"^does not compile$"):
-        tasks.together([lambda: long_program(pid_file), programs], at_once=2)
+        tasks.run_concurrently([lambda: long_program(pid_file), programs], concurrency=2)
     # then
     wait_until_gone(wait_for(pid_file))
 
 
-def test_an_interruption_ends_the_programs(tmp_path: Path) -> None:
+def test_interruption_terminates_the_programs(tmp_path: Path) -> None:
     # given
     pid_file = tmp_path / "pid"
     process = subprocess.Popen([sys.executable, "-c", INTERRUPTED, pid_file])
@@ -127,7 +130,7 @@ def test_an_interruption_ends_the_programs(tmp_path: Path) -> None:
     wait_until_gone(group)
 
 
-def test_cleaning_up_goes_on_in_a_group_that_was_ended(tmp_path: Path) -> None:
+def test_shielded_cleanup_runs_in_a_cancelled_group(tmp_path: Path) -> None:
     # given
     pid_file, cleaned = tmp_path / "pid", tmp_path / "cleaned"
 
@@ -144,7 +147,7 @@ def test_cleaning_up_goes_on_in_a_group_that_was_ended(tmp_path: Path) -> None:
 
     # when
     with pytest.raises(LabError, match="no space left"):
-        tasks.together([cleans_up, fails], at_once=2)
+        tasks.run_concurrently([cleans_up, fails], concurrency=2)
     # then
     assert cleaned.exists()
 
@@ -155,45 +158,45 @@ def test_a_program_past_its_deadline_is_killed_with_its_children(tmp_path: Path)
     stubborn = ["sh", "-c", 'trap "" TERM; echo $$ >"$0"; sleep 300 & wait', pid_file]
     # when
     with pytest.raises(LabError, match="did not end within 1 s"):
-        tasks.together([lambda: run(stubborn, deadline_s=1)], at_once=1)
+        tasks.run_concurrently([lambda: run(stubborn, deadline_s=1)], concurrency=1)
     # then
     wait_until_gone(wait_for(pid_file))
 
 
 def ended_by_a_failure(script: str, pid_file: Path) -> str:
     """What the program of a group comes to when another task fails: its output, or the error of its end."""
-    came_to: list[str] = []
+    outcome: list[str] = []
 
     def runs() -> None:
         try:
-            came_to.append(run(["sh", "-c", script, pid_file], deadline_s=5))
+            outcome.append(run(["sh", "-c", script, pid_file], deadline_s=5))
         except LabError as error:
-            came_to.append(str(error))
+            outcome.append(str(error))
 
     def fails() -> None:
         wait_for(pid_file)
         raise LabError("no space left")
 
     with pytest.raises(LabError, match="no space left"):
-        tasks.together([runs, fails], at_once=2)
-    return came_to[0]
+        tasks.run_concurrently([runs, fails], concurrency=2)
+    return outcome[0]
 
 
-def test_what_a_program_leaves_behind_ends_with_its_group(tmp_path: Path) -> None:
+def test_orphaned_child_ends_with_its_group(tmp_path: Path) -> None:
     # given a program that has ended and left a child, which holds its output open; when another task fails
-    came_to = ended_by_a_failure('sleep 300 & echo $$ >"$0"', tmp_path / "pid")
+    outcome = ended_by_a_failure('sleep 300 & echo $$ >"$0"', tmp_path / "pid")
     # then the child ends, and is not waited for until the deadline
-    assert came_to == ""
+    assert outcome == ""
 
 
-def test_a_program_that_will_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_program_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # given a program that ignores SIGTERM; when another task fails
-    monkeypatch.setattr(tasks, "KILL_AFTER_S", 0.1)
-    came_to = ended_by_a_failure('trap "" TERM; sleep 300 & echo $$ >"$0"; wait', tmp_path / "pid")
+    monkeypatch.setattr(tasks, "KILL_AFTER_SECONDS", 0.1)
+    outcome = ended_by_a_failure('trap "" TERM; sleep 300 & echo $$ >"$0"; wait', tmp_path / "pid")
     # then it is killed, and not waited for until the deadline
-    assert "did not end" not in came_to
+    assert "did not end" not in outcome
 
 
-def test_outside_of_a_group_nothing_is_ended() -> None:
-    tasks.check()
+def test_cancellation_check_outside_of_a_group_passes() -> None:
+    tasks.raise_if_cancelled()
     assert run(["echo", os.sep], deadline_s=10) == "/\n"

@@ -1,4 +1,4 @@
-"""The client against real servers that misbehave: every failure has its name, and nothing is sent twice."""
+"""The HTTP client against real servers that misbehave: failures have a reason, and nothing is retried."""
 
 import asyncio
 import socket
@@ -69,7 +69,7 @@ async def is_silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> No
     await reader.read()
 
 
-async def test_a_kept_connection_carries_one_request_after_another() -> None:
+async def test_keep_alive_connection_carries_requests_in_turn() -> None:
     # given a server that keeps connections open
     async with serving(answers) as (server, target):
         connection = await Connection.open(target)
@@ -95,11 +95,11 @@ async def test_a_kept_connection_carries_one_request_after_another() -> None:
         (is_silent, Failure.ANSWER_TIMEOUT),
     ],
 )
-async def test_a_request_that_fails_is_named_and_not_sent_again(
+async def test_failed_request_has_its_reason_and_is_not_retried(
     monkeypatch: pytest.MonkeyPatch, behaviour: Behaviour, failure: Failure, method: str
 ) -> None:
     # given a server that answers the first request and misbehaves on the second of the same connection
-    monkeypatch.setattr(connection_module, "ANSWER_DEADLINE", 0.2)
+    monkeypatch.setattr(connection_module, "RESPONSE_DEADLINE_SECONDS", 0.2)
 
     async def first_well(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await (answers if server.requests == 1 else behaviour)(reader, writer)
@@ -118,7 +118,7 @@ async def test_a_request_that_fails_is_named_and_not_sent_again(
         assert (server.requests, server.connections, connection.usable) == (2, 1, False)
 
 
-async def test_nobody_listening_is_a_refused_connection() -> None:
+async def test_closed_port_is_a_refused_connection() -> None:
     # given a port that nobody listens on
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -130,7 +130,7 @@ async def test_nobody_listening_is_a_refused_connection() -> None:
     assert raised.value.failure is Failure.REFUSED
 
 
-async def test_a_server_that_says_close_is_believed() -> None:
+async def test_connection_is_unusable_after_connection_close() -> None:
     # given a server that answers with connection: close
     async def answers_and_closes(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))

@@ -1,4 +1,4 @@
-"""The load against a real server: what is due leaves on time, and what cannot leave is written down as unsent."""
+"""The load against a real server: due requests are sent on time, and unsendable ones are recorded as unsent."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from rtx_traffic.connection import Target
 from rtx_traffic.ledger import Crash, End, Failure, Kind, Lane, Ledger, Order, Request, Run, SocketClosed, SocketOpened
 from rtx_traffic.load import Load
 from rtx_traffic.recorder import Recorder
-from rtx_traffic.schedule import Due, OrderSource, schedule
+from rtx_traffic.schedule import OrderSource, ScheduledRequest, schedule
 
 ACKNOWLEDGED = (
     b'{"order_id":"o","client_order_id":"c","status":"filled","symbol":"EURUSD","side":"buy","quantity":"0.10",'
@@ -54,9 +54,15 @@ class Engine:
 
 
 async def ledger_of(
-    engine: Engine, path: Path, plan: Iterable[Due], *, keep_alive: int, stop: bool = False, source: type = OrderSource
+    engine: Engine,
+    path: Path,
+    plan: Iterable[ScheduledRequest],
+    *,
+    keep_alive: int,
+    stop: bool = False,
+    source: type = OrderSource,
 ) -> Ledger:
-    """What a run of `plan` leaves, told to stop before it begins when `stop` is set."""
+    """The records of a run of `plan`; with `stop`, it is stopped before it starts."""
     settings = Run("r", "http://engine", time.time(), 1, keep_alive, 0, 0, 1, 0)
     stopped = asyncio.Event()
     if stop:
@@ -104,22 +110,20 @@ async def test_every_due_request_is_sent_once_on_its_lane(tmp_path: Path) -> Non
     assert all(request.answer for request in requests if request.kind is Kind.ORDER)
 
 
-def test_a_socket_closed_before_it_said_hello_was_never_open(tmp_path: Path) -> None:
+def test_socket_closed_before_its_hello_does_not_count_as_open(tmp_path: Path) -> None:
     # given two sockets, one that is up, and one that is closed twice without a hello
     with Recorder(tmp_path / "l", Run("r", "u", time.time(), 1, 1, 0, 2, 1, 0)) as recorder:
         recorder.record(SocketOpened(0, "7", 0.1, 0, "blue", None))
         recorder.record(SocketClosed(1, 0.2, 1012))
         recorder.record(SocketClosed(1, 0.3, 1012))
 
-        # when the progress is told, then one is open
+        # when the progress is read, then one is open
         assert recorder.progress().sockets == 1
 
 
-async def test_an_engine_that_stalls_does_not_slow_the_schedule(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_stalled_engine_does_not_slow_the_schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # given one connection and an engine that needs half a second for each request
-    monkeypatch.setattr(load_module, "PATIENCE", 0.2)
+    monkeypatch.setattr(load_module, "MAX_QUEUE_SECONDS", 0.2)
     engine = Engine(delay=0.5)
 
     # when 20 are due in a second, then those that found no free connection count as failed, unsent
@@ -131,14 +135,14 @@ async def test_an_engine_that_stalls_does_not_slow_the_schedule(
     assert all(request.sent is None for request in requests if request.failure is Failure.UNSENT)
 
 
-async def test_an_error_answer_is_a_failed_request_with_the_engine_s_reason(tmp_path: Path) -> None:
+async def test_error_response_is_a_failed_request_with_the_engines_reason(tmp_path: Path) -> None:
     # given an engine that refuses from its 31st request on
     engine = Engine(break_at=30)
 
     # when 50 are sent, then 20 failed, each with the reason and the version that the engine gave, and only those
     requests = await loaded(engine, tmp_path / "l", rate=50, new_per_second=10, keep_alive=2)
-    told = Counter((request.failure, request.detail, request.version) for request in requests)
-    assert told == {(Failure.SERVER_ERROR, "503 Fenced", "1.2.0"): 20, (None, "", ""): 30}
+    reported = Counter((request.failure, request.detail, request.version) for request in requests)
+    assert reported == {(Failure.SERVER_ERROR, "503 Fenced", "1.2.0"): 20, (None, "", ""): 30}
 
 
 async def test_a_status_that_is_no_answer_to_the_request_is_a_failure(tmp_path: Path) -> None:
@@ -151,9 +155,9 @@ async def test_a_status_that_is_no_answer_to_the_request_is_a_failure(tmp_path: 
 
 async def test_what_was_due_before_a_stop_is_sent_or_recorded_as_unsent(tmp_path: Path) -> None:
     # given a load that has fallen behind: of three requests, two were due before now, one of them long ago
-    plan = [Due(number, at, Lane.NEW, Kind.READ) for number, at in enumerate((-60.0, -0.1, 60.0))]
+    plan = [ScheduledRequest(number, at, Lane.NEW, Kind.READ) for number, at in enumerate((-60.0, -0.1, 60.0))]
 
-    # when it is told to stop
+    # when it is stopped
     ledger = await ledger_of(Engine(), tmp_path / "l", plan, keep_alive=1, stop=True)
 
     # then both are recorded, the one that is too late as unsent, and the third was never due
@@ -175,7 +179,7 @@ class BrokenSource(OrderSource):
 
 async def test_a_request_that_leaves_no_record_was_due_all_the_same(tmp_path: Path) -> None:
     # given a load in which one of three requests ends with an exception that nobody expects
-    plan = [Due(number, 0, Lane.NEW, Kind.ORDER) for number in range(3)]
+    plan = [ScheduledRequest(number, 0, Lane.NEW, Kind.ORDER) for number in range(3)]
     ledger = await ledger_of(Engine(), tmp_path / "l", plan, keep_alive=1, source=BrokenSource)
 
     # then the ledger tells the crash, and that one request of three has no record
@@ -184,13 +188,13 @@ async def test_a_request_that_leaves_no_record_was_due_all_the_same(tmp_path: Pa
     assert (ledger.end.due, records(ledger).unrecorded) == (3, 1)
 
 
-async def test_a_task_that_crashes_is_written_down_and_told(tmp_path: Path) -> None:
+async def test_crashed_task_is_recorded_and_reported(tmp_path: Path) -> None:
     # given a recorder that watches a task which crashes, and one which is cancelled
     async def crashes() -> None:
         raise ValueError("of no use")
 
-    told: list[str] = []
-    with Recorder(tmp_path / "l", Run("r", "u", time.time(), 1, 1, 0, 0, 1, 0), told.append) as recorder:
+    reported: list[str] = []
+    with Recorder(tmp_path / "l", Run("r", "u", time.time(), 1, 1, 0, 0, 1, 0), reported.append) as recorder:
         tasks = [asyncio.create_task(crashes()), asyncio.create_task(asyncio.sleep(60))]
         for task, name in zip(tasks, ("WebSocket 3", "progress"), strict=True):
             recorder.watch(task, name)
@@ -199,6 +203,6 @@ async def test_a_task_that_crashes_is_written_down_and_told(tmp_path: Path) -> N
         await asyncio.wait(tasks)
         recorder.record(End(recorder.clock(), 0))
 
-    # then the first is told, and in the ledger
-    assert told == ["Task 'WebSocket 3' of the load generator crashed with ValueError('of no use')."]
+    # then the first is reported, and in the ledger
+    assert reported == ["Task 'WebSocket 3' of the load generator crashed with ValueError('of no use')."]
     assert [record.task for record in read(tmp_path / "l").records if isinstance(record, Crash)] == ["WebSocket 3"]

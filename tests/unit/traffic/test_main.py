@@ -1,4 +1,4 @@
-"""The program as pods run it: prepared once, begun together, stopped, and one ledger in the end."""
+"""The program as pods run it: prepared once, started together, stopped, with one merged ledger."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from rtx_traffic.completeness import records
 from rtx_traffic.ledger import Ledger
-from rtx_traffic.main import Line
+from rtx_traffic.main import OutputLine
 from rtx_traffic.parts import Start
 
 RUN = [sys.executable, "-c", "from rtx_traffic.main import main; main()"]
@@ -34,9 +34,9 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             elif path == "/api/orders/market":
                 filled = {"order_id": "o", "status": "filled", "price": "1.1", "epoch": 1, "colour": "b", "sequence": 1}
                 answer = filled | {"realised": "0", "executed_at": "2026-01-02T12:00:00Z"} | body
-            said = json.dumps(answer).encode()
+            body = json.dumps(answer).encode()
             writer.write(b"HTTP/1.1 201 Created\r\n" if "admin" in path or "market" in path else b"HTTP/1.1 200 OK\r\n")
-            writer.write(b"Content-Length: %d\r\n\r\n%b" % (len(said), said))
+            writer.write(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
     except (asyncio.IncompleteReadError, ConnectionError):
         pass
     finally:
@@ -55,10 +55,10 @@ async def start_program(*arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(*RUN, *arguments, stdout=pipe, stderr=pipe, env=environment)
 
 
-async def said(process: asyncio.subprocess.Process) -> list[Line]:
+async def output_lines(process: asyncio.subprocess.Process) -> list[OutputLine]:
     """All that it prints, once it has ended."""
     assert process.stdout
-    lines = [msgspec.json.decode(line, type=Line) async for line in process.stdout]
+    lines = [msgspec.json.decode(line, type=OutputLine) async for line in process.stdout]
     await process.wait()
     return lines
 
@@ -73,7 +73,7 @@ def read(path: str) -> Ledger:
     return Ledger.parse(Path(path).read_bytes().splitlines())
 
 
-async def test_two_parts_prepared_once_send_one_load(url: str, tmp_path: Path) -> None:
+async def test_two_parts_with_one_start_file_send_one_load(url: str, tmp_path: Path) -> None:
     # given two parts that wait for their start, and accounts that are logged in once
     files = [tmp_path / str(part) for part in range(2)]
     load = [f"--url={url}", "--rate=100", "--new-per-second=20", "--sockets=0", "--keep-alive=5", "--duration=0"]
@@ -87,21 +87,21 @@ async def test_two_parts_prepared_once_send_one_load(url: str, tmp_path: Path) -
     prepared, _ = await (await start_program("prepare", f"--url={url}", "--accounts=3")).communicate()
     start = msgspec.structs.replace(msgspec.json.decode(prepared, type=Start), at=time.time() + 1)
 
-    # when both are told to begin at the same time, and to stop after a while
+    # when both are started at the same time and stopped after a while
     for file in files:
         place(f"{file}.start", msgspec.json.encode(start))
     while time.time() < start.at + 1:  # noqa: ASYNC110  the processes have clocks of their own
         await asyncio.sleep(0.1)
     for file in files:
         assert await (await start_program("stop", f"--pid-file={file}.pid")).wait() == 0
-    lines = await asyncio.gather(*(said(process) for process in processes))
+    lines = await asyncio.gather(*(output_lines(process) for process in processes))
     assert [await process.wait() for process in processes] == [0, 0]
 
     # then it was one run: its settings whole, every number once, all accounts used by both, and nothing failed
     ledgers = [read(f"{file}.ledger") for file in files]
     whole = Ledger.merge(ledgers)
     assert (whole.run.run, whole.run.started_at, whole.run.rate, whole.run.keep_alive) == (start.run, start.at, 100, 5)
-    assert [told[-1].event for told in lines] == ["end", "end"]
+    assert [output[-1].event for output in lines] == ["end", "end"]
     fresh = [request.order.client_order_id for request in whole.requests() if request.order and request.kind == "order"]
     assert len(fresh) == len(set(fresh)) > 20
     for ledger in ledgers:
@@ -113,13 +113,13 @@ async def test_two_parts_prepared_once_send_one_load(url: str, tmp_path: Path) -
     assert {ledger.end.planned for ledger in ledgers} == {0}
 
 
-async def test_a_run_that_nobody_stopped_was_to_send_its_whole_schedule(url: str, tmp_path: Path) -> None:
+async def test_unstopped_run_records_its_whole_schedule_as_planned(url: str, tmp_path: Path) -> None:
     # given a run of 1 s at 30 requests a second, when it has ended by itself
     load = [f"--url={url}", "--rate=30", "--new-per-second=5", "--sockets=0", "--keep-alive=5", "--duration=1"]
     process = await start_program(
         "run", *load, "--accounts=2", f"--ledger={tmp_path}/ledger", f"--pid-file={tmp_path}/pid"
     )
-    lines = await said(process)
+    lines = await output_lines(process)
     assert lines[-1].event == "end"
 
     # then its ledger says how many were due and planned, and holds them
@@ -130,15 +130,15 @@ async def test_a_run_that_nobody_stopped_was_to_send_its_whole_schedule(url: str
 async def test_parts_without_a_common_start_are_refused(url: str) -> None:
     # given several parts, when one is run without a start file, then it says so
     process = await start_program("run", f"--url={url}", "--parts=2")
-    lines = await said(process)
+    lines = await output_lines(process)
     assert lines[-1].event == "error"
-    assert "several of them need a common --start" in lines[-1].message
+    assert "several parts require a common --start" in lines[-1].message
     assert await process.wait() == 2
 
 
-async def test_an_engine_that_does_not_answer_is_told_in_a_sentence() -> None:
+async def test_unreachable_engine_fails_with_one_sentence() -> None:
     # given nobody at the address, when the accounts are to be prepared, then standard error has the sentence
     process = await start_program("prepare", "--url=http://127.0.0.1:1")
     _, error = await process.communicate()
-    assert b"The engine at 127.0.0.1 does not answer" in error
+    assert b"The engine at 127.0.0.1 does not respond" in error
     assert process.returncode == 2

@@ -1,4 +1,4 @@
-"""A load in several parts is the same load: its shares add up, no number is there twice, its ledgers are one again."""
+"""A load in several parts equals one load: shares add up, numbers are unique, ledgers merge."""
 
 from collections import Counter
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from rtx_traffic.ledger import End, Kind, Lane, Ledger, MismatchedLedgersError, Request, Run, encode
-from rtx_traffic.parts import numbers, share
+from rtx_traffic.parts import part_numbers, share
 from rtx_traffic.progress import Progress, total
 from rtx_traffic.schedule import schedule
 
@@ -27,18 +27,18 @@ def ledger(run: Run, *ended: float) -> Ledger:
     return Ledger.parse(encode(record) for record in [run, *requests, end])
 
 
-def test_the_shares_add_up_to_the_whole() -> None:
+def test_shares_add_up_to_the_whole() -> None:
     # given a load whose numbers do not divide evenly, when it is shared, then nothing is missing or added
     divided = shares()
     assert sum(run.keep_alive for run in divided) == WHOLE.keep_alive
     assert sum(run.sockets for run in divided) == WHOLE.sockets
     assert sum(run.rate for run in divided) == WHOLE.rate
     assert sum(run.new_per_second for run in divided) == WHOLE.new_per_second
-    taken = [number for part in range(PARTS) for number in numbers(WHOLE.sockets, part, PARTS)]
+    taken = [number for part in range(PARTS) for number in part_numbers(WHOLE.sockets, part, PARTS)]
     assert sorted(taken) == list(range(WHOLE.sockets))
 
 
-def test_the_parts_send_what_the_whole_would_and_no_number_twice() -> None:
+def test_parts_send_the_whole_schedule_with_unique_numbers() -> None:
     # given the schedules of four parts
     due = [
         request
@@ -61,7 +61,7 @@ def test_the_parts_send_what_the_whole_would_and_no_number_twice() -> None:
     assert len({round(request.at * 600) for request in due}) == 1800
 
 
-def test_the_ledgers_of_the_parts_are_one_ledger_again(tmp_path: Path) -> None:
+def test_merged_ledgers_are_one_ledger(tmp_path: Path) -> None:
     # given the ledgers of all parts, in any order
     ledgers = [ledger(run, 1.0 + run.part, 5.0 - run.part) for run in reversed(shares())]
 
@@ -77,7 +77,7 @@ def test_the_ledgers_of_the_parts_are_one_ledger_again(tmp_path: Path) -> None:
     assert Ledger.parse((tmp_path / "build" / "ledger").read_bytes().splitlines()) == merged
 
 
-def test_a_part_that_is_missing_there_twice_or_of_another_run_is_refused() -> None:
+def test_merge_refuses_missing_repeated_and_foreign_parts() -> None:
     # given the parts of a run
     parts = [ledger(run) for run in shares()]
     other = ledger(msgspec.structs.replace(parts[3].run, run="other"))
@@ -88,9 +88,9 @@ def test_a_part_that_is_missing_there_twice_or_of_another_run_is_refused() -> No
             Ledger.merge(wrong)
 
 
-def test_the_progress_of_the_parts_adds_up_and_the_slowest_counts() -> None:
+def test_total_progress_sums_counts_and_takes_the_highest_latency() -> None:
     # given two pods, one second apart, when their lines are added
-    told = total([Progress(3, 100, 1, 70, 25, 2.0, 9.0), Progress(4, 150, 0, 90, 25, 3.0, 5.0)])
+    progress = total([Progress(3, 100, 1, 70, 25, 2.0, 9.0), Progress(4, 150, 0, 90, 25, 3.0, 5.0)])
 
     # then counts are sums, and latencies those of the slower
-    assert told == Progress(4, 250, 1, 160, 50, 3.0, 9.0)
+    assert progress == Progress(4, 250, 1, 160, 50, 3.0, 9.0)

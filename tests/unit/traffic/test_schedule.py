@@ -1,4 +1,4 @@
-"""The schedule is a function of its numbers: as many requests as were asked for, when they were asked for."""
+"""The schedule depends on its settings only: as many requests as set, at the set times."""
 
 from collections import Counter
 from itertools import islice
@@ -7,7 +7,7 @@ from rtx_traffic.ledger import Kind, Lane
 from rtx_traffic.schedule import OrderSource, schedule
 
 
-def test_the_rate_and_the_share_of_new_connections_hold_in_every_second() -> None:
+def test_rate_and_share_of_new_connections_hold_in_every_second() -> None:
     # given the demo's load, when its schedule is written out
     due = list(schedule(rate=600, new_per_second=100, duration=30, seed=1))
 
@@ -28,7 +28,7 @@ def test_about_one_order_in_twenty_is_a_repeat() -> None:
     assert 0.04 < kinds[Kind.REPEAT] / orders < 0.06
 
 
-def test_without_a_duration_it_never_ends() -> None:
+def test_schedule_without_a_duration_is_endless() -> None:
     # given no duration, when more than any run needs is taken, then it is there
     endless = schedule(rate=600, new_per_second=0, duration=0, seed=1)
     assert len(list(islice(endless, 100_000))) == 100_000

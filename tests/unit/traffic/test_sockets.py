@@ -1,4 +1,4 @@
-"""A WebSocket client that is cut off comes back and says where it was, and writes down all it saw."""
+"""A disconnected WebSocket client resumes its stream and records everything received."""
 
 import asyncio
 import contextlib
@@ -116,7 +116,7 @@ async def recorded(
     return written(path)
 
 
-async def test_a_socket_cut_off_resumes_after_the_last_event_it_saw(engine: Engine, tmp_path: Path) -> None:
+async def test_disconnected_socket_resumes_after_its_last_event(engine: Engine, tmp_path: Path) -> None:
     # given a socket that saw event 6, when the engine closes it with 1012, makes event 7 and takes it back
     async def script(client: Socket) -> None:
         await until(lambda: engine.transports and client.sequence == 5)
@@ -138,7 +138,7 @@ async def test_a_socket_cut_off_resumes_after_the_last_event_it_saw(engine: Engi
     assert [r.status for r in records if isinstance(r, Request)] == [101, 101]
 
 
-async def test_a_refused_handshake_is_a_failed_request(engine: Engine, tmp_path: Path) -> None:
+async def test_refused_handshake_is_a_failed_request(engine: Engine, tmp_path: Path) -> None:
     # given an engine that refuses WebSockets, when a client tries twice and is then let in
     engine.refuses = True
 
@@ -154,11 +154,11 @@ async def test_a_refused_handshake_is_a_failed_request(engine: Engine, tmp_path:
     assert handshakes == [(503, Failure.SERVER_ERROR, "1.2.0")] * 2 + [(101, None, "")]
 
 
-async def test_a_handshake_that_was_given_up_is_never_heard_of_again(
+async def test_abandoned_handshake_records_nothing_more(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given an engine behind which the first connection hangs until the client has given it up and come back
-    monkeypatch.setattr(sockets, "HANDSHAKE_DEADLINE", 0.3)
+    monkeypatch.setattr(sockets, "HANDSHAKE_DEADLINE_SECONDS", 0.3)
     accepted: list[asyncio.Event] = []
 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -183,7 +183,7 @@ async def test_a_handshake_that_was_given_up_is_never_heard_of_again(
         behind = dataclasses.replace(engine.target, port=proxy.sockets[0].getsockname()[1])
         records = await recorded(engine, tmp_path / "l", script, target=behind)
 
-    # when it answers then, it was a failed request, and the client is greeted and told once
+    # when it answers then, it was a failed request, and the client receives one hello and each event once
     handshakes = [record.failure for record in records if isinstance(record, Request)]
     assert handshakes == [Failure.ANSWER_TIMEOUT, None]
     assert [record.sequence for record in records if isinstance(record, SocketOpened)] == [5]
@@ -197,7 +197,7 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.close()
 
 
-async def test_a_message_that_is_none_is_a_failed_request(engine: Engine, tmp_path: Path) -> None:
+async def test_malformed_message_is_a_failed_request(engine: Engine, tmp_path: Path) -> None:
     # given a socket, when the engine sends it what is no message
     async def script(client: Socket) -> None:
         await until(lambda: engine.transports and client.sequence == 5)

@@ -1,17 +1,17 @@
-"""The verdict over a run in which everything was kept, and what it tells of requests that failed.
+"""The verdict over a run that kept every promise, and its figures of failed requests.
 
-Each of its checks is first seen to fail, one thing broken at a time: the others are in test_verdict_*.py.
+Each check is tested with one thing broken at a time; the other figures are in test_verdict_*.py.
 """
 
 import msgspec
 import pytest
 from rtx_traffic.ledger import Failure, Kind, Lane, Request
 from rtx_traffic.stages import Count, Stage
-from rtx_traffic.verdict import FINDINGS_KEPT
+from rtx_traffic.verdict import MAX_FINDINGS_PER_FIGURE
 from verdict_run import add_request, judged, kept_run, replaced, request, unanswered
 
 
-def test_a_run_in_which_everything_was_kept() -> None:
+def test_kept_run_has_no_findings() -> None:
     # given a run with a repeat and a reconnect, when it is judged
     verdict = judged(*kept_run())
 
@@ -50,13 +50,13 @@ def failed_request(due: float, *, version: str = "", status: int | None = 500, *
     return msgspec.structs.replace(failed, **values)
 
 
-def test_what_the_broken_version_answers_itself_is_counted_apart() -> None:
+def test_own_500s_of_the_broken_version_are_counted_separately() -> None:
     # given a run in which a broken version was tried from second 4 to 6, and answered one request with 500
     records, database = kept_run()
     add_request(records, failed_request(5, version="1.2.0"))
     stages = Stage("upgrade", 0, 4), Stage("rollback", 4, 6, broken_version="1.2.0")
 
-    # when it is judged, then that is no broken promise, but it is told
+    # when it is judged, then no promise is broken, but it is counted
     verdict = judged(records, database, *stages)
     assert verdict.kept
     assert (verdict.failed_requests, verdict.broken_version_failed_requests) == (0, 1)
@@ -78,7 +78,7 @@ def test_what_the_broken_version_answers_itself_is_counted_apart() -> None:
         failed_request(5, version="1.2.0", failure=Failure.MALFORMED),
     ],
 )
-def test_every_other_failure_is_nobodys_excuse(failed: Request) -> None:
+def test_other_failures_under_a_broken_version_count_as_failed(failed: Request) -> None:
     # given the same trial, when a request fails by another version, at another time, or otherwise than with its 500
     records, database = kept_run()
     add_request(records, failed)
@@ -89,7 +89,7 @@ def test_every_other_failure_is_nobodys_excuse(failed: Request) -> None:
     assert not verdict.kept
 
 
-def test_a_request_that_was_due_and_not_sent_is_a_failed_one() -> None:
+def test_unsent_due_request_is_a_failed_request() -> None:
     # given a request that found no free connection, when the run is judged
     records, database = kept_run()
     add_request(records, failed_request(8, status=None, sent=None, failure=Failure.UNSENT, detail="busy"))
@@ -100,7 +100,7 @@ def test_a_request_that_was_due_and_not_sent_is_a_failed_one() -> None:
     assert not verdict.kept
 
 
-def test_each_way_to_fail_is_told_once_with_its_first() -> None:
+def test_each_reason_has_one_finding_with_its_first_failure() -> None:
     # given two requests of a version that failed alike, and one reset
     records, database = kept_run()
     add_request(records, failed_request(5, version="1.1.0"))
@@ -109,12 +109,12 @@ def test_each_way_to_fail_is_told_once_with_its_first() -> None:
 
     # when the run is judged, then there is a sentence for each way, the more frequent first
     assert judged(records, database).findings == (
-        "2 failed by version 1.1.0 with status 5xx; the first was /p on a new connection at 4.0 s.",
-        "1 failed with reset; the first was /p on a new connection at 6.0 s.",
+        "2 requests failed by version 1.1.0 with status 5xx; the first was /p on a new connection at 4.0 s.",
+        "1 requests failed with reset; the first was /p on a new connection at 6.0 s.",
     )
 
 
-def test_many_offenders_of_one_figure_do_not_hide_those_of_another() -> None:
+def test_findings_of_one_figure_do_not_hide_those_of_another() -> None:
     # given a run of which the database lacks every order, many of them, and one request that failed
     records, database = kept_run()
     for number in range(10, 50):
@@ -124,12 +124,15 @@ def test_many_offenders_of_one_figure_do_not_hide_those_of_another() -> None:
     # when it is judged, then the first of the lost orders are named, and the failed request too
     verdict = judged(records, database)
     assert verdict.orders_lost == 40
-    assert sum("was acknowledged and is not in the database" in said for said in verdict.findings) == FINDINGS_KEPT
-    assert any("failed with reset" in said for said in verdict.findings)
+    assert (
+        sum("was acknowledged and is not in the database" in finding for finding in verdict.findings)
+        == MAX_FINDINGS_PER_FIGURE
+    )
+    assert any("failed with reset" in finding for finding in verdict.findings)
 
 
 @pytest.mark.parametrize("values", [{"sent": None}, {"status": None}, {"answer": None}])
-def test_a_record_that_tells_neither_an_answer_nor_a_failure_is_a_failed_request(values: dict[str, None]) -> None:
+def test_record_without_answer_and_failure_is_a_failed_request(values: dict[str, None]) -> None:
     # given a kept run, when the record of a request that did not fail lacks what shows that it did not
     records, database = kept_run()
     replaced(records, request(3), msgspec.structs.replace(request(3), **values))

@@ -1,4 +1,4 @@
-"""A ledger that does not tell all of a run proves nothing: what was due is what was recorded, once."""
+"""An incomplete ledger proves nothing: each due request has exactly one record."""
 
 import msgspec
 import pytest
@@ -54,13 +54,13 @@ def ended(**values: object) -> Break:
         (ended(planned=6), 2),  # nobody stopped it, and it ended all the same
     ],
 )
-def test_what_was_due_is_what_was_recorded_once(broken: Break, count: int) -> None:
+def test_due_request_without_exactly_one_record_is_unrecorded(broken: Break, count: int) -> None:
     # given a kept run, when a request that was due has no record, or one too many
     verdict = judged_broken(broken)
 
-    # then that is counted and told, and the run was not kept
+    # then it is counted with a finding, and the run is not kept
     assert verdict.unrecorded_requests == count
-    assert any("requests were due" in said for said in verdict.findings)
+    assert any("requests were due" in finding for finding in verdict.findings)
     assert not verdict.kept
 
 
@@ -76,31 +76,31 @@ def nothing_left(records: list[Record], _: Database) -> Database:
 
 
 @pytest.mark.parametrize("broken", [nothing_due, nothing_left])
-def test_a_run_that_sent_nothing_is_no_success(broken: Break) -> None:
+def test_run_without_requests_is_not_kept(broken: Break) -> None:
     # given a load that sent nothing, when it is judged
     verdict = judged_broken(broken)
 
     # then it was not kept, and a sentence says so
     assert verdict.idle_parts == 1
-    assert "Part 0 of the load sent no request, so it shows nothing." in verdict.findings
+    assert "Part 0 of the load sent no request, so it proves nothing." in verdict.findings
     assert not verdict.kept
 
 
-def test_a_part_that_sent_nothing_is_no_success() -> None:
+def test_part_without_requests_is_not_kept() -> None:
     # given a run of two parts, of which the second sent nothing and was due nothing
     records, database = kept_run()
     records[0] = msgspec.structs.replace(RUN, parts=2)
     idle = [msgspec.structs.replace(RUN, sockets=0, part=1, parts=2), End(9.0, due=0)]
 
-    # when its whole ledger is judged, then that is told
+    # when its whole ledger is judged, then that is a finding
     whole = Ledger.merge([Ledger.parse(encode(record) for record in part) for part in (records, idle)])
     verdict = judged(list(whole.records), database)
     assert verdict.idle_parts == 1
-    assert verdict.findings == ("Part 1 of the load sent no request, so it shows nothing.",)
+    assert verdict.findings == ("Part 1 of the load sent no request, so it proves nothing.",)
     assert not verdict.kept
 
 
-def test_what_was_due_in_a_part_is_due_in_the_whole() -> None:
+def test_merged_run_requires_the_requests_of_every_part() -> None:
     # given two parts, of which the first lacks a record and the second ended before its schedule did
     records, database = kept_run()
     records[0] = msgspec.structs.replace(RUN, parts=2)
@@ -117,7 +117,7 @@ def test_what_was_due_in_a_part_is_due_in_the_whole() -> None:
     assert judged(list(whole.records), database).unrecorded_requests == 3
 
 
-def test_a_task_of_the_load_that_crashed_is_told() -> None:
+def test_crashed_load_task_is_a_finding() -> None:
     # given a kept run, when a WebSocket's client crashed after it had seen everything
     records, database = kept_run()
     records.insert(-1, Crash(8.0, "WebSocket 0", "KeyError('x')"))
@@ -129,7 +129,7 @@ def test_a_task_of_the_load_that_crashed_is_told() -> None:
     assert not verdict.kept
 
 
-def test_a_ledger_that_was_cut_off_proves_nothing() -> None:
+def test_incomplete_ledger_is_refused() -> None:
     # given a ledger without its last line, or without its first
     records, _ = kept_run()
 
@@ -140,12 +140,12 @@ def test_a_ledger_that_was_cut_off_proves_nothing() -> None:
         Ledger.parse(encode(record) for record in records[1:])
 
 
-def test_a_ledger_that_goes_on_after_its_end_is_refused() -> None:
+def test_ledger_that_continues_after_its_end_is_refused() -> None:
     # given a ledger with a request after its end, or with two beginnings
     records, _ = kept_run()
     for wrong in ([*records, request(4), records[-1]], [RUN, *records]):
         # when it is read, then it is refused in a sentence
-        with pytest.raises(MalformedLedgerError, match="goes on after its end record, or begins twice"):
+        with pytest.raises(MalformedLedgerError, match="continues after its end record, or begins twice"):
             Ledger.parse(encode(record) for record in wrong)
     with pytest.raises(IncompleteLedgerError, match="no end record"):
         Ledger.parse(encode(record) for record in [*records, request(4)])

@@ -1,4 +1,4 @@
-"""Orders against the database: lost, doubled, altered, answered otherwise the second time, filled behind the fence."""
+"""Orders against the database: lost, doubled, altered, repeats answered differently, fills against the fence."""
 
 import datetime as dt
 from decimal import Decimal
@@ -42,7 +42,7 @@ OTHER_VALUES = [
     other_fill(realised=Decimal("0.01")),
     other_fill(epoch=2),
     other_event(account_id="8"),
-    other_event(as_ordered=False),
+    other_event(matches_order=False),
     other_event(sequence=9),
 ]
 """Each makes of the first order in the database another one than was sent."""
@@ -59,7 +59,7 @@ OTHER_ANSWERS = [
 
 
 @pytest.mark.parametrize("broken", [dropped("orders", -1), *OTHER_VALUES, *OTHER_ANSWERS])
-def test_an_acknowledged_order_that_the_database_lacks_or_holds_otherwise_is_lost(broken: Break) -> None:
+def test_acknowledged_order_missing_or_different_in_the_database_is_lost(broken: Break) -> None:
     # given a kept run, when one value of one acknowledged order is taken away or changed in the database
     verdict = judged_broken(broken)
 
@@ -69,7 +69,7 @@ def test_an_acknowledged_order_that_the_database_lacks_or_holds_otherwise_is_los
 
 
 @pytest.mark.parametrize("value", [{"client_order_id": "r-9"}, {"symbol": "GBPUSD"}, {"status": "rejected"}])
-def test_an_answer_of_another_order_is_a_lost_one(value: dict[str, str]) -> None:
+def test_answer_with_another_orders_values_is_lost(value: dict[str, str]) -> None:
     # given a kept run, when an order is acknowledged with an answer that is not of it
     records, database = kept_run()
     first = request(1)
@@ -80,7 +80,7 @@ def test_an_answer_of_another_order_is_a_lost_one(value: dict[str, str]) -> None
     assert verdict.orders_lost == 1
 
 
-def test_an_order_that_is_rejected_and_acknowledged_is_a_lost_one() -> None:
+def test_rejected_but_acknowledged_order_is_lost() -> None:
     # given an order that is answered with 201 and in the database as rejected, both alike
     records, database = kept_run()
     first = request(1)
@@ -92,7 +92,7 @@ def test_an_order_that_is_rejected_and_acknowledged_is_a_lost_one() -> None:
     assert judged(records, database).orders_lost == 1
 
 
-def test_an_order_that_was_never_acknowledged_cannot_be_lost() -> None:
+def test_unacknowledged_order_is_not_lost() -> None:
     # given a kept run whose third order got no answer but is in the database all the same
     records, database = kept_run()
     replaced(records, request(3), unanswered(request(3)))
@@ -106,7 +106,7 @@ def test_an_order_that_was_never_acknowledged_cannot_be_lost() -> None:
 
 
 @pytest.mark.parametrize("broken", [dropped("orders", 0), *OTHER_VALUES])
-def test_an_unanswered_order_that_the_database_holds_otherwise_than_it_was_sent_is_altered(broken: Break) -> None:
+def test_unanswered_order_with_other_values_in_the_database_is_altered(broken: Break) -> None:
     # given a run whose first order got no answer, when the database holds another order, or only a part of it
     records, database = kept_run()
     replaced(records, request(1), unanswered(request(1)))
@@ -114,11 +114,11 @@ def test_an_unanswered_order_that_the_database_holds_otherwise_than_it_was_sent_
 
     # then one order is altered, and the run was not kept
     assert (verdict.orders_altered, verdict.orders_lost) == (1, 0)
-    assert any(said.startswith("Order r-1 ") for said in verdict.findings)
+    assert any(finding.startswith("Order r-1 ") for finding in verdict.findings)
     assert not verdict.kept
 
 
-def test_an_order_that_was_never_answered_and_is_nowhere_is_just_a_failed_request() -> None:
+def test_unanswered_order_missing_in_the_database_is_only_a_failed_request() -> None:
     # given an order that got no answer, when the database has nothing of it
     records, database = kept_run()
     replaced(records, request(3), unanswered(request(3)))
@@ -137,31 +137,31 @@ def refused(records: list[Record], _: Database) -> None:
     replaced(records, request(1), unanswered(request(1), status=400, failure=Failure.CLIENT_ERROR))
 
 
-def a_row_of_the_run_that_nobody_sent(_: list[Record], database: Database) -> Database:
+def row_of_an_unsent_order(_: list[Record], database: Database) -> Database:
     return msgspec.structs.replace(database, orders=(*database.orders, order_row(4)))
 
 
 def an_event_without_an_order(_: list[Record], database: Database) -> Database:
-    row = EventRow(ACCOUNT, 4, "r-4", as_ordered=False)
+    row = EventRow(ACCOUNT, 4, "r-4", matches_order=False)
     return msgspec.structs.replace(database, events=(*database.events, row))
 
 
 @pytest.mark.parametrize(
-    ("broken", "said"),
+    ("broken", "expected"),
     [
-        (unsent, "Order r-1 is in the database, and nobody sent it."),
-        (refused, "Order r-1 was refused each time, and the database holds it as filled."),
-        (a_row_of_the_run_that_nobody_sent, "Order r-4 is in the database, and nobody sent it."),
-        (an_event_without_an_order, "Order r-4 is told by event 4 of account 7 and is not in the database."),
+        (unsent, "Order r-1 is in the database, but was never sent."),
+        (refused, "Order r-1 was rejected each time, but the database holds it as filled."),
+        (row_of_an_unsent_order, "Order r-4 is in the database, but was never sent."),
+        (an_event_without_an_order, "Order r-4 is in event 4 of account 7, but not in the orders table."),
     ],
 )
-def test_an_order_in_the_database_that_nobody_sent_or_that_was_refused_is_altered(broken: Break, said: str) -> None:
+def test_unsent_or_rejected_order_in_the_database_is_altered(broken: Break, expected: str) -> None:
     # given a kept run, when the database holds an order that it should not know of
     verdict = judged_broken(broken)
 
-    # then that is counted and told, and the run was not kept
+    # then it is counted with a finding, and the run is not kept
     assert verdict.orders_altered == 1
-    assert said in verdict.findings
+    assert expected in verdict.findings
     assert not verdict.kept
 
 
@@ -178,7 +178,7 @@ def in_the_table_twice(_: list[Record], database: Database) -> Database:
     return msgspec.structs.replace(database, orders=(*database.orders, database.orders[0]))
 
 
-def told_twice(_: list[Record], database: Database) -> Database:
+def two_events(_: list[Record], database: Database) -> Database:
     return msgspec.structs.replace(database, events=(*database.events, database.events[0]))
 
 
@@ -194,9 +194,9 @@ def answered_again(**values: object) -> Break:
 
 
 @pytest.mark.parametrize(
-    "broken", [filled_twice, filled_and_taken_back, in_the_table_twice, told_twice, answered_again(order_id="id-2b")]
+    "broken", [filled_twice, filled_and_taken_back, in_the_table_twice, two_events, answered_again(order_id="id-2b")]
 )
-def test_an_order_executed_twice_is_doubled(broken: Break) -> None:
+def test_order_executed_twice_is_doubled(broken: Break) -> None:
     # given a kept run, when one sign of a double execution is put in
     verdict = judged_broken(broken)
 
@@ -205,7 +205,7 @@ def test_an_order_executed_twice_is_doubled(broken: Break) -> None:
     assert not verdict.kept
 
 
-def test_an_order_that_is_filled_now_twice_is_doubled() -> None:
+def test_order_answered_twice_as_a_new_fill_is_doubled() -> None:
     # given an order that was answered with 201, when its repeat is too, and not with 200
     def broken(records: list[Record], _: Database) -> None:
         repeat = request(2, kind=Kind.REPEAT)
@@ -214,7 +214,7 @@ def test_an_order_that_is_filled_now_twice_is_doubled() -> None:
     # then it was executed twice, whatever it was answered with
     verdict = judged_broken(broken)
     assert verdict.orders_doubled == 1
-    assert verdict.findings == ("Client order id r-2 was answered 2 times as filled now.",)
+    assert verdict.findings == ("Client order id r-2 was answered 2 times as a new fill.",)
     assert not verdict.kept
 
 
@@ -235,19 +235,20 @@ def test_an_order_that_is_filled_now_twice_is_doubled() -> None:
         {"sequence": 3},
     ],
 )
-def test_a_repeat_must_get_the_whole_first_answer(value: dict[str, object]) -> None:
+def test_repeat_with_a_different_answer_breaks_the_run(value: dict[str, object]) -> None:
     # given a kept run, when the repeat of an order is answered with one other value
     verdict = judged_broken(answered_again(**value))
 
-    # then that is counted and told, and the run was not kept
+    # then it is counted with a finding, and the run is not kept
     assert verdict.repeats_answered_otherwise == 1
     assert any(
-        said.startswith(f"A repeat of order r-2 was answered with {next(iter(value))} ") for said in verdict.findings
+        finding.startswith(f"A repeat of order r-2 was answered with {next(iter(value))} ")
+        for finding in verdict.findings
     )
     assert not verdict.kept
 
 
-def test_the_same_values_spelled_otherwise_are_the_same_answer() -> None:
+def test_equal_values_in_another_spelling_are_the_same_answer() -> None:
     # given a repeat whose numbers come back from the database, and whose time has another offset
     offset = dt.timezone(dt.timedelta(hours=2))
     spelled = answered_again(
@@ -280,14 +281,14 @@ def quoted(*times: int | None) -> Break:
 
 
 @pytest.mark.parametrize("times", [(1, 1, 1), (None, None, None), (1, None, 1)])
-def test_a_repeat_may_lack_the_time_of_the_quote(times: tuple[int | None, ...]) -> None:
+def test_repeat_may_lack_quoted_at(times: tuple[int | None, ...]) -> None:
     # given an order and two repeats, of which version 1.0 answers some, when the others tell one time, then it is kept
     verdict = judged_broken(quoted(*times))
     assert verdict.kept, verdict.findings
 
 
 @pytest.mark.parametrize("times", [(1, 1, 3), (1, None, 3), (None, 1, 3)])
-def test_a_repeat_that_tells_another_time_of_the_quote_is_answered_otherwise(times: tuple[int | None, ...]) -> None:
+def test_repeat_with_another_quoted_at_is_a_different_answer(times: tuple[int | None, ...]) -> None:
     # given an order and two repeats, when two of the answers tell different times, then one is not the first answer
     verdict = judged_broken(quoted(*times))
     assert verdict.repeats_answered_otherwise == 1
@@ -299,36 +300,36 @@ def history(*rows: HistoryRow) -> Break:
 
 
 @pytest.mark.parametrize(
-    ("broken", "said"),
+    ("broken", "expected"),
     [
-        (other_fill(epoch=7), "A fill of order id-1 bears epoch 7, which the fence never had."),
+        (other_fill(epoch=7), "A fill of order id-1 has epoch 7, which the fence never had."),
         (other_fill(epoch=2), "A fill of order id-1 is of colour blue, and epoch 2 named green."),
         (other_fill(committed_us=5), "A fill of order id-1 of epoch 1 was committed 2 µs after the next epoch."),
-        (other_fill(committed_us=None), "A fill of order id-1 of epoch 1 has no commit time to compare"),
+        (other_fill(committed_us=None), "A fill of order id-1 of epoch 1 cannot be checked"),
         (
             history(HistoryRow(1, ("blue",), "c", 0), HistoryRow(2, (), "c", 2), HistoryRow(3, ("blue",), "c", 9)),
             "A fill of order id-3 of epoch 1 was committed 1 µs after the next epoch.",
         ),
     ],
 )
-def test_a_fill_that_the_fence_should_have_prevented_is_found(broken: Break, said: str) -> None:
+def test_fill_against_the_fence_is_found(broken: Break, expected: str) -> None:
     # given a kept run, when one fill comes from a colour or at a time that the fence did not allow
     verdict = judged_broken(broken)
 
-    # then it is counted, told, and the run was not kept
+    # then it is counted with a finding, and the run is not kept
     assert verdict.fenced_executions == 1
-    assert any(finding.startswith(said) for finding in verdict.findings)
+    assert any(finding.startswith(expected) for finding in verdict.findings)
     assert not verdict.kept
 
 
-def test_a_fence_without_its_history_proves_nothing() -> None:
+def test_fill_without_fence_history_is_a_violation() -> None:
     # given a kept run, when the fence's history does not know the epoch of the fills, then no fill is taken for right
     records, database = kept_run()
     assert judged(records, msgspec.structs.replace(database, history=())).fenced_executions == len(database.fills)
 
 
 @pytest.mark.parametrize(("green_at", "overlap"), [((4, 5), 0.0), ((2, 4), 1e-6), ((2,), 1e-6), ((), 0.0)])
-def test_how_long_two_colours_executed_at_once_is_told(green_at: tuple[int, ...], overlap: float) -> None:
+def test_overlap_of_two_colours_in_seconds(green_at: tuple[int, ...], overlap: float) -> None:
     # given blue's fills at 1, 2 and 3 µs, and green's
     _, database = kept_run()
     row, fill = database.orders[0], database.fills[0]

@@ -1,4 +1,4 @@
-"""WebSockets: an event that one missed, saw twice, late or as another one, and a socket that was never there."""
+"""WebSockets: missing, repeated, late and wrong events, and missing sockets."""
 
 import msgspec
 import pytest
@@ -42,10 +42,10 @@ def event_that_the_account_does_not_have(records: list[Record], _: Database) -> 
 
 
 def event_of_the_unanswered_order_missing(records: list[Record], database: Database) -> Database:
-    return msgspec.structs.replace(database, events=(*database.events, EventRow(ACCOUNT, 4, "r-4", as_ordered=True)))
+    return msgspec.structs.replace(database, events=(*database.events, EventRow(ACCOUNT, 4, "r-4", matches_order=True)))
 
 
-def event_of_another_run_told_as_one_of_ours(records: list[Record], database: Database) -> Database:
+def event_of_another_run_with_an_order_id_of_this_run(records: list[Record], database: Database) -> Database:
     records.insert(-1, event(4, 3.2))
     return other_account(sequence=4, events=4, newest=4)(records, database)
 
@@ -53,7 +53,7 @@ def event_of_another_run_told_as_one_of_ours(records: list[Record], database: Da
 @pytest.mark.parametrize(
     "broken",
     [
-        event_of_another_run_told_as_one_of_ours,
+        event_of_another_run_with_an_order_id_of_this_run,
         event_missing,
         last_event_missing,
         event_twice,
@@ -65,14 +65,14 @@ def event_of_another_run_told_as_one_of_ours(records: list[Record], database: Da
         other_account(sequence=4),  # an event of which nothing else is known
     ],
 )
-def test_an_event_missed_doubled_swapped_late_or_another_one_is_a_gap(broken: Break) -> None:
+def test_missing_repeated_reordered_late_or_wrong_event_is_a_gap(broken: Break) -> None:
     # given a kept run, when one event goes wrong on the socket
     verdict = judged_broken(broken)
 
     # then there is one gap, and the run was not kept
     assert verdict.websocket_gaps == 1
     assert verdict.websocket_late == (broken is event_late)
-    assert any(said.startswith("WebSocket 0 of account 7 ") for said in verdict.findings)
+    assert any(finding.startswith("WebSocket 0 of account 7 ") for finding in verdict.findings)
     assert not verdict.kept
 
 
@@ -84,11 +84,11 @@ def never_started(records: list[Record], _: Database) -> None:
     without(records, SocketStarted, SocketOpened, SocketEvent)
 
 
-def never_greeted(records: list[Record], _: Database) -> None:
+def without_a_hello(records: list[Record], _: Database) -> None:
     without(records, SocketOpened, SocketEvent)
 
 
-def greeted_and_never_told_anything(records: list[Record], _: Database) -> None:
+def hello_without_events(records: list[Record], _: Database) -> None:
     without(records, SocketEvent)
 
 
@@ -117,16 +117,16 @@ def a_socket_of_an_account_that_did_not_trade(records: list[Record], database: D
     ("broken", "gaps"),
     [
         (never_started, 1),
-        (never_greeted, 1),
-        (greeted_and_never_told_anything, 3),
+        (without_a_hello, 1),
+        (hello_without_events, 3),
         (one_of_two_never_started, 1),
         (another_socket_without_a_start, 1),
         (another_socket_without_a_hello, 1),
         (a_socket_of_an_account_that_did_not_trade, 1),
     ],
 )
-def test_a_socket_that_was_not_there_is_a_gap_and_not_silence(broken: Break, gaps: int) -> None:
-    # given a kept run, when a socket is never started, greeted or told anything
+def test_socket_without_start_hello_or_events_is_a_gap(broken: Break, gaps: int) -> None:
+    # given a kept run, when a socket is never started, or receives no hello and no event
     verdict = judged_broken(broken)
 
     # then there is a gap, and the run was not kept
@@ -158,7 +158,7 @@ def second_hello(**values: object) -> Break:
     return lambda records, _: replaced(records, HELLO_AGAIN, msgspec.structs.replace(HELLO_AGAIN, **values))
 
 
-def greeted_late(records: list[Record], _: Database) -> None:
+def late_hello(records: list[Record], _: Database) -> None:
     replaced(records, STARTED, msgspec.structs.replace(STARTED, at=-10.0))
 
 
@@ -173,38 +173,38 @@ def greeted_late(records: list[Record], _: Database) -> None:
         second_hello(sequence=0),
         second_hello(account_id="8"),
         second_hello(since=None),
-        greeted_late,
+        late_hello,
     ],
 )
-def test_a_hello_that_cannot_be_right_is_a_gap(broken: Break) -> None:
+def test_wrong_hello_is_a_gap(broken: Break) -> None:
     # given a kept run, when a hello excuses, repeats or counts what it should not, or comes late
     verdict = judged_broken(broken)
 
     # then there is one gap, and the run was not kept
     assert verdict.websocket_gaps == 1, verdict.findings
-    assert verdict.websocket_late == (broken is greeted_late)
+    assert verdict.websocket_late == (broken is late_hello)
     assert not verdict.kept
 
 
-def test_a_hello_may_count_what_was_sent_before_it() -> None:
-    # given a socket that was greeted after the first order, which was repeated later
-    def greeted_after_the_first(records: list[Record], _: Database) -> None:
+def test_hello_may_count_orders_sent_before_it() -> None:
+    # given a socket that received its hello after the first order, which was repeated later
+    def hello_after_the_first_order(records: list[Record], _: Database) -> None:
         records.remove(event(1, 1.1))
         replaced(records, HELLO, msgspec.structs.replace(HELLO, at=1.05, sequence=1))
         repeat = msgspec.structs.replace(request(1), status=200, due=4, sent=4, ended=4.1, number=99)
         records[-1:] = [repeat, msgspec.structs.replace(records[-1], due=5)]
 
     # when it is judged, then that is no gap
-    assert judged_broken(greeted_after_the_first).kept
+    assert judged_broken(hello_after_the_first_order).kept
 
 
 @pytest.mark.parametrize(("ended", "gaps"), [(13.0, 0), (20.0, 1)])
-def test_a_socket_that_was_cut_off_and_never_greeted_again_is_a_gap(ended: float, gaps: int) -> None:
+def test_disconnected_socket_without_a_new_hello_is_a_gap(ended: float, gaps: int) -> None:
     # given a kept run, when its socket is cut off after the last event, and the run goes on for a while
-    def cut_off(records: list[Record], _: Database) -> None:
+    def disconnected_at(records: list[Record], _: Database) -> None:
         records[-1:] = [SocketClosed(0, 5.0, 1012), msgspec.structs.replace(records[-1], at=ended)]
 
-    # then that is a gap, but not when the run ended before it could be greeted
-    verdict = judged_broken(cut_off)
+    # then that is a gap, but not when the run ended before a hello was due
+    verdict = judged_broken(disconnected_at)
     assert (verdict.websocket_gaps, verdict.websocket_late) == (gaps, 0)
     assert verdict.kept == (not gaps)

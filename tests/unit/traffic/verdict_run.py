@@ -1,4 +1,4 @@
-"""A run in which everything was kept, and ways to break one thing in it; what the verdict's tests share."""
+"""A run that kept every promise, and ways to break one thing in it; shared by the verdict's tests."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from rtx_traffic.ledger import (
     SocketStarted,
     encode,
 )
-from rtx_traffic.rows import AccountRow, Database, DealRow, EventRow, FillRow, HistoryRow, OrderRow, PositionRow
+from rtx_traffic.rows import AccountFillRow, AccountRow, Database, EventRow, FillRow, HistoryRow, OrderRow, PositionRow
 from rtx_traffic.stages import Stage
 from rtx_traffic.verdict import Verdict, judge
 
@@ -99,14 +99,14 @@ def kept_run() -> tuple[list[Record], Database]:
         sequence=3,
         events=3,
         newest=3,
-        untold=0,
+        fills_without_event=0,
         positions=(PositionRow("EURUSD", Decimal("0.30"), PRICE),),
-        deals=(DealRow("EURUSD", LOTS, PRICE, NOTHING),) * 3,
+        fills=(AccountFillRow("EURUSD", LOTS, PRICE, NOTHING),) * 3,
     )
     database = Database(
         orders=tuple(order_row(n) for n in (1, 2, 3)),
         fills=tuple(FillRow(f"id-{n}", ACCOUNT, "EURUSD", LOTS, PRICE, NOTHING, 1, committed_us=n) for n in (1, 2, 3)),
-        events=tuple(EventRow(ACCOUNT, n, f"r-{n}", as_ordered=True) for n in (1, 2, 3)),
+        events=tuple(EventRow(ACCOUNT, n, f"r-{n}", matches_order=True) for n in (1, 2, 3)),
         accounts=(account,),
         history=(HistoryRow(2, ("green",), "1.1.0-ab", 3), HistoryRow(1, ("blue",), "install", 0)),
     )

@@ -1,4 +1,4 @@
-"""How to reach an engine that was left running, as commands that can be pasted. Pure."""
+"""Shell commands that reach a running engine, to be pasted. Pure."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ PASSWORD = "correct-horse"  # noqa: S105  of an account on a throw-away cluster,
 
 
 def commands(*, kubectl: Path, kubeconfig: Path, name: str, namespace: str) -> list[str]:
-    """In order: each needs those before it. Nothing but curl, kubectl and sed."""
+    """The commands in order; each needs those before it. They use curl, kubectl and sed."""
     api = f"http://localhost:{PORT}/api"
     post = "curl --silent --show-error --request POST --header 'Content-Type: application/json'"
     pick = """sed 's/.*"token": *"\\([^"]*\\)".*/\\1/'"""

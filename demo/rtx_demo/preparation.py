@@ -1,4 +1,4 @@
-"""How the demo and the benchmarks begin: images and operator on the cluster, then the sample engine, fresh."""
+"""Sets up the demo and the benchmarks: images and operator on the cluster, then a new sample engine."""
 
 import os
 import platform
@@ -17,41 +17,41 @@ from .view import View
 
 
 def install(kubectl: Kubectl, provider: Provider, root: Path, view: View) -> None:
-    """Build and load the images and install the operator."""
+    """Build and load the images and install the operator. Raises DemoError or LabError."""
     image_id = cluster.build_and_load(provider, root, view.reporter)
     with view.reporter.step("installing the operator"):
         installation.install(kubectl, root, image_id=image_id)
 
 
 def apply(engine: Engine, root: Path, view: View) -> float:
-    """Seconds from the apply of the sample to Ready, of an engine that was not there before."""
+    """Delete and create the sample engine; returns the seconds from `kubectl apply` to Ready. Raises DemoError."""
     kubectl = engine.kubectl
     if kubectl.get("namespace", engine.namespace):
-        with view.reporter.step("removing what an earlier run left"):
+        with view.reporter.step("deleting the engine of an earlier run"):
             sample.remove(kubectl, engine.namespace)
     kubectl.run("apply", "-f", str(root / sample.NAMESPACE_FILE))
     began = time.monotonic()
     kubectl.run("apply", "-f", str(root / sample.FILE))
-    with view.conditions() as story:
+    with view.conditions() as log:
         for condition in engine.changes():
-            story.tell(condition)
+            log.update(condition)
     ready_s = time.monotonic() - began
-    view.say(engine.line())
+    view.print_line(engine.line())
     return ready_s
 
 
-def waits(engine: Engine) -> str:
-    """The waiting that is in the cutovers' seconds because the sample asks for it."""
+def configured_waits(engine: Engine) -> str:
+    """A sentence on the waits that the sample configures; the cutovers' seconds include them."""
     rollout = engine.read()["spec"].get("rollout", {})
     drain, monitor = rollout.get("drainTimeout", "30s"), rollout.get("monitor", {}).get("duration", "5m")
-    return f"The sample drains the old colour for up to {drain} and watches the new one for {monitor}."
+    return f"Cutover times include the sample's waits: up to {drain} to drain, {monitor} to monitor the new colour."
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on.
+    """The machine that the figures were measured on.
 
-    `loop_ms` are the milliseconds of a loop of a million additions: a virtual machine has fast hours and slow ones, and
-    figures of two hours compare only where it is the same.
+    `loop_ms` is the time of a loop of a million additions in ms. A virtual machine's speed varies by the hour: compare
+    only figures with the same `loop_ms`.
     """
     return {
         "cpus": os.cpu_count(),
@@ -70,8 +70,8 @@ def _loop_s() -> float:
 
 
 def repository() -> Path:
-    """The folder of the repository; raises DemoError outside of one."""
+    """The repository's root folder, searched upwards from the current one. Raises DemoError outside of it."""
     for folder in (Path.cwd(), *Path.cwd().parents):
         if (folder / sample.FILE).exists():
             return folder
-    raise DemoError(f"{sample.FILE} is not here: run this in the repository's folder.")
+    raise DemoError(f"{sample.FILE} not found: run this in the repository.")
