@@ -14,7 +14,7 @@ from rtx_operator.api.rollout import Rollout
 from rtx_operator.api.status import TradingEngineStatus
 from rtx_operator.observation import PodQueries
 from rtx_operator.operations.cutover import CUTOVER
-from rtx_operator.operations.machine import Operation, OperationInput, Step, step
+from rtx_operator.operations.machine import Operation, OperationInput, Step, begin, step
 from rtx_operator.operations.retirement import RETIREMENT
 from rtx_operator.operations.state import PersistedState
 
@@ -30,12 +30,8 @@ def advance(given: OperationInput) -> Step:
     for name, operation in OPERATIONS.items():
         if state.under_way(name):
             return _forgetting(step(operation, state, given))
-    for name, operation in OPERATIONS.items():
-        begun = operation.trigger(state, given)
-        if begun is not None:
-            record = begun.under_way(name)
-            return Step(begun, entered=record.phase if record else None)
-    return Step(state)
+    begun = (begin(operation, state, given) for operation in OPERATIONS.values())
+    return next((first for first in begun if first), Step(state))
 
 
 def queries(status: TradingEngineStatus, rollout: Rollout) -> PodQueries:

@@ -229,6 +229,17 @@ class Operation(Generic[P, C]):
     settle: Callable[[PersistedState, C], PersistedState]  # what entering its phase changes in the rest of the state
 
 
+def begin(operation: Operation[Any, Any], state: PersistedState, given: OperationInput) -> Step | None:
+    """The operation in its first phase, if it is due; or what its trigger changes in the state without beginning it."""
+    begun = operation.trigger(state, given)
+    record = begun.under_way(operation.name) if begun else None
+    if begun is None or record is None:
+        return Step(begun) if begun else None
+    deadline = operation.phases[record.phase].deadline
+    due = given.now + deadline(given.engine.spec.rollout) if deadline else None
+    return Step(begun.with_record(noted(record, deadline=due)), entered=record.phase)
+
+
 def step(operation: Operation[Any, C], state: PersistedState, given: OperationInput) -> Step:
     """One step of an operation that is under way."""
     state = _with_grace(operation, operation.note(state, operation.context(state, given)), given)

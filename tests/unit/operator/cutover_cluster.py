@@ -64,9 +64,11 @@ class Cluster:
         return str(service["spec"]["selector"][Label.COLOUR.value]) if service else ""
 
     def colour_pods(self, colour: str, *, ready: bool = False) -> list[str]:
-        """Its pods that are not on their way out."""
+        """Its pods that run and are not on their way out."""
         labelled = [
-            name for name, pod in self.pods.items() if label(pod, Label.COLOUR) == colour and not _is_ending(pod)
+            name
+            for name, pod in self.pods.items()
+            if label(pod, Label.COLOUR) == colour and not _is_ending(pod) and may_run(pod)
         ]
         return [name for name in labelled if is_ready(self.pods[name]) or not ready]
 
@@ -228,6 +230,11 @@ class Cluster:
         last = {"containerStatuses": [{"name": "engine", "state": {"running": {}}, "lastState": state}]}
         self.pods[pod] = {**self.pods[pod], "status": last}
         self.processes[pod] = self._process(self.pods[pod])
+
+    def evict(self, pod: str) -> None:
+        """The node evicts the pod: its object stays, and nothing of it runs any more."""
+        self.pods[pod] = {**self.pods[pod], "status": {"phase": "Failed", "reason": "Evicted"}}
+        self.processes.pop(pod)
 
     def _process(self, pod: Object) -> EngineProcess:
         fence = self.fence

@@ -12,8 +12,8 @@ from rtx_operator.api.names import Label
 from rtx_operator.decision.decide import Decision
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Object, Observation
+from rtx_operator.operations.arbiter import OPERATIONS
 from rtx_operator.operations.cutover.context import BACK
-from rtx_operator.operations.cutover.phases import PHASES
 from rtx_operator.operations.effects import Effect, EffectName, MoveFence
 
 # Which phase a cutover must be in, in the status that was read, for an effect of it to be carried out.
@@ -128,6 +128,31 @@ class Judged(Cluster):
             self._must(executes, "the live Service goes to a colour that does not execute")
 
     def judge_status(self, before: Object, after: Object) -> None:
+        """What must be true of each status that is written."""
+        self._judge_records(before, after)
+        self._judge_cutover(before, after)
+
+    def _judge_records(self, before: Object, after: Object) -> None:
+        """One operation at a time; each in a phase that its table leads to, with the deadline that it names."""
+        running = []
+        for name, operation in OPERATIONS.items():
+            was, record, phases = before.get(name.lower()), after.get(name.lower()), operation.phases
+            if not record:
+                continue
+            phase = type(phases.first)(record["phase"])
+            if not phase.is_terminal:
+                running.append(name)
+            if not was or was["id"] != record["id"]:
+                over = not was or type(phase)(was["phase"]).is_terminal
+                self._must(phase is phases.first, f"a {name} begins in {phase}")
+                self._must(over, f"a {name} begins before the last is over")
+            elif was["phase"] != phase:
+                ways = phases[type(phase)(was["phase"])].ways
+                self._must(phase in ways.values(), f"{was['phase']} → {phase}")
+            self._must(bool(record.get("deadline")) == bool(phases[phase].deadline), f"the deadline of {phase}")
+        self._must(len(running) <= 1, f"{running} run at the same time")
+
+    def _judge_cutover(self, before: Object, after: Object) -> None:
         was, cutover = before.get("cutover"), after.get("cutover")
         if not cutover:
             self._must(not was, "a cutover is forgotten")
@@ -137,21 +162,15 @@ class Judged(Cluster):
             self.refused = (rejected["revision"], self.asked)
         same = was and was["id"] == cutover["id"]
         if not same:
-            self._must(phase is CutoverPhase.PENDING, f"a cutover begins in {phase}")
-            self._must(not was or CutoverPhase(was["phase"]).is_terminal, "a cutover begins before the last is over")
             self._must(cutover["id"] not in self.ended, "a cutover begins again")
             again = self.refused == (cutover["to"]["revision"], self.asked)
             self._must(not again, "what was rejected is tried again")
             self._must(cutover["from"]["revision"] == before["active"]["revision"], "it comes from nowhere")
-        elif was["phase"] != phase:
-            self._must(phase in PHASES[CutoverPhase(was["phase"])].ways.values(), f"{was['phase']} → {phase}")
         self._must(self.ended.get(cutover["id"], phase) == phase, f"{cutover['id']} goes on after its end")
         if phase.is_terminal:
             self.ended[cutover["id"]] = phase
             self._must(after["history"][0]["id"] == cutover["id"], "the history lacks it")
             self._must(len({past["id"] for past in after["history"]}) == len(after["history"]), "it is told twice")
-        elif phase not in {CutoverPhase.PENDING, CutoverPhase.PROMOTING, CutoverPhase.ROLLING_BACK}:
-            self._must(cutover.get("deadline"), f"{phase} has no deadline")
         self._must(after["active"]["epoch"] >= before["active"]["epoch"], "an epoch is forgotten")
 
     def judge(self) -> None:
@@ -176,7 +195,7 @@ class Judged(Cluster):
         cutover = self.stored.get("cutover")
         if cutover and effect.cutover == cutover["id"]:
             new = cutover["to"]
-            alive = [pod for pod in self.pods.values() if label(pod, Label.COLOUR) == new["colour"]]
+            alive = [pod for pod in self.pods.values() if label(pod, Label.COLOUR) == new["colour"] and may_run(pod)]
             others = [pod["metadata"]["name"] for pod in alive if label(pod, Label.REVISION) != new["revision"]]
             self._must(not others, f"pods of another version are to execute as well: {others}")
 

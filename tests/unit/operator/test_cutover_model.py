@@ -130,6 +130,12 @@ class Upgrades(RuleBasedStateMachine):
         if pods:
             self.world.crash(pods[which % len(pods)])
 
+    @rule(which=st.integers(0, 9))
+    def a_pod_is_evicted(self, which: int) -> None:
+        pods = sorted(self.world.processes)
+        if pods:
+            self.world.evict(pods[which % len(pods)])
+
     @rule()
     def a_failover_loses_the_last_move(self) -> None:
         self.world.lose_move()
