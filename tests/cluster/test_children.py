@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from cluster_support import Engine, eventually
-from rtx_operator.api.enums import Colour, ConditionStatus, ConditionType, Phase, Reason
+from rtx_operator.api.enums import Colour, ConditionStatus, ConditionType, CutoverPhase, Reason
 
 CHILD_KINDS = (
     "deployment,statefulset,service,configmap,secret,serviceaccount,poddisruptionbudget,horizontalpodautoscaler,"
@@ -216,7 +216,7 @@ def test_version_whose_pods_do_not_answer_is_rejected_and_changes_nothing(ready:
     condition = ready.wait_condition(ConditionType.UP_TO_DATE, ConditionStatus.FALSE, Reason.REJECTED)
     assert "1.1.0" in condition["message"]
     entry = ready.status()["history"][0]
-    assert (entry["fromVersion"], entry["toVersion"], entry["result"]) == ("1.0.0", "1.1.0", Phase.ROLLED_BACK)
+    assert (entry["fromVersion"], entry["toVersion"], entry["result"]) == ("1.0.0", "1.1.0", CutoverPhase.ROLLED_BACK)
     assert "fencedAt" not in entry
     selector = (ready.child("service", "rtx-engine") or {})["spec"]["selector"]
     assert selector["rtx-trading.com/colour"] == Colour.BLUE

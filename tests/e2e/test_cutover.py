@@ -2,19 +2,19 @@
 
 import pytest
 from loads import Load, assert_kept, no_request_fails
-from rtx_operator.api.enums import Phase, Reason
+from rtx_operator.api.enums import CutoverPhase, Reason
 from upgrades import BROKEN_VERSION, NEW_VERSION, OLD_VERSION, Upgrades
 
 pytestmark = pytest.mark.usefixtures("module_engine")
 
 
 PHASES_OF_AN_UPGRADE = {
-    Phase.MIGRATING,
-    Phase.PROVISIONING,
-    Phase.TESTING,
-    Phase.SWITCHING,
-    Phase.MONITORING,
-    Phase.PROMOTING,
+    CutoverPhase.MIGRATING,
+    CutoverPhase.PROVISIONING,
+    CutoverPhase.TESTING,
+    CutoverPhase.SWITCHING,
+    CutoverPhase.MONITORING,
+    CutoverPhase.PROMOTING,
 }
 
 
@@ -25,7 +25,7 @@ def test_upgrade_under_load_succeeds_without_a_failed_request(upgrades: Upgrades
         cutover = upgrades.upgrade(NEW_VERSION)
 
     # Then the cutover succeeds through all its phases, and the new colour alone serves and executes.
-    assert cutover["phase"] == Phase.SUCCEEDED, cutover
+    assert cutover["phase"] == CutoverPhase.SUCCEEDED, cutover
     assert set(cutover["seconds"]) >= PHASES_OF_AN_UPGRADE
     end = upgrades.end_state()
     assert end["version"] == NEW_VERSION
@@ -47,8 +47,8 @@ def test_going_back_to_the_kept_version_only_switches(upgrades: Upgrades, loaded
         cutover = upgrades.upgrade(OLD_VERSION)
 
     # Then the same pods serve again: no migration ran and no pod was started.
-    assert cutover["phase"] == Phase.SUCCEEDED, cutover
-    assert Phase.MIGRATING not in cutover["seconds"]
+    assert cutover["phase"] == CutoverPhase.SUCCEEDED, cutover
+    assert CutoverPhase.MIGRATING not in cutover["seconds"]
     assert {pod["metadata"]["uid"] for pod in upgrades.pods(kept)} == before
     assert upgrades.end_state()["version"] == OLD_VERSION
     assert upgrades.selected_colour() == kept
@@ -62,7 +62,7 @@ def test_broken_version_is_rolled_back(upgrades: Upgrades, loaded: Load) -> None
     cutover = upgrades.upgrade(BROKEN_VERSION)
 
     # Then the operator rolls back by itself, and the old version serves and executes again.
-    assert cutover["phase"] == Phase.ROLLED_BACK, cutover
+    assert cutover["phase"] == CutoverPhase.ROLLED_BACK, cutover
     assert cutover["reason"] == Reason.TOO_MANY_ERRORS
     end = upgrades.end_state()
     assert end["version"] == OLD_VERSION

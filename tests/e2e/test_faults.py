@@ -10,7 +10,7 @@ from loads import CONNECTION_ERRORS, Load, assert_kept_across_tests, assert_noth
 from nodes import api_server_unavailable, busiest_pod, has_restarted, send_signal
 from operators import arm_crash, leader_pod
 from rtx_demo.waiting import eventually
-from rtx_operator.api.enums import Phase, Reason
+from rtx_operator.api.enums import CutoverPhase, Reason
 from system_fixtures import StartLoad
 from upgrades import Upgrades, assert_rejected, assert_succeeded, new_revision
 
@@ -35,10 +35,10 @@ def test_a_frozen_holder_of_the_fence_is_ended(upgrades: Upgrades, loaded: Load)
 
 def test_the_api_server_is_away_in_the_switch(upgrades: Upgrades, loaded: Load) -> None:
     # Given a cutover in Switching: the fence has moved and the live Service has not.
-    arm_crash(upgrades.kubectl, leader_pod(upgrades.kubectl), moment("after", Phase.SWITCHING, "MoveFence"))
+    arm_crash(upgrades.kubectl, leader_pod(upgrades.kubectl), moment("after", CutoverPhase.SWITCHING, "MoveFence"))
     before, failed = upgrades.selected_colour(), loaded.failed_requests()
     upgrades.begin(**new_revision())
-    upgrades.wait_for_phase(Phase.SWITCHING)
+    upgrades.wait_for_phase(CutoverPhase.SWITCHING)
     eventually(lambda: upgrades.fence()["executors"] != [before], "a fence that has moved")
     assert upgrades.selected_colour() == before
 

@@ -14,7 +14,7 @@ from nodes import frozen
 from operators import leader_pod, lease_holder, replica_logs, wait_for_other_leader
 from rtx_demo import installation
 from rtx_demo.waiting import eventually
-from rtx_operator.api.enums import Phase
+from rtx_operator.api.enums import CutoverPhase
 from upgrades import Upgrades, new_revision
 
 pytestmark = pytest.mark.usefixtures("module_load")
@@ -25,8 +25,8 @@ def test_operator_killed_around_the_switch_ends_the_cutover_as_without_kills(upg
     failed = loaded.failed_requests()
 
     # When a cutover runs, and the operator is killed before and after the fence moves and the Service moves.
-    moments = around(Phase.SWITCHING, "MoveFence", "Select")
-    end_state = {"phase": Phase.SUCCEEDED, "reason": "", "idle pods": 2}
+    moments = around(CutoverPhase.SWITCHING, "MoveFence", "Select")
+    end_state = {"phase": CutoverPhase.SUCCEEDED, "reason": "", "idle pods": 2}
     kills = run_with_kills(KillScenario(new_revision(), moments, end_state), upgrades, loaded)
 
     # Then the end state is the expected one, every kill happened, and no request failed.
@@ -43,7 +43,7 @@ def test_a_leader_that_was_frozen_in_the_switch_does_no_harm(upgrades: Upgrades,
     with ExitStack() as stopped:
         with locked_fence(upgrades.engine):
             upgrades.begin(**new_revision())
-            upgrades.wait_for_phase(Phase.SWITCHING)
+            upgrades.wait_for_phase(CutoverPhase.SWITCHING)
 
             # When the leader is frozen, another replica takes over and ends the cutover, and the leader wakes up.
             stopped.enter_context(frozen(leader, "rtx-operator"))
@@ -56,7 +56,7 @@ def test_a_leader_that_was_frozen_in_the_switch_does_no_harm(upgrades: Upgrades,
     )
 
     # Then the former leader wrote nothing more: the end state is the new leader's, and no request failed.
-    assert cutover["phase"] == Phase.SUCCEEDED, cutover
+    assert cutover["phase"] == CutoverPhase.SUCCEEDED, cutover
     end = upgrades.end_state()
     assert {**end, **INVARIANTS} == end
     assert loaded.failed_requests_by_now() == failed

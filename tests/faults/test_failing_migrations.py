@@ -9,7 +9,7 @@ from rtx_demo import database
 from rtx_demo.engine import Engine
 from rtx_demo.kubectl import KubectlError, Object
 from rtx_demo.waiting import eventually
-from rtx_operator.api.enums import Phase, Reason
+from rtx_operator.api.enums import CutoverPhase, Reason
 from upgrades import NEW_VERSION, Upgrades, assert_rejected, assert_succeeded
 
 pytestmark = pytest.mark.usefixtures("module_engine")
@@ -53,13 +53,13 @@ def test_a_migration_that_waits_for_a_lock_holds_up_no_order(upgrades: Upgrades,
         with open_transaction(upgrades.engine, "LOCK TABLE orders IN ROW EXCLUSIVE MODE;"):
             # When the version is bumped.
             upgrades.begin(NEW_VERSION)
-            migrating = upgrades.wait_for_phase(Phase.MIGRATING)
+            migrating = upgrades.wait_for_phase(CutoverPhase.MIGRATING)
 
             # Then its migration retries, and the engine executes orders meanwhile.
             eventually(lambda: migration_waits(upgrades), "a migration that waits for a lock")
             orders = count_orders(upgrades.engine)
             eventually(lambda: count_orders(upgrades.engine) > orders + 100, "100 more orders in the database")
-            assert upgrades.cutover()["phase"] == Phase.MIGRATING
+            assert upgrades.cutover()["phase"] == CutoverPhase.MIGRATING
 
         # When the transaction ends.
         cutover = upgrades.wait_until_over()

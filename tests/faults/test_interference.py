@@ -7,7 +7,7 @@ from colours import move_fence_back_and_forth, select_colour
 from loads import Load, assert_kept, assert_kept_across_tests, no_request_fails
 from nodes import busiest_pod
 from rtx_demo import installation
-from rtx_operator.api.enums import Phase
+from rtx_operator.api.enums import CutoverPhase
 from system_fixtures import StartLoad
 from upgrades import Upgrades, assert_succeeded, new_revision, other_colour
 
@@ -20,7 +20,7 @@ def test_the_operator_is_rolled_in_the_middle(upgrades: Upgrades, loaded: Load) 
     # Given a cutover in Provisioning.
     with no_request_fails(loaded):
         upgrades.begin(**new_revision())
-        upgrades.wait_for_phase(Phase.PROVISIONING)
+        upgrades.wait_for_phase(CutoverPhase.PROVISIONING)
 
         # When the operator's pods are replaced by a rollout of its Deployment.
         where = (f"deployment/{installation.DEPLOYMENT}", "--namespace", installation.NAMESPACE)
@@ -49,7 +49,7 @@ def test_no_promise_is_broken_over_all_faults(upgrades: Upgrades, loaded: Load) 
     assert_kept_across_tests(loaded)
 
 
-def test_whoever_executes_and_whoever_is_asked_may_differ(paused_upgrades: Upgrades, start_load: StartLoad) -> None:
+def test_non_executor_that_gets_the_traffic_forwards_it(paused_upgrades: Upgrades, start_load: StartLoad) -> None:
     # Given a load on a paused engine with pods of both colours.
     with start_load(paused_upgrades.engine) as loaded:
         # When the fence moves without a notification, and then the live Service selects the wrong colour.

@@ -6,7 +6,7 @@ from kills import KillScenario, around, moment, run_with_kills
 from loads import Load, assert_kept_across_tests
 from rtx_demo import database
 from rtx_demo.kubectl import Object
-from rtx_operator.api.enums import Phase, Reason
+from rtx_operator.api.enums import CutoverPhase, Reason
 from upgrades import FAST_ROLLOUT, NEW_VERSION, OLD_VERSION, Upgrades
 
 SMOKE_FAILS: Object = {"smoke": [{"name": "nowhere", "path": "/nowhere"}]}
@@ -19,11 +19,11 @@ pytestmark = pytest.mark.usefixtures("module_engine")
 SCENARIOS = {
     "back before the switch": KillScenario(
         {"version": NEW_VERSION, "rollout": SMOKE_FAILS},
-        around(Phase.MIGRATING, "Migrate")
-        + around(Phase.PROVISIONING, "Provision", "Resize")
-        + around(Phase.ROLLING_BACK, "Empty", "Reverse"),
+        around(CutoverPhase.MIGRATING, "Migrate")
+        + around(CutoverPhase.PROVISIONING, "Provision", "Resize")
+        + around(CutoverPhase.ROLLING_BACK, "Empty", "Reverse"),
         {
-            "phase": Phase.ROLLED_BACK,
+            "phase": CutoverPhase.ROLLED_BACK,
             "reason": Reason.SMOKE_FAILED,
             "version": OLD_VERSION,
             "rejected": NEW_VERSION,
@@ -34,12 +34,12 @@ SCENARIOS = {
     "back after the switch": KillScenario(
         {"version": NEW_VERSION, "rollout": TOO_SLOW},
         [
-            *around(Phase.ROLLING_BACK, "MoveFence", "Select"),
-            moment("before", Phase.ROLLING_BACK, "Drain"),
-            *around(Phase.ROLLING_BACK, "Empty"),
+            *around(CutoverPhase.ROLLING_BACK, "MoveFence", "Select"),
+            moment("before", CutoverPhase.ROLLING_BACK, "Drain"),
+            *around(CutoverPhase.ROLLING_BACK, "Empty"),
         ],
         {
-            "phase": Phase.ROLLED_BACK,
+            "phase": CutoverPhase.ROLLED_BACK,
             "reason": Reason.TOO_SLOW,
             "version": OLD_VERSION,
             "rejected": NEW_VERSION,
@@ -50,9 +50,9 @@ SCENARIOS = {
     # Its own scenario: before another replica leads, pods without a WebSocket have become quiet and need no drain.
     "back, and drained": KillScenario(
         {"version": NEW_VERSION, "rollout": TOO_SLOW},
-        [moment("after", Phase.ROLLING_BACK, "Drain")],
+        [moment("after", CutoverPhase.ROLLING_BACK, "Drain")],
         {
-            "phase": Phase.ROLLED_BACK,
+            "phase": CutoverPhase.ROLLED_BACK,
             "reason": Reason.TOO_SLOW,
             "version": OLD_VERSION,
             "rejected": NEW_VERSION,
@@ -62,13 +62,13 @@ SCENARIOS = {
     ),
     "upgrade": KillScenario(
         {"version": NEW_VERSION, "rollout": FAST_ROLLOUT},
-        around(Phase.MIGRATING, "Migrate")
-        + around(Phase.PROVISIONING, "Provision", "Resize")
-        + around(Phase.SWITCHING, "MoveFence", "Select")
-        + around(Phase.MONITORING, "Drain")
-        + around(Phase.PROMOTING, "Promote"),
+        around(CutoverPhase.MIGRATING, "Migrate")
+        + around(CutoverPhase.PROVISIONING, "Provision", "Resize")
+        + around(CutoverPhase.SWITCHING, "MoveFence", "Select")
+        + around(CutoverPhase.MONITORING, "Drain")
+        + around(CutoverPhase.PROMOTING, "Promote"),
         {
-            "phase": Phase.SUCCEEDED,
+            "phase": CutoverPhase.SUCCEEDED,
             "reason": "",
             "version": NEW_VERSION,
             "previous": OLD_VERSION,
@@ -78,11 +78,11 @@ SCENARIOS = {
     ),
     "back to the kept version": KillScenario(
         {"version": OLD_VERSION, "rollout": FAST_ROLLOUT},
-        around(Phase.SWITCHING, "MoveFence", "Select")
-        + around(Phase.MONITORING, "Drain")
-        + around(Phase.PROMOTING, "Promote"),
+        around(CutoverPhase.SWITCHING, "MoveFence", "Select")
+        + around(CutoverPhase.MONITORING, "Drain")
+        + around(CutoverPhase.PROMOTING, "Promote"),
         {
-            "phase": Phase.SUCCEEDED,
+            "phase": CutoverPhase.SUCCEEDED,
             "reason": "",
             "version": OLD_VERSION,
             "previous": NEW_VERSION,
@@ -94,7 +94,7 @@ SCENARIOS = {
         {"version": NEW_VERSION, "rollout": KEEPS_NOTHING},
         around(None, "Empty", "Contract"),
         {
-            "phase": Phase.SUCCEEDED,
+            "phase": CutoverPhase.SUCCEEDED,
             "reason": "",
             "version": NEW_VERSION,
             "previous": "",

@@ -9,7 +9,7 @@ from loads import DATABASE_OUTAGE_ERRORS, Load, assert_kept_across_tests, assert
 from nodes import api_server_unavailable, frozen, pod_of, replace_pod
 from operators import arm_crash, leader_pod
 from rtx_demo.waiting import eventually
-from rtx_operator.api.enums import Phase
+from rtx_operator.api.enums import CutoverPhase
 from system_fixtures import StartLoad
 from upgrades import FAST_ROLLOUT, LONG_MONITORING, Upgrades, assert_consistent, assert_succeeded, new_revision
 
@@ -22,7 +22,7 @@ def test_redis_that_hangs_holds_up_nothing(upgrades: Upgrades, loaded: Load) -> 
     # Given a cutover in Provisioning.
     with no_request_fails(loaded):
         upgrades.begin(**new_revision())
-        upgrades.wait_for_phase(Phase.PROVISIONING)
+        upgrades.wait_for_phase(CutoverPhase.PROVISIONING)
 
         # When Redis hangs until the cutover is over. (The kubelet may restart it, which is an outage of Redis, too.)
         with frozen(pod_of(upgrades.engine, "cache"), "redis-server"):
@@ -32,15 +32,15 @@ def test_redis_that_hangs_holds_up_nothing(upgrades: Upgrades, loaded: Load) -> 
         assert_succeeded(upgrades, cutover)
 
 
-@pytest.mark.parametrize("phase", [Phase.PROVISIONING, Phase.SWITCHING, Phase.MONITORING])
-def test_the_api_server_is_away_for_a_minute(upgrades: Upgrades, loaded: Load, phase: Phase) -> None:
+@pytest.mark.parametrize("phase", [CutoverPhase.PROVISIONING, CutoverPhase.SWITCHING, CutoverPhase.MONITORING])
+def test_the_api_server_is_away_for_a_minute(upgrades: Upgrades, loaded: Load, phase: CutoverPhase) -> None:
     # Given a cutover in that phase; in Switching the fence has moved and the live Service has not.
-    if phase is Phase.SWITCHING:
-        arm_crash(upgrades.kubectl, leader_pod(upgrades.kubectl), moment("after", Phase.SWITCHING, "MoveFence"))
+    if phase is CutoverPhase.SWITCHING:
+        arm_crash(upgrades.kubectl, leader_pod(upgrades.kubectl), moment("after", CutoverPhase.SWITCHING, "MoveFence"))
     before, failed = upgrades.selected_colour(), loaded.failed_requests()
     upgrades.begin(**new_revision(), rollout=LONG_MONITORING)
     upgrades.wait_for_phase(phase)
-    if phase is Phase.SWITCHING:
+    if phase is CutoverPhase.SWITCHING:
         eventually(lambda: upgrades.fence()["executors"] != [before], "a fence that has moved")
         assert upgrades.selected_colour() == before
 
@@ -67,7 +67,7 @@ def test_postgresql_goes_away_in_the_switch(upgrades: Upgrades, start_load: Star
     with start_load(upgrades.engine) as loaded:
         with locked_fence(upgrades.engine):
             upgrades.begin(**new_revision())
-            upgrades.wait_for_phase(Phase.SWITCHING)
+            upgrades.wait_for_phase(CutoverPhase.SWITCHING)
 
             # When PostgreSQL is killed and is ready again.
             replace_pod(upgrades.engine, "postgres")

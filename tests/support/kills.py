@@ -14,8 +14,8 @@ from operators import arm_crash, disarm_crashes, leader_pod, lease_holder, repli
 from rtx_demo import installation
 from rtx_demo.errors import DemoError
 from rtx_demo.kubectl import Kubectl, KubectlError, Object
-from rtx_operator.api.enums import Phase, PreviousState
-from upgrades import FAST_ROLLOUT, Upgrades
+from rtx_operator.api.enums import CutoverPhase
+from upgrades import FAST_ROLLOUT, Upgrades, retirement_is_under_way
 
 KILLS_DEADLINE_SECONDS = 400.0  # for all kills of one cutover
 POLL_INTERVAL_SECONDS = 0.2
@@ -27,12 +27,12 @@ INVARIANTS: Object = {
 }
 
 
-def moment(when: str, phase: Phase | None, effect: str) -> str:
-    """A moment as the operator's crash hook reads it; `when` is before or after, no phase means outside a cutover."""
+def moment(when: str, phase: CutoverPhase | None, effect: str) -> str:
+    """A moment as the operator's crash hook reads it: `when` is before or after, no phase means any phase."""
     return f"{when} {phase}/{effect}" if phase else f"{when} {effect}"
 
 
-def around(phase: Phase | None, *effects: str) -> list[str]:
+def around(phase: CutoverPhase | None, *effects: str) -> list[str]:
     """The moments before and after each effect."""
     return [moment(when, phase, effect) for effect in effects for when in ("before", "after")]
 
@@ -132,9 +132,7 @@ def run_with_kills(scenario: KillScenario, upgrades: Upgrades, loaded: Load) -> 
         lambda reached, seconds: kills.append(Kill(reached, round(seconds, 1), loaded.failed_requests() - failed))
     )
     upgrades.wait_until_over()
-    upgrades.wait(
-        lambda status: (status.get("previous") or {}).get("state") != PreviousState.RETIRING, "no retirement under way"
-    )
+    upgrades.wait(lambda status: not retirement_is_under_way(status), "no retirement under way")
     assert {**upgrades.end_state(), **scenario.end_state, **INVARIANTS} == upgrades.end_state()
     upgrades.reset_spec({"rollout": FAST_ROLLOUT})
     return kills

@@ -17,10 +17,10 @@ from rtx_demo.engine import Engine
 from rtx_demo.errors import DemoError
 from rtx_demo.kubectl import Kubectl, KubectlError, Object
 from rtx_demo.sample import Sample
-from rtx_operator.api.enums import ConditionStatus, ConditionType, Phase, Reason
+from rtx_operator.api.enums import ConditionStatus, ConditionType, CutoverPhase, Reason, RetirementPhase
 
 OLD_VERSION, NEW_VERSION, BROKEN_VERSION = "1.0.0", "1.1.0", "1.2.0-broken"
-TERMINAL_PHASES = tuple(phase for phase in Phase if phase.is_terminal)
+TERMINAL_PHASES = tuple(phase for phase in CutoverPhase if phase.is_terminal)
 CUTOVER_DEADLINE_SECONDS = 180.0
 POLL_INTERVAL_SECONDS = 0.3
 COLOUR_LABEL = "rtx-trading.com/colour"
@@ -71,7 +71,7 @@ class Upgrades:
         """Upgrade to that version unless it is active."""
         if self.status()["active"]["version"] != version:
             cutover = self.upgrade(version)
-            assert cutover["phase"] == Phase.SUCCEEDED, f"the upgrade to {version} did not succeed: {cutover}"
+            assert cutover["phase"] == CutoverPhase.SUCCEEDED, f"the upgrade to {version} did not succeed: {cutover}"
 
     def begin(self, version: str = "", **spec: Any) -> None:
         """Change the spec so that a cutover begins: another version, or other fields that change pods."""
@@ -134,7 +134,7 @@ class Upgrades:
                 raise DemoError(f"After {deadline:.0f} s there is still not: {what}. Status: {_summary(status)}")
             time.sleep(POLL_INTERVAL_SECONDS)
 
-    def wait_for_phase(self, *phases: Phase, deadline: float = CUTOVER_DEADLINE_SECONDS) -> Object:
+    def wait_for_phase(self, *phases: CutoverPhase, deadline: float = CUTOVER_DEADLINE_SECONDS) -> Object:
         """The new cutover once it is in one of these phases; raises DemoError at the deadline (s)."""
 
         def reached(status: Object) -> bool:
@@ -211,6 +211,12 @@ class Upgrades:
         }
 
 
+def retirement_is_under_way(status: Object) -> bool:
+    """Whether the previous colour is being removed."""
+    retirement = status.get("retirement") or {}
+    return "phase" in retirement and not RetirementPhase(retirement["phase"]).is_terminal
+
+
 def new_revision() -> Object:
     """Fields of a spec that make another revision of the same version: a little more memory each time."""
     return {"resources": {"limits": {"memory": f"{next(_memory_mib)}Mi"}}}
@@ -230,7 +236,7 @@ def assert_consistent(upgrades: Upgrades) -> Object:
 
 def assert_succeeded(upgrades: Upgrades, cutover: Object) -> None:
     """The cutover succeeded, and no other one followed it."""
-    assert cutover["phase"] == Phase.SUCCEEDED, f"the cutover did not succeed: {cutover}"
+    assert cutover["phase"] == CutoverPhase.SUCCEEDED, f"the cutover did not succeed: {cutover}"
     assert_consistent(upgrades)
     assert upgrades.cutover()["id"] == cutover["id"], "another cutover followed the one that succeeded"
 
@@ -247,7 +253,7 @@ def assert_rejected(
     upgrades.begin(**change)
     during()
     cutover = upgrades.wait_until_over()
-    assert (cutover["phase"], cutover["reason"]) == (Phase.ROLLED_BACK, reason), f"not rolled back for it: {cutover}"
+    assert (cutover["phase"], cutover["reason"]) == (CutoverPhase.ROLLED_BACK, reason), f"another outcome: {cutover}"
     end = assert_consistent(upgrades)
     assert end["version"] == before["version"], f"another version is active after the rollback: {end}"
     assert upgrades.selected_colour() == selected, "the live Service selects another colour after the rollback"

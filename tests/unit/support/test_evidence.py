@@ -4,7 +4,7 @@ from pathlib import Path
 
 from evidence import cpu_shares, operator_log, slowest_requests
 from rtx_demo.kubectl import Kubectl
-from rtx_operator.api.enums import Phase
+from rtx_operator.api.enums import CutoverPhase
 from rtx_traffic.ledger import End, Failure, Kind, Lane, Ledger, Request, Run
 
 RUN = Run("r", "http://e", 1_000_000.0, 100, 16, 20, 0, 8, 0)
@@ -31,7 +31,7 @@ def test_slowest_requests_are_listed_with_the_phase_in_which_they_were_due() -> 
     ledger = Ledger(RUN, (RUN, unsent, quick, slow, End(9.0, due=2)))
 
     # When the slowest requests are listed with the phases of the cutover.
-    phases = [(1_000_001.0, Phase.TESTING), (1_000_002.5, Phase.SWITCHING)]
+    phases = [(1_000_001.0, CutoverPhase.TESTING), (1_000_002.5, CutoverPhase.SWITCHING)]
     first, second, third = slowest_requests(ledger, phases).splitlines()
 
     # Then the slowest comes first, and each has its waits and its phase.
