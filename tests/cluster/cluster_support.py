@@ -1,4 +1,4 @@
-"""What the cluster tests speak with: kubectl, one TradingEngine, one operator process."""
+"""Helpers of the cluster tests: kubectl, one TradingEngine, one operator process."""
 
 import copy
 import json
@@ -10,24 +10,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-Value = TypeVar("Value")
-PATIENCE = 90.0  # seconds; generous, as no test asserts a time
+from rtx_operator.api.enums import ConditionStatus, ConditionType, Reason
 
-FAKE = {
+Value = TypeVar("Value")
+WAIT_SECONDS = 90.0  # generous: no test asserts a duration
+POLL_INTERVAL_SECONDS = 0.3
+KUBECTL_TIMEOUT_SECONDS = 90
+
+ON_FAKE_NODES = {
     "nodeSelector": {"type": "kwok"},
     "tolerations": [{"key": "kwok.x-k8s.io/node", "operator": "Exists", "effect": "NoSchedule"}],
 }
 
 
-def eventually(probe: Callable[[], Value], what: str, patience: float = PATIENCE) -> Value:
-    """Wait until `probe` returns something true, and return it."""
-    deadline = time.monotonic() + patience
+def eventually(probe: Callable[[], Value], what: str) -> Value:
+    """Wait until `probe` returns something true, and return it; AssertionError after WAIT_SECONDS."""
+    deadline = time.monotonic() + WAIT_SECONDS
     while True:
         found = probe()
         if found:
             return found
-        assert time.monotonic() < deadline, f"gave up waiting: {what}; last seen: {found!r}"
-        time.sleep(0.3)
+        assert time.monotonic() < deadline, f"after {WAIT_SECONDS:.0f} s it is not true that {what}; last: {found!r}"
+        time.sleep(POLL_INTERVAL_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -38,16 +42,18 @@ class Cluster:
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         command = ["kubectl", f"--kubeconfig={self.kubeconfig}", *arguments]
-        done = subprocess.run(command, check=False, input=stdin, capture_output=True, text=True, timeout=90)
-        assert done.returncode == 0, f"{' '.join(arguments)}: {done.stderr}"
+        done = subprocess.run(
+            command, check=False, input=stdin, capture_output=True, text=True, timeout=KUBECTL_TIMEOUT_SECONDS
+        )
+        assert done.returncode == 0, f"kubectl {' '.join(arguments)} failed: {done.stderr}"
         return done.stdout
 
     def apply(self, manifest: dict[str, Any]) -> None:
         self.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
 
     def get(self, kind: str, name: str, namespace: str) -> dict[str, Any] | None:
-        said = self.kubectl("get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found")
-        return json.loads(said) if said else None
+        output = self.kubectl("get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found")
+        return json.loads(output) if output else None
 
     def list(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(self.kubectl("get", kind, "-o", "json", *arguments))["items"]
@@ -65,8 +71,8 @@ class Engine:
     def namespace(self) -> str:
         return str(self.manifest["metadata"]["namespace"])
 
-    def but(self, **spec: Any) -> "Engine":
-        """The same one with other fields of spec."""
+    def with_spec(self, **spec: Any) -> "Engine":
+        """The same engine with some fields of spec replaced."""
         changed = copy.deepcopy(self.manifest)
         changed["spec"].update(spec)
         return Engine(self.cluster, changed)
@@ -87,30 +93,33 @@ class Engine:
         found = self.child("te", "rtx") or {}
         return dict(found.get("status") or {})
 
-    def condition(self, kind: str) -> dict[str, Any]:
+    def condition(self, kind: ConditionType) -> dict[str, Any]:
+        """The condition of that type; empty when there is none."""
         conditions = self.status().get("conditions") or []
         return next((condition for condition in conditions if condition["type"] == kind), {})
 
     def wait_ready(self) -> None:
-        self.wait_condition("Ready", "True")
+        self.wait_condition(ConditionType.READY, ConditionStatus.TRUE)
 
-    def wait_condition(self, kind: str, status: str, reason: str = "") -> dict[str, Any]:
-        """Wait for a condition; returns it."""
+    def wait_condition(
+        self, kind: ConditionType, status: ConditionStatus, reason: Reason | None = None
+    ) -> dict[str, Any]:
+        """Wait until the condition has that status and, if given, that reason. Returns the condition."""
 
-        def seen() -> dict[str, Any] | None:
+        def matching() -> dict[str, Any] | None:
             found = self.condition(kind)
-            right = found.get("status") == status and reason in {"", found.get("reason")}
-            return found if right else None
+            matches = found.get("status") == status and reason in {None, found.get("reason")}
+            return found if matches else None
 
         try:
-            return eventually(seen, f"{kind}={status} {reason}".strip())
+            return eventually(matching, f"{kind} is {status}" + (f" for the reason {reason}" if reason else ""))
         except AssertionError as error:
             raise AssertionError(f"{error}; status: {json.dumps(self.status(), indent=1)}") from None
 
 
 @dataclass(frozen=True)
 class Operator:
-    """A running operator."""
+    """An operator process."""
 
     process: subprocess.Popen[bytes]
     log: Path
@@ -134,12 +143,13 @@ class Operator:
 
 
 def make_engine(cluster: Cluster, namespace: str, operator_class: str) -> Engine:
+    """A TradingEngine rtx on fake nodes, which the operator of that class serves; it is not applied yet."""
     storage = {"storage": "1Gi", "storageClassName": namespace}
     spec = {
         "version": "1.0.0",
         "image": {"repository": "localhost/rtx-engine"},
         "scaling": {"minReplicas": 2, "maxReplicas": 5},
-        "scheduling": FAKE,
+        "scheduling": ON_FAKE_NODES,
         "database": storage,
         "cache": storage,
     }

@@ -1,8 +1,8 @@
 """A real API server with fake nodes, a real PostgreSQL, and the operator as a process. Refuses any other cluster.
 
-kwok's pods are ready without running anything, so an engine's database is a PostgreSQL on this machine: the operator is
-told its address by DATABASE_HOST and DATABASE_PORT. Each operator serves a class of its own, so that it leaves alone
-what an operator installed in the same cluster serves.
+kwok's pods are ready without running anything. So an engine's database is a PostgreSQL on this machine, and the
+operator gets its address from DATABASE_HOST and DATABASE_PORT. Each operator serves a class of its own, so that it
+leaves the engines of other operators in the cluster alone.
 """
 
 import os
@@ -31,7 +31,7 @@ def kubeconfig(local_cluster: Provider) -> Path:
     path = local_cluster.kubeconfig()
     context = yaml.safe_load(path.read_text())["current-context"]
     if context not in CONTEXTS:
-        pytest.fail(f"{path} leads to {context!r}: these tests create and delete, and run on {sorted(CONTEXTS)} only")
+        pytest.fail(f"{path} is for {context!r}; these tests delete objects and run on {sorted(CONTEXTS)} only")
     return path
 
 
@@ -47,7 +47,7 @@ def cluster(kubeconfig: Path) -> Cluster:
 
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """A namespace that enforces the restricted Pod Security Standard, with two volumes that can be bound in it."""
+    """A namespace that enforces the restricted Pod Security Standard, with two volumes for its engine."""
     name = f"test-{secrets.token_hex(4)}"
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
@@ -55,14 +55,14 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     for volume in volumes:
         cluster.apply(_volume(volume, storage_class=name))
     yield name
-    # At once, while a namespace takes its time: an engine that still lives would claim the next test's database.
+    # Before its namespace, which goes slowly: an engine that is still there would claim the next test's database.
     cluster.kubectl("delete", "te", "--all", "-n", name, "--timeout=30s")
     cluster.kubectl("delete", "namespace", name, "--wait=false")
     cluster.kubectl("delete", "pv", *volumes, "--wait=false")
 
 
 def _volume(name: str, storage_class: str) -> dict[str, Any]:
-    # kwok runs no provisioner's pods, so volumes are there beforehand.
+    # kwok runs no provisioner, so volumes must exist beforehand.
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
@@ -79,7 +79,7 @@ def _volume(name: str, storage_class: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[int]:
-    """A PostgreSQL with an engine's roles; its port on 127.0.0.1."""
+    """The port on 127.0.0.1 of a PostgreSQL with an engine's roles."""
     binaries = _postgres_binaries()
     with tempfile.TemporaryDirectory(prefix="rtx-test-postgres-") as folder:
         shutil.chown(folder, "postgres")
@@ -91,7 +91,7 @@ def postgres() -> Iterator[int]:
         command = [*run, binaries / "postgres", "-D", data, "-k", folder, "-p", str(port), "-c", "fsync=off"]
         with (Path(folder) / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
             try:
-                eventually(lambda: _psql(port, "-c", "SELECT 1").returncode == 0, "PostgreSQL answers")
+                eventually(lambda: _psql(port, "-c", "SELECT 1").returncode == 0, "PostgreSQL answers queries")
                 roles = _psql(port, "-f", str(ROOT / "database/roles.sql"))
                 assert roles.returncode == 0, roles.stderr
                 yield port
@@ -130,7 +130,7 @@ def _psql(port: int, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def sql(postgres: int) -> Callable[[str], str]:
-    """Runs SQL as superuser in the engine's database, which has no fence at the start of a test."""
+    """Runs SQL as superuser in the engine's database. The database has no fence when a test starts."""
 
     def run(statement: str) -> str:
         done = _psql(postgres, "-d", "trading_engine", "-c", statement)
@@ -145,7 +145,7 @@ def sql(postgres: int) -> Callable[[str], str]:
 def start_operator(
     cluster: Cluster, postgres: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Operator]]:
-    """Starts operator processes; those still alive at the end are killed."""
+    """Starts operator processes, and kills those that run after the last test."""
     started: list[Operator] = []
     folder = tmp_path_factory.mktemp("operators")
 
@@ -176,7 +176,7 @@ def start_operator(
 
 @pytest.fixture(scope="session")
 def operator(cluster: Cluster, start_operator: Callable[..., Operator]) -> Iterator[Operator]:
-    """One operator for all tests that do not harm it."""
+    """One operator, shared by all tests that do not stop it."""
     home = f"test-operator-{secrets.token_hex(4)}"
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": home}})
     yield start_operator(home, home)
@@ -185,15 +185,15 @@ def operator(cluster: Cluster, start_operator: Callable[..., Operator]) -> Itera
 
 @pytest.fixture
 def engine(cluster: Cluster, namespace: str, operator: Operator, sql: Callable[[str], str]) -> Engine:
-    """A TradingEngine that is not applied yet, on fake nodes and served by `operator`."""
+    """A TradingEngine on fake nodes, which `operator` serves; it is not applied yet."""
     return make_engine(cluster, namespace, operator.operator_class)
 
 
 @pytest.fixture
-def operator_of_its_own(
+def own_operator(
     cluster: Cluster, namespace: str, start_operator: Callable[..., Operator], sql: Callable[[str], str]
 ) -> tuple[Engine, Operator]:
-    """An engine that is not applied yet, and an operator for it alone, which a test may harm."""
+    """An engine that is not applied yet, and an operator for it alone, which a test may stop."""
     return make_engine(cluster, namespace, namespace), start_operator(namespace, namespace)
 
 

@@ -1,12 +1,13 @@
-"""One YAML in, all children out; and they stay as they should be, whoever touches them."""
+"""The operator makes a TradingEngine's children, restores the fields it owns, and leaves other fields alone."""
 
 import json
 from collections.abc import Callable
 
 import pytest
 from cluster_support import Engine, eventually
+from rtx_operator.api.enums import Colour, ConditionStatus, ConditionType, CutoverPhase, Reason
 
-OWN_KINDS = (
+CHILD_KINDS = (
     "deployment,statefulset,service,configmap,secret,serviceaccount,poddisruptionbudget,horizontalpodautoscaler,"
     "networkpolicy"
 )
@@ -14,53 +15,65 @@ OWN_KINDS = (
 
 @pytest.fixture
 def ready(engine: Engine) -> Engine:
+    """A ready engine of version 1.0.0."""
     engine.apply()
     engine.wait_ready()
     return engine
 
 
 def children(engine: Engine) -> dict[tuple[str, str], str]:
-    """uid of each child the operator made, by kind and name."""
-    found = engine.cluster.list(OWN_KINDS, "-n", engine.namespace, "-l", "rtx-trading.com/engine=rtx")
+    """The uid of each child that the operator made, by kind and name."""
+    found = engine.cluster.list(CHILD_KINDS, "-n", engine.namespace, "-l", "rtx-trading.com/engine=rtx")
     return {(child["kind"], child["metadata"]["name"]): child["metadata"]["uid"] for child in found}
 
 
-def test_a_trading_engine_becomes_ready_and_its_status_tells_the_story(ready: Engine, sql: Callable[[str], str]):
+def test_status_fence_and_columns_of_a_ready_engine_agree(ready: Engine, sql: Callable[[str], str]) -> None:
+    # Given a ready engine.
+    # When its status is read.
     status = ready.status()
 
-    assert (status["active"]["colour"], status["active"]["version"], status["active"]["epoch"]) == ("blue", "1.0.0", 1)
+    # Then it has the active colour, its replicas and its conditions.
+    active = status["active"]
+    assert (active["colour"], active["version"], active["epoch"]) == (Colour.BLUE, "1.0.0", 1)
     assert status["replicas"] == {"desired": 2, "ready": 2}
     assert {condition["type"]: condition["status"] for condition in status["conditions"]} == {
-        "Ready": "True",
-        "Reconciling": "False",
-        "Stalled": "False",
-        "UpToDate": "True",
+        ConditionType.READY: ConditionStatus.TRUE,
+        ConditionType.RECONCILING: ConditionStatus.FALSE,
+        ConditionType.STALLED: ConditionStatus.FALSE,
+        ConditionType.UP_TO_DATE: ConditionStatus.TRUE,
     }
+
+    # Then the fence names that colour and this engine.
     uid = (ready.child("te", "rtx") or {})["metadata"]["uid"]
     fence = sql("SELECT epoch, executors, owner FROM rtx_operator.execution_fence")
     assert fence == f"1|{{blue}}|{ready.namespace}/rtx/{uid}"
-    printed = ready.kubectl("get", "te").splitlines()[1].split()
-    assert {"rtx", "1.0.0", "blue", "2/2", "Serving"} <= set(printed)
+
+    # Then `kubectl get te` shows the same.
+    columns = ready.kubectl("get", "te").splitlines()[1].split()
+    assert {"rtx", "1.0.0", "blue", "2/2", Reason.SERVING} <= set(columns)
 
 
-def test_every_child_that_is_deleted_comes_back(ready: Engine):
+def test_every_deleted_child_is_made_again(ready: Engine) -> None:
+    # Given the children of a ready engine.
     before = children(ready)
-    assert len(before) >= 15, sorted(before)
+    assert len(before) >= 15, f"the engine lacks children: {sorted(before)}"
 
+    # When all of them are deleted.
     for kind, name in before:
         ready.kubectl("delete", kind, name, "--wait=false")
 
-    def all_back() -> bool:
+    # Then the operator makes each of them again.
+    def all_made_again() -> bool:
         now = children(ready)
         return before.keys() <= now.keys() and all(now[key] != before[key] for key in before)
 
-    eventually(all_back, "every child is there again, with another uid")
+    eventually(all_made_again, "every child exists again, with another uid")
     ready.wait_ready()
 
 
-LONGER = '{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":99}}}}'
+GRACE_PERIOD_PATCH = '{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":99}}}}'
 EDITS = [
-    ("service", "rtx-engine", {"spec": {"selector": {"rtx-trading.com/colour": "green"}}}),
+    ("service", "rtx-engine", {"spec": {"selector": {"rtx-trading.com/colour": Colour.GREEN}}}),
     ("service", "rtx-postgres", {"spec": {"ports": [{"port": 5432, "targetPort": 1}]}}),
     ("deployment", "rtx-engine-blue", {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 99}}}}),
     ("statefulset", "rtx-postgres", {"spec": {"template": {"spec": {"automountServiceAccountToken": True}}}}),
@@ -72,15 +85,18 @@ EDITS = [
 ]
 
 
-def test_every_edit_of_what_is_ours_is_put_right(ready: Engine):
-    def shape(kind: str, name: str) -> dict[str, object]:
+def test_every_edited_field_of_the_operator_is_restored(ready: Engine) -> None:
+    def owned_fields(kind: str, name: str) -> dict[str, object]:
         child = ready.child(kind, name) or {}
         return {key: child.get(key) for key in ("spec", "data", "automountServiceAccountToken")} | {
             "labels": child["metadata"].get("labels"),
             "owners": child["metadata"].get("ownerReferences"),
         }
 
-    before = {(kind, name): shape(kind, name) for kind, name, _ in EDITS}
+    # Given the fields that the operator owns in each child.
+    before = {(kind, name): owned_fields(kind, name) for kind, name, _ in EDITS}
+
+    # When each child is edited, one loses its labels, and one loses its owner.
     for kind, name, patch in EDITS:
         ready.kubectl("patch", kind, name, "--type=merge", "-p", json.dumps(patch))
     ready.kubectl(
@@ -90,109 +106,148 @@ def test_every_edit_of_what_is_ours_is_put_right(ready: Engine):
         "patch", "service", "rtx-redis-headless", "--type=merge", "-p", '{"metadata":{"ownerReferences":null}}'
     )
 
-    for (kind, name), right in before.items():
-        eventually(lambda k=kind, n=name, r=right: shape(k, n) == r, f"{kind} {name} is as it was")
+    # Then the operator restores all of it, and emits an event.
+    for (kind, name), fields in before.items():
+        eventually(lambda k=kind, n=name, f=fields: owned_fields(k, n) == f, f"{kind} {name} is restored")
 
     def redis_labels() -> bool:
         labels = (ready.child("service", "rtx-redis") or {})["metadata"]["labels"]
         return labels.get("rtx-trading.com/engine") == "rtx" and labels.get("app.kubernetes.io/instance") == "rtx"
 
-    eventually(redis_labels, "a child that lost its label is found by its name")
+    eventually(redis_labels, "the labels of service rtx-redis are restored")
     eventually(
         lambda: (ready.child("service", "rtx-redis-headless") or {})["metadata"].get("ownerReferences"),
-        "a child that lost its owner has it again",
+        "the owner of service rtx-redis-headless is restored",
     )
     reasons = [event["reason"] for event in ready.cluster.list("events", "-n", ready.namespace)]
     assert "Repaired" in reasons
 
 
-def test_a_field_that_another_manager_owns_is_left_alone(ready: Engine):
-    theirs = {
+def test_field_of_another_manager_is_left_alone(ready: Engine) -> None:
+    # Given an annotation that another field manager has set on a child.
+    service = {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": "rtx-engine", "namespace": ready.namespace, "annotations": {"example.com/lb": "theirs"}},
     }
-    ready.cluster.kubectl("apply", "--server-side", "--field-manager=theirs", "-f", "-", stdin=json.dumps(theirs))
-    # Something of ours is changed with it, so that the operator does write this object.
+    ready.cluster.kubectl("apply", "--server-side", "--field-manager=theirs", "-f", "-", stdin=json.dumps(service))
+
+    # When a field of the operator is edited, so that it writes this child.
     ready.kubectl("patch", "service", "rtx-engine", "--type=merge", "-p", '{"spec":{"sessionAffinity":"None"}}')
 
-    def repaired() -> bool:
+    def restored() -> bool:
         return (ready.child("service", "rtx-engine") or {})["spec"]["sessionAffinity"] == "ClientIP"
 
-    eventually(repaired, "our own field is repaired")
+    eventually(restored, "the operator's own field is restored")
+
+    # Then the annotation is unchanged.
     assert (ready.child("service", "rtx-engine") or {})["metadata"]["annotations"]["example.com/lb"] == "theirs"
 
 
-def test_replicas_are_the_autoscalers_within_the_bounds_and_ours_outside(ready: Engine):
-    def size() -> int:
+def test_autoscaler_sets_replicas_within_the_bounds_and_the_operator_restores_them(ready: Engine) -> None:
+    def replicas() -> int:
         return int((ready.child("deployment", "rtx-engine-blue") or {})["spec"]["replicas"])
 
-    def grace() -> int:
+    def grace_period() -> int:
         pod = (ready.child("deployment", "rtx-engine-blue") or {})["spec"]["template"]["spec"]
         return int(pod["terminationGracePeriodSeconds"])
 
+    # Given a Deployment scaled within the bounds, and an operator that has observed it.
     ready.kubectl("scale", "deployment", "rtx-engine-blue", "--replicas=4")
-    eventually(lambda: ready.status().get("replicas") == {"desired": 4, "ready": 4}, "the new size is observed")
-    # The operator has reconciled since: it wrote that status. Now it writes the Deployment itself.
-    ready.kubectl("patch", "deployment", "rtx-engine-blue", "--type=merge", "-p", LONGER)
-    eventually(lambda: grace() != 99, "it repaired its own field")
-    assert size() == 4
+    eventually(lambda: ready.status().get("replicas") == {"desired": 4, "ready": 4}, "status has the new replicas")
 
+    # When the operator writes the Deployment to restore one of its fields.
+    ready.kubectl("patch", "deployment", "rtx-engine-blue", "--type=merge", "-p", GRACE_PERIOD_PATCH)
+    eventually(lambda: grace_period() != 99, "the operator's own field is restored")
+
+    # Then the replicas are unchanged.
+    assert replicas() == 4
+
+    # When the Deployment is scaled above maxReplicas.
     ready.kubectl("scale", "deployment", "rtx-engine-blue", "--replicas=9")
-    eventually(lambda: size() == 5, "back to the most there may be")
+
+    # Then the operator sets it to maxReplicas.
+    eventually(lambda: replicas() == 5, "the Deployment has maxReplicas")
+
+    # When the Deployment is scaled below minReplicas.
     ready.kubectl("scale", "deployment", "rtx-engine-blue", "--replicas=0")
-    eventually(lambda: size() == 2, "back to the least there may be")
+
+    # Then the operator sets it to minReplicas.
+    eventually(lambda: replicas() == 2, "the Deployment has minReplicas")
 
 
-def test_an_object_of_that_name_that_is_not_ours_is_not_taken_over(engine: Engine):
-    theirs = {
+def test_object_of_another_owner_is_not_taken_over(engine: Engine) -> None:
+    # Given a Service with the name of a child, which the operator did not make.
+    service = {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": "rtx-redis", "namespace": engine.namespace},
         "spec": {"ports": [{"port": 1}]},
     }
-    engine.cluster.apply(theirs)
+    engine.cluster.apply(service)
+
+    # When the engine is applied.
     engine.apply()
 
-    condition = engine.wait_condition("Stalled", "True", "NameTaken")
+    # Then it is stalled, its message names the Service, and the Service is unchanged.
+    condition = engine.wait_condition(ConditionType.STALLED, ConditionStatus.TRUE, Reason.NAME_TAKEN)
     assert "Service rtx-redis exists and was not made for this TradingEngine" in condition["message"]
     assert (engine.child("service", "rtx-redis") or {})["spec"]["ports"][0]["port"] == 1
 
+    # When the Service is deleted.
     engine.kubectl("delete", "service", "rtx-redis")
+
+    # Then the engine becomes ready.
     engine.wait_ready()
 
 
-def test_a_version_that_nobody_answers_for_leaves_the_running_colour_as_it_was_installed(ready: Engine):
+def test_version_whose_pods_do_not_answer_is_rejected_and_changes_nothing(ready: Engine) -> None:
     def image() -> str:
         deployment = ready.child("deployment", "rtx-engine-blue") or {}
         return str(deployment["spec"]["template"]["spec"]["containers"][0]["image"])
 
+    # Given a ready engine of version 1.0.0 on fake nodes, whose pods get ready and answer no smoke test.
     before = image()
-    # Fake pods get ready, and answer no question: what is not answered is never passed.
-    ready.but(version="1.1.0", scaling={"minReplicas": 3, "maxReplicas": 5}).apply()
 
-    condition = ready.wait_condition("UpToDate", "False", "Rejected")
+    # When the version is bumped and minReplicas grows.
+    ready.with_spec(version="1.1.0", scaling={"minReplicas": 3, "maxReplicas": 5}).apply()
+
+    # Then the version is rejected before the switch, and version 1.0.0 serves.
+    condition = ready.wait_condition(ConditionType.UP_TO_DATE, ConditionStatus.FALSE, Reason.REJECTED)
     assert "1.1.0" in condition["message"]
-    past = ready.status()["history"][0]
-    assert (past["fromVersion"], past["toVersion"], past["result"]) == ("1.0.0", "1.1.0", "RolledBack")
-    assert "fencedAt" not in past
+    entry = ready.status()["history"][0]
+    assert (entry["fromVersion"], entry["toVersion"], entry["result"]) == ("1.0.0", "1.1.0", CutoverPhase.ROLLED_BACK)
+    assert "fencedAt" not in entry
     selector = (ready.child("service", "rtx-engine") or {})["spec"]["selector"]
-    assert selector["rtx-trading.com/colour"] == "blue"
+    assert selector["rtx-trading.com/colour"] == Colour.BLUE
     assert (ready.child("deployment", "rtx-engine-green") or {})["spec"]["replicas"] == 0
 
-    eventually(lambda: ready.status()["replicas"] == {"desired": 3, "ready": 3}, "what shapes no pod applies at once")
+    # Then minReplicas applies, because it makes no other revision.
+    eventually(lambda: ready.status()["replicas"] == {"desired": 3, "ready": 3}, "status has the new minReplicas")
+
+    # When the active colour's Deployment is deleted.
     ready.kubectl("delete", "deployment", "rtx-engine-blue")
+
+    # Then the operator makes it again with the image of version 1.0.0.
     eventually(lambda: ready.child("deployment", "rtx-engine-blue"), "the Deployment is made again")
     assert image() == before
 
 
-def test_a_paused_engine_is_left_alone(ready: Engine):
-    ready.but(paused=True).apply()
-    ready.wait_condition("Reconciling", "False", "Paused")
+def test_paused_engine_is_observed_and_not_changed(ready: Engine) -> None:
+    # Given a paused engine.
+    ready.with_spec(paused=True).apply()
+    ready.wait_condition(ConditionType.RECONCILING, ConditionStatus.FALSE, Reason.PAUSED)
+
+    # When a child is deleted and another one is scaled.
     ready.kubectl("delete", "networkpolicy", "rtx-redis")
     ready.kubectl("scale", "deployment", "rtx-engine-blue", "--replicas=3")
-    eventually(lambda: ready.status()["replicas"] == {"desired": 3, "ready": 3}, "it is still looked at")
+    eventually(lambda: ready.status()["replicas"] == {"desired": 3, "ready": 3}, "status has the new replicas")
 
+    # Then status reports the replicas, and the deleted child is not made again.
     assert ready.child("networkpolicy", "rtx-redis") is None
+
+    # When the engine is resumed.
     ready.apply()
-    eventually(lambda: ready.child("networkpolicy", "rtx-redis"), "resumed, it is repaired")
+
+    # Then the child is made again.
+    eventually(lambda: ready.child("networkpolicy", "rtx-redis"), "the deleted NetworkPolicy is made again")

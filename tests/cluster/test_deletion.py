@@ -1,72 +1,92 @@
-"""Deleting a TradingEngine never hangs, keeps what deletionPolicy says, and applying it again finds what was kept."""
+"""Deleting a TradingEngine never hangs and follows deletionPolicy; an engine applied again finds the kept data."""
 
 from cluster_support import Engine, Operator, eventually
+from rtx_operator.api.enums import DeletionPolicy
 
-GONE = (
+ALWAYS_DELETED_KINDS = (
     "deployment,statefulset,service,configmap,serviceaccount,poddisruptionbudget,horizontalpodautoscaler,"
     "networkpolicy,job"
 )
-OURS = ("-l", "rtx-trading.com/engine=rtx")
+ENGINE_SELECTOR = ("-l", "rtx-trading.com/engine=rtx")
 
 
-def left(engine: Engine, kinds: str) -> list[str]:
-    found = engine.cluster.list(kinds, "-n", engine.namespace, *OURS)
+def children(engine: Engine, kinds: str) -> list[str]:
+    """The engine's children of these kinds, as KIND/NAME."""
+    found = engine.cluster.list(kinds, "-n", engine.namespace, *ENGINE_SELECTOR)
     return sorted(f"{child['kind']}/{child['metadata']['name']}" for child in found)
 
 
-def test_retain_keeps_volumes_and_their_passwords_and_a_second_life_finds_them(engine: Engine):
+def test_retain_keeps_volumes_and_passwords_for_the_next_engine(engine: Engine) -> None:
+    # Given a ready engine with deletionPolicy Retain.
     engine.apply()
     engine.wait_ready()
     before = {name: (engine.child("secret", name) or {})["data"] for name in ("rtx-internal", "rtx-credentials")}
-    claims = left(engine, "pvc")
+    claims = children(engine, "pvc")
     uid = (engine.child("te", "rtx") or {})["metadata"]["uid"]
 
+    # When it is deleted.
     engine.delete()
 
-    eventually(lambda: left(engine, GONE) == [], "all but data is gone")
+    # Then its volumes and Secrets stay, and everything else is deleted.
+    eventually(lambda: children(engine, ALWAYS_DELETED_KINDS) == [], "only data is left")
     assert (
-        left(engine, "pvc")
+        children(engine, "pvc")
         == claims
         == ["PersistentVolumeClaim/data-rtx-postgres-0", "PersistentVolumeClaim/data-rtx-redis-0"]
     )
-    assert left(engine, "secret") == ["Secret/rtx-credentials", "Secret/rtx-internal"]
+    assert children(engine, "secret") == ["Secret/rtx-credentials", "Secret/rtx-internal"]
 
+    # When an engine of the same name is applied.
     engine.apply()
     engine.wait_ready()
 
+    # Then it has the same passwords and a new epoch: pods of the deleted engine must not execute any more.
     assert (engine.child("te", "rtx") or {})["metadata"]["uid"] != uid
     assert {name: (engine.child("secret", name) or {})["data"] for name in before} == before
-    # Pods of the first life must not execute in the second: a new epoch.
     assert engine.status()["active"]["epoch"] == 2
 
 
-def test_delete_keeps_nothing(engine: Engine):
-    deleting = engine.but(deletionPolicy="Delete")
+def test_delete_keeps_nothing(engine: Engine) -> None:
+    # Given a ready engine with deletionPolicy Delete.
+    deleting = engine.with_spec(deletionPolicy=DeletionPolicy.DELETE)
     deleting.apply()
     deleting.wait_ready()
 
+    # When it is deleted.
     deleting.delete()
 
-    eventually(lambda: left(engine, f"{GONE},pvc,secret") == [], "nothing is left")
+    # Then nothing is left.
+    eventually(lambda: children(engine, f"{ALWAYS_DELETED_KINDS},pvc,secret") == [], "nothing is left")
 
 
-def test_the_policy_can_be_changed_in_both_directions(engine: Engine):
+def test_deletion_policy_can_change_in_both_directions(engine: Engine) -> None:
     def owned() -> set[bool]:
         names = ("rtx-internal", "rtx-credentials")
         return {bool((engine.child("secret", name) or {})["metadata"].get("ownerReferences")) for name in names}
 
+    # Given a ready engine with deletionPolicy Retain: it does not own its Secrets.
     engine.apply()
     engine.wait_ready()
     assert owned() == {False}
 
-    engine.but(deletionPolicy="Delete").apply()
-    eventually(lambda: owned() == {True}, "the Secrets go with their engine")
+    # When the policy changes to Delete.
+    engine.with_spec(deletionPolicy=DeletionPolicy.DELETE).apply()
 
-    engine.but(deletionPolicy="Retain").apply()
-    eventually(lambda: owned() == {False}, "the Secrets stay again")
+    # Then the engine owns its Secrets.
+    eventually(lambda: owned() == {True}, "the engine owns its Secrets")
+
+    # When the policy changes back to Retain.
+    engine.with_spec(deletionPolicy=DeletionPolicy.RETAIN).apply()
+
+    # Then it no longer owns them.
+    eventually(lambda: owned() == {False}, "the engine does not own its Secrets")
+
+    # When the engine is deleted.
     engine.delete()
-    eventually(lambda: left(engine, GONE) == [], "all but data is gone")
-    assert left(engine, "secret,pvc") == [
+
+    # Then its volumes and Secrets stay.
+    eventually(lambda: children(engine, ALWAYS_DELETED_KINDS) == [], "only data is left")
+    assert children(engine, "secret,pvc") == [
         "PersistentVolumeClaim/data-rtx-postgres-0",
         "PersistentVolumeClaim/data-rtx-redis-0",
         "Secret/rtx-credentials",
@@ -74,12 +94,15 @@ def test_the_policy_can_be_changed_in_both_directions(engine: Engine):
     ]
 
 
-def test_deleting_does_not_wait_for_the_operator(operator_of_its_own: tuple[Engine, Operator]):
-    mine, operator = operator_of_its_own
-    mine.apply()
-    mine.wait_ready()
+def test_deletion_does_not_need_the_operator(own_operator: tuple[Engine, Operator]) -> None:
+    # Given a ready engine whose operator is dead.
+    engine, operator = own_operator
+    engine.apply()
+    engine.wait_ready()
     operator.kill()
 
-    mine.delete()
+    # When the engine is deleted.
+    engine.delete()
 
-    eventually(lambda: left(mine, GONE) == [], "all but data is gone, with no operator there")
+    # Then its children are deleted, except for its data.
+    eventually(lambda: children(engine, ALWAYS_DELETED_KINDS) == [], "only data is left")

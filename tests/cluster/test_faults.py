@@ -1,6 +1,6 @@
-"""The API server fails, conflicts, stalls, cuts connections: the engine comes up, and nothing ends the operator.
+"""The API server answers with errors and conflicts, or cuts connections: the engine gets ready, the operator survives.
 
-A small proxy stands between the operator and the real API server, and spoils what a test tells it to.
+A small proxy between the operator and the real API server injects the faults.
 """
 
 import asyncio
@@ -17,17 +17,18 @@ import yaml
 from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
 from cluster_support import Cluster, Engine, Operator, eventually, make_engine
 
-Spoil = Callable[
-    [web.Request], str
-]  # "": pass it on; "cut": no answer; "lost": done, but no answer; else a status code
+CUT = "cut"  # the request is not forwarded, and its connection is cut
+LOST = "lost"  # the request is forwarded, and its connection is cut instead of a response
+PickFault = Callable[[web.Request], str]
+"""The fault for a request: empty for none, CUT, LOST, or the status code of the response."""
 
 
 class Proxy:
-    """Passes requests on to the API server but for those that `spoil` picks."""
+    """Forwards requests to the API server, except those for which `pick_fault` returns a fault."""
 
     def __init__(self, kubeconfig: Path, folder: Path) -> None:
-        self.spoil: Spoil = lambda _: ""
-        self.spoiled = 0
+        self.pick_fault: PickFault = lambda _: ""
+        self.faults = 0  # injected so far
         self._config = yaml.safe_load(kubeconfig.read_text())
         self._server = self._config["clusters"][0]["cluster"]["server"]
         self._tls = _client_tls(self._config, folder)
@@ -64,28 +65,28 @@ class Proxy:
         self._loop.close()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        fault = self.spoil(request)
-        self.spoiled += bool(fault)
+        fault = self.pick_fault(request)
+        self.faults += bool(fault)
         if fault.isdecimal():
             reason = {"409": "Conflict", "429": "TooManyRequests"}.get(fault, "InternalError")
-            body = {"kind": "Status", "code": int(fault), "reason": reason, "message": "spoiled by the test"}
+            body = {"kind": "Status", "code": int(fault), "reason": reason, "message": "injected by the test"}
             return web.json_response(body, status=int(fault))
-        if fault == "cut":
+        if fault == CUT:
             return _cut(request)
         headers = {
             key: value for key, value in request.headers.items() if key.lower() not in {"host", "content-length"}
         }
         async with self._session.request(
             request.method, self._server + request.raw_path, headers=headers, data=await request.read() or None
-        ) as answer:
-            if fault == "lost":
-                await answer.read()
+        ) as upstream:
+            if fault == LOST:
+                await upstream.read()
                 return _cut(request)
             response = web.StreamResponse(
-                status=answer.status, headers={"Content-Type": answer.headers.get("Content-Type", "")}
+                status=upstream.status, headers={"Content-Type": upstream.headers.get("Content-Type", "")}
             )
             await response.prepare(request)
-            async for chunk in answer.content.iter_any():
+            async for chunk in upstream.content.iter_any():
                 await response.write(chunk)
             return response
 
@@ -97,7 +98,7 @@ def _cut(request: web.Request) -> web.Response:
 
 
 def _client_tls(config: dict[str, Any], folder: Path) -> ssl.SSLContext:
-    """TLS as the kubeconfig says, its certificates inline or in files."""
+    """TLS with the kubeconfig's certificates, inline or in files."""
 
     def path(holder: dict[str, str], key: str) -> str:
         if f"{key}-data" not in holder:
@@ -112,18 +113,18 @@ def _client_tls(config: dict[str, Any], folder: Path) -> ssl.SSLContext:
     return tls
 
 
-Spoiled = tuple[Engine, Proxy, Operator]
+Proxied = tuple[Engine, Proxy, Operator]
 
 
 @pytest.fixture
-def spoiled(
+def proxied(
     cluster: Cluster,
     namespace: str,
     start_operator: Callable[..., Operator],
     sql: Callable[[str], str],
     tmp_path: Path,
-) -> Iterator[Spoiled]:
-    """An engine that is not applied yet, and its operator behind a proxy."""
+) -> Iterator[Proxied]:
+    """An engine that is not applied yet, and its operator, which reaches the API server through the proxy."""
     proxy = Proxy(cluster.kubeconfig, tmp_path)
     operator = start_operator(namespace, namespace, kubeconfig=proxy.kubeconfig)
     eventually(operator.leads, "the operator leads")
@@ -132,74 +133,84 @@ def spoiled(
     proxy.close()
 
 
-def writes(request: web.Request) -> bool:
-    """Everything the operator writes but its Lease."""
+def is_write(request: web.Request) -> bool:
+    """Whether the request is a write of another object than the Lease."""
     return request.method != "GET" and "/leases/" not in request.path
 
 
-def every(number: int, fault: str, among: Callable[[web.Request], bool] = writes) -> Spoil:
+def every(number: int, fault: str, among: Callable[[web.Request], bool] = is_write) -> PickFault:
+    """The fault for each `number`-th request of those that `among` picks."""
     counter = itertools.count(1)
     return lambda request: fault if among(request) and next(counter) % number == 0 else ""
 
 
-@pytest.mark.parametrize("fault", ["500", "429", "409", "cut", "lost"])
-def test_an_engine_comes_up_although_every_third_write_goes_wrong(spoiled: Spoiled, fault: str):
-    engine, proxy, operator = spoiled
-    proxy.spoil = every(3, fault)
+@pytest.mark.parametrize("fault", ["500", "429", "409", CUT, LOST])
+def test_engine_gets_ready_although_every_third_write_fails(proxied: Proxied, fault: str) -> None:
+    # Given an API server that fails every third write.
+    engine, proxy, operator = proxied
+    proxy.pick_fault = every(3, fault)
+
+    # When an engine is applied.
     engine.apply()
 
+    # Then it gets ready, and the operator runs and has logged no bug.
     engine.wait_ready()
-
-    assert proxy.spoiled >= 5
+    assert proxy.faults >= 5
     assert operator.process.poll() is None
     assert not [line for line in operator.lines() if "by a bug" in line]
 
 
-def test_lists_that_fail_do_not_look_like_absence(spoiled: Spoiled):
-    engine, proxy, _ = spoiled
+def test_failed_read_does_not_count_as_absence(proxied: Proxied) -> None:
+    def uids() -> set[str]:
+        children = engine.cluster.list("deploy,sts,svc,secret", "-n", engine.namespace)
+        return {child["metadata"]["uid"] for child in children}
+
+    # Given a ready engine.
+    engine, proxy, _ = proxied
     engine.apply()
     engine.wait_ready()
-    before = {
-        child["metadata"]["uid"] for child in engine.cluster.list("deploy,sts,svc,secret", "-n", engine.namespace)
-    }
+    before = uids()
 
-    proxy.spoil = every(4, "500", among=lambda request: request.method == "GET" and "watch" not in request.query)
+    # When reads fail while the operator reconciles.
+    proxy.pick_fault = every(4, "500", among=lambda request: request.method == "GET" and "watch" not in request.query)
     for number in range(5):
-        engine.kubectl("annotate", "service", "rtx-engine", f"look=again-{number}", "--overwrite")
-    eventually(lambda: proxy.spoiled >= 3, "reads went wrong")
-    proxy.spoil = lambda _: ""
+        engine.kubectl("annotate", "service", "rtx-engine", f"reconcile=again-{number}", "--overwrite")
+    eventually(lambda: proxy.faults >= 3, "three reads have failed")
+    proxy.pick_fault = lambda _: ""
     engine.wait_ready()
 
-    after = {child["metadata"]["uid"] for child in engine.cluster.list("deploy,sts,svc,secret", "-n", engine.namespace)}
-    assert after == before
+    # Then the operator has made no child again.
+    assert uids() == before
 
 
-def test_a_status_that_somebody_else_wrote_first_is_read_again(spoiled: Spoiled):
-    engine, proxy, _ = spoiled
-    raced = iter(range(5))
+def test_conflicting_status_write_is_retried(proxied: Proxied) -> None:
+    # Given an API server that answers the first five writes of status with a conflict.
+    engine, proxy, _ = proxied
+    conflicts = iter(range(5))
 
-    def race(request: web.Request) -> str:
-        if (
-            request.method == "PUT"
-            and request.path.endswith("/tradingengines/rtx/status")
-            and next(raced, None) is not None
-        ):
-            return "409"
-        return ""
+    def conflict(request: web.Request) -> str:
+        is_status = request.method == "PUT" and request.path.endswith("/tradingengines/rtx/status")
+        return "409" if is_status and next(conflicts, None) is not None else ""
 
-    proxy.spoil = race
+    proxy.pick_fault = conflict
+
+    # When an engine is applied.
     engine.apply()
 
+    # Then it gets ready, after five conflicts.
     engine.wait_ready()
-    assert proxy.spoiled == 5
+    assert proxy.faults == 5
 
 
-def test_an_api_server_that_is_away_costs_the_lease_and_ends_the_process(spoiled: Spoiled):
-    engine, proxy, operator = spoiled
+def test_operator_without_an_api_server_loses_the_lease_and_exits(proxied: Proxied) -> None:
+    # Given a ready engine.
+    engine, proxy, operator = proxied
     engine.apply()
     engine.wait_ready()
 
-    proxy.spoil = lambda _: "cut"
+    # When the API server becomes unreachable.
+    proxy.pick_fault = lambda _: CUT
 
+    # Then the operator logs once that it lost the Lease, and exits with 1.
     assert operator.process.wait(40) == 1
     assert sum("leadership lost" in line for line in operator.lines()) == 1

@@ -1,4 +1,4 @@
-"""Two replicas, one leader: it is killed, it is frozen, it is told to stop; the other goes on, and never both."""
+"""Two replicas, one leader: when it is killed, frozen or stopped, the standby leads; never both write."""
 
 import signal
 from collections.abc import Callable
@@ -7,11 +7,12 @@ import pytest
 from cluster_support import Cluster, Engine, Operator, eventually, make_engine
 
 Pair = tuple[Engine, Operator, Operator]
+WRITE_MESSAGES = ('"applied"', '"event"')  # logged after a write of a child, and of a status that emits an Event
 
 
 @pytest.fixture
 def pair(cluster: Cluster, namespace: str, start_operator: Callable[..., Operator], sql: Callable[[str], str]) -> Pair:
-    """An engine that is ready, its leader, and the standby."""
+    """A ready engine, the operator's leader, and its standby."""
     leader = start_operator(namespace, namespace)
     eventually(leader.leads, "the first replica leads")
     standby = start_operator(namespace, namespace)
@@ -22,44 +23,54 @@ def pair(cluster: Cluster, namespace: str, start_operator: Callable[..., Operato
     return engine, leader, standby
 
 
-def is_served(engine: Engine) -> None:
-    """What is deleted comes back: somebody acts."""
-    engine.kubectl("delete", "networkpolicy", "rtx-redis")
-    eventually(lambda: engine.child("networkpolicy", "rtx-redis"), "a deleted child is made again")
+def assert_reconciled(engine: Engine, name: str = "rtx-redis") -> None:
+    """An operator reconciles the engine: it makes a deleted NetworkPolicy again."""
+    engine.kubectl("delete", "networkpolicy", name)
+    eventually(lambda: engine.child("networkpolicy", name), f"the deleted NetworkPolicy {name} is made again")
 
 
-def test_the_standby_takes_over_from_a_leader_that_was_killed(pair: Pair):
+def test_standby_takes_over_from_a_killed_leader(pair: Pair) -> None:
+    # Given a leader and a standby.
     engine, leader, standby = pair
+
+    # When the leader is killed.
     leader.kill()
 
+    # Then the standby leads and reconciles.
     eventually(standby.leads, "the standby leads")
-    is_served(engine)
+    assert_reconciled(engine)
 
 
-def test_a_leader_that_is_told_to_stop_hands_over_and_ends_well(pair: Pair):
+def test_stopped_leader_hands_over_and_exits_with_0(pair: Pair) -> None:
+    # Given a leader and a standby.
     engine, leader, standby = pair
+
+    # When the leader gets SIGTERM.
     leader.send(signal.SIGTERM)
 
+    # Then it exits with 0, and the standby leads and reconciles.
     assert leader.process.wait(20) == 0
     eventually(standby.leads, "the standby leads")
     lease = engine.child("lease", "rtx-operator") or {}
     assert lease["spec"]["holderIdentity"] != ""
-    is_served(engine)
+    assert_reconciled(engine)
 
 
-def test_a_frozen_leader_that_wakes_up_writes_nothing_and_ends(pair: Pair, cluster: Cluster):
+def test_frozen_leader_that_wakes_up_writes_nothing_and_exits(pair: Pair, cluster: Cluster) -> None:
+    # Given a frozen leader, and a standby that has taken over and reconciles.
     engine, leader, standby = pair
     leader.send(signal.SIGSTOP)
     eventually(standby.leads, "the standby leads")
-    is_served(engine)
-    engine.kubectl("delete", "networkpolicy", "rtx-postgres")
-    eventually(lambda: engine.child("networkpolicy", "rtx-postgres"), "the standby repairs")
-    told = len(leader.lines())
+    assert_reconciled(engine)
+    assert_reconciled(engine, "rtx-postgres")
+    lines_before = len(leader.lines())
 
+    # When the former leader wakes up.
     leader.send(signal.SIGCONT)
 
+    # Then it exits with 1 and has written no object, and the new leader reconciles.
     assert leader.process.wait(20) == 1
-    after = leader.lines()[told:]
-    assert sum("leadership lost" in line for line in after) == 1
-    assert not [line for line in after if '"applied"' in line or '"ready condition changed"' in line]
-    is_served(engine)
+    lines = leader.lines()[lines_before:]
+    assert sum("leadership lost" in line for line in lines) == 1
+    assert not [line for line in lines if any(message in line for message in WRITE_MESSAGES)]
+    assert_reconciled(engine)

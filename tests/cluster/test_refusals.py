@@ -1,6 +1,6 @@
-"""Wrong TradingEngines: refused by the API server, or accepted and ending in a condition, in words that say what to do.
+"""Wrong TradingEngines are refused by the API server or get a condition; the message says what to do.
 
-Prints them as a table.
+Prints a table of the mistakes and their messages.
 """
 
 import copy
@@ -15,20 +15,21 @@ from typing import Any
 import pytest
 import yaml
 from cluster_support import Cluster, Engine
+from rtx_operator.api.enums import ConditionStatus, ConditionType, Reason
 
 CASES = yaml.safe_load(Path(__file__).with_name("refusals.yaml").read_text())
 
 
 @pytest.fixture(scope="module")
-def answers(request: pytest.FixtureRequest) -> Iterator[list[tuple[str, str]]]:
-    """Collects (what is wrong, what the user reads), to be printed below the tests."""
+def messages(request: pytest.FixtureRequest) -> Iterator[list[tuple[str, str]]]:
+    """Collects pairs of a mistake and its message, and prints them after the module's last test."""
     collected: list[tuple[str, str]] = []
     yield collected
-    width = max((len(wrong) for wrong, _ in collected), default=0)
+    width = max((len(mistake) for mistake, _ in collected), default=0)
     with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         print(f"\n\n{'a TradingEngine with':{width}}  ends in")
-        for wrong, said in collected:
-            print(f"{wrong:{width}}  {said}")
+        for mistake, message in collected:
+            print(f"{mistake:{width}}  {message}")
 
 
 @pytest.fixture(scope="module")
@@ -41,62 +42,74 @@ def home(cluster: Cluster) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("case", CASES["refused"], ids=lambda case: case["wrong"])
-def test_a_wrong_engine_is_refused_in_plain_words(
-    case: dict[str, Any], cluster: Cluster, home: str, answers: list[tuple[str, str]]
+def test_wrong_engine_is_refused_with_a_plain_message(
+    case: dict[str, Any], cluster: Cluster, home: str, messages: list[tuple[str, str]]
 ) -> None:
-    # given an engine that was right, where the mistake is an edit
+    # Given a valid engine, which is applied first when the mistake is an edit.
     manifest = _engine(home)
     if "before" in case:
         manifest = _merged(manifest, {"spec": case["before"]})
         assert _apply(cluster, manifest) is None
 
-    # when the mistake is applied
-    said = _apply(cluster, _merged(manifest, {"spec": case["spec"]} if "spec" in case else case["whole"]))
+    # When the wrong engine is applied.
+    message = _apply(cluster, _merged(manifest, {"spec": case["spec"]} if "spec" in case else case["whole"]))
 
-    # then it is refused, by a sentence and not by a regular expression
-    assert said is not None, "it was accepted"
-    answers.append((case["wrong"], said))
-    assert case["says"] in said
-    assert not re.search(r"should match|\[a-z|no such key|evaluat", said)
+    # Then it is refused with a sentence, not with a regular expression or an evaluation error.
+    assert message is not None, f"the API server accepted a TradingEngine with {case['wrong']}"
+    messages.append((case["wrong"], message))
+    assert case["says"] in message
+    assert not re.search(r"should match|\[a-z|no such key|evaluat", message)
 
     if "before" in case:
         cluster.kubectl("delete", "te", "rtx", "-n", home)
 
 
 @pytest.mark.parametrize("case", CASES["accepted"], ids=lambda case: case["wrong"])
-def test_what_only_the_operator_can_know_ends_in_a_condition(
-    case: dict[str, Any], engine: Engine, answers: list[tuple[str, str]]
+def test_mistake_that_the_schema_accepts_is_reported_by_conditions(
+    case: dict[str, Any], engine: Engine, messages: list[tuple[str, str]]
 ) -> None:
-    # given a namespace with a Secret that holds nothing
+    # Given a namespace with an empty Secret.
     engine.kubectl("create", "secret", "generic", "empty")
 
-    # when an engine is applied that fits the schema, but not this cluster
+    # When an engine is applied that fits the schema and not this cluster.
     Engine(engine.cluster, _merged(engine.manifest, {"spec": case["spec"]})).apply()
 
-    # then its Ready condition says why it does not come up, and that help is needed
-    ready = engine.wait_condition("Ready", "False", case["reason"])
-    answers.append((case["wrong"], f"condition {ready['reason']}: {ready['message']}"))
+    # Then Ready has the cause, and Stalled is True with the same message.
+    ready = engine.wait_condition(ConditionType.READY, ConditionStatus.FALSE, Reason(case["reason"]))
+    messages.append((case["wrong"], f"condition {ready['reason']}: {ready['message']}"))
     assert case["says"] in ready["message"]
-    assert engine.wait_condition("Stalled", "True")["message"] == ready["message"]
-    assert engine.condition("Ready")["observedGeneration"] == 1
+    assert engine.wait_condition(ConditionType.STALLED, ConditionStatus.TRUE)["message"] == ready["message"]
+    assert engine.condition(ConditionType.READY)["observedGeneration"] == 1
 
     engine.delete()
 
 
-def test_the_engine_that_the_wrong_ones_are_made_from_is_accepted(cluster: Cluster, home: str) -> None:
-    assert _apply(cluster, _engine(home), "--dry-run=server") is None
+def test_valid_engine_is_accepted(cluster: Cluster, home: str) -> None:
+    # Given the engine from which the wrong ones are made.
+    manifest = _engine(home)
+
+    # When it is applied.
+    message = _apply(cluster, manifest, "--dry-run=server")
+
+    # Then the API server accepts it.
+    assert message is None
 
 
 @pytest.mark.parametrize("sample", sorted((Path(__file__).parents[2] / "manifests/samples").glob("trading-*.yaml")))
-def test_the_samples_are_accepted(cluster: Cluster, home: str, sample: Path) -> None:
+def test_sample_is_accepted(cluster: Cluster, home: str, sample: Path) -> None:
+    # Given a sample.
     manifest = yaml.safe_load(sample.read_text())
     manifest["metadata"]["namespace"] = home
 
-    assert _apply(cluster, manifest, "--dry-run=server") is None
+    # When it is applied.
+    message = _apply(cluster, manifest, "--dry-run=server")
+
+    # Then the API server accepts it.
+    assert message is None
 
 
 def _engine(namespace: str) -> dict[str, Any]:
-    """A right one."""
+    """A valid TradingEngine, which no operator serves."""
     return {
         "apiVersion": "rtx-trading.com/v1alpha1",
         "kind": "TradingEngine",
@@ -106,7 +119,7 @@ def _engine(namespace: str) -> dict[str, Any]:
 
 
 def _merged(base: dict[str, Any], edit: dict[str, Any]) -> dict[str, Any]:
-    """JSON merge patch: null removes."""
+    """The result of a JSON merge patch, in which null removes."""
     merged = copy.deepcopy(base)
     for key, value in edit.items():
         if value is None:
@@ -119,16 +132,16 @@ def _merged(base: dict[str, Any], edit: dict[str, Any]) -> dict[str, Any]:
 
 
 def _apply(cluster: Cluster, manifest: dict[str, Any], *arguments: str) -> str | None:
-    """What the API server has against it, as one line; None when it is accepted."""
+    """Apply the manifest. Returns the API server's error as one line; None when it accepts the manifest."""
     command = ["kubectl", f"--kubeconfig={cluster.kubeconfig}", "apply", "-f", "-", *arguments]
     done = subprocess.run(command, check=False, input=json.dumps(manifest), capture_output=True, text=True, timeout=60)
     if done.returncode == 0:
         return None
-    said = re.sub(_AROUND, "", done.stderr, flags=re.MULTILINE)
-    return "; ".join(line.strip(" *") for line in said.splitlines() if line.strip(" *"))
+    errors = re.sub(_BOILERPLATE, "", done.stderr, flags=re.MULTILINE)
+    return "; ".join(line.strip(" *") for line in errors.splitlines() if line.strip(" *"))
 
 
-# What is the same in all answers.
-_AROUND = (
+# Text that all errors of the API server have.
+_BOILERPLATE = (
     r'^The TradingEngine "[^"]*" is invalid:|^.*strict decoding error:|^.*some validation rules were not checked.*$'
 )

@@ -1,61 +1,77 @@
-"""An upgrade by bumping `spec.version`, the way back, and a broken version: under load, and no request fails."""
+"""Cutovers under load: an upgrade by `spec.version`, a switch back to the kept version, a broken version."""
 
 import pytest
-from loads import Load, assert_kept, nothing_fails
-from upgrades import BROKEN, NEW, OLD, Upgrades
+from loads import Load, assert_kept, no_request_fails
+from rtx_operator.api.enums import CutoverPhase, Reason
+from upgrades import BROKEN_VERSION, NEW_VERSION, OLD_VERSION, Upgrades
 
-pytestmark = pytest.mark.usefixtures("engine_of_the_module")
+pytestmark = pytest.mark.usefixtures("module_engine")
 
 
-def test_an_upgrade_under_load_fails_nothing(upgrades: Upgrades, loaded: Load) -> None:
-    # given an engine of version 1.0.0 under load, when its version is bumped
-    with nothing_fails(loaded):
-        cutover = upgrades.upgrade(NEW)
+PHASES_OF_AN_UPGRADE = {
+    CutoverPhase.MIGRATING,
+    CutoverPhase.PROVISIONING,
+    CutoverPhase.TESTING,
+    CutoverPhase.SWITCHING,
+    CutoverPhase.MONITORING,
+    CutoverPhase.PROMOTING,
+}
 
-    # then it succeeds, in all its phases, and the new colour is the one that serves and the only one that executes
-    assert cutover["phase"] == "Succeeded", cutover
-    assert {"Migrating", "Provisioning", "Testing", "Switching", "Monitoring", "Promoting"} <= set(cutover["seconds"])
+
+def test_upgrade_under_load_succeeds_without_a_failed_request(upgrades: Upgrades, loaded: Load) -> None:
+    # Given an engine of version 1.0.0 under load.
+    with no_request_fails(loaded):
+        # When its version is bumped.
+        cutover = upgrades.upgrade(NEW_VERSION)
+
+    # Then the cutover succeeds through all its phases, and the new colour alone serves and executes.
+    assert cutover["phase"] == CutoverPhase.SUCCEEDED, cutover
+    assert set(cutover["seconds"]) >= PHASES_OF_AN_UPGRADE
     end = upgrades.end_state()
-    assert end["version"] == NEW
-    assert end["previous"] == OLD
+    assert end["version"] == NEW_VERSION
+    assert end["previous"] == OLD_VERSION
     assert end["selects the active colour"]
     assert end["executors are the active colour"]
     assert end["active pods"] == end["idle pods"] == 2
-    assert upgrades.cutover()["to"]["colour"] == upgrades.selected()
+    assert upgrades.cutover()["to"]["colour"] == upgrades.selected_colour()
 
 
-def test_bumping_back_while_the_old_version_is_kept_is_a_switch(upgrades: Upgrades, loaded: Load) -> None:
-    # given a version with the one before kept warm, when the version is bumped back under load
-    upgrades.ensure(NEW)
+def test_going_back_to_the_kept_version_only_switches(upgrades: Upgrades, loaded: Load) -> None:
+    # Given version 1.1.0, with the pods of version 1.0.0 still running.
+    upgrades.ensure_version(NEW_VERSION)
     kept = upgrades.status()["previous"]["colour"]
     before = {pod["metadata"]["uid"] for pod in upgrades.pods(kept)}
-    with nothing_fails(loaded):
-        cutover = upgrades.upgrade(OLD)
 
-    # then the same pods serve again: nothing was migrated and nothing started
-    assert cutover["phase"] == "Succeeded", cutover
-    assert "Migrating" not in cutover["seconds"]
+    # When the version is changed back under load.
+    with no_request_fails(loaded):
+        cutover = upgrades.upgrade(OLD_VERSION)
+
+    # Then the same pods serve again: no migration ran and no pod was started.
+    assert cutover["phase"] == CutoverPhase.SUCCEEDED, cutover
+    assert CutoverPhase.MIGRATING not in cutover["seconds"]
     assert {pod["metadata"]["uid"] for pod in upgrades.pods(kept)} == before
-    assert upgrades.end_state()["version"] == OLD
-    assert upgrades.selected() == kept
+    assert upgrades.end_state()["version"] == OLD_VERSION
+    assert upgrades.selected_colour() == kept
 
 
-def test_a_broken_version_goes_back_by_itself(upgrades: Upgrades, loaded: Load) -> None:
-    # given version 1.0.0 under load, when it is bumped to a version that fails one order in five
-    upgrades.ensure(OLD)
-    cutover = upgrades.upgrade(BROKEN)
+def test_broken_version_is_rolled_back(upgrades: Upgrades, loaded: Load) -> None:
+    # Given version 1.0.0 under load.
+    upgrades.ensure_version(OLD_VERSION)
 
-    # then it is found out and the old version serves again, without anybody's help
-    assert cutover["phase"] == "RolledBack", cutover
-    assert cutover["reason"] == "TooManyErrors"
+    # When the version is bumped to one that fails one order in five.
+    cutover = upgrades.upgrade(BROKEN_VERSION)
+
+    # Then the operator rolls back by itself, and the old version serves and executes again.
+    assert cutover["phase"] == CutoverPhase.ROLLED_BACK, cutover
+    assert cutover["reason"] == Reason.TOO_MANY_ERRORS
     end = upgrades.end_state()
-    assert end["version"] == OLD
-    assert end["rejected"] == BROKEN
+    assert end["version"] == OLD_VERSION
+    assert end["rejected"] == BROKEN_VERSION
     assert end["selects the active colour"]
     assert end["executors are the active colour"]
 
-    # and over all of the load, no promise was broken but for what the broken version itself answered with 500
-    verdict = loaded.verdict(broken=BROKEN)
+    # Then over the whole load no promise was broken, except for the 500s sent by the broken version itself.
+    verdict = loaded.verdict(broken=BROKEN_VERSION)
     assert_kept(verdict)
     assert verdict.broken_version_failed_requests > 0
-    upgrades.patch(version=OLD)
+    upgrades.patch(version=OLD_VERSION)

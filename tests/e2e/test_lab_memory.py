@@ -1,4 +1,4 @@
-"""On the native cluster nothing that pods write waits for the machine's disk, which stands still at times."""
+"""The native cluster keeps volumes, logs and etcd's data in memory: the machine's disk stalls at times."""
 
 import subprocess
 
@@ -7,7 +7,7 @@ from rtx_demo.engine import Engine
 from rtx_lab.instance import CONTROL_PLANE, Instance
 from rtx_lab.provider import Provider, ProviderName
 
-DEADLINE_S = 30.0
+DEADLINE_SECONDS = 30.0
 
 
 @pytest.mark.parametrize(("pod", "folder"), [("postgres", "/pgdata"), ("redis", "/data")])
@@ -15,17 +15,24 @@ def test_volumes_are_in_memory(engine: Engine, local_cluster: Provider, pod: str
     if local_cluster.name is not ProviderName.NATIVE:
         pytest.skip("kind keeps volumes where Docker does")
 
-    # given a pod with a volume, when it asks what keeps it, then that is no disk
+    # Given a pod with a volume.
     where = (f"{engine.name}-{pod}-0", "--namespace", engine.namespace)
-    assert engine.kubectl.run("exec", *where, "--", "stat", "-f", "-c", "%T", folder).strip() == "tmpfs"
+
+    # When the pod reads the file system of its volume.
+    file_system = engine.kubectl.run("exec", *where, "--", "stat", "-f", "-c", "%T", folder).strip()
+
+    # Then the volume is in memory.
+    assert file_system == "tmpfs"
 
 
-def test_logs_and_what_etcd_keeps_are_in_memory(local_cluster: Provider) -> None:
+def test_logs_and_etcd_data_are_in_memory(local_cluster: Provider) -> None:
     if local_cluster.name is not ProviderName.NATIVE:
-        pytest.skip("kind keeps them where Docker does")
+        pytest.skip("kind keeps logs and etcd's data where Docker does")
 
-    # given the machines of a cluster, when they ask what keeps these folders, then that is no disk
+    # Given the folders for logs and for etcd's data.
+    # When their machines read the folders' file systems.
+    # Then both are in memory.
     for machine, folder in (("node1", "/var/log/pods"), (CONTROL_PLANE, Instance().state / "etcd")):
         command = local_cluster.command_in(machine, ["stat", "-f", "-c", "%T", str(folder)])
-        told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=DEADLINE_S)
-        assert told.stdout.strip() == "tmpfs"
+        output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=DEADLINE_SECONDS)
+        assert output.stdout.strip() == "tmpfs"

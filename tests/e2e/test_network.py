@@ -1,4 +1,4 @@
-"""NetworkPolicies, shown by connections: the allowed ones come about, every other one is refused."""
+"""NetworkPolicies allow the connections that the system needs, and refuse every other one."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from rtx_demo.kubectl import Kubectl
 from rtx_demo.reachability import Place
 
 STRANGER_NAMESPACE = manifests.TRAFFIC_NAMESPACE
-SLEEP = ["python3", "-c", "import signal; signal.pause()"]
+SLEEP_COMMAND = ["python3", "-c", "import signal; signal.pause()"]
 
 
 @dataclass(frozen=True)
 class Places:
-    """From where is tried; each is a pod."""
+    """The pods from which tests connect."""
 
     engine: Place
     postgres: Place
     client: Place  # has the label that the sample's extraPeers names
-    stranger: Place  # is in the client's namespace without it
-    neighbour: Place  # is in the engine's namespace, and nobody in particular
+    stranger: Place  # in the client's namespace, without that label
+    neighbour: Place  # in the engine's namespace, without any label
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def places(engine: Engine) -> Iterator[Places]:
     ]
     kubectl.apply(
         *(
-            manifests.pod(name, namespace, image=manifests.TRAFFIC_IMAGE, command=SLEEP, labels=labels)
+            manifests.pod(name, namespace, image=manifests.TRAFFIC_IMAGE, command=SLEEP_COMMAND, labels=labels)
             for name, namespace, labels in made
         )
     )
@@ -58,12 +58,12 @@ def engine_pod(engine: Engine) -> str:
     return name
 
 
-def address(kubectl: Kubectl, engine: Engine, what: str) -> tuple[str, int]:
-    """Host and port of a part of the system, as a pod's own address: Services would add their own rules."""
-    if what == "api-server":
+def address(kubectl: Kubectl, engine: Engine, target: str) -> tuple[str, int]:
+    """Host and port of a part of the system. The host is a pod's own address, so that no Service is involved."""
+    if target == "api-server":
         endpoint = kubectl.list("endpointslices", "default", "kubernetes.io/service-name=kubernetes")[0]
         return endpoint["endpoints"][0]["addresses"][0], endpoint["ports"][0]["port"]
-    if what == "dns-metrics":
+    if target == "dns-metrics":
         pod = kubectl.list("pods", "kube-system", "k8s-app=kube-dns")[0]
         return pod["status"]["podIP"], 9153
     component, port = {
@@ -71,7 +71,7 @@ def address(kubectl: Kubectl, engine: Engine, what: str) -> tuple[str, int]:
         "engine-metrics": ("engine", 9090),
         "postgres": ("database", 5432),
         "redis": ("cache", 6379),
-    }[what]
+    }[target]
     pod = kubectl.list("pods", engine.namespace, f"app.kubernetes.io/component={component}")[-1]
     return pod["status"]["podIP"], port
 
@@ -85,9 +85,12 @@ def address(kubectl: Kubectl, engine: Engine, what: str) -> tuple[str, int]:
         ("engine", "redis"),
     ],
 )
-def test_what_the_system_needs_is_allowed(engine: Engine, places: Places, source: str, target: str) -> None:
-    # given the pods of a running system, when one connects to what it needs, then the connection comes about
+def test_needed_connection_is_allowed(engine: Engine, places: Places, source: str, target: str) -> None:
+    # Given a pod of a running system.
     place: Place = getattr(places, source)
+
+    # When it connects to a pod that it needs.
+    # Then the connection is allowed.
     assert place.reaches(*address(engine.kubectl, engine, target))
 
 
@@ -110,14 +113,17 @@ def test_what_the_system_needs_is_allowed(engine: Engine, places: Places, source
         ("postgres", "api-server"),
     ],
 )
-def test_everything_else_is_refused(engine: Engine, places: Places, source: str, target: str) -> None:
-    # given the same pods, when one connects to what it has no business with, then it is refused
+def test_other_connection_is_refused(engine: Engine, places: Places, source: str, target: str) -> None:
+    # Given a pod of a running system.
     place: Place = getattr(places, source)
+
+    # When it connects to a pod that it does not need.
+    # Then the connection is refused.
     assert not place.reaches(*address(engine.kubectl, engine, target))
 
 
-def test_without_a_policy_the_refused_connection_comes_about(engine: Engine, places: Places) -> None:
-    # given a stranger and a pod that no policy selects, when it connects, then nothing but the policy stood in its way
+def test_refused_connection_is_allowed_where_no_policy_applies(engine: Engine, places: Places) -> None:
+    # Given a pod that no NetworkPolicy selects.
     kubectl = engine.kubectl
     listen = "import socket,time; s=socket.create_server(('', 7999)); time.sleep(3600)"
     pod = manifests.pod("open", STRANGER_NAMESPACE, image=manifests.TRAFFIC_IMAGE, command=["python3", "-c", listen])
@@ -126,6 +132,9 @@ def test_without_a_policy_the_refused_connection_comes_about(engine: Engine, pla
     try:
         running = kubectl.get("pod", "open", STRANGER_NAMESPACE)
         assert running
+
+        # When a pod connects to it that no other pod lets in.
+        # Then the connection is allowed: only the policies refused the others.
         assert places.stranger.reaches(running["status"]["podIP"], 7999)
     finally:
         kubectl.delete("pod", "open", STRANGER_NAMESPACE)

@@ -1,4 +1,4 @@
-"""The operator on a real cluster: it repairs what is its own, leaves the rest, and a second replica takes over."""
+"""The operator on a real cluster: it restores the fields it owns, leaves others alone, and fails over."""
 
 import json
 
@@ -7,13 +7,14 @@ from rtx_demo import installation
 from rtx_demo.engine import Engine
 from rtx_demo.kubectl import Kubectl, Object
 from rtx_demo.waiting import eventually
+from rtx_operator.api.enums import Colour
 
-OTHER_MANAGER = "somebody-else"
+OTHER_MANAGER = "other-manager"
 
 
 def child(engine: Engine, kind: str, name: str) -> Object:
     found = engine.kubectl.get(kind, name, engine.namespace)
-    assert found, f"{kind} {name} is not there"
+    assert found, f"{kind} {name} does not exist"
     return found
 
 
@@ -34,26 +35,30 @@ def patch(engine: Engine, kind: str, name: str, change: Object, *, manager: str 
         ("poddisruptionbudget", "rtx-engine"),
     ],
 )
-def test_a_deleted_child_comes_back(engine: Engine, kind: str, name: str) -> None:
-    # given a running engine, when one of its children is deleted
+def test_deleted_child_is_made_again(engine: Engine, kind: str, name: str) -> None:
+    # Given a running engine.
     before = child(engine, kind, name)["metadata"]["uid"]
+
+    # When one of its children is deleted.
     engine.kubectl.delete(kind, name, engine.namespace)
 
-    # then it is made again
+    # Then the operator makes it again.
     eventually(
         lambda: (found := engine.kubectl.get(kind, name, engine.namespace)) and found["metadata"]["uid"] != before,
         f"a new {kind} {name}",
     )
 
 
-def test_an_edited_field_is_repaired(engine: Engine) -> None:
-    # given the live Service and the engine's policy, when somebody sends its traffic elsewhere and opens the policy
+def test_edited_field_is_restored(engine: Engine) -> None:
+    # Given the live Service and the engine's NetworkPolicy.
     selector = child(engine, "service", "rtx-engine")["spec"]["selector"]
     rules = child(engine, "networkpolicy", "rtx-engine")["spec"]["ingress"]
-    patch(engine, "service", "rtx-engine", {"spec": {"selector": {"rtx-trading.com/colour": "green"}}})
+
+    # When another manager changes the Service's selector and opens the policy.
+    patch(engine, "service", "rtx-engine", {"spec": {"selector": {"rtx-trading.com/colour": Colour.GREEN}}})
     patch(engine, "networkpolicy", "rtx-engine", {"spec": {"ingress": [{}]}})
 
-    # then both are as they were
+    # Then the operator restores both.
     eventually(
         lambda: child(engine, "service", "rtx-engine")["spec"]["selector"] == selector, "the Service's own selector"
     )
@@ -62,34 +67,34 @@ def test_an_edited_field_is_repaired(engine: Engine) -> None:
     )
 
 
-def test_a_field_of_another_manager_is_left_alone(engine: Engine) -> None:
-    # given a label and an annotation that another field manager puts on a child
+def test_field_of_another_manager_is_left_alone(engine: Engine) -> None:
+    # Given a label and an annotation that another field manager has set on a child.
     theirs = {"metadata": {"labels": {"team": "fx"}, "annotations": {"example.com/owner": "ops"}}}
     patch(engine, "service", "rtx-engine", theirs)
 
-    # when the operator repairs another field of the same object
+    # When the operator restores another field of the same object.
     patch(engine, "service", "rtx-engine", {"spec": {"sessionAffinity": "None"}})
     eventually(
         lambda: child(engine, "service", "rtx-engine")["spec"]["sessionAffinity"] == "ClientIP", "its own affinity"
     )
 
-    # then theirs stands
+    # Then the label and the annotation are unchanged.
     metadata = child(engine, "service", "rtx-engine")["metadata"]
     assert metadata["labels"]["team"] == "fx"
     assert metadata["annotations"]["example.com/owner"] == "ops"
 
 
-def test_the_second_replica_takes_over_from_a_killed_leader(kubectl: Kubectl, engine: Engine) -> None:
-    # given an operator of two replicas, one of which leads
+def test_standby_takes_over_from_a_killed_leader(kubectl: Kubectl, engine: Engine) -> None:
+    # Given an operator of two replicas, one of which leads.
     leader = installation.leader(kubectl)
     assert leader in {pod["metadata"]["name"] for pod in installation.pods(kubectl)}
 
-    # when the leader is killed without a word
+    # When the leader's pod is deleted without grace period.
     kubectl.run(
         "delete", "pod", leader, "--namespace", installation.NAMESPACE, "--grace-period=0", "--force", deadline=60
     )
 
-    # then another leads, and does the work
+    # Then another replica leads and reconciles.
     eventually(lambda: installation.leader(kubectl) not in {"", leader}, "another leader")
     before = child(engine, "poddisruptionbudget", "rtx-engine")["metadata"]["uid"]
     engine.kubectl.delete("poddisruptionbudget", "rtx-engine", engine.namespace)
@@ -98,19 +103,21 @@ def test_the_second_replica_takes_over_from_a_killed_leader(kubectl: Kubectl, en
             (found := engine.kubectl.get("poddisruptionbudget", "rtx-engine", engine.namespace))
             and found["metadata"]["uid"] != before
         ),
-        "a child repaired by the new leader",
+        "a child made again by the new leader",
     )
     installation.wait_until_running(kubectl)
 
 
-def test_everything_passes_pod_security_restricted(engine: Engine) -> None:
-    # given a namespace that enforces "restricted", when an engine runs in it
+def test_engine_runs_in_a_restricted_namespace(engine: Engine) -> None:
+    # Given a namespace that enforces the Pod Security Standard "restricted".
     namespace = engine.kubectl.get("namespace", engine.namespace)
     assert namespace
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
-    # then no pod of it was refused, and one that does not comply is
-    said = [event.get("message", "") for event in engine.kubectl.list("events", engine.namespace)]
-    assert not [message for message in said if "violates PodSecurity" in message]
+    # When an engine runs in it.
+    messages = [event.get("message", "") for event in engine.kubectl.list("events", engine.namespace)]
+
+    # Then none of its pods was refused, and a pod that does not comply is.
+    assert not [message for message in messages if "violates PodSecurity" in message]
     with pytest.raises(Exception, match="violates PodSecurity"):
         engine.kubectl.run("run", "careless", "--image=localhost/rtx-traffic:dev", "--namespace", engine.namespace)

@@ -1,4 +1,4 @@
-"""A live autoscaler under load: it scales, and the operator leaves the number of pods to it."""
+"""The autoscaler scales the engine under load, and the operator leaves the replicas to it."""
 
 from rtx_demo.engine import Engine
 from rtx_demo.kubectl import Object
@@ -6,12 +6,12 @@ from rtx_demo.sample import Sample
 from rtx_demo.traffic import Settings, Traffic
 from rtx_demo.waiting import eventually
 
-# The load runs in the engine's own namespace, beside whatever else sends traffic meanwhile.
+# The load runs in the engine's own namespace, so that it does not share pods' names with other loads.
 NEIGHBOUR = {"name": "traffic", "podLabels": {"app.kubernetes.io/name": "rtx-traffic"}}
 
 
-def test_load_scales_the_engine_and_the_operator_lets_it(sample: Sample) -> None:
-    # given a small engine that scales at a tenth of its requested CPU
+def test_operator_keeps_the_replicas_that_the_autoscaler_sets(sample: Sample) -> None:
+    # Given a small engine that scales out at a tenth of its requested CPU.
     scaling = {"minReplicas": 1, "maxReplicas": 3, "targetCPUUtilizationPercent": 10}
     with sample.temporary(scaling=scaling, networkPolicy={"extraPeers": [NEIGHBOUR]}) as engine:
         assert deployment(engine)["spec"]["replicas"] == 1
@@ -22,13 +22,15 @@ def test_load_scales_the_engine_and_the_operator_lets_it(sample: Sample) -> None
             namespace=engine.namespace,
         )
 
-        # when load goes on until there are more pods than the least
+        # When a load runs until the autoscaler has set more than minReplicas.
         traffic.start()
         traffic.wait_until_sending()
         eventually(lambda: deployment(engine)["spec"]["replicas"] > 1, "more than one replica", deadline=240)
 
-        # then the operator, made to look at the engine anew, does not take them away, and reports them
-        touch(engine)
+        # When the operator reconciles the engine.
+        trigger_reconcile(engine)
+
+        # Then it keeps the replicas and reports them.
         eventually(lambda: engine.read()["status"]["replicas"]["ready"] > 1, "ready replicas in the status")
         assert deployment(engine)["spec"]["replicas"] > 1
         traffic.remove()
@@ -40,7 +42,7 @@ def deployment(engine: Engine) -> Object:
     return found
 
 
-def touch(engine: Engine) -> None:
-    """Change something that the operator watches and that shapes nothing."""
+def trigger_reconcile(engine: Engine) -> None:
+    """Change a field of the spec that changes no pod."""
     patch = '{"spec": {"networkPolicy": {"monitoringNamespace": "monitoring"}}}'
     engine.kubectl.run("patch", "te", engine.name, "--namespace", engine.namespace, "--type=merge", "--patch", patch)

@@ -1,34 +1,39 @@
-"""What the tests of cutovers would see if forwarding, or the fence, were not there."""
+"""Negative controls: without forwarding, or without the fence, the tests of cutovers fail."""
 
 import time
 
-from colours import FENCE_OFF, knows_no_other, lead_to, move_to_and_fro
+from colours import DISABLE_FENCE_SQL, move_fence_back_and_forth, remove_peer_service, select_colour
 from rtx_demo import database
 from system_fixtures import StartLoad
 from upgrades import Upgrades, other_colour
 
+MISDIRECTED_SECONDS = 5  # while the live Service selects the colour that does not execute
 
-def test_without_forwarding_requests_fail(unattended: Upgrades, start_load: StartLoad) -> None:
-    # given a colour that does not execute and knows of no other
-    executes = unattended.selected()
-    knows_no_other(unattended.engine, other_colour(executes))
 
-    # when the live Service leads to it under load, then requests fail
-    with start_load(unattended.engine) as loaded:
-        lead_to(unattended.engine, other_colour(executes))
-        time.sleep(5)
-        lead_to(unattended.engine, executes)
+def test_without_forwarding_requests_fail(paused_upgrades: Upgrades, start_load: StartLoad) -> None:
+    # Given a colour that does not execute and has no peer Service to forward to.
+    executes = paused_upgrades.selected_colour()
+    remove_peer_service(paused_upgrades.engine, other_colour(executes))
+
+    with start_load(paused_upgrades.engine) as loaded:
+        # When the live Service selects that colour under load.
+        select_colour(paused_upgrades.engine, other_colour(executes))
+        time.sleep(MISDIRECTED_SECONDS)
+        select_colour(paused_upgrades.engine, executes)
         verdict = loaded.verdict()
+
+        # Then requests fail, and no order is lost, doubled or executed by the wrong colour.
         assert verdict.failed_requests > 0
         assert (verdict.orders_lost, verdict.orders_doubled, verdict.fenced_executions) == (0, 0, 0), verdict.findings
 
 
-def test_without_the_fence_a_colour_executes_out_of_its_turn(unattended: Upgrades, start_load: StartLoad) -> None:
-    # given a database that refuses nobody, when the fence moves to and fro under load
-    database.psql(unattended.engine, FENCE_OFF)
-    with start_load(unattended.engine) as loaded:
-        move_to_and_fro(unattended)
+def test_without_the_fence_a_colour_executes_out_of_its_turn(paused_upgrades: Upgrades, start_load: StartLoad) -> None:
+    # Given a database whose fence refuses nobody.
+    database.psql(paused_upgrades.engine, DISABLE_FENCE_SQL)
+    with start_load(paused_upgrades.engine) as loaded:
+        # When the fence moves back and forth under load.
+        move_fence_back_and_forth(paused_upgrades)
         verdict = loaded.verdict()
 
-        # then the comparison of commit times finds those who executed when they should not have
+        # Then the comparison of commit times finds orders executed by a colour that was no executor.
         assert verdict.fenced_executions > 0

@@ -1,85 +1,132 @@
-"""The kill table: the operator ends before and after each thing that each cutover does."""
+"""The kill table: the operator is killed before and after each effect of each kind of cutover."""
 
 import pytest
 from fault_table import Row, add_row
-from kills import Way, around, go_through
-from loads import Load, assert_kept_over_all
+from kills import KillScenario, around, moment, run_with_kills
+from loads import Load, assert_kept_across_tests
 from rtx_demo import database
 from rtx_demo.kubectl import Object
-from upgrades import NEW, OLD, ROLLOUT, Upgrades
+from rtx_operator.api.enums import CutoverPhase, Reason
+from upgrades import FAST_ROLLOUT, NEW_VERSION, OLD_VERSION, Upgrades
 
 SMOKE_FAILS: Object = {"smoke": [{"name": "nowhere", "path": "/nowhere"}]}
 TOO_SLOW: Object = {"monitor": {"maxP99Milliseconds": 1}}
 KEEPS_NOTHING: Object = {"keepPreviousFor": "0s"}
-MOVES = "SELECT count(*) FROM rtx_operator.execution_fence_history;"
+FENCE_MOVES_SQL = "SELECT count(*) FROM rtx_operator.execution_fence_history;"
 
-pytestmark = pytest.mark.usefixtures("engine_of_the_module")
+pytestmark = pytest.mark.usefixtures("module_engine")
 
-WAYS = {
-    "back before the switch": Way(
-        {"version": NEW, "rollout": SMOKE_FAILS},
-        around("Migrating/Migrate", "Provisioning/Provision", "Provisioning/Resize")
-        + around("RollingBack/Empty", "RollingBack/Reverse"),
-        {"phase": "RolledBack", "reason": "SmokeFailed", "version": OLD, "rejected": NEW, "idle pods": 0},
-        begins_at=OLD,
+SCENARIOS = {
+    "back before the switch": KillScenario(
+        {"version": NEW_VERSION, "rollout": SMOKE_FAILS},
+        around(CutoverPhase.MIGRATING, "Migrate")
+        + around(CutoverPhase.PROVISIONING, "Provision", "Resize")
+        + around(CutoverPhase.ROLLING_BACK, "Empty", "Reverse"),
+        {
+            "phase": CutoverPhase.ROLLED_BACK,
+            "reason": Reason.SMOKE_FAILED,
+            "version": OLD_VERSION,
+            "rejected": NEW_VERSION,
+            "idle pods": 0,
+        },
+        initial_version=OLD_VERSION,
     ),
-    "back after the switch": Way(
-        {"version": NEW, "rollout": TOO_SLOW},
+    "back after the switch": KillScenario(
+        {"version": NEW_VERSION, "rollout": TOO_SLOW},
         [
-            *around("RollingBack/MoveFence", "RollingBack/Select"),
-            "before RollingBack/Drain",
-            *around("RollingBack/Empty"),
+            *around(CutoverPhase.ROLLING_BACK, "MoveFence", "Select"),
+            moment("before", CutoverPhase.ROLLING_BACK, "Drain"),
+            *around(CutoverPhase.ROLLING_BACK, "Empty"),
         ],
-        {"phase": "RolledBack", "reason": "TooSlow", "version": OLD, "rejected": NEW, "idle pods": 0},
-        begins_at=OLD,
+        {
+            "phase": CutoverPhase.ROLLED_BACK,
+            "reason": Reason.TOO_SLOW,
+            "version": OLD_VERSION,
+            "rejected": NEW_VERSION,
+            "idle pods": 0,
+        },
+        initial_version=OLD_VERSION,
     ),
-    # By the time that another replica leads, pods that no WebSocket had reached yet are quiet and need no drain.
-    "back, and drained": Way(
-        {"version": NEW, "rollout": TOO_SLOW},
-        ["after RollingBack/Drain"],
-        {"phase": "RolledBack", "reason": "TooSlow", "version": OLD, "rejected": NEW, "idle pods": 0},
-        begins_at=OLD,
+    # Its own scenario: before another replica leads, pods without a WebSocket have become quiet and need no drain.
+    "back, and drained": KillScenario(
+        {"version": NEW_VERSION, "rollout": TOO_SLOW},
+        [moment("after", CutoverPhase.ROLLING_BACK, "Drain")],
+        {
+            "phase": CutoverPhase.ROLLED_BACK,
+            "reason": Reason.TOO_SLOW,
+            "version": OLD_VERSION,
+            "rejected": NEW_VERSION,
+            "idle pods": 0,
+        },
+        initial_version=OLD_VERSION,
     ),
-    "upgrade": Way(
-        {"version": NEW, "rollout": ROLLOUT},
-        around("Migrating/Migrate", "Provisioning/Provision", "Provisioning/Resize")
-        + around("Switching/MoveFence", "Switching/Select", "Monitoring/Drain", "Promoting/Promote"),
-        {"phase": "Succeeded", "reason": "", "version": NEW, "previous": OLD, "idle pods": 2},
-        begins_at=OLD,
+    "upgrade": KillScenario(
+        {"version": NEW_VERSION, "rollout": FAST_ROLLOUT},
+        around(CutoverPhase.MIGRATING, "Migrate")
+        + around(CutoverPhase.PROVISIONING, "Provision", "Resize")
+        + around(CutoverPhase.SWITCHING, "MoveFence", "Select")
+        + around(CutoverPhase.MONITORING, "Drain")
+        + around(CutoverPhase.PROMOTING, "Promote"),
+        {
+            "phase": CutoverPhase.SUCCEEDED,
+            "reason": "",
+            "version": NEW_VERSION,
+            "previous": OLD_VERSION,
+            "idle pods": 2,
+        },
+        initial_version=OLD_VERSION,
     ),
-    "back to the kept version": Way(
-        {"version": OLD, "rollout": ROLLOUT},
-        around("Switching/MoveFence", "Switching/Select", "Monitoring/Drain", "Promoting/Promote"),
-        {"phase": "Succeeded", "reason": "", "version": OLD, "previous": NEW, "idle pods": 2},
-        begins_at=NEW,
+    "back to the kept version": KillScenario(
+        {"version": OLD_VERSION, "rollout": FAST_ROLLOUT},
+        around(CutoverPhase.SWITCHING, "MoveFence", "Select")
+        + around(CutoverPhase.MONITORING, "Drain")
+        + around(CutoverPhase.PROMOTING, "Promote"),
+        {
+            "phase": CutoverPhase.SUCCEEDED,
+            "reason": "",
+            "version": OLD_VERSION,
+            "previous": NEW_VERSION,
+            "idle pods": 2,
+        },
+        initial_version=NEW_VERSION,
     ),
-    "upgrade and retirement": Way(
-        {"version": NEW, "rollout": KEEPS_NOTHING},
-        around("Empty", "Contract"),
-        {"phase": "Succeeded", "reason": "", "version": NEW, "previous": "", "idle pods": 0},
-        begins_at=OLD,
+    "upgrade and retirement": KillScenario(
+        {"version": NEW_VERSION, "rollout": KEEPS_NOTHING},
+        around(None, "Empty", "Contract"),
+        {
+            "phase": CutoverPhase.SUCCEEDED,
+            "reason": "",
+            "version": NEW_VERSION,
+            "previous": "",
+            "idle pods": 0,
+        },
+        initial_version=OLD_VERSION,
     ),
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_the_operator_is_killed_before_and_after_each_effect(
-    upgrades: Upgrades, loaded: Load, way: str, pytestconfig: pytest.Config
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_operator_killed_around_each_effect_ends_the_cutover_as_without_kills(
+    upgrades: Upgrades, loaded: Load, scenario: str, pytestconfig: pytest.Config
 ) -> None:
-    # given an engine under load, when a cutover begins, and the operator ends before and after each thing it does
-    failed = loaded.failed()
-    kills = go_through(WAYS[way], upgrades, loaded)
+    # Given an engine under load.
+    failed = loaded.failed_requests()
 
-    # then it ended as it would have ended, at each moment it was killed, and no request has failed
+    # When a cutover runs, and the operator is killed before and after each of its effects.
+    kills = run_with_kills(SCENARIOS[scenario], upgrades, loaded)
+
+    # Then the end state is the expected one, every kill happened, and no request failed.
     for kill in kills:
-        add_row(pytestconfig, Row(f"  {way}: killed {kill.moment}", "led again", kill.seconds, kill.failed_requests))
-    assert [kill.moment for kill in kills] == WAYS[way].moments
-    assert loaded.failed_by_now() == failed
+        name = f"  {scenario}: killed {kill.moment}"
+        add_row(pytestconfig, Row(name, "led again", kill.seconds, kill.failed_requests))
+    assert [kill.moment for kill in kills] == SCENARIOS[scenario].moments
+    assert loaded.failed_requests_by_now() == failed
 
 
-def test_over_the_whole_table_nothing_was_lost(upgrades: Upgrades, loaded: Load) -> None:
-    # given the one load that went through all of it, when its ledger is compared with the database
-    print(f"the fence was moved {database.psql(upgrades.engine, MOVES).strip()} times")
+def test_no_promise_is_broken_over_the_whole_table(upgrades: Upgrades, loaded: Load) -> None:
+    # Given the load that ran through all scenarios.
+    print(f"the fence moved {database.psql(upgrades.engine, FENCE_MOVES_SQL).strip()} times")
 
-    # then no request failed, no order was lost or doubled, and no colour executed that was not named
-    assert_kept_over_all(loaded)
+    # When its ledger is compared with the database.
+    # Then no request failed, no order was lost or doubled, and only the colour that the fence names executed.
+    assert_kept_across_tests(loaded)

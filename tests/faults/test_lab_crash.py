@@ -1,4 +1,4 @@
-"""Whatever interrupts `up`, `down` leaves nothing and the next `up` works. On a second, small instance of its own."""
+"""After `lab up` was interrupted, `down` removes everything and the next `up` works. On a small second instance."""
 
 import signal
 import subprocess
@@ -13,22 +13,22 @@ from rtx_lab.provider import Provider, ProviderName
 
 INSTANCE = Instance("rtx-lab-crash")
 LAB = [sys.executable, "-m", "rtx_lab.main", "--instance", INSTANCE.name]
-# A suite that runs in the background of a shell has Ctrl-C ignored, and so would everything that it starts.
+# A shell's background jobs ignore SIGINT, and so do their children: without this, `up` would, too.
 INTERRUPTIBLE = ["env", "--default-signal=INT"]
-DEADLINE_S = 120
+DEADLINE_SECONDS = 120
 
 
 @pytest.fixture(autouse=True)
 def removed(local_cluster: Provider) -> Iterator[None]:
-    """With the suite's cluster up beside it, so that what an instance needs has been built by now."""
+    """Take the second instance down after the test. `local_cluster` has built what an instance needs."""
     if local_cluster.name is not ProviderName.NATIVE:
-        pytest.skip("kind makes and removes its cluster by itself")
+        pytest.skip("kind starts and removes its cluster itself")
     yield
-    subprocess.run([*LAB, "down"], check=True, timeout=DEADLINE_S)
+    subprocess.run([*LAB, "down"], check=True, timeout=DEADLINE_SECONDS)
 
 
 def left_behind() -> list[str]:
-    """Everything on this machine that bears the instance's name, but for processes that only wait to be reaped."""
+    """Everything on this machine that has the instance's name, except for zombie processes."""
     found = [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/{INSTANCE.name}")]
     found += [
         str(path) for path in (INSTANCE.run, INSTANCE.state, Path("/sys/class/net", INSTANCE.name)) if path.exists()
@@ -48,12 +48,12 @@ def left_behind() -> list[str]:
 
 
 def start_up(progress: str) -> subprocess.Popen[bytes]:
-    """Starts `lab up` with one node and returns when that file of the instance exists."""
+    """Start `lab up` with one node, and return it when the instance's file `progress` exists."""
     process = subprocess.Popen([*INTERRUPTIBLE, *LAB, "up", "--nodes", "1"], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + DEADLINE_SECONDS
     while not (INSTANCE.run / progress).exists():
-        assert process.poll() is None, f"up ended before {progress} was there"
-        assert time.monotonic() < deadline, f"{progress} never appeared"
+        assert process.poll() is None, f"`up` ended before {progress} existed"
+        assert time.monotonic() < deadline, f"{progress} does not exist after {DEADLINE_SECONDS} s"
         time.sleep(0.005)
     return process
 
@@ -68,36 +68,42 @@ MOMENTS = [
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_up_killed_at_any_moment_leaves_nothing_that_down_does_not_find(moment: str) -> None:
-    # given
+def test_down_removes_everything_after_a_killed_up(moment: str) -> None:
+    # Given `up` that has come to this moment.
     process = start_up(moment)
-    # when
+
+    # When it is killed, and `down` runs.
     process.kill()
-    process.wait(timeout=DEADLINE_S)
-    subprocess.run([*LAB, "down"], check=True, timeout=DEADLINE_S)
-    # then
+    process.wait(timeout=DEADLINE_SECONDS)
+    subprocess.run([*LAB, "down"], check=True, timeout=DEADLINE_SECONDS)
+
+    # Then nothing of the instance is left.
     assert left_behind() == []
 
 
 @pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_up_cleans_up_after_itself(interrupt: signal.Signals) -> None:
-    # given
+def test_interrupted_up_removes_what_it_started(interrupt: signal.Signals) -> None:
+    # Given `up` that has started the API server.
     process = start_up("daemons/kube-apiserver")
-    # when
+
+    # When it is interrupted.
     process.send_signal(interrupt)
-    # then
-    assert process.wait(timeout=DEADLINE_S) != 0
+
+    # Then it fails, and nothing of the instance is left.
+    assert process.wait(timeout=DEADLINE_SECONDS) != 0
     assert left_behind() == []
 
 
-def test_up_works_on_what_a_killed_one_left() -> None:
-    # given
+def test_up_works_after_a_killed_up() -> None:
+    # Given `up` that was killed when it had started the API server.
     process = start_up("daemons/kube-apiserver")
     process.kill()
-    process.wait(timeout=DEADLINE_S)
-    # when
-    subprocess.run([*LAB, "up", "--nodes", "0", "--fake-nodes", "1"], check=True, timeout=DEADLINE_S)
-    # then
+    process.wait(timeout=DEADLINE_SECONDS)
+
+    # When `up` runs again.
+    subprocess.run([*LAB, "up", "--nodes", "0", "--fake-nodes", "1"], check=True, timeout=DEADLINE_SECONDS)
+
+    # Then the cluster has its node.
     command = [*LAB, "kubectl", "get", "nodes", "--output=name"]
-    answer = subprocess.run(command, check=True, timeout=DEADLINE_S, capture_output=True, text=True)
+    answer = subprocess.run(command, check=True, timeout=DEADLINE_SECONDS, capture_output=True, text=True)
     assert answer.stdout.split() == ["node/fake1"]

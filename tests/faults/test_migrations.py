@@ -1,4 +1,4 @@
-"""Migrations by the image that users run: up (the installation), down and up again, in a pod."""
+"""Migrations run by the users' image in a pod: up by the installation, then down, then up again."""
 
 import secrets
 from collections.abc import Iterator
@@ -9,14 +9,16 @@ from rtx_demo.engine import Engine
 from rtx_demo.sample import Sample
 from rtx_demo.waiting import eventually
 
-TABLES = """
+MIGRATE_DEADLINE_SECONDS = 90
+POD_ENDED = ("Succeeded", "Failed")  # Kubernetes' pod phases, not a cutover's
+TABLES_SQL = """
 SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_migrations' ORDER BY tablename;
 """
 
 
 @pytest.fixture
 def engine(sample: Sample) -> Iterator[Engine]:
-    """One whose tables may go: only database trading_engine lets migrators in."""
+    """An engine of the test's own, because the test drops its tables: migrators may open no other database."""
     with sample.temporary(scaling={"minReplicas": 1, "maxReplicas": 1}) as engine:
         yield engine
 
@@ -29,36 +31,42 @@ def migrate(engine: Engine, *words: str) -> None:
     spec["containers"][0]["args"] = ["migrate", *words]
     labels = {
         key: value for key, value in job["metadata"]["labels"].items() if not key.startswith("rtx-trading.com/")
-    }  # not a child: the operator has no business with it
+    }  # without the engine's labels the operator does not take the pod for a child
     name = f"drill-{secrets.token_hex(3)}"
     metadata = {"name": name, "namespace": engine.namespace, "labels": labels}
     kubectl.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
-    done = ("Succeeded", "Failed")
-    eventually(lambda: phase(engine, name) in done, f"an end of rtx-engine migrate {' '.join(words)}", deadline=90)
-    said = kubectl.run("logs", name, "--namespace", engine.namespace)
-    assert phase(engine, name) == "Succeeded", said
+    command = f"rtx-engine migrate {' '.join(words)}"
+    eventually(
+        lambda: pod_phase(engine, name) in POD_ENDED, f"{command} that has ended", deadline=MIGRATE_DEADLINE_SECONDS
+    )
+    logs = kubectl.run("logs", name, "--namespace", engine.namespace)
+    assert pod_phase(engine, name) == "Succeeded", f"{command} failed: {logs}"
     kubectl.delete("pod", name, engine.namespace)
 
 
-def phase(engine: Engine, pod: str) -> str:
+def pod_phase(engine: Engine, pod: str) -> str:
     found = engine.kubectl.get("pod", pod, engine.namespace) or {}
     name: str = found.get("status", {}).get("phase", "")
     return name
 
 
-def test_down_and_up_again_by_the_image(engine: Engine) -> None:
-    # given an engine whose installation migrated up
+def test_image_migrates_down_and_up_again(engine: Engine) -> None:
+    # Given an engine whose installation has run all migrations.
     before = tables(engine)
     assert "orders" in before
 
-    # when they go down, then nothing is left of them
+    # When the image migrates down.
     migrate(engine, "down")
+
+    # Then no table is left.
     assert tables(engine) == []
 
-    # and when they go up again, then it is as before
+    # When the image migrates up again.
     migrate(engine, "up")
+
+    # Then the tables are the same as before.
     assert tables(engine) == before
 
 
 def tables(engine: Engine) -> list[str]:
-    return database.psql(engine, TABLES).split()
+    return database.psql(engine, TABLES_SQL).split()

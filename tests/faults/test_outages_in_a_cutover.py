@@ -1,73 +1,80 @@
-"""The API server, Redis or PostgreSQL is away while a version becomes the next one."""
+"""The API server, Redis or PostgreSQL is unavailable during a cutover."""
 
 import time
 
 import pytest
-from database_sessions import held_fence
-from loads import DATABASE_AWAY, Load, assert_kept_over_all, assert_nothing_lost, nothing_fails
-from nodes import api_server_away, frozen, pod_of, replace_pod
-from operators import arm, leader_pod
+from database_sessions import locked_fence
+from kills import moment
+from loads import DATABASE_OUTAGE_ERRORS, Load, assert_kept_across_tests, assert_nothing_lost, no_request_fails
+from nodes import api_server_unavailable, frozen, pod_of, replace_pod
+from operators import arm_crash, leader_pod
 from rtx_demo.waiting import eventually
+from rtx_operator.api.enums import CutoverPhase
 from system_fixtures import StartLoad
-from upgrades import ROLLOUT, WATCHED_LONGER, Upgrades, assert_succeeded, assert_whole, other_pods
+from upgrades import FAST_ROLLOUT, LONG_MONITORING, Upgrades, assert_consistent, assert_succeeded, new_revision
 
-OUTAGE = 60.0  # seconds without an API server
+OUTAGE_SECONDS = 60.0  # without an API server
 
-pytestmark = pytest.mark.usefixtures("load_of_the_module")
+pytestmark = pytest.mark.usefixtures("module_load")
 
 
 def test_redis_that_hangs_holds_up_nothing(upgrades: Upgrades, loaded: Load) -> None:
-    # given a cutover whose new pods start, when Redis hangs from there on (and may be started anew: that is a Redis
-    # that is gone)
-    with nothing_fails(loaded):
-        upgrades.begin(**other_pods())
-        upgrades.wait_for("Provisioning")
+    # Given a cutover in Provisioning.
+    with no_request_fails(loaded):
+        upgrades.begin(**new_revision())
+        upgrades.wait_for_phase(CutoverPhase.PROVISIONING)
+
+        # When Redis hangs until the cutover is over. (The kubelet may restart it, which is an outage of Redis, too.)
         with frozen(pod_of(upgrades.engine, "cache"), "redis-server"):
             cutover = upgrades.wait_until_over()
-        # then it succeeds all the same; that no event was missed is for the verdict to say
+
+        # Then the cutover succeeds. The verdict over all faults shows that no event was missed.
         assert_succeeded(upgrades, cutover)
 
 
-@pytest.mark.parametrize("phase", ["Provisioning", "Switching", "Monitoring"])
-def test_the_api_server_is_away_for_a_minute(upgrades: Upgrades, loaded: Load, phase: str) -> None:
-    # given a cutover that has come to a phase; in Switching to where the fence has moved and the live Service has not
-    if phase == "Switching":
-        arm(upgrades.kubectl, leader_pod(upgrades.kubectl), "after Switching/MoveFence")
-    before, failed = upgrades.selected(), loaded.failed()
-    upgrades.begin(**other_pods(), rollout=WATCHED_LONGER)
-    upgrades.wait_for(phase)
-    if phase == "Switching":
+@pytest.mark.parametrize("phase", [CutoverPhase.PROVISIONING, CutoverPhase.SWITCHING, CutoverPhase.MONITORING])
+def test_the_api_server_is_away_for_a_minute(upgrades: Upgrades, loaded: Load, phase: CutoverPhase) -> None:
+    # Given a cutover in that phase; in Switching the fence has moved and the live Service has not.
+    if phase is CutoverPhase.SWITCHING:
+        arm_crash(upgrades.kubectl, leader_pod(upgrades.kubectl), moment("after", CutoverPhase.SWITCHING, "MoveFence"))
+    before, failed = upgrades.selected_colour(), loaded.failed_requests()
+    upgrades.begin(**new_revision(), rollout=LONG_MONITORING)
+    upgrades.wait_for_phase(phase)
+    if phase is CutoverPhase.SWITCHING:
         eventually(lambda: upgrades.fence()["executors"] != [before], "a fence that has moved")
-        assert upgrades.selected() == before
+        assert upgrades.selected_colour() == before
 
-    # when the API server answers nobody for a minute, and then does again
-    with api_server_away():
-        time.sleep(OUTAGE)
+    # When the API server does not answer for OUTAGE_SECONDS.
+    with api_server_unavailable():
+        time.sleep(OUTAGE_SECONDS)
 
-    # then the cutover goes on where it was and succeeds, and all the while no request has failed
+    # Then the leader continues from the phase in status and succeeds, and no request failed.
     assert_succeeded(upgrades, upgrades.wait_until_over())
-    upgrades.patch(rollout=ROLLOUT)
-    loaded.watch_anew()
-    assert loaded.failed_by_now() == failed
+    upgrades.patch(rollout=FAST_ROLLOUT)
+    loaded.reopen_watch()
+    assert loaded.failed_requests_by_now() == failed
 
 
-def test_over_all_of_it_nothing_was_lost(upgrades: Upgrades, loaded: Load) -> None:
-    # given the one load that went through the faults above, when its ledger is compared with the database
-    # then no request failed, no order was lost or doubled, no event missed, and only executors executed
-    assert_kept_over_all(loaded)
+def test_no_promise_is_broken_over_all_faults(upgrades: Upgrades, loaded: Load) -> None:
+    # Given the load that ran through the faults above.
+    # When its ledger is compared with the database.
+    # Then no request failed, no order was lost or doubled, no event was missed, and only executors executed.
+    assert_kept_across_tests(loaded)
 
 
 def test_postgresql_goes_away_in_the_switch(upgrades: Upgrades, start_load: StartLoad) -> None:
-    # given a cutover that waits for the fence in Switching, when PostgreSQL is killed and comes back
+    # Given a cutover that waits for the fence in Switching.
     with start_load(upgrades.engine) as loaded:
-        with held_fence(upgrades.engine):
-            upgrades.begin(**other_pods())
-            upgrades.wait_for("Switching")
+        with locked_fence(upgrades.engine):
+            upgrades.begin(**new_revision())
+            upgrades.wait_for_phase(CutoverPhase.SWITCHING)
+
+            # When PostgreSQL is killed and is ready again.
             replace_pod(upgrades.engine, "postgres")
         upgrades.wait_until_over()
-        assert_whole(upgrades)
+        assert_consistent(upgrades)
         verdict = loaded.verdict()
 
-        # then the cutover is over, the one who serves is the one who executes, and nothing acknowledged is lost
+        # Then the cutover is over, the colour that serves executes, and nothing acknowledged is lost.
         assert_nothing_lost(verdict)
-        assert [reason for reason in verdict.failures if not reason.startswith(DATABASE_AWAY)] == []
+        assert [reason for reason in verdict.failures if not reason.startswith(DATABASE_OUTAGE_ERRORS)] == []

@@ -1,4 +1,4 @@
-"""Sessions in an engine's database that are in somebody's way: they hold what others need, as a frozen client would."""
+"""Database sessions that block others: they keep a transaction open and idle, as a frozen client does."""
 
 import subprocess
 import time
@@ -9,9 +9,10 @@ from rtx_demo import database
 from rtx_demo.engine import Engine
 from rtx_demo.errors import DemoError
 
-SHARE_OF_THE_FENCE = "SELECT epoch FROM rtx_operator.execution_fence FOR SHARE;"
-DEADLINE = 20.0
-# An engine's own sessions bear its colour's name, too, but come from other pods.
+LOCK_FENCE_SQL = "SELECT epoch FROM rtx_operator.execution_fence FOR SHARE;"
+DEADLINE_SECONDS = 20.0
+POLL_INTERVAL_SECONDS = 0.2
+# The address tells our sessions from the engine's: those use the colour as application name, too.
 _OURS = "FROM pg_stat_activity WHERE application_name = :'name' AND coalesce(client_addr, '127.0.0.1') = '127.0.0.1'"
 _SUPERUSER = f"host=/run/postgresql user=postgres dbname={database.NAME}"
 _ENGINE = f"host=127.0.0.1 user=rtx_engine dbname={database.NAME}"
@@ -20,12 +21,12 @@ _END = f"SELECT pg_terminate_backend(pid) {_OURS};"
 
 
 @contextmanager
-def session(
+def open_transaction(
     engine: Engine, statement: str, *, name: str = "drill", connection: str = _SUPERUSER
 ) -> Iterator[Callable[[], bool]]:
-    """A session in which `statement` has run and whose transaction stays open, idle, inside the block.
+    """Inside the block, a session has run `statement` and keeps its transaction open and idle.
 
-    Gives what tells whether it is still there.
+    Yields a function that returns whether that session still exists.
     """
     host = f"{engine.name}-postgres-0"
     psql = f"psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 '{connection} application_name={name}'"
@@ -44,38 +45,41 @@ def session(
     finally:
         process.kill()
         process.wait()
-        with suppress(BrokenPipeError):  # what it did not read any more
+        with suppress(BrokenPipeError):  # the client ended before it read all of its input
             process.stdin.close()
-        # What the client leaves behind does not end with it at once.
+        # PostgreSQL notices only later that its client is gone.
         database.psql(engine, _END, name=name)
 
 
 @contextmanager
-def held_fence(engine: Engine, *, name: str = "drill") -> Iterator[None]:
-    """The fence cannot be moved inside the block, or not before the session called `name` is ended."""
-    with session(engine, SHARE_OF_THE_FENCE, name=name):
+def locked_fence(engine: Engine, *, name: str = "drill") -> Iterator[None]:
+    """Inside the block the fence cannot move, unless somebody ends the session called `name`."""
+    with open_transaction(engine, LOCK_FENCE_SQL, name=name):
         yield
 
 
 @contextmanager
 def frozen_executor(engine: Engine, colour: str) -> Iterator[Callable[[], bool]]:
-    """A session of an engine pod stops in the middle of an order, and PostgreSQL's own time-out does not end it."""
+    """Inside the block a session of `colour` has stopped in the middle of an order; PostgreSQL's timeout is off for it.
+
+    Yields a function that returns whether that session still exists.
+    """
     statement = f"""
         SET idle_in_transaction_session_timeout = 0;
         SELECT set_config('rtx.colour', '{colour}', false), set_config('rtx.epoch', epoch::text, false)
         FROM rtx_operator.execution_fence;
         SELECT rtx_operator.assert_executor();
     """  # noqa: S608  # a colour
-    with session(engine, statement, name=colour, connection=_ENGINE) as lives:
-        yield lives
+    with open_transaction(engine, statement, name=colour, connection=_ENGINE) as is_open:
+        yield is_open
 
 
 def _wait_until_idle(engine: Engine, name: str) -> None:
-    until = time.monotonic() + DEADLINE
+    until = time.monotonic() + DEADLINE_SECONDS
     while not _is_idle(engine, name):
         if time.monotonic() > until:
-            raise DemoError(f"Session {name} did not come to hold what it should within {DEADLINE:.0f} s.")
-        time.sleep(0.2)
+            raise DemoError(f"Session {name} has no open, idle transaction after {DEADLINE_SECONDS:.0f} s.")
+        time.sleep(POLL_INTERVAL_SECONDS)
 
 
 def _is_idle(engine: Engine, name: str) -> bool:

@@ -1,5 +1,5 @@
-"""What one needs to judge a failing end-to-end test: what the machine had to give, what the operator said, and which
-requests took longest in which phase. A pytest plugin.
+"""Adds to the report of a failing end-to-end test: CPU shares, the operator's log, the load's verdict and the slowest
+requests with their phases. A pytest plugin.
 """
 
 import datetime as dt
@@ -11,28 +11,28 @@ from typing import Any
 
 import pytest
 from loads import Load
-from operators import logs
+from operators import replica_logs
 from rtx_demo.errors import DemoError
 from rtx_demo.kubectl import Kubectl
 from rtx_traffic.ledger import Ledger, Request
 from upgrades import Upgrades
 
-LINES = 60  # of each replica's log
-SLOWEST = 10  # requests
+MAX_LOG_LINES = 60  # of each replica
+MAX_SLOWEST_REQUESTS = 10
 _TICKS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")  # proc_stat(5)
 
 
 @dataclass(frozen=True)
 class Moment:
-    """When a test began, and the processors' ticks by then."""
+    """When a test began, and the CPU ticks up to then."""
 
     at: float  # Unix seconds
     ticks: dict[str, int]
 
 
 BEGAN = pytest.StashKey[Moment]()
-REPORT = pytest.StashKey[pytest.TestReport]()  # of the test's own part, or of what came before it and kept it away
-LOADS = pytest.StashKey[list[str]]()  # what is told of loads that ended before their test had failed
+REPORT = pytest.StashKey[pytest.TestReport]()  # of the call; of the setup when that did not pass
+LOADS = pytest.StashKey[list[str]]()  # reports on loads that ended before their test had failed
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -49,54 +49,53 @@ def pytest_runtest_makereport(
     kubectl = getattr(item, "funcargs", {}).get("kubectl")
     if report.failed and isinstance(kubectl, Kubectl):
         began = item.stash[BEGAN]
-        report.sections.append(("processors while the test ran", processors(began.ticks, _ticks())))
-        report.sections.append(("operator while the test ran", operator_log(kubectl, since=began.at)))
-        report.sections += [("the load", told) for told in item.stash.get(LOADS, [])]
+        report.sections.append(("CPU during the test", cpu_shares(began.ticks, _ticks())))
+        report.sections.append(("operator's log during the test", operator_log(kubectl, since=began.at)))
+        report.sections += [("load", text) for text in item.stash.get(LOADS, [])]
     return report
 
 
-def failed(item: pytest.Item) -> bool:
-    """Whether the test failed up to its end, or was interrupted."""
+def failed_or_interrupted(item: pytest.Item) -> bool:
+    """Whether the test's setup or call failed, or the test was interrupted."""
     report = item.stash.get(REPORT, None)
     return report is None or report.failed
 
 
-def add_load(item: pytest.Item, loaded: Load, upgrades: Upgrades | None) -> None:
-    """End the load of a test that fails, and add its verdict and its slowest requests to what is printed."""
+def add_load_report(item: pytest.Item, loaded: Load, upgrades: Upgrades | None) -> None:
+    """End the load of a failing test, and add its verdict and its slowest requests to the test's report."""
     try:
-        found = "\n".join(loaded.verdict().findings) or "no promise was broken"
-        told = f"{found}\n{slowest(loaded.end(), upgrades.phases if upgrades else [])}"
-    except Exception as error:  # noqa: BLE001  the load may be what broke, and it is the test that failed
-        told = f"The load's ledger cannot be had: {error}"
+        findings = "\n".join(loaded.verdict().findings) or "no promise was broken"
+        text = f"{findings}\n{slowest_requests(loaded.end(), upgrades.phases if upgrades else [])}"
+    except Exception as error:  # noqa: BLE001  a broken load must not hide the test's own failure
+        text = f"The load's ledger cannot be read: {error}"
     if report := item.stash.get(REPORT, None):
-        report.sections.append(("the load", told))
+        report.sections.append(("load", text))
     else:
-        item.stash.setdefault(LOADS, []).append(told)
+        item.stash.setdefault(LOADS, []).append(text)
 
 
-def processors(before: dict[str, int], after: dict[str, int]) -> str:
-    """Shares of the processors' time between two readings of /proc/stat."""
+def cpu_shares(before: dict[str, int], after: dict[str, int]) -> str:
+    """Shares of the CPU time between two readings of /proc/stat."""
     passed = {name: after[name] - before[name] for name in _TICKS}
     whole = sum(passed.values()) or 1
     idle = passed["idle"] + passed["iowait"]
     used = whole - idle - passed["steal"]
-    return (
-        f"{used / whole:.0%} used, {passed['steal'] / whole:.0%} stolen by the machine's host, {idle / whole:.0%} idle"
-    )
+    stolen = passed["steal"]
+    return f"{used / whole:.0%} used, {stolen / whole:.0%} stolen by the machine's host, {idle / whole:.0%} idle"
 
 
 def operator_log(kubectl: Kubectl, *, since: float) -> str:
-    """What the operator wrote since then (Unix seconds)."""
+    """The replicas' last MAX_LOG_LINES lines since `since` (Unix seconds); the error's text when kubectl fails."""
     try:
-        return logs(kubectl, lines=LINES, since=since)
+        return replica_logs(kubectl, lines=MAX_LOG_LINES, since=since)
     except DemoError as error:
         return str(error)
 
 
-def slowest(ledger: Ledger, phases: Sequence[tuple[float, str]]) -> str:
-    """The requests that took longest, a line each; `phases` are Unix seconds and the cutover's phase from then on."""
-    answered = sorted(ledger.requests(), key=lambda request: request.due - request.ended)
-    return "\n".join(_line(request, ledger.run.started_at, phases) for request in answered[:SLOWEST])
+def slowest_requests(ledger: Ledger, phases: Sequence[tuple[float, str]]) -> str:
+    """The slowest requests, a line each; `phases` are pairs of the time when a phase began (Unix s) and the phase."""
+    slowest_first = sorted(ledger.requests(), key=lambda request: request.due - request.ended)
+    return "\n".join(_line(request, ledger.run.started_at, phases) for request in slowest_first[:MAX_SLOWEST_REQUESTS])
 
 
 def _line(request: Request, started_at: float, phases: Sequence[tuple[float, str]]) -> str:

@@ -1,6 +1,6 @@
-"""The table that `make test-faults` ends with: each fault, how its test ended, its seconds and failed requests.
+"""Prints the table at the end of `make test-faults`: each fault, its test's outcome, seconds and failed requests.
 
-A pytest plugin. With tests of `tests/faults` in the run it writes the table to build/faults.json, too.
+A pytest plugin. A run that includes tests of `tests/faults` also writes the table to build/faults.json.
 """
 
 import json
@@ -16,7 +16,9 @@ from rtx_demo import preparation
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "build/faults.json"
 FOLDER = ROOT / "tests/faults"
-CUT = frozenset(ROOT / "tests/e2e" / name for name in ("test_faults.py", "test_kills.py", "test_without_protection.py"))
+E2E_FAULT_FILES = frozenset(
+    ROOT / "tests/e2e" / name for name in ("test_faults.py", "test_kills.py", "test_without_protection.py")
+)
 
 
 @dataclass(frozen=True)
@@ -24,28 +26,28 @@ class Row:
     """One fault."""
 
     fault: str
-    outcome: str  # as pytest says it: passed, failed
+    outcome: str  # pytest's word: passed, failed or skipped; a kill's row says "led again"
     seconds: float
     failed_requests: int
 
 
 ROWS = pytest.StashKey[list[Row]]()
-WHOLE = pytest.StashKey[bool]()  # whether the run had tests of FOLDER
+HAS_FAULT_TESTS = pytest.StashKey[bool]()  # whether the run included tests of FOLDER
 FAILED_REQUESTS = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[ROWS] = []
-    config.stash[WHOLE] = False
+    config.stash[HAS_FAULT_TESTS] = False
 
 
 def add_failed_requests(item: pytest.Item, count: int) -> None:
-    """That many requests failed in the test's load, whether or not the test allows it."""
+    """Add `count` failed requests to the test's row, whether or not the test allows them."""
     item.stash[FAILED_REQUESTS] = item.stash.get(FAILED_REQUESTS, 0) + count
 
 
 def add_row(config: pytest.Config, row: Row) -> None:
-    """A fault that is one of several in its test."""
+    """Add a row for one of several faults in a test."""
     config.stash[ROWS].append(row)
 
 
@@ -54,11 +56,11 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.when == "teardown" and (item.path in CUT or FOLDER in item.path.parents):
+    if report.when == "teardown" and (item.path in E2E_FAULT_FILES or FOLDER in item.path.parents):
         called = item.stash.get(REPORT, None)
         outcome = "failed" if report.failed or called is None else called.outcome
         seconds = called.duration if called else 0.0
-        item.config.stash[WHOLE] |= item.path not in CUT
+        item.config.stash[HAS_FAULT_TESTS] |= item.path not in E2E_FAULT_FILES
         name = item.name.removeprefix("test_").replace("_", " ")
         add_row(item.config, Row(name, outcome, round(seconds, 1), item.stash.get(FAILED_REQUESTS, 0)))
     return report
@@ -66,7 +68,7 @@ def pytest_runtest_makereport(
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     rows = config.stash[ROWS]
-    if not config.stash[WHOLE]:
+    if not config.stash[HAS_FAULT_TESTS]:
         return
     width = max((len(row.fault) for row in rows), default=0)
     terminalreporter.section("faults")
@@ -76,7 +78,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             f"{row.fault:<{width}}  {row.outcome:<8}  {row.seconds:>7.1f}  {row.failed_requests:>15}"
         )
     if config.option.keyword or config.option.setupplan:
-        return  # a part of the table is no table: the file of the last whole run stays
+        return  # only a part of the tests ran: keep the file of the last whole run
     FILE.parent.mkdir(exist_ok=True)
     document = {"machine": preparation.machine(), "rows": [asdict(row) for row in rows]}
     FILE.write_text(json.dumps(document, indent=2) + "\n")

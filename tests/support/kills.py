@@ -1,8 +1,8 @@
-"""The operator ends before and after what a cutover does, and it changes nothing but the time.
+"""Kills the operator before and after each effect of a cutover, and checks that the cutover ends as without kills.
 
-The moments of one cutover are gone through one by one. Each replica is told the moment at which it ends; while the one
-that leads comes to its moment, the other already knows the next one, and takes over with it. A replica that ended is
-replaced by a new pod, so that no container waits for its restart.
+The kills of one cutover happen one after the other. The leader is armed with the next kill's moment and the standby
+with the one after it, so that the standby is ready when it takes over. A killed replica's pod is replaced at once, so
+that no test waits for the kubelet's restart delay.
 """
 
 import time
@@ -10,14 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from loads import Load
-from operators import arm, disarm, holder, leader_pod, led_by_another, logs
+from operators import arm_crash, disarm_crashes, leader_pod, lease_holder, replica_logs, wait_for_other_leader
 from rtx_demo import installation
 from rtx_demo.errors import DemoError
 from rtx_demo.kubectl import Kubectl, KubectlError, Object
-from upgrades import ROLLOUT, Upgrades
+from rtx_operator.api.enums import CutoverPhase
+from upgrades import FAST_ROLLOUT, Upgrades, retirement_is_under_way
 
-CHAIN_DEADLINE = 400.0
-ALWAYS: Object = {
+KILLS_DEADLINE_SECONDS = 400.0  # for all kills of one cutover
+POLL_INTERVAL_SECONDS = 0.2
+INVARIANTS: Object = {
     "selects the active colour": True,
     "executors are the active colour": True,
     "active pods": 2,
@@ -25,24 +27,29 @@ ALWAYS: Object = {
 }
 
 
-def around(*effects: str) -> list[str]:
-    """The moments before and after each of them."""
-    return [f"{when} {effect}" for effect in effects for when in ("before", "after")]
+def moment(when: str, phase: CutoverPhase | None, effect: str) -> str:
+    """A moment as the operator's crash hook reads it: `when` is before or after, no phase means any phase."""
+    return f"{when} {phase}/{effect}" if phase else f"{when} {effect}"
+
+
+def around(phase: CutoverPhase | None, *effects: str) -> list[str]:
+    """The moments before and after each effect."""
+    return [moment(when, phase, effect) for effect in effects for when in ("before", "after")]
 
 
 @dataclass(frozen=True)
-class Way:
-    """A cutover that is gone through."""
+class KillScenario:
+    """A cutover, and the kills during it."""
 
-    wish: Object  # fields of spec
-    moments: list[str]  # at which the operator ends, in the order in which they come
-    end: Object  # fields of the end state
-    begins_at: str = ""  # the version that has to be active; any when empty
+    change: Object  # fields of spec that start the cutover
+    moments: list[str]  # of the kills, in the order in which the cutover reaches them
+    end_state: Object  # expected fields of `Upgrades.end_state`
+    initial_version: str = ""  # active when the cutover starts; empty: any
 
 
 @dataclass(frozen=True)
 class Kill:
-    """What came of one."""
+    """The outcome of one kill."""
 
     moment: str
     seconds: float  # until another replica led
@@ -50,54 +57,57 @@ class Kill:
 
 
 class Killer:
-    """Has the operator end at each of `moments`, in their order."""
+    """Kills the operator at each of `moments`, in their order."""
 
     def __init__(self, kubectl: Kubectl, moments: list[str]) -> None:
         self._kubectl = kubectl
-        self._left = list(moments)
-        self._armed: dict[str, tuple[str, int]] = {}  # pod → its moment, and how often it had been started again
+        self._remaining = list(moments)
+        self._armed: dict[str, tuple[str, int]] = {}  # pod → its moment, and its restarts when it was armed
 
-    def run(self, done: Callable[[str, float], None]) -> None:
-        """Go through all moments; `done` is told each, and the seconds until another replica led."""
-        until = time.monotonic() + CHAIN_DEADLINE
+    def run(self, report: Callable[[str, float], None]) -> None:
+        """Wait for each kill and report its moment and the seconds until another replica led.
+
+        Raises DemoError when the operator did not reach all moments within KILLS_DEADLINE_SECONDS.
+        """
+        until = time.monotonic() + KILLS_DEADLINE_SECONDS
         while self._armed:
             self._arm_new()
             for pod in [pod for pod in self._armed if self._has_ended(pod)]:
-                (moment, _), ended, dead = self._armed.pop(pod), time.monotonic(), holder(self._kubectl)
+                (reached, _), ended, holder = self._armed.pop(pod), time.monotonic(), lease_holder(self._kubectl)
                 self._replace(pod)
-                if dead.partition("_")[0] == pod:
-                    led_by_another(self._kubectl, dead)
-                done(moment, time.monotonic() - ended)
+                if holder.partition("_")[0] == pod:
+                    wait_for_other_leader(self._kubectl, holder)
+                report(reached, time.monotonic() - ended)
             if time.monotonic() > until:
-                left = [*(moment for moment, _ in self._armed.values()), *self._left]
-                raise DemoError(f"The operator never came to: {', '.join(left)}.\n{logs(self._kubectl)}")
-            time.sleep(0.2)
+                missing = [*(armed for armed, _ in self._armed.values()), *self._remaining]
+                raise DemoError(f"The operator did not reach {', '.join(missing)}.\n{replica_logs(self._kubectl)}")
+            time.sleep(POLL_INTERVAL_SECONDS)
 
     def begin(self) -> None:
-        """Tell the leader the first moment and the other replica the second."""
-        disarm(self._kubectl)
-        self._tell(leader_pod(self._kubectl))
+        """Arm the leader with the first moment and the standby with the second."""
+        disarm_crashes(self._kubectl)
+        self._arm(leader_pod(self._kubectl))
         self._arm_new()
 
     def _arm_new(self) -> None:
         for pod in installation.pods(self._kubectl):
             name = pod["metadata"]["name"]
-            if self._left and name not in self._armed and not pod["metadata"].get("deletionTimestamp"):
+            if self._remaining and name not in self._armed and not pod["metadata"].get("deletionTimestamp"):
                 try:
-                    self._tell(name)
-                except KubectlError:  # its container is not there yet
+                    self._arm(name)
+                except KubectlError:  # its container has not started yet
                     continue
 
-    def _tell(self, pod: str) -> None:
+    def _arm(self, pod: str) -> None:
         restarts = self._restarts(pod)
-        arm(self._kubectl, pod, self._left[0])
-        self._armed[pod] = self._left.pop(0), restarts
+        arm_crash(self._kubectl, pod, self._remaining[0])
+        self._armed[pod] = self._remaining.pop(0), restarts
 
     def _has_ended(self, pod: str) -> bool:
         return self._restarts(pod) != self._armed[pod][1]
 
     def _restarts(self, pod: str) -> int:
-        """How often the pod's container was started again or is about to be; -1 when the pod is gone."""
+        """The pod's restarts, with one that is about to happen; -1 when the pod is gone."""
         found = self._kubectl.get("pod", pod, installation.NAMESPACE)
         statuses = (found or {}).get("status", {}).get("containerStatuses", [])
         counted = sum(status["restartCount"] + ("terminated" in status["state"]) for status in statuses)
@@ -108,19 +118,21 @@ class Killer:
         self._kubectl.run("delete", "pod", pod, *where, "--ignore-not-found")
 
 
-def go_through(way: Way, upgrades: Upgrades, loaded: Load) -> list[Kill]:
-    """Carry the cutover out, the operator ending at each moment; AssertionError unless it ends as it must."""
-    if way.begins_at:
-        upgrades.ensure(way.begins_at)
+def run_with_kills(scenario: KillScenario, upgrades: Upgrades, loaded: Load) -> list[Kill]:
+    """Run the cutover and kill the operator at each moment; AssertionError when the end state is another one."""
+    if scenario.initial_version:
+        upgrades.ensure_version(scenario.initial_version)
     upgrades.patch(version=upgrades.status()["active"]["version"])
-    upgrades.settle()
-    failed, kills = loaded.failed(), list[Kill]()
-    killer = Killer(upgrades.kubectl, way.moments)
+    upgrades.wait_until_reconciled()
+    failed, kills = loaded.failed_requests(), list[Kill]()
+    killer = Killer(upgrades.kubectl, scenario.moments)
     killer.begin()
-    upgrades.begin(**way.wish)
-    killer.run(lambda moment, seconds: kills.append(Kill(moment, round(seconds, 1), loaded.failed() - failed)))
+    upgrades.begin(**scenario.change)
+    killer.run(
+        lambda reached, seconds: kills.append(Kill(reached, round(seconds, 1), loaded.failed_requests() - failed))
+    )
     upgrades.wait_until_over()
-    upgrades.wait(lambda status: (status.get("previous") or {}).get("state") != "Retiring", "no retirement under way")
-    assert {**upgrades.end_state(), **way.end, **ALWAYS} == upgrades.end_state()
-    upgrades.restore({"rollout": ROLLOUT})
+    upgrades.wait(lambda status: not retirement_is_under_way(status), "no retirement under way")
+    assert {**upgrades.end_state(), **scenario.end_state, **INVARIANTS} == upgrades.end_state()
+    upgrades.reset_spec({"rollout": FAST_ROLLOUT})
     return kills

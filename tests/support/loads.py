@@ -1,4 +1,4 @@
-"""A load on an engine while a test breaks something, and the verdict over it."""
+"""A load on an engine while a test breaks something, and the verdict on it."""
 
 import time
 from collections.abc import Iterator
@@ -14,34 +14,34 @@ from rtx_traffic.ledger import Ledger
 from rtx_traffic.stages import Stage
 from rtx_traffic.verdict import Verdict, judge
 
-# Low enough that two cores bear it beside the pods that start, so that only the product can fail a request.
+# Low enough for two cores that also start pods: a failed request is then the product's fault, not the machine's.
 LOAD = Settings(rate=100, keep_alive=16, new_per_second=20, sockets=12, accounts=8, duration=0, pods=2)
-DEAD_SOCKET = ("refused", "reset", "closed before the answer")
-DATABASE_AWAY = ("status 5xx: 503", "unsent: every keep-alive connection")
+CONNECTION_ERRORS = ("refused", "reset", "closed before the answer")
+DATABASE_OUTAGE_ERRORS = ("status 5xx: 503", "unsent: every keep-alive connection")
 
 
 @dataclass
 class Load:
-    """A load that goes on from here to `verdict`."""
+    """A load that sends until `end` or `verdict`."""
 
     traffic: Traffic
     watch: Watch
     began: float  # Unix seconds
-    ledger: Ledger | None = None  # once it has ended
-    gone_through: int = 0  # tests
+    ledger: Ledger | None = None  # set when the load has ended
+    completed_tests: int = 0  # that ran under this load
 
-    def failed(self) -> int:
-        """Failed requests, as the traffic pods last said, a second ago or so; of all, once it has ended."""
+    def failed_requests(self) -> int:
+        """Failed requests as the traffic pods last reported, about a second ago; the ledger's after the end."""
         return self.watch.progress().failed if self.ledger is None else self._failed_of_all(self.ledger)
 
-    def failed_by_now(self) -> int:
-        """Failed requests up to this moment, for which the pods' next words are waited for."""
+    def failed_requests_by_now(self) -> int:
+        """Failed requests up to this moment: waits for the traffic pods' next report."""
         if self.ledger is not None:
             return self._failed_of_all(self.ledger)
         return self.watch.progress_at(time.time() - self.began).failed
 
     def end(self) -> Ledger:
-        """Let the run end; its ledger."""
+        """End the load, once. Returns its ledger."""
         if self.ledger is None:
             self.traffic.stop()
             self.watch.wait_until_ended()
@@ -49,13 +49,13 @@ class Load:
         return self.ledger
 
     def verdict(self, *, broken: str = "") -> Verdict:
-        """End it and judge all of it; what the version `broken` answered with 500 itself is counted apart."""
+        """End the load and judge all of it; 500s sent by the version `broken` itself are counted separately."""
         ledger = self.end()
         whole = [Stage("all", float("-inf"), float("inf"), broken)] if broken else []
         return judge(ledger, database.rows(self.traffic.engine, ledger), whole)
 
-    def watch_anew(self) -> None:
-        """Read the pods' lines again: the streams of before may have broken with the API server."""
+    def reopen_watch(self) -> None:
+        """Follow the traffic pods' logs anew: an outage of the API server breaks the open streams."""
         self.watch.close()
         self.watch = Watch(self.traffic)
         self.watch.wait_until_sending()
@@ -66,8 +66,8 @@ class Load:
 
 
 @contextmanager
-def load(engine: Engine, settings: Settings = LOAD) -> Iterator[Load]:
-    """A load on the engine's live Service, sending by now."""
+def running_load(engine: Engine, settings: Settings = LOAD) -> Iterator[Load]:
+    """Inside the block a load sends requests to the engine's live Service."""
     traffic = Traffic(engine.kubectl, engine, settings)
     began = traffic.start()
     loaded = Load(traffic, Watch(traffic), began)
@@ -80,30 +80,34 @@ def load(engine: Engine, settings: Settings = LOAD) -> Iterator[Load]:
 
 
 @contextmanager
-def nothing_fails(loaded: Load) -> Iterator[None]:
-    """No request fails inside the block, up to its last moment."""
-    before = loaded.failed()
+def no_request_fails(loaded: Load) -> Iterator[None]:
+    """Fails the test when a request failed inside the block."""
+    before = loaded.failed_requests()
     yield
-    assert loaded.failed_by_now() == before
+    failed = loaded.failed_requests_by_now() - before
+    assert failed == 0, f"{failed} requests failed that should have succeeded"
 
 
 def assert_kept(verdict: Verdict) -> None:
-    """Every promise was kept, and there were orders to keep it of."""
+    """Every promise was kept, by a load whose orders were acknowledged."""
     assert verdict.findings == ()
-    assert verdict.kept
-    assert verdict.orders_acknowledged > 0
+    assert verdict.kept, f"a promise was broken, or the load did not do all its work: {verdict}"
+    assert verdict.orders_acknowledged > 0, "the load proves nothing: no order was acknowledged"
 
 
-def assert_kept_over_all(loaded: Load) -> None:
-    """Every promise was kept over the tests before; skips after none: one that failed has taken its load with it."""
-    if not loaded.gone_through:
-        pytest.skip("this load has gone through no test: none ran before, or the last one failed, which says the rest")
+def assert_kept_across_tests(loaded: Load) -> None:
+    """Every promise was kept during all tests that this load ran through.
+
+    Skips when there was none: a failed test takes its load with it, and has reported that load's verdict.
+    """
+    if not loaded.completed_tests:
+        pytest.skip("no test has completed under this load: none ran before this one, or the last one failed")
     assert_kept(loaded.verdict())
 
 
 def assert_nothing_lost(verdict: Verdict) -> None:
-    """Requests may have failed and events may be late; every other promise was kept, and there were orders."""
+    """Every promise was kept, except that requests may have failed and events may have come late."""
     missed = verdict.websocket_gaps - verdict.websocket_late
-    forgiven = msgspec.structs.replace(verdict, failed_requests=0, websocket_gaps=missed)
-    assert forgiven.kept, verdict.findings
-    assert verdict.orders_acknowledged > 0
+    remaining = msgspec.structs.replace(verdict, failed_requests=0, websocket_gaps=missed)
+    assert remaining.kept, f"a promise was broken: {verdict.findings}"
+    assert verdict.orders_acknowledged > 0, "the load proves nothing: no order was acknowledged"

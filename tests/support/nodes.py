@@ -1,4 +1,4 @@
-"""Processes as the nodes' kernel sees them: a container's, the control plane's. Only where the cluster is native."""
+"""Signals to processes of containers and of the control plane. Works on the native cluster only."""
 
 import itertools
 import os
@@ -15,15 +15,18 @@ from rtx_lab import cgroups
 from rtx_lab.instance import CONTROL_PLANE, Instance
 from rtx_lab.processes import start_daemon
 
-ESTABLISHED = "01"  # as the kernel's table of connections has it
+ENGINE_HTTP_PORT = 7999
+READY_TIMEOUT_SECONDS = 120
+NODE_REPORT_SECONDS = 5
+TCP_ESTABLISHED = "01"  # in /proc/net/tcp
 
 
 def processes(pod: Object, program: str) -> list[int]:
-    """The ids, on this machine, of the pod's processes whose command line has `program` in it."""
+    """The process ids, on this machine, of the pod's processes whose command line contains `program`."""
     uid = pod["metadata"]["uid"]
     found: set[int] = set()
     for root in cgroups.hierarchies():
-        # Both spellings of the uid: the kubelet's drivers differ.
+        # The kubelet's cgroup drivers spell the uid differently.
         for folder in (root / Instance().name).rglob(f"*{uid}*/**/cgroup.procs"):
             found.update(_members(folder))
         for folder in (root / Instance().name).rglob(f"*{uid.replace('-', '_')}*/**/cgroup.procs"):
@@ -31,31 +34,31 @@ def processes(pod: Object, program: str) -> list[int]:
     return sorted(pid for pid in found if program in _command(pid))
 
 
-def send(pod: Object, program: str, number: signal.Signals) -> None:
-    """Send a signal to a pod's program, without the kubelet; at least one process has to be there."""
+def send_signal(pod: Object, program: str, number: signal.Signals) -> None:
+    """Send a signal to a pod's program, without the kubelet; AssertionError when no such process runs."""
     pids = processes(pod, program)
-    assert pids, f"pod {pod['metadata']['name']} has no process of {program}"
+    assert pids, f"pod {pod['metadata']['name']} has no process whose command line contains {program}"
     for pid in pids:
         os.kill(pid, number)
 
 
 def connections(pod: Object, program: str, port: int) -> int:
-    """How many clients are connected to a port of the pod."""
+    """The number of clients that are connected to a port of the pod."""
     pid = processes(pod, program)[0]
     tables = [Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:] for table in ("tcp", "tcp6")]
     rows = [line.split() for line in itertools.chain(*tables)]
-    return sum(row[1].endswith(f":{port:04X}") and row[3] == ESTABLISHED for row in rows)
+    return sum(row[1].endswith(f":{port:04X}") and row[3] == TCP_ESTABLISHED for row in rows)
 
 
-def busiest(pods: list[Object]) -> Object:
-    """The pod that serves most clients: one address is served by one pod, so that there may be pods without any."""
-    by_connections = {connections(pod, "rtx-engine", 7999): pod for pod in pods}
-    assert max(by_connections) > 0
+def busiest_pod(pods: list[Object]) -> Object:
+    """The pod with the most connections: a Service may send all clients of one address to one pod."""
+    by_connections = {connections(pod, "rtx-engine", ENGINE_HTTP_PORT): pod for pod in pods}
+    assert max(by_connections) > 0, "no engine pod has a connection from a client"
     return by_connections[max(by_connections)]
 
 
 def has_restarted(engine: Engine, pod: Object) -> bool:
-    """Whether the pod's container was started anew and is ready."""
+    """Whether the pod's container was restarted and is ready."""
     found = engine.kubectl.get("pod", pod["metadata"]["name"], engine.namespace) or {}
     (container,) = found["status"]["containerStatuses"]
     return bool(container["restartCount"] and container["ready"])
@@ -68,29 +71,30 @@ def pod_of(engine: Engine, component: str) -> Object:
 
 
 def replace_pod(engine: Engine, part: str) -> None:
-    """Kill the one pod of a StatefulSet without a word, and wait until its successor is ready."""
+    """Delete the one pod of a StatefulSet without grace period, and wait until its replacement is ready."""
     kubectl, name = engine.kubectl, f"{engine.name}-{part}"
     where = ("--namespace", engine.namespace)
     kubectl.run("delete", "pod", f"{name}-0", *where, "--grace-period=0", "--force", "--wait")
-    eventually(lambda: kubectl.get("pod", f"{name}-0", engine.namespace), f"the next pod of {name}")
-    kubectl.run("wait", "--for=condition=Ready", f"pod/{name}-0", *where, "--timeout=120s", deadline=130)
+    eventually(lambda: kubectl.get("pod", f"{name}-0", engine.namespace), f"a new pod {name}-0")
+    ready = ("--for=condition=Ready", f"--timeout={READY_TIMEOUT_SECONDS}s")
+    kubectl.run("wait", f"pod/{name}-0", *where, *ready, deadline=READY_TIMEOUT_SECONDS + 10)
 
 
 @contextmanager
 def frozen(pod: Object, program: str) -> Iterator[None]:
-    """The pod's program stands still inside the block: its connections stay open and nothing answers."""
-    send(pod, program, signal.SIGSTOP)
+    """Inside the block the pod's program is stopped: its connections stay open and nothing answers."""
+    send_signal(pod, program, signal.SIGSTOP)
     try:
         yield
     finally:
-        # The container may have been replaced meanwhile: what is still there goes on.
+        # Not `send_signal`: the container may have been replaced, and then no process is left.
         for pid in processes(pod, program):
             os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager
 def daemon_frozen(name: str) -> Iterator[None]:
-    """A daemon of the cluster (`lab status` lists them) stands still inside the block."""
+    """Inside the block a daemon of the cluster (`lab status` lists them) is stopped, and keeps its connections open."""
     pid = int((Instance().run / "daemons" / name).read_text())
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -101,7 +105,7 @@ def daemon_frozen(name: str) -> Iterator[None]:
 
 @contextmanager
 def daemon_stopped(name: str) -> Iterator[None]:
-    """A daemon of the control plane is ended, and started again after the block."""
+    """Inside the block a daemon of the control plane does not run; it is started again after the block."""
     instance = Instance()
     pid = int((instance.run / "daemons" / name).read_text())
     command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
@@ -114,22 +118,22 @@ def daemon_stopped(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def api_server_away() -> Iterator[None]:
-    """The API server answers nobody inside the block.
+def api_server_unavailable() -> Iterator[None]:
+    """Inside the block the API server answers nobody.
 
-    The controller manager ends meanwhile, as one does that cannot renew its Lease: the next one takes no node for lost
-    just because it could not report. The lab's has no Lease, as it is the only one.
+    The controller manager does not run meanwhile. In production it ends itself when it cannot renew its Lease; the
+    lab's has none. One that kept running would take nodes for lost because they could not report.
     """
     with daemon_stopped("kube-controller-manager"):
         with daemon_frozen("kube-apiserver"):
             yield
-        time.sleep(5)  # until nodes have reported again
+        time.sleep(NODE_REPORT_SECONDS)  # until the nodes have reported again
 
 
 def _members(file: Path) -> Iterator[int]:
     try:
         yield from map(int, file.read_text().split())
-    except OSError:  # the group went while it was looked at
+    except OSError:  # the group was removed meanwhile
         return
 
 

@@ -1,6 +1,7 @@
-"""Cutovers as tests drive and see them: ask for another version or other pods, wait for a phase, look at the end.
+"""Tests drive and observe cutovers: change the spec, wait for a phase, check the end state.
 
-Times in `Cutover` dictionaries are those of the TradingEngine's status, RFC 3339; seconds here are this machine's.
+A cutover is a dictionary: `status.cutover` of the TradingEngine, with times in RFC 3339. Seconds here are this
+machine's.
 """
 
 import itertools
@@ -16,88 +17,94 @@ from rtx_demo.engine import Engine
 from rtx_demo.errors import DemoError
 from rtx_demo.kubectl import Kubectl, KubectlError, Object
 from rtx_demo.sample import Sample
+from rtx_operator.api.enums import ConditionStatus, ConditionType, CutoverPhase, Reason, RetirementPhase
 
-OLD, NEW, BROKEN = "1.0.0", "1.1.0", "1.2.0-broken"
-OVER = frozenset({"Succeeded", "RolledBack", "Failed"})
-CUTOVER_DEADLINE = 180.0
-INTERVAL = 0.3
-COLOUR = "rtx-trading.com/colour"
-# Far from the defaults, so that a cutover takes seconds; what is asked of it stays the same.
-ROLLOUT: Object = {
+OLD_VERSION, NEW_VERSION, BROKEN_VERSION = "1.0.0", "1.1.0", "1.2.0-broken"
+TERMINAL_PHASES = tuple(phase for phase in CutoverPhase if phase.is_terminal)
+CUTOVER_DEADLINE_SECONDS = 180.0
+POLL_INTERVAL_SECONDS = 0.3
+COLOUR_LABEL = "rtx-trading.com/colour"
+# Shorter than the defaults, so that a cutover takes seconds; every check still runs.
+FAST_ROLLOUT: Object = {
     "drainTimeout": "2s",
     "monitor": {"duration": "3s", "maxErrorPercent": 1, "maxP99Milliseconds": 5000, "minimumRequests": 20},
     "keepPreviousFor": "1h",
     "smoke": [{"name": "health", "path": "/health"}, {"name": "symbols", "path": "/api/symbols"}],
 }
-WATCHED_LONGER: Object = {"monitor": {"duration": "10s"}}
-TWO = {"minReplicas": 2, "maxReplicas": 2}
-_sizes = itertools.count(513)
+LONG_MONITORING: Object = {"monitor": {"duration": "10s"}}
+TWO_REPLICAS = {"minReplicas": 2, "maxReplicas": 2}
+_memory_mib = itertools.count(513)  # each value makes a new revision
 
 
 @contextmanager
 def upgradable(sample: Sample, *beforehand: Object, **spec: Any) -> Iterator[Engine]:
-    """A small engine of version 1.0.0 with a rollout of seconds."""
-    rollout = {**ROLLOUT, **spec.pop("rollout", {})}
-    with sample.temporary(*beforehand, **{"version": OLD, "scaling": TWO, "rollout": rollout, **spec}) as engine:
+    """Inside the block there is a small engine of OLD_VERSION with FAST_ROLLOUT, ready."""
+    rollout = {**FAST_ROLLOUT, **spec.pop("rollout", {})}
+    with sample.temporary(
+        *beforehand, **{"version": OLD_VERSION, "scaling": TWO_REPLICAS, "rollout": rollout, **spec}
+    ) as engine:
         yield engine
 
 
 @dataclass
 class Upgrades:
-    """An engine that is upgraded, and what its status says of it."""
+    """Upgrades one engine, and observes its cutovers in status."""
 
     engine: Engine
-    last: str = field(default="")  # the cutover that `begin` found over
-    phases: list[tuple[float, str]] = field(default_factory=list)  # Unix seconds when a phase was first seen, and it
-    generation: int = 0  # of the spec, when its status was last seen
+    last_cutover_id: str = field(default="")  # the cutover that was over when `begin` or `retry` was called
+    phases: list[tuple[float, str]] = field(default_factory=list)  # when a phase was first observed (Unix s), the phase
+    generation: int = 0  # of the spec, when its status was last read
 
     @property
     def kubectl(self) -> Kubectl:
         return self.engine.kubectl
 
-    # what somebody asks for
+    # Changes of the spec
 
     def patch(self, **spec: Any) -> None:
-        """Change fields of the spec; those that are objects are merged."""
-        patched(self.engine, {"spec": spec})
+        """Change fields of the spec by a merge patch."""
+        patch = json.dumps({"spec": spec})
+        where = ("--namespace", self.engine.namespace, "--type=merge")
+        self.kubectl.run("patch", "tradingengine", self.engine.name, *where, f"--patch={patch}")
 
-    def ensure(self, version: str) -> None:
-        """Have that version active, by an upgrade when it is not."""
+    def ensure_version(self, version: str) -> None:
+        """Upgrade to that version unless it is active."""
         if self.status()["active"]["version"] != version:
             cutover = self.upgrade(version)
-            assert cutover["phase"] == "Succeeded", cutover
+            assert cutover["phase"] == CutoverPhase.SUCCEEDED, f"the upgrade to {version} did not succeed: {cutover}"
 
     def begin(self, version: str = "", **spec: Any) -> None:
-        """Ask for another version, or for other pods."""
-        self.last = self.cutover().get("id", "")
+        """Change the spec so that a cutover begins: another version, or other fields that change pods."""
+        self.last_cutover_id = self.cutover().get("id", "")
         self.patch(**({"version": version} if version else {}), **spec)
 
-    def restore(self, spec: Object) -> None:
-        """Set fields of the spec to exactly these values: a merge would keep what was added to them."""
-        there = self.engine.read()["spec"]
+    def reset_spec(self, spec: Object) -> None:
+        """Replace fields of the spec by these values, None removes: a merge patch would keep added keys."""
+        current = self.engine.read()["spec"]
         changes = [
             {"op": "replace" if value is not None else "remove", "path": f"/spec/{field}", "value": value}
             for field, value in spec.items()
-            if value is not None or field in there
+            if value is not None or field in current
         ]
         where = ("--namespace", self.engine.namespace, "--type=json")
         self.kubectl.run("patch", "tradingengine", self.engine.name, *where, f"--patch={json.dumps(changes)}")
 
     def retry(self) -> None:
-        """Say that what was rejected is to be tried again."""
-        self.last = self.cutover().get("id", "")
-        note = f"rtx-trading.com/retry={time.time_ns()}"
+        """Request a retry of the rejected revision, by the annotation."""
+        self.last_cutover_id = self.cutover().get("id", "")
+        annotation = f"rtx-trading.com/retry={time.time_ns()}"
         where = ("--namespace", self.engine.namespace, "--overwrite")
-        self.kubectl.run("annotate", "tradingengine", self.engine.name, note, *where)
+        self.kubectl.run("annotate", "tradingengine", self.engine.name, annotation, *where)
 
-    def upgrade(self, version: str = "", *, deadline: float = CUTOVER_DEADLINE, **spec: Any) -> Object:
-        """Ask for it and wait until its cutover is over; the cutover."""
+    def upgrade(self, version: str = "", *, deadline: float = CUTOVER_DEADLINE_SECONDS, **spec: Any) -> Object:
+        """Change the spec and wait until the cutover is over. Returns the cutover."""
         self.begin(version, **spec)
         return self.wait_until_over(deadline=deadline)
 
-    # what is seen
+    # Observations of the status
 
     def status(self) -> Object:
+        """The status, empty before the operator's first report; remembers the generation and the phase."""
         read = self.engine.read()
         found: Object = read.get("status", {})
         self.generation = read["metadata"].get("generation", 0)
@@ -107,146 +114,157 @@ class Upgrades:
         return found
 
     def cutover(self) -> Object:
+        """The cutover under way or the last one; empty before the first."""
         found: Object = self.status().get("cutover") or {}
         return found
 
-    def wait(self, holds: Callable[[Object], object], what: str, *, deadline: float = CUTOVER_DEADLINE) -> Object:
-        """The status once `holds` is true of it; raises DemoError with the last one at the deadline."""
+    def wait(
+        self, holds: Callable[[Object], object], what: str, *, deadline: float = CUTOVER_DEADLINE_SECONDS
+    ) -> Object:
+        """The status once `holds` is true of it; raises DemoError with the last status at the deadline (s)."""
         until = time.monotonic() + deadline
         while True:
             try:
                 status = self.status()
-            except KubectlError:  # the API server may be what is away
+            except KubectlError:  # tests stop the API server, too
                 status = {}
             if holds(status):
                 return status
             if time.monotonic() > until:
-                raise DemoError(f"After {deadline:.0f} s there is still not: {what}. Status: {told(status)}")
-            time.sleep(INTERVAL)
+                raise DemoError(f"After {deadline:.0f} s there is still not: {what}. Status: {_summary(status)}")
+            time.sleep(POLL_INTERVAL_SECONDS)
 
-    def wait_for(self, *phases: str, deadline: float = CUTOVER_DEADLINE) -> Object:
-        """The new cutover once it is in one of these phases."""
+    def wait_for_phase(self, *phases: CutoverPhase, deadline: float = CUTOVER_DEADLINE_SECONDS) -> Object:
+        """The new cutover once it is in one of these phases; raises DemoError at the deadline (s)."""
 
-        def there(status: Object) -> bool:
+        def reached(status: Object) -> bool:
             cutover = status.get("cutover") or {}
-            return cutover.get("id", "") != self.last and cutover.get("phase") in phases
+            return cutover.get("id", "") != self.last_cutover_id and cutover.get("phase") in phases
 
-        found: Object = self.wait(there, f"a cutover in phase {' or '.join(phases)}", deadline=deadline)["cutover"]
+        found: Object = self.wait(reached, f"a cutover in phase {' or '.join(phases)}", deadline=deadline)["cutover"]
         return found
 
-    def wait_until_over(self, *, deadline: float = CUTOVER_DEADLINE) -> Object:
-        return self.wait_for(*OVER, deadline=deadline)
+    def wait_until_over(self, *, deadline: float = CUTOVER_DEADLINE_SECONDS) -> Object:
+        """The new cutover once it is in a terminal phase; raises DemoError at the deadline (s)."""
+        return self.wait_for_phase(*TERMINAL_PHASES, deadline=deadline)
 
-    def settle(self, *, deadline: float = CUTOVER_DEADLINE) -> Object:
-        """The status once nothing is left to be done for the spec as it is now: the operator has seen it."""
+    def wait_until_reconciled(self, *, deadline: float = CUTOVER_DEADLINE_SECONDS) -> Object:
+        """The status once the operator has observed the present spec, is Ready and no longer Reconciling."""
 
-        def settled(status: Object) -> bool:
-            told = status.get("conditions", [])
-            by_type = {item["type"]: item for item in told if item.get("observedGeneration") == self.generation}
-            is_ready = by_type.get("Ready", {}).get("status") == "True"
-            return is_ready and by_type.get("Reconciling", {}).get("status") == "False"
+        def reconciled(status: Object) -> bool:
+            by_type = {
+                condition["type"]: condition["status"]
+                for condition in status.get("conditions", [])
+                if condition.get("observedGeneration") == self.generation
+            }
+            is_ready: bool = by_type.get(ConditionType.READY) == ConditionStatus.TRUE
+            return is_ready and by_type.get(ConditionType.RECONCILING) == ConditionStatus.FALSE
 
-        return self.wait(settled, "an engine at rest", deadline=deadline)
+        return self.wait(reconciled, "an engine that is Ready and no longer Reconciling", deadline=deadline)
 
-    # what is true, whatever the status says
+    # The objects themselves, whatever the status reports
 
-    def selected(self) -> str:
-        """The colour that the live Service names."""
+    def selected_colour(self) -> str:
+        """The colour that the live Service selects."""
         service = self.kubectl.get("service", f"{self.engine.name}-engine", self.engine.namespace) or {}
-        colour: str = service.get("spec", {}).get("selector", {}).get(COLOUR, "")
+        colour: str = service.get("spec", {}).get("selector", {}).get(COLOUR_LABEL, "")
         return colour
 
     def fence(self) -> Object:
-        """The fence's row."""
+        """The row of the execution fence."""
         row = "SELECT row_to_json(f) FROM rtx_operator.execution_fence AS f;"
         found: Object = json.loads(database.psql(self.engine, row))
         return found
 
-    def sizes(self) -> dict[str, int]:
-        """Colour → replicas asked for."""
+    def replicas(self) -> dict[str, int]:
+        """Colour → spec.replicas of its Deployment."""
         found = self.kubectl.list("deployments", self.engine.namespace, "app.kubernetes.io/component=engine")
-        return {item["metadata"]["labels"][COLOUR]: item["spec"]["replicas"] for item in found}
+        return {item["metadata"]["labels"][COLOUR_LABEL]: item["spec"]["replicas"] for item in found}
 
     def pods(self, colour: str) -> list[Object]:
-        """A colour's pods that are not on their way out."""
-        labels = f"app.kubernetes.io/component=engine,{COLOUR}={colour}"
+        """A colour's pods that are not terminating."""
+        labels = f"app.kubernetes.io/component=engine,{COLOUR_LABEL}={colour}"
         found = self.kubectl.list("pods", self.engine.namespace, labels)
         return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
 
     def end_state(self) -> Object:
-        """How it ended, with colours called active and idle: two ends of the same kind are equal."""
-        status = self.settle()
+        """How a cutover ended, in terms of active and idle: equal for equal ends, whichever colour is active."""
+        status = self.wait_until_reconciled()
         active = status["active"]["colour"]
-        sizes = self.sizes()
+        replicas = self.replicas()
         budget = self.kubectl.get("poddisruptionbudget", f"{self.engine.name}-engine", self.engine.namespace) or {}
         autoscaler = self.kubectl.get("horizontalpodautoscaler", f"{self.engine.name}-engine", self.engine.namespace)
         scales = (autoscaler or {}).get("spec", {}).get("scaleTargetRef", {}).get("name", "")
-        protects = budget.get("spec", {}).get("selector", {}).get("matchLabels", {}).get(COLOUR, "")
+        protects = budget.get("spec", {}).get("selector", {}).get("matchLabels", {}).get(COLOUR_LABEL, "")
         return {
             "phase": status["cutover"]["phase"],
             "reason": status["cutover"].get("reason", ""),
             "version": status["active"]["version"],
             "previous": (status.get("previous") or {}).get("version", ""),
             "rejected": (status.get("rejected") or {}).get("version", ""),
-            "selects the active colour": self.selected() == active,
+            "selects the active colour": self.selected_colour() == active,
             "executors are the active colour": self.fence()["executors"] == [active],
-            "active pods": sizes.pop(active),
-            "idle pods": sum(sizes.values()),
+            "active pods": replicas.pop(active),
+            "idle pods": sum(replicas.values()),
             "autoscaler on the active colour": scales.endswith(active) if scales else None,
             "budget on the active colour": protects in {active, ""},
         }
 
 
-def other_pods() -> Object:
-    """A wish that changes nothing but the pods' shape: a little more memory each time."""
-    return {"resources": {"limits": {"memory": f"{next(_sizes)}Mi"}}}
+def retirement_is_under_way(status: Object) -> bool:
+    """Whether the previous colour is being removed."""
+    retirement = status.get("retirement") or {}
+    return "phase" in retirement and not RetirementPhase(retirement["phase"]).is_terminal
+
+
+def new_revision() -> Object:
+    """Fields of a spec that make another revision of the same version: a little more memory each time."""
+    return {"resources": {"limits": {"memory": f"{next(_memory_mib)}Mi"}}}
 
 
 def other_colour(colour: str) -> str:
     return "green" if colour == "blue" else "blue"
 
 
-def assert_whole(upgrades: Upgrades) -> Object:
-    """The engine is at rest, with one colour that serves and executes; how it ended."""
+def assert_consistent(upgrades: Upgrades) -> Object:
+    """One colour is active, serves and executes, and nothing is left to reconcile. Returns the end state."""
     end = upgrades.end_state()
-    assert end["selects the active colour"], end
-    assert end["executors are the active colour"], end
+    assert end["selects the active colour"], f"the live Service does not select the active colour: {end}"
+    assert end["executors are the active colour"], f"the fence does not name the active colour alone: {end}"
     return end
 
 
 def assert_succeeded(upgrades: Upgrades, cutover: Object) -> None:
-    """That cutover succeeded and none followed it."""
-    assert cutover["phase"] == "Succeeded", cutover
-    assert_whole(upgrades)
-    assert upgrades.cutover()["id"] == cutover["id"]
+    """The cutover succeeded, and no other one followed it."""
+    assert cutover["phase"] == CutoverPhase.SUCCEEDED, f"the cutover did not succeed: {cutover}"
+    assert_consistent(upgrades)
+    assert upgrades.cutover()["id"] == cutover["id"], "another cutover followed the one that succeeded"
 
 
 def assert_rejected(
-    upgrades: Upgrades, reason: str, *, meanwhile: Callable[[], object] = lambda: None, **wish: object
+    upgrades: Upgrades, reason: Reason, *, during: Callable[[], object] = lambda: None, **change: Any
 ) -> Object:
-    """Ask for what cannot be: it goes back for that reason, nothing has moved, and the old wish is put back."""
-    engine, selected, epoch = upgrades.engine, upgrades.selected(), upgrades.fence()["epoch"]
+    """A cutover by this change of the spec rolls back for that reason before the switch; then reset the spec.
+
+    `during` is called once the spec is changed. Returns the cutover.
+    """
+    engine, selected, epoch = upgrades.engine, upgrades.selected_colour(), upgrades.fence()["epoch"]
     before = engine.read()["spec"]
-    upgrades.begin(**wish)
-    meanwhile()
+    upgrades.begin(**change)
+    during()
     cutover = upgrades.wait_until_over()
-    assert (cutover["phase"], cutover["reason"]) == ("RolledBack", reason), cutover
-    end = assert_whole(upgrades)
-    assert (end["version"], upgrades.selected()) == (before["version"], selected)
-    assert upgrades.fence()["epoch"] == epoch
-    upgrades.restore({field: before.get(field) for field in wish})
-    upgrades.settle()
+    assert (cutover["phase"], cutover["reason"]) == (CutoverPhase.ROLLED_BACK, reason), f"another outcome: {cutover}"
+    end = assert_consistent(upgrades)
+    assert end["version"] == before["version"], f"another version is active after the rollback: {end}"
+    assert upgrades.selected_colour() == selected, "the live Service selects another colour after the rollback"
+    assert upgrades.fence()["epoch"] == epoch, "the fence moved although nothing was switched"
+    upgrades.reset_spec({field: before.get(field) for field in change})
+    upgrades.wait_until_reconciled()
     return cutover
 
 
-def patched(engine: Engine, change: Object) -> None:
-    """A merge patch of the TradingEngine, as a person would do it."""
-    where = ("--namespace", engine.namespace, "--type=merge")
-    engine.kubectl.run("patch", "tradingengine", engine.name, *where, f"--patch={json.dumps(change)}")
-
-
-def told(status: Object) -> str:
-    """The part of a status that says why something is not over."""
+def _summary(status: Object) -> str:
+    """The cutover and the conditions of a status, as JSON."""
     conditions = [
         f"{item['type']}={item['status']} {item['reason']}: {item['message']}" for item in status.get("conditions", [])
     ]

@@ -1,4 +1,4 @@
-"""Whose cluster a run of tests takes down, and when: runs of their own, on a stand-in for the cluster."""
+"""Which cluster a test run takes down, and when: inner pytest runs with a fake cluster."""
 
 import os
 import tempfile
@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 CONFTEST = (Path(__file__).parents[2] / "conftest.py").read_text()
-STAND_IN = """
+FAKE_CLUSTER = """
 
 import pytest as _pytest
 from rtx_lab.provider import ProviderName
 
 class Cluster:
     name = ProviderName.NATIVE
-    ups, downs, up_already, up_by_another, said = 0, 0, False, False, []
+    ups, up_already, up_by_another = 0, False, False
 
     def is_up(self):
         return self.up_already or self.ups > 0
@@ -23,13 +23,13 @@ class Cluster:
         Cluster.up_already = self.up_by_another
 
     def up(self, nodes, fake_nodes, reporter):
-        if self.up_by_another == "while ours starts":
+        if self.up_by_another == "while this run starts one":
             raise LabError("rtx-lab is held by another run")
         if not self.is_up():
             Cluster.ups += 1
 
     def down(self):
-        print("the cluster goes down")
+        print("the cluster is taken down")
 
 CLUSTER = Cluster()
 choose = lambda _: CLUSTER
@@ -38,7 +38,7 @@ packages.ensure = lambda *_: None
 @_pytest.fixture(scope="session")
 def engine(local_cluster):
     yield
-    print("the engine goes")
+    print("the engine is removed")
 """
 INI = "[pytest]\nasyncio_default_fixture_loop_scope = function"
 
@@ -52,28 +52,37 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     return pytester
 
 
-def test_an_interrupted_run_ends_its_fixtures_before_the_cluster_that_they_need(run: pytest.Pytester) -> None:
-    # given a run that brought the cluster up, when it is interrupted in a test
-    run.makeconftest(CONFTEST + STAND_IN)
+def test_interrupted_run_removes_its_engine_before_the_cluster(run: pytest.Pytester) -> None:
+    # Given a run that started the cluster, and a test that is interrupted.
+    run.makeconftest(CONFTEST + FAKE_CLUSTER)
     run.makepyfile("def test_it(engine): raise KeyboardInterrupt")
-    said = run.runpytest_inprocess("-s", no_reraise_ctrlc=True).stdout
 
-    # then the engine goes first, and the cluster after it
-    said.fnmatch_lines(["*the engine goes*", "*the cluster goes down*"])
+    # When the run ends.
+    output = run.runpytest_inprocess("-s", no_reraise_ctrlc=True).stdout
+
+    # Then it removes the engine first, and then takes the cluster down.
+    output.fnmatch_lines(["*the engine is removed*", "*the cluster is taken down*"])
 
 
-@pytest.mark.parametrize("when", ["while ours is prepared", "while ours starts"])
-def test_a_cluster_that_another_run_brought_up_meanwhile_stays(run: pytest.Pytester, when: str) -> None:
-    # given that another run brings the cluster up while this one is about to
-    run.makeconftest(CONFTEST + STAND_IN + f"Cluster.up_by_another = {when!r}")
+@pytest.mark.parametrize("when", ["while this run prepares one", "while this run starts one"])
+def test_run_keeps_a_cluster_that_another_run_started_meanwhile(run: pytest.Pytester, when: str) -> None:
+    # Given another run that starts the cluster while this run is about to.
+    run.makeconftest(CONFTEST + FAKE_CLUSTER + f"Cluster.up_by_another = {when!r}")
     run.makepyfile("def test_it(engine): pass")
 
-    # when this one ends, then the cluster stays
-    run.runpytest_inprocess("-s").stdout.no_fnmatch_line("*the cluster goes down*")
+    # When this run ends.
+    output = run.runpytest_inprocess("-s").stdout
+
+    # Then it does not take the cluster down.
+    output.no_fnmatch_line("*the cluster is taken down*")
 
 
-def test_a_run_that_only_collects_leaves_no_folder_behind(run: pytest.Pytester, tmp_path: Path) -> None:
-    # given a run of no test, as of --help, when it has ended, then its folder is gone
-    run.makeconftest(CONFTEST + STAND_IN)
+def test_run_without_tests_leaves_no_folder_behind(run: pytest.Pytester, tmp_path: Path) -> None:
+    # Given the project's conftest.
+    run.makeconftest(CONFTEST + FAKE_CLUSTER)
+
+    # When pytest runs no test.
     run.runpytest_inprocess("--help")
+
+    # Then the run's folder is gone.
     assert list(tmp_path.glob("rtx-test-run-*")) == []

@@ -1,4 +1,4 @@
-"""The table of faults: how each test ended, as pytest says it. In a run of its own, on tests that stand in."""
+"""The table of faults has each test's outcome: an inner pytest run with tests of its own."""
 
 import json
 
@@ -6,8 +6,8 @@ import fault_table
 import pytest
 
 
-def test_each_test_has_its_outcome_in_the_table(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    # given tests that pass, fail, cannot begin, and are skipped: by themselves, or by a fixture
+def test_table_has_the_outcome_of_each_test(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given tests that pass, fail, fail in setup, skip, and are skipped by a fixture.
     monkeypatch.setattr(fault_table, "FOLDER", pytester.path)
     monkeypatch.setattr(fault_table, "FILE", pytester.path / "build/faults.json")
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
@@ -25,18 +25,20 @@ def test_each_test_has_its_outcome_in_the_table(pytester: pytest.Pytester, monke
 
         def test_passes(): pass
         def test_fails(): assert False
-        def test_cannot_begin(broken): pass
+        def test_fails_in_setup(broken): pass
         def test_skips(): pytest.skip("needs the native cluster")
         def test_is_skipped(root_only): pass
     """)
 
-    # when they run, then the file has each with its outcome
+    # When they run.
     pytester.runpytest_inprocess()
+
+    # Then the file has each test with its outcome.
     rows = json.loads(fault_table.FILE.read_text())["rows"]
     assert {row["fault"]: row["outcome"] for row in rows} == {
         "passes": "passed",
         "fails": "failed",
-        "cannot begin": "failed",
+        "fails in setup": "failed",
         "skips": "skipped",
         "is skipped": "skipped",
     }

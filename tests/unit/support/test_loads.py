@@ -1,11 +1,11 @@
-"""What a load's helpers see, what a test of a fault may forgive a load, and what never."""
+"""Helpers of loads: when a block fails, when a load is judged, and which broken promises a fault test may accept."""
 
 import time
 from typing import cast
 
 import msgspec
 import pytest
-from loads import Load, assert_kept_over_all, assert_nothing_lost, nothing_fails
+from loads import Load, assert_kept_across_tests, assert_nothing_lost, no_request_fails
 from rtx_demo.traffic import Traffic, Watch
 from rtx_traffic.progress import Progress
 from rtx_traffic.verdict import Verdict
@@ -13,7 +13,7 @@ from verdict_run import judged, kept_run
 
 
 class LateWatch:
-    """The lines of pods that tell of a failure only after the block in which it came."""
+    """A watch whose pods report a failure only after the block in which it happened."""
 
     def progress(self) -> Progress:
         return Progress(second=10)
@@ -22,28 +22,37 @@ class LateWatch:
         return Progress(second=11, failed=1) if second > 10 else self.progress()
 
 
-def test_a_request_that_fails_at_the_end_of_a_block_fails_it() -> None:
-    # given a load in its eleventh second, of which the pods have told ten
+def test_failure_in_the_last_second_of_a_block_fails_the_block() -> None:
+    # Given a load in its eleventh second, of which the pods have reported ten.
     loaded = Load(cast("Traffic", None), cast("Watch", LateWatch()), began=time.time() - 10.5)
 
-    # when a request fails in the block, and that is told after it, then the block has failed
-    with pytest.raises(AssertionError), nothing_fails(loaded):
+    # When a request fails in the block and the pods report it afterwards.
+    # Then the block fails.
+    with pytest.raises(AssertionError, match="1 requests failed"), no_request_fails(loaded):
         pass
 
 
-def test_a_load_that_has_gone_through_nothing_is_not_judged() -> None:
-    # given a load that has just begun, as after a test that failed, when all of it is to be judged, then it is not
+def test_load_under_which_no_test_completed_is_not_judged() -> None:
+    # Given a load that has just started, as after a failed test.
     loaded = Load(cast("Traffic", None), cast("Watch", LateWatch()), began=time.time())
+
+    # When the whole load is to be judged.
+    # Then that is skipped.
     with pytest.raises(pytest.skip.Exception):
-        assert_kept_over_all(loaded)
+        assert_kept_across_tests(loaded)
 
 
 def verdict(**values: object) -> Verdict:
     return msgspec.structs.replace(judged(*kept_run()), **values)
 
 
-def test_requests_that_failed_and_events_that_were_late_are_forgiven() -> None:
-    assert_nothing_lost(verdict(failed_requests=7, websocket_gaps=3, websocket_late=3))
+def test_fault_may_fail_requests_and_delay_events() -> None:
+    # Given a verdict with failed requests and late events only.
+    faulty = verdict(failed_requests=7, websocket_gaps=3, websocket_late=3)
+
+    # When the test of a fault checks it.
+    # Then it passes.
+    assert_nothing_lost(faulty)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +71,11 @@ def test_requests_that_failed_and_events_that_were_late_are_forgiven() -> None:
         {"orders_acknowledged": 0},
     ],
 )
-def test_nothing_else_is_forgiven(values: dict[str, int]) -> None:
-    # given the verdict over a run, when one other figure is not as it must be, then the test of the fault fails
+def test_fault_must_not_break_any_other_promise(values: dict[str, int]) -> None:
+    # Given a verdict with one other figure wrong.
+    faulty = verdict(**values)
+
+    # When the test of a fault checks it.
+    # Then it fails.
     with pytest.raises(AssertionError):
-        assert_nothing_lost(verdict(**values))
+        assert_nothing_lost(faulty)

@@ -1,4 +1,4 @@
-"""What one test breaks never reaches the next: the testbed, and in a run of its own the fixture `upgrades`."""
+"""What one test breaks never reaches the next: the testbed, and the fixture `upgrades` in an inner pytest run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,19 +14,19 @@ from rtx_demo.sample import Sample
 from testbed import Testbed
 from upgrades import Upgrades
 
-BED = """
+FAKE_TESTBED = """
 import pytest
 from rtx_demo.kubectl import Kubectl
 
 pytest_plugins = ["evidence", "fault_table", "system_fixtures"]
 
-class Bed:
+class FakeTestbed:
     def __init__(self):
-        self.made, self.there, self.left_behind = 0, False, ""
+        self.made, self.exists, self.left_behind = 0, False, ""
 
     def upgrades(self):
-        self.made += not self.there
-        self.there = True
+        self.made += not self.exists
+        self.exists = True
         return self
 
     @property
@@ -34,16 +34,16 @@ class Bed:
         return self, None
 
     def damage(self):
-        if self.left_behind == "more than can be told":
+        if self.left_behind == "an engine that cannot be inspected":
             raise KeyError(self.left_behind)
         return self.left_behind
 
     def discard(self):
-        self.there, self.left_behind = False, ""
+        self.exists, self.left_behind = False, ""
 
 @pytest.fixture(scope="session")
 def testbed():
-    return Bed()
+    return FakeTestbed()
 
 @pytest.fixture(scope="session")
 def kubectl():
@@ -54,10 +54,10 @@ def kubectl():
 INI = "[pytest]\nasyncio_default_fixture_loop_scope = function"
 
 
-def test_a_test_that_failed_leaves_its_engine_to_nobody(pytester: pytest.Pytester) -> None:
-    # given a test that fails and one that comes after it
+def test_engine_is_replaced_after_a_failed_test(pytester: pytest.Pytester) -> None:
+    # Given a test that fails, with one test before and one after it.
     pytester.makeini(INI)
-    pytester.makeconftest(BED)
+    pytester.makeconftest(FAKE_TESTBED)
     pytester.makepyfile("""
         def test_first(upgrades):
             assert upgrades.made == 1
@@ -70,14 +70,17 @@ def test_a_test_that_failed_leaves_its_engine_to_nobody(pytester: pytest.Pyteste
             assert upgrades.made == 2
     """)
 
-    # when they run, then the engine is the same until one fails, and another after it
-    pytester.runpytest_inprocess().assert_outcomes(passed=2, failed=1)
+    # When they run.
+    result = pytester.runpytest_inprocess()
+
+    # Then the first two share an engine and the third has a new one, as each asserts.
+    result.assert_outcomes(passed=2, failed=1)
 
 
-def test_a_test_that_leaves_damage_behind_fails_by_its_own_name(pytester: pytest.Pytester) -> None:
-    # given a test that passes and leaves a fault behind, and one that comes after it
+def test_damage_fails_the_test_that_left_it(pytester: pytest.Pytester) -> None:
+    # Given a test that passes and leaves damage behind, and a test after it.
     pytester.makeini(INI)
-    pytester.makeconftest(BED)
+    pytester.makeconftest(FAKE_TESTBED)
     pytester.makepyfile("""
         def test_first(upgrades):
             upgrades.left_behind = "role rtx_engine may open 7 connections"
@@ -86,33 +89,38 @@ def test_a_test_that_leaves_damage_behind_fails_by_its_own_name(pytester: pytest
             assert upgrades.made == 2
     """)
 
-    # when they run, then the first is an error that says what it left, and the second has an engine of its own
+    # When they run.
     result = pytester.runpytest_inprocess()
+
+    # Then the first is an error that names the damage, and the second has a new engine.
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["*left damage behind*role rtx_engine may open 7 connections*"])
 
-    # and what it takes to judge it is printed
-    result.stdout.fnmatch_lines(["*processors while the test ran*", "*operator while the test ran*"])
+    # Then the report has the CPU shares and the operator's log.
+    result.stdout.fnmatch_lines(["*CPU during the test*", "*operator's log during the test*"])
 
 
-def test_damage_that_cannot_be_told_reaches_nobody_either(pytester: pytest.Pytester) -> None:
-    # given a test that leaves an engine that cannot even be inspected
+def test_engine_that_cannot_be_inspected_is_replaced(pytester: pytest.Pytester) -> None:
+    # Given a test that leaves an engine that cannot be inspected, and a test after it.
     pytester.makeini(INI)
-    pytester.makeconftest(BED)
+    pytester.makeconftest(FAKE_TESTBED)
     pytester.makepyfile("""
         def test_first(upgrades):
-            upgrades.left_behind = "more than can be told"
+            upgrades.left_behind = "an engine that cannot be inspected"
 
         def test_second(upgrades):
             assert upgrades.made == 2
     """)
 
-    # when they run, then the first is an error, and the second has an engine of its own
-    pytester.runpytest_inprocess().assert_outcomes(passed=2, errors=1)
+    # When they run.
+    result = pytester.runpytest_inprocess()
+
+    # Then the first is an error, and the second has a new engine.
+    result.assert_outcomes(passed=2, errors=1)
 
 
-class StandIn:
-    """An engine and an operator, and what is said of them."""
+class FakeSystem:
+    """Replaces the engine, its database and the operator in module testbed."""
 
     def __init__(self) -> None:
         self.psql_fails = False
@@ -122,28 +130,28 @@ class StandIn:
     @contextmanager
     def upgradable(self, _: Sample) -> Iterator[Any]:
         yield SimpleNamespace(read=lambda: {"spec": {}})
-        raise DemoError("the namespace does not go")
+        raise DemoError("the namespace is not deleted")
 
     def psql(self, *_: object) -> str:
         if self.psql_fails:
             raise DemoError("no database")
         return ""
 
-    def disarm(self, _: object) -> None:
+    def disarm_crashes(self, _: object) -> None:
         self.disarmed = True
 
 
 @pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    there = StandIn()
-    settled: Object = {}
-    monkeypatch.setattr(testbed_module, "upgradable", there.upgradable)
-    monkeypatch.setattr(testbed_module.database, "psql", there.psql)
+def system(monkeypatch: pytest.MonkeyPatch) -> FakeSystem:
+    system = FakeSystem()
+    status: Object = {}
+    monkeypatch.setattr(testbed_module, "upgradable", system.upgradable)
+    monkeypatch.setattr(testbed_module.database, "psql", system.psql)
     monkeypatch.setattr(testbed_module.installation, "wait_until_running", lambda _: None)
-    monkeypatch.setattr(testbed_module, "armed", lambda _: there.armed)
-    monkeypatch.setattr(testbed_module, "disarm", there.disarm)
-    monkeypatch.setattr(Upgrades, "settle", lambda *_, **__: settled)
-    return there
+    monkeypatch.setattr(testbed_module, "armed_crashes", lambda _: system.armed)
+    monkeypatch.setattr(testbed_module, "disarm_crashes", system.disarm_crashes)
+    monkeypatch.setattr(Upgrades, "wait_until_reconciled", lambda *_, **__: status)
+    return system
 
 
 @pytest.fixture
@@ -151,43 +159,55 @@ def bed() -> Testbed:
     return Testbed(cast("Sample", SimpleNamespace(kubectl=None)))
 
 
-def test_an_operator_that_is_still_to_end_is_damage(stand_in: StandIn, bed: Testbed) -> None:
-    # given an engine as it was found, and an operator that a test has told to end at a moment that never came
+def test_armed_crash_is_damage(system: FakeSystem, bed: Testbed) -> None:
+    # Given an undamaged engine, and an operator that a test armed for a moment that never came.
     bed.upgrades()
     assert bed.damage() == ""
-    stand_in.armed = {"rtx-operator-1": "after Switching/MoveFence"}
+    system.armed = {"rtx-operator-1": "after Switching/MoveFence"}
 
-    # when it is inspected, then that is told
-    assert bed.damage() == "the operator in rtx-operator-1 ends after Switching/MoveFence"
+    # When the testbed is inspected.
+    damage = bed.damage()
+
+    # Then the armed crash is reported.
+    assert damage == "the operator in rtx-operator-1 still ends after Switching/MoveFence"
 
 
-def test_a_load_that_gave_up_is_damage(stand_in: StandIn, bed: Testbed) -> None:
-    # given an engine as it was found, and a load of which one pod has given up
-    def gave_up() -> int:
+def test_load_that_gave_up_is_damage(system: FakeSystem, bed: Testbed) -> None:
+    # Given an undamaged engine, and a load of which one pod has given up.
+    def give_up() -> int:
         raise DemoError("Traffic pod rtx-traffic-1 gave up")
 
     bed.upgrades()
-    bed._loaded = cast("Load", SimpleNamespace(ledger=None, failed=gave_up))
+    bed._loaded = cast("Load", SimpleNamespace(ledger=None, failed_requests=give_up))
 
-    # when it is inspected, then that is told
-    assert bed.damage() == "Traffic pod rtx-traffic-1 gave up"
+    # When the testbed is inspected.
+    damage = bed.damage()
+
+    # Then the load's error is reported.
+    assert damage == "Traffic pod rtx-traffic-1 gave up"
 
 
-def test_an_engine_that_could_not_be_looked_at_is_not_handed_out(stand_in: StandIn, bed: Testbed) -> None:
-    # given an engine whose database did not answer when it was looked at
-    stand_in.psql_fails = True
+def test_engine_that_was_never_inspected_is_not_used(system: FakeSystem, bed: Testbed) -> None:
+    # Given an engine whose database did not answer when its initial state was read.
+    system.psql_fails = True
     with pytest.raises(DemoError):
         bed.upgrades()
 
-    # when the next test asks for one, then it is one that has been looked at
-    stand_in.psql_fails = False
+    # When the next test needs an engine.
+    system.psql_fails = False
     bed.upgrades()
+
+    # Then it gets one with a known initial state.
     assert bed.damage() == ""
 
 
-def test_an_engine_that_does_not_go_leaves_no_operator_that_is_to_end(stand_in: StandIn, bed: Testbed) -> None:
-    # given an engine whose namespace does not go, when it is let go, then the operator is disarmed all the same
+def test_operator_is_disarmed_although_the_engine_is_not_deleted(system: FakeSystem, bed: Testbed) -> None:
+    # Given an engine whose namespace is not deleted.
     bed.upgrades()
+
+    # When the testbed is discarded.
     with pytest.raises(DemoError):
         bed.discard()
-    assert stand_in.disarmed
+
+    # Then the operator is disarmed.
+    assert system.disarmed
