@@ -11,7 +11,7 @@ import msgspec
 
 from rtx_engine.api import peer
 from rtx_engine.api.http import Answer
-from rtx_engine.api.line import Address, BrokenLineError, Line
+from rtx_engine.api.peer_connection import Address, ConnectionBrokenError, PeerConnection
 from rtx_engine.config import COLOUR_FIELD
 
 # To a colour. What does not fit waits for one of them, within its own deadline: less than to open one more at a switch.
@@ -67,8 +67,8 @@ class Channel:
         try:
             async with asyncio.timeout(deadline), way.line(fresh=request.fresh) as line:
                 sent = True
-                return await line.ask(message)
-        except (BrokenLineError, OSError, TimeoutError) as error:
+                return await line.send(message)
+        except (ConnectionBrokenError, OSError, TimeoutError) as error:
             why = str(error) or "not within its time"
             raise (NoAnswerError(why) if sent else NotReachedError(why)) from error
 
@@ -101,13 +101,13 @@ class _Way:
     def __init__(self, host: str) -> None:
         self.host = host
         self._turn = asyncio.Semaphore(LINES)
-        self._idle: list[Line] = []
+        self._idle: list[PeerConnection] = []
         self._resolving = asyncio.Lock()
         self._address: Address | None = None
         self._address_until = 0.0
 
     @asynccontextmanager
-    async def line(self, *, fresh: bool) -> AsyncIterator[Line]:
+    async def line(self, *, fresh: bool) -> AsyncIterator[PeerConnection]:
         """A connection: a fresh one at once, else one when there is a turn. Raises OSError or TimeoutError."""
         if fresh:
             line = await self._open()
@@ -122,7 +122,7 @@ class _Way:
             try:
                 yield line
             finally:
-                if line.usable:
+                if line.reusable:
                     line.idle_since = clock()
                     self._idle.append(line)
                 else:
@@ -132,17 +132,17 @@ class _Way:
         while self._idle:
             self._idle.pop().close()
 
-    def _kept(self, since: float) -> Line | None:
+    def _kept(self, since: float) -> PeerConnection | None:
         """The one that was used last; None when none is idle or all have been for too long."""
         while self._idle:
             line = self._idle.pop()
-            if line.usable and line.idle_since > since:
+            if line.reusable and line.idle_since > since:
                 return line
             line.close()
         return None
 
-    async def _open(self) -> Line:
-        return await Line.open(await self._resolve(), CONNECT_DEADLINE)
+    async def _open(self) -> PeerConnection:
+        return await PeerConnection.open(await self._resolve(), CONNECT_DEADLINE)
 
     async def _resolve(self) -> Address:
         """Where the Service is; many who ask at once ask once."""
