@@ -17,10 +17,10 @@ import uvicorn
 
 from rtx_engine import metrics
 from rtx_engine.api.app import Application
-from rtx_engine.api.channel import Channel
 from rtx_engine.api.context import Activity, Context
 from rtx_engine.api.passwords import Passwords
 from rtx_engine.api.peer import Peers
+from rtx_engine.api.peer_client import PeerClient
 from rtx_engine.api.tally import Tally
 from rtx_engine.api.tokens import Tokens
 from rtx_engine.config import Settings
@@ -65,7 +65,7 @@ async def serve(settings: Settings, source: PriceSource, times: Times = PRODUCTI
     stream = Stream(store.reader, bus, source, tokens.trader, colour)
     activity = Activity()
     tally = Tally()
-    channel = Channel(settings.peer_service, settings.peer_secret) if settings.peer_service else None
+    peer_client = PeerClient(settings.peer_service, settings.peer_secret) if settings.peer_service else None
     store.fence.on_change(lambda state: _take_turns(colour, state, tally, stream))
 
     async with contextlib.AsyncExitStack() as stack:
@@ -77,8 +77,8 @@ async def serve(settings: Settings, source: PriceSource, times: Times = PRODUCTI
         await store.start()
         stack.push_async_callback(store.stop)
         await stream.start()
-        if channel is not None:
-            stack.callback(channel.stop)
+        if peer_client is not None:
+            stack.callback(peer_client.stop)
         context = Context(
             settings=settings,
             times=times,
@@ -90,7 +90,7 @@ async def serve(settings: Settings, source: PriceSource, times: Times = PRODUCTI
             activity=activity,
             stream=stream,
             peers=Peers(settings.peer_secret),
-            channel=channel,
+            peer_client=peer_client,
             tally=tally,
         )
         server = _Server(_config(Application(context), stream, times))

@@ -58,10 +58,15 @@ class Application:
         self._internal = InternalRoutes(context).table
         self._receiver = Receiver(context.store, context.peers)
         self._forwarder: Forwarder | None = None
-        if context.channel is not None:
+        if context.peer_client is not None:
             colour = context.settings.colour.value
             self._forwarder = Forwarder(
-                context.store, context.peers, context.channel, context.activity, colour, context.times.forward_budget
+                context.store,
+                context.peers,
+                context.peer_client,
+                context.activity,
+                colour,
+                context.times.forward_budget,
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

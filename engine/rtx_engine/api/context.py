@@ -3,11 +3,11 @@
 import time
 from dataclasses import dataclass, field
 
-from rtx_engine.api.channel import Channel
 from rtx_engine.api.errors import ApiError, ErrorReason, unauthorized
 from rtx_engine.api.http import Scope, header
 from rtx_engine.api.passwords import Passwords
 from rtx_engine.api.peer import Peers
+from rtx_engine.api.peer_client import PeerClient
 from rtx_engine.api.tally import Tally
 from rtx_engine.api.tokens import BadTokenError, Claims, Role, Tokens
 from rtx_engine.config import Settings
@@ -52,7 +52,7 @@ class Context:
     activity: Activity
     stream: Stream
     peers: Peers
-    channel: Channel | None  # None: nothing is forwarded
+    peer_client: PeerClient | None  # None: nothing is forwarded
     tally: Tally
 
     def claims(self, scope: Scope) -> Claims:

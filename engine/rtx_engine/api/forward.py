@@ -14,11 +14,11 @@ import msgspec
 
 from rtx_engine import metrics
 from rtx_engine.api import peer
-from rtx_engine.api.channel import Channel, NoAnswerError, NotReachedError, Outgoing
 from rtx_engine.api.context import Activity
 from rtx_engine.api.errors import RETRY, ApiError, ErrorBody, ErrorReason
 from rtx_engine.api.http import Answer, Scope, header
 from rtx_engine.api.peer import Peers
+from rtx_engine.api.peer_client import NoResponseError, PeerClient, PeerRequest, UnreachableError
 from rtx_engine.store import OrderError, OrderErrorReason, Store, UnavailableError
 
 PATIENCE = 3.0  # seconds that the second pod waits to be named
@@ -86,12 +86,12 @@ class Forwarder:
     """Sends requests on to the colour that the fence names."""
 
     def __init__(
-        self, store: Store, peers: Peers, channel: Channel, activity: Activity, colour: str, budget: float
+        self, store: Store, peers: Peers, peer_client: PeerClient, activity: Activity, colour: str, budget: float
     ) -> None:
         """`budget`: seconds for one request, all tries included."""
         self._store = store
         self._peers = peers
-        self._channel = channel
+        self._peer_client = peer_client
         self._activity = activity
         self._colour = colour
         self._budget = budget
@@ -138,10 +138,10 @@ class Forwarder:
         if state is None or not named:
             return None
         try:
-            answer = await self._channel.ask(named[0], self._outgoing(scope, body, state.epoch), left)
-        except NotReachedError:
+            answer = await self._peer_client.send(named[0], self._peer_request(scope, body, state.epoch), left)
+        except UnreachableError:
             return None
-        except NoAnswerError as error:
+        except NoResponseError as error:
             if not _is_repeatable(scope):
                 metrics.forwarded_requests(ForwardResult.UNKNOWN).inc()
                 message = "The answer got lost: look whether it was done before you ask again."
@@ -149,7 +149,7 @@ class Forwarder:
             return None
         return None if _is_fenced(answer) else answer
 
-    def _outgoing(self, scope: Scope, body: bytes, epoch: int) -> Outgoing:
+    def _peer_request(self, scope: Scope, body: bytes, epoch: int) -> PeerRequest:
         headers = [(name, value) for name in _HANDED_ON if (value := header(scope, name)) is not None]
         headers += [(peer.HOP, b"1"), (peer.EPOCH, b"%d" % epoch)]
         if scope["path"] == _ORDER_PATH:
@@ -161,7 +161,7 @@ class Forwarder:
         # HEAD goes as GET: whoever sends the answer on leaves its body out.
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         target = b"%b?%b" % (path, query) if query else path
-        return Outgoing(method.encode(), target, headers, body, fresh=not _is_repeatable(scope))
+        return PeerRequest(method.encode(), target, headers, body, new_connection=not _is_repeatable(scope))
 
     async def _look(self) -> None:
         try:

@@ -93,9 +93,9 @@ class InternalRoutes:
     async def reach(self, _scope: Scope, _body: bytes) -> Answer:
         """Try to reach the other colour, over a new connection."""
         other = self._context.settings.colour.other.value
-        if self._context.channel is None:
+        if self._context.peer_client is None:
             return Answer(200, _encode(Reach(False, other, "PEER_SERVICE is not set: nothing can be forwarded.")))
-        error = await self._context.channel.reach(other)
+        error = await self._context.peer_client.reach(other)
         return Answer(200, _encode(Reach(not error, other, error and f"{error}.")))
 
     async def drain(self, _scope: Scope, body: bytes) -> Answer:

@@ -20,7 +20,7 @@ _DROPPED_HEADERS = frozenset(
 
 
 class ConnectionBrokenError(Exception):
-    """The connection closed, or its data was not HTTP, before the response was complete. The message gives the cause."""
+    """The connection closed, or sent no HTTP, before the response was complete. The message gives the cause."""
 
 
 @dataclass(frozen=True, slots=True)

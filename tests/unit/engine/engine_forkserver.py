@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from rtx_engine import main, server
-from rtx_engine.api.channel import Channel
+from rtx_engine.api.peer_client import PeerClient
 from rtx_engine.feed.source import SimulatedSource
 from rtx_engine.times import Times
 
@@ -78,7 +78,7 @@ def serve(request: Request) -> None:
     sys.argv = ["rtx-engine", *request["arguments"]]
     if services := os.environ.get("SERVICES"):
         ports = dict(service.split("=") for service in services.split(","))
-        Channel._host = lambda _, colour: f"127.0.0.1:{ports[colour]}"  # type: ignore[method-assign]
+        PeerClient._host = lambda _, colour: f"127.0.0.1:{ports[colour]}"  # type: ignore[method-assign]
     if stopped_at := os.environ.get("PRICES_STOPPED_AT"):
         main.SimulatedSource = partial(SimulatedSource, clock=lambda: datetime.fromisoformat(stopped_at))
     times = Times(**json.loads(os.environ.get("TIMES", "{}")))
