@@ -13,11 +13,11 @@ import msgspec
 import uuid_utils.compat
 import uvicorn
 import uvloop
-from rtx_engine.api.bodies import MarketOrderRequest
+from rtx_engine.api.request_bodies import MarketOrderRequest
 from rtx_engine.api.tokens import Tokens
 from rtx_engine.config import Settings
-from rtx_engine.domain.answers import answer
 from rtx_engine.domain.execution import Executor
+from rtx_engine.domain.order_response import order_response
 from rtx_engine.domain.orders import MarketOrder, Side, check
 from rtx_engine.feed.source import SimulatedSource
 from rtx_engine.store import statements
@@ -63,7 +63,7 @@ class Plain:
             await connection.execute("COMMIT")
         placed = done.outcomes[0]
         status = 200 if placed.replayed else 201
-        return Response(msgspec.json.encode(answer(placed.execution)), status, media_type="application/json")
+        return Response(msgspec.json.encode(order_response(placed.execution)), status, media_type="application/json")
 
 
 async def serve() -> None:

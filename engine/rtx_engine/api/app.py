@@ -8,23 +8,23 @@ import structlog
 from rtx_engine import metrics
 from rtx_engine.api import peer
 from rtx_engine.api.context import Activity, Context
+from rtx_engine.api.error_mapping import method_not_allowed, to_api_error
 from rtx_engine.api.forward import Forwarder, Receiver
 from rtx_engine.api.hot import HotRoutes
 from rtx_engine.api.http import (
-    Answer,
     ClientGoneError,
     Handler,
     Message,
     Receive,
+    Response,
     Scope,
     Send,
+    error_response,
     read_body,
-    refusal,
     replay,
-    send_answer,
+    send_response,
 )
 from rtx_engine.api.internal import PREFIX, InternalRoutes
-from rtx_engine.api.refusals import as_api_error, method_not_allowed
 from rtx_engine.api.routes import cold_routes
 from rtx_engine.store import OrderError, OrderErrorReason
 from rtx_engine.stream.drain import Drain
@@ -97,16 +97,16 @@ class Application:
         except ClientGoneError:
             return
         except Exception as error:
-            refused = as_api_error(error)
-            if refused.status == 500:
+            api_error = to_api_error(error)
+            if api_error.status == 500:
                 log.exception("a request failed", method=scope["method"], path=scope["path"])
-            if refused.reason is OrderErrorReason.FENCED:
-                metrics.order_errors(refused.reason).inc()
+            if api_error.reason is OrderErrorReason.FENCED:
+                metrics.order_errors(api_error.reason).inc()
                 reply.elsewhere = True
-            await send_answer(reply, refusal(refused))
+            await send_response(reply, error_response(api_error))
 
     async def _execute(self, scope: Scope, body: bytes, reply: "_Reply") -> None:
-        """Answer here when the fence names us, or else have it answered by the colour that it names."""
+        """Response here when the fence names us, or else have it answered by the colour that it names."""
 
         async def here() -> None:
             await self._answer(scope, body, reply, self._hot)
@@ -123,14 +123,14 @@ class Application:
             return await self._receiver.answer(scope, here)
         if self._forwarder is None:
             return await here()
-        answer = await self._forwarder.answer(scope, body, here)
-        if answer is not None:
+        response = await self._forwarder.answer(scope, body, here)
+        if response is not None:
             reply.elsewhere = True
-            await send_answer(reply, answer)
+            await send_response(reply, response)
         return None
 
     async def _answer(self, scope: Scope, body: bytes, reply: "_Reply", table: Table) -> None:
-        """Answer in this pod. Raises, before anything is sent, what `as_api_error` understands."""
+        """Response in this pod. Raises, before anything is sent, what `to_api_error` understands."""
         methods = table.get(scope["path"])
         if methods is None:
             scope["app"] = self._cold  # with an app, Starlette's router raises instead of answering in plain text
@@ -139,8 +139,8 @@ class Application:
         handler = methods.get("GET" if scope["method"] == "HEAD" else scope["method"])
         if handler is None:
             raise method_not_allowed(", ".join(methods))
-        answer: Answer = await handler(scope, body)
-        await send_answer(reply, answer)
+        response: Response = await handler(scope, body)
+        await send_response(reply, response)
 
 
 class _Reply:

@@ -16,7 +16,7 @@ from rtx_engine import metrics
 from rtx_engine.api import peer
 from rtx_engine.api.context import Activity
 from rtx_engine.api.errors import RETRY, ApiError, ErrorBody, ErrorReason
-from rtx_engine.api.http import Answer, Scope, header
+from rtx_engine.api.http import Response, Scope, header
 from rtx_engine.api.peer import Peers
 from rtx_engine.api.peer_client import NoResponseError, PeerClient, PeerRequest, UnreachableError
 from rtx_engine.store import OrderError, OrderErrorReason, Store, UnavailableError
@@ -54,7 +54,7 @@ class Receiver:
         self._peers = peers
 
     async def answer(self, scope: Scope, here: Here) -> None:
-        """Answer here once the fence names us. Raises OrderError (Fenced) when it does not come to."""
+        """Response here once the fence names us. Raises OrderError (Fenced) when it does not come to."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + PATIENCE
         known = self._peers.epoch(scope)
@@ -97,7 +97,7 @@ class Forwarder:
         self._budget = budget
         self._under_way = 0
 
-    async def answer(self, scope: Scope, body: bytes, here: Here) -> Answer | None:
+    async def answer(self, scope: Scope, body: bytes, here: Here) -> Response | None:
         """The other colour's answer; None when `here` has answered, since the fence names us again.
 
         Raises OrderError (Fenced), ApiError (503), and what `here` raises but for Fenced.
@@ -113,7 +113,7 @@ class Forwarder:
         finally:
             self._under_way -= 1
 
-    async def _answer(self, scope: Scope, body: bytes, here: Here) -> Answer | None:
+    async def _answer(self, scope: Scope, body: bytes, here: Here) -> Response | None:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._budget
         while (left := deadline - clock()) > 0:
@@ -131,7 +131,7 @@ class Forwarder:
         metrics.forwarded_requests(ForwardResult.FENCED).inc()
         raise OrderError(OrderErrorReason.FENCED, _FENCED)
 
-    async def _try(self, scope: Scope, body: bytes, left: float) -> Answer | None:
+    async def _try(self, scope: Scope, body: bytes, left: float) -> Response | None:
         """One try. None: nothing was done that asking again would do twice."""
         state = self._store.fence.state
         named = [colour for colour in state.executors if colour != self._colour] if state else []
@@ -171,7 +171,7 @@ class Forwarder:
 
 
 async def _executed(here: Here) -> bool:
-    """Answer here, unless the fence has moved once more."""
+    """Response here, unless the fence has moved once more."""
     try:
         await here()
     except OrderError as error:
@@ -185,7 +185,7 @@ def _is_repeatable(scope: Scope) -> bool:
     return (scope["method"], scope["path"]) not in _NOT_REPEATED
 
 
-def _is_fenced(answer: Answer) -> bool:
+def _is_fenced(answer: Response) -> bool:
     if answer.status != 503:
         return False
     try:

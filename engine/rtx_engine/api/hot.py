@@ -8,12 +8,12 @@ from uuid import UUID
 import msgspec
 
 from rtx_engine import metrics
-from rtx_engine.api.answers import Health, PositionAnswer, Positions, Rejection
-from rtx_engine.api.bodies import MarketOrderRequest, decode
 from rtx_engine.api.context import Context
 from rtx_engine.api.errors import RETRY, ApiError, ErrorDetail, ErrorReason, bad_request, sentence
-from rtx_engine.api.http import Answer, Scope
-from rtx_engine.domain.answers import OrderAnswer, answer
+from rtx_engine.api.http import Response, Scope
+from rtx_engine.api.request_bodies import MarketOrderRequest, decode
+from rtx_engine.api.response_bodies import Health, PositionResponse, Positions, Rejection
+from rtx_engine.domain.order_response import OrderResponse, order_response
 from rtx_engine.domain.orders import InvalidOrderError, MarketOrder, RejectReason, Side, check
 from rtx_engine.store import OrderError, OrderErrorReason
 
@@ -31,15 +31,15 @@ class HotRoutes:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    async def health(self, _scope: Scope, _body: bytes) -> Answer:
+    async def health(self, _scope: Scope, _body: bytes) -> Response:
         """The process lives."""
         context = self._context
         state = context.store.fence.state
-        return Answer(
+        return Response(
             200, _encode(Health("ok", context.version, context.settings.colour, state.epoch if state else None))
         )
 
-    async def ready(self, scope: Scope, body: bytes) -> Answer:
+    async def ready(self, scope: Scope, body: bytes) -> Response:
         """Whether a Service may send requests here: migrated, epoch known, not about to end."""
         if self._context.activity.ending:
             raise ApiError(503, ErrorReason.SHUTTING_DOWN, "This pod is about to end: ask another one.", headers=RETRY)
@@ -52,7 +52,7 @@ class HotRoutes:
             )
         return await self.health(scope, body)
 
-    async def place_market_order(self, scope: Scope, body: bytes) -> Answer:
+    async def place_market_order(self, scope: Scope, body: bytes) -> Response:
         """Fill a market order: 201, or 200 when it was answered before; 422 when it is recorded as rejected."""
         started = time.perf_counter()
         try:
@@ -65,22 +65,22 @@ class HotRoutes:
             if error.reason is not OrderErrorReason.FENCED:  # that one is counted if it is answered
                 metrics.order_errors(error.reason).inc()
             raise
-        outcome = answer(placed.execution)
+        outcome = order_response(placed.execution)
         metrics.order_latency(outcome.symbol).observe(time.perf_counter() - started)
         if outcome.reason is not None:
             metrics.order_errors(outcome.reason).inc()
             return _rejected(outcome, outcome.reason)
         if placed.replayed:
-            return Answer(200, _encode(outcome))
+            return Response(200, _encode(outcome))
         metrics.orders_placed(outcome.symbol).inc()
-        return Answer(201, _encode(outcome))
+        return Response(201, _encode(outcome))
 
-    async def positions(self, scope: Scope, _body: bytes) -> Answer:
+    async def positions(self, scope: Scope, _body: bytes) -> Response:
         """The account's open positions."""
         positions = await self._context.store.reader.positions(self._context.account_id(scope))
         quotes = self._context.source.quotes()
-        found = [PositionAnswer.of(position, quotes.get(position.symbol)) for position in positions]
-        return Answer(200, _encode(Positions(found)))
+        found = [PositionResponse.of(position, quotes.get(position.symbol)) for position in positions]
+        return Response(200, _encode(Positions(found)))
 
 
 def _order(order_id: UUID, account_id: int, request: MarketOrderRequest) -> MarketOrder:
@@ -100,6 +100,6 @@ def _order(order_id: UUID, account_id: int, request: MarketOrderRequest) -> Mark
     return order
 
 
-def _rejected(order: OrderAnswer, reason: RejectReason) -> Answer:
+def _rejected(order: OrderResponse, reason: RejectReason) -> Response:
     sentence = _REJECTIONS[reason].format(symbol=order.symbol, quantity=order.quantity)
-    return Answer(422, _encode(Rejection(ErrorDetail(reason, sentence), order)))
+    return Response(422, _encode(Rejection(ErrorDetail(reason, sentence), order)))

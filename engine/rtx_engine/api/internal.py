@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from rtx_engine.api.bodies import Request, decode
 from rtx_engine.api.context import Context
 from rtx_engine.api.errors import ApiError, ErrorReason, bad_request
-from rtx_engine.api.http import Answer, Handler, Scope
+from rtx_engine.api.http import Handler, Response, Scope
+from rtx_engine.api.request_bodies import Request, decode
 from rtx_engine.api.tally import Executed
 
 PREFIX = "/internal/"
@@ -69,7 +69,7 @@ class InternalRoutes:
             "/internal/drain": {"POST": self.drain},
         }
 
-    async def status(self, _scope: Scope, _body: bytes) -> Answer:
+    async def status(self, _scope: Scope, _body: bytes) -> Response:
         """What this pod knows, from memory: it never waits."""
         context = self._context
         fence, activity, stream = context.store.fence, context.activity, context.stream
@@ -88,17 +88,17 @@ class InternalRoutes:
             drained_connections=stream.drain.closed,
             executed=context.tally.executed(),
         )
-        return Answer(200, _encode(status))
+        return Response(200, _encode(status))
 
-    async def reach(self, _scope: Scope, _body: bytes) -> Answer:
+    async def reach(self, _scope: Scope, _body: bytes) -> Response:
         """Try to reach the other colour, over a new connection."""
         other = self._context.settings.colour.other.value
         if self._context.peer_client is None:
-            return Answer(200, _encode(Reach(False, other, "PEER_SERVICE is not set: nothing can be forwarded.")))
+            return Response(200, _encode(Reach(False, other, "PEER_SERVICE is not set: nothing can be forwarded.")))
         error = await self._context.peer_client.reach(other)
-        return Answer(200, _encode(Reach(not error, other, error and f"{error}.")))
+        return Response(200, _encode(Reach(not error, other, error and f"{error}.")))
 
-    async def drain(self, _scope: Scope, body: bytes) -> Answer:
+    async def drain(self, _scope: Scope, body: bytes) -> Response:
         """Send clients elsewhere, unless the fence, read now, names this colour or another epoch than the caller's.
 
         So an operator that slept through its successor's work does no harm.
@@ -116,4 +116,4 @@ class InternalRoutes:
                 f"it drains when another colour is named at epoch {wanted.epoch}; look again.",
             )
         self._context.stream.drain.begin(wanted.seconds)
-        return Answer(200, _encode(Draining(draining=True)))
+        return Response(200, _encode(Draining(draining=True)))

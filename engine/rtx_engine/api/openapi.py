@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from rtx_engine.api import answers, bodies
+from rtx_engine.api import request_bodies, response_bodies
 from rtx_engine.api.errors import ErrorBody
-from rtx_engine.domain.answers import OrderAnswer
+from rtx_engine.domain.order_response import OrderResponse
 
 Json = dict[str, Any]
 
@@ -44,9 +44,9 @@ class Operation:
     method: str
     path: str
     summary: str
-    answers: Mapping[int, tuple[str, type[msgspec.Struct] | None]]
+    responses: Mapping[int, tuple[str, type[msgspec.Struct] | None]]
     errors: Sequence[int] = ()
-    body: type[bodies.Request] | None = None
+    body: type[request_bodies.Request] | None = None
     example: Json = field(default_factory=dict)
     parameters: Sequence[Parameter] = ()
     public: bool = False
@@ -60,9 +60,9 @@ OPERATIONS: Sequence[Operation] = (
         "post",
         "/api/login",
         "A token for a username and a password.",
-        {200: ("The token.", answers.Login)},
+        {200: ("The token.", response_bodies.Login)},
         errors=(400, 401, 503),
-        body=bodies.LoginRequest,
+        body=request_bodies.LoginRequest,
         example={"username": "alice", "password": "correct horse"},
         public=True,
     ),
@@ -70,9 +70,9 @@ OPERATIONS: Sequence[Operation] = (
         "post",
         "/api/admin/accounts",
         "Open an account; the administrator only.",
-        {201: ("The account.", answers.AccountAnswer)},
+        {201: ("The account.", response_bodies.AccountResponse)},
         errors=(400, 401, 403, 409, 503),
-        body=bodies.AccountRequest,
+        body=request_bodies.AccountRequest,
         example={
             "username": "alice",
             "password": "correct horse",
@@ -85,14 +85,14 @@ OPERATIONS: Sequence[Operation] = (
         "get",
         "/api/account",
         "The account of the token.",
-        {200: ("The account.", answers.AccountAnswer)},
+        {200: ("The account.", response_bodies.AccountResponse)},
         errors=(401, 403, 503),
     ),
     Operation(
         "get",
         "/api/symbols",
         "What can be traded, with the newest prices.",
-        {200: ("The symbols.", answers.Symbols)},
+        {200: ("The symbols.", response_bodies.Symbols)},
         public=True,
     ),
     Operation(
@@ -100,19 +100,19 @@ OPERATIONS: Sequence[Operation] = (
         "/api/orders/market",
         "Buy or sell at the current price.",
         {
-            200: ("This client_order_id was answered before: the same answer again.", OrderAnswer),
-            201: ("Filled.", OrderAnswer),
-            422: (_ERRORS[422], answers.Rejection),
+            200: ("This client_order_id was answered before: the same answer again.", OrderResponse),
+            201: ("Filled.", OrderResponse),
+            422: (_ERRORS[422], response_bodies.Rejection),
         },
         errors=(400, 401, 403, 409, 503),
-        body=bodies.MarketOrderRequest,
+        body=request_bodies.MarketOrderRequest,
         example=_ORDER_EXAMPLE,
     ),
     Operation(
         "get",
         "/api/orders",
         "Orders, newest first.",
-        {200: ("A page of orders.", answers.Orders)},
+        {200: ("A page of orders.", response_bodies.Orders)},
         errors=(400, 401, 403, 503),
         parameters=(
             Parameter("limit", "1 to 500; 50 if not given", "integer"),
@@ -124,7 +124,7 @@ OPERATIONS: Sequence[Operation] = (
         "get",
         "/api/orders/{client_order_id}",
         "One order: what to ask when an answer got lost.",
-        {200: ("The order.", OrderAnswer)},
+        {200: ("The order.", OrderResponse)},
         errors=(401, 403, 404, 503),
         parameters=(Parameter("client_order_id", "as the client gave it", place="path"),),
     ),
@@ -132,7 +132,7 @@ OPERATIONS: Sequence[Operation] = (
         "get",
         "/api/positions",
         "Open positions.",
-        {200: ("The positions.", answers.Positions)},
+        {200: ("The positions.", response_bodies.Positions)},
         errors=(401, 403, 503),
     ),
     Operation(
@@ -148,12 +148,12 @@ OPERATIONS: Sequence[Operation] = (
         ),
         websocket=True,
     ),
-    Operation("get", "/health", "The process lives.", {200: ("It does.", answers.Health)}, public=True),
+    Operation("get", "/health", "The process lives.", {200: ("It does.", response_bodies.Health)}, public=True),
     Operation(
         "get",
         "/ready",
         "Whether the pod takes requests.",
-        {200: ("It does.", answers.Health)},
+        {200: ("It does.", response_bodies.Health)},
         errors=(503,),
         public=True,
     ),
@@ -164,7 +164,7 @@ def document(version: str) -> Json:
     """The OpenAPI document."""
     structs: list[type[msgspec.Struct]] = [ErrorBody]
     for operation in OPERATIONS:
-        structs += [struct for _, struct in operation.answers.values() if struct is not None]
+        structs += [struct for _, struct in operation.responses.values() if struct is not None]
         if operation.body is not None:
             structs.append(operation.body)
     _, schemas = msgspec.json.schema_components(structs, ref_template="#/components/schemas/{name}")
@@ -189,7 +189,7 @@ def document(version: str) -> Json:
 
 def _operation(operation: Operation) -> Json:
     responses: dict[str, Json] = {}
-    for status, (description, struct) in operation.answers.items():
+    for status, (description, struct) in operation.responses.items():
         responses[str(status)] = {"description": description, **_content(struct)}
     for status in operation.errors:
         responses[str(status)] = {"description": _ERRORS[status], **_content(ErrorBody)}

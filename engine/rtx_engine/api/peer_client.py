@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from rtx_engine.api import peer
-from rtx_engine.api.http import Answer
+from rtx_engine.api.http import Response
 from rtx_engine.api.peer_connection import Address, ConnectionBrokenError, PeerConnection
 from rtx_engine.config import COLOUR_FIELD
 
@@ -59,7 +59,7 @@ class PeerClient:
         for pool in self._pools.values():
             pool.close()
 
-    async def send(self, colour: str, request: PeerRequest, timeout_seconds: float) -> Answer:
+    async def send(self, colour: str, request: PeerRequest, timeout_seconds: float) -> Response:
         """The response of `colour`. Raises UnreachableError and NoResponseError, also after `timeout_seconds`."""
         pool = self._pool(colour)
         message = _serialise(pool.host, self._secret, request)
@@ -79,14 +79,14 @@ class PeerClient:
         """Query `colour` over a new connection. Returns the problem, or an empty string if it answers correctly."""
         host = self._pool(colour).host
         try:
-            answer = await self.send(
+            response = await self.send(
                 colour, PeerRequest(b"GET", b"/internal/status", new_connection=True), REACH_TIMEOUT_SECONDS
             )
-            found = msgspec.json.decode(answer.body, type=_StatusColour).colour if answer.status == 200 else None
+            found = msgspec.json.decode(response.body, type=_StatusColour).colour if response.status == 200 else None
         except (UnreachableError, NoResponseError, msgspec.DecodeError) as error:
             return f"{host} does not answer: {error}"
         if found is None:
-            return f"{host} answers {answer.status}, it does not accept this pod as a peer: give both colours the same PEER_SECRET"
+            return f"{host} answers {response.status}, as to a client: give both colours the same PEER_SECRET"
         if found != colour:
             return f"{host} is answered by {found}: the Service selects the wrong pods"
         return ""

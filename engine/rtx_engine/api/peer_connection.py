@@ -10,7 +10,7 @@ from typing import cast
 
 import httptools
 
-from rtx_engine.api.http import Answer
+from rtx_engine.api.http import Response
 
 # Hop-by-hop headers, and those that this pod sets itself when it returns the response to the client.
 _DROPPED_HEADERS = frozenset(
@@ -37,7 +37,7 @@ class PeerConnection(asyncio.Protocol):
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._pending_response: asyncio.Future[Answer] | None = None
+        self._pending_response: asyncio.Future[Response] | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._content_type = b""
         self._body: list[bytes] = []
@@ -51,7 +51,7 @@ class PeerConnection(asyncio.Protocol):
             _, connection = await asyncio.get_running_loop().create_connection(cls, address.host, address.port)
         return connection
 
-    async def send(self, message: bytes) -> Answer:
+    async def send(self, message: bytes) -> Response:
         """Send a serialised request and return its response. Has no timeout: the caller sets one.
 
         Raises ConnectionBrokenError. A cancelled call closes the connection: the late response would otherwise be
@@ -111,10 +111,10 @@ class PeerConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         self.reusable = self.reusable and self._parser.should_keep_alive()
         if self._pending_response is not None and not self._pending_response.done():
-            answer = Answer(
+            response = Response(
                 self._parser.get_status_code(), b"".join(self._body), tuple(self._headers), self._content_type
             )
-            self._pending_response.set_result(answer)
+            self._pending_response.set_result(response)
         else:
             self.reusable = False  # a response without a request: the peer is out of step
 

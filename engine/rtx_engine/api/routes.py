@@ -9,14 +9,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route, Router
 
-from rtx_engine.api.answers import AccountAnswer, Login, Orders, SymbolAnswer, Symbols
-from rtx_engine.api.bodies import AccountRequest, LoginRequest, decode
 from rtx_engine.api.context import Context
 from rtx_engine.api.errors import ApiError, ErrorReason, bad_request, sentence, unauthorized
 from rtx_engine.api.openapi import document
+from rtx_engine.api.request_bodies import AccountRequest, LoginRequest, decode
+from rtx_engine.api.response_bodies import AccountResponse, Login, Orders, SymbolResponse, Symbols
 from rtx_engine.api.tokens import Role
 from rtx_engine.domain import accounts
-from rtx_engine.domain.answers import answer
+from rtx_engine.domain.order_response import order_response
 from rtx_engine.domain.symbols import SYMBOLS
 from rtx_engine.store import UsernameTakenError
 
@@ -79,19 +79,19 @@ class ColdRoutes:
             raise ApiError(
                 409, ErrorReason.CONFLICT, f"username {body.username!r} is taken: choose another one."
             ) from error
-        return _json(AccountAnswer.of(account), 201)
+        return _json(AccountResponse.of(account), 201)
 
     async def account(self, request: Request) -> Response:
         """The account that asks."""
         account = await self._context.store.reader.account(self._context.account_id(request.scope))
         if account is None:
             raise unauthorized("The account of this token does not exist any more: log in again.")
-        return _json(AccountAnswer.of(account))
+        return _json(AccountResponse.of(account))
 
     async def symbols(self, _request: Request) -> Response:
         """What can be traded, at which price. Public."""
         quotes = self._context.source.quotes()
-        return _json(Symbols([SymbolAnswer.of(symbol, quotes.get(symbol.name)) for symbol in SYMBOLS.values()]))
+        return _json(Symbols([SymbolResponse.of(symbol, quotes.get(symbol.name)) for symbol in SYMBOLS.values()]))
 
     async def orders(self, request: Request) -> Response:
         """The account's orders, newest first, a page at a time."""
@@ -100,7 +100,7 @@ class ColdRoutes:
         before = _number("before", request.query_params.get("before"))
         symbol = _symbol(request.query_params.get("symbol"))
         found = await self._context.store.reader.orders(account_id, limit, before, symbol)
-        page = [answer(execution) for execution in found]
+        page = [order_response(execution) for execution in found]
         return _json(Orders(page, page[-1].sequence if len(page) == limit else None))
 
     async def order(self, request: Request) -> Response:
@@ -114,7 +114,7 @@ class ColdRoutes:
                 ErrorReason.NOT_FOUND,
                 f"No order {client_order_id[:64]!r} is known on this account: it was not placed.",
             )
-        return _json(answer(execution))
+        return _json(order_response(execution))
 
     async def openapi(self, _request: Request) -> Response:
         """This API, described."""

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
-from rtx_engine.domain.answers import answer
+from rtx_engine.domain.order_response import order_response
 from rtx_engine.domain.orders import Execution
 
 _encode = msgspec.json.Encoder().encode
@@ -29,7 +29,7 @@ class AccountEvent(msgspec.Struct, frozen=True):
 
 def order_event(execution: Execution) -> AccountEvent:
     """The event that tells an execution: what its sender is answered with."""
-    payload = msgspec.Raw(_encode(answer(execution)))
+    payload = msgspec.Raw(_encode(order_response(execution)))
     return AccountEvent(execution.order.account_id, execution.sequence, EventKind.ORDER, payload, execution.executed_at)
 
 

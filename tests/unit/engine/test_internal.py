@@ -133,7 +133,7 @@ async def test_a_pod_says_whether_it_reaches_the_other_colour(engines: Any, sess
     [
         (
             {"PEER_SECRET": "another"},
-            "answers 404, it does not accept this pod as a peer: give both colours the same PEER_SECRET.",
+            "answers 404, as to a client: give both colours the same PEER_SECRET.",
         ),
         ({"COLOUR": "blue"}, "is answered by blue: the Service selects the wrong pods."),
     ],

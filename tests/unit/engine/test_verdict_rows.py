@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 from rtx_demo.database import PLAN, ROWS
-from rtx_engine.domain.answers import answer
+from rtx_engine.domain.order_response import order_response
 from rtx_engine.domain.orders import OrderStatus
 from rtx_traffic import fenced
 from rtx_traffic.ledger import End, Failure, Kind, Lane, Ledger, Order, OrderAnswer, Record, Request, Run, encode
@@ -37,7 +37,7 @@ class Traded:
     async def place(self, pod, client_order_id: str, **wanted: str) -> None:
         """Place it as `r-...` and write down what a client would have been answered."""
         placed = await pod.place(self.account, client_order_id, **wanted)
-        wire = msgspec.json.encode(answer(placed.execution))
+        wire = msgspec.json.encode(order_response(placed.execution))
         if not client_order_id.startswith("r-"):
             return
         asked = placed.execution.order
