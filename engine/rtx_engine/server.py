@@ -21,7 +21,7 @@ from rtx_engine.api.context import Activity, Context
 from rtx_engine.api.passwords import Passwords
 from rtx_engine.api.peer import Peers
 from rtx_engine.api.peer_client import PeerClient
-from rtx_engine.api.tally import Tally
+from rtx_engine.api.request_stats import RequestStats
 from rtx_engine.api.tokens import Tokens
 from rtx_engine.config import Settings
 from rtx_engine.feed.source import PriceSource
@@ -64,9 +64,9 @@ async def serve(settings: Settings, source: PriceSource, times: Times = PRODUCTI
     tokens = Tokens(settings.jwt_secret)
     stream = Stream(store.reader, bus, source, tokens.trader, colour)
     activity = Activity()
-    tally = Tally()
+    request_stats = RequestStats()
     peer_client = PeerClient(settings.peer_service, settings.peer_secret) if settings.peer_service else None
-    store.fence.on_change(lambda state: _take_turns(colour, state, tally, stream))
+    store.fence.on_change(lambda state: _on_fence_change(colour, state, request_stats, stream))
 
     async with contextlib.AsyncExitStack() as stack:
         listener = stack.enter_context(_listen(settings.port))
@@ -91,7 +91,7 @@ async def serve(settings: Settings, source: PriceSource, times: Times = PRODUCTI
             stream=stream,
             peers=Peers(settings.peer_secret),
             peer_client=peer_client,
-            tally=tally,
+            request_stats=request_stats,
         )
         server = _Server(_config(Application(context), stream, times))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -105,10 +105,10 @@ async def serve(settings: Settings, source: PriceSource, times: Times = PRODUCTI
     log.info("ended")
 
 
-def _take_turns(colour: str, state: FenceState, tally: Tally, stream: Stream) -> None:
+def _on_fence_change(colour: str, state: FenceState, request_stats: RequestStats, stream: Stream) -> None:
     """The fence has moved: begin to count, or stop; clients of a colour that is named may stay."""
     executing = colour in state.executors
-    tally.begin(state.epoch if executing else None)
+    request_stats.restart(state.epoch if executing else None)
     if executing:
         stream.drain.end()
 

@@ -45,7 +45,7 @@ class Application:
         self._drain = context.stream.drain
         self._fence = context.store.fence
         self._peers = context.peers
-        self._tally = context.tally
+        self._request_stats = context.request_stats
         self._version = context.version.encode()
         hot = HotRoutes(context)
         self._hot: Table = {
@@ -85,7 +85,7 @@ class Application:
         finally:
             self._activity.end()
             if reply.status is not None and not reply.elsewhere:
-                self._tally.answered(reply.status, time.perf_counter() - started)
+                self._request_stats.record(reply.status, time.perf_counter() - started)
 
     async def _respond(self, scope: Scope, receive: Receive, reply: "_Reply", table: Table) -> None:
         try:

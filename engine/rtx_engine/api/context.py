@@ -8,7 +8,7 @@ from rtx_engine.api.http import Scope, header
 from rtx_engine.api.passwords import Passwords
 from rtx_engine.api.peer import Peers
 from rtx_engine.api.peer_client import PeerClient
-from rtx_engine.api.tally import Tally
+from rtx_engine.api.request_stats import RequestStats
 from rtx_engine.api.tokens import BadTokenError, Claims, Role, Tokens
 from rtx_engine.config import Settings
 from rtx_engine.feed.source import PriceSource
@@ -53,7 +53,7 @@ class Context:
     stream: Stream
     peers: Peers
     peer_client: PeerClient | None  # None: nothing is forwarded
-    tally: Tally
+    request_stats: RequestStats
 
     def claims(self, scope: Scope) -> Claims:
         """Who asks. Raises ApiError (401)."""

@@ -8,7 +8,7 @@ from rtx_engine.api.context import Context
 from rtx_engine.api.errors import ApiError, ErrorReason, bad_request
 from rtx_engine.api.http import Handler, Response, Scope
 from rtx_engine.api.request_bodies import Request, decode
-from rtx_engine.api.tally import Executed
+from rtx_engine.api.request_stats import ServedRequests
 
 PREFIX = "/internal/"
 LONGEST_DRAIN = 3600.0  # seconds
@@ -31,7 +31,7 @@ class Status(msgspec.Struct, frozen=True):
     quiet_seconds: float  # since a client last asked something; 0 while it is answered
     forwarded: int
     drained_connections: int
-    executed: Executed | None
+    executed: ServedRequests | None
 
 
 class Reach(msgspec.Struct, frozen=True):
@@ -86,7 +86,7 @@ class InternalRoutes:
             quiet_seconds=activity.quiet_seconds(),
             forwarded=activity.forwarded,
             drained_connections=stream.drain.closed,
-            executed=context.tally.executed(),
+            executed=context.request_stats.served(),
         )
         return Response(200, _encode(status))
 
