@@ -148,8 +148,8 @@ async def test_shutdown_closes_streams_with_1012_and_waits_for_none(server, conn
 
 
 async def test_a_client_that_answers_no_ping_is_given_up(server, connect, monkeypatch):
-    monkeypatch.setattr(adaptor, "PING_INTERVAL", 0.2)
-    monkeypatch.setattr(adaptor, "PONG_TIMEOUT", 0.2)
+    monkeypatch.setattr(adaptor, "PING_INTERVAL_SECONDS", 0.2)
+    monkeypatch.setattr(adaptor, "PONG_TIMEOUT_SECONDS", 0.2)
     answering, _ = await connect()
     reader, mute = await asyncio.open_connection("127.0.0.1", server.port)
     mute.write(f"GET /ws HTTP/1.1\r\n{UPGRADE}\r\n".encode())

@@ -78,7 +78,7 @@ async def test_who_does_not_want_events_gets_none_until_it_does(redis_server):
         begin = await published(one, other, range(1, 100))
 
         # given a subscription that is given up with the next message
-        other.bus.listen(wanted=False)
+        other.bus.set_subscribed(subscribed=False)
         one.bus.publish([event(begin + 1)])
         await other.until(begin + 1)
         async with (
@@ -93,7 +93,7 @@ async def test_who_does_not_want_events_gets_none_until_it_does(redis_server):
                 await asyncio.sleep(0.05)
 
         # when they are wanted again
-        other.bus.listen(wanted=True)
+        other.bus.set_subscribed(subscribed=True)
 
         # then they come again
         await published(one, other, range(begin + 2, begin + 100))
