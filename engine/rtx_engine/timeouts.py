@@ -1,19 +1,19 @@
-"""How long the server waits, in seconds. The defaults are production's; tests of what happens afterwards wait less."""
+"""The server's timeouts, in seconds. The defaults are for production; tests set shorter ones."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
-    """All of them are upper bounds but `quiet`, which is waited for in full."""
+class Timeouts:
+    """All are upper bounds except `quiet_seconds`, which is always waited for."""
 
-    forward_budget: float = 5.0  # that the first pod has for a request that it sends on
+    forward_seconds: float = 5.0  # for a forwarded request, all attempts included
 
-    # Together these stay within the pod's grace period of 60 s, its preStop sleep included.
-    websockets_close_within: float = 5.0  # over which 1012 is spread
-    quiet: float = 2.0  # without a request: whoever asked has learnt to ask elsewhere
-    drain_at_most: float = 20.0
-    unfinished_requests: int = 5
+    # At shutdown. Their sum and the preStop sleep must stay below the pod's grace period of 60 s.
+    websocket_close_seconds: float = 5.0  # over which the WebSockets are closed
+    quiet_seconds: float = 2.0  # without a request, before the listener closes
+    max_drain_seconds: float = 20.0  # the listener closes then, even if requests still arrive
+    unfinished_request_seconds: int = 5  # for requests in flight when the listener closes
 
 
-PRODUCTION = Times()
+PRODUCTION = Timeouts()

@@ -1,4 +1,4 @@
-"""The routes that are asked thousands of times a second: raw ASGI, no framework between the bytes and the domain."""
+"""The routes with thousands of requests a second: raw ASGI without a framework."""
 
 import time
 from collections.abc import Mapping
@@ -20,19 +20,19 @@ from rtx_engine.store import OrderError, OrderErrorReason
 _encode = msgspec.json.Encoder().encode
 
 _REJECTIONS: Mapping[RejectReason, str] = {
-    RejectReason.STALE_QUOTE: "There is no fresh price for {symbol} now: try again, with another client_order_id.",
-    RejectReason.INSUFFICIENT_MARGIN: "The free margin is too small for {quantity} lots of {symbol}: order less.",
+    RejectReason.STALE_QUOTE: "There is no current price for {symbol}: try again with another client_order_id.",
+    RejectReason.INSUFFICIENT_MARGIN: "The free margin is too small for {quantity} lots of {symbol}: order fewer lots.",
 }
 
 
 class HotRoutes:
-    """Each takes a scope and the whole body, and returns the answer; raises ApiError, or what the store raises."""
+    """Each method takes the scope and the whole body. Raises ApiError and the errors of the store."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     async def health(self, _scope: Scope, _body: bytes) -> Response:
-        """The process lives."""
+        """The process is alive."""
         context = self._context
         state = context.store.fence.state
         return Response(
@@ -40,29 +40,31 @@ class HotRoutes:
         )
 
     async def ready(self, scope: Scope, body: bytes) -> Response:
-        """Whether a Service may send requests here: migrated, epoch known, not about to end."""
+        """200 if the database is migrated, the fence is known and the pod is not shutting down; else ApiError (503)."""
         if self._context.activity.ending:
-            raise ApiError(503, ErrorReason.SHUTTING_DOWN, "This pod is about to end: ask another one.", headers=RETRY)
+            raise ApiError(
+                503, ErrorReason.SHUTTING_DOWN, "This pod is shutting down: connect to another one.", headers=RETRY
+            )
         if self._context.store.fence.state is None:
             raise ApiError(
                 503,
                 ErrorReason.NOT_READY,
-                "The epoch of the execution fence is not known yet: is the database up, and migrated to this version?",
+                "This pod has not read the fence yet: check that the database is up and migrated to this version.",
                 headers=RETRY,
             )
         return await self.health(scope, body)
 
     async def place_market_order(self, scope: Scope, body: bytes) -> Response:
-        """Fill a market order: 201, or 200 when it was answered before; 422 when it is recorded as rejected."""
+        """Fill a market order: 201, or 200 if it was filled before; 422 if it is recorded as rejected."""
         started = time.perf_counter()
         try:
             account_id = self._context.account_id(scope)
-            # The first pod that sees an order gives it its id, before anything else.
+            # The first pod that receives an order gives it its id, before anything else.
             order_id = self._context.peers.order_id(scope)
             order = _order(order_id, account_id, decode(body, MarketOrderRequest))
             placed = await self._context.store.orders.submit(order)
         except (ApiError, OrderError) as error:
-            if error.reason is not OrderErrorReason.FENCED:  # that one is counted if it is answered
+            if error.reason is not OrderErrorReason.FENCED:  # app.py counts it if the client gets it
                 metrics.order_errors(error.reason).inc()
             raise
         outcome = order_response(placed.execution)

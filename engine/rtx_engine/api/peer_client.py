@@ -12,7 +12,7 @@ import msgspec
 from rtx_engine.api import peer
 from rtx_engine.api.http import Response
 from rtx_engine.api.peer_connection import Address, ConnectionBrokenError, PeerConnection
-from rtx_engine.config import COLOUR_FIELD
+from rtx_engine.config import COLOUR_PLACEHOLDER
 
 # Kept connections to one colour. Further requests wait for a free one: opening more in a cutover takes longer.
 MAX_CONNECTIONS = 32
@@ -49,7 +49,7 @@ class PeerClient:
     """Sends requests to the Service of either colour."""
 
     def __init__(self, service: str, secret: str) -> None:
-        """`service` is `host` or `host:port` and contains COLOUR_FIELD, which is replaced by the colour."""
+        """`service` is `host` or `host:port` and contains COLOUR_PLACEHOLDER, which is replaced by the colour."""
         self._service = service
         self._secret = secret.encode()
         self._pools: dict[str, _ConnectionPool] = {}
@@ -97,7 +97,7 @@ class PeerClient:
         return self._pools[colour]
 
     def _host(self, colour: str) -> str:
-        return self._service.replace(COLOUR_FIELD, colour)
+        return self._service.replace(COLOUR_PLACEHOLDER, colour)
 
 
 class _ConnectionPool:

@@ -6,7 +6,7 @@ import msgspec
 
 from rtx_engine.domain.symbols import CURRENCY
 
-MOST_LEVERAGE = 500
+MAX_LEVERAGE = 500
 
 
 class InvalidAccountError(ValueError):
@@ -51,5 +51,5 @@ def check(account: NewAccount) -> None:
         raise InvalidAccountError("balance must be 0 or more, and below 1,000,000,000,000")
     if account.balance != account.balance.quantize(Decimal("0.01")):
         raise InvalidAccountError("balance must be in whole cents")
-    if not 1 <= account.leverage <= MOST_LEVERAGE:
-        raise InvalidAccountError(f"leverage must be 1 to {MOST_LEVERAGE}")
+    if not 1 <= account.leverage <= MAX_LEVERAGE:
+        raise InvalidAccountError(f"leverage must be 1 to {MAX_LEVERAGE}")

@@ -19,7 +19,7 @@ TICK = timedelta(seconds=1) / TICKS_PER_SECOND
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PERIODS = tuple(TICKS_PER_SECOND * 4**octave for octave in range(10))  # in ticks: 1 s, 4 s, … 3 days
 _AMPLITUDES = tuple(math.sqrt(period) for period in _PERIODS)
-_LARGEST = sum(_AMPLITUDES)
+_MAX_NOISE = sum(_AMPLITUDES)
 
 
 def quote(seed: str, market: SimulatedMarket, at: datetime) -> Quote:
@@ -45,7 +45,7 @@ def _noise(seed: str, name: str, tick: int) -> float:
         left, right = (_lattice(seed, name, str(period), cell + side) for side in (0, 1))
         x = within / period
         total += amplitude * (left + (right - left) * x * x * (3 - 2 * x))
-    return total / _LARGEST
+    return total / _MAX_NOISE
 
 
 def _lattice(seed: str, name: str, stream: str, index: int) -> float:

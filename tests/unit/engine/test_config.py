@@ -28,7 +28,7 @@ def test_what_may_be_left_out_has_the_contracts_values():
 def test_what_may_not_be_left_out_is_named(name):
     with pytest.raises(SettingsError) as problem:
         Settings.from_environment(ENOUGH | {name: ""})
-    assert str(problem.value) == f"{name} is not set; give it a value in the environment."
+    assert str(problem.value) == f"{name} is not set; set it in the environment."
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,11 @@ def test_what_may_not_be_left_out_is_named(name):
         ("PORT", "0", "PORT is '0'; it must be a port number from 1 to 65535."),
         ("DB_PORT", "65536", "DB_PORT is '65536'; it must be a port number from 1 to 65535."),
         ("REDIS_PORT", "a", "REDIS_PORT is 'a'; it must be a port number from 1 to 65535."),
-        ("JWT_SECRET", "x" * 31, "JWT_SECRET is 31 bytes long; give it at least 32 random ones."),
+        ("JWT_SECRET", "x" * 31, "JWT_SECRET is 31 bytes long; it must have at least 32 random bytes."),
         (
             "PEER_SERVICE",
             "rtx-engine",
-            "PEER_SERVICE is 'rtx-engine'; it must be a host name that holds {colour}.",
+            "PEER_SERVICE is 'rtx-engine'; it must be a host name that contains {colour}.",
         ),
         ("COLOUR", "red", "COLOUR is 'red'; it must be one of blue, green."),
         ("EXECUTION_MODE", "C", "EXECUTION_MODE is 'C'; it must be one of ABOOK, BBOOK."),

@@ -31,7 +31,7 @@ async def test_a_colour_that_is_away_for_a_moment_fails_nobody(engines: Any, col
 
 async def test_patience_has_an_end(engines: Any, anybody: Trader) -> None:
     # given a fence that names a colour that does not come back
-    colours = await engines.start_colours(TIMES='{"forward_budget": 0.5}')
+    colours = await engines.start_colours(TIMEOUTS='{"forward_seconds": 0.5}')
     alice = await anybody.open(colours.blue, "alice")
     colours.green.vanish()
     epoch = await engines.database.move_fence("green")
@@ -128,7 +128,8 @@ async def test_too_many_at_once_are_told_so_and_the_rest_wait(colours: Any, forw
 
     async with in_the_place_of(colours.green, handler):
         asked = [
-            asyncio.create_task(forwarding.call(colours.blue, "GET", "/api/symbols")) for _ in range(forward.MOST + 5)
+            asyncio.create_task(forwarding.call(colours.blue, "GET", "/api/symbols"))
+            for _ in range(forward.MAX_FORWARDS + 5)
         ]
         first, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
         released.set()

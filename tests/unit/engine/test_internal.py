@@ -152,7 +152,7 @@ async def test_what_answers_must_be_the_other_colour_and_a_peer(
 
 async def test_without_a_peer_service_nothing_is_reached(engines: Any, session: aiohttp.ClientSession) -> None:
     found = await ask(session, await engines.start(), "reach")
-    assert (found["reaches"], found["error"]) == (False, "PEER_SERVICE is not set: nothing can be forwarded.")
+    assert (found["reaches"], found["error"]) == (False, "PEER_SERVICE is not set: forwarding is off.")
 
 
 async def test_a_drain_closes_every_stream_and_those_that_come_after(

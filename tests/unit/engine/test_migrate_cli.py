@@ -92,7 +92,7 @@ def test_the_command_line_takes_back_what_a_cutover_applied(migrate: Migrate):
 @pytest.mark.parametrize(
     ("environment", "sentence"),
     [
-        ({"DB_HOST": ""}, "DB_HOST is not set; give it a value in the environment."),
+        ({"DB_HOST": ""}, "DB_HOST is not set; set it in the environment."),
         ({"DB_PORT": "many"}, "DB_PORT is 'many'; it must be a port number from 1 to 65535."),
         ({"DB_PASSWORD": "wrong"}, "did not let rtx_migrator in: password authentication failed"),
         ({"DB_NAME": "nowhere"}, 'did not let rtx_migrator in: database "nowhere" does not exist'),

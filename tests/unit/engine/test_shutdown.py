@@ -96,7 +96,7 @@ async def test_an_ending_pod_says_not_ready_and_yet_answers_who_still_comes(engi
 
 
 async def test_websockets_are_told_to_come_back_elsewhere(engines: Any) -> None:
-    engine = await engines.start(TIMES=QUICK_END)
+    engine = await engines.start(TIMEOUTS=QUICK_END)
     async with aiohttp.ClientSession(engine.url) as session:
         token = await _trader(session)
         async with session.ws_connect("/ws", headers=_bearer(token)) as websocket:
@@ -112,7 +112,7 @@ async def test_websockets_are_told_to_come_back_elsewhere(engines: Any) -> None:
 
 async def test_a_pod_without_its_database_lives_but_is_not_ready_and_ends_well(engines: Any) -> None:
     # given a database that cannot be reached
-    engine = engines.launch(DB_PORT="1", TIMES=QUICK_END)
+    engine = engines.launch(DB_PORT="1", TIMEOUTS=QUICK_END)
     await engine.wait_for("/health")
     # then it says what it waits for
     async with aiohttp.ClientSession(engine.url) as session, session.get("/ready") as answer:
@@ -147,7 +147,7 @@ async def test_readiness_survives_an_outage_of_database_and_redis(engines: Any) 
 
 
 async def test_dockers_health_check_follows_the_server(engines: Any) -> None:
-    engine = await engines.start(TIMES=QUICK_END)
+    engine = await engines.start(TIMEOUTS=QUICK_END)
     command = [sys.executable, "-m", "rtx_engine.health"]
     environment = {"PORT": str(engine.port)}
     alive = await asyncio.to_thread(subprocess.run, command, env=environment, check=False)
@@ -163,7 +163,7 @@ async def test_a_taken_port_is_one_sentence(engines: Any, variable: str) -> None
         engine = engines.launch(**{variable: str(port)})
         assert await asyncio.to_thread(engine.process.wait, 20) == 1
     [line] = [line for line in engine.log.read_text().splitlines() if not line.startswith("{")]
-    assert line == f"Port {port} cannot be listened on (Address already in use): does another engine run here?"
+    assert line == (f"Cannot listen on port {port} (Address already in use): check whether another process uses it.")
 
 
 async def test_missing_variables_are_named_in_one_line(engines: Any) -> None:
@@ -175,10 +175,10 @@ async def test_missing_variables_are_named_in_one_line(engines: Any) -> None:
 
 
 async def test_logs_are_one_json_object_a_line(engines: Any) -> None:
-    engine = await engines.start(TIMES=QUICK_END)
+    engine = await engines.start(TIMEOUTS=QUICK_END)
     assert await engine.terminate() == 0
     lines = [json.loads(line) for line in engine.log.read_text().splitlines()]
-    assert {"serving", "ended"} <= {line["message"] for line in lines}
+    assert {"serving", "stopped"} <= {line["message"] for line in lines}
     assert all(line["colour"] == "blue" and line["level"] and line["time"] for line in lines)
 
 

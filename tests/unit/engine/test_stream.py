@@ -283,7 +283,7 @@ async def test_a_pod_that_ends_closes_all_its_streams_and_takes_no_more(
     session: aiohttp.ClientSession, engines: Any
 ) -> None:
     # given more streams than are closed at once
-    engine = await engines.start(TIMES=QUICK_END)
+    engine = await engines.start(TIMEOUTS=QUICK_END)
     alice = await open_account(session, engine, "alice")
     streams = [await alice.stream(engine) for _ in range(250)]
     for stream in streams:
