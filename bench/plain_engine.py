@@ -21,7 +21,7 @@ from rtx_engine.domain.order_response import order_response
 from rtx_engine.domain.orders import MarketOrder, Side, check
 from rtx_engine.feed.source import SimulatedSource
 from rtx_engine.store import statements
-from rtx_engine.store.batch import columns, found_from, plan
+from rtx_engine.store.batch import batch_input, execute_batch, write_arguments
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -58,8 +58,8 @@ class Plain:
             portfolios = await connection.fetch(statements.PORTFOLIOS, [order.account_id])
             placed = await connection.fetch(statements.PLACED, [order.account_id], [order.client_order_id])
             now = dt.datetime.now(dt.UTC)
-            done = plan([order], found_from(portfolios, placed), self._source.quotes(), self._executor, now)
-            await connection.execute(statements.WRITE, *columns(done))
+            done = execute_batch([order], batch_input(portfolios, placed), self._source.quotes(), self._executor, now)
+            await connection.execute(statements.WRITE, *write_arguments(done))
             await connection.execute("COMMIT")
         placed = done.outcomes[0]
         status = 200 if placed.replayed else 201

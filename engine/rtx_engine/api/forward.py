@@ -67,7 +67,7 @@ class Receiver:
             elif await self._fence_has_moved_on(known):
                 break
             else:
-                await self._store.fence.changes_within(RETRY_INTERVAL_SECONDS)
+                await self._store.fence.wait_for_change(RETRY_INTERVAL_SECONDS)
         raise OrderError(OrderErrorReason.FENCED, _NOT_NAMED)
 
     async def _fence_has_moved_on(self, known: int | None) -> bool:

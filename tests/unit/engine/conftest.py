@@ -89,7 +89,7 @@ async def start_pod(database: TestDatabase) -> AsyncIterator[PodStarter]:
         pods.append(pod)
         await pod.store.start()
         async with asyncio.timeout(START_DEADLINE):
-            await pod.store.fence.known()
+            await pod.store.fence.wait_until_known()
         return pod
 
     yield start

@@ -58,14 +58,14 @@ def test_the_command_line_says_what_it_did(migrate: Migrate):
     states = {(row["version"], row["half"]): row["state"] for row in json.loads(status.stdout)}
     assert {states[1, "expand"], states[2, "expand"], states[3, "expand"]} == {"applied"}
     assert states[2, "contract"] == "pending"
-    assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "nothing to be applied")
-    assert (down.returncode, down.stdout.splitlines()[-1]) == (0, "taken back: 0001 trading (expand)")
+    assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "no migrations applied")
+    assert (down.returncode, down.stdout.splitlines()[-1]) == (0, "reversed: 0001 trading (expand)")
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("down", "--to", "newest"), "argument --to: newest is no version: give its number, or 0 for none at all"),
+        (("down", "--to", "newest"), "argument --to: newest is not a version: give a number, or 0 for none"),
         (("up", "--half", "both"), "argument --half: invalid choice: both (choose from expand, contract, all)"),
     ],
 )
@@ -85,8 +85,8 @@ def test_the_command_line_takes_back_what_a_cutover_applied(migrate: Migrate):
     assert up.returncode == 0
     assert both.returncode == 2
     assert both.stderr.endswith("error: argument --cutover: not allowed with argument --to\n")
-    taken_back = [line for line in down.stdout.splitlines() if line.startswith("taken back: ")]
-    assert taken_back == ["taken back: 0003 orders_by_symbol (expand)", "taken back: 0002 quoted_at (expand)"]
+    reversed_ = [line for line in down.stdout.splitlines() if line.startswith("reversed: ")]
+    assert reversed_ == ["reversed: 0003 orders_by_symbol (expand)", "reversed: 0002 quoted_at (expand)"]
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,8 @@ def test_the_command_line_takes_back_what_a_cutover_applied(migrate: Migrate):
     [
         ({"DB_HOST": ""}, "DB_HOST is not set; set it in the environment."),
         ({"DB_PORT": "many"}, "DB_PORT is 'many'; it must be a port number from 1 to 65535."),
-        ({"DB_PASSWORD": "wrong"}, "did not let rtx_migrator in: password authentication failed"),
-        ({"DB_NAME": "nowhere"}, 'did not let rtx_migrator in: database "nowhere" does not exist'),
+        ({"DB_PASSWORD": "wrong"}, "refused rtx_migrator: password authentication failed"),
+        ({"DB_NAME": "nowhere"}, 'refused rtx_migrator: database "nowhere" does not exist'),
     ],
 )
 def test_the_command_line_fails_in_one_sentence(migrate: Migrate, environment, sentence):

@@ -6,7 +6,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 import structlog
-from rtx_engine.store.migrate import PRODUCTION, LockTries, MigrationError, Migrator, State
+from rtx_engine.store.migrate import PRODUCTION, LockRetries, MigrationError, MigrationState, Migrator
 from rtx_engine.store.migration_files import NO_TRANSACTION, Half, MigrationFilesError, load, required_version
 
 WAIT = 20.0  # seconds, for what must happen
@@ -35,7 +35,7 @@ def run(fenced_database, tmp_path):
     """`await run("up", …)` of the two versions above, with `edits` to their files."""
 
     async def run(
-        command: str, *, edits: dict[str, str] | None = None, lock: LockTries = PRODUCTION, **options: object
+        command: str, *, edits: dict[str, str] | None = None, lock: LockRetries = PRODUCTION, **options: object
     ):
         folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
         folder.mkdir()
@@ -83,22 +83,24 @@ async def test_up_stops_where_it_is_told(run, fenced_database):
     await run("up", to=1)
     states = [(row.version, row.half, row.state) for row in await run("status")]
     assert states == [
-        (1, Half.EXPAND, State.APPLIED),
-        (2, Half.EXPAND, State.PENDING),
-        (2, Half.CONTRACT, State.PENDING),
+        (1, Half.EXPAND, MigrationState.APPLIED),
+        (2, Half.EXPAND, MigrationState.PENDING),
+        (2, Half.CONTRACT, MigrationState.PENDING),
     ]
 
 
 async def test_a_migration_that_fails_leaves_nothing_behind_and_what_came_before_stands(run, fenced_database):
     broken = {"0002_rename.expand.sql": "ALTER TABLE notes ADD COLUMN new text; SELECT 1 / 0"}
 
-    with pytest.raises(
-        MigrationError, match=r"0002 rename \(expand\) failed and left nothing behind: division by zero"
-    ):
+    with pytest.raises(MigrationError, match=r"0002 rename \(expand\) failed and changed nothing: division by zero"):
         await run("up", edits=broken)
 
     assert await columns(fenced_database) == {"id", "old"}
-    assert [row.state for row in await run("status")] == [State.APPLIED, State.PENDING, State.PENDING]
+    assert [row.state for row in await run("status")] == [
+        MigrationState.APPLIED,
+        MigrationState.PENDING,
+        MigrationState.PENDING,
+    ]
     await run("up")
     assert await columns(fenced_database) == {"id", "new"}
 
@@ -112,9 +114,9 @@ async def test_an_applied_file_must_not_be_edited(run):
     await run("up", to=1)
     edits = {"0001_notes.expand.sql": "CREATE TABLE notes (id bigint, old text)"}
 
-    with pytest.raises(MigrationError, match=r"0001 notes \(expand\) was edited after it had been applied"):
+    with pytest.raises(MigrationError, match=r"0001 notes \(expand\) was edited after it was applied"):
         await run("up", edits=edits)
-    assert (await run("status", edits=edits))[0].state is State.CHANGED
+    assert (await run("status", edits=edits))[0].state is MigrationState.CHANGED
 
 
 async def test_two_runners_at_once_apply_each_migration_once(run, fenced_database):
@@ -134,7 +136,7 @@ async def test_a_lock_that_is_held_is_waited_for_in_short_tries(run, fenced_data
     await reading.start()
     await reader.execute("SELECT FROM notes")
     with structlog.testing.capture_logs() as told:
-        migrating = asyncio.create_task(run("up", lock=LockTries(timeout_ms=20, tries=1000, pause=0.02)))
+        migrating = asyncio.create_task(run("up", lock=LockRetries(timeout_ms=20, attempts=1000, pause_seconds=0.02)))
         async with asyncio.timeout(WAIT):
             while [line["event"] for line in told].count("migration waits for a lock") < 2:  # noqa: ASYNC110  # it only logs
                 await asyncio.sleep(0.01)
@@ -145,8 +147,8 @@ async def test_a_lock_that_is_held_is_waited_for_in_short_tries(run, fenced_data
 
     # and given one that never ends
     await reading_again(reader)
-    with pytest.raises(MigrationError, match="got no lock in 3 tries"):
-        await run("down", lock=LockTries(timeout_ms=20, tries=3, pause=0.02))
+    with pytest.raises(MigrationError, match="got no lock in 3 attempts"):
+        await run("down", lock=LockRetries(timeout_ms=20, attempts=3, pause_seconds=0.02))
     await reader.close()
 
 
@@ -159,7 +161,7 @@ async def test_a_version_of_another_build_is_left_to_it(run, fenced_database):
     async with Migrator.connected(fenced_database.as_role("rtx_migrator"), ()) as older:
         with pytest.raises(MigrationError, match="version 0002 was applied by another build"):
             await older.down()
-        assert [row.state for row in await older.status()] == [State.UNKNOWN] * 3
+        assert [row.state for row in await older.status()] == [MigrationState.UNKNOWN] * 3
 
 
 async def test_just_what_was_applied_for_a_cutover_is_taken_back(run, fenced_database):
@@ -178,7 +180,7 @@ async def test_who_applied_what_is_known_of_a_table_that_was_made_before_cutover
     await run("up", to=1)
     await fenced_database.execute("ALTER TABLE schema_migrations DROP COLUMN applied_for")
 
-    assert (await run("status"))[0].state is State.APPLIED
+    assert (await run("status"))[0].state is MigrationState.APPLIED
     await run("up", cutover="second")
 
     rows = await fenced_database.execute("SELECT version, applied_for FROM schema_migrations ORDER BY 1, half")
@@ -238,7 +240,7 @@ async def test_an_index_that_cannot_be_made_leaves_nothing_behind(run, fenced_da
         "0003_index.expand.sql": f"{NO_TRANSACTION}CREATE UNIQUE INDEX CONCURRENTLY notes_by_id ON notes (id)",
     }
 
-    with pytest.raises(MigrationError, match=r"0003 index \(expand\) failed and left nothing behind: could not create"):
+    with pytest.raises(MigrationError, match=r"0003 index \(expand\) failed and changed nothing: could not create"):
         await run("up", half=Half.EXPAND, edits=unique)
 
     assert await valid(fenced_database, "notes_by_id") is None

@@ -83,7 +83,7 @@ async def wired_pod(start_pod, database, cable):
 async def impatient_pod(start_pod, database):
     """A pod that gives up after a second, on statements that the server gives up after a third of one."""
     await database.execute(f"ALTER ROLE rtx_engine IN DATABASE {database.name} SET statement_timeout = '300ms'")
-    return await start_pod(limits=Limits(settle=1.0))
+    return await start_pod(limits=Limits(batch_timeout_seconds=1.0))
 
 
 async def test_a_commit_whose_answer_is_lost_is_found_and_answered(wired_pod, cable, database):
@@ -130,7 +130,9 @@ async def test_a_session_killed_in_the_middle_of_commit_leaves_one_fill(pod, dat
 
 
 async def test_a_database_that_is_away_is_told_and_forgiven(start_pod, database, cable):
-    wired_pod = await start_pod(address=replace(database.engine, port=cable.port), limits=Limits(settle=1.0))
+    wired_pod = await start_pod(
+        address=replace(database.engine, port=cable.port), limits=Limits(batch_timeout_seconds=1.0)
+    )
     account_id = await wired_pod.open_account("ada")
     await cable.cut()
 
@@ -223,7 +225,7 @@ async def test_a_caller_who_gives_up_waiting_disturbs_nobody(database):
     slow = asyncio.create_task(work_slowly())
     await taken.wait()
     with pytest.raises(UnavailableError):
-        async with session.use(deadline=0.1):
+        async with session.use(timeout_seconds=0.1):
             pytest.fail("two callers had the connection at once")
 
     assert await slow == 42

@@ -188,7 +188,7 @@ async def test_a_pod_is_not_ready_before_the_migration(fenced_database):
         # when the tables are there, then it comes to know of it
         await migrate(fenced_database.as_role("rtx_migrator"))
         async with asyncio.timeout(WAIT):
-            assert (await store.fence.known()).executors == ("blue",)
+            assert (await store.fence.wait_until_known()).executors == ("blue",)
     finally:
         await store.stop()
 

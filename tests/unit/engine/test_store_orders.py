@@ -172,7 +172,7 @@ SELECT account_id FROM (
 
 
 async def test_orders_that_come_close_share_a_transaction(start_pod):
-    pod = await start_pod(limits=Limits(pace=1.0))
+    pod = await start_pod(limits=Limits(batch_interval_seconds=1.0))
     account_id = await pod.open_account("ada")
     sizes = []
     pod.store.orders.on_batch(sizes.append)
@@ -187,20 +187,20 @@ async def test_orders_that_come_close_share_a_transaction(start_pod):
 
 
 async def test_orders_that_are_many_wait_for_no_others(start_pod):
-    pod = await start_pod(limits=Limits(pace=3600.0))
+    pod = await start_pod(limits=Limits(batch_interval_seconds=3600.0))
     account_id = await pod.open_account("ada")
     sizes = []
     pod.store.orders.on_batch(sizes.append)
 
     await pod.place(account_id, "first")
-    await asyncio.gather(*(pod.place(account_id, f"order {number}") for number in range(writer.MANY)))
+    await asyncio.gather(*(pod.place(account_id, f"order {number}") for number in range(writer.MIN_IMMEDIATE_BATCH)))
 
-    assert sizes == [1, writer.MANY]
+    assert sizes == [1, writer.MIN_IMMEDIATE_BATCH]
 
 
 async def test_one_account_traded_on_in_two_pods_at_once_adds_up(start_pod, database):
     # given batches each of which finds, as often as not, that the account has moved on since it was read
-    pods = [await start_pod(limits=Limits(pace=0.0)) for _ in range(2)]
+    pods = [await start_pod(limits=Limits(batch_interval_seconds=0.0)) for _ in range(2)]
     account_id = await pods[0].open_account("ada", balance="1000000")
 
     async def trade(pod, side: str) -> None:
@@ -239,7 +239,7 @@ async def test_orders_are_read_newest_first_in_pages(pod):
 
 
 async def test_a_full_queue_says_so_at_once(start_pod):
-    pod = await start_pod(limits=Limits(queue=3))
+    pod = await start_pod(limits=Limits(max_queued=3))
     account_id = await pod.open_account("ada")
 
     outcomes = await asyncio.gather(*(pod.place(account_id, str(n)) for n in range(5)), return_exceptions=True)
