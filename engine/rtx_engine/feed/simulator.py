@@ -1,4 +1,4 @@
-"""A simulated market as a pure function of seed, symbol and time: pods of both colours quote alike without talking.
+"""A simulated market as a pure function of seed, symbol and time: all pods have the same quotes.
 
 The mid price is a sum of smooth value noise whose periods grow fourfold and whose amplitudes grow with the square root
 of the period, as those of a random walk do. Only exact integer hashing and IEEE `+ - * / sqrt` are used, so that two
@@ -49,6 +49,6 @@ def _noise(seed: str, name: str, tick: int) -> float:
 
 
 def _lattice(seed: str, name: str, stream: str, index: int) -> float:
-    """A value in [-1, 1) that belongs to this point of this stream for ever."""
+    """A pseudo-random value in [-1, 1), a pure function of the arguments."""
     digest = hashlib.blake2b(f"{seed}/{name}/{stream}/{index}".encode(), digest_size=6).digest()
     return int.from_bytes(digest) / (1 << 47) - 1
