@@ -14,7 +14,7 @@ ENOUGH = {
 }
 
 
-def test_what_may_be_left_out_has_the_contracts_values():
+def test_optional_variables_have_the_documented_defaults():
     settings = Settings.from_environment(ENOUGH)
     assert (settings.port, settings.metrics_port, settings.log_level) == (7999, 9090, LogLevel.INFO)
     assert (settings.colour, settings.execution_mode) == (Colour.GREEN, ExecutionMode.B_BOOK)
@@ -25,7 +25,7 @@ def test_what_may_be_left_out_has_the_contracts_values():
 
 
 @pytest.mark.parametrize("name", ENOUGH)
-def test_what_may_not_be_left_out_is_named(name):
+def test_missing_variable_is_named(name):
     with pytest.raises(SettingsError) as problem:
         Settings.from_environment(ENOUGH | {name: ""})
     assert str(problem.value) == f"{name} is not set; set it in the environment."
@@ -48,13 +48,13 @@ def test_what_may_not_be_left_out_is_named(name):
         ("LOG_LEVEL", "loud", "LOG_LEVEL is 'loud'; it must be one of DEBUG, INFO, WARNING, ERROR."),
     ],
 )
-def test_a_wrong_value_is_told_with_what_it_must_be(name, value, sentence):
+def test_wrong_value_is_reported_with_the_expected_one(name, value, sentence):
     with pytest.raises(SettingsError) as problem:
         Settings.from_environment(ENOUGH | {name: value})
     assert str(problem.value) == sentence
 
 
-def test_all_problems_are_told_at_once():
+def test_all_problems_are_reported_at_once():
     with pytest.raises(SettingsError) as problem:
         Settings.from_environment({})
     assert all(name in str(problem.value) for name in ENOUGH)

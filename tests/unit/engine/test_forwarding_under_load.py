@@ -63,7 +63,7 @@ async def trade_across_moves(engines: Any, anybody: Trader, colours: Any, moves:
     return load
 
 
-async def test_twenty_moves_under_load_fail_no_order_and_double_none(
+async def test_twenty_fence_moves_under_load_lose_and_double_no_order(
     engines: Any, colours: Any, anybody: Trader
 ) -> None:
     load = await trade_across_moves(engines, anybody, colours, moves=20)

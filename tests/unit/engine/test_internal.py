@@ -68,7 +68,7 @@ async def eventually(session: aiohttp.ClientSession, engine: Any, **wanted: Any)
 
 
 @pytest.mark.parametrize("headers", [{}, {"x-rtx-peer": "guessed"}, {"x-rtx-peer": ""}])
-async def test_without_the_secret_there_is_no_such_path(
+async def test_internal_path_without_the_secret_is_404(
     shared_engines: Any, session: aiohttp.ClientSession, headers: dict[str, str]
 ) -> None:
     [engine] = shared_engines.running
@@ -80,12 +80,12 @@ async def test_without_the_secret_there_is_no_such_path(
     assert next(iter(seen))[0] == 404
 
 
-async def test_the_api_description_does_not_tell_of_it(shared_engines: Any, session: aiohttp.ClientSession) -> None:
+async def test_openapi_document_omits_internal_paths(shared_engines: Any, session: aiohttp.ClientSession) -> None:
     async with session.get(f"{shared_engines.running[0].url}/openapi.json") as answer:
         assert "/internal" not in await answer.text()
 
 
-async def test_the_status_counts_what_this_pod_executed_since_it_was_named(
+async def test_status_counts_requests_served_since_the_fence_named_the_colour(
     engines: Any, session: aiohttp.ClientSession
 ) -> None:
     # given a pod that the fence names, and one that it does not
@@ -116,7 +116,7 @@ async def test_the_status_counts_what_this_pod_executed_since_it_was_named(
     assert (await ask(session, green))["executed"]["requests"] == 0
 
 
-async def test_a_pod_says_whether_it_reaches_the_other_colour(engines: Any, session: aiohttp.ClientSession) -> None:
+async def test_reach_reports_whether_the_other_colour_answers(engines: Any, session: aiohttp.ClientSession) -> None:
     # given a pod of each colour
     colours = await engines.start_colours()
     assert await ask(session, colours.blue, "reach") == {"reaches": True, "colour": "green", "error": ""}
@@ -138,7 +138,7 @@ async def test_a_pod_says_whether_it_reaches_the_other_colour(engines: Any, sess
         ({"COLOUR": "blue"}, "is answered by blue: the Service selects the wrong pods."),
     ],
 )
-async def test_what_answers_must_be_the_other_colour_and_a_peer(
+async def test_reach_requires_the_other_colour_and_a_peer(
     engines: Any, session: aiohttp.ClientSession, changes: dict[str, str], sentence: str
 ) -> None:
     # given a Service for green behind which something else answers
@@ -150,14 +150,12 @@ async def test_what_answers_must_be_the_other_colour_and_a_peer(
     assert (found["reaches"], found["error"].endswith(sentence)) == (False, True), found
 
 
-async def test_without_a_peer_service_nothing_is_reached(engines: Any, session: aiohttp.ClientSession) -> None:
+async def test_reach_without_a_peer_service_fails(engines: Any, session: aiohttp.ClientSession) -> None:
     found = await ask(session, await engines.start(), "reach")
     assert (found["reaches"], found["error"]) == (False, "PEER_SERVICE is not set: forwarding is off.")
 
 
-async def test_a_drain_closes_every_stream_and_those_that_come_after(
-    engines: Any, session: aiohttp.ClientSession
-) -> None:
+async def test_drain_closes_all_streams_and_later_ones(engines: Any, session: aiohttp.ClientSession) -> None:
     # given clients of a colour that the fence names no more
     blue = await engines.start()
     headers = {"Authorization": f"Bearer {await token(session, blue)}"}
@@ -187,7 +185,7 @@ async def test_a_drain_closes_every_stream_and_those_that_come_after(
         assert not stays.closed
 
 
-async def test_no_stream_is_closed_before_its_turn() -> None:
+async def test_streams_are_closed_evenly() -> None:
     # when ten streams are closed within a second
     clock = asyncio.get_running_loop().time
     begin, closed_at = clock(), list[float]()
@@ -197,7 +195,7 @@ async def test_no_stream_is_closed_before_its_turn() -> None:
     assert len(closed_at) == 10
 
 
-async def test_an_operator_that_slept_drains_nothing(engines: Any, session: aiohttp.ClientSession) -> None:
+async def test_drain_with_an_outdated_epoch_is_refused(engines: Any, session: aiohttp.ClientSession) -> None:
     # given a client of the colour that the fence names
     blue = await engines.start()
     headers = {"Authorization": f"Bearer {await token(session, blue)}"}

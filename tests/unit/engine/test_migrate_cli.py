@@ -47,7 +47,7 @@ def migrate(fenced_database: Any, engine_forks: EngineForks, tmp_path: Path) -> 
     return run
 
 
-def test_the_command_line_says_what_it_did(migrate: Migrate):
+def test_migrate_prints_the_migrations_it_ran(migrate: Migrate):
     up = migrate("up", "--half", "expand")
     status = migrate("status", "--json")
     again = migrate("up", "--half", "expand")
@@ -69,14 +69,14 @@ def test_the_command_line_says_what_it_did(migrate: Migrate):
         (("up", "--half", "both"), "argument --half: invalid choice: both (choose from expand, contract, all)"),
     ],
 )
-def test_a_wrong_word_is_told_with_what_it_must_be(migrate: Migrate, words, sentence):
+def test_wrong_argument_is_reported_with_the_expected_one(migrate: Migrate, words, sentence):
     refused = migrate(*words)
 
     # Newer Pythons quote less.
     assert (refused.returncode, refused.stderr.replace("'", "").splitlines()[-1].endswith(sentence)) == (2, True)
 
 
-def test_the_command_line_takes_back_what_a_cutover_applied(migrate: Migrate):
+def test_migrate_down_reverses_the_migrations_of_a_cutover(migrate: Migrate):
     migrate("up", "--to", "1")
     up = migrate("up", "--half", "expand", "--cutover", "1.1.0-3f9a2c1b")
     both = migrate("down", "--to", "0", "--cutover", "1.1.0-3f9a2c1b")
@@ -98,7 +98,7 @@ def test_the_command_line_takes_back_what_a_cutover_applied(migrate: Migrate):
         ({"DB_NAME": "nowhere"}, 'refused rtx_migrator: database "nowhere" does not exist'),
     ],
 )
-def test_the_command_line_fails_in_one_sentence(migrate: Migrate, environment, sentence):
+def test_migrate_reports_an_error_in_one_sentence(migrate: Migrate, environment, sentence):
     failed = migrate("up", **environment)
     assert failed.returncode == 1
     assert sentence in failed.stderr

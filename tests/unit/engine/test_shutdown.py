@@ -80,7 +80,7 @@ async def test_sigterm_under_load_fails_no_request_and_loses_no_order(engines: A
     )
 
 
-async def test_an_ending_pod_says_not_ready_and_yet_answers_who_still_comes(engines: Any) -> None:
+async def test_terminating_pod_is_not_ready_and_still_answers(engines: Any) -> None:
     # given a pod that was told to end
     engine = await engines.start()
     engine.process.send_signal(signal.SIGTERM)
@@ -95,7 +95,7 @@ async def test_an_ending_pod_says_not_ready_and_yet_answers_who_still_comes(engi
     assert await asyncio.to_thread(engine.process.wait, 30) == 0
 
 
-async def test_websockets_are_told_to_come_back_elsewhere(engines: Any) -> None:
+async def test_shutdown_closes_websockets_with_1012(engines: Any) -> None:
     engine = await engines.start(TIMEOUTS=QUICK_END)
     async with aiohttp.ClientSession(engine.url) as session:
         token = await _trader(session)
@@ -110,7 +110,7 @@ async def test_websockets_are_told_to_come_back_elsewhere(engines: Any) -> None:
     assert await asyncio.to_thread(engine.process.wait, 30) == 0
 
 
-async def test_a_pod_without_its_database_lives_but_is_not_ready_and_ends_well(engines: Any) -> None:
+async def test_pod_without_database_is_alive_not_ready_and_stops_cleanly(engines: Any) -> None:
     # given a database that cannot be reached
     engine = engines.launch(DB_PORT="1", TIMEOUTS=QUICK_END)
     await engine.wait_for("/health")
@@ -157,7 +157,7 @@ async def test_dockers_health_check_follows_the_server(engines: Any) -> None:
 
 
 @pytest.mark.parametrize("variable", ["PORT", "METRICS_PORT"])
-async def test_a_taken_port_is_one_sentence(engines: Any, variable: str) -> None:
+async def test_port_in_use_is_reported_in_one_sentence(engines: Any, variable: str) -> None:
     with socket.create_server(("0.0.0.0", 0)) as taken:  # noqa: S104  # as the engine listens
         port = taken.getsockname()[1]
         engine = engines.launch(**{variable: str(port)})

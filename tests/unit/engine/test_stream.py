@@ -90,7 +90,7 @@ async def alice(session: aiohttp.ClientSession, engine: Any) -> Trader:
     return await open_account(session, engine, "alice")
 
 
-async def test_a_client_is_greeted_gets_prices_and_its_own_orders(alice: Trader, engine: Any) -> None:
+async def test_client_gets_hello_prices_and_its_own_orders(alice: Trader, engine: Any) -> None:
     # given an order of before
     await alice.order(engine, "before")
     async with alice.stream(engine, "?symbols=EURUSD,XAUUSD") as stream:
@@ -110,7 +110,7 @@ async def test_a_client_is_greeted_gets_prices_and_its_own_orders(alice: Trader,
         await messages(stream, 6, "tick")
 
 
-async def test_an_event_is_the_owners_alone(alice: Trader, session: aiohttp.ClientSession, engine: Any) -> None:
+async def test_event_goes_only_to_its_account(alice: Trader, session: aiohttp.ClientSession, engine: Any) -> None:
     bob = await open_account(session, engine, "bob")
     async with alice.stream(engine) as hers, bob.stream(engine) as his:
         await hello(hers)
@@ -122,7 +122,7 @@ async def test_an_event_is_the_owners_alone(alice: Trader, session: aiohttp.Clie
         assert [event["sequence"] for event in await messages(hers, 3)] == [1, 2, 3]
 
 
-async def test_an_event_of_one_pod_reaches_the_sockets_of_another(alice: Trader, engines: Any, engine: Any) -> None:
+async def test_event_reaches_clients_of_another_pod(alice: Trader, engines: Any, engine: Any) -> None:
     other = await engines.start()
     async with alice.stream(engine) as here, alice.stream(other) as there:
         await hello(here)
@@ -133,9 +133,7 @@ async def test_an_event_of_one_pod_reaches_the_sockets_of_another(alice: Trader,
                 assert await messages(stream, 1, within=PROMPT) == [{"type": "order", **order}]
 
 
-async def test_resuming_misses_nothing_and_repeats_nothing_while_orders_flow(
-    alice: Trader, engines: Any, engine: Any
-) -> None:
+async def test_resumed_stream_has_each_event_once_under_load(alice: Trader, engines: Any, engine: Any) -> None:
     # given more events than one page holds, and orders that go on at two pods
     other = await engines.start()
     await alice.orders(engine, "before", 450)
@@ -173,7 +171,7 @@ async def test_resuming_misses_nothing_and_repeats_nothing_while_orders_flow(
         assert [event["sequence"] for event in events] == list(range(seen + 1, count + 1))
 
 
-async def test_without_redis_events_still_arrive_and_with_it_again(alice: Trader, engines: Any, engine: Any) -> None:
+async def test_events_arrive_during_and_after_a_redis_outage(alice: Trader, engines: Any, engine: Any) -> None:
     other = await engines.start()
     async with alice.stream(other) as stream:
         await hello(stream)
@@ -188,7 +186,7 @@ async def test_without_redis_events_still_arrive_and_with_it_again(alice: Trader
         assert await messages(stream, 3) == [{"type": "order", **order} for order in orders]
 
 
-async def test_a_slow_client_is_dropped_alone(alice: Trader, engine: Any) -> None:
+async def test_only_the_slow_client_is_disconnected(alice: Trader, engine: Any) -> None:
     # given a client that reads nothing, and one that does
     async with alice.stream(engine, "?since=0&symbols=EURUSD") as reading:
         await hello(reading)
@@ -226,7 +224,7 @@ async def metric(session: aiohttp.ClientSession, engine: Any, name: str) -> floa
         ("/nowhere", {}, 404, "NotFound"),
     ],
 )
-async def test_who_may_not_is_told_so(
+async def test_unauthorised_handshake_is_refused(
     session: aiohttp.ClientSession, engine: Any, path: str, headers: dict[str, str], status: int, reason: str
 ) -> None:
     upgrade = {
@@ -239,14 +237,14 @@ async def test_who_may_not_is_told_so(
         assert (answer.status, (await answer.json())["error"]["reason"]) == (status, reason)
 
 
-async def test_resuming_after_an_event_that_never_was_is_refused(alice: Trader, engine: Any) -> None:
+async def test_resume_after_an_unknown_event_is_refused(alice: Trader, engine: Any) -> None:
     async with alice.stream(engine, "?since=5") as stream:
         message = await stream.receive(timeout=PATIENCE)
         assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1008)
         assert message.extra == "since is after the last event, 0: connect without since"
 
 
-async def test_a_close_is_answered_and_a_ping_too(alice: Trader, engine: Any) -> None:
+async def test_close_and_ping_are_answered(alice: Trader, engine: Any) -> None:
     async with alice.stream(engine, "?symbols=EURUSD") as stream:
         await hello(stream)
         await stream.send_str("nobody asked")
@@ -256,9 +254,7 @@ async def test_a_close_is_answered_and_a_ping_too(alice: Trader, engine: Any) ->
         assert stream.close_code == aiohttp.WSCloseCode.OK
 
 
-async def test_during_an_outage_of_the_database_prices_go_on_and_nothing_is_missed(
-    alice: Trader, engines: Any, engine: Any
-) -> None:
+async def test_stream_survives_a_database_outage(alice: Trader, engines: Any, engine: Any) -> None:
     async with alice.stream(engine, "?symbols=EURUSD") as stream:
         await hello(stream)
         await messages(stream, 1, "tick")
@@ -279,9 +275,7 @@ async def test_during_an_outage_of_the_database_prices_go_on_and_nothing_is_miss
         assert await messages(stream, 1) == [{"type": "order", **order}]
 
 
-async def test_a_pod_that_ends_closes_all_its_streams_and_takes_no_more(
-    session: aiohttp.ClientSession, engines: Any
-) -> None:
+async def test_shutdown_closes_all_streams_and_refuses_new_ones(session: aiohttp.ClientSession, engines: Any) -> None:
     # given more streams than are closed at once
     engine = await engines.start(TIMEOUTS=QUICK_END)
     alice = await open_account(session, engine, "alice")

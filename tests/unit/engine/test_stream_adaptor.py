@@ -123,7 +123,7 @@ async def test_a_long_header_arrives_whole(server):
     assert status == 101
 
 
-async def test_a_refusal_is_an_answer_with_a_reason(server):
+async def test_refused_upgrade_gets_a_response_with_a_reason(server):
     status, head, body = await answer(server.port, f"GET /other HTTP/1.1\r\n{UPGRADE}\r\n")
     assert status == 401
     assert "www-authenticate: bearer" in head
@@ -132,7 +132,7 @@ async def test_a_refusal_is_an_answer_with_a_reason(server):
     assert (await answer(server.port, f"GET /nowhere HTTP/1.1\r\n{UPGRADE}\r\n"))[0] == 404
 
 
-async def test_shutdown_closes_streams_with_1012_and_waits_for_none(server, connect):
+async def test_shutdown_closes_streams_with_1012_without_waiting(server, connect):
     clients = [(await connect())[1] for _ in range(5)]
     reader, deaf = await asyncio.open_connection("127.0.0.1", server.port)
     deaf.write(f"GET /ws HTTP/1.1\r\n{UPGRADE}\r\n".encode())
@@ -147,7 +147,7 @@ async def test_shutdown_closes_streams_with_1012_and_waits_for_none(server, conn
     await closed(deaf)
 
 
-async def test_a_client_that_answers_no_ping_is_given_up(server, connect, monkeypatch):
+async def test_client_without_pong_is_disconnected(server, connect, monkeypatch):
     monkeypatch.setattr(adaptor, "PING_INTERVAL_SECONDS", 0.2)
     monkeypatch.setattr(adaptor, "PONG_TIMEOUT_SECONDS", 0.2)
     answering, _ = await connect()

@@ -57,7 +57,7 @@ async def published(sender, receiver, sequences):
     pytest.fail("nothing came through")
 
 
-async def test_events_come_whole_and_in_order_and_once(redis_server):
+async def test_events_arrive_complete_in_order_and_once(redis_server):
     async with pods(redis_server.settings) as (one, other):
         begin = await published(one, other, range(1, 100))
         while not one.received.empty():
@@ -73,7 +73,7 @@ async def test_events_come_whole_and_in_order_and_once(redis_server):
         assert one.received.empty()
 
 
-async def test_who_does_not_want_events_gets_none_until_it_does(redis_server):
+async def test_unsubscribed_pod_gets_no_events_until_it_subscribes(redis_server):
     async with pods(redis_server.settings) as (one, other):
         begin = await published(one, other, range(1, 100))
 
@@ -99,7 +99,7 @@ async def test_who_does_not_want_events_gets_none_until_it_does(redis_server):
         await published(one, other, range(begin + 2, begin + 100))
 
 
-async def test_after_an_outage_events_come_again(redis_server):
+async def test_events_arrive_again_after_a_redis_outage(redis_server):
     async with pods(redis_server.settings) as (one, other):
         last = await published(one, other, range(1, 100))
         redis_server.stop()
@@ -109,7 +109,7 @@ async def test_after_an_outage_events_come_again(redis_server):
         await published(one, other, range(last + 2, last + 200))
 
 
-async def test_without_redis_publishing_neither_waits_nor_grows_for_ever():
+async def test_publish_without_redis_neither_blocks_nor_grows_unbounded():
     async with pods(Redis("127.0.0.1", 1, "redis"), count=1) as [pod]:
         begin = time.monotonic()
         for start in range(0, 100_000, 1000):
@@ -119,7 +119,7 @@ async def test_without_redis_publishing_neither_waits_nor_grows_for_ever():
         await pod.until(99_999)
 
 
-async def test_a_message_that_cannot_be_read_does_no_harm(redis_server):
+async def test_unreadable_message_is_ignored(redis_server):
     settings = redis_server.settings
     async with (
         pods(settings) as (one, other),

@@ -36,7 +36,7 @@ def ask(target, authorization=None):
         ("/ws?of=no&interest", "Bearer good", Request(7, (), None)),
     ],
 )
-def test_a_request_is_understood(target, authorization, request_):
+def test_valid_upgrade_request_is_parsed(target, authorization, request_):
     assert ask(target, authorization) == request_
 
 
@@ -60,7 +60,7 @@ def test_a_request_is_understood(target, authorization, request_):
         ("/ws?since=1&since=2", "Bearer good", 400, "since is given 2 times: give it once."),
     ],
 )
-def test_a_wrong_request_gets_a_sentence(target, authorization, status, sentence):
+def test_invalid_upgrade_request_is_refused_with_a_message(target, authorization, status, sentence):
     with pytest.raises(ApiError) as refused:
         ask(target, authorization)
     assert refused.value.status == status
@@ -68,7 +68,7 @@ def test_a_wrong_request_gets_a_sentence(target, authorization, status, sentence
 
 
 @given(start=st.integers(0, 50), arrivals=st.lists(st.integers(0, 80)))
-def test_a_cursor_lets_each_event_through_once_and_in_order_whatever_arrives(start, arrivals):
+def test_cursor_admits_each_event_once_and_in_order(start, arrivals):
     cursor = Cursor(sent=start, newest=start)
 
     through = [sequence for sequence in arrivals if cursor.admit(sequence)]
