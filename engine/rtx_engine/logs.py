@@ -14,7 +14,7 @@ def configure(level: str, *, colour: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-        # Without the frames' locals: they hold tokens and passwords, and formatting them blocks the pod for 10 ms.
+        # Without the frames' locals: they hold tokens and passwords, and formatting them blocks the event loop.
         structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
     ]
     structlog.configure(

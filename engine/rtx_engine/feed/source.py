@@ -31,7 +31,7 @@ class SimulatedSource:
         self._since: datetime | None = None
 
     def quotes(self) -> Mapping[str, Quote]:
-        # Cached for one tick: each order batch and each new subscriber reads them; computing them takes 0.25 ms.
+        # Cached for one tick: each order batch and each new subscriber reads them.
         now = self._clock()
         if self._since is None or not self._since <= now < self._since + simulator.TICK:
             self._quotes = {name: simulator.quote(self._seed, market, now) for name, market in MARKETS.items()}
