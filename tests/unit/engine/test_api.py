@@ -1,4 +1,4 @@
-"""The HTTP API as clients meet it: a real server process on a real PostgreSQL and Redis."""
+"""The HTTP API of a real server process on a real PostgreSQL and Redis."""
 
 import asyncio
 import datetime as dt

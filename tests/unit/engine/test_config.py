@@ -1,4 +1,4 @@
-"""Settings come from the environment, and what is wrong with it is said all at once."""
+"""Settings from the environment; all problems are reported at once."""
 
 import pytest
 from rtx_engine.config import Colour, ExecutionMode, LogLevel, MigrationSettings, Settings, SettingsError

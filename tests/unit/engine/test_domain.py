@@ -1,4 +1,4 @@
-"""What trading means: nothing is made or lost, and nothing is filled that should not be."""
+"""The trading rules: no money is created or lost, and no order is filled against the rules."""
 
 import datetime as dt
 import uuid

@@ -1,4 +1,4 @@
-"""The simulated market: pure, the same everywhere, and shaped like one."""
+"""The simulated market: a pure function, equal in all processes, with plausible prices."""
 
 import itertools
 import subprocess

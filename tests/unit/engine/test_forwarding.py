@@ -1,4 +1,4 @@
-"""A colour that the fence does not name answers with the other colour's word: nothing fails, nothing is done twice."""
+"""A colour that the fence does not name forwards: no request fails, no order is executed twice."""
 
 import asyncio
 import signal
@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from engine_traders import ORDER, PATIENCE, PEER, Trader, knows, status
+from engine_traders import ORDER, PEER, TIMEOUT_SECONDS, Trader, knows, status
 
 
 async def test_requests_to_the_other_colour_are_answered_by_the_executing_one(
@@ -168,9 +168,9 @@ async def test_stream_resumes_at_the_other_colour(engines: Any, colours: Any, an
     # given a client of blue's stream
     alice = await anybody.open(colours.blue, "alice")
     async with anybody.session.ws_connect(f"{colours.blue.url}/ws", headers=alice.headers) as stream:
-        assert (await stream.receive_json(timeout=PATIENCE))["type"] == "hello"
+        assert (await stream.receive_json(timeout=TIMEOUT_SECONDS))["type"] == "hello"
         await alice.order(colours.blue, "one")
-        assert (await stream.receive_json(timeout=PATIENCE))["sequence"] == 1
+        assert (await stream.receive_json(timeout=TIMEOUT_SECONDS))["sequence"] == 1
         # when the fence moves and blue drains
         epoch = await engines.database.move_fence("green")
         await alice.order(colours.blue, "two")
@@ -184,7 +184,7 @@ async def test_stream_resumes_at_the_other_colour(engines: Any, colours: Any, an
         await alice.order(colours.green, f"meanwhile {number}")
     # then green has for it what it missed, in order and once
     async with anybody.session.ws_connect(f"{colours.green.url}/ws?since={last}", headers=alice.headers) as stream:
-        greeting = await stream.receive_json(timeout=PATIENCE)
+        greeting = await stream.receive_json(timeout=TIMEOUT_SECONDS)
         assert (greeting["type"], greeting["sequence"], greeting["colour"]) == ("hello", last, "green")
-        missed = [(await stream.receive_json(timeout=PATIENCE))["sequence"] for _ in range(7 - last)]
+        missed = [(await stream.receive_json(timeout=TIMEOUT_SECONDS))["sequence"] for _ in range(7 - last)]
     assert missed == list(range(last + 1, 8))

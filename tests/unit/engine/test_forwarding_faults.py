@@ -1,4 +1,4 @@
-"""A colour that forwards while the other one is away, loses answers, or is slow."""
+"""Forwarding while the other colour is unreachable, loses responses, or is slow."""
 
 import asyncio
 import contextlib

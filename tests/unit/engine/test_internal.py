@@ -1,4 +1,4 @@
-"""What the operator asks a pod: how it is, whether it reaches the other colour, and to send its clients there."""
+"""The internal API for the operator: status, reach, drain."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from rtx_engine.stream.drain import close_evenly
 
-PATIENCE = 10.0  # seconds for what only has to happen
+TIMEOUT_SECONDS = 10.0
 PEER = {"x-rtx-peer": "peer"}
 NOT_EXECUTING = 409
 DRAINED = aiohttp.WSCloseCode.SERVICE_RESTART
@@ -52,14 +52,14 @@ async def token(session: aiohttp.ClientSession, engine: Any, username: str = "al
 
 async def closed(stream: aiohttp.ClientWebSocketResponse) -> int | None:
     """Read to the end; returns the code that the stream was closed with."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while (await stream.receive()).type is aiohttp.WSMsgType.TEXT:
             pass
     return stream.close_code
 
 
 async def eventually(session: aiohttp.ClientSession, engine: Any, **wanted: Any) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while True:
             status = await ask(session, engine)
             if all(status[name] == value for name, value in wanted.items()):
@@ -168,7 +168,7 @@ async def test_drain_closes_all_streams_and_later_ones(engines: Any, session: ai
     assert [await closed(stream) for stream in streams] == [DRAINED] * 5
     # and one that comes now is greeted, and sent on
     late = await session.ws_connect(f"{blue.url}/ws", headers=headers)
-    assert (await late.receive_json(timeout=PATIENCE))["type"] == "hello"
+    assert (await late.receive_json(timeout=TIMEOUT_SECONDS))["type"] == "hello"
     assert await closed(late) == DRAINED
     await eventually(session, blue, websockets=0)
     status = await ask(session, blue)
@@ -179,7 +179,7 @@ async def test_drain_closes_all_streams_and_later_ones(engines: Any, session: ai
     await engines.database.move_fence("blue")
     await eventually(session, blue, executing=True, draining=False)
     async with session.ws_connect(f"{blue.url}/ws", headers=headers) as stays:
-        await stays.receive_json(timeout=PATIENCE)
+        await stays.receive_json(timeout=TIMEOUT_SECONDS)
         await asyncio.sleep(1.5)  # longer than a draining pod would keep it
         assert (await ask(session, blue))["websockets"] == 1
         assert not stays.closed
@@ -200,7 +200,7 @@ async def test_drain_with_an_outdated_epoch_is_refused(engines: Any, session: ai
     blue = await engines.start()
     headers = {"Authorization": f"Bearer {await token(session, blue)}"}
     async with session.ws_connect(f"{blue.url}/ws", headers=headers) as stream:
-        await stream.receive_json(timeout=PATIENCE)
+        await stream.receive_json(timeout=TIMEOUT_SECONDS)
         # when someone thinks that the other one is named, now or at an epoch long gone
         assert await drain(session, blue, epoch=1) == NOT_EXECUTING
         await engines.database.move_fence("green")

@@ -1,4 +1,4 @@
-"""What is logged of an error says where it happened, and nothing that was to be kept."""
+"""A logged exception has its location and no secrets."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""`rtx-engine migrate`: it says what it did, or in one sentence why it did not."""
+"""`rtx-engine migrate`: output and error messages."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from engine_forks import EngineForks
 
-DEADLINE = 60.0  # seconds, for the command
+COMMAND_TIMEOUT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def migrate(fenced_database: Any, engine_forks: EngineForks, tmp_path: Path) -> 
         output, errors = (tmp_path / f"{len(list(tmp_path.iterdir()))}.{stream}" for stream in ("stdout", "stderr"))
         environment = {**variables, **changes}
         command = engine_forks.fork("migrate", *words, environment=environment, output=output, errors=errors)
-        return Done(command.wait(DEADLINE), output.read_text(), errors.read_text())
+        return Done(command.wait(COMMAND_TIMEOUT_SECONDS), output.read_text(), errors.read_text())
 
     return run
 

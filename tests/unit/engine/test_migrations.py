@@ -1,4 +1,4 @@
-"""Migrations: whole or not at all, one runner at a time, and back again."""
+"""Migrations: applied completely or not at all, by one runner at a time, and reversible."""
 
 import asyncio
 from pathlib import Path
@@ -9,7 +9,7 @@ import structlog
 from rtx_engine.store.migrate import PRODUCTION, LockRetries, MigrationError, MigrationState, Migrator
 from rtx_engine.store.migration_files import NO_TRANSACTION, Half, MigrationFilesError, load, required_version
 
-WAIT = 20.0  # seconds, for what must happen
+TIMEOUT_SECONDS = 20.0
 SCHEMA = """
 SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns
 WHERE table_schema = 'public' ORDER BY 1, 2
@@ -137,7 +137,7 @@ async def test_held_lock_is_waited_for_in_short_attempts(run, fenced_database):
     await reader.execute("SELECT FROM notes")
     with structlog.testing.capture_logs() as told:
         migrating = asyncio.create_task(run("up", lock=LockRetries(timeout_ms=20, attempts=1000, pause_seconds=0.02)))
-        async with asyncio.timeout(WAIT):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while [line["event"] for line in told].count("migration waits for a lock") < 2:  # noqa: ASYNC110  # it only logs
                 await asyncio.sleep(0.01)
     assert not migrating.done()

@@ -1,4 +1,4 @@
-"""The operator's moves of the fence, on a real PostgreSQL: nobody keeps them from happening, nobody moves twice."""
+"""The operator's fence moves on a real PostgreSQL: no session blocks a move, and no move happens twice."""
 
 import asyncio
 from collections.abc import AsyncIterator

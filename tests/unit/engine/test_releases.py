@@ -1,4 +1,4 @@
-"""The releases that upgrades are tried with: patches that fit the tree, and builds that get on with one database."""
+"""The releases for upgrade tests: the patches apply, and the builds work on one database."""
 
 import asyncio
 import compileall

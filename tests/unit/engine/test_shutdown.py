@@ -1,4 +1,4 @@
-"""How the process starts and ends: nobody's request fails when a pod goes."""
+"""Start and shutdown: no request fails when a pod terminates."""
 
 import asyncio
 import http.client
@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from engine_processes import COMMAND, QUICK_END
 
-PATIENCE = 20.0  # seconds for what only has to happen
+TIMEOUT_SECONDS = 20.0
 
 
 @dataclass
@@ -62,7 +62,7 @@ async def test_sigterm_under_load_fails_no_request_and_loses_no_order(engines: A
         token = await _trader(session, balance="1000000000")
     clients = [KeepAlive(f"client-{number}", token) for number in range(24)]
     running = [asyncio.create_task(client.run(engine.port)) for client in clients]
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while min(len(client.acknowledged) for client in clients) < 3:  # noqa: ASYNC110  # they wait for their own
             await asyncio.sleep(0.02)
     # when the pod is told to end
@@ -139,7 +139,7 @@ async def test_readiness_survives_an_outage_of_database_and_redis(engines: Any) 
         assert await asyncio.to_thread(engine.probe, "/ready") == 200
         await elsewhere.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
         await elsewhere.close()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while answer.status != 401:
                 await asyncio.sleep(0.05)
                 async with session.post("/api/login", json={"username": "alice", "password": "password"}) as answer:

@@ -1,4 +1,4 @@
-"""The order path when its connection is lost, its server is silent, or its standby is away: never a false answer."""
+"""The order path with a lost connection, a silent server, or a missing standby: never a false response."""
 
 import asyncio
 import re
@@ -15,7 +15,7 @@ from rtx_engine.store.writer import Limits
 
 # What PostgreSQL says at the end of an order's transaction: CommandComplete, and ReadyForQuery with none open.
 COMMITTED = re.compile(rb"C.{4}(?:COMMIT|UPDATE [1-9]\d*)\0Z\x00\x00\x00\x05I", re.DOTALL)
-WAIT = 20.0  # seconds, for what must happen
+TIMEOUT_SECONDS = 20.0
 
 
 class Cable:
@@ -112,7 +112,7 @@ async def test_session_killed_during_commit_leaves_one_fill(pod, database):
     )
     placing = asyncio.create_task(pod.place(account_id, "one"))
     killed = 0
-    async with asyncio.timeout(WAIT):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not killed:
             rows = await database.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -187,7 +187,7 @@ async def test_commit_without_standby_confirmation_is_not_acknowledged(impatient
     # then the order may be there or not, and asking again tells
     assert refusal.value.reason is OrderErrorReason.OUTCOME_UNKNOWN
     assert pod.events == []
-    async with asyncio.timeout(WAIT):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         again = await pod.place(account_id, "one")
     assert again.replayed
     assert await database.execute("SELECT quantity FROM positions") == [(Decimal("0.10"),)]
@@ -203,7 +203,7 @@ async def test_locked_account_does_not_block_the_pod(impatient_pod, database):
     await holder.execute("SELECT FROM accounts FOR UPDATE")
     try:
         with pytest.raises(OrderError) as refusal:
-            async with asyncio.timeout(WAIT):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 await pod.place(account_id, "one")
     finally:
         await transaction.rollback()

@@ -1,4 +1,4 @@
-"""The fence as the database keeps it: only the colours that it names execute, from its move on."""
+"""The fence in the database: only the colours that it names execute, from the move on."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from rtx_engine.domain.accounts import NewAccount
 from rtx_engine.store import OrderError, OrderErrorReason
 
 WITHOUT_FENCE = {"schema_migrations"}  # the migrator's own notes: no money, no orders
-WAIT = 10.0  # seconds, for what must happen
+TIMEOUT_SECONDS = 10.0
 
 
 async def test_every_table_has_the_fence_trigger(database):
@@ -156,7 +156,7 @@ async def test_idle_colour_keeps_its_order_connection_open(start_pod, database):
 
     blue, green = await start_pod("blue"), await start_pod("green")
     account_id = await blue.open_account("ada")
-    async with asyncio.timeout(WAIT):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while len(before := await sessions_of_green()) < 2:  # noqa: ASYNC110  # nothing tells that a session is there
             await asyncio.sleep(0.01)
 
@@ -172,7 +172,7 @@ async def test_fence_move_is_notified(pod, database):
 
     await database.move_fence("green")
 
-    async with asyncio.timeout(WAIT):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await heard.wait()
     assert pod.store.fence.state.executors == ("green",)
 
@@ -187,7 +187,7 @@ async def test_a_pod_is_not_ready_before_the_migration(fenced_database):
         assert store.fence.state is None
         # when the tables are there, then it comes to know of it
         await migrate(fenced_database.as_role("rtx_migrator"))
-        async with asyncio.timeout(WAIT):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             assert (await store.fence.wait_until_known()).executors == ("blue",)
     finally:
         await store.stop()
@@ -208,7 +208,7 @@ async def trade_across_moves(start_pod, database) -> list[Move]:
 
     async def orders_flow() -> None:
         enough = placed + 60
-        async with asyncio.timeout(WAIT):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while placed < enough:  # noqa: ASYNC110  # many wait for their own; this one only looks
                 await asyncio.sleep(0.01)
 

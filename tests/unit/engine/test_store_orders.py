@@ -1,4 +1,4 @@
-"""The order path: an order that is answered is in the database, once, and all that it changed with it."""
+"""The order path: an acknowledged order is in the database once, with all its changes."""
 
 import asyncio
 import datetime as dt
@@ -141,7 +141,7 @@ async def test_two_pods_on_the_same_accounts_never_deadlock(start_pod, database)
                 for number, (pod, side, order) in enumerate([(pods[0], "buy", 1), (pods[1], "sell", -1)])
                 for account_id in accounts[::order]
             ]
-            async with asyncio.timeout(WAIT):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 while await database.execute(WAITING) != [(len(pods),)]:  # noqa: ASYNC110  # nothing tells that a session waits
                     await asyncio.sleep(0.01)
         await asyncio.gather(*orders)
@@ -152,7 +152,7 @@ async def test_two_pods_on_the_same_accounts_never_deadlock(start_pod, database)
     assert await database.execute(UNBALANCED) == []
 
 
-WAIT = 10.0  # seconds, for what must happen
+TIMEOUT_SECONDS = 10.0
 WAITING = """
 SELECT count(*)::int FROM pg_stat_activity
 WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FROM accounts%FOR UPDATE%'

@@ -1,4 +1,4 @@
-"""The stream as clients meet it: real server processes on a real PostgreSQL and Redis."""
+"""The WebSocket stream of real server processes on a real PostgreSQL and Redis."""
 
 import asyncio
 import itertools
@@ -14,7 +14,7 @@ import pytest_asyncio
 from engine_processes import QUICK_END
 
 PROMPT = 1.0  # seconds within which an event is at every socket, of any pod
-PATIENCE = 10.0  # seconds for what only has to happen
+TIMEOUT_SECONDS = 10.0
 
 
 class Trader:
@@ -39,7 +39,9 @@ class Trader:
         return self.session.ws_connect(f"{engine.url}/ws{query}", headers=self.headers)
 
 
-async def messages(stream: Any, count: int, kind: str = "order", within: float = PATIENCE) -> list[dict[str, Any]]:
+async def messages(
+    stream: Any, count: int, kind: str = "order", within: float = TIMEOUT_SECONDS
+) -> list[dict[str, Any]]:
     """The next `count` messages of that type; others are passed over."""
     found: list[dict[str, Any]] = []
     async with asyncio.timeout(within):
@@ -53,7 +55,7 @@ async def messages(stream: Any, count: int, kind: str = "order", within: float =
 
 
 async def hello(stream: Any) -> dict[str, Any]:
-    message: dict[str, Any] = await stream.receive_json(timeout=PATIENCE)
+    message: dict[str, Any] = await stream.receive_json(timeout=TIMEOUT_SECONDS)
     assert message["type"] == "hello"
     return message
 
@@ -202,7 +204,7 @@ async def test_only_the_slow_client_is_disconnected(alice: Trader, engine: Any) 
         await alice.orders(engine, "order", count)
         # then it is dropped, which the metrics tell, and the other gets them all
         assert [event["sequence"] for event in await messages(reading, count)] == list(range(1, count + 1))
-        async with asyncio.timeout(PATIENCE * 2):
+        async with asyncio.timeout(TIMEOUT_SECONDS * 2):
             while await metric(alice.session, engine, "rtx_active_connections") != 1:  # noqa: ASYNC110  # of a process
                 await asyncio.sleep(0.1)
         assert await metric(alice.session, engine, "rtx_slow_consumers_total") == 1
@@ -239,7 +241,7 @@ async def test_unauthorised_handshake_is_refused(
 
 async def test_resume_after_an_unknown_event_is_refused(alice: Trader, engine: Any) -> None:
     async with alice.stream(engine, "?since=5") as stream:
-        message = await stream.receive(timeout=PATIENCE)
+        message = await stream.receive(timeout=TIMEOUT_SECONDS)
         assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1008)
         assert message.extra == "since is after the last event, 0: connect without since"
 
@@ -265,7 +267,7 @@ async def test_stream_survives_a_database_outage(alice: Trader, engines: Any, en
         # then prices go on, and who comes now is asked to come again
         await messages(stream, 4, "tick")
         async with alice.stream(engine) as early:
-            assert (await early.receive(timeout=PATIENCE)).data == aiohttp.WSCloseCode.TRY_AGAIN_LATER
+            assert (await early.receive(timeout=TIMEOUT_SECONDS)).data == aiohttp.WSCloseCode.TRY_AGAIN_LATER
         # when it is back, events go on
         await elsewhere.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
         await elsewhere.close()
@@ -286,7 +288,7 @@ async def test_shutdown_closes_all_streams_and_refuses_new_ones(session: aiohttp
     ending = asyncio.create_task(engine.terminate())
     # then all are told to come back elsewhere
     for stream in streams:
-        message = await stream.receive(timeout=PATIENCE)
+        message = await stream.receive(timeout=TIMEOUT_SECONDS)
         assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, aiohttp.WSCloseCode.SERVICE_RESTART)
     with pytest.raises(aiohttp.ClientError):
         await alice.stream(engine)

@@ -12,7 +12,7 @@ from rtx_engine.config import Redis
 from rtx_engine.domain.events import AccountEvent, EventKind
 from rtx_engine.stream.bus import CHANNEL, Bus
 
-PATIENCE = 20.0  # seconds
+TIMEOUT_SECONDS = 20.0
 
 
 def event(sequence: int) -> AccountEvent:
@@ -30,7 +30,7 @@ class Pod:
 
     async def until(self, sequence: int) -> None:
         """Wait for that event; others are passed over."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while (await self.received.get()).sequence != sequence:
                 pass
 
@@ -66,7 +66,7 @@ async def test_events_arrive_complete_in_order_and_once(redis_server):
         sent = [event(sequence) for sequence in range(begin + 1, begin + 1501)]
         one.bus.publish(sent)
 
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             assert [await other.received.get() for _ in sent] == sent
         # the publisher's own clients had them at once, and do not get them again over Redis
         assert [one.received.get_nowait() for _ in sent] == sent
@@ -87,7 +87,7 @@ async def test_unsubscribed_pod_gets_no_events_until_it_subscribes(redis_server)
                 port=redis_server.settings.port,
                 password=redis_server.settings.password,
             ) as client,
-            asyncio.timeout(PATIENCE),
+            asyncio.timeout(TIMEOUT_SECONDS),
         ):
             while dict(await client.pubsub_numsub(CHANNEL)) != {CHANNEL.encode(): 1}:  # noqa: ASYNC110  # only Redis knows
                 await asyncio.sleep(0.05)
@@ -114,7 +114,7 @@ async def test_publish_without_redis_neither_blocks_nor_grows_unbounded():
         begin = time.monotonic()
         for start in range(0, 100_000, 1000):
             pod.bus.publish([event(sequence) for sequence in range(start, start + 1000)])
-        assert time.monotonic() - begin < PATIENCE
+        assert time.monotonic() - begin < TIMEOUT_SECONDS
         assert len(pod.bus._queue) <= 20_000
         await pod.until(99_999)
 

@@ -1,4 +1,4 @@
-"""What a client may ask for when it opens a stream, and what it is told when it may not."""
+"""The upgrade request of a stream: valid parameters, and messages for invalid ones."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The query by which a load is judged, against a real database: what it finds kept, and what it finds broken."""
+"""The verdict's query on a real database: it passes correct rows and finds broken ones."""
 
 import dataclasses
 from decimal import Decimal
