@@ -13,15 +13,15 @@ import msgspec
 import uuid_utils.compat
 import uvicorn
 import uvloop
-from rtx_engine.api.bodies import MarketOrderRequest
+from rtx_engine.api.request_bodies import MarketOrderRequest
 from rtx_engine.api.tokens import Tokens
 from rtx_engine.config import Settings
-from rtx_engine.domain.answers import answer
 from rtx_engine.domain.execution import Executor
+from rtx_engine.domain.order_response import order_response
 from rtx_engine.domain.orders import MarketOrder, Side, check
 from rtx_engine.feed.source import SimulatedSource
 from rtx_engine.store import statements
-from rtx_engine.store.batch import columns, found_from, plan
+from rtx_engine.store.batch import batch_input, execute_batch, write_arguments
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -58,12 +58,12 @@ class PlainEngine:
             portfolios = await connection.fetch(statements.PORTFOLIOS, [order.account_id])
             placed = await connection.fetch(statements.PLACED, [order.account_id], [order.client_order_id])
             now = dt.datetime.now(dt.UTC)
-            done = plan([order], found_from(portfolios, placed), self._source.quotes(), self._executor, now)
-            await connection.execute(statements.WRITE, *columns(done))
+            done = execute_batch([order], batch_input(portfolios, placed), self._source.quotes(), self._executor, now)
+            await connection.execute(statements.WRITE, *write_arguments(done))
             await connection.execute("COMMIT")
         placed = done.outcomes[0]
         status = 200 if placed.replayed else 201
-        return Response(msgspec.json.encode(answer(placed.execution)), status, media_type="application/json")
+        return Response(msgspec.json.encode(order_response(placed.execution)), status, media_type="application/json")
 
 
 async def serve() -> None:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes the only user's password as a hash, then becomes Redis.
+# Writes the ACL file with the hash of the password, then execs Redis.
 set -eu
 if [ -z "${REDIS_PASSWORD:-}" ]; then
     echo "REDIS_PASSWORD is not set: give the container the engine's credentials" >&2

@@ -1,3 +1,3 @@
 #!/bin/sh
-# Succeeds when Redis answers with the password it should have.
+# Probe: succeeds if Redis answers and accepts the password.
 [ "$(REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -t 2 ping 2>/dev/null)" = PONG ]

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the database on an empty volume, makes the Secrets' passwords true on every start, then becomes PostgreSQL.
+# Initialises an empty volume, sets the passwords from the Secret on every start, then execs PostgreSQL.
 set -eu
 data=/pgdata/data
 config=/etc/rtx-postgres
@@ -13,7 +13,7 @@ for name in DB_SUPERUSER_PASSWORD DB_OPERATOR_PASSWORD DB_MIGRATOR_PASSWORD DB_P
 done
 
 if [ ! -e "$data" ]; then
-    # One rename ends it, so a pod killed half-way leaves nothing that looks like a database.
+    # The final rename makes this atomic: a killed pod leaves no half-initialised database.
     rm -rf /pgdata/new
     initdb --pgdata=/pgdata/new --username=postgres --encoding=UTF8 --locale=C.UTF-8 --data-checksums \
         --auth-local=trust --auth-host=scram-sha-256 --no-instructions
@@ -24,7 +24,7 @@ elif [ "$(cat "$data/PG_VERSION")" != "$version" ]; then
     exit 65
 fi
 
-# Nobody can connect over the network before roles and passwords are right. A crash recovery takes its time.
+# No network connections until roles and passwords are set. The long timeout allows for crash recovery.
 pg_ctl --pgdata="$data" --wait --timeout=86400 --silent start --options="-c listen_addresses= \
     -c config_file=$config/postgresql.conf -c hba_file=$config/pg_hba.conf"
 run() {
@@ -32,8 +32,8 @@ run() {
         psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --host=/run/postgresql --username=postgres "$@"
 }
 run --dbname=postgres --file="$config/roles.sql"
-# A session each: an older TimescaleDB on the volume, whose library this image lacks, can only be updated by the very
-# first statement.
+# One session per statement: if this image lacks the library of the TimescaleDB version on the volume, only the first
+# statement of a session can update it.
 run --dbname=trading_engine --command='CREATE EXTENSION IF NOT EXISTS timescaledb'
 run --dbname=trading_engine --command='ALTER EXTENSION timescaledb UPDATE'
 pg_ctl --pgdata="$data" --wait --timeout=86400 --silent --mode=fast stop

@@ -1,7 +1,7 @@
--- The roles and the database of an engine (docs/architecture.md), for psql. Idempotent: it runs at every start.
--- Passwords come from the environment. Rights on the engine's tables are given by the migrations that make them.
+-- The roles and the database of an engine (docs/architecture.md), for psql. Idempotent: it runs on every start.
+-- Passwords come from the environment. The migrations grant the rights on the engine's tables.
 
--- The statements below hold passwords: none is logged, whatever the server's settings.
+-- The statements below contain passwords: do not log them, whatever the server's settings.
 SET log_statement = 'none';
 SET log_min_error_statement = 'panic';
 SET log_min_duration_statement = -1;
@@ -20,13 +20,13 @@ ALTER ROLE rtx_operator PASSWORD :'operator_password';
 ALTER ROLE rtx_migrator PASSWORD :'migrator_password';
 ALTER ROLE rtx_engine PASSWORD :'engine_password';
 
--- The operator finds the sessions that hold the fence, whose name is their colour, and ends them.
+-- The operator finds and terminates sessions that hold the fence; their application_name is the colour.
 GRANT pg_read_all_stats, pg_signal_backend TO rtx_operator;
 
--- Engine pods that run wild leave room for the operator and a migration.
+-- Reserve connections for the operator and a migration.
 ALTER ROLE rtx_engine CONNECTION LIMIT 90;
 
--- A frozen engine pod must not hold the fence: its transaction ends within a second, whatever it was doing.
+-- A frozen engine pod must not hold the fence: PostgreSQL ends its transaction within 2 s.
 ALTER ROLE rtx_engine SET idle_in_transaction_session_timeout = '1s';
 ALTER ROLE rtx_engine SET statement_timeout = '2s';
 ALTER ROLE rtx_engine SET client_connection_check_interval = '1s';

@@ -1,5 +1,5 @@
-"""The trading engine: accounts, orders against the house, positions, and the streams that tell of them.
+"""The trading engine: accounts, orders with the house as counterparty, positions, price and event streams.
 
-Law: `domain` is pure; `store` talks to PostgreSQL and to nothing else; `feed` makes prices; `api` and `stream` talk to
-clients. Whether this pod may execute is said by the database alone, inside the transaction that executes.
+Law: `domain` is pure; `store` uses PostgreSQL only; `feed` makes prices; `api` and `stream` serve clients. Only the
+database decides whether this pod may execute, inside the transaction that executes.
 """

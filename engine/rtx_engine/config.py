@@ -1,4 +1,4 @@
-"""Settings from the environment, read once at start (docs/architecture.md lists the variables)."""
+"""Settings, read from the environment at start (docs/architecture.md lists the variables)."""
 
 import os
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from typing import TypeVar
 
 E = TypeVar("E", bound=StrEnum)
 
-SHORTEST_KEY = 32  # bytes: RFC 7518 wants a key of HS256 to be as long as its hash
-COLOUR_FIELD = "{colour}"  # in PEER_SERVICE, where the colour goes
+MIN_KEY_BYTES = 32  # RFC 7518: a key for HS256 is at least as long as the hash
+COLOUR_PLACEHOLDER = "{colour}"  # in PEER_SERVICE; replaced by the colour
 
 
 class SettingsError(ValueError):
-    """A variable is missing or wrong; the message holds one sentence for each."""
+    """Variables are missing or not valid; the message has one sentence for each."""
 
 
 class Colour(StrEnum):
@@ -22,7 +22,7 @@ class Colour(StrEnum):
 
     @property
     def other(self) -> "Colour":
-        """The one that takes over from this one, or hands over to it."""
+        """Green for blue, blue for green."""
         return Colour.GREEN if self is Colour.BLUE else Colour.BLUE
 
 
@@ -38,9 +38,9 @@ class LogLevel(StrEnum):
     ERROR = "ERROR"
 
 
-@dataclass(frozen=True, slots=True, repr=False)  # no repr: it would show the password in logs
+@dataclass(frozen=True, slots=True, repr=False)  # no repr: it would log the password
 class Database:
-    """Where PostgreSQL listens and who connects. `host` that begins with / is the folder of its socket."""
+    """Address and credentials of PostgreSQL. A `host` that begins with / is the folder of a Unix socket."""
 
     host: str
     port: int
@@ -58,7 +58,7 @@ class Redis:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Settings:
-    """All that `rtx-engine serve` is told."""
+    """The settings of `rtx-engine serve`."""
 
     broker_name: str
     price_feed: str
@@ -74,14 +74,14 @@ class Settings:
     jwt_secret: str
     admin_password_hash: str
     peer_secret: str
-    peer_service: str | None  # the Service of a colour's pods, with COLOUR_FIELD; None: nothing is forwarded
+    peer_service: str | None  # host of a colour's Service, with COLOUR_PLACEHOLDER; None: forwarding is off
     oanda_api_key: str | None
     oanda_account_id: str | None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Raises SettingsError with a sentence for each variable that is missing or wrong."""
-        read = _Variables(environment)
+        """Raises SettingsError, with one sentence for each variable that is missing or not valid."""
+        read = _EnvironmentReader(environment)
         settings = cls(
             broker_name=read.text("BROKER_NAME", "RTX Trading"),
             price_feed=read.text("PRICE_FEED_LP", "OANDA"),
@@ -107,22 +107,22 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MigrationSettings:
-    """All that `rtx-engine migrate` is told."""
+    """The settings of `rtx-engine migrate`."""
 
     database: Database
     log_level: LogLevel
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "MigrationSettings":
-        """Raises SettingsError with a sentence for each variable that is missing or wrong."""
-        read = _Variables(environment)
+        """Raises SettingsError, with one sentence for each variable that is missing or not valid."""
+        read = _EnvironmentReader(environment)
         settings = cls(read.database("rtx_migrator"), read.choice("LOG_LEVEL", LogLevel, LogLevel.INFO))
         read.check()
         return settings
 
 
-class _Variables:
-    """Reads variables and gathers what is wrong with them, so that all of it is said at once."""
+class _EnvironmentReader:
+    """Reads variables and collects their problems, to report all of them at once."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
@@ -131,22 +131,22 @@ class _Variables:
     def text(self, name: str, default: str | None = None) -> str:
         value = self._environment.get(name) or default
         if value is None:
-            self._problems.append(f"{name} is not set; give it a value in the environment.")
+            self._problems.append(f"{name} is not set; set it in the environment.")
             return ""
         return value
 
     def key(self, name: str) -> str:
         value = self.text(name)
-        if value and len(value.encode()) < SHORTEST_KEY:
+        if value and len(value.encode()) < MIN_KEY_BYTES:
             self._problems.append(
-                f"{name} is {len(value.encode())} bytes long; give it at least {SHORTEST_KEY} random ones."
+                f"{name} is {len(value.encode())} bytes long; it must have at least {MIN_KEY_BYTES} random bytes."
             )
         return value
 
     def service(self, name: str) -> str | None:
         value = self._environment.get(name) or None
-        if value is not None and not (COLOUR_FIELD in value and value.isascii() and value.isprintable()):
-            self._problems.append(f"{name} is {value!r}; it must be a host name that holds {COLOUR_FIELD}.")
+        if value is not None and not (COLOUR_PLACEHOLDER in value and value.isascii() and value.isprintable()):
+            self._problems.append(f"{name} is {value!r}; it must be a host name that contains {COLOUR_PLACEHOLDER}.")
         return value
 
     def port(self, name: str, default: int) -> int:

@@ -1,15 +1,15 @@
-"""`python -m rtx_engine.health`: Docker's HEALTHCHECK. A module of its own, since it runs often and must start fast."""
+"""`python -m rtx_engine.health`: Docker's HEALTHCHECK. A separate module because it must start fast."""
 
 import http.client
 import os
 import sys
 
-TIMEOUT = 1.5  # seconds
+TIMEOUT_SECONDS = 1.5
 
 
 def healthy(port: int) -> bool:
-    """Whether the server of this container answers that it lives."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+    """Whether /health on this host answers 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
     try:
         connection.request("GET", "/health")
         return connection.getresponse().status == 200

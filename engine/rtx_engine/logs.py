@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on stdout, for our own lines and for those of uvicorn and other libraries."""
+"""Structured logs on stdout: one JSON object per line, also for uvicorn and other libraries."""
 
 import logging
 import sys
@@ -8,13 +8,13 @@ from structlog.tracebacks import ExceptionDictTransformer
 
 
 def configure(level: str, *, colour: str) -> None:
-    """Send everything at or above `level` to stdout as JSON; each line names the colour of its pod."""
+    """Log `level` and above to stdout as JSON. Each line has the pod's colour."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-        # Without the frames' locals: they hold tokens and passwords, and telling them stops the pod for 10 ms.
+        # Without the frames' locals: they hold tokens and passwords, and formatting them blocks the event loop.
         structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
     ]
     structlog.configure(
@@ -40,7 +40,7 @@ def configure(level: str, *, colour: str) -> None:
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
     structlog.contextvars.bind_contextvars(colour=colour)
-    # uvicorn tells at INFO that it started and stopped, which the server says itself, with the reason.
+    # At INFO uvicorn logs its start and stop; server.py logs them too.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    # picows tells of each connection; the metrics count them.
+    # At INFO picows logs each connection; the metrics count them.
     logging.getLogger("picows").setLevel(logging.WARNING)

@@ -15,7 +15,7 @@ from rtx_engine.server import serve as run_server
 from rtx_engine.store import migrate_cli
 from rtx_engine.version import VERSION
 
-GC_THRESHOLD = 20_000  # objects made and not freed: a few hundred orders' worth
+GC_THRESHOLD = 20_000  # net new objects: those of a few hundred orders
 
 
 def run() -> None:
@@ -28,7 +28,7 @@ def run() -> None:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     serving = commands.add_parser("serve", help="serve HTTP, WebSockets and metrics until SIGTERM")
     serving.set_defaults(work=_serve)
-    migrate_cli.add_commands(commands.add_parser("migrate", help="bring the database to a version, or back from one"))
+    migrate_cli.add_commands(commands.add_parser("migrate", help="apply or reverse database migrations"))
     arguments = parser.parse_args()
     arguments.work(arguments)
 
@@ -39,12 +39,12 @@ def _serve(_: argparse.Namespace) -> None:
     except SettingsError as error:
         sys.exit(str(error))
     logs.configure(settings.log_level, colour=settings.colour)
-    # A twelfth of the order path's CPU went into looking through what start-up had made.
+    # Keeps the garbage collector from scanning the objects made at start again and again.
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            # The seed is what all pods of an engine have in common, so that they quote alike.
+            # All pods of an engine have the same seed and therefore the same quotes.
             runner.run(run_server(settings, SimulatedSource(seed=settings.broker_name)))
     except StartError as error:
         sys.exit(str(error))

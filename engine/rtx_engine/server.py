@@ -1,7 +1,7 @@
-"""The life of the process: start everything, serve, and end without failing a request.
+"""Starts the engine, serves, and shuts down without failing a request.
 
-SIGTERM ends it in this order: /ready says no; WebSockets are closed with 1012; every answer carries `connection: close`
-until nobody asks any more; the listener closes; the store finishes what it has begun. Then the exit code is 0.
+On SIGTERM, in this order: /ready answers 503; WebSockets are closed with 1012; every response has `connection: close`
+until no requests arrive; the listener closes; the store finishes the queued orders. The exit code is then 0.
 """
 
 import asyncio
@@ -17,25 +17,25 @@ import uvicorn
 
 from rtx_engine import metrics
 from rtx_engine.api.app import Application
-from rtx_engine.api.channel import Channel
 from rtx_engine.api.context import Activity, Context
 from rtx_engine.api.passwords import Passwords
 from rtx_engine.api.peer import Peers
-from rtx_engine.api.tally import Tally
+from rtx_engine.api.peer_client import PeerClient
+from rtx_engine.api.request_stats import RequestStats
 from rtx_engine.api.tokens import Tokens
 from rtx_engine.config import Settings
 from rtx_engine.feed.source import PriceSource
 from rtx_engine.store import FenceState, Store
 from rtx_engine.stream import Stream
 from rtx_engine.stream.bus import Bus
-from rtx_engine.times import PRODUCTION, Times
+from rtx_engine.timeouts import PRODUCTION, Timeouts
 from rtx_engine.version import VERSION
 
 log = structlog.get_logger(__name__)
 
-ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # Services and probes come from outside the pod; a NetworkPolicy says who may
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # Services and probes connect from outside the pod; a NetworkPolicy restricts who
 BACKLOG = 2048
-IDLE_CONNECTION = 3600  # seconds: the client or the proxy closes first, since closing first may meet a request half-way
+KEEP_ALIVE_SECONDS = 3600  # the client or proxy must close first: a server that closes may lose a request
 
 
 class StartError(Exception):
@@ -43,45 +43,45 @@ class StartError(Exception):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: they raise the signal again when all is done, which spoils the exit code."""
+    """uvicorn without its signal handlers, which raise the signal again at the end: the exit code would not be 0."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-async def serve(settings: Settings, source: PriceSource, times: Times = PRODUCTION) -> None:
-    """Serve until SIGTERM or SIGINT. Raises StartError when a port is taken."""
+async def serve(settings: Settings, source: PriceSource, timeouts: Timeouts = PRODUCTION) -> None:
+    """Serve until SIGTERM or SIGINT. Raises StartError if a port cannot be bound."""
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
 
     bus = Bus(settings.redis)
-    colour = settings.colour.value  # a plain str: asyncpg fails on an enum among a session's settings
+    colour = settings.colour.value  # a plain str: asyncpg rejects an enum as a session setting
     store = Store(settings.database, colour, source, bus.publish)
     store.fence.on_change(lambda state: metrics.FENCE_EPOCH.set(state.epoch))
     store.orders.on_batch(metrics.BATCH_SIZE.observe)
     tokens = Tokens(settings.jwt_secret)
-    stream = Stream(store.reader, bus, source, tokens.trader, colour)
+    stream = Stream(store.reader, bus, source, tokens.trading_account, colour)
     activity = Activity()
-    tally = Tally()
-    channel = Channel(settings.peer_service, settings.peer_secret) if settings.peer_service else None
-    store.fence.on_change(lambda state: _take_turns(colour, state, tally, stream))
+    request_stats = RequestStats()
+    peer_client = PeerClient(settings.peer_service, settings.peer_secret) if settings.peer_service else None
+    store.fence.on_change(lambda state: _on_fence_change(colour, state, request_stats, stream))
 
     async with contextlib.AsyncExitStack() as stack:
         listener = stack.enter_context(_listen(settings.port))
-        stack.enter_context(_metrics(settings.metrics_port))
+        stack.enter_context(_serve_metrics(settings.metrics_port))
         passwords = stack.enter_context(contextlib.closing(Passwords()))
         await bus.start()
         stack.push_async_callback(bus.stop)
         await store.start()
         stack.push_async_callback(store.stop)
         await stream.start()
-        if channel is not None:
-            stack.callback(channel.stop)
+        if peer_client is not None:
+            stack.callback(peer_client.stop)
         context = Context(
             settings=settings,
-            times=times,
+            timeouts=timeouts,
             version=VERSION,
             store=store,
             source=source,
@@ -90,58 +90,58 @@ async def serve(settings: Settings, source: PriceSource, times: Times = PRODUCTI
             activity=activity,
             stream=stream,
             peers=Peers(settings.peer_secret),
-            channel=channel,
-            tally=tally,
+            peer_client=peer_client,
+            request_stats=request_stats,
         )
-        server = _Server(_config(Application(context), stream, times))
+        server = _Server(_uvicorn_config(Application(context), stream, timeouts))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        serving.add_done_callback(lambda _: ending.set())  # a server that fails ends the process
+        serving.add_done_callback(lambda _: ending.set())  # a failed server ends the process
         log.info("serving", port=settings.port, metrics_port=settings.metrics_port, pod=settings.pod_name)
         await ending.wait()
-        log.info("ending")
-        await _drain(activity, stream, times)
+        log.info("shutting down")
+        await _drain(activity, stream, timeouts)
         server.should_exit = True
         await serving
-    log.info("ended")
+    log.info("stopped")
 
 
-def _take_turns(colour: str, state: FenceState, tally: Tally, stream: Stream) -> None:
-    """The fence has moved: begin to count, or stop; clients of a colour that is named may stay."""
+def _on_fence_change(colour: str, state: FenceState, request_stats: RequestStats, stream: Stream) -> None:
+    """Restart the request statistics; end the drain if the fence names this colour."""
     executing = colour in state.executors
-    tally.begin(state.epoch if executing else None)
+    request_stats.restart(state.epoch if executing else None)
     if executing:
         stream.drain.end()
 
 
-async def _drain(activity: Activity, stream: Stream, times: Times) -> None:
-    """Send everybody elsewhere, and return when nobody asks any more."""
+async def _drain(activity: Activity, stream: Stream, timeouts: Timeouts) -> None:
+    """Close the WebSockets and wait until no requests arrive."""
     activity.ending = True
     async with asyncio.TaskGroup() as group:
-        group.create_task(stream.stop(times.websockets_close_within))
-        group.create_task(_quiet(activity, times))
+        group.create_task(stream.stop(timeouts.websocket_close_seconds))
+        group.create_task(_wait_until_quiet(activity, timeouts))
 
 
-async def _quiet(activity: Activity, times: Times) -> None:
+async def _wait_until_quiet(activity: Activity, timeouts: Timeouts) -> None:
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(times.drain_at_most):
-            await asyncio.sleep(times.quiet)
-            while (quiet := activity.quiet_seconds()) < times.quiet:  # noqa: ASYNC110  # what is waited for is that nothing happens
-                await asyncio.sleep(times.quiet - quiet)
+        async with asyncio.timeout(timeouts.max_drain_seconds):
+            await asyncio.sleep(timeouts.quiet_seconds)
+            while (quiet := activity.quiet_seconds()) < timeouts.quiet_seconds:  # noqa: ASYNC110  # no event for the absence of requests
+                await asyncio.sleep(timeouts.quiet_seconds - quiet)
 
 
-def _config(application: Application, stream: Stream, times: Times) -> uvicorn.Config:
+def _uvicorn_config(application: Application, stream: Stream, timeouts: Timeouts) -> uvicorn.Config:
     return uvicorn.Config(
         application,
         http="httptools",
-        ws=stream.protocol_class,  # type: ignore[arg-type]  # buffered: uvicorn only calls data_received, which it has
+        ws=stream.protocol_class,  # type: ignore[arg-type]  # a BufferedProtocol; uvicorn calls only its data_received
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # who asks, and on whose behalf, both travel on with a forwarded request
+        proxy_headers=False,  # the engine forwards x-forwarded-for itself
         backlog=BACKLOG,
-        timeout_keep_alive=IDLE_CONNECTION,
-        timeout_graceful_shutdown=times.unfinished_requests,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=timeouts.unfinished_request_seconds,
     )
 
 
@@ -149,16 +149,16 @@ def _listen(port: int) -> socket.socket:
     try:
         return socket.create_server((ANY_ADDRESS, port), backlog=BACKLOG)
     except OSError as error:
-        raise _taken(port, error) from error
+        raise _port_error(port, error) from error
 
 
 @contextlib.contextmanager
-def _metrics(port: int) -> Iterator[None]:
-    """Serve the metrics from a thread: rendering them takes milliseconds that orders would wait for."""
+def _serve_metrics(port: int) -> Iterator[None]:
+    """Serve the metrics from a thread: rendering them takes milliseconds, during which orders would wait."""
     try:
         server, thread = prometheus_client.start_http_server(port, addr=ANY_ADDRESS)
     except OSError as error:
-        raise _taken(port, error) from error
+        raise _port_error(port, error) from error
     try:
         yield
     finally:
@@ -167,7 +167,7 @@ def _metrics(port: int) -> Iterator[None]:
         thread.join()
 
 
-def _taken(port: int, error: OSError) -> StartError:
+def _port_error(port: int, error: OSError) -> StartError:
     return StartError(
-        f"Port {port} cannot be listened on ({os.strerror(error.errno or 0)}): does another engine run here?"
+        f"Cannot listen on port {port} ({os.strerror(error.errno or 0)}): check whether another process uses it."
     )

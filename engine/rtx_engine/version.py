@@ -1,6 +1,6 @@
-"""Which build this is."""
+"""The version of this build."""
 
 from importlib.metadata import version
 
-# A pre-release for trying things out is 1.2.0+broken to Python; image tags cannot hold a plus and say 1.2.0-broken.
+# Image tags cannot contain a plus: Python's 1.2.0+broken is 1.2.0-broken there.
 VERSION = version("rtx-engine").replace("+", "-")

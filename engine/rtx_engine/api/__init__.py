@@ -1,5 +1,5 @@
-"""The HTTP side: bytes in, the domain asked, bytes out.
+"""The HTTP API.
 
-Law: every body is read to its end before the answer is sent, also when the answer is an error (an unread body turns a
-closing connection into a reset); every error is one JSON object with a reason out of an enum and one sentence.
+Law: every request body is read to its end before the response is sent, also for an error: closing a connection with an
+unread body resets it. Every error is one JSON object with a reason from an enum and a message of one sentence.
 """

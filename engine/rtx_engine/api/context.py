@@ -1,49 +1,49 @@
-"""What the routes work with, and what the server needs to know of their work."""
+"""The objects that routes use, and the activity that the server watches at shutdown."""
 
 import time
 from dataclasses import dataclass, field
 
-from rtx_engine.api.channel import Channel
 from rtx_engine.api.errors import ApiError, ErrorReason, unauthorized
 from rtx_engine.api.http import Scope, header
 from rtx_engine.api.passwords import Passwords
 from rtx_engine.api.peer import Peers
-from rtx_engine.api.tally import Tally
+from rtx_engine.api.peer_client import PeerClient
+from rtx_engine.api.request_stats import RequestStats
 from rtx_engine.api.tokens import BadTokenError, Claims, Role, Tokens
 from rtx_engine.config import Settings
 from rtx_engine.feed.source import PriceSource
 from rtx_engine.store import Store
 from rtx_engine.stream import Stream
-from rtx_engine.times import Times
+from rtx_engine.timeouts import Timeouts
 
 
 @dataclass(slots=True)
 class Activity:
-    """Requests under way, and whether the pod is about to end. Probes do not count: they go on to the last."""
+    """Requests in flight, and whether the pod is shutting down. Probes do not count: they continue to the end."""
 
     ending: bool = False
-    forwarded: int = 0  # requests that were sent on to another colour
-    under_way: int = 0
-    last: float = field(default_factory=time.monotonic)
+    forwarded: int = 0  # requests forwarded to the other colour since the start
+    in_flight: int = 0
+    last_request_at: float = field(default_factory=time.monotonic)
 
     def begin(self) -> None:
-        self.under_way += 1
+        self.in_flight += 1
 
     def end(self) -> None:
-        self.under_way -= 1
-        self.last = time.monotonic()
+        self.in_flight -= 1
+        self.last_request_at = time.monotonic()
 
     def quiet_seconds(self) -> float:
-        """How long nothing has been asked or is being answered."""
-        return 0.0 if self.under_way else time.monotonic() - self.last
+        """Seconds since the last request ended; 0 while one is in flight."""
+        return 0.0 if self.in_flight else time.monotonic() - self.last_request_at
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Everything a route may use."""
+    """The dependencies of the routes."""
 
     settings: Settings
-    times: Times
+    timeouts: Timeouts
     version: str
     store: Store
     source: PriceSource
@@ -52,14 +52,14 @@ class Context:
     activity: Activity
     stream: Stream
     peers: Peers
-    channel: Channel | None  # None: nothing is forwarded
-    tally: Tally
+    peer_client: PeerClient | None  # None: forwarding is off
+    request_stats: RequestStats
 
     def claims(self, scope: Scope) -> Claims:
-        """Who asks. Raises ApiError (401)."""
+        """The claims of the bearer token. Raises ApiError (401)."""
         value = header(scope, b"authorization")
         if value is None:
-            raise unauthorized("The Authorization header is missing: send 'Bearer' and a token of POST /api/login.")
+            raise unauthorized("The Authorization header is missing: send 'Bearer' and a token from POST /api/login.")
         scheme, _, token = value.decode("latin-1").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise unauthorized("The Authorization header is not a bearer token: send 'Bearer' and a token.")
@@ -69,15 +69,13 @@ class Context:
             raise unauthorized(str(error)) from error
 
     def account_id(self, scope: Scope) -> int:
-        """The account that asks. Raises ApiError (401, 403)."""
+        """The account of the bearer token. Raises ApiError (401, 403)."""
         account_id = self.claims(scope).account_id
         if account_id is None:
-            raise ApiError(
-                403, ErrorReason.FORBIDDEN, "The administrator has no trading account: log in as one that has."
-            )
+            raise ApiError(403, ErrorReason.FORBIDDEN, "The administrator has no trading account: log in as a trader.")
         return account_id
 
     def require_admin(self, scope: Scope) -> None:
-        """Raises ApiError (401, 403) for anybody else."""
+        """Raises ApiError (401, 403) unless the token is the administrator's."""
         if self.claims(scope).role is not Role.ADMIN:
             raise ApiError(403, ErrorReason.FORBIDDEN, "Only the administrator may do this: log in as admin.")

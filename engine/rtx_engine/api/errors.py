@@ -1,4 +1,4 @@
-"""What the API answers when it does not do what it was asked: a status, a reason out of an enum, one sentence."""
+"""Errors of the API: a status, a reason from an enum, a message of one sentence."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class ErrorReason(StrEnum):
-    """Why a request was refused. Orders have further reasons: store.OrderErrorReason and domain's RejectReason."""
+    """Why a request failed. Orders have more reasons: store.OrderErrorReason and domain.orders.RejectReason."""
 
     BAD_REQUEST = "BadRequest"
     UNAUTHORIZED = "Unauthorized"
@@ -23,25 +23,25 @@ class ErrorReason(StrEnum):
 
 
 class ErrorDetail(msgspec.Struct, frozen=True):
-    """A reason, and one sentence: what is wrong, where, what to do."""
+    """The reason, and one sentence: what is wrong, where, what to do."""
 
     reason: str
     message: str
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
-    """The body of every answer from 400 on."""
+    """The body of every response with a 4xx or 5xx status."""
 
     error: ErrorDetail
 
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
-RETRY: Headers = ((b"retry-after", b"1"),)  # seconds: pods start, databases fail over and queues empty in about that
+RETRY: Headers = ((b"retry-after", b"1"),)  # seconds
 
 
 class ApiError(Exception):
-    """Raised anywhere below a route; becomes the answer. `headers` come beside content-type and content-length."""
+    """Raised below a route; becomes the response. `headers` come in addition to content-type and content-length."""
 
     def __init__(self, status: int, reason: StrEnum, message: str, *, headers: Headers = ()) -> None:
         super().__init__(message)
@@ -50,7 +50,7 @@ class ApiError(Exception):
         self.headers = headers
 
     def body(self) -> bytes:
-        """The answer's body."""
+        """The JSON body of the response."""
         return msgspec.json.encode(ErrorBody(ErrorDetail(self.reason.value, str(self))))
 
 
@@ -63,5 +63,5 @@ def bad_request(message: str) -> ApiError:
 
 
 def sentence(error: Exception) -> str:
-    """The message of an error from below, with its full stop. It may begin with the name of a field."""
+    """The message of `error`, ending with a full stop."""
     return f"{str(error).removesuffix('.')}."

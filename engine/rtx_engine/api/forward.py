@@ -1,9 +1,8 @@
-"""What happens to a client's request at a pod whose colour the fence does not name.
+"""Forwards requests from a pod whose colour the fence does not name to the colour that it names.
 
-The first pod sends it on to the colour that executes and hands its answer back; a pod that gets a request so never
-sends it on again. Nothing is done twice: an order travels under the id that the first pod gave it, which the database
-has once, so each try may be the second. Every wait has an end: Times.forward_budget for the first pod, PATIENCE for the
-second.
+The first pod forwards the request and returns the response; the second pod never forwards again. Repeating a forward is
+safe: the first pod gives an order its id, and the database accepts each id once. Every wait is bounded:
+Timeouts.forward_seconds in the first pod, HOP_TIMEOUT_SECONDS in the second.
 """
 
 import asyncio
@@ -14,65 +13,65 @@ import msgspec
 
 from rtx_engine import metrics
 from rtx_engine.api import peer
-from rtx_engine.api.channel import Channel, NoAnswerError, NotReachedError, Outgoing
 from rtx_engine.api.context import Activity
 from rtx_engine.api.errors import RETRY, ApiError, ErrorBody, ErrorReason
-from rtx_engine.api.http import Answer, Scope, header
+from rtx_engine.api.http import Response, Scope, header
 from rtx_engine.api.peer import Peers
+from rtx_engine.api.peer_client import NoResponseError, PeerClient, PeerRequest, UnreachableError
 from rtx_engine.store import OrderError, OrderErrorReason, Store, UnavailableError
 
-PATIENCE = 3.0  # seconds that the second pod waits to be named
-PAUSE = 0.05  # seconds between tries
-MOST = 512  # requests under way to the other colour
+HOP_TIMEOUT_SECONDS = 3.0  # how long the second pod waits for the fence to name its colour
+RETRY_INTERVAL_SECONDS = 0.05
+MAX_FORWARDS = 512  # in flight; further requests are answered 503 Busy
 
 _ORDER_PATH = "/api/orders/market"
-# Asking these a second time gives another answer than the first: they are sent again only if they did not arrive.
-_NOT_REPEATED = frozenset({("POST", "/api/admin/accounts")})
-_HANDED_ON = (b"authorization", b"content-type")
+# Not repeatable: retried only if the request was not sent.
+_NOT_IDEMPOTENT = frozenset({("POST", "/api/admin/accounts")})
+_FORWARDED_HEADERS = (b"authorization", b"content-type")
 
-_FENCED = "another colour executes now and was not reached in time; try again, an order with the same client_order_id"
+_FENCED = "the colour that executes was not reached in time; try again, an order with the same client_order_id"
 _NOT_NAMED = "this colour does not execute; try again with the same client_order_id"
 
-Here = Callable[[], Awaitable[None]]  # answer the request in this pod; raises before anything has been sent
+LocalHandler = Callable[[], Awaitable[None]]  # responds in this pod; raises only before the response has begun
 
 
 class ForwardResult(StrEnum):
-    """What came of a request that this pod was not to execute."""
+    """The outcome of a request that came to a colour that does not execute."""
 
     ANSWERED = "answered"  # by the other colour
-    EXECUTED_HERE = "executed-here"  # the fence has come to name this colour meanwhile
-    FENCED = "fenced"  # nobody who executes was reached in time
-    UNKNOWN = "unknown"  # it may have been done, and must not be asked for again
-    OVERLOADED = "overloaded"  # too many are under way
+    EXECUTED_HERE = "executed-here"  # the fence named this colour in the meantime
+    FENCED = "fenced"  # no executor was reached in time
+    UNKNOWN = "unknown"  # it may have taken effect and must not be repeated
+    OVERLOADED = "overloaded"  # MAX_FORWARDS requests were in flight
 
 
 class Receiver:
-    """Answers requests that a pod of the other colour has sent on to us."""
+    """Responds to requests forwarded by a pod of the other colour."""
 
     def __init__(self, store: Store, peers: Peers) -> None:
         self._store = store
         self._peers = peers
 
-    async def answer(self, scope: Scope, here: Here) -> None:
-        """Answer here once the fence names us. Raises OrderError (Fenced) when it does not come to."""
+    async def respond(self, scope: Scope, respond_locally: LocalHandler) -> None:
+        """Respond once the fence names this colour. Raises OrderError (Fenced) after HOP_TIMEOUT_SECONDS."""
         clock = asyncio.get_running_loop().time
-        deadline = clock() + PATIENCE
+        deadline = clock() + HOP_TIMEOUT_SECONDS
         known = self._peers.epoch(scope)
         while clock() < deadline:
             if self._store.fence.executing:
                 try:
-                    return await here()
+                    return await respond_locally()
                 except OrderError as error:
                     if error.reason is not OrderErrorReason.FENCED:
                         raise
-            elif await self._is_named_no_more(known):
+            elif await self._fence_has_moved_on(known):
                 break
             else:
-                await self._store.fence.changes_within(PAUSE)
+                await self._store.fence.wait_for_change(RETRY_INTERVAL_SECONDS)
         raise OrderError(OrderErrorReason.FENCED, _NOT_NAMED)
 
-    async def _is_named_no_more(self, known: int | None) -> bool:
-        """Whether the row, read now, has moved on since the pod that sends saw it name us: waiting would not help."""
+    async def _fence_has_moved_on(self, known: int | None) -> bool:
+        """Whether the fence is past epoch `known`, at which the sender saw it name this colour: stop waiting then."""
         try:
             state = await self._store.read_fence()
         except UnavailableError:
@@ -83,74 +82,80 @@ class Receiver:
 
 
 class Forwarder:
-    """Sends requests on to the colour that the fence names."""
+    """Forwards requests to the colour that the fence names."""
 
     def __init__(
-        self, store: Store, peers: Peers, channel: Channel, activity: Activity, colour: str, budget: float
+        self,
+        store: Store,
+        peers: Peers,
+        peer_client: PeerClient,
+        activity: Activity,
+        colour: str,
+        timeout_seconds: float,
     ) -> None:
-        """`budget`: seconds for one request, all tries included."""
+        """`timeout_seconds`: for one request, all attempts included."""
         self._store = store
         self._peers = peers
-        self._channel = channel
+        self._peer_client = peer_client
         self._activity = activity
         self._colour = colour
-        self._budget = budget
-        self._under_way = 0
+        self._timeout_seconds = timeout_seconds
+        self._in_flight = 0
 
-    async def answer(self, scope: Scope, body: bytes, here: Here) -> Answer | None:
-        """The other colour's answer; None when `here` has answered, since the fence names us again.
+    async def respond(self, scope: Scope, body: bytes, respond_locally: LocalHandler) -> Response | None:
+        """The other colour's response; None if `respond_locally` responded because the fence names this colour again.
 
-        Raises OrderError (Fenced), ApiError (503), and what `here` raises but for Fenced.
+        Raises OrderError (Fenced), ApiError (503), and the errors of `respond_locally` except Fenced.
         """
-        if self._under_way >= MOST:
+        if self._in_flight >= MAX_FORWARDS:
             metrics.forwarded_requests(ForwardResult.OVERLOADED).inc()
-            message = "Too many requests wait for the colour that executes: try again in a second."
+            message = "Too many requests are being forwarded: try again in a second."
             raise ApiError(503, ErrorReason.BUSY, message, headers=RETRY)
-        self._under_way += 1
+        self._in_flight += 1
         self._activity.forwarded += 1
         try:
-            return await self._answer(scope, body, here)
+            return await self._respond_until_timeout(scope, body, respond_locally)
         finally:
-            self._under_way -= 1
+            self._in_flight -= 1
 
-    async def _answer(self, scope: Scope, body: bytes, here: Here) -> Answer | None:
+    async def _respond_until_timeout(self, scope: Scope, body: bytes, respond_locally: LocalHandler) -> Response | None:
         clock = asyncio.get_running_loop().time
-        deadline = clock() + self._budget
-        while (left := deadline - clock()) > 0:
+        deadline = clock() + self._timeout_seconds
+        while (remaining := deadline - clock()) > 0:
             if self._store.fence.executing:
-                if await _executed(here):
+                if await _respond_unless_fenced(respond_locally):
                     metrics.forwarded_requests(ForwardResult.EXECUTED_HERE).inc()
                     return None
                 continue
-            answer = await self._try(scope, body, left)
-            if answer is not None:
+            response = await self._forward_once(scope, body, remaining)
+            if response is not None:
                 metrics.forwarded_requests(ForwardResult.ANSWERED).inc()
-                return answer
-            await asyncio.sleep(min(PAUSE, max(0.0, deadline - clock())))
-            await self._look()
+                return response
+            await asyncio.sleep(min(RETRY_INTERVAL_SECONDS, max(0.0, deadline - clock())))
+            await self._read_fence()
         metrics.forwarded_requests(ForwardResult.FENCED).inc()
         raise OrderError(OrderErrorReason.FENCED, _FENCED)
 
-    async def _try(self, scope: Scope, body: bytes, left: float) -> Answer | None:
-        """One try. None: nothing was done that asking again would do twice."""
+    async def _forward_once(self, scope: Scope, body: bytes, remaining: float) -> Response | None:
+        """One attempt. None: repeating it is safe."""
         state = self._store.fence.state
         named = [colour for colour in state.executors if colour != self._colour] if state else []
         if state is None or not named:
             return None
         try:
-            answer = await self._channel.ask(named[0], self._outgoing(scope, body, state.epoch), left)
-        except NotReachedError:
+            response = await self._peer_client.send(named[0], self._peer_request(scope, body, state.epoch), remaining)
+        except UnreachableError:
             return None
-        except NoAnswerError as error:
-            if not _is_repeatable(scope):
+        except NoResponseError as error:
+            if not _is_idempotent(scope):
                 metrics.forwarded_requests(ForwardResult.UNKNOWN).inc()
-                message = "The answer got lost: look whether it was done before you ask again."
+                message = "The response was lost: check whether the request took effect before you repeat it."
                 raise ApiError(503, OrderErrorReason.OUTCOME_UNKNOWN, message) from error
             return None
-        return None if _is_fenced(answer) else answer
+        return None if _is_fenced(response) else response
 
-    def _outgoing(self, scope: Scope, body: bytes, epoch: int) -> Outgoing:
-        headers = [(name, value) for name in _HANDED_ON if (value := header(scope, name)) is not None]
+    def _peer_request(self, scope: Scope, body: bytes, epoch: int) -> PeerRequest:
+        headers = [(name, value) for name in _FORWARDED_HEADERS if (value := header(scope, name)) is not None]
         headers += [(peer.HOP, b"1"), (peer.EPOCH, b"%d" % epoch)]
         if scope["path"] == _ORDER_PATH:
             headers.append((peer.ORDER_ID, str(self._peers.order_id(scope)).encode()))
@@ -158,22 +163,22 @@ class Forwarder:
         addresses = [header(scope, b"x-forwarded-for"), client[0].encode() if client else b"unknown"]
         headers.append((b"x-forwarded-for", b", ".join(address for address in addresses if address)))
         path, query = scope["raw_path"], scope["query_string"]
-        # HEAD goes as GET: whoever sends the answer on leaves its body out.
+        # HEAD is forwarded as GET; uvicorn leaves out the body of the response to a HEAD request.
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         target = b"%b?%b" % (path, query) if query else path
-        return Outgoing(method.encode(), target, headers, body, fresh=not _is_repeatable(scope))
+        return PeerRequest(method.encode(), target, headers, body, new_connection=not _is_idempotent(scope))
 
-    async def _look(self) -> None:
+    async def _read_fence(self) -> None:
         try:
             await self._store.read_fence()
         except UnavailableError:
-            return  # what we know has to do
+            return  # continue with the last known state
 
 
-async def _executed(here: Here) -> bool:
-    """Answer here, unless the fence has moved once more."""
+async def _respond_unless_fenced(respond_locally: LocalHandler) -> bool:
+    """Respond in this pod. False if the fence moved away again."""
     try:
-        await here()
+        await respond_locally()
     except OrderError as error:
         if error.reason is not OrderErrorReason.FENCED:
             raise
@@ -181,15 +186,15 @@ async def _executed(here: Here) -> bool:
     return True
 
 
-def _is_repeatable(scope: Scope) -> bool:
-    return (scope["method"], scope["path"]) not in _NOT_REPEATED
+def _is_idempotent(scope: Scope) -> bool:
+    return (scope["method"], scope["path"]) not in _NOT_IDEMPOTENT
 
 
-def _is_fenced(answer: Answer) -> bool:
-    if answer.status != 503:
+def _is_fenced(response: Response) -> bool:
+    if response.status != 503:
         return False
     try:
-        reason = msgspec.json.decode(answer.body, type=ErrorBody).error.reason
+        reason = msgspec.json.decode(response.body, type=ErrorBody).error.reason
     except msgspec.DecodeError:
         return False
     return reason == OrderErrorReason.FENCED

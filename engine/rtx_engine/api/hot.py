@@ -1,4 +1,4 @@
-"""The routes that are asked thousands of times a second: raw ASGI, no framework between the bytes and the domain."""
+"""The routes with thousands of requests a second: raw ASGI without a framework."""
 
 import time
 from collections.abc import Mapping
@@ -8,79 +8,81 @@ from uuid import UUID
 import msgspec
 
 from rtx_engine import metrics
-from rtx_engine.api.answers import Health, PositionAnswer, Positions, Rejection
-from rtx_engine.api.bodies import MarketOrderRequest, decode
 from rtx_engine.api.context import Context
 from rtx_engine.api.errors import RETRY, ApiError, ErrorDetail, ErrorReason, bad_request, sentence
-from rtx_engine.api.http import Answer, Scope
-from rtx_engine.domain.answers import OrderAnswer, answer
+from rtx_engine.api.http import Response, Scope
+from rtx_engine.api.request_bodies import MarketOrderRequest, decode
+from rtx_engine.api.response_bodies import Health, PositionResponse, Positions, Rejection
+from rtx_engine.domain.order_response import OrderResponse, order_response
 from rtx_engine.domain.orders import InvalidOrderError, MarketOrder, RejectReason, Side, check
 from rtx_engine.store import OrderError, OrderErrorReason
 
 _encode = msgspec.json.Encoder().encode
 
 _REJECTIONS: Mapping[RejectReason, str] = {
-    RejectReason.STALE_QUOTE: "There is no fresh price for {symbol} now: try again, with another client_order_id.",
-    RejectReason.INSUFFICIENT_MARGIN: "The free margin is too small for {quantity} lots of {symbol}: order less.",
+    RejectReason.STALE_QUOTE: "There is no current price for {symbol}: try again with another client_order_id.",
+    RejectReason.INSUFFICIENT_MARGIN: "The free margin is too small for {quantity} lots of {symbol}: order fewer lots.",
 }
 
 
 class HotRoutes:
-    """Each takes a scope and the whole body, and returns the answer; raises ApiError, or what the store raises."""
+    """Each method takes the scope and the whole body. Raises ApiError and the errors of the store."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    async def health(self, _scope: Scope, _body: bytes) -> Answer:
-        """The process lives."""
+    async def health(self, _scope: Scope, _body: bytes) -> Response:
+        """The process is alive."""
         context = self._context
         state = context.store.fence.state
-        return Answer(
+        return Response(
             200, _encode(Health("ok", context.version, context.settings.colour, state.epoch if state else None))
         )
 
-    async def ready(self, scope: Scope, body: bytes) -> Answer:
-        """Whether a Service may send requests here: migrated, epoch known, not about to end."""
+    async def ready(self, scope: Scope, body: bytes) -> Response:
+        """200 if the database is migrated, the fence is known and the pod is not shutting down; else ApiError (503)."""
         if self._context.activity.ending:
-            raise ApiError(503, ErrorReason.SHUTTING_DOWN, "This pod is about to end: ask another one.", headers=RETRY)
+            raise ApiError(
+                503, ErrorReason.SHUTTING_DOWN, "This pod is shutting down: connect to another one.", headers=RETRY
+            )
         if self._context.store.fence.state is None:
             raise ApiError(
                 503,
                 ErrorReason.NOT_READY,
-                "The epoch of the execution fence is not known yet: is the database up, and migrated to this version?",
+                "This pod has not read the fence yet: check that the database is up and migrated to this version.",
                 headers=RETRY,
             )
         return await self.health(scope, body)
 
-    async def place_market_order(self, scope: Scope, body: bytes) -> Answer:
-        """Fill a market order: 201, or 200 when it was answered before; 422 when it is recorded as rejected."""
+    async def place_market_order(self, scope: Scope, body: bytes) -> Response:
+        """Fill a market order: 201, or 200 if it was filled before; 422 if it is recorded as rejected."""
         started = time.perf_counter()
         try:
             account_id = self._context.account_id(scope)
-            # The first pod that sees an order gives it its id, before anything else.
+            # The first pod that receives an order gives it its id, before anything else.
             order_id = self._context.peers.order_id(scope)
             order = _order(order_id, account_id, decode(body, MarketOrderRequest))
             placed = await self._context.store.orders.submit(order)
         except (ApiError, OrderError) as error:
-            if error.reason is not OrderErrorReason.FENCED:  # that one is counted if it is answered
+            if error.reason is not OrderErrorReason.FENCED:  # app.py counts it if the client gets it
                 metrics.order_errors(error.reason).inc()
             raise
-        outcome = answer(placed.execution)
+        outcome = order_response(placed.execution)
         metrics.order_latency(outcome.symbol).observe(time.perf_counter() - started)
         if outcome.reason is not None:
             metrics.order_errors(outcome.reason).inc()
             return _rejected(outcome, outcome.reason)
         if placed.replayed:
-            return Answer(200, _encode(outcome))
+            return Response(200, _encode(outcome))
         metrics.orders_placed(outcome.symbol).inc()
-        return Answer(201, _encode(outcome))
+        return Response(201, _encode(outcome))
 
-    async def positions(self, scope: Scope, _body: bytes) -> Answer:
+    async def positions(self, scope: Scope, _body: bytes) -> Response:
         """The account's open positions."""
         positions = await self._context.store.reader.positions(self._context.account_id(scope))
         quotes = self._context.source.quotes()
-        found = [PositionAnswer.of(position, quotes.get(position.symbol)) for position in positions]
-        return Answer(200, _encode(Positions(found)))
+        found = [PositionResponse.of(position, quotes.get(position.symbol)) for position in positions]
+        return Response(200, _encode(Positions(found)))
 
 
 def _order(order_id: UUID, account_id: int, request: MarketOrderRequest) -> MarketOrder:
@@ -100,6 +102,6 @@ def _order(order_id: UUID, account_id: int, request: MarketOrderRequest) -> Mark
     return order
 
 
-def _rejected(order: OrderAnswer, reason: RejectReason) -> Answer:
+def _rejected(order: OrderResponse, reason: RejectReason) -> Response:
     sentence = _REJECTIONS[reason].format(symbol=order.symbol, quantity=order.quantity)
-    return Answer(422, _encode(Rejection(ErrorDetail(reason, sentence), order)))
+    return Response(422, _encode(Rejection(ErrorDetail(reason, sentence), order)))

@@ -1,4 +1,4 @@
-"""The few things that raw ASGI needs: types, reading a body to its end, sending an answer."""
+"""ASGI helpers: types, reading a whole request body, sending a response."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-BODY_LIMIT = 64 * 1024  # bytes; our largest body is an order of a few hundred
+MAX_BODY_BYTES = 64 * 1024  # the largest valid body, an order, has a few hundred bytes
 _JSON = b"application/json"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer. `headers` are those beside content-type and content-length."""
+class Response:
+    """A complete response. `headers` come in addition to content-type and content-length."""
 
     status: int
     body: bytes
@@ -26,19 +26,21 @@ class Answer:
     content_type: bytes = _JSON
 
 
-Handler = Callable[[Scope, bytes], Awaitable[Answer]]  # of a hot route: the request and its whole body
+Handler = Callable[
+    [Scope, bytes], Awaitable[Response]
+]  # of a hot route; the arguments are the request and its whole body
 
 
 class ClientGoneError(Exception):
-    """The client closed the connection before its request was complete: there is nobody to answer."""
+    """The client closed the connection before its request was complete."""
 
 
 async def read_body(receive: Receive) -> bytes:
-    """The whole body. What is beyond BODY_LIMIT is read and thrown away. Raises ApiError (413), ClientGoneError."""
+    """The whole body. Bytes beyond MAX_BODY_BYTES are read and discarded. Raises ApiError (413), ClientGoneError."""
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body", False):
         body: bytes = message.get("body", b"")
-        if len(body) <= BODY_LIMIT:
+        if len(body) <= MAX_BODY_BYTES:
             return body
         raise _too_large()
     kept = bytearray()
@@ -48,18 +50,18 @@ async def read_body(receive: Receive) -> bytes:
             raise ClientGoneError
         part: bytes = message.get("body", b"")
         size += len(part)
-        if size <= BODY_LIMIT:
+        if size <= MAX_BODY_BYTES:
             kept += part
         if not message.get("more_body", False):
             break
         message = await receive()
-    if size > BODY_LIMIT:
+    if size > MAX_BODY_BYTES:
         raise _too_large()
     return bytes(kept)
 
 
 def replay(body: bytes) -> Receive:
-    """A `receive` for an inner application, once the body has been read."""
+    """A `receive` that returns an already read body, for an inner ASGI application."""
     done = False
 
     async def receive() -> Message:
@@ -72,29 +74,29 @@ def replay(body: bytes) -> Receive:
     return receive
 
 
-async def send_answer(send: Send, answer: Answer) -> None:
-    """Send a complete answer."""
+async def send_response(send: Send, response: Response) -> None:
+    """Send a complete response."""
     await send(
         {
             "type": "http.response.start",
-            "status": answer.status,
+            "status": response.status,
             "headers": [
-                (b"content-type", answer.content_type),
-                (b"content-length", str(len(answer.body)).encode()),
-                *answer.headers,
+                (b"content-type", response.content_type),
+                (b"content-length", str(len(response.body)).encode()),
+                *response.headers,
             ],
         }
     )
-    await send({"type": "http.response.body", "body": answer.body})
+    await send({"type": "http.response.body", "body": response.body})
 
 
-def refusal(error: ApiError) -> Answer:
-    """`error` as an answer."""
-    return Answer(error.status, error.body(), error.headers)
+def error_response(error: ApiError) -> Response:
+    """The response for `error`."""
+    return Response(error.status, error.body(), error.headers)
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:
-    """The first header of that (lower-case) name."""
+    """The value of the first header `name` (lower case); None if there is none."""
     for key, value in scope["headers"]:
         if key == name:
             return bytes(value)
@@ -103,5 +105,5 @@ def header(scope: Scope, name: bytes) -> bytes | None:
 
 def _too_large() -> ApiError:
     return ApiError(
-        413, ErrorReason.PAYLOAD_TOO_LARGE, f"The body is larger than {BODY_LIMIT} bytes: send a smaller one."
+        413, ErrorReason.PAYLOAD_TOO_LARGE, f"The body is larger than {MAX_BODY_BYTES} bytes: send a smaller one."
     )

@@ -1,23 +1,23 @@
-"""What the operator asks a pod, under /internal/. Without the peers' secret there is no such path."""
+"""The API for the operator, under /internal/. Without the peer secret it answers 404."""
 
 from collections.abc import Mapping
 
 import msgspec
 
-from rtx_engine.api.bodies import Request, decode
 from rtx_engine.api.context import Context
 from rtx_engine.api.errors import ApiError, ErrorReason, bad_request
-from rtx_engine.api.http import Answer, Handler, Scope
-from rtx_engine.api.tally import Executed
+from rtx_engine.api.http import Handler, Response, Scope
+from rtx_engine.api.request_bodies import Request, decode
+from rtx_engine.api.request_stats import ServedRequests
 
 PREFIX = "/internal/"
-LONGEST_DRAIN = 3600.0  # seconds
+MAX_DRAIN_SECONDS = 3600.0
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Status(msgspec.Struct, frozen=True):
-    """How this pod is. Counts are since it started; `epoch` is null until the fence has been read."""
+    """The state of this pod. Counters are since its start; `epoch` is null until it has read the fence."""
 
     pod: str
     colour: str
@@ -28,14 +28,14 @@ class Status(msgspec.Struct, frozen=True):
     draining: bool
     ending: bool
     websockets: int
-    quiet_seconds: float  # since a client last asked something; 0 while it is answered
+    quiet_seconds: float  # since a client's last request ended; 0 while one is in flight
     forwarded: int
     drained_connections: int
-    executed: Executed | None
+    executed: ServedRequests | None
 
 
 class Reach(msgspec.Struct, frozen=True):
-    """Whether this pod gets an answer from the other colour; `error` is a sentence when not."""
+    """Whether this pod reaches the other colour; if not, `error` is one sentence."""
 
     reaches: bool
     colour: str
@@ -47,19 +47,19 @@ class DrainRequest(Request, frozen=True):
     seconds: float
 
     HINTS = {  # noqa: RUF012  # a ClassVar of Request
-        "epoch": "the fence's epoch since which another colour executes",
-        "seconds": "over how many seconds the WebSockets are closed",
+        "epoch": "the epoch of the fence, which names another colour",
+        "seconds": "over how many seconds to close the WebSockets",
     }
 
 
 class Draining(msgspec.Struct, frozen=True):
-    """The WebSockets of this pod are being closed."""
+    """This pod closes its WebSockets."""
 
     draining: bool
 
 
 class InternalRoutes:
-    """By path and method, as the application looks them up."""
+    """The routes, in `table` by path and method."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -69,8 +69,8 @@ class InternalRoutes:
             "/internal/drain": {"POST": self.drain},
         }
 
-    async def status(self, _scope: Scope, _body: bytes) -> Answer:
-        """What this pod knows, from memory: it never waits."""
+    async def status(self, _scope: Scope, _body: bytes) -> Response:
+        """The state of this pod, from memory: never waits."""
         context = self._context
         fence, activity, stream = context.store.fence, context.activity, context.stream
         status = Status(
@@ -86,34 +86,34 @@ class InternalRoutes:
             quiet_seconds=activity.quiet_seconds(),
             forwarded=activity.forwarded,
             drained_connections=stream.drain.closed,
-            executed=context.tally.executed(),
+            executed=context.request_stats.served(),
         )
-        return Answer(200, _encode(status))
+        return Response(200, _encode(status))
 
-    async def reach(self, _scope: Scope, _body: bytes) -> Answer:
-        """Try to reach the other colour, over a new connection."""
+    async def reach(self, _scope: Scope, _body: bytes) -> Response:
+        """Query the other colour over a new connection."""
         other = self._context.settings.colour.other.value
-        if self._context.channel is None:
-            return Answer(200, _encode(Reach(False, other, "PEER_SERVICE is not set: nothing can be forwarded.")))
-        error = await self._context.channel.reach(other)
-        return Answer(200, _encode(Reach(not error, other, error and f"{error}.")))
+        if self._context.peer_client is None:
+            return Response(200, _encode(Reach(False, other, "PEER_SERVICE is not set: forwarding is off.")))
+        error = await self._context.peer_client.reach(other)
+        return Response(200, _encode(Reach(not error, other, error and f"{error}.")))
 
-    async def drain(self, _scope: Scope, body: bytes) -> Answer:
-        """Send clients elsewhere, unless the fence, read now, names this colour or another epoch than the caller's.
+    async def drain(self, _scope: Scope, body: bytes) -> Response:
+        """Drain this pod. Refuses (409) if the fence, read now, names this colour or is not at the caller's epoch.
 
-        So an operator that slept through its successor's work does no harm.
+        The check makes a former leader that resumes after a pause harmless.
         """
         wanted = decode(body, DrainRequest)
-        if not 0 <= wanted.seconds <= LONGEST_DRAIN:
-            raise bad_request(f"seconds is {wanted.seconds}: give 0 to {LONGEST_DRAIN:.0f}.")
+        if not 0 <= wanted.seconds <= MAX_DRAIN_SECONDS:
+            raise bad_request(f"seconds is {wanted.seconds}: give 0 to {MAX_DRAIN_SECONDS:.0f}.")
         state = await self._context.store.read_fence()
         if state is None or self._context.store.fence.executing or state.epoch != wanted.epoch:
-            found = "nobody" if state is None else f"{', '.join(state.executors)} at epoch {state.epoch}"
+            found = "no colour" if state is None else f"{', '.join(state.executors)} at epoch {state.epoch}"
             raise ApiError(
                 409,
                 ErrorReason.CONFLICT,
                 f"The fence names {found} and this pod is {self._context.settings.colour}: "
-                f"it drains when another colour is named at epoch {wanted.epoch}; look again.",
+                f"it drains only if the fence names another colour at epoch {wanted.epoch}; read the status again.",
             )
         self._context.stream.drain.begin(wanted.seconds)
-        return Answer(200, _encode(Draining(draining=True)))
+        return Response(200, _encode(Draining(draining=True)))

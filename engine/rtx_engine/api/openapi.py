@@ -1,4 +1,4 @@
-"""The API's own description (OpenAPI 3.1), made from the structs that are really read and sent."""
+"""The OpenAPI 3.1 document, generated from the structs that the API parses and sends."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,30 +6,30 @@ from typing import Any
 
 import msgspec
 
-from rtx_engine.api import answers, bodies
+from rtx_engine.api import request_bodies, response_bodies
 from rtx_engine.api.errors import ErrorBody
-from rtx_engine.domain.answers import OrderAnswer
+from rtx_engine.domain.order_response import OrderResponse
 
 Json = dict[str, Any]
 
 _DESCRIPTION = (
     "Trading: log in, read prices, place market orders. Amounts, prices and quantities are decimal numbers in strings. "
-    "An order that was answered with 200 or 201 is in the database. Every error says a reason and one sentence."
+    "An order answered with 200 or 201 is in the database. Every error has a reason and a message of one sentence."
 )
 _ERRORS = {
-    400: "The request is wrong; the sentence says where.",
-    401: "No valid token.",
-    403: "The token does not allow this.",
-    404: "There is no such thing.",
-    409: "The id or name is taken by something else.",
-    422: "Recorded as rejected; `order` is the record.",
-    503: "Not now; nothing is lost by asking again, with the same client_order_id.",
+    400: "The request is not valid; the message names the field.",
+    401: "The token is missing or not valid.",
+    403: "The token does not permit this.",
+    404: "Not found.",
+    409: "The id or name is already in use.",
+    422: "The order was rejected and recorded; `order` is the record.",
+    503: "Temporarily unavailable; it is safe to retry, an order with the same client_order_id.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter in the path or the query."""
+    """A path or query parameter."""
 
     name: str
     description: str
@@ -44,9 +44,9 @@ class Operation:
     method: str
     path: str
     summary: str
-    answers: Mapping[int, tuple[str, type[msgspec.Struct] | None]]
+    responses: Mapping[int, tuple[str, type[msgspec.Struct] | None]]
     errors: Sequence[int] = ()
-    body: type[bodies.Request] | None = None
+    body: type[request_bodies.Request] | None = None
     example: Json = field(default_factory=dict)
     parameters: Sequence[Parameter] = ()
     public: bool = False
@@ -59,20 +59,20 @@ OPERATIONS: Sequence[Operation] = (
     Operation(
         "post",
         "/api/login",
-        "A token for a username and a password.",
-        {200: ("The token.", answers.Login)},
+        "Log in: get a token for a username and a password.",
+        {200: ("The token.", response_bodies.Login)},
         errors=(400, 401, 503),
-        body=bodies.LoginRequest,
+        body=request_bodies.LoginRequest,
         example={"username": "alice", "password": "correct horse"},
         public=True,
     ),
     Operation(
         "post",
         "/api/admin/accounts",
-        "Open an account; the administrator only.",
-        {201: ("The account.", answers.AccountAnswer)},
+        "Open an account. For the administrator only.",
+        {201: ("The account.", response_bodies.AccountResponse)},
         errors=(400, 401, 403, 409, 503),
-        body=bodies.AccountRequest,
+        body=request_bodies.AccountRequest,
         example={
             "username": "alice",
             "password": "correct horse",
@@ -85,14 +85,14 @@ OPERATIONS: Sequence[Operation] = (
         "get",
         "/api/account",
         "The account of the token.",
-        {200: ("The account.", answers.AccountAnswer)},
+        {200: ("The account.", response_bodies.AccountResponse)},
         errors=(401, 403, 503),
     ),
     Operation(
         "get",
         "/api/symbols",
-        "What can be traded, with the newest prices.",
-        {200: ("The symbols.", answers.Symbols)},
+        "All symbols with their newest prices.",
+        {200: ("The symbols.", response_bodies.Symbols)},
         public=True,
     ),
     Operation(
@@ -100,60 +100,70 @@ OPERATIONS: Sequence[Operation] = (
         "/api/orders/market",
         "Buy or sell at the current price.",
         {
-            200: ("This client_order_id was answered before: the same answer again.", OrderAnswer),
-            201: ("Filled.", OrderAnswer),
-            422: (_ERRORS[422], answers.Rejection),
+            200: ("This client_order_id was executed before; the response is the same as then.", OrderResponse),
+            201: ("Filled.", OrderResponse),
+            422: (_ERRORS[422], response_bodies.Rejection),
         },
         errors=(400, 401, 403, 409, 503),
-        body=bodies.MarketOrderRequest,
+        body=request_bodies.MarketOrderRequest,
         example=_ORDER_EXAMPLE,
     ),
     Operation(
         "get",
         "/api/orders",
         "Orders, newest first.",
-        {200: ("A page of orders.", answers.Orders)},
+        {200: ("A page of orders.", response_bodies.Orders)},
         errors=(400, 401, 403, 503),
         parameters=(
-            Parameter("limit", "1 to 500; 50 if not given", "integer"),
-            Parameter("before", "next_before of the page before", "integer"),
-            Parameter("symbol", "only orders in this symbol"),
+            Parameter("limit", "page size, 1 to 500; default 50", "integer"),
+            Parameter("before", "next_before of the previous page; default: start with the newest", "integer"),
+            Parameter("symbol", "only orders in this symbol; default: all"),
         ),
     ),
     Operation(
         "get",
         "/api/orders/{client_order_id}",
-        "One order: what to ask when an answer got lost.",
-        {200: ("The order.", OrderAnswer)},
+        "One order, for example after a lost response.",
+        {200: ("The order.", OrderResponse)},
         errors=(401, 403, 404, 503),
-        parameters=(Parameter("client_order_id", "as the client gave it", place="path"),),
+        parameters=(Parameter("client_order_id", "the client_order_id of the order", place="path"),),
     ),
     Operation(
         "get",
         "/api/positions",
         "Open positions.",
-        {200: ("The positions.", answers.Positions)},
+        {200: ("The positions.", response_bodies.Positions)},
         errors=(401, 403, 503),
     ),
     Operation(
         "get",
         "/ws",
-        "WebSocket: hello, then ticks and the account's own order events, numbered without a gap.",
-        {101: ("The connection is a WebSocket now.", None)},
+        "WebSocket: a hello, then ticks and the account's order events, numbered without a gap.",
+        {101: ("Switched to WebSocket.", None)},
         errors=(401, 503),
         parameters=(
-            Parameter("symbols", "EURUSD,XAUUSD: ticks of these"),
-            Parameter("since", "resume: own events after this sequence, each exactly once", "integer"),
-            Parameter("token", "instead of the Authorization header, for browsers"),
+            Parameter("symbols", "symbols to send ticks of, like EURUSD,XAUUSD; default: none"),
+            Parameter(
+                "since",
+                "resume: send the events after this sequence, each exactly once; default: new events only",
+                "integer",
+            ),
+            Parameter("token", "for browsers, instead of the Authorization header"),
         ),
         websocket=True,
     ),
-    Operation("get", "/health", "The process lives.", {200: ("It does.", answers.Health)}, public=True),
+    Operation(
+        "get",
+        "/health",
+        "Liveness of the process.",
+        {200: ("The process is alive.", response_bodies.Health)},
+        public=True,
+    ),
     Operation(
         "get",
         "/ready",
-        "Whether the pod takes requests.",
-        {200: ("It does.", answers.Health)},
+        "Readiness of the pod.",
+        {200: ("The pod accepts requests.", response_bodies.Health)},
         errors=(503,),
         public=True,
     ),
@@ -161,10 +171,10 @@ OPERATIONS: Sequence[Operation] = (
 
 
 def document(version: str) -> Json:
-    """The OpenAPI document."""
+    """The OpenAPI document of `version`."""
     structs: list[type[msgspec.Struct]] = [ErrorBody]
     for operation in OPERATIONS:
-        structs += [struct for _, struct in operation.answers.values() if struct is not None]
+        structs += [struct for _, struct in operation.responses.values() if struct is not None]
         if operation.body is not None:
             structs.append(operation.body)
     _, schemas = msgspec.json.schema_components(structs, ref_template="#/components/schemas/{name}")
@@ -189,7 +199,7 @@ def document(version: str) -> Json:
 
 def _operation(operation: Operation) -> Json:
     responses: dict[str, Json] = {}
-    for status, (description, struct) in operation.answers.items():
+    for status, (description, struct) in operation.responses.items():
         responses[str(status)] = {"description": description, **_content(struct)}
     for status in operation.errors:
         responses[str(status)] = {"description": _ERRORS[status], **_content(ErrorBody)}

@@ -1,6 +1,6 @@
-"""How a pod knows another pod, or the operator: by the secret that they share. Pure.
+"""Authenticates requests of other pods and of the operator by their shared secret. Pure.
 
-Everything that a request says in an x-rtx header counts only beside that secret; without it, it was not said.
+x-rtx headers are ignored in requests without that secret.
 """
 
 import hmac
@@ -13,42 +13,42 @@ from rtx_engine.api.http import Scope, header
 
 SECRET = b"x-rtx-peer"
 HOP = b"x-rtx-hop"  # the request was forwarded by a pod of the other colour
-HERE = b"x-rtx-here"  # a smoke test: it asks how this pod itself would answer
-ORDER_ID = b"x-rtx-order-id"  # that the first pod has given the order
-EPOCH = b"x-rtx-epoch"  # of the fence, as the pod that forwards knows it
-VERSION = b"x-rtx-version"  # in an answer from 500 on: the build that failed
+HERE = b"x-rtx-here"  # a smoke test: this pod must respond itself, not forward
+ORDER_ID = b"x-rtx-order-id"  # id that the first pod gave the order
+EPOCH = b"x-rtx-epoch"  # the fence's epoch known to the forwarding pod
+VERSION = b"x-rtx-version"  # in 5xx responses: the version that failed
 
-_ORDER_ID_KEY = "rtx.order_id"  # in the scope: the id of the order that this request places
+_ORDER_ID_KEY = "rtx.order_id"  # scope key: the id of the order in this request
 
 
 class Peers:
-    """Tells peers from clients."""
+    """Distinguishes peers from clients."""
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
 
     def trusts(self, scope: Scope) -> bool:
-        """Whether the request comes from a pod or the operator."""
+        """Whether the request comes from a pod or from the operator."""
         given = header(scope, SECRET)
         return given is not None and hmac.compare_digest(given, self._secret)
 
     def is_hop(self, scope: Scope) -> bool:
-        """Whether the request was forwarded to us: it must not be forwarded again."""
+        """Whether a pod forwarded the request: it must not be forwarded again."""
         return header(scope, HOP) is not None and self.trusts(scope)
 
-    def stays_here(self, scope: Scope) -> bool:
-        """Whether the operator asks this very pod: what another colour would answer proves nothing about it."""
+    def is_for_this_pod(self, scope: Scope) -> bool:
+        """Whether this pod must respond itself (a smoke test): a forwarded response would test the other colour."""
         return header(scope, HERE) is not None and self.trusts(scope)
 
     def epoch(self, scope: Scope) -> int | None:
-        """The epoch at which the pod that forwards knew us to be named; None when it does not say."""
+        """The epoch at which the forwarding pod saw the fence name this colour; None without a valid header."""
         text = header(scope, EPOCH) or b""
         return int(text) if text.isdigit() and len(text) < 20 else None
 
     def order_id(self, scope: Scope) -> UUID:
-        """The id of the order that this request places, the same however often it is asked or sent on.
+        """The id of the order in this request; the same on every call and after forwarding.
 
-        Raises ApiError (400) for a peer whose id is none.
+        Raises ApiError (400) if a peer sent an id that is not a UUID.
         """
         found: UUID | None = scope.get(_ORDER_ID_KEY)
         if found is None:
@@ -62,4 +62,4 @@ class Peers:
         try:
             return UUID(text.decode("latin-1"))
         except ValueError:
-            raise bad_request(f"{ORDER_ID.decode()} is {text[:64]!r}: a peer sends the UUID of its order.") from None
+            raise bad_request(f"{ORDER_ID.decode()} is {text[:64]!r}: send the UUID of the order.") from None

@@ -1,4 +1,4 @@
-"""The routes that are not hot, on Starlette. Bodies have been read before they get here."""
+"""All other routes, on Starlette. The request body has been read before."""
 
 from collections.abc import Awaitable, Callable
 from decimal import Decimal, InvalidOperation
@@ -9,26 +9,26 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route, Router
 
-from rtx_engine.api.answers import AccountAnswer, Login, Orders, SymbolAnswer, Symbols
-from rtx_engine.api.bodies import AccountRequest, LoginRequest, decode
 from rtx_engine.api.context import Context
 from rtx_engine.api.errors import ApiError, ErrorReason, bad_request, sentence, unauthorized
 from rtx_engine.api.openapi import document
+from rtx_engine.api.request_bodies import AccountRequest, LoginRequest, decode
+from rtx_engine.api.response_bodies import AccountResponse, Login, Orders, SymbolResponse, Symbols
 from rtx_engine.api.tokens import Role
 from rtx_engine.domain import accounts
-from rtx_engine.domain.answers import answer
+from rtx_engine.domain.order_response import order_response
 from rtx_engine.domain.symbols import SYMBOLS
 from rtx_engine.store import UsernameTakenError
 
 ADMIN = "admin"
-PAGE = 50
-LARGEST_PAGE = 500
-SHORTEST_PASSWORD = 8
-LONGEST_PASSWORD = 1024
+DEFAULT_PAGE_ORDERS = 50
+MAX_PAGE_ORDERS = 500
+MIN_PASSWORD_CHARACTERS = 8
+MAX_PASSWORD_CHARACTERS = 1024
 
 
 class ColdRoutes:
-    """One method a route; each raises ApiError, or what the store raises."""
+    """One method per route. Each raises ApiError and the errors of the store."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -53,14 +53,14 @@ class ColdRoutes:
         return _json(Login(token, ADMIN if account_id is None else account_id, expires_at))
 
     async def create_account(self, request: Request) -> Response:
-        """Open an account; the administrator only."""
+        """Open an account. For the administrator only."""
         self._context.require_admin(request.scope)
         body = decode(await request.body(), AccountRequest)
-        if not SHORTEST_PASSWORD <= len(body.password) <= LONGEST_PASSWORD:
-            raise bad_request(f"password must have {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters.")
+        if not MIN_PASSWORD_CHARACTERS <= len(body.password) <= MAX_PASSWORD_CHARACTERS:
+            raise bad_request(f"password must have {MIN_PASSWORD_CHARACTERS} to {MAX_PASSWORD_CHARACTERS} characters.")
         if body.username == ADMIN:
-            raise bad_request("username 'admin' is the administrator's own: choose another one.")
-        wanted = accounts.NewAccount(
+            raise bad_request("username 'admin' is reserved for the administrator: choose another one.")
+        new_account = accounts.NewAccount(
             username=body.username,
             password_hash="",
             balance=_amount(body.balance),
@@ -68,10 +68,10 @@ class ColdRoutes:
             currency=body.currency,
         )
         try:
-            accounts.check(wanted)  # before the hash, which costs a thousand times as much
+            accounts.check(new_account)  # before the hash, which takes far longer
             password_hash = await self._context.passwords.hash(body.password)
             account = await self._context.store.accounts.create(
-                msgspec.structs.replace(wanted, password_hash=password_hash)
+                msgspec.structs.replace(new_account, password_hash=password_hash)
             )
         except accounts.InvalidAccountError as error:
             raise bad_request(sentence(error)) from error
@@ -79,32 +79,32 @@ class ColdRoutes:
             raise ApiError(
                 409, ErrorReason.CONFLICT, f"username {body.username!r} is taken: choose another one."
             ) from error
-        return _json(AccountAnswer.of(account), 201)
+        return _json(AccountResponse.of(account), 201)
 
     async def account(self, request: Request) -> Response:
-        """The account that asks."""
+        """The account of the token."""
         account = await self._context.store.reader.account(self._context.account_id(request.scope))
         if account is None:
-            raise unauthorized("The account of this token does not exist any more: log in again.")
-        return _json(AccountAnswer.of(account))
+            raise unauthorized("The account of this token does not exist: log in again.")
+        return _json(AccountResponse.of(account))
 
     async def symbols(self, _request: Request) -> Response:
-        """What can be traded, at which price. Public."""
+        """The symbols and their newest prices. Public."""
         quotes = self._context.source.quotes()
-        return _json(Symbols([SymbolAnswer.of(symbol, quotes.get(symbol.name)) for symbol in SYMBOLS.values()]))
+        return _json(Symbols([SymbolResponse.of(symbol, quotes.get(symbol.name)) for symbol in SYMBOLS.values()]))
 
     async def orders(self, request: Request) -> Response:
-        """The account's orders, newest first, a page at a time."""
+        """A page of the account's orders, newest first."""
         account_id = self._context.account_id(request.scope)
         limit = _limit(request.query_params.get("limit"))
         before = _number("before", request.query_params.get("before"))
         symbol = _symbol(request.query_params.get("symbol"))
         found = await self._context.store.reader.orders(account_id, limit, before, symbol)
-        page = [answer(execution) for execution in found]
+        page = [order_response(execution) for execution in found]
         return _json(Orders(page, page[-1].sequence if len(page) == limit else None))
 
     async def order(self, request: Request) -> Response:
-        """One order, by the id that the client gave it."""
+        """One order, by its client_order_id."""
         account_id = self._context.account_id(request.scope)
         client_order_id = request.path_params["client_order_id"]
         execution = await self._context.store.reader.order(account_id, client_order_id)
@@ -112,22 +112,22 @@ class ColdRoutes:
             raise ApiError(
                 404,
                 ErrorReason.NOT_FOUND,
-                f"No order {client_order_id[:64]!r} is known on this account: it was not placed.",
+                f"This account has no order {client_order_id[:64]!r}: it was not placed.",
             )
-        return _json(answer(execution))
+        return _json(order_response(execution))
 
     async def openapi(self, _request: Request) -> Response:
-        """This API, described."""
+        """The OpenAPI document."""
         return Response(self._openapi, media_type="application/json")
 
     async def docs(self, _request: Request) -> Response:
-        """The same for humans, without anything from elsewhere."""
+        """The API documentation as a page that loads nothing from other sites."""
         policy = "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
         return HTMLResponse(self._docs, headers={"content-security-policy": policy})
 
 
 def cold_routes(context: Context) -> Router:
-    """The routes as an ASGI application that raises its errors (starlette's HTTPException among them)."""
+    """The routes as an ASGI application that raises its errors, also Starlette's HTTPException."""
     cold = ColdRoutes(context)
     table: list[tuple[str, str, Callable[[Request], Awaitable[Response]]]] = [
         ("POST", "/api/login", cold.login),
@@ -150,13 +150,13 @@ def _amount(text: str) -> Decimal:
     try:
         return Decimal(text)
     except InvalidOperation:
-        raise bad_request(f"balance {text[:32]!r} is no number: give {AccountRequest.HINTS['balance']}.") from None
+        raise bad_request(f"balance {text[:32]!r} is not a number: give {AccountRequest.HINTS['balance']}.") from None
 
 
 def _limit(text: str | None) -> int:
-    limit = _number("limit", text) or PAGE
-    if limit > LARGEST_PAGE:
-        raise bad_request(f"limit is {limit}: give a whole number from 1 to {LARGEST_PAGE}.")
+    limit = _number("limit", text) or DEFAULT_PAGE_ORDERS
+    if limit > MAX_PAGE_ORDERS:
+        raise bad_request(f"limit is {limit}: give a whole number from 1 to {MAX_PAGE_ORDERS}.")
     return limit
 
 

@@ -1,4 +1,4 @@
-"""Accounts as the store keeps them."""
+"""Trading accounts."""
 
 from decimal import Decimal
 
@@ -6,15 +6,15 @@ import msgspec
 
 from rtx_engine.domain.symbols import CURRENCY
 
-MOST_LEVERAGE = 500
+MAX_LEVERAGE = 500
 
 
 class InvalidAccountError(ValueError):
-    """The account cannot be opened so; the message is one sentence for the administrator."""
+    """The account is not valid; the message is one sentence for the administrator."""
 
 
 class NewAccount(msgspec.Struct, frozen=True):
-    """An account to be opened. `password_hash` is an argon2id PHC string."""
+    """An account to open. `password_hash` is an argon2id PHC string."""
 
     username: str
     password_hash: str
@@ -24,7 +24,7 @@ class NewAccount(msgspec.Struct, frozen=True):
 
 
 class Account(msgspec.Struct, frozen=True):
-    """An account. `sequence` is the number of its last event."""
+    """An account. `sequence` is the number of its newest event."""
 
     id: int
     username: str
@@ -35,7 +35,7 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class Login(msgspec.Struct, frozen=True):
-    """What a login is checked against."""
+    """The credentials of an account."""
 
     account_id: int
     password_hash: str
@@ -51,5 +51,5 @@ def check(account: NewAccount) -> None:
         raise InvalidAccountError("balance must be 0 or more, and below 1,000,000,000,000")
     if account.balance != account.balance.quantize(Decimal("0.01")):
         raise InvalidAccountError("balance must be in whole cents")
-    if not 1 <= account.leverage <= MOST_LEVERAGE:
-        raise InvalidAccountError(f"leverage must be 1 to {MOST_LEVERAGE}")
+    if not 1 <= account.leverage <= MAX_LEVERAGE:
+        raise InvalidAccountError(f"leverage must be 1 to {MAX_LEVERAGE}")

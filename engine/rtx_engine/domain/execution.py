@@ -1,4 +1,4 @@
-"""Deals an order against a portfolio: the heart of the B-book, where the house takes the other side."""
+"""Executes an order on a portfolio: the B-book, where the house is the counterparty."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -13,17 +13,17 @@ from rtx_engine.domain.symbols import SYMBOLS
 
 
 class Portfolio(msgspec.Struct, frozen=True):
-    """An account as its row lock shows it."""
+    """An account with its open positions."""
 
     account_id: int
     balance: Decimal
     leverage: int
-    sequence: int  # of the account's last event
+    sequence: int  # of the account's newest event
     positions: Mapping[str, Position] = {}
 
 
 class Executor(msgspec.Struct, frozen=True):
-    """Who executes: what the fence says of this pod, inside the transaction."""
+    """The executing colour and the fence's epoch."""
 
     colour: str
     epoch: int
@@ -36,7 +36,7 @@ def execute(
     executor: Executor,
     now: dt.datetime,
 ) -> tuple[Portfolio, Execution]:
-    """The portfolio after the order, and what became of the order; either way it takes the next event number."""
+    """The portfolio after the order, and the execution. A rejected order takes an event number too."""
     quote = quotes.get(order.symbol)
     if quote is None or quote.is_stale(now):
         return _rejected(portfolio, order, RejectReason.STALE_QUOTE, executor, now)
@@ -49,7 +49,7 @@ def execute(
         sequence=portfolio.sequence + 1,
         positions={**portfolio.positions, order.symbol: after},
     )
-    # An order that only reduces risk is never refused for want of margin.
+    # An order that only reduces the position is never rejected for margin.
     if abs(after.quantity) > abs(before.quantity) and free_margin(dealt, quotes) < 0:
         return _rejected(portfolio, order, RejectReason.INSUFFICIENT_MARGIN, executor, now)
     return dealt, Execution(
@@ -66,9 +66,9 @@ def execute(
 
 
 def free_margin(portfolio: Portfolio, quotes: Mapping[str, Quote]) -> Decimal:
-    """Equity less used margin, in dollars; each position counts at the price at which it could be closed.
+    """Equity minus used margin, in US dollars; positions are valued at the price at which they could be closed.
 
-    One whose symbol was never quoted counts at what it cost.
+    A position whose symbol has no quote is valued at its average price.
     """
     equity, used = portfolio.balance, Decimal(0)
     for position in portfolio.positions.values():

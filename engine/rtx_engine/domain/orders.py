@@ -1,4 +1,4 @@
-"""Orders and what becomes of them."""
+"""Orders and their executions."""
 
 import datetime as dt
 from decimal import Decimal
@@ -11,7 +11,7 @@ from rtx_engine.domain.symbols import SYMBOLS
 
 
 class Side(StrEnum):
-    """What the client does."""
+    """The side of the client."""
 
     BUY = "buy"
     SELL = "sell"
@@ -22,7 +22,7 @@ class Side(StrEnum):
 
 
 class OrderStatus(StrEnum):
-    """The end of an order. Market orders have no other states."""
+    """The final status of an order. Market orders have no other."""
 
     FILLED = "filled"
     REJECTED = "rejected"
@@ -31,16 +31,16 @@ class OrderStatus(StrEnum):
 class RejectReason(StrEnum):
     """Why an order was not filled."""
 
-    STALE_QUOTE = "StaleQuote"  # the last price is too old to deal on
+    STALE_QUOTE = "StaleQuote"  # the newest quote is older than STALE_AFTER
     INSUFFICIENT_MARGIN = "InsufficientMargin"
 
 
 class InvalidOrderError(ValueError):
-    """The order makes no sense whatever the market does; the message is one sentence for the client."""
+    """The order is not valid at any price; the message is one sentence for the client."""
 
 
 class MarketOrder(msgspec.Struct, frozen=True):
-    """An order to deal at the current quote. `order_id` is a UUIDv7, given by the first pod that saw the order."""
+    """An order to execute at the current quote. `order_id` is a UUIDv7 from the first pod that received the order."""
 
     order_id: UUID
     account_id: int
@@ -50,12 +50,12 @@ class MarketOrder(msgspec.Struct, frozen=True):
     quantity: Decimal  # lots
 
     def same_request(self, other: "MarketOrder") -> bool:
-        """Whether a repeat under the same client_order_id asks for the same."""
+        """Whether `other`, with the same client_order_id, has the same content."""
         return (self.symbol, self.side, self.quantity) == (other.symbol, other.side, other.quantity)
 
 
 class Execution(msgspec.Struct, frozen=True):
-    """An order and its end, as the ledger holds it. `sequence` is its event's number in the account's stream."""
+    """An executed or rejected order. `sequence` is the number of its account event."""
 
     order: MarketOrder
     status: OrderStatus
@@ -66,14 +66,14 @@ class Execution(msgspec.Struct, frozen=True):
     reason: RejectReason | None = None
     price: Decimal | None = None
     realised: Decimal = Decimal(0)  # profit or loss that the fill realised, in the account's currency
-    quoted_at: dt.datetime | None = None  # when the price was made that the fill was dealt at; None before 1.1
+    quoted_at: dt.datetime | None = None  # time of the quote; None if version 1.0 filled the order
 
 
 def check(order: MarketOrder) -> None:
-    """Raises InvalidOrderError for an order that no quote could fill."""
+    """Raises InvalidOrderError."""
     symbol = SYMBOLS.get(order.symbol)
     if symbol is None:
-        raise InvalidOrderError(f"symbol {order.symbol!r} is not traded here; take one of {', '.join(SYMBOLS)}")
+        raise InvalidOrderError(f"symbol {order.symbol!r} is not traded; use one of {', '.join(SYMBOLS)}")
     if not order.quantity.is_finite() or not symbol.quantity_step <= order.quantity <= symbol.quantity_max:
         raise InvalidOrderError(
             f"quantity {order.quantity} is out of range; give {symbol.quantity_step} to {symbol.quantity_max} lots"

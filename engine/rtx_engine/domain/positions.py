@@ -1,4 +1,4 @@
-"""Netting positions: one per account and symbol."""
+"""Net positions: one per account and symbol."""
 
 from decimal import ROUND_HALF_EVEN, Decimal
 
@@ -7,23 +7,23 @@ import msgspec
 from rtx_engine.domain.symbols import SYMBOLS
 
 CENT = Decimal("0.01")
-PRICE_PRECISION = Decimal("0.0000000001")  # of an average; ten decimals, as the column has
+PRICE_PRECISION = Decimal("0.0000000001")  # of average prices: ten decimals
 
 
 class Position(msgspec.Struct, frozen=True):
-    """`quantity` in lots, long positive; `average_price` is what the open lots cost on average, 0 when flat."""
+    """`quantity` in lots, negative when short; `average_price` of the open lots, 0 when flat."""
 
     symbol: str
     quantity: Decimal = Decimal(0)
     average_price: Decimal = Decimal(0)
 
     def value_at(self, price: Decimal) -> Decimal:
-        """Unrealised profit or loss in dollars if it were closed at `price`."""
+        """Unrealised profit or loss at `price`, in US dollars."""
         return self.quantity * SYMBOLS[self.symbol].contract_size * (price - self.average_price)
 
 
 def net(position: Position, signed_quantity: Decimal, price: Decimal) -> tuple[Position, Decimal]:
-    """The position after dealing `signed_quantity` lots at `price`, and the dollars this realised, to the cent."""
+    """The position after `signed_quantity` lots (negative: sold) at `price`, and the realised US dollars."""
     quantity = position.quantity + signed_quantity
     opens_more = position.quantity * signed_quantity >= 0
     if opens_more:

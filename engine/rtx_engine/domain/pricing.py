@@ -1,4 +1,4 @@
-"""Quotes, and which of their two prices a client deals at."""
+"""Quotes and the price of an order."""
 
 import datetime as dt
 from decimal import Decimal
@@ -11,7 +11,7 @@ STALE_AFTER = dt.timedelta(seconds=2)
 
 
 class Quote(msgspec.Struct, frozen=True):
-    """What the house buys and sells at."""
+    """The prices at which the house buys (bid) and sells (ask)."""
 
     symbol: str
     bid: Decimal

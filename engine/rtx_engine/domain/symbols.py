@@ -1,4 +1,4 @@
-"""What can be traded. Everything is quoted in US dollars, the currency of every account, so nothing is converted."""
+"""The tradable symbols. All are quoted in US dollars, the currency of all accounts, so nothing is converted."""
 
 from collections.abc import Mapping
 from decimal import Decimal

@@ -1,5 +1,5 @@
-"""Where prices come from.
+"""Price sources.
 
-Law: a source answers at once from what it has and dates each quote by when its price was made; `domain` judges whether
-that is too old.
+Law: a source returns its newest quotes without waiting, each with the time of its price; `domain` decides whether a
+quote is too old.
 """

@@ -1,4 +1,4 @@
-"""How the simulator moves each symbol: one table."""
+"""The simulator's parameters of each symbol."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -10,12 +10,12 @@ from rtx_engine.domain.symbols import SYMBOLS, Symbol
 
 
 class SimulatedMarket(msgspec.Struct, frozen=True):
-    """The market that the simulator makes of a symbol."""
+    """The simulated market of a symbol."""
 
     symbol: Symbol
-    reference: Decimal  # the mid price that the market swings around
-    swing: Decimal  # the largest distance of the mid from the reference, as a part of the reference
-    spread_points: int  # the narrowest spread, in units of the last digit
+    reference: Decimal  # centre of the mid price
+    swing: Decimal  # largest distance of the mid from the reference, as a fraction of it
+    spread_points: int  # narrowest spread, in units of the last digit
 
 
 def _market(name: str, reference: str, swing: str, spread_points: int) -> SimulatedMarket:

@@ -1,4 +1,4 @@
-"""A simulated market as a pure function of seed, symbol and time: pods of both colours quote alike without talking.
+"""A simulated market as a pure function of seed, symbol and time: all pods have the same quotes.
 
 The mid price is a sum of smooth value noise whose periods grow fourfold and whose amplitudes grow with the square root
 of the period, as those of a random walk do. Only exact integer hashing and IEEE `+ - * / sqrt` are used, so that two
@@ -19,7 +19,7 @@ TICK = timedelta(seconds=1) / TICKS_PER_SECOND
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PERIODS = tuple(TICKS_PER_SECOND * 4**octave for octave in range(10))  # in ticks: 1 s, 4 s, … 3 days
 _AMPLITUDES = tuple(math.sqrt(period) for period in _PERIODS)
-_LARGEST = sum(_AMPLITUDES)
+_MAX_NOISE = sum(_AMPLITUDES)
 
 
 def quote(seed: str, market: SimulatedMarket, at: datetime) -> Quote:
@@ -45,10 +45,10 @@ def _noise(seed: str, name: str, tick: int) -> float:
         left, right = (_lattice(seed, name, str(period), cell + side) for side in (0, 1))
         x = within / period
         total += amplitude * (left + (right - left) * x * x * (3 - 2 * x))
-    return total / _LARGEST
+    return total / _MAX_NOISE
 
 
 def _lattice(seed: str, name: str, stream: str, index: int) -> float:
-    """A value in [-1, 1) that belongs to this point of this stream for ever."""
+    """A pseudo-random value in [-1, 1), a pure function of the arguments."""
     digest = hashlib.blake2b(f"{seed}/{name}/{stream}/{index}".encode(), digest_size=6).digest()
     return int.from_bytes(digest) / (1 << 47) - 1

@@ -1,4 +1,4 @@
-"""The seam between prices and those who ask for them."""
+"""The interface of price sources, and the simulated one."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -10,10 +10,10 @@ from rtx_engine.feed.markets import MARKETS
 
 
 class PriceSource(Protocol):
-    """The newest quotes, kept by whoever receives them."""
+    """A source of quotes."""
 
     def quotes(self) -> Mapping[str, Quote]:
-        """The newest quote of each symbol, by symbol; one that was never quoted is absent. Never waits."""
+        """The newest quote of each symbol, by symbol; a symbol without a quote is absent. Never blocks."""
         ...
 
 
@@ -22,7 +22,7 @@ def utc_now() -> datetime:
 
 
 class SimulatedSource:
-    """The simulator behind the seam. Two sources of one seed quote alike, whatever process they live in."""
+    """The simulator as a price source. Sources with the same seed have the same quotes, in any process."""
 
     def __init__(self, seed: str, clock: Callable[[], datetime] = utc_now) -> None:
         self._seed = seed
@@ -31,7 +31,7 @@ class SimulatedSource:
         self._since: datetime | None = None
 
     def quotes(self) -> Mapping[str, Quote]:
-        # Made once per tick: each batch of orders and each subscriber asks, and making them costs a quarter of a ms.
+        # Cached for one tick: each order batch and each new subscriber reads them.
         now = self._clock()
         if self._since is None or not self._since <= now < self._since + simulator.TICK:
             self._quotes = {name: simulator.quote(self._seed, market, now) for name, market in MARKETS.items()}

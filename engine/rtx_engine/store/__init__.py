@@ -1,7 +1,7 @@
-"""All that the engine keeps, in PostgreSQL.
+"""The engine's data in PostgreSQL.
 
-Law: only this package speaks SQL. A pod has two connections, one for the order path and one for everything else.
-Nothing read from the database is kept for the next batch: a pod that the fence names again holds nothing stale.
+Law: only this package uses SQL. A pod has two connections, one for the order path and one for everything else.
+Nothing read from the database is cached for the next batch, so a pod that the fence names again has no stale data.
 """
 
 from rtx_engine.store.batch import Placed

@@ -1,4 +1,4 @@
-"""Accounts are opened under the fence like everything that is written."""
+"""Opens accounts, under the fence like every write."""
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 
@@ -7,7 +7,7 @@ from rtx_engine.store.errors import OrderError, OrderErrorReason, UsernameTakenE
 from rtx_engine.store.fence import FenceWatch
 from rtx_engine.store.session import Session
 
-TRIES = 2  # the second at the epoch that the first has learned of
+MAX_ATTEMPTS = 2  # the second at the epoch that the first one read
 
 _INSERT = """
 INSERT INTO accounts (username, password_hash, currency, balance, leverage) VALUES ($1, $2, $3, $4, $5)
@@ -25,11 +25,11 @@ class Accounts:
     async def create(self, account: NewAccount) -> Account:
         """Raises UsernameTakenError, OrderError (Fenced) and UnavailableError."""
         async with self._session.use() as connection:
-            for _ in range(TRIES):
+            for _ in range(MAX_ATTEMPTS):
                 state = self._fence.state or await self._fence.refresh(connection)
                 if state is None:
                     break
-                await self._session.adopt(connection, state.epoch)
+                await self._session.set_epoch(connection, state.epoch)
                 try:
                     return await _insert(connection, account)
                 except asyncpg.UniqueViolationError as error:
@@ -38,7 +38,7 @@ class Accounts:
                     if not is_fenced(error):
                         raise
                     await self._fence.refresh(connection)
-        raise OrderError(OrderErrorReason.FENCED, "another colour opens accounts now; try again")
+        raise OrderError(OrderErrorReason.FENCED, "another colour executes now; try again")
 
 
 async def _insert(connection: "asyncpg.Connection", new: NewAccount) -> Account:

@@ -1,4 +1,4 @@
-"""What a batch of orders writes, decided from what the locked rows say. Pure."""
+"""Executes a batch of orders against the rows that were read, and prepares the write. Pure."""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,74 +13,76 @@ from rtx_engine.domain.positions import Position
 from rtx_engine.domain.pricing import Quote
 from rtx_engine.store.errors import OrderError, OrderErrorReason
 
-Key = tuple[int, str]  # account and client_order_id: what makes an order unique
+Key = tuple[int, str]  # account and client_order_id, which identify an order
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """The answer to an order. `replayed`: it had been placed before, by another request of the same content."""
+    """A placed order. `replayed`: an earlier request with the same content placed it."""
 
     execution: Execution
     replayed: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What the database says of a batch's accounts and of its orders."""
+class BatchInput:
+    """The rows read for a batch."""
 
     portfolios: Mapping[int, Portfolio]  # by account
-    executions: Mapping[Key, Execution]  # of the orders that had been placed before
+    executions: Mapping[Key, Execution]  # of the orders placed before
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What to write and what to answer; `outcomes` are in the order of the batch."""
+class BatchResult:
+    """The rows to write and the outcomes, in the order of the batch."""
 
     outcomes: Sequence[Placed | OrderError]
-    executions: Sequence[Execution]  # to insert, by account and then by sequence
-    events: Sequence[AccountEvent]  # theirs
-    portfolios: Sequence[Portfolio]  # to update, by account
-    read: Sequence[Portfolio]  # what those were made of
-    settled: Sequence[AccountEvent]  # of our own orders that an earlier attempt had committed
+    executions: Sequence[Execution]  # to insert; sorted by account and sequence
+    events: Sequence[AccountEvent]  # of `executions`
+    portfolios: Sequence[Portfolio]  # to update; sorted by account
+    read: Sequence[Portfolio]  # the same accounts, as they were read
+    recovered: Sequence[AccountEvent]  # of orders that an earlier attempt of this batch committed
 
 
 @dataclass(slots=True)
 class _Progress:
     portfolios: dict[int, Portfolio]
     executions: dict[Key, Execution]
-    made: list[Execution] = field(default_factory=list)
-    touched: set[int] = field(default_factory=set)
+    new_executions: list[Execution] = field(default_factory=list)
+    changed_accounts: set[int] = field(default_factory=set)
 
 
-def plan(
-    orders: Iterable[MarketOrder], found: Found, quotes: Mapping[str, Quote], executor: Executor, now: dt.datetime
-) -> Plan:
-    """Execute each order that was not placed before, one after the other.
+def execute_batch(
+    orders: Iterable[MarketOrder], found: BatchInput, quotes: Mapping[str, Quote], executor: Executor, now: dt.datetime
+) -> BatchResult:
+    """Execute the orders that were not placed before, one after the other.
 
-    An order that is found with our own id was committed by an attempt whose COMMIT got no answer: it is answered, and
-    its event published, as if for the first time.
+    An order found under the same order_id was committed by an earlier attempt, whose COMMIT got no response. It counts
+    as placed now: not replayed, and its event is published.
     """
     progress = _Progress(dict(found.portfolios), dict(found.executions))
     outcomes: list[Placed | OrderError] = []
-    settled: list[AccountEvent] = []
+    recovered: list[AccountEvent] = []
     for order in orders:
         key = (order.account_id, order.client_order_id)
         before = progress.executions.get(key)
         if before is None:
             outcomes.append(_execute(order, progress, quotes, executor, now))
             continue
-        outcomes.append(repeat(order, before))
+        outcomes.append(replay(order, before))
         if before.order.order_id == order.order_id:
-            settled.append(order_event(before))
-    made = sorted(progress.made, key=lambda execution: (execution.order.account_id, execution.sequence))
-    touched = sorted(progress.touched)
-    return Plan(
+            recovered.append(order_event(before))
+    new_executions = sorted(
+        progress.new_executions, key=lambda execution: (execution.order.account_id, execution.sequence)
+    )
+    changed_accounts = sorted(progress.changed_accounts)
+    return BatchResult(
         outcomes=outcomes,
-        executions=made,
-        events=[order_event(execution) for execution in made],
-        portfolios=[progress.portfolios[account_id] for account_id in touched],
-        read=[found.portfolios[account_id] for account_id in touched],
-        settled=settled,
+        executions=new_executions,
+        events=[order_event(execution) for execution in new_executions],
+        portfolios=[progress.portfolios[account_id] for account_id in changed_accounts],
+        read=[found.portfolios[account_id] for account_id in changed_accounts],
+        recovered=recovered,
     )
 
 
@@ -92,21 +94,21 @@ def _execute(
         return OrderError(OrderErrorReason.UNKNOWN_ACCOUNT, f"account {order.account_id} does not exist")
     progress.portfolios[order.account_id], execution = execute(portfolio, order, quotes, executor, now)
     progress.executions[order.account_id, order.client_order_id] = execution
-    progress.made.append(execution)
-    progress.touched.add(order.account_id)
+    progress.new_executions.append(execution)
+    progress.changed_accounts.add(order.account_id)
     return Placed(execution, replayed=False)
 
 
-def repeat(order: MarketOrder, before: Execution) -> Placed | OrderError:
-    """The answer to `order` when its client_order_id stands for `before`."""
+def replay(order: MarketOrder, before: Execution) -> Placed | OrderError:
+    """The outcome of `order` if its client_order_id belongs to `before`."""
     if not before.order.same_request(order):
-        said = f"client_order_id {order.client_order_id!r} stands for another order of this account; use a new one"
-        return OrderError(OrderErrorReason.CONFLICT, said)
+        message = f"client_order_id {order.client_order_id!r} belongs to another order of this account; use a new one"
+        return OrderError(OrderErrorReason.CONFLICT, message)
     return Placed(before, replayed=before.order.order_id != order.order_id)
 
 
-def columns(batch: Plan) -> list[list[Any]]:
-    """The plan as the arrays of statements.WRITE, in its order."""
+def write_arguments(batch: BatchResult) -> list[list[Any]]:
+    """The arguments of statements.WRITE, in its order."""
     executions, portfolios = batch.executions, batch.portfolios
     orders = [execution.order for execution in executions]
     dealt = {(e.order.account_id, e.order.symbol) for e in executions if e.status is OrderStatus.FILLED}
@@ -146,9 +148,9 @@ def columns(batch: Plan) -> list[list[Any]]:
 
 
 def execution_from(row: Mapping[str, Any]) -> Execution:
-    """A row of `orders`, as the statements select it."""
+    """The execution in a row of `orders`."""
     order = MarketOrder(
-        order_id=UUID(int=row["id"].int),  # asyncpg's own UUID class looks like the standard one and is not quite it
+        order_id=UUID(int=row["id"].int),  # asyncpg returns a UUID class of its own
         account_id=row["account_id"],
         client_order_id=row["client_order_id"],
         symbol=row["symbol"],
@@ -169,10 +171,10 @@ def execution_from(row: Mapping[str, Any]) -> Execution:
     )
 
 
-def found_from(portfolios: Iterable[Mapping[str, Any]], orders: Iterable[Mapping[str, Any]] = ()) -> Found:
-    """The rows that statements.PORTFOLIOS and PLACED select."""
+def batch_input(portfolios: Iterable[Mapping[str, Any]], orders: Iterable[Mapping[str, Any]] = ()) -> BatchInput:
+    """The batch input from the rows of statements.PORTFOLIOS and PLACED."""
     executions = [execution_from(row) for row in orders]
-    return Found(
+    return BatchInput(
         {row["id"]: _portfolio_from(row) for row in portfolios},
         {(e.order.account_id, e.order.client_order_id): e for e in executions},
     )

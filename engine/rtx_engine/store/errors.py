@@ -1,4 +1,4 @@
-"""Why the store did not do what it was asked, in the words that a client is answered with."""
+"""Errors of the store; their messages go to clients."""
 
 from enum import StrEnum
 
@@ -6,19 +6,19 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 
 
 class OrderErrorReason(StrEnum):
-    """Why an order got no result. But for Conflict and UnknownAccount, trying again with the same id is safe."""
+    """Why an order got no result. Except for Conflict and UnknownAccount, a retry with the same id is safe."""
 
     FENCED = "Fenced"  # another colour executes
     OVERLOADED = "Overloaded"  # the queue is full
-    UNAVAILABLE = "Unavailable"  # the database did not take it; nothing was recorded
-    OUTCOME_UNKNOWN = "OutcomeUnknown"  # the database went away at COMMIT and has not come back to say what it did
-    CONFLICT = "Conflict"  # the client_order_id stands for another order
+    UNAVAILABLE = "Unavailable"  # the database did not accept it; nothing was recorded
+    OUTCOME_UNKNOWN = "OutcomeUnknown"  # the connection was lost during COMMIT and did not come back in time
+    CONFLICT = "Conflict"  # the client_order_id belongs to another order
     UNKNOWN_ACCOUNT = "UnknownAccount"
     INTERNAL = "Internal"
 
 
 class OrderError(Exception):
-    """An order without a result; the message is one sentence for its sender."""
+    """An order without a result; the message is one sentence for the client."""
 
     def __init__(self, reason: OrderErrorReason, message: str) -> None:
         super().__init__(message)
@@ -30,23 +30,23 @@ class UnavailableError(Exception):
 
 
 class UsernameTakenError(Exception):
-    """There is an account of that name already."""
+    """An account of that name exists."""
 
 
-# What a database does that fails over, restarts or is cut off. The connection is given up: its state is unknown.
+# Raised when the database fails over, restarts or is unreachable. The connection is dropped: its state is unknown.
 CONNECTION_LOST = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,  # a statement cancelled by its timeout, a server that shuts down or starts up
+    asyncpg.OperatorInterventionError,  # statement timeout, server shutdown or start
     asyncpg.InsufficientResourcesError,
     asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.ReadOnlySQLTransactionError,  # the primary that we knew has become a standby
-    asyncpg.InvalidAuthorizationSpecificationError,  # a password that is being rotated
+    asyncpg.ReadOnlySQLTransactionError,  # the former primary is a standby now
+    asyncpg.InvalidAuthorizationSpecificationError,  # during a password rotation
 )
-# What the next try may do better on the same connection.
+# A retry on the same connection may succeed.
 CONTENTION = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 
 FENCED_STATE = "RX001"  # SQLSTATE of rtx_operator.assert_executor()

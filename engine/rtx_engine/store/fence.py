@@ -1,4 +1,4 @@
-"""What this pod knows of the execution fence: who executes, and since which epoch."""
+"""This pod's view of the execution fence: which colours execute, and since which epoch."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from rtx_engine.store.errors import UnavailableError
 from rtx_engine.store.migration_files import required_version
 from rtx_engine.store.session import Session
 
-POLL = 1.0  # seconds: a notification can be lost with the connection that it was meant for
+POLL_INTERVAL_SECONDS = 1.0  # in case a notification is lost with its connection
 CHANNEL = "execution_fence"
 
 _READ = "SELECT epoch, executors FROM rtx_operator.execution_fence"
-_HAS = "SELECT to_regclass($1) IS NOT NULL"
+_TABLE_EXISTS = "SELECT to_regclass($1) IS NOT NULL"
 _VERSION = "SELECT coalesce(max(version), 0) FROM public.schema_migrations WHERE half = 'expand'"
 
 log = structlog.get_logger(__name__)
@@ -24,56 +24,56 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FenceState:
-    """The fence's row, as last read."""
+    """The row of the fence, as last read."""
 
     epoch: int
     executors: tuple[str, ...]
 
 
 class FenceWatch:
-    """Keeps `state` what the fence's row says, by its notifications and by looking each second.
+    """Keeps `state` up to date, by notifications and by polling.
 
-    It only informs: the database itself refuses what the fence does not allow.
+    For information only: the database itself refuses writes that the fence does not allow.
     """
 
     def __init__(self, colour: str) -> None:
         self._colour = colour
         self._state: FenceState | None = None
-        self.executing = False  # whether the fence names our colour; an attribute, since each request asks
+        self.executing = False  # whether the fence names this colour; an attribute because every request reads it
         self._callbacks: list[Callable[[FenceState], None]] = []
         self._known = asyncio.Event()
-        self._changed = asyncio.Event()  # of the present state: set when the next one is known
+        self._changed = asyncio.Event()  # of the present state; set when the next one is read
         self._notified = asyncio.Event()
 
     @property
     def state(self) -> FenceState | None:
-        """None until the database is migrated for this build and has been read once."""
+        """None until the database is migrated for this build and the fence has been read."""
         return self._state
 
-    async def known(self) -> FenceState:
-        """Wait, without a deadline of its own, until the state is known."""
+    async def wait_until_known(self) -> FenceState:
+        """Wait for the first state, without a timeout."""
         while self._state is None:
             await self._known.wait()
         return self._state
 
-    async def changes_within(self, seconds: float) -> None:
-        """Wait for another state than the present one, for so long at most."""
+    async def wait_for_change(self, seconds: float) -> None:
+        """Return when the state changes, at the latest after `seconds`."""
         changed = self._changed
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await changed.wait()
 
     def on_change(self, callback: Callable[[FenceState], None]) -> None:
-        """Call `callback` with each new state; it must not block."""
+        """Call `callback` with each new state. It must not block."""
         self._callbacks.append(callback)
 
     async def listen(self, connection: "asyncpg.Connection") -> None:
-        """Be told of moves over this connection for as long as it lives."""
+        """Subscribe this connection to the fence's notifications."""
         await connection.add_listener(CHANNEL, lambda *_: self._notified.set())
         self._notified.set()
 
     async def refresh(self, connection: "asyncpg.Connection") -> FenceState | None:
-        """Read the row now."""
+        """Read the fence now. None if the database is not migrated for this build, or has no fence."""
         if self._state is None and not await _is_migrated(connection):
             return None
         row = await connection.fetchrow(_READ)
@@ -83,7 +83,7 @@ class FenceWatch:
         if state != self._state:
             self._state = state
             self.executing = self._colour in state.executors
-            log.info("fence", epoch=state.epoch, executors=state.executors, executing=self.executing)
+            log.info("fence read", epoch=state.epoch, executors=state.executors, executing=self.executing)
             self._known.set()
             self._changed.set()
             self._changed = asyncio.Event()
@@ -92,24 +92,24 @@ class FenceWatch:
         return state
 
     async def run(self, session: Session) -> None:
-        """Watch until cancelled, through outages of the database."""
+        """Watch until cancelled; survives outages of the database."""
         while True:
             try:
                 async with session.use() as connection:
                     self._notified.clear()
                     await self.refresh(connection)
             except (UnavailableError, asyncpg.PostgresError) as error:
-                log.debug("fence not read", error=str(error))
+                log.debug("cannot read the fence", error=str(error))
             try:
-                async with asyncio.timeout(POLL):
+                async with asyncio.timeout(POLL_INTERVAL_SECONDS):
                     await self._notified.wait()
             except TimeoutError:
                 continue
 
 
 async def _is_migrated(connection: "asyncpg.Connection") -> bool:
-    """Whether the fence is there, and the expand half that this build needs."""
+    """Whether the database has the fence and the expand half that this build needs."""
     for table in ("rtx_operator.execution_fence", "public.schema_migrations"):
-        if not await connection.fetchval(_HAS, table):
+        if not await connection.fetchval(_TABLE_EXISTS, table):
             return False
     return int(await connection.fetchval(_VERSION)) >= required_version()

@@ -1,4 +1,4 @@
-"""Applies migrations and takes them back: one runner at a time, each migration whole or not at all."""
+"""Applies and reverses migrations: one runner at a time, each migration completely or not at all."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -11,11 +11,11 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 import structlog
 
 from rtx_engine.config import Database
-from rtx_engine.store.migration_files import Half, Migration, index_made_by, load, runs_in_transaction
+from rtx_engine.store.migration_files import Half, Migration, concurrent_index_name, load, runs_in_transaction
 
-LOCK_KEY = 0x52545800  # "RTX": of the advisory lock that one runner holds
-CONNECT_DEADLINE = 30.0  # seconds, tries included: a database that has just been made may still be starting
-RUNNER_DEADLINE = 60  # seconds to wait for another runner
+LOCK_KEY = 0x52545800  # "RTX"; key of the runner's advisory lock
+CONNECT_TIMEOUT_SECONDS = 30.0  # all attempts included; a new database may still be starting
+RUNNER_LOCK_TIMEOUT_SECONDS = 60  # to wait for another runner
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -34,34 +34,34 @@ log = structlog.get_logger(__name__)
 
 
 class MigrationError(Exception):
-    """A migration was not carried out; the message is one sentence. What came before it stands."""
+    """A migration failed and had no effect; earlier ones of the same run stay applied. The message is one sentence."""
 
 
-class State(StrEnum):
+class MigrationState(StrEnum):
     APPLIED = "applied"
     PENDING = "pending"
-    CHANGED = "changed"  # applied, but the file has been edited since
-    UNKNOWN = "unknown"  # applied by another build, which has its file
+    CHANGED = "changed"  # applied, then the file was edited
+    UNKNOWN = "unknown"  # applied by another build; this one lacks its file
 
 
 @dataclass(frozen=True, slots=True)
-class LockTries:
-    """How a migration gets its locks. The defaults are production's."""
+class LockRetries:
+    """How a migration gets its table locks. The defaults are for production."""
 
-    timeout_ms: int = 300  # of one try: orders queue behind a lock that a migration waits for
-    tries: int = 30
-    pause: float = 0.5  # seconds between tries, in which orders flow
+    timeout_ms: int = 300  # of one attempt: orders queue behind a lock request that waits
+    attempts: int = 30
+    pause_seconds: float = 0.5  # between attempts, so that queued orders can proceed
 
 
-PRODUCTION = LockTries()
+PRODUCTION = LockRetries()
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class MigrationStatus:
     version: int
     half: Half
     name: str
-    state: State
+    state: MigrationState
     applied_at: datetime | None
 
 
@@ -74,10 +74,10 @@ class _Applied:
 
 
 class Migrator:
-    """Runs migrations over one connection of the role rtx_migrator."""
+    """Runs migrations over one connection with the role rtx_migrator."""
 
     def __init__(
-        self, connection: "asyncpg.Connection", migrations: Sequence[Migration], lock: LockTries = PRODUCTION
+        self, connection: "asyncpg.Connection", migrations: Sequence[Migration], lock: LockRetries = PRODUCTION
     ) -> None:
         self._connection = connection
         self._migrations = migrations
@@ -86,9 +86,9 @@ class Migrator:
     @classmethod
     @asynccontextmanager
     async def connected(
-        cls, database: Database, migrations: Sequence[Migration] | None = None, lock: LockTries = PRODUCTION
+        cls, database: Database, migrations: Sequence[Migration] | None = None, lock: LockRetries = PRODUCTION
     ) -> AsyncIterator["Migrator"]:
-        """Raises MigrationError when the database cannot be reached."""
+        """A migrator with an open connection. Raises MigrationError if the database cannot be reached."""
         connection = await _connect(database)
         try:
             yield cls(connection, load() if migrations is None else migrations, lock)
@@ -96,13 +96,13 @@ class Migrator:
             await connection.close(timeout=5)
 
     async def up(self, half: Half | None = None, to: int | None = None, cutover: str | None = None) -> list[Migration]:
-        """Apply what is pending, of one half or of both, up to version `to`. Returns what was applied.
+        """Apply the pending migrations of one half or of both, up to version `to`. Returns those applied.
 
-        `cutover` is noted beside each, for `down`. Raises MigrationError, also when a newer build has contracted the
-        database beyond what this build can run on; the migration that failed has left nothing behind.
+        `cutover` is recorded with each, for `down`. Raises MigrationError, also if a newer build has contracted the
+        database; the failed migration is rolled back.
         """
-        async with self._alone():
-            await self._make_table()
+        async with self._exclusive():
+            await self._create_table()
             applied = await self._applied()
             self._check_unchanged(applied)
             self._check_not_contracted(applied)
@@ -110,24 +110,23 @@ class Migrator:
             for migration in self._migrations:
                 wanted = (half is None or migration.half is half) and (to is None or migration.version <= to)
                 if wanted and (migration.version, migration.half) not in applied:
-                    note = (_RECORD, *_recorded(migration), cutover)
-                    await self._carry_out(migration, migration.sql, note, "migration applied")
+                    record = (_RECORD, *_recorded(migration), cutover)
+                    await self._run(migration, migration.sql, record, "migration applied")
                     done.append(migration)
             return done
 
     async def down(self, to: int | None = None, cutover: str | None = None) -> list[Migration]:
-        """Take back every version above `to` (default: only the newest one), or just what was applied for `cutover`.
+        """Reverse every version above `to` (default: only the newest), or the migrations applied for `cutover`.
 
-        Returns what was taken back. Raises MigrationError, also when something to take back is not among this build's
-        files.
+        Returns the reversed migrations. Raises MigrationError, also if this build lacks the file of one of them.
         """
-        async with self._alone():
-            await self._make_table()
+        async with self._exclusive():
+            await self._create_table()
             applied = await self._applied()
             if not applied:
                 return []
             if cutover is not None:
-                unwanted = [key for key, there in applied.items() if there.applied_for == cutover]
+                unwanted = [key for key, found in applied.items() if found.applied_for == cutover]
             else:
                 keep = max(version for version, _ in applied) - 1 if to is None else to
                 unwanted = [key for key in applied if key[0] > keep]
@@ -135,37 +134,43 @@ class Migrator:
             backwards = sorted(unwanted, key=lambda key: (key[0], key[1] is Half.CONTRACT), reverse=True)
             for version, _ in (key for key in backwards if key not in known):
                 raise MigrationError(
-                    f"version {version:04} was applied by another build; take it back with that build's image"
+                    f"version {version:04} was applied by another build; reverse it with that build's image"
                 )
             for key in backwards:
-                note = (_FORGET, *_recorded(known[key]))
-                await self._carry_out(known[key], known[key].reverse, note, "migration taken back")
+                record = (_UNRECORD, *_recorded(known[key]))
+                await self._run(known[key], known[key].reverse, record, "migration reversed")
             return [known[key] for key in backwards]
 
-    async def status(self) -> list[Status]:
-        """Each half of each version, applied or not, in order."""
+    async def status(self) -> list[MigrationStatus]:
+        """The state of each half of each version, in order."""
         applied = await self._applied()
         known = {(migration.version, migration.half): migration for migration in self._migrations}
         rows = []
         for key in sorted({*applied, *known}, key=lambda key: (key[0], key[1] is Half.CONTRACT)):
-            there, file = applied.get(key), known.get(key)
-            if there is None and file is not None:
-                rows.append(Status(*key, file.name, State.PENDING, None))
-            elif there is not None:
-                changed = file is not None and file.checksum != there.checksum
-                state = State.UNKNOWN if file is None else State.CHANGED if changed else State.APPLIED
-                rows.append(Status(*key, there.name, state, there.applied_at))
+            found, file = applied.get(key), known.get(key)
+            if found is None and file is not None:
+                rows.append(MigrationStatus(*key, file.name, MigrationState.PENDING, None))
+            elif found is not None:
+                changed = file is not None and file.checksum != found.checksum
+                state = (
+                    MigrationState.UNKNOWN
+                    if file is None
+                    else MigrationState.CHANGED
+                    if changed
+                    else MigrationState.APPLIED
+                )
+                rows.append(MigrationStatus(*key, found.name, state, found.applied_at))
         return rows
 
     @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[None]:
-        """Hold the runners' lock. It belongs to the session, so that a runner that dies lets go of it."""
+    async def _exclusive(self) -> AsyncIterator[None]:
+        """Hold the runner lock. It is a session lock: PostgreSQL releases it if the runner dies."""
         try:
             async with self._connection.transaction():
-                await self._connection.execute(f"SET LOCAL lock_timeout = '{RUNNER_DEADLINE}s'")
+                await self._connection.execute(f"SET LOCAL lock_timeout = '{RUNNER_LOCK_TIMEOUT_SECONDS}s'")
                 await self._connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
         except asyncpg.LockNotAvailableError:
-            message = f"another migration has been running for {RUNNER_DEADLINE} s; wait for it to end and try again"
+            message = f"another migration has run for {RUNNER_LOCK_TIMEOUT_SECONDS} s; try again when it has ended"
             raise MigrationError(message) from None
         try:
             yield
@@ -173,14 +178,14 @@ class Migrator:
             if not self._connection.is_closed():
                 await self._connection.execute("SELECT pg_advisory_unlock_all()")
 
-    async def _make_table(self) -> None:
+    async def _create_table(self) -> None:
         await self._connection.execute(_TABLE)
         await self._connection.execute("GRANT SELECT ON schema_migrations TO rtx_engine")
 
     async def _applied(self) -> dict[tuple[int, Half], _Applied]:
         if await self._connection.fetchval("SELECT to_regclass('public.schema_migrations') IS NULL"):
             return {}
-        # As JSON, where a column that `up` has yet to add is only absent.
+        # As JSON, because the column may not exist yet: `up` adds it.
         rows = await self._connection.fetch(
             "SELECT version, half, name, checksum, applied_at, to_jsonb(m) ->> 'applied_for' AS applied_for"
             " FROM schema_migrations m"
@@ -194,78 +199,78 @@ class Migrator:
 
     def _check_unchanged(self, applied: dict[tuple[int, Half], _Applied]) -> None:
         for migration in self._migrations:
-            there = applied.get((migration.version, migration.half))
-            if there is not None and there.checksum != migration.checksum:
-                message = f"{migration.label} was edited after it had been applied; put the change into a new version"
+            found = applied.get((migration.version, migration.half))
+            if found is not None and found.checksum != migration.checksum:
+                message = f"{migration.label} was edited after it was applied; put the change into a new version"
                 raise MigrationError(message)
 
     def _check_not_contracted(self, applied: dict[tuple[int, Half], _Applied]) -> None:
-        """What another build has added does no harm; what it has taken away may be what this build relies on."""
+        """Raise if another build contracted the database: this build may need what that removed."""
         known = {(migration.version, migration.half) for migration in self._migrations}
         for version, half in sorted(applied):
             if half is Half.CONTRACT and (version, half) not in known:
                 raise MigrationError(
                     f"version {version:04} was contracted by a newer build; this build cannot run on it: run that "
-                    "build or a newer one, or take the contract half back with its image"
+                    "build or a newer one, or reverse the contract half with its image"
                 )
 
-    async def _carry_out(self, migration: Migration, sql: str, note: tuple[object, ...], event: str) -> None:
-        """One migration and the statement that notes it; tried again when it only could not get a lock."""
+    async def _run(self, migration: Migration, sql: str, record: tuple[object, ...], event: str) -> None:
+        """Run one migration and the statement that records it; retry if it did not get a lock."""
         run = self._in_transaction if runs_in_transaction(sql) else self._without_transaction
-        tries = self._lock.tries
-        for attempt in range(1, tries + 1):
+        attempts = self._lock.attempts
+        for attempt in range(1, attempts + 1):
             try:
-                await run(migration, sql, note)
+                await run(migration, sql, record)
             except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
                 log.warning("migration waits for a lock", migration=migration.label, attempt=attempt)
-                if attempt == tries:
-                    raise MigrationError(f"{migration.label} got no lock in {tries} tries: {error}") from error
-                await asyncio.sleep(self._lock.pause)
+                if attempt == attempts:
+                    raise MigrationError(f"{migration.label} got no lock in {attempts} attempts: {error}") from error
+                await asyncio.sleep(self._lock.pause_seconds)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-                raise MigrationError(f"{migration.label} failed and left nothing behind: {error}") from error
+                raise MigrationError(f"{migration.label} failed and changed nothing: {error}") from error
             else:
                 log.info(event, migration=migration.label)
                 return
 
-    async def _in_transaction(self, migration: Migration, sql: str, note: tuple[object, ...]) -> None:
+    async def _in_transaction(self, migration: Migration, sql: str, record: tuple[object, ...]) -> None:
         async with self._connection.transaction():
             await self._connection.execute(f"SET LOCAL lock_timeout = '{self._lock.timeout_ms}ms'")
             await self._connection.execute(sql)
             if not self._connection.is_in_transaction():
                 raise MigrationError(f"{migration.label} ends its own transaction; take COMMIT out of its file")
-            await self._connection.execute(*note)
+            await self._connection.execute(*record)
 
-    async def _without_transaction(self, _: Migration, sql: str, note: tuple[object, ...]) -> None:
-        """One statement, and the note after it. An index that was left half made is dropped, before and after."""
-        index = index_made_by(sql)
+    async def _without_transaction(self, _: Migration, sql: str, record: tuple[object, ...]) -> None:
+        """Run one statement, then record it. Drops an invalid index before and, on failure, after."""
+        index = concurrent_index_name(sql)
         await self._connection.execute(f"SET lock_timeout = '{self._lock.timeout_ms}ms'")
         try:
             if index is not None:
-                await self._drop_if_half_made(index)
-            if index is None or not await self._connection.fetchval(_INDEX_STATE, index):
+                await self._drop_invalid_index(index)
+            if index is None or not await self._connection.fetchval(_INDEX_IS_VALID, index):
                 await self._connection.execute(sql)
-            await self._connection.execute(*note)
+            await self._connection.execute(*record)
         except asyncpg.PostgresError:
             if index is not None:
-                await self._drop_if_half_made(index)
+                await self._drop_invalid_index(index)
             raise
         finally:
             if not self._connection.is_closed():
                 await self._connection.execute("RESET lock_timeout")
 
-    async def _drop_if_half_made(self, index: str) -> None:
-        """An index whose making failed stays, costs each order, and serves no query."""
-        if await self._connection.fetchval(_INDEX_STATE, index) is False:
+    async def _drop_invalid_index(self, index: str) -> None:
+        """Drop `index` if it is invalid, as a failed CREATE INDEX leaves it: it slows down orders."""
+        if await self._connection.fetchval(_INDEX_IS_VALID, index) is False:
             await self._connection.execute(f"DROP INDEX CONCURRENTLY {index}")
 
 
-# Whether the index may be used; NULL: there is none.
-_INDEX_STATE = "SELECT (SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1))"
+# Whether the index is valid; NULL if it does not exist.
+_INDEX_IS_VALID = "SELECT (SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1))"
 
 
 _RECORD = "INSERT INTO schema_migrations (version, half, name, checksum, applied_for) VALUES ($1, $2, $3, $4, $5)"
-# Names what was recorded in full, so that nothing is forgotten that is not the migration that was taken back.
-_FORGET = "DELETE FROM schema_migrations WHERE (version, half, name, checksum) = ($1, $2, $3, $4)"
+# Matches all columns, so that it deletes no record of another migration.
+_UNRECORD = "DELETE FROM schema_migrations WHERE (version, half, name, checksum) = ($1, $2, $3, $4)"
 
 
 def _recorded(migration: Migration) -> tuple[object, ...]:
@@ -274,7 +279,7 @@ def _recorded(migration: Migration) -> tuple[object, ...]:
 
 async def _connect(database: Database) -> "asyncpg.Connection":
     error: Exception | None = None
-    deadline = asyncio.get_running_loop().time() + CONNECT_DEADLINE
+    deadline = asyncio.get_running_loop().time() + CONNECT_TIMEOUT_SECONDS
     while asyncio.get_running_loop().time() < deadline:
         try:
             return await asyncpg.connect(
@@ -293,4 +298,4 @@ async def _connect(database: Database) -> "asyncpg.Connection":
             error = failure
             await asyncio.sleep(0.5)
     where = f"{database.host}:{database.port}/{database.name}"
-    raise MigrationError(f"the database {where} did not let {database.user} in: {error}") from error
+    raise MigrationError(f"the database {where} refused {database.user}: {error}") from error

@@ -1,4 +1,4 @@
-"""`rtx-engine migrate`: what the migration Job runs, and what a person asks for."""
+"""`rtx-engine migrate`: run by the operator's migration Jobs and by people."""
 
 import argparse
 import asyncio
@@ -21,7 +21,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     """Add up, down and status. Each sets `work`, a function of the parsed arguments, as its default."""
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     up = commands.add_parser(
-        "up", help="apply the migrations that are pending, each in a transaction of its own where PostgreSQL allows it"
+        "up", help="apply the pending migrations, each in its own transaction if PostgreSQL allows it"
     )
     up.add_argument(
         "--half",
@@ -29,42 +29,42 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         default=ALL,
         help="which half of each migration to apply (default: %(default)s)",
     )
-    up.add_argument("--to", type=_version, metavar="VERSION", help="the version to stop at")
-    up.add_argument("--cutover", help="the cutover that this is done for")
+    up.add_argument("--to", type=_version, metavar="VERSION", help="the last version to apply (default: the newest)")
+    up.add_argument("--cutover", help="the cutover id to record with each migration, for `down --cutover`")
     up.set_defaults(work=_up)
-    down = commands.add_parser("down", help="take back the newest version, or more; what it held is lost")
+    down = commands.add_parser("down", help="reverse the newest version, or more; the data that it added is lost")
     extent = down.add_mutually_exclusive_group()
-    extent.add_argument("--to", type=_version, metavar="VERSION", help="take back every version above this one")
-    extent.add_argument("--cutover", help="take back what was applied for this cutover")
+    extent.add_argument("--to", type=_version, metavar="VERSION", help="reverse every version above this one")
+    extent.add_argument("--cutover", help="reverse the migrations applied for this cutover")
     down.set_defaults(work=_down)
-    status = commands.add_parser("status", help="show each half of each version: applied or pending")
-    status.add_argument("--json", action="store_true", help="as one JSON array")
+    status = commands.add_parser("status", help="show the state of each half of each version")
+    status.add_argument("--json", action="store_true", help="print one JSON array")
     status.set_defaults(work=_status)
 
 
 def _version(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no version: give its number, or 0 for none at all")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a version: give a number, or 0 for none")
     return int(text)
 
 
 def _up(arguments: argparse.Namespace) -> None:
     wanted = None if arguments.half == ALL else Half(arguments.half)
-    _tell("applied", _run(lambda migrator: migrator.up(wanted, arguments.to, arguments.cutover)))
+    _print_migrations("applied", _run(lambda migrator: migrator.up(wanted, arguments.to, arguments.cutover)))
 
 
 def _down(arguments: argparse.Namespace) -> None:
-    _tell("taken back", _run(lambda migrator: migrator.down(arguments.to, arguments.cutover)))
+    _print_migrations("reversed", _run(lambda migrator: migrator.down(arguments.to, arguments.cutover)))
 
 
 def _status(arguments: argparse.Namespace) -> None:
     rows = _run(lambda migrator: migrator.status())
     if arguments.json:
-        _say(msgspec.json.encode(rows).decode())
+        _print(msgspec.json.encode(rows).decode())
         return
     for row in rows:
         at = f"{row.applied_at:%Y-%m-%d %H:%M:%S} UTC" if row.applied_at else ""
-        _say(f"{row.version:04} {row.half:<8} {row.state:<8} {row.name:<24} {at}".rstrip())
+        _print(f"{row.version:04} {row.half:<8} {row.state:<8} {row.name:<24} {at}".rstrip())
 
 
 def _run(work: Callable[[Migrator], Awaitable[T]]) -> T:
@@ -78,12 +78,12 @@ def _run(work: Callable[[Migrator], Awaitable[T]]) -> T:
         sys.exit(f"error: {error}")
 
 
-def _tell(what: str, migrations: list[Migration]) -> None:
+def _print_migrations(action: str, migrations: list[Migration]) -> None:
     for migration in migrations:
-        _say(f"{what}: {migration.label}")
+        _print(f"{action}: {migration.label}")
     if not migrations:
-        _say(f"nothing to be {what}")
+        _print(f"no migrations {action}")
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(f"{line}\n")

@@ -1,11 +1,11 @@
 """The migrations of this build: SQL files in two halves, each with its reverse.
 
-`NNNN_name.expand.sql` adds what the new version needs and the old one does not mind; it runs before a switch and never
-relies on a contract half. `NNNN_name.contract.sql` takes away what only the old version needed; it runs after the old
-version is gone. Each has a `.reverse.sql` beside it. A version may lack either half.
+`NNNN_name.expand.sql` adds what the new version needs, in a way that the old version still works. It runs before the
+switch and must not depend on a contract half. `NNNN_name.contract.sql` removes what only the old version needed. It
+runs after the old version is gone. Each has a `.reverse.sql` file. A version may lack either half.
 
-A file that begins with NO_TRANSACTION holds one statement that PostgreSQL refuses in a transaction: `CREATE INDEX
-CONCURRENTLY name`, after which the runner cleans up by that name, or one that does no harm when it is run again.
+A file that begins with NO_TRANSACTION has one statement that cannot run in a transaction: `CREATE INDEX CONCURRENTLY
+name`, which the runner cleans up after a failure, or a statement that can be repeated safely.
 """
 
 import re
@@ -26,7 +26,7 @@ class Half(StrEnum):
 
 
 class MigrationFilesError(ValueError):
-    """The files are no set of migrations; the message says which file and why."""
+    """A migration file is missing or misnamed; the message names the file and the problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Migration:
 
 
 def load(folder: Traversable | None = None) -> tuple[Migration, ...]:
-    """All migrations of `folder` (default: this build's own), in the order they are applied: by version, expand first.
+    """All migrations of `folder` (default: those of this build), by version, expand before contract.
 
     Raises MigrationFilesError.
     """
@@ -66,23 +66,25 @@ def load(folder: Traversable | None = None) -> tuple[Migration, ...]:
     names: dict[int, str] = {}
     for migration in migrations:
         if names.setdefault(migration.version, migration.name) != migration.name:
-            raise MigrationFilesError(f"version {migration.version:04} has two names; give one of them the next number")
+            raise MigrationFilesError(
+                f"version {migration.version:04} has two names; give one of them the next version number"
+            )
     return migrations
 
 
 def runs_in_transaction(sql: str) -> bool:
-    """Whether the runner may put `sql` into a transaction."""
+    """Whether `sql` runs in a transaction."""
     return not sql.startswith(NO_TRANSACTION)
 
 
-def index_made_by(sql: str) -> str | None:
-    """The name of the index that `sql` makes concurrently, if it does."""
+def concurrent_index_name(sql: str) -> str | None:
+    """The index that `sql` creates concurrently; None if it creates none."""
     match = _INDEX.search(sql)
     return match["name"] if match else None
 
 
 def required_version() -> int:
-    """The expand half that a database must have for this build to serve."""
+    """The version whose expand half the database must have before this build serves."""
     return max(migration.version for migration in load() if migration.half is Half.EXPAND)
 
 
@@ -91,5 +93,5 @@ def _migration(key: tuple[int, bool, str], texts: dict[bool, str]) -> Migration:
     half = Half.CONTRACT if contracts else Half.EXPAND
     if set(texts) != {False, True}:
         missing = f"{version:04}_{name}.{half}{'.reverse' if False in texts else ''}.sql"
-        raise MigrationFilesError(f"{missing} is missing; each half needs itself and its reverse")
+        raise MigrationFilesError(f"{missing} is missing; each half needs its file and its reverse")
     return Migration(version, half, name, texts[False], texts[True])

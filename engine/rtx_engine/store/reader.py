@@ -1,4 +1,4 @@
-"""Everything that is only read, over the pod's second connection."""
+"""Read-only queries, over the pod's second connection."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from rtx_engine.store.batch import execution_from
 from rtx_engine.store.session import Session
 from rtx_engine.store.statements import ORDER_COLUMNS
 
-_NEWEST = 2**63 - 1  # above every sequence
+_NEWEST = 2**63 - 1  # larger than every sequence
 
 _ACCOUNT = "SELECT id, username, currency, balance, leverage, event_sequence FROM accounts WHERE id = $1"
 _LOGIN = "SELECT id, password_hash FROM accounts WHERE username = $1"
@@ -26,7 +26,7 @@ _ORDERS_IN = f"""
 SELECT {ORDER_COLUMNS} FROM orders WHERE account_id = $1 AND symbol = $4 AND sequence < $2
 ORDER BY sequence DESC LIMIT $3
 """  # noqa: S608  # as above
-# As statements.PLACED has it, and for the same reason.
+# BETWEEN for the same reason as in statements.PLACED.
 _ORDER = f"""
 SELECT {ORDER_COLUMNS} FROM orders WHERE account_id = $1 AND client_order_id BETWEEN $2 AND $2 ORDER BY client_order_id
 """  # noqa: S608  # as above
@@ -38,7 +38,7 @@ _SEQUENCES = "SELECT id, event_sequence FROM accounts WHERE id = ANY ($1::bigint
 
 
 class Reader:
-    """Each method is one query, shows what is committed, and raises UnavailableError when the database is away."""
+    """Each method is one query of committed data, and raises UnavailableError if the database does not answer."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -58,7 +58,7 @@ class Reader:
         return None if row is None else Login(row["id"], row["password_hash"])
 
     async def positions(self, account_id: int) -> list[Position]:
-        """The open ones, by symbol."""
+        """The open positions, sorted by symbol."""
         async with self._session.use() as connection:
             rows = await connection.fetch(_POSITIONS, account_id)
         return [Position(row["symbol"], row["quantity"], row["average_price"]) for row in rows]
@@ -66,7 +66,7 @@ class Reader:
     async def orders(
         self, account_id: int, limit: int, before: int | None = None, symbol: str | None = None
     ) -> list[Execution]:
-        """The newest first, at most `limit`, all with a sequence below `before`; of one symbol or of all."""
+        """Newest first, at most `limit`, with a sequence below `before`; of one symbol or of all."""
         arguments = (account_id, _NEWEST if before is None else before, limit)
         async with self._session.use() as connection:
             if symbol is None:
@@ -81,7 +81,7 @@ class Reader:
         return None if row is None else execution_from(row)
 
     async def events_since(self, account_id: int, sequence: int, limit: int = 1000) -> list[AccountEvent]:
-        """The events after `sequence`, in order, without a gap; at most `limit`."""
+        """The first `limit` events after `sequence`, in order and without a gap."""
         async with self._session.use() as connection:
             rows = await connection.fetch(_EVENTS, account_id, sequence, limit)
         return [
@@ -96,7 +96,7 @@ class Reader:
         ]
 
     async def sequences(self, account_ids: Sequence[int]) -> dict[int, int]:
-        """The number of the newest event of each account: one query tells who is behind."""
+        """The sequence of the newest event of each existing account."""
         async with self._session.use() as connection:
             rows = await connection.fetch(_SEQUENCES, list(account_ids))
         return {row["id"]: row["event_sequence"] for row in rows}

@@ -1,6 +1,6 @@
-"""The order path's SQL. WRITE alone is a transaction: what it writes holds only for the portfolios that were read."""
+"""SQL of the order path. WRITE may be a transaction by itself: it writes only if the portfolios are unchanged."""
 
-# Symbols, quantities and prices side by side: an account with its open positions is one row of one snapshot.
+# One row per account, with its open positions as arrays, so that both are from the same snapshot.
 PORTFOLIOS = """
 SELECT id, balance, leverage, event_sequence, symbols, quantities, average_prices
 FROM accounts CROSS JOIN LATERAL (
@@ -10,17 +10,17 @@ FROM accounts CROSS JOIN LATERAL (
 WHERE id = ANY ($1::bigint[])
 """
 
-# The fence's row is the first lock of every order transaction.
+# Every order transaction locks the fence's row first.
 BEGIN = "BEGIN; SELECT rtx_operator.assert_executor()"
 
-# Sorted, so that the batches of several pods never wait for each other in a circle. What is read under these locks is
-# read by other statements: this one's snapshot may be older than the locks that it waited for.
+# Sorted by id, so that batches of several pods cannot deadlock. Other statements read the rows under these locks: the
+# snapshot of this one may be older than the locks that it waited for.
 LOCK = "SELECT id FROM accounts WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE"
 
 ORDER_COLUMNS = """id, account_id, client_order_id, symbol, side, quantity, status, reason, price, realised, sequence,
 epoch, colour, executed_at, quoted_at"""
-# One look into the unique index for each key. For an equality any index would do that begins with the account, and of
-# those the planner takes one at random while the table is small: a range in the order of one leaves no other.
+# One look-up in the unique index per key. BETWEEN and ORDER BY instead of =: for an equality the planner may choose any
+# index that begins with account_id while the table is small.
 _BY_CLIENT_ORDER_ID = """
     orders.account_id = wanted.account_id
         AND orders.client_order_id BETWEEN wanted.client_order_id AND wanted.client_order_id
@@ -34,9 +34,9 @@ CROSS JOIN LATERAL (
 ) AS placed
 """  # noqa: S608  # made of constants
 
-# Fence, accounts, then the rows. Nothing is written (UPDATE 0) when an account has moved on since it was read, or when
-# a client_order_id stands for an order already. An account's sequence counts everything that changes its portfolio,
-# and FOR UPDATE looks at it anew after each wait, so it is as good as having held the lock since.
+# Locks the fence and the accounts, then writes. Writes nothing (UPDATE 0) if an account has changed since it was read
+# or if a client_order_id exists. Every change of a portfolio increments event_sequence, and FOR UPDATE reads it again
+# after a wait, so the check is as strong as a lock held since the read.
 WRITE = f"""
 WITH fence AS MATERIALIZED (
     SELECT rtx_operator.assert_executor() AS epoch
@@ -88,4 +88,4 @@ UPDATE accounts SET balance = row.balance, event_sequence = row.event_sequence
 FROM unnest($22::bigint[], $23::numeric[], $24::bigint[]) AS row (id, balance, event_sequence)
 WHERE accounts.id = row.id AND (SELECT yes FROM agreed)
 """  # noqa: S608  # made of constants
-NOTHING_WRITTEN = "UPDATE 0"  # what PostgreSQL answers to WRITE then
+NOTHING_WRITTEN = "UPDATE 0"  # command tag of WRITE in that case

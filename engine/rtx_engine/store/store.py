@@ -1,4 +1,4 @@
-"""The store as the server holds it: two connections and what lives on them."""
+"""The store: two connections and the services on them."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -12,13 +12,13 @@ from rtx_engine.store.errors import UnavailableError
 from rtx_engine.store.fence import FenceState, FenceWatch
 from rtx_engine.store.reader import Reader
 from rtx_engine.store.session import Session
-from rtx_engine.store.writer import PRODUCTION, STOP_DEADLINE, Limits, OrderWriter, Quotes
+from rtx_engine.store.writer import PRODUCTION, STOP_TIMEOUT_SECONDS, Limits, OrderWriter, Quotes
 
-CANCEL_INTERVAL = 0.5  # seconds
+CANCEL_INTERVAL_SECONDS = 0.5
 
 
 class Store:
-    """`orders` has one connection for itself; `reader`, `accounts` and `fence` share the other."""
+    """`orders` has a connection of its own; `reader`, `accounts` and `fence` share the other one."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Store:
         on_committed: Callable[[Sequence[AccountEvent]], None],
         limits: Limits = PRODUCTION,
     ) -> None:
-        """`on_committed` gets the events of each batch after its COMMIT, in order per account. It must not block."""
+        """`on_committed` gets the events of each committed batch, in order per account. It must not block."""
         self.fence = FenceWatch(colour)
         self.orders = OrderWriter(database, colour, self.fence, source, on_committed, limits)
         self._session = Session(database, colour, self.fence.listen)
@@ -36,17 +36,17 @@ class Store:
         self.accounts = Accounts(self._session, self.fence)
         self._writing: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
-        self._reading: asyncio.Task[FenceState | None] | None = None  # that waits for the connection
+        self._reading: asyncio.Task[FenceState | None] | None = None  # waits for the connection
 
     async def start(self) -> None:
-        """Begin; never waits for the database."""
+        """Start in the background; does not wait for the database."""
         self._writing = asyncio.create_task(self.orders.run(), name="order writer")
         self._watching = asyncio.create_task(self.fence.run(self._session), name="fence watch")
 
     async def read_fence(self) -> FenceState | None:
-        """The fence's row as it is now, which `fence` then knows as well. Raises UnavailableError.
+        """Read the fence now, which also updates `fence`. None as in FenceWatch.refresh. Raises UnavailableError.
 
-        Those who ask while a read is waiting for the connection share it; one that is under way may be too old.
+        Callers share a read that still waits for the connection, but not one that has started: it may be too old.
         """
         if self._reading is None:
             self._reading = asyncio.create_task(self._read_fence(), name="fence read")
@@ -55,21 +55,23 @@ class Store:
     async def _read_fence(self) -> FenceState | None:
         try:
             async with self._session.use() as connection:
-                self._reading = None  # whoever comes now needs a read that begins after this
+                self._reading = None  # later callers need a read that starts later
                 return await self.fence.refresh(connection)
         except asyncpg.PostgresError as error:
-            raise UnavailableError("the fence cannot be read; try again") from error
+            raise UnavailableError("cannot read the fence; try again") from error
         finally:
             if self._reading is asyncio.current_task():
                 self._reading = None
 
     async def stop(self) -> None:
-        """Settle what is queued, within STOP_DEADLINE seconds, and close the connections."""
+        """Write the queued orders, within STOP_TIMEOUT_SECONDS, and close the connections."""
         self.orders.stop()
         if self._writing is not None:
-            await asyncio.wait([self._writing], timeout=STOP_DEADLINE)
+            await asyncio.wait([self._writing], timeout=STOP_TIMEOUT_SECONDS)
         for task in (self._writing, self._watching, self._reading):
             while task is not None and not task.done():
                 task.cancel()
-                await asyncio.wait([task], timeout=CANCEL_INTERVAL)  # a client library may swallow a cancellation
+                await asyncio.wait(
+                    [task], timeout=CANCEL_INTERVAL_SECONDS
+                )  # a client library may swallow a cancellation
         await self._session.close()

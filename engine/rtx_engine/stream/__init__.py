@@ -1,7 +1,7 @@
-"""The WebSocket side: ticks, and each account's own events in order.
+"""WebSockets: price ticks, and the events of each account in order.
 
-Law: the database makes an account's events sure (each exactly once, in order, none left out), Redis only makes them
-quick; a client that reads too slowly is dropped alone.
+Law: the database guarantees the events of an account (each exactly once, in order, without a gap); Redis only makes
+them fast. A client that reads too slowly is disconnected without delaying the others.
 """
 
 from rtx_engine.stream.service import Stream

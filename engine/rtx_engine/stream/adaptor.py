@@ -1,7 +1,8 @@
-"""picows behind uvicorn's `ws=`: uvicorn accepts the connection and reads the upgrade request, picows does the rest.
+"""Connects picows to uvicorn's `ws=`: uvicorn accepts the connection and reads the upgrade
+request, picows does the rest.
 
-It subclasses `WSProtocol`, which picows keeps to itself, and relies on how uvicorn hands a connection over; hence both
-are pinned exactly, and test_stream_adaptor.py is run before either moves.
+It subclasses picows' private `WSProtocol` and relies on how uvicorn hands a connection over. Both are therefore pinned
+exactly; test_stream_adaptor.py must pass before either is upgraded.
 """
 
 import asyncio
@@ -20,29 +21,29 @@ from rtx_engine.api import peer
 from rtx_engine.api.errors import ApiError
 from rtx_engine.version import VERSION
 
-READ_BUFFER = 2048  # bytes at first: clients hardly send anything
-LARGEST_FRAME = 4096  # bytes: clients have nothing to tell
-HANDSHAKE_TIMEOUT = 5.0  # seconds
-PING_INTERVAL = 20.0  # seconds of silence
-PONG_TIMEOUT = 20.0  # seconds
-GOODBYE = 1.0  # seconds for a client to answer the close frame at shutdown
+READ_BUFFER_BYTES = 2048  # initial size; clients send little
+MAX_FRAME_BYTES = 4096  # clients send only control frames
+HANDSHAKE_TIMEOUT_SECONDS = 5.0
+PING_INTERVAL_SECONDS = 20.0  # after this time without data
+PONG_TIMEOUT_SECONDS = 20.0
+CLOSE_TIMEOUT_SECONDS = 1.0  # for a client to answer the close frame at shutdown
 
-# A LoggerAdapter, since picows makes a child of each plain Logger that it is given, for each connection.
+# A LoggerAdapter: from a plain Logger, picows would create a child logger for each connection.
 _log = logging.LoggerAdapter(logging.getLogger("picows"), {})
 _CONNECTION = re.compile(rb"(?im)^connection:[^\r\n]*")
 
 
 def protocol_class(accept: Callable[[WSUpgradeRequest], WSListener]) -> type[asyncio.BufferedProtocol]:
-    """A class for `uvicorn.Config(ws=…)`. `accept` gives a listener, or raises ApiError, which becomes the answer."""
+    """A class for `uvicorn.Config(ws=…)`. `accept` returns a listener or raises ApiError, the response."""
 
     def route(request: WSUpgradeRequest) -> WSListener | Response:
         try:
             return accept(request)
         except ApiError as error:
-            return Response(_refusal(error), None)
+            return Response(_error_response(error), None)
 
-    class StreamProtocol(WSProtocol):  # type: ignore[misc]  # Any, for want of stubs
-        """One connection; made by uvicorn for each upgrade request."""
+    class StreamProtocol(WSProtocol):  # type: ignore[misc]  # Any: picows has no stubs for it
+        """One connection; uvicorn creates one for each upgrade request."""
 
         def __init__(self, config: Config, server_state: ServerState, app_state: object) -> None:  # noqa: ARG002 (named by uvicorn)
             super().__init__(
@@ -52,15 +53,15 @@ def protocol_class(accept: Callable[[WSUpgradeRequest], WSListener]) -> type[asy
                 ws_listener_factory=route,
                 logger=_log,
                 disconnect_on_exception=True,
-                websocket_handshake_timeout=HANDSHAKE_TIMEOUT,
+                websocket_handshake_timeout=HANDSHAKE_TIMEOUT_SECONDS,
                 enable_auto_ping=True,
-                auto_ping_idle_timeout=PING_INTERVAL,
-                auto_ping_reply_timeout=PONG_TIMEOUT,
+                auto_ping_idle_timeout=PING_INTERVAL_SECONDS,
+                auto_ping_reply_timeout=PONG_TIMEOUT_SECONDS,
                 auto_ping_strategy=WSAutoPingStrategy.PING_WHEN_IDLE,
                 enable_auto_pong=True,
-                max_frame_size=LARGEST_FRAME,
+                max_frame_size=MAX_FRAME_BYTES,
                 extra_headers=None,
-                read_buffer_init_size=READ_BUFFER,
+                read_buffer_init_size=READ_BUFFER_BYTES,
             )
             self._connections = server_state.connections
 
@@ -73,8 +74,8 @@ def protocol_class(accept: Callable[[WSUpgradeRequest], WSListener]) -> type[asy
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
-            """Take the upgrade request that uvicorn has read already. What follows comes through the buffer."""
-            # picows wants exactly `upgrade`; Firefox sends `keep-alive, Upgrade`, which uvicorn has understood.
+            """Feed picows the upgrade request that uvicorn has already read. Later data comes through the buffer."""
+            # picows accepts `upgrade` only; Firefox sends `keep-alive, Upgrade`.
             rest = memoryview(_CONNECTION.sub(b"connection: Upgrade", data))
             while rest and not self.transport.underlying_transport.is_closing():
                 buffer = self.get_buffer(len(rest))
@@ -84,14 +85,14 @@ def protocol_class(accept: Callable[[WSUpgradeRequest], WSListener]) -> type[asy
                 self.buffer_updated(size)
 
         def shutdown(self) -> None:
-            """Called by uvicorn when it stops, for what is still connected then."""
+            """Called by uvicorn at shutdown for each open connection."""
             self.transport.send_close(WSCloseCode.SERVICE_RESTART)
-            asyncio.get_running_loop().call_later(GOODBYE, self.transport.disconnect, False)
+            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_SECONDS, self.transport.disconnect, False)
 
     return StreamProtocol
 
 
-def _refusal(error: ApiError) -> WSUpgradeResponse:
+def _error_response(error: ApiError) -> WSUpgradeResponse:
     headers = {name.decode(): value.decode() for name, value in error.headers}
     headers["content-type"] = "application/json"
     if error.status >= 500:

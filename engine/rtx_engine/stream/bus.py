@@ -1,4 +1,4 @@
-"""Account events from pod to pod by Redis pub/sub: quick, and allowed to lose some, since the database has them all."""
+"""Sends account events between pods by Redis pub/sub. Clients get lost events from the database (catchup.py)."""
 
 import asyncio
 import contextlib
@@ -14,22 +14,22 @@ from rtx_engine import config
 from rtx_engine.domain.events import AccountEvent
 
 CHANNEL = "rtx:account-events"
-LARGEST_QUEUE = 20_000  # events; beyond, the oldest are left to the database
-LARGEST_MESSAGE = 500  # events
-TIMEOUT = 2.0  # seconds for each answer of Redis
-RETRY_INTERVAL = 0.5  # seconds between tries to reach Redis
-CANCEL_INTERVAL = 0.5  # seconds
-LOG_INTERVAL = 60.0  # seconds
-SILENCE = 5.0  # seconds without a message after which the subscription is asked whether it still lives
+MAX_QUEUED_EVENTS = 20_000  # beyond, the oldest are dropped; clients get them from the database
+MAX_EVENTS_PER_MESSAGE = 500
+TIMEOUT_SECONDS = 2.0  # of each Redis command
+RETRY_INTERVAL_SECONDS = 0.5  # between attempts to connect
+CANCEL_INTERVAL_SECONDS = 0.5
+LOG_INTERVAL_SECONDS = 60.0
+PING_AFTER_SECONDS = 5.0  # without a message; as long again without an answer, and the subscription fails
 
 log = structlog.get_logger(__name__)
-_LOST = (RedisError, OSError, TimeoutError)
+_CONNECTION_ERRORS = (RedisError, OSError, TimeoutError)
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """What goes over the channel, as JSON."""
+    """A message on the channel, as JSON."""
 
-    origin: str  # the pod that published it, which has delivered it to its own clients already
+    origin: str  # the publishing pod, which has already sent the events to its own clients
     events: list[AccountEvent]
 
 
@@ -38,114 +38,114 @@ _decode = msgspec.json.Decoder(Batch).decode
 
 
 class Bus:
-    """Publishes this pod's events and receives those of the others. Reconnects for ever; nobody waits for it."""
+    """Publishes the events of this pod and receives those of the others. Reconnects in the background."""
 
     def __init__(self, settings: config.Redis) -> None:
         self._settings = settings
         self._origin = secrets.token_hex(8)
-        self._receive: Callable[[Sequence[AccountEvent]], None] = _nobody
+        self._receive: Callable[[Sequence[AccountEvent]], None] = _discard
         self._queue: list[AccountEvent] = []
         self._queued = asyncio.Event()
-        self._wanted = asyncio.Event()
-        self._wanted.set()
+        self._subscribed = asyncio.Event()
+        self._subscribed.set()
         self._tasks: list[asyncio.Task[None]] = []
 
     def on_events(self, receive: Callable[[Sequence[AccountEvent]], None]) -> None:
-        """Have `receive` called with the events of all pods, this one included; some may come twice or never."""
+        """Call `receive` with the events of all pods, including this one. An event may come twice or not at all."""
         self._receive = receive
 
-    def listen(self, *, wanted: bool) -> None:
-        """Whether events of the other pods are wanted, as they are from the start. Parsing them costs CPU."""
-        if wanted:
-            self._wanted.set()
+    def set_subscribed(self, *, subscribed: bool) -> None:
+        """Subscribe to the events of the other pods (the default) or not: parsing them costs CPU."""
+        if subscribed:
+            self._subscribed.set()
         else:
-            self._wanted.clear()
+            self._subscribed.clear()
 
     def publish(self, events: Sequence[AccountEvent]) -> None:
-        """Give events to the clients of this pod at once, and to the other pods soon. Never waits, never raises."""
+        """Send events to the clients of this pod at once and queue them for the other pods. Never blocks or raises."""
         self._receive(events)
         self._queue.extend(events)
-        del self._queue[:-LARGEST_QUEUE]
+        del self._queue[:-MAX_QUEUED_EVENTS]
         self._queued.set()
 
     async def start(self) -> None:
-        """Begin to connect."""
-        self._tasks = [asyncio.create_task(self._for_ever(work)) for work in (self._publishing, self._receiving)]
+        """Start connecting, in the background."""
+        self._tasks = [asyncio.create_task(self._run(work)) for work in (self._publish_loop, self._receive_loop)]
 
     async def stop(self) -> None:
-        """Disconnect. What is still queued is left to the database."""
+        """Disconnect. Queued events are dropped; clients get them from the database."""
         while pending := [task for task in self._tasks if not task.done()]:
             for task in pending:
                 task.cancel()
-            # Again and again: the client, when it disconnects, may swallow the cancellation that it is told of.
-            await asyncio.wait(pending, timeout=CANCEL_INTERVAL)
+            # Repeated: the Redis client may swallow a cancellation while it disconnects.
+            await asyncio.wait(pending, timeout=CANCEL_INTERVAL_SECONDS)
 
-    async def _for_ever(self, work: Callable[[redis.asyncio.Redis], Awaitable[None]]) -> None:
+    async def _run(self, work: Callable[[redis.asyncio.Redis], Awaitable[None]]) -> None:
         clock = asyncio.get_running_loop().time
-        logged = -LOG_INTERVAL
+        logged = -LOG_INTERVAL_SECONDS
         while True:
             client = self._connect()
             try:
                 await work(client)
-            except _LOST as error:
-                if clock() - logged >= LOG_INTERVAL:
+            except _CONNECTION_ERRORS as error:
+                if clock() - logged >= LOG_INTERVAL_SECONDS:
                     logged = clock()
-                    log.warning("Redis is away, events come from the database", error=str(error))
+                    log.warning("cannot reach Redis; clients get events from the database", error=str(error))
             finally:
-                with contextlib.suppress(*_LOST):
+                with contextlib.suppress(*_CONNECTION_ERRORS):
                     await client.aclose()
-            await asyncio.sleep(RETRY_INTERVAL)
+            await asyncio.sleep(RETRY_INTERVAL_SECONDS)
 
     def _connect(self) -> redis.asyncio.Redis:
         return redis.asyncio.Redis(
             host=self._settings.host,
             port=self._settings.port,
             password=self._settings.password,
-            socket_timeout=TIMEOUT,
-            socket_connect_timeout=TIMEOUT,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
             single_connection_client=True,
         )
 
-    async def _publishing(self, client: redis.asyncio.Redis) -> None:
+    async def _publish_loop(self, client: redis.asyncio.Redis) -> None:
         while True:
             await self._queued.wait()
-            events, self._queue[:LARGEST_MESSAGE] = self._queue[:LARGEST_MESSAGE], []
+            events, self._queue[:MAX_EVENTS_PER_MESSAGE] = self._queue[:MAX_EVENTS_PER_MESSAGE], []
             if not self._queue:
                 self._queued.clear()
             if events:
                 await client.publish(CHANNEL, _encode(Batch(self._origin, events)))
 
-    async def _receiving(self, client: redis.asyncio.Redis) -> None:
+    async def _receive_loop(self, client: redis.asyncio.Redis) -> None:
         while True:
-            await self._wanted.wait()
+            await self._subscribed.wait()
             async with client.pubsub(ignore_subscribe_messages=True) as subscription:
                 await subscription.subscribe(CHANNEL)
-                await self._hear(subscription)
+                await self._receive_messages(subscription)
 
-    async def _hear(self, subscription: redis.asyncio.client.PubSub) -> None:
-        """Take what comes until it is no longer wanted."""
-        asked = False
-        while self._wanted.is_set():
-            message = await subscription.get_message(timeout=SILENCE)
+    async def _receive_messages(self, subscription: redis.asyncio.client.PubSub) -> None:
+        """Handle messages until `set_subscribed(subscribed=False)`. Raises TimeoutError if Redis stops answering."""
+        pinged = False
+        while self._subscribed.is_set():
+            message = await subscription.get_message(timeout=PING_AFTER_SECONDS)
             if message is None:
-                if asked:
-                    raise TimeoutError("no answer to a ping")
+                if pinged:
+                    raise TimeoutError("Redis did not answer a ping")
                 await subscription.ping()
-                asked = True
+                pinged = True
                 continue
-            asked = False
+            pinged = False
             if message["type"] == "message":
-                self._take(message["data"])
+                self._handle_message(message["data"])
 
-    def _take(self, data: bytes) -> None:
+    def _handle_message(self, data: bytes) -> None:
         try:
             batch = _decode(data)
-        except msgspec.DecodeError as error:  # another version's, perhaps
-            log.warning("a message cannot be read, its events come from the database", error=str(error))
+        except msgspec.DecodeError as error:  # for example of another version
+            log.warning("cannot parse a message from Redis; clients get its events from the database", error=str(error))
             return
         if batch.origin != self._origin:
             self._receive(batch.events)
 
 
-def _nobody(_events: Iterable[AccountEvent]) -> None:
-    """Before anyone asks for events."""
+def _discard(_events: Iterable[AccountEvent]) -> None:
+    """The receiver until `on_events` sets one."""

@@ -1,7 +1,7 @@
-"""Makes sure that each client gets every event of its account, whatever Redis does: the database is asked.
+"""Guarantees that each client gets every event of its account, by reading the database.
 
-A new client is greeted with what the database says is the account's newest event. From then on the newest sequence of
-every connected account is read twice a second, in one query; whoever is behind is sent what it misses.
+A new client gets a hello with the sequence of the account's newest event. Then one query, twice a second, reads the
+newest sequence of every connected account; each client that is behind is sent its missing events.
 """
 
 import asyncio
@@ -16,105 +16,107 @@ from rtx_engine.store.errors import UnavailableError
 from rtx_engine.stream.connection import Connection
 from rtx_engine.stream.hub import Hub
 
-POLL_INTERVAL = 0.5  # seconds: with the query, an event is a second old at most
-GREETING_DEADLINE = 5.0  # seconds that a client waits for its hello while the database is away
-PAGE = 200  # events of about 350 bytes
-REPLAYS_AT_ONCE = 4  # the API's queries wait behind them on the pod's one connection for reading
+POLL_INTERVAL_SECONDS = 0.5
+HELLO_TIMEOUT_SECONDS = 5.0  # a client without its hello by then is closed: the database does not answer
+REPLAY_PAGE_EVENTS = 200  # events have about 350 bytes each
+MAX_CONCURRENT_REPLAYS = 4  # they share the pod's one read connection with the API
 
 log = structlog.get_logger(__name__)
 
 
 class EventLog(Protocol):
-    """The part of store.reader.Reader that is needed here. Each raises UnavailableError, in bounded time."""
+    """The part of store.reader.Reader used here. Both methods raise UnavailableError, within a bounded time."""
 
     async def sequences(self, account_ids: Sequence[int]) -> Mapping[int, int]:
-        """The sequence of the newest event of each account that exists; 0 if it has none."""
+        """The sequence of the newest event of each existing account; 0 without events."""
         ...
 
-    async def events_since(self, account_id: int, sequence: int, limit: int = PAGE) -> Sequence[AccountEvent]:
-        """The first `limit` events after `sequence`, ascending."""
+    async def events_since(
+        self, account_id: int, sequence: int, limit: int = REPLAY_PAGE_EVENTS
+    ) -> Sequence[AccountEvent]:
+        """The first `limit` events after `sequence`, in order."""
         ...
 
 
 class CatchUp:
-    """Greets, watches and replays. `greet` and `poll` are one round each, to be repeated for ever."""
+    """Sends hellos and replays. `send_hello` and `poll` are one step each; the caller repeats them."""
 
     def __init__(self, log: EventLog, hub: Hub, colour: str) -> None:
         self._log = log
         self._hub = hub
         self._colour = colour
-        self._turn = asyncio.Semaphore(REPLAYS_AT_ONCE)
+        self._replay_slots = asyncio.Semaphore(MAX_CONCURRENT_REPLAYS)
         self._replays: dict[Connection, asyncio.Task[None]] = {}
 
-    async def greet(self) -> None:
-        """Wait for new clients and say hello to all of them after one query. Raises UnavailableError."""
-        await self._hub.entrance.wait()
-        self._send_away_the_tired()
-        entrants = list(self._hub.entrants)
-        newest = await self._log.sequences(list({connection.account_id for connection in entrants}))
-        self._hub.entrants.difference_update(entrants)
-        for connection in entrants:
-            self._greet_one(connection, newest.get(connection.account_id))
-        self.look(entrants)
-        if not self._hub.entrants:
-            self._hub.entrance.clear()
+    async def send_hello(self) -> None:
+        """Wait for new clients, then send each its hello after one query. Raises UnavailableError."""
+        await self._hub.has_pending.wait()
+        self._close_expired()
+        pending = list(self._hub.pending)
+        newest = await self._log.sequences(list({connection.account_id for connection in pending}))
+        self._hub.pending.difference_update(pending)
+        for connection in pending:
+            self._send_hello_to(connection, newest.get(connection.account_id))
+        self.start_replays(pending)
+        if not self._hub.pending:
+            self._hub.has_pending.clear()
 
     async def poll(self) -> None:
-        """Look, POLL_INTERVAL from now, who is behind. Raises UnavailableError."""
-        await asyncio.sleep(POLL_INTERVAL)
+        """After POLL_INTERVAL_SECONDS, start a replay for each client that is behind. Raises UnavailableError."""
+        await asyncio.sleep(POLL_INTERVAL_SECONDS)
         accounts = self._hub.accounts
         if not accounts:
             return
         newest = await self._log.sequences(accounts)
         for account_id, sequence in newest.items():
-            connections = tuple(self._hub.of_account(account_id))
+            connections = tuple(self._hub.connections_of(account_id))
             for connection in connections:
                 if connection.cursor is not None:
-                    connection.cursor.notice(sequence)
-            self.look(connections)
+                    connection.cursor.observe(sequence)
+            self.start_replays(connections)
 
-    def look(self, connections: Iterable[Connection]) -> None:
+    def start_replays(self, connections: Iterable[Connection]) -> None:
         """Start a replay for each of `connections` that is behind and has none."""
         for connection in connections:
             if connection.behind and connection not in self._replays:
                 self._replays[connection] = asyncio.create_task(self._replay(connection))
 
     async def stop(self) -> None:
-        """End all replays."""
+        """Cancel all replays."""
         replays = list(self._replays.values())
         for replay in replays:
             replay.cancel()
         await asyncio.gather(*replays, return_exceptions=True)
 
-    def _greet_one(self, connection: Connection, newest: int | None) -> None:
+    def _send_hello_to(self, connection: Connection, newest: int | None) -> None:
         if not connection.open:
             return
         if newest is None:
-            connection.close(WSCloseCode.POLICY_VIOLATION, "the token's account does not exist here")
+            connection.close(WSCloseCode.POLICY_VIOLATION, "the account of the token does not exist")
         elif connection.since is not None and connection.since > newest:
             connection.close(
                 WSCloseCode.POLICY_VIOLATION, f"since is after the last event, {newest}: connect without since"
             )
         else:
-            connection.greet(newest, self._colour)
+            connection.send_hello(newest, self._colour)
             self._hub.subscribe(connection)
 
-    def _send_away_the_tired(self) -> None:
-        deadline = asyncio.get_running_loop().time() - GREETING_DEADLINE
-        for connection in list(self._hub.entrants):
-            if connection.opened < deadline:
-                self._hub.entrants.discard(connection)
+    def _close_expired(self) -> None:
+        deadline = asyncio.get_running_loop().time() - HELLO_TIMEOUT_SECONDS
+        for connection in list(self._hub.pending):
+            if connection.opened_at < deadline:
+                self._hub.pending.discard(connection)
                 connection.close(WSCloseCode.TRY_AGAIN_LATER, "the database does not answer: connect again")
 
     async def _replay(self, connection: Connection) -> None:
         try:
             while connection.behind:
                 await self._replay_page(connection)
-                await connection.writable()
+                await connection.wait_writable()
         except UnavailableError:
-            pass  # the next poll that gets an answer begins anew
-        except Exception:  # so it does after any other error
-            log.exception("a replay failed", account=connection.account_id)
+            pass  # the next successful poll starts another
+        except Exception:  # likewise
+            log.exception("replay failed", account=connection.account_id)
         finally:
             del self._replays[connection]
 
@@ -122,13 +124,13 @@ class CatchUp:
         cursor = connection.cursor
         if cursor is None:
             return
-        async with self._turn:
+        async with self._replay_slots:
             if not connection.behind:
-                return  # the event has come by itself while we waited for our turn
+                return  # the event arrived through Redis while the replay was queued
             before = cursor.sent
-            page = await self._log.events_since(connection.account_id, before, PAGE)
+            page = await self._log.events_since(connection.account_id, before, REPLAY_PAGE_EVENTS)
         for event in page:
-            connection.offer(event, message(event))
+            connection.send_event(event, message(event))
         if connection.open and cursor.sent == before:
-            log.error("an event is lost", account=connection.account_id, sequence=before + 1)
-            connection.close(WSCloseCode.POLICY_VIOLATION, f"event {before + 1} is lost: connect without since")
+            log.error("event missing in the database", account=connection.account_id, sequence=before + 1)
+            connection.close(WSCloseCode.POLICY_VIOLATION, f"event {before + 1} is missing: connect without since")

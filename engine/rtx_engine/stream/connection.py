@@ -1,4 +1,4 @@
-"""One client of the stream."""
+"""One WebSocket client."""
 
 import asyncio
 import socket
@@ -12,32 +12,32 @@ from rtx_engine.stream import messages
 from rtx_engine.stream.cursor import Cursor
 from rtx_engine.stream.handshake import Request
 
-KERNEL_BUFFER = 32 * 1024  # bytes; the default hides two megabytes there before anyone notices a slow reader
-PAUSE_REPLAY_ABOVE = 64 * 1024  # bytes that the client has yet to take
-UNREAD_LIMIT = 256 * 1024  # bytes; a client that leaves more unread is dropped: about two minutes of ticks
-PATIENCE = 10.0  # seconds for a client to take one page of events that it has asked for
-GOODBYE = 1.0  # seconds for a client to answer our close frame
+KERNEL_BUFFER_BYTES = 32 * 1024  # the default of 2 MB would hide a slow reader
+PAUSE_REPLAY_ABOVE_BYTES = 64 * 1024  # of unread data
+MAX_UNREAD_BYTES = 256 * 1024  # about two minutes of ticks; a client that leaves more unread is dropped
+WRITABLE_TIMEOUT_SECONDS = 10.0  # for a client to read one page of replayed events
+CLOSE_TIMEOUT_SECONDS = 1.0  # for a client to answer the close frame
 
 
-class Room(Protocol):
-    """Who is told of connections that come and go."""
+class ConnectionRegistry(Protocol):
+    """Tracks the open connections."""
 
-    def entered(self, connection: "Connection") -> None: ...
+    def register(self, connection: "Connection") -> None: ...
 
-    def left(self, connection: "Connection") -> None: ...
+    def unregister(self, connection: "Connection") -> None: ...
 
 
 class Connection(WSListener):
-    """Sends, and notices when it ends. What to send is the hub's business."""
+    """Sends messages and detects the end of the connection. The hub decides what to send."""
 
-    def __init__(self, request: Request, room: Room) -> None:
+    def __init__(self, request: Request, registry: ConnectionRegistry) -> None:
         self.account_id = request.account_id
         self.symbols = request.symbols
         self.since = request.since
-        self.opened = asyncio.get_running_loop().time()
-        self.cursor: Cursor | None = None  # None until the client has been greeted
-        self.noticed = 0  # the largest sequence heard of before that
-        self._room = room
+        self.opened_at = asyncio.get_running_loop().time()
+        self.cursor: Cursor | None = None  # None until the hello has been sent
+        self.newest_seen = 0  # the largest sequence seen before the hello
+        self._registry = registry
         self._transport: WSTransport | None = None
         self._writable = asyncio.Event()
         self._writable.set()
@@ -45,7 +45,7 @@ class Connection(WSListener):
     @property
     def open(self) -> bool:
         transport = self._transport
-        # is_disconnected comes a turn of the loop after a disconnect, and in that turn events may still come.
+        # picows sets is_disconnected one loop iteration after a disconnect; events may still come in between.
         return (
             transport is not None
             and not transport.is_disconnected
@@ -55,26 +55,26 @@ class Connection(WSListener):
 
     @property
     def behind(self) -> bool:
-        """Whether a greeted client, still there, lacks an event."""
+        """Whether the client has had its hello, is still connected and lacks an event."""
         return self.cursor is not None and self.cursor.behind and self.open
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
-        transport.underlying_transport.set_write_buffer_limits(high=PAUSE_REPLAY_ABOVE)
+        transport.underlying_transport.set_write_buffer_limits(high=PAUSE_REPLAY_ABOVE_BYTES)
         transport.underlying_transport.get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER
+            socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES
         )
-        self._room.entered(self)
+        self._registry.register(self)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Clients have nothing to tell: anything but a close is ignored (picows answers pings)."""
+        """Ignore everything but a close frame; picows answers pings."""
         if frame.msg_type == WSMsgType.CLOSE:
             transport.send_close(frame.get_close_code())
             transport.disconnect()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002 (named by picows)
-        self._writable.set()  # wakes a replay, which then sees that nobody is there
-        self._room.left(self)
+        self._writable.set()  # wakes a waiting replay, which then stops
+        self._registry.unregister(self)
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -82,47 +82,50 @@ class Connection(WSListener):
     def resume_writing(self) -> None:
         self._writable.set()
 
-    async def writable(self) -> None:
-        """Wait until the client has taken most of what it was sent; drop it when that takes longer than PATIENCE."""
+    async def wait_writable(self) -> None:
+        """Wait until the client has read most of its data; drop it after WRITABLE_TIMEOUT_SECONDS."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(WRITABLE_TIMEOUT_SECONDS):
                 await self._writable.wait()
         except TimeoutError:
             self.drop()
 
-    def greet(self, newest: int, colour: str) -> None:
-        """Say hello. `newest` is the sequence of the account's last event, as the database has it."""
+    def send_hello(self, newest: int, colour: str) -> None:
+        """Send the hello. `newest` is the sequence of the account's newest event in the database."""
         sequence = newest if self.since is None else self.since
-        self.cursor = Cursor(sent=sequence, newest=max(newest, self.noticed))
+        self.cursor = Cursor(sent=sequence, newest=max(newest, self.newest_seen))
         self.send(messages.hello(self.account_id, sequence, colour))
 
-    def offer(self, event: AccountEvent, text: bytes) -> None:
-        """Send `text`, the message of `event`, if it is the one that comes next."""
+    def send_event(self, event: AccountEvent, text: bytes) -> None:
+        """Send `text`, the message of `event`, if it is the next event for this client."""
         if self.cursor is None:
-            self.noticed = max(self.noticed, event.sequence)
+            self.newest_seen = max(self.newest_seen, event.sequence)
         elif self.cursor.admit(event.sequence):
             self.send(text)
 
     def send(self, text: bytes) -> None:
-        """Send, or drop the client if it has left too much unread."""
+        """Send `text`, or drop the client if it has more than MAX_UNREAD_BYTES unread."""
         transport = self._transport
         if transport is None or not self.open:
             return
-        if transport.underlying_transport.get_write_buffer_size() > UNREAD_LIMIT:
+        if transport.underlying_transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
             self.drop()
             return
         transport.send(WSMsgType.TEXT, text)
 
     def drop(self) -> None:
-        """End without a goodbye, which a client that does not read would not get either."""
+        """Disconnect without a close frame: a client that does not read would not get it."""
         if self.open and self._transport is not None:
             metrics.SLOW_CONSUMERS.inc()
             self._transport.disconnect(False)
 
-    def close(self, code: WSCloseCode, why: str) -> bool:
-        """Say goodbye, once, and end when the client has answered or GOODBYE has passed. Whether it was said now."""
+    def close(self, code: WSCloseCode, reason: str) -> bool:
+        """Send a close frame and disconnect when the client answers, at the latest after CLOSE_TIMEOUT_SECONDS.
+
+        Returns False if the connection was already closing.
+        """
         if not self.open or self._transport is None:
             return False
-        self._transport.send_close(code, why)
-        asyncio.get_running_loop().call_later(GOODBYE, self._transport.disconnect, False)
+        self._transport.send_close(code, reason)
+        asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_SECONDS, self._transport.disconnect, False)
         return True

@@ -1,27 +1,27 @@
-"""How far a client is in its account's events. Pure."""
+"""The position of a client in its account's events. Pure."""
 
 from dataclasses import dataclass
 
 
 @dataclass(slots=True)
 class Cursor:
-    """Lets each event through once and in order, however often and from wherever it comes."""
+    """Admits each event once and in order, however often and from which source it arrives."""
 
-    sent: int  # sequence of the last event that the client was sent
-    newest: int  # the largest sequence known to exist
+    sent: int  # sequence of the last event sent to the client
+    newest: int  # largest known sequence
 
     @property
     def behind(self) -> bool:
-        """Whether an event exists that the client has not been sent."""
+        """Whether an event exists that was not sent to the client."""
         return self.newest > self.sent
 
-    def notice(self, sequence: int) -> None:
-        """Event `sequence` exists."""
+    def observe(self, sequence: int) -> None:
+        """Record that event `sequence` exists."""
         self.newest = max(self.newest, sequence)
 
     def admit(self, sequence: int) -> bool:
-        """Whether event `sequence`, which is at hand, is the next to be sent. If so it counts as sent."""
-        self.notice(sequence)
+        """Whether event `sequence` is the next to send; if so, count it as sent."""
+        self.observe(sequence)
         if sequence != self.sent + 1:
             return False
         self.sent = sequence

@@ -1,4 +1,4 @@
-"""Sends the clients of this pod elsewhere: each is told 1012, which means to connect again, and not all at once."""
+"""Drains the WebSockets of this pod: closes each with 1012 (connect again), spread over time."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -9,46 +9,46 @@ from rtx_engine import metrics
 from rtx_engine.stream.connection import Connection
 from rtx_engine.stream.hub import Hub
 
-LARGEST_BURST = 100  # connections closed without a pause: each comes back, with a handshake and a query
-SERVED = 1.0  # seconds that a client is served who still comes here while the pod drains
-SWEEP_INTERVAL = 0.25  # seconds
+MAX_BURST = 100  # connections closed without a pause; each client reconnects, with a handshake and a query
+LATE_CLIENT_SECONDS = 1.0  # how long a client stays that connects during the drain
+SWEEP_INTERVAL_SECONDS = 0.25
 
-_ELSEWHERE = "another colour serves now: connect again"
+_ELSEWHERE = "another colour executes now: connect again"
 
 
 async def close_evenly(connections: Sequence[Connection], seconds: float, close: Callable[[Connection], None]) -> None:
-    """Close each of `connections`, the first at once and the others spread evenly over `seconds`."""
+    """Close `connections`: the first at once, the others spread evenly over `seconds`."""
     clock = asyncio.get_running_loop().time
     begin = clock()
     for number, connection in enumerate(connections):
         pause = begin + seconds * number / len(connections) - clock()
-        if pause > 0 or number % LARGEST_BURST == 0:
+        if pause > 0 or number % MAX_BURST == 0:
             await asyncio.sleep(max(0.0, pause))
         close(connection)
 
 
 class Drain:
-    """One drain at a time. Clients may go on connecting: refusing would fail them, and not all know yet where to go."""
+    """Runs at most one drain. Clients may still connect: the live Service may not have switched for all of them."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._task: asyncio.Task[None] | None = None
-        self.closed = 0  # connections closed by drains since the pod started
+        self.closed = 0  # by drains since the pod started
 
     @property
     def active(self) -> bool:
         return self._task is not None
 
     def begin(self, seconds: float) -> None:
-        """Close all connections, spread evenly over `seconds`, and those that come later after SERVED seconds each.
+        """Close all connections, spread evenly over `seconds`, and later ones after LATE_CLIENT_SECONDS each.
 
-        Goes on until `end`. A drain that is under way is left to go on as it began.
+        Continues until `end`. Does nothing if a drain is already running.
         """
         if self._task is None:
             self._task = asyncio.create_task(self._run(seconds), name="drain")
 
     def end(self) -> None:
-        """Let clients stay again. Waits for nothing."""
+        """Stop the drain. Does not block."""
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -57,15 +57,15 @@ class Drain:
         present = self._hub.connections
         async with asyncio.TaskGroup() as group:
             group.create_task(close_evenly(present, seconds, self._close))
-            group.create_task(self._sweep(frozenset(present)))
+            group.create_task(self._close_late_clients(frozenset(present)))
 
-    async def _sweep(self, present: frozenset[Connection]) -> None:
-        """Close those who came after the drain began."""
+    async def _close_late_clients(self, present: frozenset[Connection]) -> None:
+        """Close the clients that connected after the drain began."""
         clock = asyncio.get_running_loop().time
         while True:
-            await asyncio.sleep(SWEEP_INTERVAL)
+            await asyncio.sleep(SWEEP_INTERVAL_SECONDS)
             for connection in self._hub.connections:
-                if connection not in present and connection.opened < clock() - SERVED:
+                if connection not in present and connection.opened_at < clock() - LATE_CLIENT_SECONDS:
                     self._close(connection)
 
     def _close(self, connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""Who is connected to this pod, and what goes to several of them at once."""
+"""The WebSocket connections of this pod, and the messages that go to several of them."""
 
 import asyncio
 import itertools
@@ -16,8 +16,8 @@ from rtx_engine.stream.connection import Connection
 
 K = TypeVar("K")
 
-TICK_INTERVAL = 0.25  # seconds
-SLICE = 100  # sends without a break: about 1 ms, in which orders wait
+TICK_INTERVAL_SECONDS = 0.25
+SENDS_PER_YIELD = 100  # about 1 ms, during which orders wait for the event loop
 
 
 class Hub:
@@ -27,37 +27,37 @@ class Hub:
         self._source = source
         self._by_account: defaultdict[int, set[Connection]] = defaultdict(set)
         self._by_symbol: defaultdict[str, set[Connection]] = defaultdict(set)
-        self._ticked: dict[str, Quote] = {}
-        self.entrants: set[Connection] = set()  # not greeted yet
-        self.entrance = asyncio.Event()  # set when there is an entrant
+        self._last_quotes: dict[str, Quote] = {}
+        self.pending: set[Connection] = set()  # waiting for their hello
+        self.has_pending = asyncio.Event()  # set while `pending` is not empty
 
     @property
     def accounts(self) -> list[int]:
-        """The accounts that somebody listens to."""
+        """The accounts with a connection."""
         return list(self._by_account)
 
     @property
     def connections(self) -> list[Connection]:
         return list(itertools.chain.from_iterable(self._by_account.values()))
 
-    def of_account(self, account_id: int) -> Collection[Connection]:
+    def connections_of(self, account_id: int) -> Collection[Connection]:
         return self._by_account.get(account_id, ())
 
-    def entered(self, connection: Connection) -> None:
+    def register(self, connection: Connection) -> None:
         self._by_account[connection.account_id].add(connection)
-        self.entrants.add(connection)
-        self.entrance.set()
+        self.pending.add(connection)
+        self.has_pending.set()
         metrics.ACTIVE_CONNECTIONS.inc()
 
-    def left(self, connection: Connection) -> None:
-        self.entrants.discard(connection)
+    def unregister(self, connection: Connection) -> None:
+        self.pending.discard(connection)
         _discard(self._by_account, connection.account_id, connection)
         for symbol in connection.symbols:
             _discard(self._by_symbol, symbol, connection)
         metrics.ACTIVE_CONNECTIONS.dec()
 
     def subscribe(self, connection: Connection) -> None:
-        """Send the newest tick of each symbol that a greeted connection wants, and those to come."""
+        """Send the newest tick of each symbol of `connection`, and all later ones."""
         quotes = self._source.quotes()
         for symbol in connection.symbols:
             self._by_symbol[symbol].add(connection)
@@ -65,31 +65,31 @@ class Hub:
                 connection.send(messages.tick(quotes[symbol]))
 
     def deliver(self, events: Iterable[AccountEvent]) -> set[Connection]:
-        """Send each event to whoever gets it next. Returns those who lack one that should have come before."""
+        """Send each event to the clients of its account. Returns the connections that lack an earlier event."""
         behind = set()
         for event in events:
-            listeners = self.of_account(event.account_id)
+            listeners = self.connections_of(event.account_id)
             if listeners:
                 text = message(event)
                 for connection in tuple(listeners):
-                    connection.offer(event, text)
+                    connection.send_event(event, text)
                     if connection.behind:
                         behind.add(connection)
         return behind
 
     async def tick(self) -> None:
-        """Wait for the next prices and send those that changed to whoever wants them; to be repeated for ever."""
-        # On the wall clock's quarters, where the simulator makes its prices.
-        await asyncio.sleep(TICK_INTERVAL - time.time() % TICK_INTERVAL)
+        """Wait for the next prices and send the changed ones to their subscribers. The caller repeats it."""
+        # Aligned to the quarter second of the wall clock, when the simulator changes its prices.
+        await asyncio.sleep(TICK_INTERVAL_SECONDS - time.time() % TICK_INTERVAL_SECONDS)
         for symbol, quote in self._source.quotes().items():
-            last = self._ticked.get(symbol)
-            self._ticked[symbol] = quote
+            last = self._last_quotes.get(symbol)
+            self._last_quotes[symbol] = quote
             if last is None or (last.bid, last.ask) != (quote.bid, quote.ask):
                 await self._broadcast(tuple(self._by_symbol.get(symbol, ())), messages.tick(quote))
 
     async def _broadcast(self, receivers: Sequence[Connection], text: bytes) -> None:
-        for start in range(0, len(receivers), SLICE):
-            for connection in receivers[start : start + SLICE]:
+        for start in range(0, len(receivers), SENDS_PER_YIELD):
+            for connection in receivers[start : start + SENDS_PER_YIELD]:
                 connection.send(text)
             await asyncio.sleep(0)
 

@@ -1,4 +1,4 @@
-"""The messages that clients get beside account events (domain.events): JSON texts, made once for all receivers."""
+"""Messages to clients other than account events (domain.events): JSON, encoded once for all receivers."""
 
 import datetime as dt
 from decimal import Decimal
@@ -9,7 +9,7 @@ from rtx_engine.domain.pricing import Quote
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
-    """The first message. Events follow from `sequence` + 1 on, each once and without a gap."""
+    """The first message. Events follow from `sequence` + 1, each once and without a gap."""
 
     account_id: int
     sequence: int
@@ -17,7 +17,7 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
 
 
 class Tick(msgspec.Struct, frozen=True, tag="tick"):
-    """A new price. The first of each symbol comes at once, later ones when it changes."""
+    """A price. The current one comes at once, later ones when the price changes."""
 
     symbol: str
     bid: Decimal

@@ -1,4 +1,4 @@
-"""The stream as the server sees it: something to start, to hand to uvicorn, and to stop."""
+"""The stream service: started and stopped by the server, and served through uvicorn."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,18 +14,18 @@ from rtx_engine.stream import handshake
 from rtx_engine.stream.adaptor import protocol_class
 from rtx_engine.stream.bus import Bus
 from rtx_engine.stream.catchup import CatchUp, EventLog
-from rtx_engine.stream.connection import GOODBYE, Connection
+from rtx_engine.stream.connection import CLOSE_TIMEOUT_SECONDS, Connection
 from rtx_engine.stream.drain import Drain, close_evenly
 from rtx_engine.stream.hub import Hub
 
-ATTENTION_INTERVAL = 1.0  # seconds
-RETRY_INTERVAL = 0.25  # seconds after a round that failed
+SUBSCRIPTION_INTERVAL_SECONDS = 1.0
+RETRY_INTERVAL_SECONDS = 0.25  # after a failed step
 
 log = structlog.get_logger(__name__)
 
 
 class Stream:
-    """The WebSockets of a pod. `verify_token` gives a token's account, or raises ValueError with a sentence."""
+    """The WebSockets of a pod. `verify_token` returns the account of a token, or raises ValueError with a message."""
 
     def __init__(
         self, log: EventLog, bus: Bus, source: PriceSource, verify_token: Callable[[str], int], colour: str
@@ -41,20 +41,20 @@ class Stream:
 
     @property
     def connections(self) -> int:
-        """How many clients are connected."""
+        """The number of connected clients."""
         return len(self._hub.connections)
 
     async def start(self) -> None:
-        """Begin to send. Waits for nothing. Needs a running loop; the bus is started and stopped by its owner."""
+        """Start sending; does not block. Needs a running event loop. The caller starts and stops the bus."""
         self._bus.on_events(self._deliver)
-        rounds = (self._hub.tick, self._catch_up.greet, self._catch_up.poll, self._attend)
-        self._work = [asyncio.create_task(_for_ever(one_round)) for one_round in rounds]
+        steps = (self._hub.tick, self._catch_up.send_hello, self._catch_up.poll, self._update_subscription)
+        self._work = [asyncio.create_task(_repeat(step)) for step in steps]
 
     async def stop(self, grace: float) -> None:
-        """Take no one in any more and close all with 1012, spread evenly, so that they are gone after `grace` s."""
+        """Refuse new clients and close all with 1012, spread evenly, so that none is left after `grace` seconds."""
         self._stopping = True
         self.drain.end()
-        await close_evenly(self._hub.connections, max(0.0, grace - GOODBYE), _send_away)
+        await close_evenly(self._hub.connections, max(0.0, grace - CLOSE_TIMEOUT_SECONDS), _close_for_shutdown)
         for task in self._work:
             task.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)
@@ -62,30 +62,32 @@ class Stream:
 
     def _accept(self, request: WSUpgradeRequest) -> Connection:
         if self._stopping:
-            raise ApiError(503, ErrorReason.SHUTTING_DOWN, "This server stops: connect again.", headers=RETRY)
-        self._bus.listen(wanted=True)
+            raise ApiError(
+                503, ErrorReason.SHUTTING_DOWN, "This server is shutting down: connect again.", headers=RETRY
+            )
+        self._bus.set_subscribed(subscribed=True)
         target = request.path.decode("ascii", "replace")
         return Connection(handshake.parse(target, request.headers, self._verify_token), self._hub)
 
-    async def _attend(self) -> None:
-        """A pod without clients, such as one of a colour that is kept, need not hear of other pods' events."""
-        self._bus.listen(wanted=bool(self._hub.connections))
-        await asyncio.sleep(ATTENTION_INTERVAL)
+    async def _update_subscription(self) -> None:
+        """Unsubscribe from other pods' events while this pod has no clients."""
+        self._bus.set_subscribed(subscribed=bool(self._hub.connections))
+        await asyncio.sleep(SUBSCRIPTION_INTERVAL_SECONDS)
 
     def _deliver(self, events: Sequence[AccountEvent]) -> None:
-        self._catch_up.look(self._hub.deliver(events))
+        self._catch_up.start_replays(self._hub.deliver(events))
 
 
-def _send_away(connection: Connection) -> None:
-    connection.close(WSCloseCode.SERVICE_RESTART, "this server stops: connect again")
+def _close_for_shutdown(connection: Connection) -> None:
+    connection.close(WSCloseCode.SERVICE_RESTART, "this server is shutting down: connect again")
 
 
-async def _for_ever(one_round: Callable[[], Awaitable[None]]) -> None:
+async def _repeat(step: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
-            await one_round()
+            await step()
         except UnavailableError:
-            await asyncio.sleep(RETRY_INTERVAL)
-        except Exception:  # the stream of everyone must not end with a round
-            log.exception("a round of the stream failed")
-            await asyncio.sleep(RETRY_INTERVAL)
+            await asyncio.sleep(RETRY_INTERVAL_SECONDS)
+        except Exception:  # one failed step must not end the stream of all clients
+            log.exception("stream step failed")
+            await asyncio.sleep(RETRY_INTERVAL_SECONDS)

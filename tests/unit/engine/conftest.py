@@ -1,4 +1,4 @@
-"""What the engine's tests share as fixtures: a real PostgreSQL and Redis, engine processes on them, stores of pods."""
+"""Fixtures of the engine's tests: a real PostgreSQL and Redis, engine processes on them, stores of pods."""
 
 import asyncio
 import secrets
@@ -15,7 +15,7 @@ from engine_pods import Pod
 from engine_postgres import Server, TestDatabase, copy_database, drop_database, make_templates, run_postgres
 from engine_processes import Colours, Engines
 from engine_redis import RedisServer
-from engine_servers import START_DEADLINE
+from engine_servers import START_TIMEOUT_SECONDS
 from engine_traders import Trader
 from free_ports import free_port
 from rtx_engine.config import Database
@@ -88,8 +88,8 @@ async def start_pod(database: TestDatabase) -> AsyncIterator[PodStarter]:
         pod = Pod(address or database.engine, colour, limits)
         pods.append(pod)
         await pod.store.start()
-        async with asyncio.timeout(START_DEADLINE):
-            await pod.store.fence.known()
+        async with asyncio.timeout(START_TIMEOUT_SECONDS):
+            await pod.store.fence.wait_until_known()
         return pod
 
     yield start

@@ -1,4 +1,4 @@
-"""The tests' side of engine_forkserver.py."""
+"""The client of engine_forkserver.py."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-POLL = 0.01  # seconds
+POLL_INTERVAL_SECONDS = 0.01
 
 
 class Fork:
@@ -30,7 +30,7 @@ class Fork:
         while (code := self.poll()) is None:
             if deadline is not None and time.monotonic() > deadline:
                 raise subprocess.TimeoutExpired(f"engine {self.pid}", timeout or 0.0)
-            time.sleep(POLL)
+            time.sleep(POLL_INTERVAL_SECONDS)
         return code
 
     def send_signal(self, number: int) -> None:

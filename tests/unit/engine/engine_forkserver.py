@@ -6,7 +6,7 @@ engine is written to the file that its request names. All engines end with this 
 Three things may differ from the command `rtx-engine`, by the environment of the engine:
 SERVICES, like blue=7001,green=7002: the colours' Services are these ports of this machine.
 PRICES_STOPPED_AT, a time in ISO format: all prices are of then.
-TIMES, a JSON object: the fields of rtx_engine.times.Times that are not production's.
+TIMEOUTS, a JSON object: the fields of rtx_engine.timeouts.Timeouts that are not production's.
 """
 
 import json
@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TypedDict
 
 from rtx_engine import main, server
-from rtx_engine.api.channel import Channel
+from rtx_engine.api.peer_client import PeerClient
 from rtx_engine.feed.source import SimulatedSource
-from rtx_engine.times import Times
+from rtx_engine.timeouts import Timeouts
 
 
 class Request(TypedDict):
@@ -78,11 +78,11 @@ def serve(request: Request) -> None:
     sys.argv = ["rtx-engine", *request["arguments"]]
     if services := os.environ.get("SERVICES"):
         ports = dict(service.split("=") for service in services.split(","))
-        Channel._host = lambda _, colour: f"127.0.0.1:{ports[colour]}"  # type: ignore[method-assign]
+        PeerClient._host = lambda _, colour: f"127.0.0.1:{ports[colour]}"  # type: ignore[method-assign]
     if stopped_at := os.environ.get("PRICES_STOPPED_AT"):
         main.SimulatedSource = partial(SimulatedSource, clock=lambda: datetime.fromisoformat(stopped_at))
-    times = Times(**json.loads(os.environ.get("TIMES", "{}")))
-    main.run_server = partial(server.serve, times=times)
+    timeouts = Timeouts(**json.loads(os.environ.get("TIMEOUTS", "{}")))
+    main.run_server = partial(server.serve, timeouts=timeouts)
     main.run()
 
 

@@ -20,8 +20,8 @@ ADMIN_PASSWORD = "admin-password"
 ADMIN_PASSWORD_HASH = (
     "$argon2id$v=19$m=8192,t=1,p=1$k1n2o1ePZb+jX3Zyskc79A$2bYhOG6WhhBdGaK/2d6EgEVijLeoqjSzX5knkCQdwrI"  # of the above
 )
-READY_DEADLINE = 20.0  # seconds
-QUICK_END = '{"quiet": 0.1, "websockets_close_within": 1.0}'  # for TIMES, when nobody asks any more
+READY_TIMEOUT_SECONDS = 20.0
+QUICK_END = '{"quiet_seconds": 0.1, "websocket_close_seconds": 1.0}'  # for TIMEOUTS, when nobody asks any more
 COMMAND = (str(Path(sys.executable).with_name("rtx-engine")), "serve")  # as in the image
 Process = Fork | subprocess.Popen[bytes]
 
@@ -48,7 +48,7 @@ class Engine:
             connection.close()
 
     async def wait_for(self, path: str, status: int = 200) -> None:
-        deadline = time.monotonic() + READY_DEADLINE
+        deadline = time.monotonic() + READY_TIMEOUT_SECONDS
         while await asyncio.to_thread(self.probe, path) != status:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"{path} never answered {status}: {self.log.read_text(errors='replace')[-3000:]}")

@@ -1,4 +1,4 @@
-"""Starts and stops the programs that the engine's tests run beside themselves."""
+"""Starts and stops server programs for the engine's tests."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-START_DEADLINE = 20.0  # seconds
+START_TIMEOUT_SECONDS = 20.0
 
 
 def as_unprivileged(*command: str | Path) -> list[str]:
@@ -17,8 +17,8 @@ def as_unprivileged(*command: str | Path) -> list[str]:
 
 
 def wait_until(process: "subprocess.Popen[bytes]", probe: list[str], log: Path) -> None:
-    """Wait until the command `probe` succeeds; fails the test when `process` ends before, or START_DEADLINE does."""
-    deadline = time.monotonic() + START_DEADLINE
+    """Wait until the command `probe` succeeds. Fails the test if `process` ends or after START_TIMEOUT_SECONDS."""
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
     while subprocess.run(probe, capture_output=True, check=False).returncode != 0:
         if process.poll() is not None or time.monotonic() > deadline:
             pytest.fail(f"{process.args!r} did not start: {log.read_text(errors='replace')[-2000:]}")

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-PATIENCE = 20.0  # seconds for what only has to happen
+TIMEOUT_SECONDS = 20.0
 PEER = {"x-rtx-peer": "peer"}
 ORDER = {"symbol": "EURUSD", "side": "buy", "quantity": "0.01"}
 
@@ -59,7 +59,7 @@ async def status(trader: Trader, engine: Any) -> dict[str, Any]:
 
 
 async def knows(trader: Trader, engine: Any, epoch: int) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while True:
             if (await status(trader, engine))["epoch"] == epoch:
                 return

@@ -1,4 +1,4 @@
-"""The HTTP API as clients meet it: a real server process on a real PostgreSQL and Redis."""
+"""The HTTP API of a real server process on a real PostgreSQL and Redis."""
 
 import asyncio
 import datetime as dt
@@ -97,7 +97,7 @@ async def test_an_account_is_opened_once_and_can_log_in(admin: Client, name: str
     assert (seen["balance"], seen["leverage"], seen["currency"]) == ("10000.00", 100, "USD")
 
 
-async def test_wrong_credentials_and_unknown_names_are_told_alike(alice: Client) -> None:
+async def test_wrong_password_and_unknown_user_get_the_same_response(alice: Client) -> None:
     answers = [
         await alice.call("POST", "/api/login", {"username": username, "password": "wrong password"})
         for username in (alice.username, "nobody", "admin")
@@ -106,7 +106,7 @@ async def test_wrong_credentials_and_unknown_names_are_told_alike(alice: Client)
     assert len({json.dumps(answer) for _, answer in answers}) == 1
 
 
-async def test_an_order_is_filled_at_the_quote_and_shows_everywhere(alice: Client, shared_engines: Any) -> None:
+async def test_order_is_filled_at_the_quote_and_in_all_responses(alice: Client, shared_engines: Any) -> None:
     # when an order is placed
     status, order = await alice.order("one")
     # then it is filled at a price with the symbol's digits, by the colour and epoch that the fence names
@@ -126,7 +126,7 @@ async def test_an_order_is_filled_at_the_quote_and_shows_everywhere(alice: Clien
     assert row["price"] == Decimal(order["price"])
 
 
-async def test_a_repeated_order_gets_the_first_answer_and_another_one_a_conflict(alice: Client) -> None:
+async def test_repeated_order_gets_the_first_response_and_another_order_a_conflict(alice: Client) -> None:
     first = await alice.order("one")
     again = await alice.order("one")
     other = await alice.order("one", quantity="0.20")
@@ -188,7 +188,7 @@ async def test_orders_are_listed_by_symbol(alice: Client) -> None:
     assert (await alice.call("GET", "/api/orders?symbol=GBPUSD"))[1]["orders"] == []
 
 
-async def test_a_fill_tells_when_its_price_was_made(alice: Client) -> None:
+async def test_fill_has_the_time_of_its_quote(alice: Client) -> None:
     _, filled = await alice.order("filled")
     _, rejected = await alice.order("rejected", quantity="100")
     quoted, executed = (dt.datetime.fromisoformat(filled[name]) for name in ("quoted_at", "executed_at"))
@@ -202,7 +202,7 @@ async def test_an_order_is_found_whatever_printable_characters_its_id_has(alice:
     assert await alice.call("GET", "/api/orders/a%2Fb%20c%3Fd%25e%23f") == (200, order)
 
 
-async def test_nobody_sees_or_repeats_the_orders_of_another(alice: Client, admin: Client, name: str) -> None:
+async def test_orders_of_other_accounts_are_invisible(alice: Client, admin: Client, name: str) -> None:
     bob = await opened(admin, f"{name} 2")
     await alice.order("one")
     assert (await bob.call("GET", "/api/orders/one"))[0] == 404
@@ -248,7 +248,7 @@ WRONG_ORDERS = {
 }
 
 
-async def test_every_wrong_order_is_refused_with_one_sentence(
+async def test_invalid_orders_are_refused_with_one_sentence(
     alice: Client, subtests: pytest.Subtests, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = []
@@ -282,7 +282,7 @@ WRONG_ACCOUNTS = {
 }
 
 
-async def test_every_wrong_account_is_refused_with_one_sentence(admin: Client, subtests: pytest.Subtests) -> None:
+async def test_invalid_accounts_are_refused_with_one_sentence(admin: Client, subtests: pytest.Subtests) -> None:
     for what, change in WRONG_ACCOUNTS.items():
         with subtests.test(what):
             status, answer = await admin.call("POST", "/api/admin/accounts", account("alice", **change))
@@ -290,7 +290,7 @@ async def test_every_wrong_account_is_refused_with_one_sentence(admin: Client, s
             assert SENTENCE.match(answer["error"]["message"]), answer["error"]["message"]
 
 
-async def test_what_is_asked_wrongly_is_refused_with_one_sentence(
+async def test_invalid_requests_are_refused_with_one_sentence(
     alice: Client, admin: Client, anybody: Client, subtests: pytest.Subtests
 ) -> None:
     forged = alice.token[:-4] + "AAAA" if alice.token else ""
@@ -317,7 +317,7 @@ async def test_what_is_asked_wrongly_is_refused_with_one_sentence(
             assert SENTENCE.match(answer["error"]["message"]), answer["error"]["message"]
 
 
-async def test_a_body_too_large_is_read_and_refused_on_a_connection_that_stays(alice: Client) -> None:
+async def test_oversized_body_is_refused_and_the_connection_stays_open(alice: Client) -> None:
     # given one connection only
     connector = aiohttp.TCPConnector(limit=1)
     async with aiohttp.ClientSession(alice.session._base_url, connector=connector) as session:
@@ -330,7 +330,7 @@ async def test_a_body_too_large_is_read_and_refused_on_a_connection_that_stays(a
     assert (large[0], lost[0], order[0]) == (413, 413, 201)
 
 
-async def test_metrics_tell_of_orders_latency_and_epoch(engines: Any) -> None:
+async def test_metrics_have_orders_latency_and_epoch(engines: Any) -> None:
     # given an engine of its own, whose counts begin at nothing
     engine = await engines.start()
     async with aiohttp.ClientSession(engine.url) as session:
@@ -350,7 +350,7 @@ async def test_metrics_tell_of_orders_latency_and_epoch(engines: Any) -> None:
     assert "process_cpu_seconds_total" in text
 
 
-async def test_the_description_is_valid_openapi_and_the_page_needs_nothing_from_elsewhere(anybody: Client) -> None:
+async def test_openapi_document_is_valid_and_docs_page_loads_nothing_external(anybody: Client) -> None:
     _, document = await anybody.call("GET", "/openapi.json")
     openapi_spec_validator.validate(document)
     async with anybody.session.get("/docs") as answer:
@@ -360,7 +360,7 @@ async def test_the_description_is_valid_openapi_and_the_page_needs_nothing_from_
     assert "https://" not in page
 
 
-async def test_every_answer_is_as_the_description_says(alice: Client, anybody: Client) -> None:
+async def test_responses_match_the_openapi_document(alice: Client, anybody: Client) -> None:
     _, document = await anybody.call("GET", "/openapi.json")
     schemas = document["components"]["schemas"]
     await alice.order("one")
@@ -370,7 +370,7 @@ async def test_every_answer_is_as_the_description_says(alice: Client, anybody: C
         assert set(answer) == set(schemas[described.rsplit("/", 1)[1]]["properties"]), path
 
 
-async def test_an_order_that_the_fence_refuses_is_told_to_come_again_and_then_filled(engines: Any) -> None:
+async def test_fenced_order_can_be_retried(engines: Any) -> None:
     # given an engine that the fence names no more
     engine = await engines.start()
     async with aiohttp.ClientSession(engine.url) as session:

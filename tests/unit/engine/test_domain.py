@@ -1,4 +1,4 @@
-"""What trading means: nothing is made or lost, and nothing is filled that should not be."""
+"""The trading rules: no money is created or lost, and no order is filled against the rules."""
 
 import datetime as dt
 import uuid
@@ -77,7 +77,7 @@ def test_the_house_gains_what_the_client_loses(made):
 
 
 @given(st.lists(st.tuples(sides, lots), min_size=1, max_size=20), prices)
-def test_dealing_at_one_price_gains_nothing(made, price):
+def test_trading_at_a_constant_price_realises_nothing(made, price):
     position = Position("EURUSD")
     for side, quantity in made:
         position, realised = net(position, side.sign * quantity, price)
@@ -86,7 +86,7 @@ def test_dealing_at_one_price_gains_nothing(made, price):
 
 
 @given(trades)
-def test_an_order_that_only_closes_is_never_refused(made):
+def test_order_that_only_closes_is_never_rejected(made):
     portfolio = START
     for symbol, side, quantity, price in made:
         portfolio, _ = execute(portfolio, order(symbol, side, quantity), quotes(price), BLUE, NOW)
@@ -111,7 +111,7 @@ def test_a_client_buys_at_the_ask_and_sells_at_the_bid():
 @pytest.mark.parametrize(
     ("age", "status"), [(STALE_AFTER, "filled"), (STALE_AFTER + dt.timedelta(microseconds=1), "rejected")]
 )
-def test_nothing_is_filled_at_a_stale_quote(age, status):
+def test_order_on_a_stale_quote_is_rejected(age, status):
     after, execution = execute(START, order(), quotes(Decimal("1.1"), time=NOW - age), BLUE, NOW)
     assert execution.status == status
     if status == "rejected":
@@ -119,12 +119,12 @@ def test_nothing_is_filled_at_a_stale_quote(age, status):
         assert (after.balance, after.positions, execution.price) == (START.balance, {}, None)
 
 
-def test_a_symbol_that_was_never_quoted_is_stale():
+def test_symbol_without_a_quote_is_stale():
     _, execution = execute(START, order(), {}, BLUE, NOW)
     assert execution.reason is RejectReason.STALE_QUOTE
 
 
-def test_margin_is_what_the_leverage_asks_for():
+def test_used_margin_follows_the_leverage():
     # 1 lot at 1.10000 with leverage 100 holds 1,100.00
     just_enough = Portfolio(1, Decimal("1100.00"), 100, 0)
     too_little = Portfolio(1, Decimal("1099.99"), 100, 0)
@@ -142,7 +142,7 @@ def test_losses_of_open_positions_count_against_free_margin():
     assert free_margin(held, fallen) == Decimal(100000) - Decimal(10000) - Decimal(10900)
 
 
-def test_an_event_is_the_answer_with_its_type():
+def test_event_is_the_order_response_with_its_type():
     _, execution = execute(START, order(quantity="0.10"), quotes(Decimal("1.10000")), BLUE, NOW)
     assert message(order_event(execution)) == (
         b'{"type":"order","order_id":"00000000-0000-0000-0000-000000000001","client_order_id":"one","status":"filled",'
@@ -154,7 +154,7 @@ def test_an_event_is_the_answer_with_its_type():
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        (order(symbol="EURGBP"), "symbol 'EURGBP' is not traded here; take one of EURUSD"),
+        (order(symbol="EURGBP"), "symbol 'EURGBP' is not traded; use one of EURUSD"),
         (order(quantity="0"), "quantity 0 is out of range; give 0.01 to 100 lots"),
         (order(quantity="-1"), "quantity -1 is out of range"),
         (order(quantity="100.01"), "out of range"),
@@ -167,7 +167,7 @@ def test_an_event_is_the_answer_with_its_type():
         (order(name="größe"), "client_order_id must be"),
     ],
 )
-def test_an_order_that_makes_no_sense_is_told_why(wrong, sentence):
+def test_invalid_order_is_refused_with_a_message(wrong, sentence):
     with pytest.raises(InvalidOrderError) as refusal:
         check(wrong)
     assert sentence in str(refusal.value)
@@ -184,6 +184,6 @@ def test_an_order_that_makes_no_sense_is_told_why(wrong, sentence):
         (NewAccount("a", "h", Decimal(1), 1, "EUR"), "currency 'EUR' is not offered"),
     ],
 )
-def test_an_account_that_cannot_be_opened_is_told_why(wrong, sentence):
+def test_invalid_account_is_refused_with_a_message(wrong, sentence):
     with pytest.raises(InvalidAccountError, match=sentence):
         accounts.check(wrong)

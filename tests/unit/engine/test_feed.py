@@ -1,4 +1,4 @@
-"""The simulated market: pure, the same everywhere, and shaped like one."""
+"""The simulated market: a pure function, equal in all processes, with plausible prices."""
 
 import itertools
 import subprocess
@@ -24,7 +24,7 @@ def test_every_symbol_has_a_market():
 
 @settings(max_examples=200, deadline=None)
 @given(name=st.sampled_from(sorted(MARKETS)), at=times)
-def test_a_quote_is_one_that_can_be_dealt_on(name, at):
+def test_quote_is_valid(name, at):
     market = MARKETS[name]
 
     quote = simulator.quote("seed", market, at)
@@ -36,7 +36,7 @@ def test_a_quote_is_one_that_can_be_dealt_on(name, at):
     assert timedelta(0) <= at - quote.time < simulator.TICK
 
 
-def test_the_same_seed_symbol_and_tick_give_the_same_quote_in_another_process():
+def test_quotes_are_equal_in_another_process():
     program = (
         "import sys, datetime as d; from rtx_engine.feed import simulator; from rtx_engine.feed.markets import MARKETS;"
         "print(simulator.quote('seed', MARKETS['XAUUSD'], d.datetime.fromisoformat(sys.argv[1])))"
@@ -54,7 +54,7 @@ def test_the_same_seed_symbol_and_tick_give_the_same_quote_in_another_process():
     assert elsewhere(NOON + simulator.TICK / 2) == here
 
 
-def test_another_seed_is_another_market():
+def test_another_seed_gives_other_quotes():
     market = MARKETS["EURUSD"]
     assert simulator.quote("one", market, NOON).bid != simulator.quote("two", market, NOON).bid
 
@@ -70,7 +70,7 @@ def test_prices_move_but_do_not_jump(name):
     assert max(steps) < market.reference * Decimal("0.001")
 
 
-def test_a_source_quotes_the_newest_tick_also_when_the_clock_is_set_back():
+def test_source_follows_a_clock_set_back():
     now = NOON
     source = SimulatedSource("seed", lambda: now)
     first = source.quotes()

@@ -1,4 +1,4 @@
-"""A colour that the fence does not name answers with the other colour's word: nothing fails, nothing is done twice."""
+"""A colour that the fence does not name forwards: no request fails, no order is executed twice."""
 
 import asyncio
 import signal
@@ -7,10 +7,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from engine_traders import ORDER, PATIENCE, PEER, Trader, knows, status
+from engine_traders import ORDER, PEER, TIMEOUT_SECONDS, Trader, knows, status
 
 
-async def test_what_is_asked_of_the_other_colour_is_answered_by_the_one_that_executes(
+async def test_requests_to_the_other_colour_are_answered_by_the_executing_one(
     engines: Any, colours: Any, anybody: Trader
 ) -> None:
     # given a fence that has moved to green
@@ -55,9 +55,7 @@ async def test_what_is_asked_of_the_other_colour_is_answered_by_the_one_that_exe
         assert (await anybody.call(blue, "GET", path, **PEER)).body["colour"] == colour
 
 
-async def test_clients_connect_anew_when_the_colour_that_they_ask_drains_and_not_before(
-    engines: Any, colours: Any, anybody: Trader
-) -> None:
+async def test_connections_are_closed_only_while_the_colour_drains(engines: Any, colours: Any, anybody: Trader) -> None:
     # given a colour that hands on what it is asked, while the live Service may still lead to it
     alice = await anybody.open(colours.blue, "alice")
     epoch = await engines.database.move_fence("green")
@@ -75,7 +73,7 @@ async def test_clients_connect_anew_when_the_colour_that_they_ask_drains_and_not
     assert "connection" not in (await alice.order(colours.blue, "three")).headers
 
 
-async def test_a_hop_is_never_sent_on_again(engines: Any, colours: Any, anybody: Trader) -> None:
+async def test_forwarded_request_is_never_forwarded_again(engines: Any, colours: Any, anybody: Trader) -> None:
     # given a pod that forwards
     alice = await anybody.open(colours.blue, "alice")
     epoch = await engines.database.move_fence("green")
@@ -90,7 +88,7 @@ async def test_a_hop_is_never_sent_on_again(engines: Any, colours: Any, anybody:
     assert await engines.database.execute("SELECT FROM orders") == []
 
 
-async def test_a_hop_waits_for_the_fence_that_is_to_come(engines: Any, colours: Any, anybody: Trader) -> None:
+async def test_forwarded_request_waits_for_the_fence_to_move(engines: Any, colours: Any, anybody: Trader) -> None:
     # given a pod that is not named yet, and a peer that knows more than the row says
     alice = await anybody.open(colours.blue, "alice")
     hop = {**PEER, "x-rtx-hop": "1", "x-rtx-epoch": "2", "x-rtx-order-id": str(uuid.uuid4())}
@@ -105,7 +103,7 @@ async def test_a_hop_waits_for_the_fence_that_is_to_come(engines: Any, colours: 
 
 
 @pytest.mark.parametrize("secret", [{}, {"x-rtx-peer": "guessed"}])
-async def test_what_a_client_says_in_our_headers_is_not_believed(
+async def test_peer_headers_of_clients_are_ignored(
     engines: Any, colours: Any, anybody: Trader, secret: dict[str, str]
 ) -> None:
     # given a client that claims to be a pod
@@ -120,7 +118,7 @@ async def test_what_a_client_says_in_our_headers_is_not_believed(
     assert forged not in {here.body["order_id"], there.body["order_id"]}
 
 
-async def test_a_smoke_test_is_answered_by_the_pod_that_it_is_sent_to(colours: Any, anybody: Trader) -> None:
+async def test_smoke_test_is_not_forwarded(colours: Any, anybody: Trader) -> None:
     # given a colour that the fence does not name
     before = (await status(anybody, colours.green))["forwarded"]
     # when the operator asks it, and when a client claims to be the operator
@@ -132,13 +130,13 @@ async def test_a_smoke_test_is_answered_by_the_pod_that_it_is_sent_to(colours: A
     assert (between - before, (await status(anybody, colours.green))["forwarded"] - between) == (0, 1)
 
 
-async def test_a_peer_whose_order_id_is_none_is_told_so(colours: Any, anybody: Trader) -> None:
+async def test_invalid_order_id_of_a_peer_is_refused(colours: Any, anybody: Trader) -> None:
     alice = await anybody.open(colours.blue, "alice")
     got = await alice.order(colours.blue, "one", **PEER, **{"x-rtx-hop": "1", "x-rtx-order-id": "7"})
     assert (got.status, got.body["error"]["reason"]) == (400, "BadRequest")
 
 
-async def test_back_and_forth_nothing_is_forgotten(engines: Any, colours: Any, anybody: Trader) -> None:
+async def test_cutover_and_back_keep_all_orders(engines: Any, colours: Any, anybody: Trader) -> None:
     alice = await anybody.open(colours.blue, "alice")
     placed = [await alice.order(colours.blue, "a")]
     for name, colour in [("b", "green"), ("c", "blue"), ("d", "green"), ("e", "blue")]:
@@ -152,7 +150,7 @@ async def test_back_and_forth_nothing_is_forgotten(engines: Any, colours: Any, a
         assert position["quantity"] == "0.09"
 
 
-async def test_a_pod_that_is_told_to_end_goes_on_forwarding(engines: Any, colours: Any, anybody: Trader) -> None:
+async def test_terminating_pod_continues_to_forward(engines: Any, colours: Any, anybody: Trader) -> None:
     # given a pod that forwards
     alice = await anybody.open(colours.blue, "alice")
     epoch = await engines.database.move_fence("green")
@@ -166,13 +164,13 @@ async def test_a_pod_that_is_told_to_end_goes_on_forwarding(engines: Any, colour
     assert await asyncio.to_thread(colours.blue.process.wait, 40) == 0
 
 
-async def test_clients_resume_their_stream_at_the_other_colour(engines: Any, colours: Any, anybody: Trader) -> None:
+async def test_stream_resumes_at_the_other_colour(engines: Any, colours: Any, anybody: Trader) -> None:
     # given a client of blue's stream
     alice = await anybody.open(colours.blue, "alice")
     async with anybody.session.ws_connect(f"{colours.blue.url}/ws", headers=alice.headers) as stream:
-        assert (await stream.receive_json(timeout=PATIENCE))["type"] == "hello"
+        assert (await stream.receive_json(timeout=TIMEOUT_SECONDS))["type"] == "hello"
         await alice.order(colours.blue, "one")
-        assert (await stream.receive_json(timeout=PATIENCE))["sequence"] == 1
+        assert (await stream.receive_json(timeout=TIMEOUT_SECONDS))["sequence"] == 1
         # when the fence moves and blue drains
         epoch = await engines.database.move_fence("green")
         await alice.order(colours.blue, "two")
@@ -186,7 +184,7 @@ async def test_clients_resume_their_stream_at_the_other_colour(engines: Any, col
         await alice.order(colours.green, f"meanwhile {number}")
     # then green has for it what it missed, in order and once
     async with anybody.session.ws_connect(f"{colours.green.url}/ws?since={last}", headers=alice.headers) as stream:
-        greeting = await stream.receive_json(timeout=PATIENCE)
+        greeting = await stream.receive_json(timeout=TIMEOUT_SECONDS)
         assert (greeting["type"], greeting["sequence"], greeting["colour"]) == ("hello", last, "green")
-        missed = [(await stream.receive_json(timeout=PATIENCE))["sequence"] for _ in range(7 - last)]
+        missed = [(await stream.receive_json(timeout=TIMEOUT_SECONDS))["sequence"] for _ in range(7 - last)]
     assert missed == list(range(last + 1, 8))

@@ -1,4 +1,4 @@
-"""A colour that forwards while the other one is away, loses answers, or is slow."""
+"""Forwarding while the other colour is unreachable, loses responses, or is slow."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,9 @@ from engine_traders import Trader, knows
 from rtx_engine.api import forward
 
 
-async def test_a_colour_that_is_away_for_a_moment_fails_nobody(engines: Any, colours: Any, anybody: Trader) -> None:
+async def test_short_absence_of_the_executing_colour_fails_no_order(
+    engines: Any, colours: Any, anybody: Trader
+) -> None:
     # given a fence that names a colour whose pod is gone
     alice = await anybody.open(colours.blue, "alice")
     colours.green.vanish()
@@ -29,9 +31,9 @@ async def test_a_colour_that_is_away_for_a_moment_fails_nobody(engines: Any, col
     assert (got.status, got.body["colour"], got.body["epoch"]) == (201, "blue", epoch + 1)
 
 
-async def test_patience_has_an_end(engines: Any, anybody: Trader) -> None:
+async def test_forwarding_times_out_with_503_fenced(engines: Any, anybody: Trader) -> None:
     # given a fence that names a colour that does not come back
-    colours = await engines.start_colours(TIMES='{"forward_budget": 0.5}')
+    colours = await engines.start_colours(TIMEOUTS='{"forward_seconds": 0.5}')
     alice = await anybody.open(colours.blue, "alice")
     colours.green.vanish()
     epoch = await engines.database.move_fence("green")
@@ -73,7 +75,7 @@ async def forwarding(engines: Any, colours: Any, anybody: Trader) -> Trader:
     return alice
 
 
-async def test_the_clients_address_travels_and_its_other_headers_do_not(colours: Any, forwarding: Trader) -> None:
+async def test_only_the_client_address_and_the_token_are_forwarded(colours: Any, forwarding: Trader) -> None:
     async def handler(_: web.Request) -> web.StreamResponse:
         return web.json_response({"said": "green"}, headers={"x-rtx-version": "9.9.9"}, status=500)
 
@@ -92,7 +94,7 @@ async def test_the_clients_address_travels_and_its_other_headers_do_not(colours:
     }
 
 
-async def test_an_order_whose_answer_got_lost_is_asked_for_again_under_its_id(colours: Any, forwarding: Trader) -> None:
+async def test_order_with_a_lost_response_is_retried_with_the_same_id(colours: Any, forwarding: Trader) -> None:
     tries = itertools.count()
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -107,7 +109,7 @@ async def test_an_order_whose_answer_got_lost_is_asked_for_again_under_its_id(co
     assert len({request.headers["x-rtx-order-id"] for request in seen}) == 1
 
 
-async def test_an_account_whose_answer_got_lost_is_not_asked_for_again(colours: Any, forwarding: Trader) -> None:
+async def test_account_creation_with_a_lost_response_is_not_retried(colours: Any, forwarding: Trader) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         await request.read()
         assert request.transport is not None
@@ -119,7 +121,7 @@ async def test_an_account_whose_answer_got_lost_is_not_asked_for_again(colours: 
     assert (got.status, got.body["error"]["reason"], len(seen)) == (503, "OutcomeUnknown", 1)
 
 
-async def test_too_many_at_once_are_told_so_and_the_rest_wait(colours: Any, forwarding: Trader) -> None:
+async def test_forwards_beyond_the_limit_are_answered_busy(colours: Any, forwarding: Trader) -> None:
     released = asyncio.Event()
 
     async def handler(_: web.Request) -> web.StreamResponse:
@@ -128,7 +130,8 @@ async def test_too_many_at_once_are_told_so_and_the_rest_wait(colours: Any, forw
 
     async with in_the_place_of(colours.green, handler):
         asked = [
-            asyncio.create_task(forwarding.call(colours.blue, "GET", "/api/symbols")) for _ in range(forward.MOST + 5)
+            asyncio.create_task(forwarding.call(colours.blue, "GET", "/api/symbols"))
+            for _ in range(forward.MAX_FORWARDS + 5)
         ]
         first, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
         released.set()

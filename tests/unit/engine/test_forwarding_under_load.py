@@ -1,4 +1,4 @@
-"""Moves of the fence while orders flow: forwarding fails none of them, and without it some fail."""
+"""Fence moves under load: with forwarding no order fails; the negative control without it has failures."""
 
 import asyncio
 import itertools
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-from engine_traders import PATIENCE, Trader, status
+from engine_traders import TIMEOUT_SECONDS, Trader, status
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Load:
     async def goes_on(self) -> None:
         """Wait until a few more orders have been filled."""
         enough = len(self.acknowledged) + 50
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while len(self.acknowledged) < enough:  # noqa: ASYNC110  # many wait for their own; this one only looks
                 await asyncio.sleep(0.02)
 
@@ -63,7 +63,7 @@ async def trade_across_moves(engines: Any, anybody: Trader, colours: Any, moves:
     return load
 
 
-async def test_twenty_moves_under_load_fail_no_order_and_double_none(
+async def test_twenty_fence_moves_under_load_lose_and_double_no_order(
     engines: Any, colours: Any, anybody: Trader
 ) -> None:
     load = await trade_across_moves(engines, anybody, colours, moves=20)

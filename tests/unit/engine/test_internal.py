@@ -1,4 +1,4 @@
-"""What the operator asks a pod: how it is, whether it reaches the other colour, and to send its clients there."""
+"""The internal API for the operator: status, reach, drain."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from rtx_engine.stream.drain import close_evenly
 
-PATIENCE = 10.0  # seconds for what only has to happen
+TIMEOUT_SECONDS = 10.0
 PEER = {"x-rtx-peer": "peer"}
 NOT_EXECUTING = 409
 DRAINED = aiohttp.WSCloseCode.SERVICE_RESTART
@@ -52,14 +52,14 @@ async def token(session: aiohttp.ClientSession, engine: Any, username: str = "al
 
 async def closed(stream: aiohttp.ClientWebSocketResponse) -> int | None:
     """Read to the end; returns the code that the stream was closed with."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while (await stream.receive()).type is aiohttp.WSMsgType.TEXT:
             pass
     return stream.close_code
 
 
 async def eventually(session: aiohttp.ClientSession, engine: Any, **wanted: Any) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while True:
             status = await ask(session, engine)
             if all(status[name] == value for name, value in wanted.items()):
@@ -68,7 +68,7 @@ async def eventually(session: aiohttp.ClientSession, engine: Any, **wanted: Any)
 
 
 @pytest.mark.parametrize("headers", [{}, {"x-rtx-peer": "guessed"}, {"x-rtx-peer": ""}])
-async def test_without_the_secret_there_is_no_such_path(
+async def test_internal_path_without_the_secret_is_404(
     shared_engines: Any, session: aiohttp.ClientSession, headers: dict[str, str]
 ) -> None:
     [engine] = shared_engines.running
@@ -80,12 +80,12 @@ async def test_without_the_secret_there_is_no_such_path(
     assert next(iter(seen))[0] == 404
 
 
-async def test_the_api_description_does_not_tell_of_it(shared_engines: Any, session: aiohttp.ClientSession) -> None:
+async def test_openapi_document_omits_internal_paths(shared_engines: Any, session: aiohttp.ClientSession) -> None:
     async with session.get(f"{shared_engines.running[0].url}/openapi.json") as answer:
         assert "/internal" not in await answer.text()
 
 
-async def test_the_status_counts_what_this_pod_executed_since_it_was_named(
+async def test_status_counts_requests_served_since_the_fence_named_the_colour(
     engines: Any, session: aiohttp.ClientSession
 ) -> None:
     # given a pod that the fence names, and one that it does not
@@ -116,7 +116,7 @@ async def test_the_status_counts_what_this_pod_executed_since_it_was_named(
     assert (await ask(session, green))["executed"]["requests"] == 0
 
 
-async def test_a_pod_says_whether_it_reaches_the_other_colour(engines: Any, session: aiohttp.ClientSession) -> None:
+async def test_reach_reports_whether_the_other_colour_answers(engines: Any, session: aiohttp.ClientSession) -> None:
     # given a pod of each colour
     colours = await engines.start_colours()
     assert await ask(session, colours.blue, "reach") == {"reaches": True, "colour": "green", "error": ""}
@@ -131,11 +131,14 @@ async def test_a_pod_says_whether_it_reaches_the_other_colour(engines: Any, sess
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"PEER_SECRET": "another"}, "answers 404, as to a stranger: give both colours the same PEER_SECRET."),
+        (
+            {"PEER_SECRET": "another"},
+            "answers 404, as to a client: give both colours the same PEER_SECRET.",
+        ),
         ({"COLOUR": "blue"}, "is answered by blue: the Service selects the wrong pods."),
     ],
 )
-async def test_what_answers_must_be_the_other_colour_and_a_peer(
+async def test_reach_requires_the_other_colour_and_a_peer(
     engines: Any, session: aiohttp.ClientSession, changes: dict[str, str], sentence: str
 ) -> None:
     # given a Service for green behind which something else answers
@@ -147,14 +150,12 @@ async def test_what_answers_must_be_the_other_colour_and_a_peer(
     assert (found["reaches"], found["error"].endswith(sentence)) == (False, True), found
 
 
-async def test_without_a_peer_service_nothing_is_reached(engines: Any, session: aiohttp.ClientSession) -> None:
+async def test_reach_without_a_peer_service_fails(engines: Any, session: aiohttp.ClientSession) -> None:
     found = await ask(session, await engines.start(), "reach")
-    assert (found["reaches"], found["error"]) == (False, "PEER_SERVICE is not set: nothing can be forwarded.")
+    assert (found["reaches"], found["error"]) == (False, "PEER_SERVICE is not set: forwarding is off.")
 
 
-async def test_a_drain_closes_every_stream_and_those_that_come_after(
-    engines: Any, session: aiohttp.ClientSession
-) -> None:
+async def test_drain_closes_all_streams_and_later_ones(engines: Any, session: aiohttp.ClientSession) -> None:
     # given clients of a colour that the fence names no more
     blue = await engines.start()
     headers = {"Authorization": f"Bearer {await token(session, blue)}"}
@@ -167,7 +168,7 @@ async def test_a_drain_closes_every_stream_and_those_that_come_after(
     assert [await closed(stream) for stream in streams] == [DRAINED] * 5
     # and one that comes now is greeted, and sent on
     late = await session.ws_connect(f"{blue.url}/ws", headers=headers)
-    assert (await late.receive_json(timeout=PATIENCE))["type"] == "hello"
+    assert (await late.receive_json(timeout=TIMEOUT_SECONDS))["type"] == "hello"
     assert await closed(late) == DRAINED
     await eventually(session, blue, websockets=0)
     status = await ask(session, blue)
@@ -178,13 +179,13 @@ async def test_a_drain_closes_every_stream_and_those_that_come_after(
     await engines.database.move_fence("blue")
     await eventually(session, blue, executing=True, draining=False)
     async with session.ws_connect(f"{blue.url}/ws", headers=headers) as stays:
-        await stays.receive_json(timeout=PATIENCE)
+        await stays.receive_json(timeout=TIMEOUT_SECONDS)
         await asyncio.sleep(1.5)  # longer than a draining pod would keep it
         assert (await ask(session, blue))["websockets"] == 1
         assert not stays.closed
 
 
-async def test_no_stream_is_closed_before_its_turn() -> None:
+async def test_streams_are_closed_evenly() -> None:
     # when ten streams are closed within a second
     clock = asyncio.get_running_loop().time
     begin, closed_at = clock(), list[float]()
@@ -194,12 +195,12 @@ async def test_no_stream_is_closed_before_its_turn() -> None:
     assert len(closed_at) == 10
 
 
-async def test_an_operator_that_slept_drains_nothing(engines: Any, session: aiohttp.ClientSession) -> None:
+async def test_drain_with_an_outdated_epoch_is_refused(engines: Any, session: aiohttp.ClientSession) -> None:
     # given a client of the colour that the fence names
     blue = await engines.start()
     headers = {"Authorization": f"Bearer {await token(session, blue)}"}
     async with session.ws_connect(f"{blue.url}/ws", headers=headers) as stream:
-        await stream.receive_json(timeout=PATIENCE)
+        await stream.receive_json(timeout=TIMEOUT_SECONDS)
         # when someone thinks that the other one is named, now or at an epoch long gone
         assert await drain(session, blue, epoch=1) == NOT_EXECUTING
         await engines.database.move_fence("green")

@@ -1,4 +1,4 @@
-"""What is logged of an error says where it happened, and nothing that was to be kept."""
+"""A logged exception has its location and no secrets."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ except RuntimeError:
 """
 
 
-def test_an_error_is_told_without_the_values_that_led_to_it() -> None:
+def test_logged_exception_contains_no_local_variables() -> None:
     # given a function that fails and was given a password, when the error is logged
     program = FAILS.format(module="rtx_engine", more=", colour='blue'")
     said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)

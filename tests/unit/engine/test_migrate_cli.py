@@ -1,4 +1,4 @@
-"""`rtx-engine migrate`: it says what it did, or in one sentence why it did not."""
+"""`rtx-engine migrate`: output and error messages."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from engine_forks import EngineForks
 
-DEADLINE = 60.0  # seconds, for the command
+COMMAND_TIMEOUT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ def migrate(fenced_database: Any, engine_forks: EngineForks, tmp_path: Path) -> 
         output, errors = (tmp_path / f"{len(list(tmp_path.iterdir()))}.{stream}" for stream in ("stdout", "stderr"))
         environment = {**variables, **changes}
         command = engine_forks.fork("migrate", *words, environment=environment, output=output, errors=errors)
-        return Done(command.wait(DEADLINE), output.read_text(), errors.read_text())
+        return Done(command.wait(COMMAND_TIMEOUT_SECONDS), output.read_text(), errors.read_text())
 
     return run
 
 
-def test_the_command_line_says_what_it_did(migrate: Migrate):
+def test_migrate_prints_the_migrations_it_ran(migrate: Migrate):
     up = migrate("up", "--half", "expand")
     status = migrate("status", "--json")
     again = migrate("up", "--half", "expand")
@@ -58,25 +58,25 @@ def test_the_command_line_says_what_it_did(migrate: Migrate):
     states = {(row["version"], row["half"]): row["state"] for row in json.loads(status.stdout)}
     assert {states[1, "expand"], states[2, "expand"], states[3, "expand"]} == {"applied"}
     assert states[2, "contract"] == "pending"
-    assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "nothing to be applied")
-    assert (down.returncode, down.stdout.splitlines()[-1]) == (0, "taken back: 0001 trading (expand)")
+    assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "no migrations applied")
+    assert (down.returncode, down.stdout.splitlines()[-1]) == (0, "reversed: 0001 trading (expand)")
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("down", "--to", "newest"), "argument --to: newest is no version: give its number, or 0 for none at all"),
+        (("down", "--to", "newest"), "argument --to: newest is not a version: give a number, or 0 for none"),
         (("up", "--half", "both"), "argument --half: invalid choice: both (choose from expand, contract, all)"),
     ],
 )
-def test_a_wrong_word_is_told_with_what_it_must_be(migrate: Migrate, words, sentence):
+def test_wrong_argument_is_reported_with_the_expected_one(migrate: Migrate, words, sentence):
     refused = migrate(*words)
 
     # Newer Pythons quote less.
     assert (refused.returncode, refused.stderr.replace("'", "").splitlines()[-1].endswith(sentence)) == (2, True)
 
 
-def test_the_command_line_takes_back_what_a_cutover_applied(migrate: Migrate):
+def test_migrate_down_reverses_the_migrations_of_a_cutover(migrate: Migrate):
     migrate("up", "--to", "1")
     up = migrate("up", "--half", "expand", "--cutover", "1.1.0-3f9a2c1b")
     both = migrate("down", "--to", "0", "--cutover", "1.1.0-3f9a2c1b")
@@ -85,20 +85,20 @@ def test_the_command_line_takes_back_what_a_cutover_applied(migrate: Migrate):
     assert up.returncode == 0
     assert both.returncode == 2
     assert both.stderr.endswith("error: argument --cutover: not allowed with argument --to\n")
-    taken_back = [line for line in down.stdout.splitlines() if line.startswith("taken back: ")]
-    assert taken_back == ["taken back: 0003 orders_by_symbol (expand)", "taken back: 0002 quoted_at (expand)"]
+    reversed_ = [line for line in down.stdout.splitlines() if line.startswith("reversed: ")]
+    assert reversed_ == ["reversed: 0003 orders_by_symbol (expand)", "reversed: 0002 quoted_at (expand)"]
 
 
 @pytest.mark.parametrize(
     ("environment", "sentence"),
     [
-        ({"DB_HOST": ""}, "DB_HOST is not set; give it a value in the environment."),
+        ({"DB_HOST": ""}, "DB_HOST is not set; set it in the environment."),
         ({"DB_PORT": "many"}, "DB_PORT is 'many'; it must be a port number from 1 to 65535."),
-        ({"DB_PASSWORD": "wrong"}, "did not let rtx_migrator in: password authentication failed"),
-        ({"DB_NAME": "nowhere"}, 'did not let rtx_migrator in: database "nowhere" does not exist'),
+        ({"DB_PASSWORD": "wrong"}, "refused rtx_migrator: password authentication failed"),
+        ({"DB_NAME": "nowhere"}, 'refused rtx_migrator: database "nowhere" does not exist'),
     ],
 )
-def test_the_command_line_fails_in_one_sentence(migrate: Migrate, environment, sentence):
+def test_migrate_reports_an_error_in_one_sentence(migrate: Migrate, environment, sentence):
     failed = migrate("up", **environment)
     assert failed.returncode == 1
     assert sentence in failed.stderr

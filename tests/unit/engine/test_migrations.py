@@ -1,4 +1,4 @@
-"""Migrations: whole or not at all, one runner at a time, and back again."""
+"""Migrations: applied completely or not at all, by one runner at a time, and reversible."""
 
 import asyncio
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 import structlog
-from rtx_engine.store.migrate import PRODUCTION, LockTries, MigrationError, Migrator, State
+from rtx_engine.store.migrate import PRODUCTION, LockRetries, MigrationError, MigrationState, Migrator
 from rtx_engine.store.migration_files import NO_TRANSACTION, Half, MigrationFilesError, load, required_version
 
-WAIT = 20.0  # seconds, for what must happen
+TIMEOUT_SECONDS = 20.0
 SCHEMA = """
 SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns
 WHERE table_schema = 'public' ORDER BY 1, 2
@@ -35,7 +35,7 @@ def run(fenced_database, tmp_path):
     """`await run("up", …)` of the two versions above, with `edits` to their files."""
 
     async def run(
-        command: str, *, edits: dict[str, str] | None = None, lock: LockTries = PRODUCTION, **options: object
+        command: str, *, edits: dict[str, str] | None = None, lock: LockRetries = PRODUCTION, **options: object
     ):
         folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
         folder.mkdir()
@@ -51,7 +51,7 @@ async def columns(database) -> set[str]:
     return {row["column_name"] for row in rows if row["table_name"] == "notes"}
 
 
-async def test_up_down_up_of_our_own_migrations_ends_where_it_began(fenced_database):
+async def test_up_down_up_restores_the_schema(fenced_database):
     async with Migrator.connected(fenced_database.as_role("rtx_migrator")) as migrator:
         await migrator.up()
         first = await fenced_database.execute(SCHEMA)
@@ -64,7 +64,7 @@ async def test_up_down_up_of_our_own_migrations_ends_where_it_began(fenced_datab
     assert required_version() == max(migration.version for migration in load())
 
 
-async def test_the_halves_are_applied_apart_and_taken_back_in_reverse(run, fenced_database):
+async def test_halves_are_applied_separately_and_reversed_in_reverse_order(run, fenced_database):
     expanded = await run("up", half=Half.EXPAND)
     assert [migration.label for migration in expanded] == ["0001 notes (expand)", "0002 rename (expand)"]
     assert await columns(fenced_database) == {"id", "old", "new"}
@@ -79,45 +79,47 @@ async def test_the_halves_are_applied_apart_and_taken_back_in_reverse(run, fence
     assert await columns(fenced_database) == {"id", "old"}
 
 
-async def test_up_stops_where_it_is_told(run, fenced_database):
+async def test_up_stops_at_the_given_version(run, fenced_database):
     await run("up", to=1)
     states = [(row.version, row.half, row.state) for row in await run("status")]
     assert states == [
-        (1, Half.EXPAND, State.APPLIED),
-        (2, Half.EXPAND, State.PENDING),
-        (2, Half.CONTRACT, State.PENDING),
+        (1, Half.EXPAND, MigrationState.APPLIED),
+        (2, Half.EXPAND, MigrationState.PENDING),
+        (2, Half.CONTRACT, MigrationState.PENDING),
     ]
 
 
-async def test_a_migration_that_fails_leaves_nothing_behind_and_what_came_before_stands(run, fenced_database):
+async def test_failed_migration_is_rolled_back_and_earlier_ones_stay(run, fenced_database):
     broken = {"0002_rename.expand.sql": "ALTER TABLE notes ADD COLUMN new text; SELECT 1 / 0"}
 
-    with pytest.raises(
-        MigrationError, match=r"0002 rename \(expand\) failed and left nothing behind: division by zero"
-    ):
+    with pytest.raises(MigrationError, match=r"0002 rename \(expand\) failed and changed nothing: division by zero"):
         await run("up", edits=broken)
 
     assert await columns(fenced_database) == {"id", "old"}
-    assert [row.state for row in await run("status")] == [State.APPLIED, State.PENDING, State.PENDING]
+    assert [row.state for row in await run("status")] == [
+        MigrationState.APPLIED,
+        MigrationState.PENDING,
+        MigrationState.PENDING,
+    ]
     await run("up")
     assert await columns(fenced_database) == {"id", "new"}
 
 
-async def test_a_migration_must_not_end_its_own_transaction(run):
+async def test_migration_that_commits_is_refused(run):
     with pytest.raises(MigrationError, match="ends its own transaction"):
         await run("up", edits={"0001_notes.expand.sql": "CREATE TABLE notes (id int, old text); COMMIT"})
 
 
-async def test_an_applied_file_must_not_be_edited(run):
+async def test_edited_migration_is_refused(run):
     await run("up", to=1)
     edits = {"0001_notes.expand.sql": "CREATE TABLE notes (id bigint, old text)"}
 
-    with pytest.raises(MigrationError, match=r"0001 notes \(expand\) was edited after it had been applied"):
+    with pytest.raises(MigrationError, match=r"0001 notes \(expand\) was edited after it was applied"):
         await run("up", edits=edits)
-    assert (await run("status", edits=edits))[0].state is State.CHANGED
+    assert (await run("status", edits=edits))[0].state is MigrationState.CHANGED
 
 
-async def test_two_runners_at_once_apply_each_migration_once(run, fenced_database):
+async def test_two_concurrent_runners_apply_each_migration_once(run, fenced_database):
     slow = {"0001_notes.expand.sql": "SELECT pg_sleep(0.5); CREATE TABLE notes (id int, old text)"}
 
     done = await asyncio.gather(*(run("up", edits=slow) for _ in range(3)))
@@ -126,7 +128,7 @@ async def test_two_runners_at_once_apply_each_migration_once(run, fenced_databas
     assert len(await fenced_database.execute("SELECT version FROM schema_migrations")) == 3
 
 
-async def test_a_lock_that_is_held_is_waited_for_in_short_tries(run, fenced_database):
+async def test_held_lock_is_waited_for_in_short_attempts(run, fenced_database):
     # given a session that reads a table for longer than one try waits
     await run("up", to=1)
     reader = await fenced_database.connect("rtx_migrator")
@@ -134,8 +136,8 @@ async def test_a_lock_that_is_held_is_waited_for_in_short_tries(run, fenced_data
     await reading.start()
     await reader.execute("SELECT FROM notes")
     with structlog.testing.capture_logs() as told:
-        migrating = asyncio.create_task(run("up", lock=LockTries(timeout_ms=20, tries=1000, pause=0.02)))
-        async with asyncio.timeout(WAIT):
+        migrating = asyncio.create_task(run("up", lock=LockRetries(timeout_ms=20, attempts=1000, pause_seconds=0.02)))
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while [line["event"] for line in told].count("migration waits for a lock") < 2:  # noqa: ASYNC110  # it only logs
                 await asyncio.sleep(0.01)
     assert not migrating.done()
@@ -145,8 +147,8 @@ async def test_a_lock_that_is_held_is_waited_for_in_short_tries(run, fenced_data
 
     # and given one that never ends
     await reading_again(reader)
-    with pytest.raises(MigrationError, match="got no lock in 3 tries"):
-        await run("down", lock=LockTries(timeout_ms=20, tries=3, pause=0.02))
+    with pytest.raises(MigrationError, match="got no lock in 3 attempts"):
+        await run("down", lock=LockRetries(timeout_ms=20, attempts=3, pause_seconds=0.02))
     await reader.close()
 
 
@@ -154,15 +156,15 @@ async def reading_again(connection) -> None:
     await connection.execute("BEGIN; SELECT FROM notes")
 
 
-async def test_a_version_of_another_build_is_left_to_it(run, fenced_database):
+async def test_down_refuses_a_version_of_another_build(run, fenced_database):
     await run("up")
     async with Migrator.connected(fenced_database.as_role("rtx_migrator"), ()) as older:
         with pytest.raises(MigrationError, match="version 0002 was applied by another build"):
             await older.down()
-        assert [row.state for row in await older.status()] == [State.UNKNOWN] * 3
+        assert [row.state for row in await older.status()] == [MigrationState.UNKNOWN] * 3
 
 
-async def test_just_what_was_applied_for_a_cutover_is_taken_back(run, fenced_database):
+async def test_down_reverses_only_the_migrations_of_the_cutover(run, fenced_database):
     await run("up", to=1, cutover="first")
     await run("up", half=Half.EXPAND, cutover="second")
 
@@ -174,18 +176,18 @@ async def test_just_what_was_applied_for_a_cutover_is_taken_back(run, fenced_dat
     assert await run("down", cutover="second") == []
 
 
-async def test_who_applied_what_is_known_of_a_table_that_was_made_before_cutovers_were(run, fenced_database):
+async def test_status_reads_a_table_without_the_cutover_column(run, fenced_database):
     await run("up", to=1)
     await fenced_database.execute("ALTER TABLE schema_migrations DROP COLUMN applied_for")
 
-    assert (await run("status"))[0].state is State.APPLIED
+    assert (await run("status"))[0].state is MigrationState.APPLIED
     await run("up", cutover="second")
 
     rows = await fenced_database.execute("SELECT version, applied_for FROM schema_migrations ORDER BY 1, half")
     assert [tuple(row) for row in rows] == [(1, None), (2, "second"), (2, "second")]
 
 
-async def test_what_another_build_has_added_does_no_harm_and_what_it_took_away_does(run, fenced_database):
+async def test_unknown_expansion_is_accepted_and_unknown_contraction_refused(run, fenced_database):
     await run("up", half=Half.EXPAND)
     async with Migrator.connected(fenced_database.as_role("rtx_migrator"), ()) as older:
         assert await older.up() == []
@@ -209,7 +211,7 @@ async def valid(database, index: str) -> bool | None:
     return rows[0]["indisvalid"] if rows else None
 
 
-async def test_an_index_is_made_without_a_transaction_and_goes_again(run, fenced_database):
+async def test_concurrent_index_is_created_and_dropped(run, fenced_database):
     await run("up", half=Half.EXPAND, edits=INDEX)
     assert await valid(fenced_database, "notes_by_id") is True
 
@@ -217,7 +219,7 @@ async def test_an_index_is_made_without_a_transaction_and_goes_again(run, fenced
     assert await valid(fenced_database, "notes_by_id") is None
 
 
-async def test_an_index_that_was_left_half_made_is_made_anew(run, fenced_database):
+async def test_invalid_index_is_created_again(run, fenced_database):
     # given an index of that name that was begun and not finished
     await run("up", half=Half.EXPAND)
     await fenced_database.execute("INSERT INTO notes VALUES (1, 'a'), (1, 'b')")
@@ -230,7 +232,7 @@ async def test_an_index_that_was_left_half_made_is_made_anew(run, fenced_databas
     assert await valid(fenced_database, "notes_by_id") is True
 
 
-async def test_an_index_that_cannot_be_made_leaves_nothing_behind(run, fenced_database):
+async def test_failed_index_is_dropped(run, fenced_database):
     await run("up", half=Half.EXPAND)
     await fenced_database.execute("INSERT INTO notes VALUES (1, 'a'), (1, 'b')")
     unique = {
@@ -238,13 +240,13 @@ async def test_an_index_that_cannot_be_made_leaves_nothing_behind(run, fenced_da
         "0003_index.expand.sql": f"{NO_TRANSACTION}CREATE UNIQUE INDEX CONCURRENTLY notes_by_id ON notes (id)",
     }
 
-    with pytest.raises(MigrationError, match=r"0003 index \(expand\) failed and left nothing behind: could not create"):
+    with pytest.raises(MigrationError, match=r"0003 index \(expand\) failed and changed nothing: could not create"):
         await run("up", half=Half.EXPAND, edits=unique)
 
     assert await valid(fenced_database, "notes_by_id") is None
 
 
-async def test_an_index_that_was_made_but_not_recorded_is_recorded(run, fenced_database):
+async def test_existing_valid_index_is_recorded(run, fenced_database):
     # given a runner that died between the two
     await run("up", half=Half.EXPAND, edits=INDEX)
     await fenced_database.execute("DELETE FROM schema_migrations WHERE version = 3")
@@ -270,6 +272,6 @@ async def test_an_index_that_was_made_but_not_recorded_is_recorded(run, fenced_d
         ),
     ],
 )
-def test_files_that_are_no_migrations_are_named(tmp_path, files, sentence):
+def test_wrong_migration_file_is_named_in_the_error(tmp_path, files, sentence):
     with pytest.raises(MigrationFilesError, match=sentence):
         load(write(tmp_path, files))

@@ -1,4 +1,4 @@
-"""The operator's moves of the fence, on a real PostgreSQL: nobody keeps them from happening, nobody moves twice."""
+"""The operator's fence moves on a real PostgreSQL: no session blocks a move, and no move happens twice."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -101,7 +101,7 @@ async def test_the_history_can_be_read_by_the_engine_and_written_by_nobody_but_t
         await mover.database.execute("DELETE FROM rtx_operator.execution_fence_history", user="rtx_engine")
 
 
-async def test_a_fence_is_made_where_there_is_none(mover: Mover) -> None:
+async def test_fence_is_created_if_it_is_missing(mover: Mover) -> None:
     await mover.database.execute("DROP SCHEMA rtx_operator CASCADE")
 
     made = await mover.move("blue", known=3, expected=None)
@@ -110,7 +110,7 @@ async def test_a_fence_is_made_where_there_is_none(mover: Mover) -> None:
     assert await mover.history() == [(4, ["blue"], "1.1.0-0a1b2c3d")]
 
 
-async def test_a_fence_without_a_history_gets_one_that_starts_with_the_present(mover: Mover) -> None:
+async def test_fence_without_history_gets_one_from_the_current_epoch(mover: Mover) -> None:
     await mover.database.execute("DROP FUNCTION rtx_operator.remember_fence CASCADE")
     await mover.database.execute("DROP TABLE rtx_operator.execution_fence_history")
 
@@ -119,7 +119,7 @@ async def test_a_fence_without_a_history_gets_one_that_starts_with_the_present(m
     assert [epoch for epoch, _, _ in await mover.history()] == [1, 2]
 
 
-async def test_a_fence_that_moved_since_it_was_seen_stays(mover: Mover) -> None:
+async def test_fence_moved_by_another_is_left_alone(mover: Mover) -> None:
     await mover.move("green", cutover="first")
 
     with pytest.raises(
@@ -132,7 +132,7 @@ async def test_a_fence_that_moved_since_it_was_seen_stays(mover: Mover) -> None:
     assert await mover.row() == (2, ["green"], "first")
 
 
-async def test_an_unknown_commit_is_settled_by_asking_again(mover: Mover) -> None:
+async def test_unknown_commit_is_resolved_by_a_retry(mover: Mover) -> None:
     first = await mover.move("green", known=1, expected=1)
 
     again = await mover.move("green", known=1, expected=1)
@@ -142,7 +142,7 @@ async def test_an_unknown_commit_is_settled_by_asking_again(mover: Mover) -> Non
     assert len(await mover.history()) == 2
 
 
-async def test_what_a_failover_lost_is_moved_again_above_all_that_is_remembered(mover: Mover) -> None:
+async def test_move_lost_in_a_failover_is_repeated_at_a_higher_epoch(mover: Mover) -> None:
     await mover.move("green", expected=1)  # epoch 2, by this cutover; status remembers that it got as far as 5
 
     moved = await mover.move("green", known=5, expected=2)
@@ -157,7 +157,7 @@ async def test_the_database_of_another_engine_is_left_alone(mover: Mover) -> Non
     assert await mover.row() == (1, ["blue"], "")
 
 
-async def test_of_movers_at_the_same_time_one_wins_and_the_others_learn_of_it(mover: Mover) -> None:
+async def test_one_of_concurrent_movers_wins_and_the_others_see_it(mover: Mover) -> None:
     outcomes = await asyncio.gather(
         *(mover.move("green", cutover=f"cutover-{number}") for number in range(8)), return_exceptions=True
     )
@@ -168,13 +168,13 @@ async def test_of_movers_at_the_same_time_one_wins_and_the_others_learn_of_it(mo
     assert await mover.row() == (2, ["green"], winners[0].cutover)
 
 
-async def test_the_same_move_by_many_at_the_same_time_happens_once(mover: Mover) -> None:
+async def test_concurrent_equal_moves_happen_once(mover: Mover) -> None:
     outcomes = await asyncio.gather(*(mover.move("green") for _ in range(8)))
 
     assert {outcome.epoch for outcome in outcomes} == {2}
 
 
-async def test_a_frozen_pod_that_holds_the_fence_is_ended(mover: Mover) -> None:
+async def test_frozen_session_that_holds_the_fence_is_terminated(mover: Mover) -> None:
     async with mover.frozen("blue") as blue, mover.frozen("green") as green:
         frozen = {blue.get_server_pid(), green.get_server_pid()}
         assert await mover.sessions() >= frozen
@@ -187,7 +187,7 @@ async def test_a_frozen_pod_that_holds_the_fence_is_ended(mover: Mover) -> None:
                 await asyncio.sleep(0.01)
 
 
-async def test_a_pod_that_says_nothing_while_it_holds_the_fence_is_ended_at_once(
+async def test_idle_session_that_holds_the_fence_is_terminated_at_once(
     mover: Mover, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given more tries than anybody could wait for, before a holder that is at work would be ended
@@ -196,7 +196,7 @@ async def test_a_pod_that_says_nothing_while_it_holds_the_fence_is_ended_at_once
         assert (await mover.move("green")).epoch == 2
 
 
-async def test_a_pod_that_is_at_work_while_it_holds_the_fence_is_waited_for(mover: Mover) -> None:
+async def test_working_session_that_holds_the_fence_is_waited_for(mover: Mover) -> None:
     async with mover.frozen("blue") as blue:
         # given a pod amid a statement that takes longer than a try, but not than all of them
         working = asyncio.create_task(blue.execute("SELECT pg_sleep(0.5); COMMIT"))
@@ -207,7 +207,7 @@ async def test_a_pod_that_is_at_work_while_it_holds_the_fence_is_waited_for(move
         assert (moved.epoch, await blue.fetchval("SELECT 1")) == (2, 1)
 
 
-async def test_an_operator_that_is_frozen_amid_a_move_does_not_hold_up_orders(mover: Mover) -> None:
+async def test_operator_frozen_during_a_move_does_not_block_orders(mover: Mover) -> None:
     # given a replica of the operator that has locked the fence, and then does nothing
     epochs: list[int] = []
     with suppress(fence.FenceUnreachableError):  # which is what it learns when it wakes up
@@ -229,7 +229,7 @@ async def test_an_operator_that_is_frozen_amid_a_move_does_not_hold_up_orders(mo
     assert epochs == [1]
 
 
-async def test_a_session_that_is_no_pod_is_named_and_not_ended(mover: Mover) -> None:
+async def test_foreign_session_is_named_and_not_terminated(mover: Mover) -> None:
     async with mover.frozen("a report") as session:
         with pytest.raises(fence.FenceUnreachableError, match=r"held by a report \(pid \d+\)"):
             await mover.move("green")
@@ -238,7 +238,7 @@ async def test_a_session_that_is_no_pod_is_named_and_not_ended(mover: Mover) -> 
     assert await mover.row() == (1, ["blue"], "")
 
 
-async def test_a_pod_that_does_not_hold_the_fence_is_not_ended(mover: Mover) -> None:
+async def test_session_that_does_not_hold_the_fence_is_not_terminated(mover: Mover) -> None:
     patient = {"idle_in_transaction_session_timeout": "0"}
     bystander = await mover.database.connect("rtx_engine", application_name="blue", **patient)
     reader = await mover.database.connect("rtx_engine", application_name="green", **patient)
@@ -277,7 +277,7 @@ async def test_a_database_that_does_not_answer_is_unreachable(mover: Mover) -> N
         await fence.move(nowhere, "operator", OWNER, ("green",), 0, "x", expected_epoch=1)
 
 
-async def test_many_looks_take_one_session(mover: Mover) -> None:
+async def test_many_observations_use_one_session(mover: Mover) -> None:
     # given a look
     seen = await mover.reader.read(mover.address, "operator")
     session = await mover.readers()
@@ -292,7 +292,7 @@ async def test_many_looks_take_one_session(mover: Mover) -> None:
     assert await mover.readers() == session
 
 
-async def test_a_session_that_was_ended_keeps_no_look_from_seeing(mover: Mover) -> None:
+async def test_observation_survives_a_terminated_session(mover: Mover) -> None:
     # given a session that was ended from outside, between two looks or amid one
     await mover.reader.read(mover.address, "operator")
     [session] = await mover.readers()
@@ -308,7 +308,7 @@ async def test_a_session_that_was_ended_keeps_no_look_from_seeing(mover: Mover) 
     assert await mover.readers() != [session]
 
 
-async def test_nothing_is_kept_of_an_engine_that_is_gone(mover: Mover) -> None:
+async def test_connections_of_a_deleted_engine_are_closed(mover: Mover) -> None:
     await mover.reader.read(mover.address, "operator")
     [session] = await mover.readers()
 
@@ -319,7 +319,7 @@ async def test_nothing_is_kept_of_an_engine_that_is_gone(mover: Mover) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_database_that_does_not_answer_can_be_looked_at_later(mover: Mover) -> None:
+async def test_unreachable_database_can_be_observed_later(mover: Mover) -> None:
     nowhere = fence.Address("127.0.0.1", 1, mover.address.database)
 
     for _ in range(2):

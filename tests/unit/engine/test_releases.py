@@ -1,4 +1,4 @@
-"""The releases that upgrades are tried with: patches that fit the tree, and builds that get on with one database."""
+"""The releases for upgrade tests: the patches apply, and the builds work on one database."""
 
 import asyncio
 import compileall
@@ -48,13 +48,13 @@ def version_of(engine: Path) -> str:
 
 
 @pytest.mark.parametrize("version", PATCHED)
-def test_each_patch_fits_the_tree_and_makes_that_release(release: Callable[[str], Path], version: str) -> None:
+def test_each_release_patch_applies_and_sets_its_version(release: Callable[[str], Path], version: str) -> None:
     engine = release(version)
     assert version_of(engine) == version
     assert compileall.compile_dir(engine / "rtx_engine", quiet=1)
 
 
-def test_the_image_of_each_release_is_built() -> None:
+def test_each_release_has_an_image() -> None:
     ours = version_of(ROOT / "engine")
     built = {image.tag: image.arguments for image in IMAGES if image.name == "rtx-engine"}
     assert built == {version: (f"RELEASE={version}",) for version in (*PATCHED, ours)}
@@ -62,7 +62,7 @@ def test_the_image_of_each_release_is_built() -> None:
     assert f'test "${{RELEASE}}" = {ours} ' in (ROOT / "Dockerfile.engine").read_text(encoding="utf-8")
 
 
-def test_the_first_release_lacks_just_the_later_migrations(release: Callable[[str], Path]) -> None:
+def test_first_release_has_only_the_first_migration(release: Callable[[str], Path]) -> None:
     older = load(release("1.0.0") / "rtx_engine/store/migrations")
     assert older == tuple(migration for migration in load() if migration.version == 1)
 
@@ -120,7 +120,7 @@ async def test_two_releases_trade_on_one_expanded_database(
         assert (await place(at_old, headers, "four"))[0] == 201
 
 
-async def test_the_database_is_expanded_and_taken_back_while_orders_flow(
+async def test_expand_and_reverse_under_load_fail_no_order(
     engines: Any, release: Callable[[str], Path], fenced_database: Any
 ) -> None:
     # given clients that trade at the first release as fast as they are answered
@@ -159,9 +159,7 @@ async def test_the_database_is_expanded_and_taken_back_while_orders_flow(
     assert set(statuses) == {201}
 
 
-def test_the_first_release_refuses_a_database_that_the_next_has_contracted(
-    release: Callable[[str], Path], database: Any
-) -> None:
+def test_first_release_refuses_a_contracted_database(release: Callable[[str], Path], database: Any) -> None:
     address = database.as_role("rtx_migrator")
     environment = {
         "PATH": os.environ["PATH"],
@@ -181,7 +179,7 @@ def test_the_first_release_refuses_a_database_that_the_next_has_contracted(
     assert len(refused.stderr.splitlines()) == 1
 
 
-async def test_the_broken_release_looks_well_and_fails_every_fifth_order(
+async def test_broken_release_is_ready_and_fails_every_fifth_order(
     engines: Any, release: Callable[[str], Path]
 ) -> None:
     # given the release that is to be rolled back

@@ -1,4 +1,4 @@
-"""How the process starts and ends: nobody's request fails when a pod goes."""
+"""Start and shutdown: no request fails when a pod terminates."""
 
 import asyncio
 import http.client
@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from engine_processes import COMMAND, QUICK_END
 
-PATIENCE = 20.0  # seconds for what only has to happen
+TIMEOUT_SECONDS = 20.0
 
 
 @dataclass
@@ -62,7 +62,7 @@ async def test_sigterm_under_load_fails_no_request_and_loses_no_order(engines: A
         token = await _trader(session, balance="1000000000")
     clients = [KeepAlive(f"client-{number}", token) for number in range(24)]
     running = [asyncio.create_task(client.run(engine.port)) for client in clients]
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while min(len(client.acknowledged) for client in clients) < 3:  # noqa: ASYNC110  # they wait for their own
             await asyncio.sleep(0.02)
     # when the pod is told to end
@@ -80,7 +80,7 @@ async def test_sigterm_under_load_fails_no_request_and_loses_no_order(engines: A
     )
 
 
-async def test_an_ending_pod_says_not_ready_and_yet_answers_who_still_comes(engines: Any) -> None:
+async def test_terminating_pod_is_not_ready_and_still_answers(engines: Any) -> None:
     # given a pod that was told to end
     engine = await engines.start()
     engine.process.send_signal(signal.SIGTERM)
@@ -95,8 +95,8 @@ async def test_an_ending_pod_says_not_ready_and_yet_answers_who_still_comes(engi
     assert await asyncio.to_thread(engine.process.wait, 30) == 0
 
 
-async def test_websockets_are_told_to_come_back_elsewhere(engines: Any) -> None:
-    engine = await engines.start(TIMES=QUICK_END)
+async def test_shutdown_closes_websockets_with_1012(engines: Any) -> None:
+    engine = await engines.start(TIMEOUTS=QUICK_END)
     async with aiohttp.ClientSession(engine.url) as session:
         token = await _trader(session)
         async with session.ws_connect("/ws", headers=_bearer(token)) as websocket:
@@ -110,9 +110,9 @@ async def test_websockets_are_told_to_come_back_elsewhere(engines: Any) -> None:
     assert await asyncio.to_thread(engine.process.wait, 30) == 0
 
 
-async def test_a_pod_without_its_database_lives_but_is_not_ready_and_ends_well(engines: Any) -> None:
+async def test_pod_without_database_is_alive_not_ready_and_stops_cleanly(engines: Any) -> None:
     # given a database that cannot be reached
-    engine = engines.launch(DB_PORT="1", TIMES=QUICK_END)
+    engine = engines.launch(DB_PORT="1", TIMEOUTS=QUICK_END)
     await engine.wait_for("/health")
     # then it says what it waits for
     async with aiohttp.ClientSession(engine.url) as session, session.get("/ready") as answer:
@@ -139,7 +139,7 @@ async def test_readiness_survives_an_outage_of_database_and_redis(engines: Any) 
         assert await asyncio.to_thread(engine.probe, "/ready") == 200
         await elsewhere.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
         await elsewhere.close()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while answer.status != 401:
                 await asyncio.sleep(0.05)
                 async with session.post("/api/login", json={"username": "alice", "password": "password"}) as answer:
@@ -147,7 +147,7 @@ async def test_readiness_survives_an_outage_of_database_and_redis(engines: Any) 
 
 
 async def test_dockers_health_check_follows_the_server(engines: Any) -> None:
-    engine = await engines.start(TIMES=QUICK_END)
+    engine = await engines.start(TIMEOUTS=QUICK_END)
     command = [sys.executable, "-m", "rtx_engine.health"]
     environment = {"PORT": str(engine.port)}
     alive = await asyncio.to_thread(subprocess.run, command, env=environment, check=False)
@@ -157,13 +157,13 @@ async def test_dockers_health_check_follows_the_server(engines: Any) -> None:
 
 
 @pytest.mark.parametrize("variable", ["PORT", "METRICS_PORT"])
-async def test_a_taken_port_is_one_sentence(engines: Any, variable: str) -> None:
+async def test_port_in_use_is_reported_in_one_sentence(engines: Any, variable: str) -> None:
     with socket.create_server(("0.0.0.0", 0)) as taken:  # noqa: S104  # as the engine listens
         port = taken.getsockname()[1]
         engine = engines.launch(**{variable: str(port)})
         assert await asyncio.to_thread(engine.process.wait, 20) == 1
     [line] = [line for line in engine.log.read_text().splitlines() if not line.startswith("{")]
-    assert line == f"Port {port} cannot be listened on (Address already in use): does another engine run here?"
+    assert line == (f"Cannot listen on port {port} (Address already in use): check whether another process uses it.")
 
 
 async def test_missing_variables_are_named_in_one_line(engines: Any) -> None:
@@ -175,10 +175,10 @@ async def test_missing_variables_are_named_in_one_line(engines: Any) -> None:
 
 
 async def test_logs_are_one_json_object_a_line(engines: Any) -> None:
-    engine = await engines.start(TIMES=QUICK_END)
+    engine = await engines.start(TIMEOUTS=QUICK_END)
     assert await engine.terminate() == 0
     lines = [json.loads(line) for line in engine.log.read_text().splitlines()]
-    assert {"serving", "ended"} <= {line["message"] for line in lines}
+    assert {"serving", "stopped"} <= {line["message"] for line in lines}
     assert all(line["colour"] == "blue" and line["level"] and line["time"] for line in lines)
 
 

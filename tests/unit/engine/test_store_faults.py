@@ -1,4 +1,4 @@
-"""The order path when its connection is lost, its server is silent, or its standby is away: never a false answer."""
+"""The order path with a lost connection, a silent server, or a missing standby: never a false response."""
 
 import asyncio
 import re
@@ -15,7 +15,7 @@ from rtx_engine.store.writer import Limits
 
 # What PostgreSQL says at the end of an order's transaction: CommandComplete, and ReadyForQuery with none open.
 COMMITTED = re.compile(rb"C.{4}(?:COMMIT|UPDATE [1-9]\d*)\0Z\x00\x00\x00\x05I", re.DOTALL)
-WAIT = 20.0  # seconds, for what must happen
+TIMEOUT_SECONDS = 20.0
 
 
 class Cable:
@@ -83,10 +83,10 @@ async def wired_pod(start_pod, database, cable):
 async def impatient_pod(start_pod, database):
     """A pod that gives up after a second, on statements that the server gives up after a third of one."""
     await database.execute(f"ALTER ROLE rtx_engine IN DATABASE {database.name} SET statement_timeout = '300ms'")
-    return await start_pod(limits=Limits(settle=1.0))
+    return await start_pod(limits=Limits(batch_timeout_seconds=1.0))
 
 
-async def test_a_commit_whose_answer_is_lost_is_found_and_answered(wired_pod, cable, database):
+async def test_order_with_a_lost_commit_response_is_acknowledged_once(wired_pod, cable, database):
     account_id = await wired_pod.open_account("ada")
     cable.answers_to_lose = 2
 
@@ -100,7 +100,7 @@ async def test_a_commit_whose_answer_is_lost_is_found_and_answered(wired_pod, ca
     assert sorted(event.sequence for event in wired_pod.events) == [1, 2, 3, 4, 5]
 
 
-async def test_a_session_killed_in_the_middle_of_commit_leaves_one_fill(pod, database):
+async def test_session_killed_during_commit_leaves_one_fill(pod, database):
     # given a COMMIT that takes its time, and would have to be rolled back when its session is killed
     account_id = await pod.open_account("ada")
     await database.execute(
@@ -112,7 +112,7 @@ async def test_a_session_killed_in_the_middle_of_commit_leaves_one_fill(pod, dat
     )
     placing = asyncio.create_task(pod.place(account_id, "one"))
     killed = 0
-    async with asyncio.timeout(WAIT):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not killed:
             rows = await database.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -129,8 +129,10 @@ async def test_a_session_killed_in_the_middle_of_commit_leaves_one_fill(pod, dat
     assert [event.sequence for event in pod.events] == [1]
 
 
-async def test_a_database_that_is_away_is_told_and_forgiven(start_pod, database, cable):
-    wired_pod = await start_pod(address=replace(database.engine, port=cable.port), limits=Limits(settle=1.0))
+async def test_orders_fail_during_a_database_outage_and_succeed_after_it(start_pod, database, cable):
+    wired_pod = await start_pod(
+        address=replace(database.engine, port=cable.port), limits=Limits(batch_timeout_seconds=1.0)
+    )
     account_id = await wired_pod.open_account("ada")
     await cable.cut()
 
@@ -146,7 +148,7 @@ async def test_a_database_that_is_away_is_told_and_forgiven(start_pod, database,
     assert wired_pod.store.fence.state.epoch == 1  # an outage is no reason to stop being ready
 
 
-async def test_a_short_outage_is_not_even_noticed(wired_pod, cable):
+async def test_short_database_outage_fails_no_order(wired_pod, cable):
     account_id = await wired_pod.open_account("ada")
     await wired_pod.place(account_id, "before")
     await cable.cut()
@@ -166,7 +168,7 @@ async def cancel_waits_for_the_standby(database) -> None:
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
-async def test_a_commit_that_no_standby_confirms_is_not_acknowledged(impatient_pod, database, cancelled):
+async def test_commit_without_standby_confirmation_is_not_acknowledged(impatient_pod, database, cancelled):
     # given a server that waits for a standby that is not there
     pod = impatient_pod
     account_id = await pod.open_account("ada")
@@ -185,13 +187,13 @@ async def test_a_commit_that_no_standby_confirms_is_not_acknowledged(impatient_p
     # then the order may be there or not, and asking again tells
     assert refusal.value.reason is OrderErrorReason.OUTCOME_UNKNOWN
     assert pod.events == []
-    async with asyncio.timeout(WAIT):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         again = await pod.place(account_id, "one")
     assert again.replayed
     assert await database.execute("SELECT quantity FROM positions") == [(Decimal("0.10"),)]
 
 
-async def test_an_account_that_somebody_holds_does_not_hang_the_pod(impatient_pod, database):
+async def test_locked_account_does_not_block_the_pod(impatient_pod, database):
     # given somebody who holds the account's row and does not let go
     pod = impatient_pod
     account_id = await pod.open_account("ada")
@@ -201,7 +203,7 @@ async def test_an_account_that_somebody_holds_does_not_hang_the_pod(impatient_po
     await holder.execute("SELECT FROM accounts FOR UPDATE")
     try:
         with pytest.raises(OrderError) as refusal:
-            async with asyncio.timeout(WAIT):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 await pod.place(account_id, "one")
     finally:
         await transaction.rollback()
@@ -211,7 +213,7 @@ async def test_an_account_that_somebody_holds_does_not_hang_the_pod(impatient_po
     assert not (await pod.place(account_id, "one")).replayed
 
 
-async def test_a_caller_who_gives_up_waiting_disturbs_nobody(database):
+async def test_cancelled_caller_does_not_affect_others(database):
     session = Session(database.engine, "blue")
     taken = asyncio.Event()
 
@@ -223,7 +225,7 @@ async def test_a_caller_who_gives_up_waiting_disturbs_nobody(database):
     slow = asyncio.create_task(work_slowly())
     await taken.wait()
     with pytest.raises(UnavailableError):
-        async with session.use(deadline=0.1):
+        async with session.use(timeout_seconds=0.1):
             pytest.fail("two callers had the connection at once")
 
     assert await slow == 42

@@ -1,4 +1,4 @@
-"""The fence as the database keeps it: only the colours that it names execute, from its move on."""
+"""The fence in the database: only the colours that it names execute, from the move on."""
 
 import asyncio
 import contextlib
@@ -12,10 +12,10 @@ from rtx_engine.domain.accounts import NewAccount
 from rtx_engine.store import OrderError, OrderErrorReason
 
 WITHOUT_FENCE = {"schema_migrations"}  # the migrator's own notes: no money, no orders
-WAIT = 10.0  # seconds, for what must happen
+TIMEOUT_SECONDS = 10.0
 
 
-async def test_every_table_carries_the_fence(database):
+async def test_every_table_has_the_fence_trigger(database):
     rows = await database.execute(
         """
         SELECT c.relname, t.tgname IS NOT NULL AS fenced
@@ -46,7 +46,7 @@ async def test_every_table_carries_the_fence(database):
         ({}, False),
     ],
 )
-async def test_a_session_that_the_fence_does_not_name_changes_no_row(database, settings, allowed):
+async def test_session_not_named_by_the_fence_cannot_write(database, settings, allowed):
     session = await database.connect("rtx_engine", **settings)
     try:
         for statement in ("SELECT rtx_operator.assert_executor()", "UPDATE accounts SET balance = 0 WHERE false"):
@@ -61,7 +61,7 @@ async def test_a_session_that_the_fence_does_not_name_changes_no_row(database, s
 
 
 @pytest.mark.parametrize("user", ["postgres", "rtx_engine"])
-async def test_nobody_executes_without_a_fence_row(database, user):
+async def test_write_without_a_fence_row_is_refused(database, user):
     await database.execute("DELETE FROM rtx_operator.execution_fence")
     session = await database.connect(user, **{"rtx.colour": "blue", "rtx.epoch": "1"})
     try:
@@ -72,7 +72,7 @@ async def test_nobody_executes_without_a_fence_row(database, user):
         await session.close()
 
 
-async def test_a_backfill_of_the_migrator_passes(database):
+async def test_migrator_may_write_without_the_fence(database):
     await database.execute("UPDATE accounts SET balance = balance", user="rtx_migrator")
 
 
@@ -87,7 +87,7 @@ async def test_a_backfill_of_the_migrator_passes(database):
         "CREATE TABLE mine ()",
     ],
 )
-async def test_the_engine_cannot_reach_past_its_rights(database, statement):
+async def test_engine_role_lacks_other_rights(database, statement):
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await database.execute(statement, user="rtx_engine")
 
@@ -105,7 +105,7 @@ async def test_the_fence_sql_can_be_applied_again(database):
         await connection.close()
 
 
-async def test_a_colour_that_is_no_longer_named_is_refused_and_says_so(start_pod, database):
+async def test_order_at_a_colour_no_longer_named_is_answered_fenced(start_pod, database):
     blue, green = await start_pod("blue"), await start_pod("green")
     account_id = await blue.open_account("ada")
     before = await blue.place(account_id, "before")
@@ -124,7 +124,7 @@ async def test_a_colour_that_is_no_longer_named_is_refused_and_says_so(start_pod
     assert not blue.store.fence.executing
 
 
-async def test_a_move_that_goes_on_naming_a_colour_fails_none_of_its_orders(pod, database):
+async def test_move_that_keeps_a_colour_fails_none_of_its_orders(pod, database):
     account_id = await pod.open_account("ada")
 
     epochs = []
@@ -135,7 +135,7 @@ async def test_a_move_that_goes_on_naming_a_colour_fails_none_of_its_orders(pod,
     assert epochs == [2, 3, 4, 5, 6]
 
 
-async def test_a_pod_that_is_named_again_holds_nothing_stale(start_pod, database):
+async def test_colour_named_again_has_no_stale_data(start_pod, database):
     blue, green = await start_pod("blue"), await start_pod("green")
     account_id = await blue.open_account("ada")
     await blue.place(account_id, "one", side="buy")
@@ -150,13 +150,13 @@ async def test_a_pod_that_is_named_again_holds_nothing_stale(start_pod, database
     assert str(position.quantity) == "0.30"
 
 
-async def test_a_colour_that_comes_to_execute_is_connected_for_orders_already(start_pod, database):
+async def test_idle_colour_keeps_its_order_connection_open(start_pod, database):
     async def sessions_of_green():
         return await database.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'green' ORDER BY pid")
 
     blue, green = await start_pod("blue"), await start_pod("green")
     account_id = await blue.open_account("ada")
-    async with asyncio.timeout(WAIT):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while len(before := await sessions_of_green()) < 2:  # noqa: ASYNC110  # nothing tells that a session is there
             await asyncio.sleep(0.01)
 
@@ -166,13 +166,13 @@ async def test_a_colour_that_comes_to_execute_is_connected_for_orders_already(st
     assert await sessions_of_green() == before
 
 
-async def test_a_move_is_heard_of_without_being_asked(pod, database):
+async def test_fence_move_is_notified(pod, database):
     heard = asyncio.Event()
     pod.store.fence.on_change(lambda state: heard.set() if state.epoch == 2 else None)
 
     await database.move_fence("green")
 
-    async with asyncio.timeout(WAIT):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await heard.wait()
     assert pod.store.fence.state.executors == ("green",)
 
@@ -187,8 +187,8 @@ async def test_a_pod_is_not_ready_before_the_migration(fenced_database):
         assert store.fence.state is None
         # when the tables are there, then it comes to know of it
         await migrate(fenced_database.as_role("rtx_migrator"))
-        async with asyncio.timeout(WAIT):
-            assert (await store.fence.known()).executors == ("blue",)
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            assert (await store.fence.wait_until_known()).executors == ("blue",)
     finally:
         await store.stop()
 
@@ -208,7 +208,7 @@ async def trade_across_moves(start_pod, database) -> list[Move]:
 
     async def orders_flow() -> None:
         enough = placed + 60
-        async with asyncio.timeout(WAIT):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while placed < enough:  # noqa: ASYNC110  # many wait for their own; this one only looks
                 await asyncio.sleep(0.01)
 
@@ -263,7 +263,7 @@ async def test_no_fill_of_an_epoch_commits_after_the_next_has_begun(start_pod, d
     assert await late_orders(database, moves) == 0
 
 
-async def test_without_the_fence_there_would_be_late_fills(start_pod, database):
+async def test_late_fills_occur_without_the_fence(start_pod, database):
     # given triggers that are gone and an assertion that asserts nothing
     for table in ("accounts", "orders", "fills", "positions", "account_events"):
         await database.execute(f"DROP TRIGGER execution_fence ON {table}")

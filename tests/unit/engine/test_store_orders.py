@@ -1,4 +1,4 @@
-"""The order path: an order that is answered is in the database, once, and all that it changed with it."""
+"""The order path: an acknowledged order is in the database once, with all its changes."""
 
 import asyncio
 import datetime as dt
@@ -12,7 +12,7 @@ from rtx_engine.store.session import Session
 from rtx_engine.store.writer import Limits
 
 
-async def test_a_fill_is_in_the_database_when_it_is_answered(pod, database):
+async def test_acknowledged_fill_is_in_the_database(pod, database):
     account_id = await pod.open_account("ada")
 
     bought = (await pod.place(account_id, "one", side="buy", quantity="0.30")).execution
@@ -50,7 +50,7 @@ async def test_events_are_published_as_they_are_read(pod):
     assert await pod.store.reader.sequences([account_id]) == {account_id: 2}
 
 
-async def test_the_same_order_again_is_answered_as_at_first(pod, database):
+async def test_repeated_order_gets_the_first_response(pod, database):
     account_id = await pod.open_account("ada")
     first = await pod.place(account_id, "one")
     pod.prices.ask = Decimal("1.20000")
@@ -102,7 +102,7 @@ async def test_a_rejected_order_is_recorded_with_its_reason(pod):
     assert await pod.store.reader.positions(account_id) == []
 
 
-async def test_an_order_for_nobody_is_refused_alone(pod):
+async def test_order_of_an_unknown_account_fails_alone(pod):
     account_id = await pod.open_account("ada")
 
     placed, refused = await asyncio.gather(
@@ -141,7 +141,7 @@ async def test_two_pods_on_the_same_accounts_never_deadlock(start_pod, database)
                 for number, (pod, side, order) in enumerate([(pods[0], "buy", 1), (pods[1], "sell", -1)])
                 for account_id in accounts[::order]
             ]
-            async with asyncio.timeout(WAIT):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 while await database.execute(WAITING) != [(len(pods),)]:  # noqa: ASYNC110  # nothing tells that a session waits
                     await asyncio.sleep(0.01)
         await asyncio.gather(*orders)
@@ -152,7 +152,7 @@ async def test_two_pods_on_the_same_accounts_never_deadlock(start_pod, database)
     assert await database.execute(UNBALANCED) == []
 
 
-WAIT = 10.0  # seconds, for what must happen
+TIMEOUT_SECONDS = 10.0
 WAITING = """
 SELECT count(*)::int FROM pg_stat_activity
 WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FROM accounts%FOR UPDATE%'
@@ -171,8 +171,8 @@ SELECT account_id FROM (
 """
 
 
-async def test_orders_that_come_close_share_a_transaction(start_pod):
-    pod = await start_pod(limits=Limits(pace=1.0))
+async def test_orders_within_the_batch_interval_share_a_transaction(start_pod):
+    pod = await start_pod(limits=Limits(batch_interval_seconds=1.0))
     account_id = await pod.open_account("ada")
     sizes = []
     pod.store.orders.on_batch(sizes.append)
@@ -186,21 +186,21 @@ async def test_orders_that_come_close_share_a_transaction(start_pod):
     assert sizes == [1, 2]
 
 
-async def test_orders_that_are_many_wait_for_no_others(start_pod):
-    pod = await start_pod(limits=Limits(pace=3600.0))
+async def test_full_batch_starts_before_the_interval_is_over(start_pod):
+    pod = await start_pod(limits=Limits(batch_interval_seconds=3600.0))
     account_id = await pod.open_account("ada")
     sizes = []
     pod.store.orders.on_batch(sizes.append)
 
     await pod.place(account_id, "first")
-    await asyncio.gather(*(pod.place(account_id, f"order {number}") for number in range(writer.MANY)))
+    await asyncio.gather(*(pod.place(account_id, f"order {number}") for number in range(writer.MIN_IMMEDIATE_BATCH)))
 
-    assert sizes == [1, writer.MANY]
+    assert sizes == [1, writer.MIN_IMMEDIATE_BATCH]
 
 
-async def test_one_account_traded_on_in_two_pods_at_once_adds_up(start_pod, database):
+async def test_concurrent_orders_of_two_pods_on_one_account_add_up(start_pod, database):
     # given batches each of which finds, as often as not, that the account has moved on since it was read
-    pods = [await start_pod(limits=Limits(pace=0.0)) for _ in range(2)]
+    pods = [await start_pod(limits=Limits(batch_interval_seconds=0.0)) for _ in range(2)]
     account_id = await pods[0].open_account("ada", balance="1000000")
 
     async def trade(pod, side: str) -> None:
@@ -213,7 +213,7 @@ async def test_one_account_traded_on_in_two_pods_at_once_adds_up(start_pod, data
     assert await database.execute(UNBALANCED) == []
 
 
-async def test_an_order_is_looked_up_in_the_one_index_that_names_it(database):
+async def test_order_look_up_uses_the_client_order_id_index(database):
     # given empty tables, for which a planner believes every index to be as good as any other
     session = Session(database.engine, "blue")
     async with session.use() as connection:
@@ -238,8 +238,8 @@ async def test_orders_are_read_newest_first_in_pages(pod):
     assert await pod.store.reader.order(account_id, "order 9") is None
 
 
-async def test_a_full_queue_says_so_at_once(start_pod):
-    pod = await start_pod(limits=Limits(queue=3))
+async def test_full_queue_is_answered_overloaded_at_once(start_pod):
+    pod = await start_pod(limits=Limits(max_queued=3))
     account_id = await pod.open_account("ada")
 
     outcomes = await asyncio.gather(*(pod.place(account_id, str(n)) for n in range(5)), return_exceptions=True)
@@ -248,7 +248,7 @@ async def test_a_full_queue_says_so_at_once(start_pod):
     assert outcomes[-1].reason is OrderErrorReason.OVERLOADED
 
 
-async def test_stopping_settles_what_was_taken(pod, database):
+async def test_stop_completes_the_queued_orders(pod, database):
     account_id = await pod.open_account("ada")
     placing = [asyncio.create_task(pod.place(account_id, str(number))) for number in range(10)]
     await asyncio.sleep(0)

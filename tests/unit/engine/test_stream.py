@@ -1,4 +1,4 @@
-"""The stream as clients meet it: real server processes on a real PostgreSQL and Redis."""
+"""The WebSocket stream of real server processes on a real PostgreSQL and Redis."""
 
 import asyncio
 import itertools
@@ -14,7 +14,7 @@ import pytest_asyncio
 from engine_processes import QUICK_END
 
 PROMPT = 1.0  # seconds within which an event is at every socket, of any pod
-PATIENCE = 10.0  # seconds for what only has to happen
+TIMEOUT_SECONDS = 10.0
 
 
 class Trader:
@@ -39,7 +39,9 @@ class Trader:
         return self.session.ws_connect(f"{engine.url}/ws{query}", headers=self.headers)
 
 
-async def messages(stream: Any, count: int, kind: str = "order", within: float = PATIENCE) -> list[dict[str, Any]]:
+async def messages(
+    stream: Any, count: int, kind: str = "order", within: float = TIMEOUT_SECONDS
+) -> list[dict[str, Any]]:
     """The next `count` messages of that type; others are passed over."""
     found: list[dict[str, Any]] = []
     async with asyncio.timeout(within):
@@ -53,7 +55,7 @@ async def messages(stream: Any, count: int, kind: str = "order", within: float =
 
 
 async def hello(stream: Any) -> dict[str, Any]:
-    message: dict[str, Any] = await stream.receive_json(timeout=PATIENCE)
+    message: dict[str, Any] = await stream.receive_json(timeout=TIMEOUT_SECONDS)
     assert message["type"] == "hello"
     return message
 
@@ -90,7 +92,7 @@ async def alice(session: aiohttp.ClientSession, engine: Any) -> Trader:
     return await open_account(session, engine, "alice")
 
 
-async def test_a_client_is_greeted_gets_prices_and_its_own_orders(alice: Trader, engine: Any) -> None:
+async def test_client_gets_hello_prices_and_its_own_orders(alice: Trader, engine: Any) -> None:
     # given an order of before
     await alice.order(engine, "before")
     async with alice.stream(engine, "?symbols=EURUSD,XAUUSD") as stream:
@@ -110,7 +112,7 @@ async def test_a_client_is_greeted_gets_prices_and_its_own_orders(alice: Trader,
         await messages(stream, 6, "tick")
 
 
-async def test_an_event_is_the_owners_alone(alice: Trader, session: aiohttp.ClientSession, engine: Any) -> None:
+async def test_event_goes_only_to_its_account(alice: Trader, session: aiohttp.ClientSession, engine: Any) -> None:
     bob = await open_account(session, engine, "bob")
     async with alice.stream(engine) as hers, bob.stream(engine) as his:
         await hello(hers)
@@ -122,7 +124,7 @@ async def test_an_event_is_the_owners_alone(alice: Trader, session: aiohttp.Clie
         assert [event["sequence"] for event in await messages(hers, 3)] == [1, 2, 3]
 
 
-async def test_an_event_of_one_pod_reaches_the_sockets_of_another(alice: Trader, engines: Any, engine: Any) -> None:
+async def test_event_reaches_clients_of_another_pod(alice: Trader, engines: Any, engine: Any) -> None:
     other = await engines.start()
     async with alice.stream(engine) as here, alice.stream(other) as there:
         await hello(here)
@@ -133,9 +135,7 @@ async def test_an_event_of_one_pod_reaches_the_sockets_of_another(alice: Trader,
                 assert await messages(stream, 1, within=PROMPT) == [{"type": "order", **order}]
 
 
-async def test_resuming_misses_nothing_and_repeats_nothing_while_orders_flow(
-    alice: Trader, engines: Any, engine: Any
-) -> None:
+async def test_resumed_stream_has_each_event_once_under_load(alice: Trader, engines: Any, engine: Any) -> None:
     # given more events than one page holds, and orders that go on at two pods
     other = await engines.start()
     await alice.orders(engine, "before", 450)
@@ -173,7 +173,7 @@ async def test_resuming_misses_nothing_and_repeats_nothing_while_orders_flow(
         assert [event["sequence"] for event in events] == list(range(seen + 1, count + 1))
 
 
-async def test_without_redis_events_still_arrive_and_with_it_again(alice: Trader, engines: Any, engine: Any) -> None:
+async def test_events_arrive_during_and_after_a_redis_outage(alice: Trader, engines: Any, engine: Any) -> None:
     other = await engines.start()
     async with alice.stream(other) as stream:
         await hello(stream)
@@ -188,7 +188,7 @@ async def test_without_redis_events_still_arrive_and_with_it_again(alice: Trader
         assert await messages(stream, 3) == [{"type": "order", **order} for order in orders]
 
 
-async def test_a_slow_client_is_dropped_alone(alice: Trader, engine: Any) -> None:
+async def test_only_the_slow_client_is_disconnected(alice: Trader, engine: Any) -> None:
     # given a client that reads nothing, and one that does
     async with alice.stream(engine, "?since=0&symbols=EURUSD") as reading:
         await hello(reading)
@@ -204,7 +204,7 @@ async def test_a_slow_client_is_dropped_alone(alice: Trader, engine: Any) -> Non
         await alice.orders(engine, "order", count)
         # then it is dropped, which the metrics tell, and the other gets them all
         assert [event["sequence"] for event in await messages(reading, count)] == list(range(1, count + 1))
-        async with asyncio.timeout(PATIENCE * 2):
+        async with asyncio.timeout(TIMEOUT_SECONDS * 2):
             while await metric(alice.session, engine, "rtx_active_connections") != 1:  # noqa: ASYNC110  # of a process
                 await asyncio.sleep(0.1)
         assert await metric(alice.session, engine, "rtx_slow_consumers_total") == 1
@@ -226,7 +226,7 @@ async def metric(session: aiohttp.ClientSession, engine: Any, name: str) -> floa
         ("/nowhere", {}, 404, "NotFound"),
     ],
 )
-async def test_who_may_not_is_told_so(
+async def test_unauthorised_handshake_is_refused(
     session: aiohttp.ClientSession, engine: Any, path: str, headers: dict[str, str], status: int, reason: str
 ) -> None:
     upgrade = {
@@ -239,14 +239,14 @@ async def test_who_may_not_is_told_so(
         assert (answer.status, (await answer.json())["error"]["reason"]) == (status, reason)
 
 
-async def test_resuming_after_an_event_that_never_was_is_refused(alice: Trader, engine: Any) -> None:
+async def test_resume_after_an_unknown_event_is_refused(alice: Trader, engine: Any) -> None:
     async with alice.stream(engine, "?since=5") as stream:
-        message = await stream.receive(timeout=PATIENCE)
+        message = await stream.receive(timeout=TIMEOUT_SECONDS)
         assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1008)
         assert message.extra == "since is after the last event, 0: connect without since"
 
 
-async def test_a_close_is_answered_and_a_ping_too(alice: Trader, engine: Any) -> None:
+async def test_close_and_ping_are_answered(alice: Trader, engine: Any) -> None:
     async with alice.stream(engine, "?symbols=EURUSD") as stream:
         await hello(stream)
         await stream.send_str("nobody asked")
@@ -256,9 +256,7 @@ async def test_a_close_is_answered_and_a_ping_too(alice: Trader, engine: Any) ->
         assert stream.close_code == aiohttp.WSCloseCode.OK
 
 
-async def test_during_an_outage_of_the_database_prices_go_on_and_nothing_is_missed(
-    alice: Trader, engines: Any, engine: Any
-) -> None:
+async def test_stream_survives_a_database_outage(alice: Trader, engines: Any, engine: Any) -> None:
     async with alice.stream(engine, "?symbols=EURUSD") as stream:
         await hello(stream)
         await messages(stream, 1, "tick")
@@ -269,7 +267,7 @@ async def test_during_an_outage_of_the_database_prices_go_on_and_nothing_is_miss
         # then prices go on, and who comes now is asked to come again
         await messages(stream, 4, "tick")
         async with alice.stream(engine) as early:
-            assert (await early.receive(timeout=PATIENCE)).data == aiohttp.WSCloseCode.TRY_AGAIN_LATER
+            assert (await early.receive(timeout=TIMEOUT_SECONDS)).data == aiohttp.WSCloseCode.TRY_AGAIN_LATER
         # when it is back, events go on
         await elsewhere.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
         await elsewhere.close()
@@ -279,11 +277,9 @@ async def test_during_an_outage_of_the_database_prices_go_on_and_nothing_is_miss
         assert await messages(stream, 1) == [{"type": "order", **order}]
 
 
-async def test_a_pod_that_ends_closes_all_its_streams_and_takes_no_more(
-    session: aiohttp.ClientSession, engines: Any
-) -> None:
+async def test_shutdown_closes_all_streams_and_refuses_new_ones(session: aiohttp.ClientSession, engines: Any) -> None:
     # given more streams than are closed at once
-    engine = await engines.start(TIMES=QUICK_END)
+    engine = await engines.start(TIMEOUTS=QUICK_END)
     alice = await open_account(session, engine, "alice")
     streams = [await alice.stream(engine) for _ in range(250)]
     for stream in streams:
@@ -292,7 +288,7 @@ async def test_a_pod_that_ends_closes_all_its_streams_and_takes_no_more(
     ending = asyncio.create_task(engine.terminate())
     # then all are told to come back elsewhere
     for stream in streams:
-        message = await stream.receive(timeout=PATIENCE)
+        message = await stream.receive(timeout=TIMEOUT_SECONDS)
         assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, aiohttp.WSCloseCode.SERVICE_RESTART)
     with pytest.raises(aiohttp.ClientError):
         await alice.stream(engine)

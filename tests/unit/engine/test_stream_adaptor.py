@@ -1,4 +1,4 @@
-"""The seam between uvicorn and picows: both private, so this file is run before either of them moves."""
+"""The adaptor between uvicorn and picows. It uses private parts of both: run this file before upgrading either."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from rtx_engine.stream.adaptor import protocol_class
 
 KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
 UPGRADE = f"Host: test\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n{KEY}"
-LIMIT = 5  # seconds
+TIMEOUT_SECONDS = 5
 
 
 class Ticker(WSListener):
@@ -53,7 +53,7 @@ def server():
     thread.start()
     yield server
     server.should_exit = True
-    thread.join(LIMIT)
+    thread.join(TIMEOUT_SECONDS)
     assert not thread.is_alive()
 
 
@@ -61,7 +61,7 @@ async def answer(port, request):
     """Send raw bytes, return status and body of the answer, read until its end or the stream's begin."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request.encode())
-    async with asyncio.timeout(LIMIT):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         status = int(head.split()[1])
         body = b"" if status == 101 else await reader.read()
@@ -107,7 +107,7 @@ async def connect(server):
 async def test_http_and_streams_share_the_port(server, connect):
     _, client = await connect()
 
-    assert await asyncio.wait_for(client.frames.get(), LIMIT) == b'{"type":"tick"}'
+    assert await asyncio.wait_for(client.frames.get(), TIMEOUT_SECONDS) == b'{"type":"tick"}'
     status, _, body = await answer(server.port, "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
     assert (status, body) == (200, b"ok")
 
@@ -123,7 +123,7 @@ async def test_a_long_header_arrives_whole(server):
     assert status == 101
 
 
-async def test_a_refusal_is_an_answer_with_a_reason(server):
+async def test_refused_upgrade_gets_a_response_with_a_reason(server):
     status, head, body = await answer(server.port, f"GET /other HTTP/1.1\r\n{UPGRADE}\r\n")
     assert status == 401
     assert "www-authenticate: bearer" in head
@@ -132,7 +132,7 @@ async def test_a_refusal_is_an_answer_with_a_reason(server):
     assert (await answer(server.port, f"GET /nowhere HTTP/1.1\r\n{UPGRADE}\r\n"))[0] == 404
 
 
-async def test_shutdown_closes_streams_with_1012_and_waits_for_none(server, connect):
+async def test_shutdown_closes_streams_with_1012_without_waiting(server, connect):
     clients = [(await connect())[1] for _ in range(5)]
     reader, deaf = await asyncio.open_connection("127.0.0.1", server.port)
     deaf.write(f"GET /ws HTTP/1.1\r\n{UPGRADE}\r\n".encode())
@@ -140,21 +140,21 @@ async def test_shutdown_closes_streams_with_1012_and_waits_for_none(server, conn
     server.should_exit = True
 
     for client in clients:
-        assert await asyncio.wait_for(client.frames.get(), LIMIT) == b'{"type":"tick"}'
-        assert await asyncio.wait_for(client.frames.get(), LIMIT) == WSCloseCode.SERVICE_RESTART
-    async with asyncio.timeout(LIMIT):  # the deaf one is dropped
+        assert await asyncio.wait_for(client.frames.get(), TIMEOUT_SECONDS) == b'{"type":"tick"}'
+        assert await asyncio.wait_for(client.frames.get(), TIMEOUT_SECONDS) == WSCloseCode.SERVICE_RESTART
+    async with asyncio.timeout(TIMEOUT_SECONDS):  # the deaf one is dropped
         await reader.read()
     await closed(deaf)
 
 
-async def test_a_client_that_answers_no_ping_is_given_up(server, connect, monkeypatch):
-    monkeypatch.setattr(adaptor, "PING_INTERVAL", 0.2)
-    monkeypatch.setattr(adaptor, "PONG_TIMEOUT", 0.2)
+async def test_client_without_pong_is_disconnected(server, connect, monkeypatch):
+    monkeypatch.setattr(adaptor, "PING_INTERVAL_SECONDS", 0.2)
+    monkeypatch.setattr(adaptor, "PONG_TIMEOUT_SECONDS", 0.2)
     answering, _ = await connect()
     reader, mute = await asyncio.open_connection("127.0.0.1", server.port)
     mute.write(f"GET /ws HTTP/1.1\r\n{UPGRADE}\r\n".encode())
 
-    async with asyncio.timeout(LIMIT):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         received = await reader.read()
 
     assert b"\x89\x00" in received  # a ping

@@ -12,7 +12,7 @@ from rtx_engine.config import Redis
 from rtx_engine.domain.events import AccountEvent, EventKind
 from rtx_engine.stream.bus import CHANNEL, Bus
 
-PATIENCE = 20.0  # seconds
+TIMEOUT_SECONDS = 20.0
 
 
 def event(sequence: int) -> AccountEvent:
@@ -30,7 +30,7 @@ class Pod:
 
     async def until(self, sequence: int) -> None:
         """Wait for that event; others are passed over."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while (await self.received.get()).sequence != sequence:
                 pass
 
@@ -57,7 +57,7 @@ async def published(sender, receiver, sequences):
     pytest.fail("nothing came through")
 
 
-async def test_events_come_whole_and_in_order_and_once(redis_server):
+async def test_events_arrive_complete_in_order_and_once(redis_server):
     async with pods(redis_server.settings) as (one, other):
         begin = await published(one, other, range(1, 100))
         while not one.received.empty():
@@ -66,19 +66,19 @@ async def test_events_come_whole_and_in_order_and_once(redis_server):
         sent = [event(sequence) for sequence in range(begin + 1, begin + 1501)]
         one.bus.publish(sent)
 
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             assert [await other.received.get() for _ in sent] == sent
         # the publisher's own clients had them at once, and do not get them again over Redis
         assert [one.received.get_nowait() for _ in sent] == sent
         assert one.received.empty()
 
 
-async def test_who_does_not_want_events_gets_none_until_it_does(redis_server):
+async def test_unsubscribed_pod_gets_no_events_until_it_subscribes(redis_server):
     async with pods(redis_server.settings) as (one, other):
         begin = await published(one, other, range(1, 100))
 
         # given a subscription that is given up with the next message
-        other.bus.listen(wanted=False)
+        other.bus.set_subscribed(subscribed=False)
         one.bus.publish([event(begin + 1)])
         await other.until(begin + 1)
         async with (
@@ -87,19 +87,19 @@ async def test_who_does_not_want_events_gets_none_until_it_does(redis_server):
                 port=redis_server.settings.port,
                 password=redis_server.settings.password,
             ) as client,
-            asyncio.timeout(PATIENCE),
+            asyncio.timeout(TIMEOUT_SECONDS),
         ):
             while dict(await client.pubsub_numsub(CHANNEL)) != {CHANNEL.encode(): 1}:  # noqa: ASYNC110  # only Redis knows
                 await asyncio.sleep(0.05)
 
         # when they are wanted again
-        other.bus.listen(wanted=True)
+        other.bus.set_subscribed(subscribed=True)
 
         # then they come again
         await published(one, other, range(begin + 2, begin + 100))
 
 
-async def test_after_an_outage_events_come_again(redis_server):
+async def test_events_arrive_again_after_a_redis_outage(redis_server):
     async with pods(redis_server.settings) as (one, other):
         last = await published(one, other, range(1, 100))
         redis_server.stop()
@@ -109,17 +109,17 @@ async def test_after_an_outage_events_come_again(redis_server):
         await published(one, other, range(last + 2, last + 200))
 
 
-async def test_without_redis_publishing_neither_waits_nor_grows_for_ever():
+async def test_publish_without_redis_neither_blocks_nor_grows_unbounded():
     async with pods(Redis("127.0.0.1", 1, "redis"), count=1) as [pod]:
         begin = time.monotonic()
         for start in range(0, 100_000, 1000):
             pod.bus.publish([event(sequence) for sequence in range(start, start + 1000)])
-        assert time.monotonic() - begin < PATIENCE
+        assert time.monotonic() - begin < TIMEOUT_SECONDS
         assert len(pod.bus._queue) <= 20_000
         await pod.until(99_999)
 
 
-async def test_a_message_that_cannot_be_read_does_no_harm(redis_server):
+async def test_unreadable_message_is_ignored(redis_server):
     settings = redis_server.settings
     async with (
         pods(settings) as (one, other),

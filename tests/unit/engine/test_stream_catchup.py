@@ -1,4 +1,4 @@
-"""Who is behind is sent what it misses, and nobody is told of a loss that is none."""
+"""Replay: clients that are behind get their missing events, and no false report of a lost event."""
 
 import asyncio
 import datetime as dt
@@ -11,13 +11,13 @@ import msgspec
 import pytest
 from picows import WSCloseCode
 from rtx_engine.domain.events import AccountEvent, EventKind
-from rtx_engine.stream.catchup import REPLAYS_AT_ONCE, CatchUp
+from rtx_engine.stream.catchup import MAX_CONCURRENT_REPLAYS, CatchUp
 from rtx_engine.stream.connection import Connection
 from rtx_engine.stream.handshake import Request
 
 
 class Client:
-    """The end of a connection that a client has: what it was sent, and how it was closed."""
+    """The client's end of a connection: what it received, and the code it was closed with."""
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
@@ -43,15 +43,15 @@ class Client:
         return [message["sequence"] for message in self.sent if message["type"] == "order"]
 
 
-class Room:
-    def entered(self, connection: Connection) -> None: ...
+class ConnectionRegistry:
+    def register(self, connection: Connection) -> None: ...
 
-    def left(self, connection: Connection) -> None: ...
+    def unregister(self, connection: Connection) -> None: ...
 
 
 @dataclass
 class Log:
-    """The database: it answers when it is let."""
+    """The database: it answers once `let` is set."""
 
     events: list[AccountEvent]
     let: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,10 +72,10 @@ def event(account_id: int, sequence: int) -> AccountEvent:
 
 
 def connected(account_id: int, newest: int) -> tuple[Connection, Client]:
-    """A client that was greeted, and had all there was."""
-    client, connection = Client(), Connection(Request(account_id, (), None), Room())
+    """A client that has got its hello and all events up to `newest`."""
+    client, connection = Client(), Connection(Request(account_id, (), None), ConnectionRegistry())
     connection.on_ws_connected(client)  # type: ignore[arg-type]  # the part of a WSTransport that is used
-    connection.greet(newest, "blue")
+    connection.send_hello(newest, "blue")
     return connection, client
 
 
@@ -86,66 +86,66 @@ async def until_idle() -> None:
 
 @pytest.fixture
 async def log() -> Log:
-    return Log([event(account, sequence) for account in range(REPLAYS_AT_ONCE + 1) for sequence in (1, 2, 3)])
+    return Log([event(account, sequence) for account in range(MAX_CONCURRENT_REPLAYS + 1) for sequence in (1, 2, 3)])
 
 
-async def test_who_is_behind_is_sent_what_it_misses(log: Log) -> None:
+async def test_client_behind_gets_its_missing_events(log: Log) -> None:
     # given a client that has had event 1, when 3 comes and 2 does not
     connection, client = connected(0, newest=1)
-    connection.offer(event(0, 3), b"")
-    catch_up = CatchUp(log, hub=None, colour="blue")  # type: ignore[arg-type]  # which only greets
-    catch_up.look([connection])
+    connection.send_event(event(0, 3), b"")
+    catch_up = CatchUp(log, hub=None, colour="blue")  # type: ignore[arg-type]  # unused here
+    catch_up.start_replays([connection])
     log.let.set()
     await until_idle()
     # then it gets both
     assert (client.sequences(), client.closed) == ([2, 3], None)
 
 
-async def test_an_event_that_comes_while_its_replay_waits_for_a_turn_is_not_taken_for_lost(log: Log) -> None:
+async def test_event_that_arrives_while_its_replay_is_queued_is_not_reported_lost(log: Log) -> None:
     # given as many replays as there may be at once, and one more client that is behind
-    clients = [connected(account, newest=2) for account in range(REPLAYS_AT_ONCE + 1)]
+    clients = [connected(account, newest=2) for account in range(MAX_CONCURRENT_REPLAYS + 1)]
     catch_up = CatchUp(log, hub=None, colour="blue")  # type: ignore[arg-type]
     for connection, _ in clients:
         assert connection.cursor is not None
-        connection.cursor.notice(3)
-        catch_up.look([connection])
+        connection.cursor.observe(3)
+        catch_up.start_replays([connection])
     await until_idle()
     last, client = clients[-1]
-    assert log.asked == list(range(REPLAYS_AT_ONCE))
+    assert log.asked == list(range(MAX_CONCURRENT_REPLAYS))
     # when its event comes from another pod before it is its turn
-    last.offer(event(REPLAYS_AT_ONCE, 3), b'{"type":"order","sequence":3}')
+    last.send_event(event(MAX_CONCURRENT_REPLAYS, 3), b'{"type":"order","sequence":3}')
     log.let.set()
     await until_idle()
     # then it has it once, stays, and the database was not asked
     assert (client.sequences(), client.closed) == ([3], None)
-    assert REPLAYS_AT_ONCE not in log.asked
+    assert MAX_CONCURRENT_REPLAYS not in log.asked
     assert [client.sequences() for _, client in clients] == [[3]] * len(clients)
 
 
-async def test_an_event_that_comes_while_the_database_is_asked_is_not_taken_for_lost(log: Log) -> None:
+async def test_event_that_arrives_during_the_query_is_not_reported_lost(log: Log) -> None:
     # given a client that is behind, and a database that has nothing for it yet
     log.events.clear()
     connection, client = connected(0, newest=2)
     assert connection.cursor is not None
-    connection.cursor.notice(3)
+    connection.cursor.observe(3)
     catch_up = CatchUp(log, hub=None, colour="blue")  # type: ignore[arg-type]
-    catch_up.look([connection])
+    catch_up.start_replays([connection])
     await until_idle()
     # when the event comes before the database's answer
-    connection.offer(event(0, 3), b'{"type":"order","sequence":3}')
+    connection.send_event(event(0, 3), b'{"type":"order","sequence":3}')
     log.let.set()
     await until_idle()
     assert (client.sequences(), client.closed) == ([3], None)
 
 
-async def test_an_event_that_the_database_does_not_have_is_told(log: Log) -> None:
+async def test_event_missing_in_the_database_closes_the_stream(log: Log) -> None:
     # given an event that is known of and nowhere to be had
     log.events[:] = [event(0, 3)]
     connection, client = connected(0, newest=1)
     assert connection.cursor is not None
-    connection.cursor.notice(3)
+    connection.cursor.observe(3)
     catch_up = CatchUp(log, hub=None, colour="blue")  # type: ignore[arg-type]
-    catch_up.look([connection])
+    catch_up.start_replays([connection])
     log.let.set()
     await until_idle()
     # then the client is told to begin anew, instead of waiting for ever

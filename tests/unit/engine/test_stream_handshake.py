@@ -1,4 +1,4 @@
-"""What a client may ask for when it opens a stream, and what it is told when it may not."""
+"""The upgrade request of a stream: valid parameters, and messages for invalid ones."""
 
 import pytest
 from hypothesis import given
@@ -36,31 +36,31 @@ def ask(target, authorization=None):
         ("/ws?of=no&interest", "Bearer good", Request(7, (), None)),
     ],
 )
-def test_a_request_is_understood(target, authorization, request_):
+def test_valid_upgrade_request_is_parsed(target, authorization, request_):
     assert ask(target, authorization) == request_
 
 
 @pytest.mark.parametrize(
     ("target", "authorization", "status", "sentence"),
     [
-        ("/", "Bearer good", 404, "There is no stream at /: connect to /ws."),
-        ("/ws/", "Bearer good", 404, "There is no stream at /ws/: connect to /ws."),
-        ("/ws", None, 401, "The stream needs a token: send it as `Authorization: Bearer …` or as ?token=…."),
-        ("/ws?token=", None, 401, "The stream needs a token: send it as `Authorization: Bearer …` or as ?token=…."),
-        ("/ws", "Bearer ", 401, "The stream needs a token: send it as `Authorization: Bearer …` or as ?token=…."),
+        ("/", "Bearer good", 404, "There is no WebSocket at /: connect to /ws."),
+        ("/ws/", "Bearer good", 404, "There is no WebSocket at /ws/: connect to /ws."),
+        ("/ws", None, 401, "The token is missing: send it as `Authorization: Bearer …` or as ?token=…."),
+        ("/ws?token=", None, 401, "The token is missing: send it as `Authorization: Bearer …` or as ?token=…."),
+        ("/ws", "Bearer ", 401, "The token is missing: send it as `Authorization: Bearer …` or as ?token=…."),
         ("/ws", "Bearer bad", 401, "The token is not one of ours: log in at POST /api/login."),
         ("/ws?token=good&token=bad", None, 400, "token is given 2 times: give it once."),
-        ("/ws?symbols=EURUSD,DOGE", "Bearer good", 400, "symbols names 'DOGE', which is not traded here: choose from "),
-        ("/ws?symbols=eurusd", "Bearer good", 400, "symbols names 'eurusd', which is not traded here: choose from "),
-        ("/ws?since=-1", "Bearer good", 400, "since is '-1': give the sequence of the last event that you have, "),
-        ("/ws?since=", "Bearer good", 400, "since is '': give the sequence of the last event that you have, "),
-        ("/ws?since=٣", "Bearer good", 400, "since is '٣': give the sequence of the last event that you have, "),
-        ("/ws?since=1e3", "Bearer good", 400, "since is '1e3': give the sequence of the last event that you have, "),
+        ("/ws?symbols=EURUSD,DOGE", "Bearer good", 400, "symbols contains 'DOGE', which is not traded: choose from "),
+        ("/ws?symbols=eurusd", "Bearer good", 400, "symbols contains 'eurusd', which is not traded: choose from "),
+        ("/ws?since=-1", "Bearer good", 400, "since is '-1': give the sequence of the last event received, "),
+        ("/ws?since=", "Bearer good", 400, "since is '': give the sequence of the last event received, "),
+        ("/ws?since=٣", "Bearer good", 400, "since is '٣': give the sequence of the last event received, "),
+        ("/ws?since=1e3", "Bearer good", 400, "since is '1e3': give the sequence of the last event received, "),
         ("/ws?since=9223372036854775808", "Bearer good", 400, "since is '9223372036854775808': give the sequence of "),
         ("/ws?since=1&since=2", "Bearer good", 400, "since is given 2 times: give it once."),
     ],
 )
-def test_a_wrong_request_gets_a_sentence(target, authorization, status, sentence):
+def test_invalid_upgrade_request_is_refused_with_a_message(target, authorization, status, sentence):
     with pytest.raises(ApiError) as refused:
         ask(target, authorization)
     assert refused.value.status == status
@@ -68,7 +68,7 @@ def test_a_wrong_request_gets_a_sentence(target, authorization, status, sentence
 
 
 @given(start=st.integers(0, 50), arrivals=st.lists(st.integers(0, 80)))
-def test_a_cursor_lets_each_event_through_once_and_in_order_whatever_arrives(start, arrivals):
+def test_cursor_admits_each_event_once_and_in_order(start, arrivals):
     cursor = Cursor(sent=start, newest=start)
 
     through = [sequence for sequence in arrivals if cursor.admit(sequence)]

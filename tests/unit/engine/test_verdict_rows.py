@@ -1,4 +1,4 @@
-"""The query by which a load is judged, against a real database: what it finds kept, and what it finds broken."""
+"""The verdict's query on a real database: it passes correct rows and finds broken ones."""
 
 import dataclasses
 from decimal import Decimal
@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 from rtx_demo.database import PLAN, ROWS
-from rtx_engine.domain.answers import answer
+from rtx_engine.domain.order_response import order_response
 from rtx_engine.domain.orders import OrderStatus
 from rtx_traffic import fenced
 from rtx_traffic.ledger import End, Failure, Kind, Lane, Ledger, Order, OrderAnswer, Record, Request, Run, encode
@@ -37,7 +37,7 @@ class Traded:
     async def place(self, pod, client_order_id: str, **wanted: str) -> None:
         """Place it as `r-...` and write down what a client would have been answered."""
         placed = await pod.place(self.account, client_order_id, **wanted)
-        wire = msgspec.json.encode(answer(placed.execution))
+        wire = msgspec.json.encode(order_response(placed.execution))
         if not client_order_id.startswith("r-"):
             return
         asked = placed.execution.order
@@ -96,7 +96,7 @@ async def traded(start_pod, database):
     return traded
 
 
-async def test_a_run_across_a_move_of_the_fence_is_told_whole(traded):
+async def test_verdict_of_a_run_across_a_fence_move_is_complete(traded):
     # given orders on each side of a move, when the rows of the run are read
     rows = await traded.rows()
 
@@ -121,7 +121,7 @@ async def test_a_run_across_a_move_of_the_fence_is_told_whole(traded):
     assert fenced.overlap_s(rows) == 0
 
 
-async def test_what_the_engine_did_is_kept_to_the_last_digit(traded):
+async def test_rows_keep_every_decimal_of_the_engine(traded):
     # given a run of the real store: positions that grew, shrank, turned and went flat, and repeats by both colours
     verdict = await traded.verdict()
 
@@ -131,7 +131,7 @@ async def test_what_the_engine_did_is_kept_to_the_last_digit(traded):
     assert (verdict.orders_acknowledged, verdict.requests) == (5, 8)
 
 
-async def test_an_account_that_did_not_trade_is_told_too(start_pod, database):
+async def test_account_without_trades_is_reported(start_pod, database):
     # given an account without any order, when its rows are read, then it is there with nothing in it
     account = await (await start_pod("blue")).open_account("listener")
     (row,) = (await rows_of_run(database, "r", account)).accounts
@@ -153,7 +153,7 @@ async def test_an_account_that_did_not_trade_is_told_too(start_pod, database):
         "DELETE FROM accounts",
     ],
 )
-async def test_an_account_that_is_not_what_its_fills_make_it_is_found(traded, wrong):
+async def test_account_that_contradicts_its_fills_is_found(traded, wrong):
     # given the real store's rows, when one value of the account is changed, then the account is wrong
     await traded.execute(wrong)
     verdict = await traded.verdict()
@@ -173,13 +173,13 @@ async def test_an_account_that_is_not_what_its_fills_make_it_is_found(traded, wr
         "UPDATE fills SET account_id = 99 WHERE quantity = -0.20",
     ],
 )
-async def test_an_acknowledged_order_that_is_held_otherwise_is_found(traded, wrong):
+async def test_acknowledged_order_with_other_values_is_found(traded, wrong):
     # given the real store's rows, when one value of an acknowledged order is changed, then it is lost
     await traded.execute(wrong)
     assert (await traded.verdict()).orders_lost == 1
 
 
-async def test_an_order_that_was_rejected_is_a_failed_request_and_nothing_else(traded, start_pod):
+async def test_rejected_order_counts_only_as_failed_request(traded, start_pod):
     # given an order beyond the account's margin, which is answered with 422 and recorded as rejected
     green = await start_pod("green")
     await traded.place(green, "r-6", quantity="90.00")
@@ -191,7 +191,7 @@ async def test_an_order_that_was_rejected_is_a_failed_request_and_nothing_else(t
     assert (verdict.orders_altered, verdict.accounts_wrong, verdict.orders_lost) == (0, 0, 0), verdict.findings
 
 
-async def test_a_deleted_order_leaves_the_account_what_it_was(traded):
+async def test_deleted_order_keeps_the_account_consistent(traded):
     # given an order that is deleted, but not its fill and event, when the run is judged, then the account is right:
     # a later run on the same account is not spoilt by it
     await traded.execute("DELETE FROM orders WHERE client_order_id = 'r-2'")
@@ -199,7 +199,7 @@ async def test_a_deleted_order_leaves_the_account_what_it_was(traded):
     assert (verdict.orders_lost, verdict.accounts_wrong) == (1, 0)
 
 
-async def test_a_fill_under_an_order_id_that_nobody_knows_is_found(traded):
+async def test_fill_with_an_unknown_order_id_is_found(traded):
     # given a repeat that was dealt a second time under its own order id, with position and balance, and of which
     # neither an order nor an event was written
     await traded.execute(
@@ -215,7 +215,7 @@ async def test_a_fill_under_an_order_id_that_nobody_knows_is_found(traded):
     assert "has 1 fills without an event" in verdict.findings[0]
 
 
-async def test_an_order_that_nobody_sent_is_found(traded):
+async def test_order_that_was_never_sent_is_found(traded):
     # given an order of the run that the ledger does not know, when it is judged, then it is found
     traded.requests = [request for request in traded.requests if request.order.client_order_id != "r-5"]
     verdict = await traded.verdict()
@@ -230,7 +230,7 @@ async def test_an_order_that_nobody_sent_is_found(traded):
         "UPDATE fills SET epoch = 9 WHERE epoch = 2 AND symbol = 'EURUSD'",
     ],
 )
-async def test_a_fill_that_the_fence_would_have_refused_is_found(traded, wrong):
+async def test_fill_against_the_fence_is_found(traded, wrong):
     # given a database without the fence for a moment, when something executes out of its turn
     await traded.execute(wrong)
 
@@ -254,7 +254,7 @@ FROM orders ON CONFLICT DO NOTHING;
 """
 
 
-async def test_the_rows_take_no_longer_for_statistics_of_when_there_were_few(database):
+async def test_queries_stay_fast_with_outdated_statistics(database):
     # given 50 accounts of which PostgreSQL last took statistics after their first 100 orders, and which have 5,000 now
     session = await database.connect("postgres")
     await session.execute(BEHIND_THE_FENCES_BACK)

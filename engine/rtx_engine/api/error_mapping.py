@@ -1,4 +1,4 @@
-"""From whatever went wrong to what the client is told."""
+"""Maps exceptions to API errors."""
 
 from collections.abc import Mapping
 
@@ -18,8 +18,8 @@ _STATUS: Mapping[OrderErrorReason, int] = {
 }
 
 
-def as_api_error(error: Exception) -> ApiError:
-    """The refusal that `error` means; 500 for what nobody thought of."""
+def to_api_error(error: Exception) -> ApiError:
+    """The API error for `error`; 500 for an unexpected exception."""
     match error:
         case ApiError():
             return error
@@ -29,19 +29,21 @@ def as_api_error(error: Exception) -> ApiError:
         case UnavailableError():
             return ApiError(503, ErrorReason.UNAVAILABLE, _capital(sentence(error)), headers=RETRY)
         case HTTPException(status_code=404):
-            return ApiError(404, ErrorReason.NOT_FOUND, "There is nothing at this path: see /docs for what there is.")
+            return ApiError(404, ErrorReason.NOT_FOUND, "This path does not exist: /docs lists the paths of this API.")
         case HTTPException(status_code=405):
-            return method_not_allowed((error.headers or {}).get("Allow", "another one"))
+            return method_not_allowed((error.headers or {}).get("Allow", "another method"))
         case _:
-            return ApiError(500, ErrorReason.INTERNAL, "Something went wrong in the engine and was logged: try again.")
+            return ApiError(
+                500, ErrorReason.INTERNAL, "The engine failed unexpectedly and logged the error: try again."
+            )
 
 
 def method_not_allowed(allowed: str) -> ApiError:
-    """The path exists, but not with this method; `allowed` lists those it has."""
+    """405. `allowed`: the methods of this path, separated by commas."""
     return ApiError(
         405,
         ErrorReason.METHOD_NOT_ALLOWED,
-        f"This path does not know this method: use {allowed}.",
+        f"This path does not support this method: use {allowed}.",
         headers=((b"allow", allowed.encode()),),
     )
 

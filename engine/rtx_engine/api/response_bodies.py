@@ -1,4 +1,4 @@
-"""What the API answers with, beside what the domain already says."""
+"""Response bodies of the API, except the order itself (domain.order_response)."""
 
 import datetime as dt
 from decimal import Decimal
@@ -7,14 +7,14 @@ import msgspec
 
 from rtx_engine.api.errors import ErrorDetail
 from rtx_engine.domain.accounts import Account
-from rtx_engine.domain.answers import OrderAnswer
+from rtx_engine.domain.order_response import OrderResponse
 from rtx_engine.domain.positions import CENT, Position
 from rtx_engine.domain.pricing import Quote
 from rtx_engine.domain.symbols import Symbol
 
 
 class Health(msgspec.Struct, frozen=True):
-    """The process lives. `epoch` is null until the fence is known."""
+    """The process is alive. `epoch` is null until this pod has read the fence."""
 
     status: str
     version: str
@@ -23,15 +23,15 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Login(msgspec.Struct, frozen=True):
-    """A bearer token. `account_id` is the word admin for the administrator, who has no account."""
+    """A bearer token. `account_id` is "admin" for the administrator, who has no trading account."""
 
     token: str
     account_id: int | str
     expires_at: dt.datetime
 
 
-class AccountAnswer(msgspec.Struct, frozen=True):
-    """An account. `sequence` is the number of its last event: what /ws resumes from."""
+class AccountResponse(msgspec.Struct, frozen=True):
+    """An account. `sequence` is the number of its newest event; /ws resumes after it with `since`."""
 
     account_id: int
     username: str
@@ -41,12 +41,12 @@ class AccountAnswer(msgspec.Struct, frozen=True):
     sequence: int
 
     @classmethod
-    def of(cls, account: Account) -> "AccountAnswer":
+    def of(cls, account: Account) -> "AccountResponse":
         return cls(account.id, account.username, account.currency, account.balance, account.leverage, account.sequence)
 
 
-class SymbolAnswer(msgspec.Struct, frozen=True):
-    """A symbol and its newest quote; bid, ask and time are null while there is none. Quantities are in lots."""
+class SymbolResponse(msgspec.Struct, frozen=True):
+    """A symbol and its newest quote; bid, ask and time are null before the first quote. Quantities are in lots."""
 
     symbol: str
     digits: int
@@ -58,7 +58,7 @@ class SymbolAnswer(msgspec.Struct, frozen=True):
     time: dt.datetime | None
 
     @classmethod
-    def of(cls, symbol: Symbol, quote: Quote | None) -> "SymbolAnswer":
+    def of(cls, symbol: Symbol, quote: Quote | None) -> "SymbolResponse":
         return cls(
             symbol=symbol.name,
             digits=symbol.digits,
@@ -72,13 +72,13 @@ class SymbolAnswer(msgspec.Struct, frozen=True):
 
 
 class Symbols(msgspec.Struct, frozen=True):
-    """Every symbol that is traded."""
+    """All tradable symbols."""
 
-    symbols: list[SymbolAnswer]
+    symbols: list[SymbolResponse]
 
 
-class PositionAnswer(msgspec.Struct, frozen=True):
-    """An open position: lots, long positive. `unrealised` is in the account's currency; null without a quote."""
+class PositionResponse(msgspec.Struct, frozen=True):
+    """An open position in lots, negative when short. `unrealised` profit or loss: null without a quote."""
 
     symbol: str
     quantity: Decimal
@@ -86,7 +86,7 @@ class PositionAnswer(msgspec.Struct, frozen=True):
     unrealised: Decimal | None
 
     @classmethod
-    def of(cls, position: Position, quote: Quote | None) -> "PositionAnswer":
+    def of(cls, position: Position, quote: Quote | None) -> "PositionResponse":
         unrealised = None
         if quote is not None:
             closing = quote.bid if position.quantity > 0 else quote.ask
@@ -95,20 +95,20 @@ class PositionAnswer(msgspec.Struct, frozen=True):
 
 
 class Positions(msgspec.Struct, frozen=True):
-    """Every open position of the account."""
+    """All open positions of the account."""
 
-    positions: list[PositionAnswer]
+    positions: list[PositionResponse]
 
 
 class Orders(msgspec.Struct, frozen=True):
-    """Newest first. `next_before` asks for the page after this one; null: there is none."""
+    """A page of orders, newest first. `next_before`: pass it as `before` for the next page; null on the last page."""
 
-    orders: list[OrderAnswer]
+    orders: list[OrderResponse]
     next_before: int | None
 
 
 class Rejection(msgspec.Struct, frozen=True):
-    """An order that was recorded as rejected: why, and the record."""
+    """An order recorded as rejected: the reason and the order."""
 
     error: ErrorDetail
-    order: OrderAnswer
+    order: OrderResponse

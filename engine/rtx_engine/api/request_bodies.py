@@ -1,4 +1,4 @@
-"""What clients send: structs, and one sentence for every body that is not one of them."""
+"""Request bodies, and the error message for a body that is not valid."""
 
 import functools
 import re
@@ -10,7 +10,7 @@ from rtx_engine.api.errors import bad_request
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A JSON body. HINTS says for each field what to give, for the sentence that refuses a wrong one."""
+    """A JSON body. HINTS holds the expected value of each field, for error messages and the OpenAPI document."""
 
     HINTS: ClassVar[dict[str, str]] = {}
 
@@ -19,7 +19,10 @@ class LoginRequest(Request, frozen=True):
     username: str
     password: str
 
-    HINTS: ClassVar[dict[str, str]] = {"username": "the name of the account", "password": "its password"}
+    HINTS: ClassVar[dict[str, str]] = {
+        "username": "the username of the account",
+        "password": "the password of the account",
+    }
 
 
 class AccountRequest(Request, frozen=True):
@@ -45,7 +48,7 @@ class MarketOrderRequest(Request, frozen=True):
     quantity: str
 
     HINTS: ClassVar[dict[str, str]] = {
-        "client_order_id": "1 to 64 printable ASCII characters, new for each order of the account",
+        "client_order_id": "1 to 64 printable ASCII characters, unique among the orders of the account",
         "symbol": 'a symbol of GET /api/symbols, like "EURUSD"',
         "side": '"buy" or "sell"',
         "quantity": 'a number of lots in quotes, like "0.10"',
@@ -55,7 +58,7 @@ class MarketOrderRequest(Request, frozen=True):
 T = TypeVar("T", bound=Request)
 
 _WRONG_TYPE = re.compile(r"Expected `(?P<expected>[^`]+)`, got `(?P<given>[^`]+)` - at `\$\.(?P<field>[a-z_]+)`")
-_NO_OBJECT = re.compile(r"Expected `object`, got `(?P<given>[^`]+)`$")
+_NOT_AN_OBJECT = re.compile(r"Expected `object`, got `(?P<given>[^`]+)`$")
 _MISSING = re.compile(r"missing required field `(?P<field>[^`]+)`")
 _UNKNOWN = re.compile(r"unknown field `(?P<field>.*)`", re.DOTALL)
 
@@ -66,19 +69,19 @@ def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
 
 
 def decode(body: bytes, kind: type[T]) -> T:
-    """`body` as a `kind`. Raises ApiError (400) with a sentence."""
+    """`body` parsed as `kind`. Raises ApiError (400)."""
     if not body.strip():
         raise bad_request(f"The body is empty: send {_example(kind)}.")
     try:
         decoded: T = _decoder(kind).decode(body)
     except msgspec.ValidationError as error:
-        raise bad_request(_sentence(str(error), kind)) from error
+        raise bad_request(_message(str(error), kind)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise bad_request(f"The body is not valid JSON ({error}): send {_example(kind)}.") from error
     return decoded
 
 
-def _sentence(problem: str, kind: type[Request]) -> str:
+def _message(problem: str, kind: type[Request]) -> str:
     if match := _MISSING.search(problem):
         field = match["field"]
         return f"{field} is missing: give {kind.HINTS[field]}."
@@ -87,9 +90,9 @@ def _sentence(problem: str, kind: type[Request]) -> str:
     if match := _WRONG_TYPE.search(problem):
         field = match["field"]
         return f"{field} is of type {match['given']}: give {kind.HINTS[field]}."
-    if match := _NO_OBJECT.match(problem):
+    if match := _NOT_AN_OBJECT.match(problem):
         return f"The body is of type {match['given']}: send {_example(kind)}."
-    return f"The body is not what is expected here ({problem}): send {_example(kind)}."
+    return f"The body is not valid ({problem}): send {_example(kind)}."
 
 
 def _example(kind: type[Request]) -> str:

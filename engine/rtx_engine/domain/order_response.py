@@ -1,4 +1,4 @@
-"""An execution as clients read it: the same fields in the order's answer and in the account's stream."""
+"""An execution as clients receive it: the same fields in the order's response and in the account's stream."""
 
 import datetime as dt
 from decimal import Decimal
@@ -9,10 +9,10 @@ import msgspec
 from rtx_engine.domain.orders import Execution, OrderStatus, RejectReason, Side
 
 
-class OrderAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The answer to an order. Decimals are JSON strings; `price` is absent when it was rejected, `reason` when not.
+class OrderResponse(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The response to an order. Decimals are JSON strings. `price` is absent if it was rejected, `reason` if filled.
 
-    `quoted_at` is when the price was made; orders that version 1.0 has filled lack it.
+    `quoted_at` is the time of the quote; orders filled by version 1.0 lack it.
     """
 
     order_id: UUID
@@ -31,9 +31,9 @@ class OrderAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     quoted_at: dt.datetime | None = None
 
 
-def answer(execution: Execution) -> OrderAnswer:
+def order_response(execution: Execution) -> OrderResponse:
     order = execution.order
-    return OrderAnswer(
+    return OrderResponse(
         order_id=order.order_id,
         client_order_id=order.client_order_id,
         status=execution.status,
