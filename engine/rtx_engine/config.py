@@ -65,6 +65,7 @@ class Settings:
     execution_mode: ExecutionMode
     environment: str
     colour: Colour
+    revision: str  # of the release, which the fence may name besides the colour; empty outside of Kubernetes
     pod_name: str
     port: int
     metrics_port: int
@@ -88,6 +89,7 @@ class Settings:
             execution_mode=read.choice("EXECUTION_MODE", ExecutionMode, ExecutionMode.B_BOOK),
             environment=read.text("ENVIRONMENT", "production"),
             colour=read.choice("COLOUR", Colour),
+            revision=environment.get("REVISION", ""),
             pod_name=read.text("POD_NAME", "local"),
             port=read.port("PORT", 7999),
             metrics_port=read.port("METRICS_PORT", 9090),

@@ -58,7 +58,7 @@ async def serve(settings: Settings, source: PriceSource, timeouts: Timeouts = PR
 
     bus = Bus(settings.redis)
     colour = settings.colour.value  # a plain str: asyncpg rejects an enum as a session setting
-    store = Store(settings.database, colour, source, bus.publish)
+    store = Store(settings.database, colour, source, bus.publish, revision=settings.revision)
     store.fence.on_change(lambda state: metrics.FENCE_EPOCH.set(state.epoch))
     store.orders.on_batch(metrics.BATCH_SIZE.observe)
     tokens = Tokens(settings.jwt_secret)
@@ -66,7 +66,7 @@ async def serve(settings: Settings, source: PriceSource, timeouts: Timeouts = PR
     activity = Activity()
     request_stats = RequestStats()
     peer_client = PeerClient(settings.peer_service, settings.peer_secret) if settings.peer_service else None
-    store.fence.on_change(lambda state: _on_fence_change(colour, state, request_stats, stream))
+    store.fence.on_change(lambda state: _on_fence_change(store, state, request_stats, stream))
 
     async with contextlib.AsyncExitStack() as stack:
         listener = stack.enter_context(_listen(settings.port))
@@ -105,9 +105,9 @@ async def serve(settings: Settings, source: PriceSource, timeouts: Timeouts = PR
     log.info("stopped")
 
 
-def _on_fence_change(colour: str, state: FenceState, request_stats: RequestStats, stream: Stream) -> None:
-    """Restart the request statistics; end the drain if the fence names this colour."""
-    executing = colour in state.executors
+def _on_fence_change(store: Store, state: FenceState, request_stats: RequestStats, stream: Stream) -> None:
+    """Restart the request statistics; end the drain if this pod executes."""
+    executing = store.fence.executing
     request_stats.restart(state.epoch if executing else None)
     if executing:
         stream.drain.end()

@@ -2,17 +2,19 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from rtx_operator.api.enums import Colour
 from rtx_operator.api.rollout import SmokeTest
+from rtx_operator.api.status import Release
 from rtx_operator.pod_reports import EngineReport, ReachReport, SmokeResult
 
 Object = dict[str, Any]
 
 OBSERVATION_GAP_SECONDS = 20.0  # after this long without a whole observation, a deadline that passed proves nothing
+HANGS_AFTER = timedelta(seconds=60)  # a kubelet that lives ends a pod within seconds of its deletionTimestamp
 ENDED = frozenset({"Succeeded", "Failed"})  # pod phases in which no container runs or restarts
 
 
@@ -44,14 +46,19 @@ class Fence:
     cutover: str  # id of the move
     owner: str  # namespace/name/uid of a TradingEngine
     since: datetime | None = None  # time of the move, on the database's clock
+    revisions: tuple[str, ...] | None = None  # that may execute in these colours; None: any
 
 
-def executes(fence: Fence | None, colours: Collection[Colour], *, known_epoch: int = 0) -> bool:
-    """Whether the database lets exactly these colours execute, in a row that is not behind `known_epoch`.
+def executes(fence: Fence | None, releases: Collection[Release], *, known_epoch: int = 0) -> bool:
+    """Whether the database lets exactly these releases execute, in a row that is not behind `known_epoch`.
 
-    An unknown fence lets nobody: False.
+    An unknown fence lets nobody: False. One that names no revisions lets any of its colours.
     """
-    return fence is not None and set(fence.executors) == set(colours) and fence.epoch >= known_epoch
+    if fence is None or fence.epoch < known_epoch:
+        return False
+    revisions = {release.revision for release in releases}
+    named = fence.revisions is None or set(fence.revisions) == revisions
+    return named and set(fence.executors) == {release.colour for release in releases}
 
 
 def is_recent(seconds_since_last: float) -> bool:
@@ -142,6 +149,12 @@ class JobEnd(StrEnum):
 def job_ended(job: Object | None, end: JobEnd) -> Object | None:
     """The Job's condition `end` if it is true; None otherwise, also for a Job that does not exist."""
     return _true_condition(job, end)
+
+
+def hangs(pod: Object, now: datetime) -> bool:
+    """Whether the pod's time to end has been over for HANGS_AFTER: its node is lost, or cannot end it."""
+    until = pod["metadata"].get("deletionTimestamp")
+    return bool(until) and now > datetime.fromisoformat(until) + HANGS_AFTER
 
 
 def is_ready(pod: Object) -> bool:

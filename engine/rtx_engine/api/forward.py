@@ -139,7 +139,9 @@ class Forwarder:
     async def _forward_once(self, scope: Scope, body: bytes, remaining: float) -> Response | None:
         """One attempt. None: repeating it is safe."""
         state = self._store.fence.state
-        named = [colour for colour in state.executors if colour != self._colour] if state else []
+        # The own colour executes without this pod when the fence names another revision of it.
+        executing = self._store.fence.executing
+        named = [colour for colour in state.executors if colour != self._colour or not executing] if state else []
         if state is None or not named:
             return None
         try:

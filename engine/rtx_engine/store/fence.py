@@ -1,4 +1,4 @@
-"""This pod's view of the execution fence: which colours execute, and since which epoch."""
+"""This pod's view of the execution fence: which colours and revisions execute, and since which epoch."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
+import msgspec
 import structlog
 
 from rtx_engine.store.errors import UnavailableError
@@ -15,7 +16,10 @@ from rtx_engine.store.session import Session
 POLL_INTERVAL_SECONDS = 1.0  # in case a notification is lost with its connection
 CHANNEL = "execution_fence"
 
-_READ = "SELECT epoch, executors FROM rtx_operator.execution_fence"
+# As JSON, where a column that an older fence lacks is only absent.
+_READ = (
+    "SELECT epoch, executors, to_jsonb(fence) -> 'revisions' AS revisions FROM rtx_operator.execution_fence AS fence"
+)
 _TABLE_EXISTS = "SELECT to_regclass($1) IS NOT NULL"
 _VERSION = "SELECT coalesce(max(version), 0) FROM public.schema_migrations WHERE half = 'expand'"
 
@@ -28,6 +32,11 @@ class FenceState:
 
     epoch: int
     executors: tuple[str, ...]
+    revisions: tuple[str, ...] | None = None  # that may execute in these colours; None: any
+
+    def names(self, colour: str, revision: str) -> bool:
+        """Whether a pod of this colour and revision executes, as the database sees it."""
+        return colour in self.executors and (self.revisions is None or revision in self.revisions)
 
 
 class FenceWatch:
@@ -36,10 +45,11 @@ class FenceWatch:
     For information only: the database itself refuses writes that the fence does not allow.
     """
 
-    def __init__(self, colour: str) -> None:
+    def __init__(self, colour: str, revision: str = "") -> None:
         self._colour = colour
+        self._revision = revision
         self._state: FenceState | None = None
-        self.executing = False  # whether the fence names this colour; an attribute because every request reads it
+        self.executing = False  # whether the fence names this pod; an attribute because every request reads it
         self._callbacks: list[Callable[[FenceState], None]] = []
         self._known = asyncio.Event()
         self._changed = asyncio.Event()  # of the present state; set when the next one is read
@@ -79,10 +89,11 @@ class FenceWatch:
         row = await connection.fetchrow(_READ)
         if row is None:
             return None
-        state = FenceState(row["epoch"], tuple(row["executors"]))
+        revisions = msgspec.json.decode(row["revisions"] or "null", type=tuple[str, ...] | None)
+        state = FenceState(row["epoch"], tuple(row["executors"]), revisions)
         if state != self._state:
             self._state = state
-            self.executing = self._colour in state.executors
+            self.executing = state.names(self._colour, self._revision)
             log.info("fence read", epoch=state.epoch, executors=state.executors, executing=self.executing)
             self._known.set()
             self._changed.set()

@@ -25,8 +25,9 @@ log = structlog.get_logger(__name__)
 
 
 class Session:
-    """A connection with the settings that the fence checks: rtx.colour and application_name, the colour, and rtx.epoch.
+    """A connection with the settings that the fence checks: rtx.colour, rtx.revision and rtx.epoch.
 
+    Its application_name is the colour.
     One caller at a time uses it (`use`). Every wait has a timeout.
     """
 
@@ -35,9 +36,11 @@ class Session:
         database: Database,
         colour: str,
         on_connect: Callable[["asyncpg.Connection"], Awaitable[None]] | None = None,
+        revision: str = "",
     ) -> None:
         self._database = database
         self._colour = str(colour)  # asyncpg rejects a StrEnum
+        self._revision = revision
         self._on_connect = on_connect
         self._lock = asyncio.Lock()
         self._connection: asyncpg.Connection | None = None
@@ -119,7 +122,12 @@ class Session:
             timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=STATEMENT_TIMEOUT_SECONDS,
             max_cached_statement_lifetime=0,  # keep prepared statements while the colour is idle
-            server_settings={"application_name": self._colour, "rtx.colour": self._colour, **_PLANNER_SETTINGS},
+            server_settings={
+                "application_name": self._colour,
+                "rtx.colour": self._colour,
+                "rtx.revision": self._revision,
+                **_PLANNER_SETTINGS,
+            },
         )
         self._epoch = None
         if self._on_connect is not None:

@@ -27,11 +27,12 @@ class Store:
         source: Quotes,
         on_committed: Callable[[Sequence[AccountEvent]], None],
         limits: Limits = PRODUCTION,
+        revision: str = "",
     ) -> None:
         """`on_committed` gets the events of each committed batch, in order per account. It must not block."""
-        self.fence = FenceWatch(colour)
-        self.orders = OrderWriter(database, colour, self.fence, source, on_committed, limits)
-        self._session = Session(database, colour, self.fence.listen)
+        self.fence = FenceWatch(colour, revision)
+        self.orders = OrderWriter(database, colour, self.fence, source, on_committed, limits, revision)
+        self._session = Session(database, colour, self.fence.listen, revision)
         self.reader = Reader(self._session)
         self.accounts = Accounts(self._session, self.fence)
         self._writing: asyncio.Task[None] | None = None

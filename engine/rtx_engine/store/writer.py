@@ -107,9 +107,10 @@ class OrderWriter:
         source: Quotes,
         publish: Callable[[Sequence[AccountEvent]], None],
         limits: Limits = PRODUCTION,
+        revision: str = "",
     ) -> None:
         self._limits = limits
-        self._session = Session(database, colour, self._on_connect)
+        self._session = Session(database, colour, self._on_connect, revision)
         self._fence = fence
         self._colour = colour
         self._source = source

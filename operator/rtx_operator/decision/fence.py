@@ -5,7 +5,7 @@ The database is the authority; what a failover or a restore made it forget is co
 
 from rtx_operator.decision.context import DecisionContext
 from rtx_operator.observation import executes
-from rtx_operator.operations.effects import MoveFence
+from rtx_operator.operations.effects import MoveFence, fence_move
 
 
 def fence_to_move(context: DecisionContext) -> MoveFence | None:
@@ -15,12 +15,12 @@ def fence_to_move(context: DecisionContext) -> MoveFence | None:
         return None
     if row and row.moves_fence_to:
         return None  # the cutover itself says which colour executes, and from when
-    fence, colour = report.fence, context.desired.active.colour
+    fence, active = report.fence, context.desired.active.release
     known = context.engine.status.active.epoch if context.engine.status.active else 0
     if fence is not None:
         if not owner.owns(fence):
             return None
         # An engine that was deleted and applied again has a new uid: pods of the old one must not go on executing.
-        if fence.owner == str(owner) and executes(fence, [colour], known_epoch=known):
+        if fence.owner == str(owner) and executes(fence, [active], known_epoch=known):
             return None
-    return MoveFence((colour.value,), known, fence.epoch if fence else None, f"install-{owner.uid}-{known}")
+    return fence_move(active, known, fence, f"install-{owner.uid}-{known}")

@@ -72,7 +72,7 @@ def database_is_ours(context: DecisionContext) -> Unmet | None:
 def fence_names_active(context: DecisionContext) -> Unmet | None:
     """The fence names the active colour, or one of the two of a cutover: pods of either forward to it."""
     cutover, fence = context.cutover, context.fence
-    if cutover and any(executes(fence, [release.colour]) for release in (cutover.from_, cutover.to)):
+    if cutover and any(executes(fence, [release]) for release in (cutover.from_, cutover.to)):
         return None
     if not fence_to_move(context):
         return None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from rtx_operator.api.enums import Colour
 from rtx_operator.api.names import Label
+from rtx_operator.api.status import Release
 from rtx_operator.observation import Object, Observation
 
 
@@ -38,6 +39,10 @@ class DesiredColour:
     migrate: Object  # the Job that makes the database fit for it while another version runs
     reverse: Object  # the Job that takes that back
     contract: Object  # the Job that takes away what only older versions need
+
+    @property
+    def release(self) -> Release:
+        return Release(colour=self.colour, version=self.revision.version, revision=self.revision.hash)
 
     @property
     def controller_revision(self) -> Object:

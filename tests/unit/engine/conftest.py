@@ -84,8 +84,10 @@ async def start_pod(database: TestDatabase) -> AsyncIterator[PodStarter]:
     """`await start_pod(colour="blue", limits=…)`: a pod of the test's database that knows the fence."""
     pods: list[Pod] = []
 
-    async def start(colour: str = "blue", address: Database | None = None, limits: Limits = PRODUCTION) -> Pod:
-        pod = Pod(address or database.engine, colour, limits)
+    async def start(
+        colour: str = "blue", address: Database | None = None, limits: Limits = PRODUCTION, revision: str = ""
+    ) -> Pod:
+        pod = Pod(address or database.engine, colour, limits, revision)
         pods.append(pod)
         await pod.store.start()
         async with asyncio.timeout(START_TIMEOUT_SECONDS):

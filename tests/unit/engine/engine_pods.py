@@ -30,10 +30,12 @@ class Prices:
 class Pod:
     """The store of one pod, its prices, and the events that it would publish."""
 
-    def __init__(self, database: Database, colour: str = "blue", limits: Limits = PRODUCTION) -> None:
+    def __init__(
+        self, database: Database, colour: str = "blue", limits: Limits = PRODUCTION, revision: str = ""
+    ) -> None:
         self.prices = Prices()
         self.events: list[AccountEvent] = []
-        self.store = Store(database, colour, self.prices, self.events.extend, limits)
+        self.store = Store(database, colour, self.prices, self.events.extend, limits, revision)
 
     async def open_account(self, username: str, balance: str = "10000.00", leverage: int = 100) -> int:
         account = await self.store.accounts.create(NewAccount(username, "hash", Decimal(balance), leverage))

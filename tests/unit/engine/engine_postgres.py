@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,15 +88,17 @@ class TestDatabase:
         finally:
             await connection.close()
 
-    async def move_fence(self, *executors: str) -> int:
+    async def move_fence(self, *executors: str, revisions: Sequence[str] | None = None) -> int:
         """What the operator does: the fence names `executors` from a new epoch on, which is returned."""
         connection = await self.connect("rtx_operator")
         try:
             async with connection.transaction():
                 await connection.execute("LOCK TABLE rtx_operator.execution_fence IN EXCLUSIVE MODE")
                 epoch = await connection.fetchval(
-                    "UPDATE rtx_operator.execution_fence SET epoch = epoch + 1, executors = $1 RETURNING epoch",
+                    "UPDATE rtx_operator.execution_fence SET epoch = epoch + 1, executors = $1, revisions = $2"
+                    " RETURNING epoch",
                     list(executors),
+                    None if revisions is None else list(revisions),
                 )
                 await connection.execute("SELECT pg_notify('execution_fence', $1)", str(epoch))
                 return int(epoch)

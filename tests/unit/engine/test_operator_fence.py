@@ -35,7 +35,7 @@ class Mover:
         expected: int | None = 1,
     ) -> Fence:
         return await fence.move(
-            self.address, "operator", owner, executors or ("green",), known, cutover, expected_epoch=expected
+            self.address, "operator", owner, executors or ("green",), ("r2",), known, cutover, expected_epoch=expected
         )
 
     async def history(self) -> list[tuple[int, list[str], str]]:
@@ -106,8 +106,23 @@ async def test_fence_is_created_if_it_is_missing(mover: Mover) -> None:
 
     made = await mover.move("blue", known=3, expected=None)
 
-    assert (made.epoch, made.executors) == (4, ("blue",))
+    assert (made.epoch, made.executors, made.revisions) == (4, ("blue",), ("r2",))
     assert await mover.history() == [(4, ["blue"], "1.1.0-0a1b2c3d")]
+
+
+async def test_fence_of_an_older_schema_is_read_and_the_next_move_names_revisions(mover: Mover) -> None:
+    # Given a fence whose tables were made before revisions were named
+    for table in ("execution_fence", "execution_fence_history"):
+        await mover.database.execute(f"ALTER TABLE rtx_operator.{table} DROP COLUMN revisions")
+
+    # When it is read and moved
+    before = await mover.reader.read(mover.address, "operator")
+    after = await mover.move("green")
+
+    # Then it named any revision, and names one
+    assert before is not None
+    assert (before.revisions, after.revisions) == (None, ("r2",))
+    assert await mover.reader.read(mover.address, "operator") == after
 
 
 async def test_fence_without_history_gets_one_from_the_current_epoch(mover: Mover) -> None:
@@ -274,7 +289,7 @@ async def test_a_database_that_does_not_answer_is_unreachable(mover: Mover) -> N
     nowhere = fence.Address("127.0.0.1", 1, mover.address.database)
 
     with pytest.raises(fence.FenceUnreachableError, match=r"127\.0\.0\.1:1"):
-        await fence.move(nowhere, "operator", OWNER, ("green",), 0, "x", expected_epoch=1)
+        await fence.move(nowhere, "operator", OWNER, ("green",), ("r2",), 0, "x", expected_epoch=1)
 
 
 async def test_many_observations_use_one_session(mover: Mover) -> None:

@@ -124,6 +124,40 @@ async def test_order_at_a_colour_no_longer_named_is_answered_fenced(start_pod, d
     assert not blue.store.fence.executing
 
 
+async def test_pod_of_a_revision_that_the_fence_does_not_name_is_answered_fenced(start_pod, database):
+    # Given a pod of an older revision in blue, which hung on a lost node, and one of the revision that is named
+    hung, named = await start_pod("blue", revision="old"), await start_pod("blue", revision="new")
+    account_id = await hung.open_account("ada")
+    await database.move_fence("green")
+    await database.move_fence("blue", revisions=["new"])
+
+    # When both are asked to place an order
+    with pytest.raises(OrderError) as refusal:
+        await hung.place(account_id, "hung")
+    placed = await named.place(account_id, "named")
+
+    # Then only the named revision has executed
+    assert refusal.value.reason is OrderErrorReason.FENCED
+    assert not hung.store.fence.executing
+    assert (placed.execution.colour, placed.execution.epoch) == ("blue", 3)
+
+
+@pytest.mark.parametrize(("revision", "executes"), [("new", True), ("old", False), (None, False)])
+async def test_database_itself_refuses_a_session_of_another_revision(database, revision, executes):
+    await database.move_fence("blue", revisions=["new"])
+    settings = {"rtx.colour": "blue", "rtx.epoch": "2"} | ({"rtx.revision": revision} if revision else {})
+    session = await database.connect("rtx_engine", **settings)
+    try:
+        if executes:
+            assert await session.fetchval("SELECT rtx_operator.assert_executor()") == 2
+        else:
+            with pytest.raises(asyncpg.PostgresError) as refusal:
+                await session.execute("UPDATE accounts SET balance = 0 WHERE false")
+            assert refusal.value.sqlstate == "RX001"
+    finally:
+        await session.close()
+
+
 async def test_move_that_keeps_a_colour_fails_none_of_its_orders(pod, database):
     account_id = await pod.open_account("ada")
 

@@ -148,7 +148,8 @@ class Cluster:
             raise Unreachable("the database is away")
         fence = self.fence
         if fence is not None:
-            mine = (fence.cutover, fence.executors) == (effect.cutover, effect.executors)
+            there = (fence.cutover, fence.executors, fence.revisions)
+            mine = there == (effect.cutover, effect.executors, effect.revisions)
             if mine and fence.epoch >= effect.known_epoch:
                 return
             if effect.expected_epoch != fence.epoch:
@@ -156,7 +157,7 @@ class Cluster:
             self.lost.append(fence)
         self.judge_move(effect)
         epoch = max(fence.epoch if fence else 0, effect.known_epoch) + 1
-        self.fence = Fence(epoch, effect.executors, effect.cutover, OWNER, self.now)
+        self.fence = Fence(epoch, effect.executors, effect.cutover, OWNER, self.now, effect.revisions)
         self._engines_notice()
 
     def lose_move(self) -> None:
@@ -173,7 +174,13 @@ class Cluster:
                 process.draining = False
 
     def _executes(self, pod: str) -> bool:
-        return self.fence is not None and label(self.pods[pod], Label.COLOUR) in self.fence.executors
+        return self._is_named(self.pods[pod])
+
+    def _is_named(self, pod: Object) -> bool:
+        fence, revision = self.fence, label(pod, Label.REVISION)
+        if fence is None or label(pod, Label.COLOUR) not in fence.executors:
+            return False
+        return fence.revisions is None or revision in fence.revisions
 
     # --- engine pods ---
 
@@ -237,9 +244,8 @@ class Cluster:
         self.processes.pop(pod)
 
     def _process(self, pod: Object) -> EngineProcess:
-        fence = self.fence
-        executes = fence is not None and label(pod, Label.COLOUR) in fence.executors
-        return EngineProcess(last_request=self.now, epoch=fence.epoch if fence and executes else 0)
+        epoch = self.fence.epoch if self.fence and self._is_named(pod) else 0
+        return EngineProcess(last_request=self.now, epoch=epoch)
 
     def reach(self, name: str) -> ReachReport | str:
         other = Colour(label(self.pods[name], Label.COLOUR)).other

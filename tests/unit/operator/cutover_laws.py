@@ -11,7 +11,7 @@ from rtx_operator.api.enums import Colour, CutoverPhase, RetirementPhase
 from rtx_operator.api.names import Label
 from rtx_operator.decision.decide import Decision
 from rtx_operator.desired.state import DesiredState
-from rtx_operator.observation import Object, Observation
+from rtx_operator.observation import Object, Observation, hangs
 from rtx_operator.operations.arbiter import OPERATIONS
 from rtx_operator.operations.cutover.context import BACK
 from rtx_operator.operations.effects import Effect, EffectName, MoveFence
@@ -196,7 +196,12 @@ class Judged(Cluster):
         if cutover and effect.cutover == cutover["id"]:
             new = cutover["to"]
             alive = [pod for pod in self.pods.values() if label(pod, Label.COLOUR) == new["colour"] and may_run(pod)]
-            others = [pod["metadata"]["name"] for pod in alive if label(pod, Label.REVISION) != new["revision"]]
+            others = [
+                pod["metadata"]["name"]
+                for pod in alive
+                if label(pod, Label.REVISION) != new["revision"] and not hangs(pod, self.now)
+            ]
+            self._must(effect.revisions == (new["revision"],), f"revisions {effect.revisions} are to execute")
             self._must(not others, f"pods of another version are to execute as well: {others}")
 
     def judge_delete(self, key: tuple[str, str]) -> None:

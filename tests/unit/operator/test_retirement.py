@@ -1,9 +1,11 @@
 """The retirement of a previous release: what it removes, what may hold it, and that it holds up nobody."""
 
 import pytest
+from cutover_cluster import label
 from cutover_walks import WHOLE, until_retiring, upgraded, walk
 from cutover_world import World
 from rtx_operator.api.enums import ConditionType, CutoverPhase, Reason, RetirementPhase
+from rtx_operator.api.names import Label
 from rtx_operator.operations.effects import EffectName
 from rtx_operator.operations.retirement.trigger import RETRY_PAUSE
 
@@ -157,7 +159,18 @@ def test_a_pod_that_hangs_ends_the_retirement_with_its_name_and_what_to_do(retir
     assert f"kubectl delete pod {name} --force" in message
     assert not [key for key in retiring.children if key[0] == "Job" and "contract" in str(retiring.children[key])]
 
-    # And when the pod is gone, then the retirement is done by itself
+    # And when a new version is asked for in its colour, then it takes over, and the pod does not execute
+    retiring.ask(version="1.2.0")
+    assert walk(retiring)[0] == WHOLE
+    assert retiring.fence
+    assert (retiring.fence.executors, retiring.fence.revisions) == (("blue",), (retiring.active["revision"],))
+    assert label(retiring.pods[name], Label.REVISION) != retiring.active["revision"]
+
+
+def test_a_pod_that_hung_and_is_gone_lets_the_retirement_end_by_itself(retiring: World) -> None:
+    name = hang(retiring, "blue")
+    assert until(retiring, RetirementPhase.FAILED, reconciles=60, seconds=15)
+
     del retiring.pods[name]
     assert until(retiring, RetirementPhase.SUCCEEDED, reconciles=int(RETRY_PAUSE.total_seconds() / 15) + 10, seconds=15)
 

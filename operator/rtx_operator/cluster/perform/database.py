@@ -20,6 +20,7 @@ async def move_fence(
         password,
         owner,
         effect.executors,
+        effect.revisions,
         effect.known_epoch,
         effect.cutover,
         expected_epoch=effect.expected_epoch,

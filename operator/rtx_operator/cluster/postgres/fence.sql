@@ -10,6 +10,9 @@ CREATE TABLE IF NOT EXISTS rtx_operator.execution_fence (
     owner text NOT NULL,
     since timestamptz NOT NULL DEFAULT now()
 );
+-- The revisions that may execute in these colours; NULL: any. A pod of an earlier revision that hangs on a lost node
+-- does not execute when its colour is named again (ADR 0030).
+ALTER TABLE rtx_operator.execution_fence ADD COLUMN IF NOT EXISTS revisions text[];
 -- At most one row: two rows could name two executors.
 CREATE UNIQUE INDEX IF NOT EXISTS execution_fence_is_one_row ON rtx_operator.execution_fence ((true));
 
@@ -23,6 +26,7 @@ CREATE TABLE IF NOT EXISTS rtx_operator.execution_fence_history (
     owner text NOT NULL,
     moved_at timestamptz NOT NULL DEFAULT now()
 );
+ALTER TABLE rtx_operator.execution_fence_history ADD COLUMN IF NOT EXISTS revisions text[];
 
 -- A trigger writes the history in the transaction of the move, also of a move by hand.
 CREATE OR REPLACE FUNCTION rtx_operator.remember_fence() RETURNS trigger
@@ -30,8 +34,8 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
     IF TG_OP = 'INSERT' OR NEW.epoch <> OLD.epoch THEN
-        INSERT INTO rtx_operator.execution_fence_history (epoch, executors, cutover, owner)
-        VALUES (NEW.epoch, NEW.executors, NEW.cutover, NEW.owner);
+        INSERT INTO rtx_operator.execution_fence_history (epoch, executors, revisions, cutover, owner)
+        VALUES (NEW.epoch, NEW.executors, NEW.revisions, NEW.cutover, NEW.owner);
     END IF;
     RETURN NULL;
 END
@@ -53,14 +57,18 @@ AS $function$
 DECLARE
     fence record;
     colour text := current_setting('rtx.colour', true);
+    revision text := current_setting('rtx.revision', true);
     session_epoch text := current_setting('rtx.epoch', true);
 BEGIN
-    SELECT epoch, executors INTO fence FROM rtx_operator.execution_fence FOR SHARE;
-    IF fence.epoch::text = session_epoch AND colour = ANY (fence.executors) THEN
+    SELECT epoch, executors, revisions INTO fence FROM rtx_operator.execution_fence FOR SHARE;
+    IF fence.epoch::text = session_epoch AND colour = ANY (fence.executors)
+        AND (fence.revisions IS NULL OR revision = ANY (fence.revisions))
+    THEN
         RETURN fence.epoch;
     END IF;
-    RAISE EXCEPTION 'colour % of epoch % may not execute: epoch % names %',
-        coalesce(colour, 'none'), coalesce(session_epoch, 'none'), coalesce(fence.epoch::text, 'none'), fence.executors
+    RAISE EXCEPTION 'colour % (revision %) of epoch % may not execute: epoch % names % (revisions %)',
+        coalesce(colour, 'none'), coalesce(revision, 'none'), coalesce(session_epoch, 'none'),
+        coalesce(fence.epoch::text, 'none'), fence.executors, coalesce(fence.revisions::text, 'any')
         USING ERRCODE = 'RX001';
 END
 $function$;

@@ -15,13 +15,14 @@ from rtx_operator.observation import Fence, Owner
 
 TRIES = 3  # that end silent holders only; then as many that end every colour that holds the fence
 _INSERT = (
-    "INSERT INTO rtx_operator.execution_fence (epoch, executors, cutover, owner) VALUES ($1 + 1, $2, $3, $4) "
-    "RETURNING epoch, executors, cutover, owner, since"
+    "INSERT INTO rtx_operator.execution_fence (epoch, executors, revisions, cutover, owner) "
+    "VALUES ($1 + 1, $2, $3, $4, $5) "
+    "RETURNING epoch, executors, to_jsonb(revisions) AS revisions, cutover, owner, since"
 )
 _MOVE = (
     "UPDATE rtx_operator.execution_fence "
-    "SET epoch = GREATEST(epoch, $1) + 1, executors = $2, cutover = $3, owner = $4, since = now() "
-    "RETURNING epoch, executors, cutover, owner, since"
+    "SET epoch = GREATEST(epoch, $1) + 1, executors = $2, revisions = $3, cutover = $4, owner = $5, since = now() "
+    "RETURNING epoch, executors, to_jsonb(revisions) AS revisions, cutover, owner, since"
 )
 _NOTIFY = "SELECT pg_notify('execution_fence', $1)"
 
@@ -39,12 +40,15 @@ async def move(
     password: str,
     owner: Owner,
     executors: tuple[str, ...],
+    revisions: tuple[str, ...],
     known_epoch: int,
     cutover: str,
     *,
     expected_epoch: int | None,
 ) -> Fence:
-    """Make the fence name `executors`, at an epoch above its own and `known_epoch`; create a missing fence.
+    """Make the fence name `executors`, in these `revisions`, at an epoch above its own and `known_epoch`.
+
+    Creates a missing fence.
 
     `expected_epoch` is the epoch at which the fence was last observed; None: observed not to exist.
     Returns the row after the move. A row that already has this cutover, owner and executors was moved before, and is
@@ -53,7 +57,7 @@ async def move(
     answer or sessions still hold the fence, DatabaseInUseError when another TradingEngine owns the database, and
     FenceChangedError when the fence has moved since it was observed.
     """
-    wanted = _Move(owner, executors, known_epoch, cutover, expected_epoch)
+    wanted = _Move(owner, executors, revisions, known_epoch, cutover, expected_epoch)
     async with connected(address, password) as connection:
         started = time.monotonic()
         for attempt in range(2 * TRIES):
@@ -80,14 +84,16 @@ async def move(
 class _Move:
     owner: Owner
     executors: tuple[str, ...]
+    revisions: tuple[str, ...]
     known_epoch: int
     cutover: str
     expected_epoch: int | None
 
     def is_done(self, fence: Fence) -> bool:
         """Whether the row is already what this move makes it, at an epoch that status does not exceed."""
-        mine = (fence.cutover, fence.executors, fence.owner) == (self.cutover, self.executors, str(self.owner))
-        return mine and fence.epoch >= self.known_epoch
+        mine = (self.cutover, self.executors, self.revisions, str(self.owner))
+        there = (fence.cutover, fence.executors, fence.revisions, fence.owner)
+        return mine == there and fence.epoch >= self.known_epoch
 
 
 async def _move(connection: Any, wanted: _Move) -> tuple[Fence, bool]:
@@ -110,6 +116,7 @@ async def _move(connection: Any, wanted: _Move) -> tuple[Fence, bool]:
         _INSERT if fence is None else _MOVE,
         wanted.known_epoch,
         list(wanted.executors),
+        list(wanted.revisions),
         wanted.cutover,
         str(wanted.owner),
     )

@@ -1,5 +1,6 @@
 """Reads the fence's row."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,11 @@ from rtx_operator.cluster.postgres.session import (
 from rtx_operator.observation import Fence
 
 MAX_IDLE_SECONDS = 10.0  # the pool closes a session that was not used for longer
-_READ = "SELECT epoch, executors, cutover, owner, since FROM rtx_operator.execution_fence"
+# As JSON, where a column that an older fence lacks is only absent; the next move adds it.
+_READ = (
+    "SELECT epoch, executors, to_jsonb(fence) -> 'revisions' AS revisions, cutover, owner, since"
+    " FROM rtx_operator.execution_fence AS fence"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +76,12 @@ async def read_fence(connection: Any) -> Fence | None:
 
 def fence_of(row: Any) -> Fence:
     """A Fence from a row of rtx_operator.execution_fence."""
-    return Fence(row["epoch"], tuple(row["executors"]), row["cutover"], row["owner"], row["since"])
+    revisions = json.loads(row["revisions"] or "null")
+    return Fence(
+        epoch=row["epoch"],
+        executors=tuple(row["executors"]),
+        cutover=row["cutover"],
+        owner=row["owner"],
+        since=row["since"],
+        revisions=None if revisions is None else tuple(revisions),
+    )

@@ -6,7 +6,10 @@ from typing import Any
 # A table lock is granted in the order of requests; an UPDATE alone starves under overlapping FOR SHARE readers.
 LOCK = "LOCK TABLE rtx_operator.execution_fence IN EXCLUSIVE MODE"
 _EXISTS = "SELECT to_regclass('rtx_operator.execution_fence') IS NOT NULL"
-_IS_CURRENT = "SELECT to_regclass('rtx_operator.execution_fence_history') IS NOT NULL"
+_IS_CURRENT = (
+    "SELECT EXISTS (SELECT FROM pg_attribute WHERE attname = 'revisions'"
+    " AND attrelid = to_regclass('rtx_operator.execution_fence_history'))"
+)
 
 
 async def exists(connection: Any) -> bool:

@@ -58,6 +58,7 @@ def _deployment(inputs: BuildInput, colour: Colour, revision: RevisionSpec) -> O
         owners=inputs.owners,
         selector=inputs.names.selector(Component.ENGINE, colour),
         colour=colour,
+        revision_hash=revision.hash,
         account=inputs.names.engine_account,
         config_name=inputs.names.config(revision.config_hash),
         internal=inputs.names.internal,

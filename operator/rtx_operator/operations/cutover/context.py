@@ -9,7 +9,7 @@ from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.names import Label
 from rtx_operator.api.status import Cutover, Release
 from rtx_operator.desired.state import DesiredState, Workload
-from rtx_operator.observation import Fence, Object, Observation, executes, is_ready, replicas
+from rtx_operator.observation import Fence, Object, Observation, executes, hangs, is_ready, replicas
 from rtx_operator.operations.machine import OperationInput
 from rtx_operator.operations.state import PersistedState
 from rtx_operator.pod_reports import EngineReport
@@ -50,7 +50,7 @@ class CutoverContext:
     def executes(self, release: Release) -> bool:
         """Whether the database names this colour, and only this one, in a row that is not behind what status knows."""
         active = self.engine.status.active
-        return executes(self.fence, [release.colour], known_epoch=active.epoch if active else 0)
+        return executes(self.fence, [release], known_epoch=active.epoch if active else 0)
 
     @property
     def went_back(self) -> bool:
@@ -86,9 +86,14 @@ class CutoverContext:
         return [pod for pod in pods if is_ready(pod) and _revision(pod) == release.revision]
 
     def pods_of_other_revisions(self, release: Release) -> list[str]:
-        """The colour's pods of another revision that still run, also on their way out: the fence names them as well."""
+        """The colour's pods of another revision that may still run, also on their way out.
+
+        One that hangs on a lost node is not waited for: the fence names the release's revision only (ADR 0030).
+        """
         pods = self.seen.alive(self.workload(release).pods)
-        return [pod["metadata"]["name"] for pod in pods if _revision(pod) != release.revision]
+        return [
+            pod["metadata"]["name"] for pod in pods if _revision(pod) != release.revision and not hangs(pod, self.now)
+        ]
 
     def pods(self, release: Release) -> list[Object]:
         """The colour's pods that are not on their way out."""

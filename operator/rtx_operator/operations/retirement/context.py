@@ -61,7 +61,7 @@ class RetirementContext:
     def only_active_executes(self) -> bool:
         """False also while the fence is unknown: after a failover that lost its move, the old colour executes."""
         fence = self.seen.database.fence if self.seen.database else None
-        return executes(fence, [self.desired.active.colour])
+        return executes(fence, [self.desired.active.release])
 
     @property
     def active_is_selected(self) -> bool:
