@@ -2,14 +2,14 @@
 note which; what is to be done is found out by the reconcile, from what is true by then.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import kopf
 
 from rtx_operator.api.names import Label
 from rtx_operator.cluster.read_cache import ReadCache
-from rtx_operator.cluster.resources import CACHED_KINDS, CHILDREN, ENGINE, GRANDCHILDREN
+from rtx_operator.cluster.resources import CACHED_KINDS, CHILDREN, ENGINE, GRANDCHILDREN, OURS
 from rtx_operator.controllers.base import Key
 from rtx_operator.workqueue import WorkQueue
 
@@ -20,8 +20,11 @@ def registry(queue: WorkQueue[Key], read_cache: ReadCache) -> kopf.OperatorRegis
     """What is watched, and what each event does."""
     watched = kopf.OperatorRegistry()
 
-    async def engine_event(*, namespace: str | None, name: str, **_: Any) -> None:
-        queue.add(Key(ENGINE.kind, namespace or "", name))
+    def event_of(kind: str) -> Callable[..., Awaitable[None]]:
+        async def event(*, namespace: str | None, name: str, **_: Any) -> None:
+            queue.add(Key(kind, namespace or "", name))
+
+        return event
 
     async def child_event(*, namespace: str | None, labels: Mapping[str, str], **_: Any) -> None:
         # Children come in crowds: a moment of patience makes one reconcile of them.
@@ -32,7 +35,8 @@ def registry(queue: WorkQueue[Key], read_cache: ReadCache) -> kopf.OperatorRegis
         await child_event(namespace=namespace, labels=labels, **event)
 
     kopf.on.login(registry=watched)(login)
-    kopf.on.event(*_selector(ENGINE.api_version), ENGINE.plural, registry=watched)(engine_event)
+    for ours in OURS.values():
+        kopf.on.event(*_selector(ours.api_version), ours.plural, registry=watched)(event_of(ours.kind))
     for resource in (*CHILDREN, *GRANDCHILDREN):
         kopf.on.event(
             *_selector(resource.api_version), resource.plural, labels={Label.ENGINE: kopf.PRESENT}, registry=watched
@@ -55,8 +59,9 @@ def settings(operator_class: str) -> kopf.OperatorSettings:
     chosen.watching.server_timeout = 300
     chosen.watching.client_timeout = 310
     # Filtered by the API server, so that objects of others never reach this process.
-    ours = f"{Label.OPERATOR}={operator_class}" if operator_class else f"!{Label.OPERATOR}"
-    chosen.watching.label_selectors[(*_selector(ENGINE.api_version), ENGINE.plural)] = ours
+    served = f"{Label.OPERATOR}={operator_class}" if operator_class else f"!{Label.OPERATOR}"
+    for ours in OURS.values():
+        chosen.watching.label_selectors[(*_selector(ours.api_version), ours.plural)] = served
     for resource in (*CHILDREN, *GRANDCHILDREN):
         chosen.watching.label_selectors[(*_selector(resource.api_version), resource.plural)] = Label.ENGINE.value
     return chosen

@@ -23,6 +23,7 @@ import structlog
 
 from rtx_operator import handlers, health, logs, settings
 from rtx_operator.api import crd, reference
+from rtx_operator.api.kinds import KINDS
 from rtx_operator.cluster import postgres
 from rtx_operator.cluster.apply import Applier
 from rtx_operator.cluster.client import ApiError, connect
@@ -66,10 +67,11 @@ def run() -> None:
 
 
 def _write_crd(folder: Path | None) -> None:
-    if folder is None:
-        sys.stdout.write(crd.render())
-    else:
-        (folder / crd.FILE).write_text(crd.render(), encoding="utf-8")
+    for kind in KINDS:
+        if folder is None:
+            sys.stdout.write(crd.render(kind))
+        else:
+            (folder / crd.file_name(kind)).write_text(crd.render(kind), encoding="utf-8")
 
 
 async def operate(chosen: settings.Settings) -> None:

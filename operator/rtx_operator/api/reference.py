@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from rtx_operator.api import crd, sizes
 from rtx_operator.api.enums import Environment
+from rtx_operator.api.kinds import TRADING_ENGINE
 from rtx_operator.api.names import GROUP, KIND, VERSION
 from rtx_operator.api.schema import VALIDATIONS, Schema
 from rtx_operator.api.spec import Resources, Scaling
@@ -22,7 +23,7 @@ The list below a table holds what the API server refuses. manifests/samples has 
 
 def render() -> str:
     """The page as Markdown."""
-    (version,) = crd.trading_engine()["spec"]["versions"]
+    (version,) = crd.definition(TRADING_ENGINE)["spec"]["versions"]
     root = version["schema"]["openAPIV3Schema"]
     properties = root["properties"]
     described: dict[str, str] = {}

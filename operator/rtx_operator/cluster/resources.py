@@ -1,8 +1,11 @@
 """The kinds of objects that the operator reads and writes, with their paths at the API server."""
 
+from rtx_operator.api.kinds import KINDS, TRADING_ENGINE
+from rtx_operator.api.names import GROUP, VERSION
 from rtx_operator.cluster.client import Resource
 
-ENGINE = Resource("rtx-trading.com/v1alpha1", "TradingEngine", "tradingengines")
+OURS = {kind.name: Resource(f"{GROUP}/{VERSION}", kind.name, kind.plural) for kind in KINDS}
+ENGINE = OURS[TRADING_ENGINE.name]
 
 DEPLOYMENT = Resource("apps/v1", "Deployment", "deployments")
 STATEFUL_SET = Resource("apps/v1", "StatefulSet", "statefulsets")

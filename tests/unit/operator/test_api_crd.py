@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 import yaml
 from rtx_operator.api import crd, reference
+from rtx_operator.api.kinds import TRADING_ENGINE
 from rtx_operator.api.spec import TradingEngineSpec
 
 ROOT = Path(__file__).parents[3]
-SCHEMA = crd.trading_engine()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+SCHEMA = crd.definition(TRADING_ENGINE)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 SAMPLES = sorted((ROOT / "manifests/samples").glob("trading-*.yaml"))
 
 
 def test_the_committed_crd_is_the_one_that_the_models_give() -> None:
-    committed = (ROOT / "crds" / crd.FILE).read_text()
+    committed = (ROOT / "crds" / crd.file_name(TRADING_ENGINE)).read_text()
 
     assert committed == crd.render(), "the models changed: run `make crds` and commit crds/"
 
