@@ -13,7 +13,8 @@ from rtx_operator.cluster.client import FIELD_MANAGER, Client, Object, Resource
 class ApiServer:
     """`asked` are (method, path) in order. `hold`, when set, is awaited before a list is answered.
 
-    `refuses`: applies are answered 403, as a webhook's are.
+    `refuses`: applies are answered 403, as a webhook's are. `fails`: they are answered with this code.
+    `drops`: a field of status that is not stored, as with a CRD of an older release.
     """
 
     def __init__(self) -> None:
@@ -21,6 +22,8 @@ class ApiServer:
         self.asked: list[tuple[str, str]] = []
         self.hold: Callable[[], Awaitable[None]] | None = None
         self.refuses = False
+        self.fails = 0
+        self.drops = ""
         self._version = 0
 
     def put(self, resource: Resource, name: str, **fields: Any) -> None:
@@ -37,13 +40,27 @@ class ApiServer:
         meta = {**body["metadata"], "uid": path, "resourceVersion": str(self._version), "managedFields": [ours]}
         return {**body, "metadata": meta}
 
+    def _with_status(self, path: str, body: Object) -> Object:
+        status = {field: value for field, value in body["status"].items() if field != self.drops}
+        self.objects[path] = {**self.objects[path], "status": status}
+        return self.objects[path]
+
+    def _write(self, method: str, path: str, body: Object) -> web.Response:
+        if method == "PATCH" and self.refuses:
+            return web.json_response({"message": "denied by a webhook", "reason": "Forbidden"}, status=403)
+        if method == "PATCH" and self.fails:
+            return web.json_response({"message": "not now", "reason": "Failed"}, status=self.fails)
+        if method == "PATCH":
+            self.objects[path] = self._stored(body, path)
+            return web.json_response(self.objects[path])
+        if method == "PUT":
+            return web.json_response(self._with_status(path.removesuffix("/status"), body))
+        return web.json_response(body, status=201)  # an Event
+
     async def handle(self, request: web.Request) -> web.Response:
         self.asked.append((request.method, request.path))
-        if request.method == "PATCH" and self.refuses:
-            return web.json_response({"message": "denied by a webhook", "reason": "Forbidden"}, status=403)
-        if request.method == "PATCH":
-            self.objects[request.path] = self._stored(await request.json(), request.path)
-            return web.json_response(self.objects[request.path])
+        if request.method in {"PATCH", "PUT", "POST"}:
+            return self._write(request.method, request.path, await request.json())
         if "limit" in request.query:
             items = [found for path, found in self.objects.items() if path.rpartition("/")[0] == request.path]
             if self.hold is not None:
