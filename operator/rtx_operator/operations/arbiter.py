@@ -29,7 +29,7 @@ def advance(given: OperationInput) -> Step:
         return Step(state)  # nothing is installed yet
     for name, operation in OPERATIONS.items():
         if state.under_way(name):
-            return _forgetting(step(operation, state, given))
+            return _without_failed_retirement(step(operation, state, given))
     begun = (begin(operation, state, given) for operation in OPERATIONS.values())
     return next((first for first in begun if first), Step(state))
 
@@ -53,8 +53,8 @@ def requeue_seconds(state: PersistedState) -> float | None:
     return None
 
 
-def _forgetting(taken: Step) -> Step:
-    """A cutover that succeeds makes a failed retirement history: the next one runs what is still pending."""
+def _without_failed_retirement(taken: Step) -> Step:
+    """After a cutover that succeeded, a failed retirement is history: the next one runs what is still pending."""
     failed = taken.state.retirement
     if taken.entered is not CutoverPhase.SUCCEEDED or failed is None or failed.phase is not RetirementPhase.FAILED:
         return taken
