@@ -67,7 +67,7 @@ def frozen_executor(engine: Engine, colour: str) -> Iterator[Callable[[], bool]]
     statement = f"""
         SET idle_in_transaction_session_timeout = 0;
         SELECT set_config('rtx.colour', '{colour}', false), set_config('rtx.epoch', epoch::text, false),
-            set_config('rtx.revision', revisions[1], false)
+            set_config('rtx.revision', coalesce(revisions[1], ''), false)
         FROM rtx_operator.execution_fence;
         SELECT rtx_operator.assert_executor();
     """  # noqa: S608  # a colour

@@ -109,7 +109,7 @@ class FenceWatch:
                 async with session.use() as connection:
                     self._notified.clear()
                     await self.refresh(connection)
-            except (UnavailableError, asyncpg.PostgresError) as error:
+            except (UnavailableError, asyncpg.PostgresError, msgspec.ValidationError) as error:
                 log.debug("cannot read the fence", error=str(error))
             try:
                 async with asyncio.timeout(POLL_INTERVAL_SECONDS):

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -69,6 +70,10 @@ def _status(arguments: argparse.Namespace) -> None:
 
 def _run(work: Callable[[Migrator], Awaitable[T]]) -> T:
     async def connected() -> T:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - this runs in a task
+        # As the first process of a container it would otherwise ignore SIGTERM; a migration is undone when it is ended.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         async with Migrator.connected(MigrationSettings.from_environment().database) as migrator:
             return await work(migrator)
 
@@ -76,6 +81,8 @@ def _run(work: Callable[[Migrator], Awaitable[T]]) -> T:
         return asyncio.run(connected())
     except (SettingsError, MigrationError, MigrationFilesError) as error:
         sys.exit(f"error: {error}")
+    except asyncio.CancelledError:
+        sys.exit("error: ended by SIGTERM; what was not committed is undone")
 
 
 def _print_migrations(action: str, migrations: list[Migration]) -> None:

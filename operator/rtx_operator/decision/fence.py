@@ -5,7 +5,8 @@ The database is the authority; what a failover or a restore made it forget is co
 
 from rtx_operator.decision.context import DecisionContext
 from rtx_operator.observation import executes
-from rtx_operator.operations.effects import MoveFence, fence_move
+from rtx_operator.operations.effects import MoveFence
+from rtx_operator.operations.fence import fence_move
 
 
 def fence_to_move(context: DecisionContext) -> MoveFence | None:
@@ -23,4 +24,5 @@ def fence_to_move(context: DecisionContext) -> MoveFence | None:
         # An engine that was deleted and applied again has a new uid: pods of the old one must not go on executing.
         if fence.owner == str(owner) and executes(fence, [active], known_epoch=known):
             return None
-    return fence_move(active, known, fence, f"install-{owner.uid}-{known}")
+    move = f"install-{owner.uid}-{known}"
+    return fence_move(active, context.desired, context.seen, known_epoch=known, fence=fence, cutover=move)

@@ -1,9 +1,9 @@
 """The sizes that no operation decides: the active colour within its bounds, and a kept one as small as it may be."""
 
-from rtx_operator.api.names import Label
 from rtx_operator.decision.context import DecisionContext
-from rtx_operator.observation import Object, replicas
+from rtx_operator.observation import replicas
 from rtx_operator.operations.effects import EffectName, Scale, next_size
+from rtx_operator.operations.fence import revision_of
 from rtx_operator.operations.state import PersistedState
 
 
@@ -27,12 +27,8 @@ def kept_size(context: DecisionContext, state: PersistedState) -> tuple[Scale, .
     deployment = context.seen.child(workload.kind, workload.name)
     if kept is None or kept.revision.hash != previous.revision:
         return ()
-    if deployment is None or _revision(deployment) != previous.revision:
+    if deployment is None or revision_of(deployment) != previous.revision:
         return ()  # its objects are applied again first
     size, ready = replicas(deployment)
     wanted = next_size(ready, desired.minimum)
     return (Scale(EffectName.RESIZE, deployment, wanted),) if size < wanted else ()
-
-
-def _revision(deployment: Object) -> str:
-    return str(deployment["metadata"].get("labels", {}).get(Label.REVISION.value, ""))

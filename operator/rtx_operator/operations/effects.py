@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rtx_operator.api.status import Release
-from rtx_operator.observation import Fence, Object, Observation
+from rtx_operator.observation import Object, Observation
 
 
 class EffectName(StrEnum):
@@ -56,13 +55,13 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class MoveFence:
-    """Make the fence name `executors`, in these `revisions`, above `known_epoch`.
+    """Make the fence name `executors`, in these `revisions` (None: any), above `known_epoch`.
 
     Only if it is still at `expected_epoch` (None: none there).
     """
 
     executors: tuple[str, ...]
-    revisions: tuple[str, ...]
+    revisions: tuple[str, ...] | None
     known_epoch: int
     expected_epoch: int | None
     cutover: str
@@ -80,11 +79,6 @@ class Drain:
 
 
 Effect = Apply | Delete | Scale | MoveFence | Drain
-
-
-def fence_move(to: Release, known_epoch: int, fence: Fence | None, cutover: str) -> MoveFence:
-    """The move of the fence, as it was observed, to one release."""
-    return MoveFence((to.colour.value,), (to.revision,), known_epoch, fence.epoch if fence else None, cutover)
 
 
 def objects_of(effect: Apply, seen: Observation) -> tuple[Object, ...]:

@@ -284,7 +284,7 @@ class Cluster:
             current = [name for name in mine if self.pods[name]["metadata"]["labels"] == labels]
             others = [name for name in mine if name not in current]
             while len(current) < size and len(current) + len(others) < size + 1:
-                current.append(self._new_pod(key[1], labels))
+                current.append(self._new_pod(key[1], labels, live["spec"]["template"]["spec"]))
             ready = [name for name in current if is_ready(self.pods[name])]
             spare = max(0, len(ready) + len(others) - size)
             for name in [*others[:spare], *current[size:]]:
@@ -294,9 +294,9 @@ class Cluster:
             kept = [name for name in others[spare:] if is_ready(self.pods[name])]
             self._report_pods(key, self.children[key], len(left) + len(kept), len(current[:size]))
 
-    def _new_pod(self, owner: str, labels: Object) -> str:
+    def _new_pod(self, owner: str, labels: Object, spec: Object) -> str:
         name = f"{owner}-{next(self.names)}"
-        self.pods[name] = {"metadata": {"name": name, "labels": labels}, "status": {}}
+        self.pods[name] = {"metadata": {"name": name, "labels": labels}, "spec": spec, "status": {}}
         self.processes[name] = self._process(self.pods[name])
         return name
 

@@ -12,7 +12,8 @@ CREATE TABLE IF NOT EXISTS rtx_operator.execution_fence (
 );
 -- The revisions that may execute in these colours; NULL: any. A pod of an earlier revision that hangs on a lost node
 -- does not execute when its colour is named again (ADR 0030).
-ALTER TABLE rtx_operator.execution_fence ADD COLUMN IF NOT EXISTS revisions text[];
+ALTER TABLE rtx_operator.execution_fence ADD COLUMN IF NOT EXISTS revisions text[]
+    CHECK (array_position(revisions, NULL) IS NULL);
 -- At most one row: two rows could name two executors.
 CREATE UNIQUE INDEX IF NOT EXISTS execution_fence_is_one_row ON rtx_operator.execution_fence ((true));
 
@@ -42,6 +43,20 @@ END
 $function$;
 CREATE OR REPLACE TRIGGER remember AFTER INSERT OR UPDATE ON rtx_operator.execution_fence
     FOR EACH ROW EXECUTE FUNCTION rtx_operator.remember_fence();
+
+-- Who moves the fence without knowing of revisions means any: those of the last move would let nobody execute.
+CREATE OR REPLACE FUNCTION rtx_operator.forget_revisions() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    IF NEW.executors <> OLD.executors AND NEW.revisions = OLD.revisions THEN
+        NEW.revisions := NULL;
+    END IF;
+    RETURN NEW;
+END
+$function$;
+CREATE OR REPLACE TRIGGER forget_revisions BEFORE UPDATE ON rtx_operator.execution_fence
+    FOR EACH ROW EXECUTE FUNCTION rtx_operator.forget_revisions();
 
 -- For a fence that was created before the history table existed.
 INSERT INTO rtx_operator.execution_fence_history (epoch, executors, cutover, owner, moved_at)
@@ -87,7 +102,8 @@ END
 $function$;
 
 REVOKE ALL ON FUNCTION
-    rtx_operator.assert_executor(), rtx_operator.fence_statement(), rtx_operator.remember_fence() FROM PUBLIC;
+    rtx_operator.assert_executor(), rtx_operator.fence_statement(), rtx_operator.remember_fence(), rtx_operator.forget_revisions()
+    FROM PUBLIC;
 GRANT USAGE ON SCHEMA rtx_operator TO rtx_engine, rtx_migrator;
 GRANT SELECT ON rtx_operator.execution_fence TO rtx_engine, rtx_migrator;
 GRANT SELECT ON rtx_operator.execution_fence_history TO rtx_engine;

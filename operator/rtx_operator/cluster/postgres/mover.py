@@ -24,6 +24,12 @@ _MOVE = (
     "SET epoch = GREATEST(epoch, $1) + 1, executors = $2, revisions = $3, cutover = $4, owner = $5, since = now() "
     "RETURNING epoch, executors, to_jsonb(revisions) AS revisions, cutover, owner, since"
 )
+# Of a fence that has no such column.
+_MOVE_COLOURS = (
+    "UPDATE rtx_operator.execution_fence "
+    "SET epoch = GREATEST(epoch, $1) + 1, executors = $2, cutover = $3, owner = $4, since = now() "
+    "RETURNING epoch, executors, NULL AS revisions, cutover, owner, since"
+)
 _NOTIFY = "SELECT pg_notify('execution_fence', $1)"
 
 
@@ -40,13 +46,13 @@ async def move(
     password: str,
     owner: Owner,
     executors: tuple[str, ...],
-    revisions: tuple[str, ...],
+    revisions: tuple[str, ...] | None,
     known_epoch: int,
     cutover: str,
     *,
     expected_epoch: int | None,
 ) -> Fence:
-    """Make the fence name `executors`, in these `revisions`, at an epoch above its own and `known_epoch`.
+    """Make the fence name `executors`, in these `revisions` (None: any), at an epoch above its own and `known_epoch`.
 
     Creates a missing fence.
 
@@ -84,7 +90,7 @@ async def move(
 class _Move:
     owner: Owner
     executors: tuple[str, ...]
-    revisions: tuple[str, ...]
+    revisions: tuple[str, ...] | None
     known_epoch: int
     cutover: str
     expected_epoch: int | None
@@ -98,7 +104,7 @@ class _Move:
 
 async def _move(connection: Any, wanted: _Move) -> tuple[Fence, bool]:
     """(the fence, whether this call moved it). The caller opens the transaction."""
-    await schema.lock_and_update(connection)
+    names_revisions = await schema.lock_and_update(connection, to_name_revisions=wanted.revisions is not None)
     fence = await read_fence(connection)
     if fence is not None:
         if not wanted.owner.owns(fence):
@@ -112,13 +118,10 @@ async def _move(connection: Any, wanted: _Move) -> tuple[Fence, bool]:
                 f"the fence names {', '.join(fence.executors)} at epoch {fence.epoch} for cutover {fence.cutover!r}; "
                 f"the decision expected epoch {wanted.expected_epoch}"
             )
+    revisions = [list(wanted.revisions) if wanted.revisions else None] if names_revisions else []
+    statement = _INSERT if fence is None else _MOVE if names_revisions else _MOVE_COLOURS
     row = await connection.fetchrow(
-        _INSERT if fence is None else _MOVE,
-        wanted.known_epoch,
-        list(wanted.executors),
-        list(wanted.revisions),
-        wanted.cutover,
-        str(wanted.owner),
+        statement, wanted.known_epoch, list(wanted.executors), *revisions, wanted.cutover, str(wanted.owner)
     )
     await connection.execute(_NOTIFY, str(row["epoch"]))
     return fence_of(row), True

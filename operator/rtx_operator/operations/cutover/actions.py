@@ -8,7 +8,8 @@ to have both, and the Service follows the fence, never the other way round.
 from rtx_operator.api.status import Release
 from rtx_operator.operations.cutover.checks import SWITCH_GATES, new_colour_drained, reverses
 from rtx_operator.operations.cutover.context import BACK, CutoverContext
-from rtx_operator.operations.effects import Apply, Drain, Effect, EffectName, Scale, fence_move, next_size
+from rtx_operator.operations.effects import Apply, Drain, Effect, EffectName, Scale, next_size
+from rtx_operator.operations.fence import fence_move
 from rtx_operator.pod_reports import EngineReport
 from rtx_operator.results import worst_unmet
 
@@ -48,7 +49,7 @@ def _move_fence(context: CutoverContext, to: Release, cutover_id: str) -> tuple[
         return ()
     active, fence = context.engine.status.active, context.fence
     known = active.epoch if active else 0
-    return (fence_move(to, known, fence, cutover_id),)
+    return (fence_move(to, context.desired, context.seen, known_epoch=known, fence=fence, cutover=cutover_id),)
 
 
 def _select(context: CutoverContext, to: Release) -> tuple[Effect, ...]:

@@ -6,8 +6,9 @@ its message, so the order is the one in which a person would look.
 
 from datetime import timedelta
 
+from rtx_operator.api.enums import Component, Reason
 from rtx_operator.api.enums import CutoverPhase as Phase
-from rtx_operator.api.enums import Reason
+from rtx_operator.api.names import Names
 from rtx_operator.api.status import Release
 from rtx_operator.diagnosis import diagnose
 from rtx_operator.operations.cutover.context import CutoverContext
@@ -31,6 +32,14 @@ REVERSE_TIMEOUT = timedelta(minutes=5)
 def nothing_holds(context: CutoverContext) -> Unmet | None:
     """The engine's installation is in order: no migration runs on a database that is not."""
     return Waiting(context.held) if context.held else None
+
+
+def no_migration_runs(context: CutoverContext) -> Unmet | None:
+    """No pod of an earlier migration Job may still run, whatever became of its Job."""
+    pods = context.seen.alive(Names(context.engine.name).selector(Component.MIGRATION))
+    if not pods:
+        return None
+    return Waiting(f"waiting for pod {pods[0]['metadata']['name']} of an earlier migration Job to end")
 
 
 # --- Migrating -------------------------------------------------------------------------------------------------------

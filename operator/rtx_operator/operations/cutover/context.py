@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour
 from rtx_operator.api.enums import CutoverPhase as Phase
-from rtx_operator.api.names import Label
 from rtx_operator.api.status import Cutover, Release
 from rtx_operator.desired.state import DesiredState, Workload
 from rtx_operator.observation import Fence, Object, Observation, executes, hangs, is_ready, replicas
+from rtx_operator.operations.fence import other_pods, revision_of, send_revision
 from rtx_operator.operations.machine import OperationInput
 from rtx_operator.operations.state import PersistedState
 from rtx_operator.pod_reports import EngineReport
@@ -74,7 +74,7 @@ class CutoverContext:
     def deployment_of_revision(self, release: Release) -> Object | None:
         """The colour's Deployment, if it is of the release's revision."""
         deployment = self.deployment(release)
-        return deployment if deployment and _revision(deployment) == release.revision else None
+        return deployment if deployment and revision_of(deployment) == release.revision else None
 
     def size(self, release: Release) -> int:
         """How many pods the colour is meant to have."""
@@ -83,17 +83,16 @@ class CutoverContext:
     def ready_pods(self, release: Release) -> list[Object]:
         """The colour's ready pods that are of the release's revision."""
         pods = self.seen.pods_of(self.workload(release).pods)
-        return [pod for pod in pods if is_ready(pod) and _revision(pod) == release.revision]
+        return [pod for pod in pods if is_ready(pod) and revision_of(pod) == release.revision]
 
     def pods_of_other_revisions(self, release: Release) -> list[str]:
         """The colour's pods of another revision that may still run, also on their way out.
 
-        One that hangs on a lost node is not waited for: the fence names the release's revision only (ADR 0030).
+        One that hangs on a lost node is not waited for where the fence can keep it from executing (ADR 0030).
         """
-        pods = self.seen.alive(self.workload(release).pods)
-        return [
-            pod["metadata"]["name"] for pod in pods if _revision(pod) != release.revision and not hangs(pod, self.now)
-        ]
+        others = other_pods(self.desired, self.seen, release)
+        fenced = send_revision(self.ready_pods(release), release)
+        return [pod["metadata"]["name"] for pod in others if not (fenced and hangs(pod, self.now))]
 
     def pods(self, release: Release) -> list[Object]:
         """The colour's pods that are not on their way out."""
@@ -137,10 +136,6 @@ def context_of(state: PersistedState, given: OperationInput) -> CutoverContext:
     if state.cutover is None:
         raise ValueError("no cutover is recorded")
     return CutoverContext(given.engine, given.desired, given.seen, state.cutover, given.now, given.held)
-
-
-def _revision(labelled: Object) -> str:
-    return str(labelled["metadata"].get("labels", {}).get(Label.REVISION.value, ""))
 
 
 def _lead_alike(live: Object | None, wanted: Object) -> bool:

@@ -66,7 +66,7 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
                 Event.DONE: Phase.MIGRATING,
             },
             event_text="cutover {id} from version {old} to {new} begins",
-            checks=(checks.nothing_holds,),
+            checks=(checks.nothing_holds, checks.no_migration_runs),
             requeue=every(1.0),
         ),
         Phase.MIGRATING: CutoverRow(

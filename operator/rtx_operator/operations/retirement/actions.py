@@ -10,16 +10,21 @@ from rtx_operator.operations.retirement.context import RetirementContext
 
 def empty(context: RetirementContext) -> tuple[Effect, ...]:
     """Scales the previous release's Deployment to 0, and deletes a failed contract Job of an earlier try."""
-    deployment, job = context.deployment, context.contract_job
-    if deployment and context.size:
-        if not (context.only_active_executes and context.active_is_selected):
-            return ()
-        return (Scale(EffectName.EMPTY, deployment, 0),)
+    job = context.contract_job
+    if context.size:
+        return _scale_to_zero(context)
     return (Delete(EffectName.PRUNE, (job,)),) if job and no_job_of_an_earlier_try(context) else ()
 
 
 def contract(context: RetirementContext) -> tuple[Effect, ...]:
-    """Runs the contract migrations, unless a pod of an older release has come back meanwhile."""
-    if context.pods_left:
+    """Runs the contract migrations, unless somebody has brought a pod of an older release back meanwhile."""
+    if context.size:
+        return _scale_to_zero(context)
+    return () if context.pods_left else (Apply(EffectName.CONTRACT, (context.desired.active.contract,)),)
+
+
+def _scale_to_zero(context: RetirementContext) -> tuple[Effect, ...]:
+    deployment = context.deployment
+    if deployment is None or not (context.only_active_executes and context.active_is_selected):
         return ()
-    return (Apply(EffectName.CONTRACT, (context.desired.active.contract,)),)
+    return (Scale(EffectName.EMPTY, deployment, 0),)

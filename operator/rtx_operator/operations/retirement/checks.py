@@ -3,8 +3,8 @@
 from rtx_operator.api.enums import Reason
 from rtx_operator.observation import JobEnd, job_ended
 from rtx_operator.operations.jobs import job_done
-from rtx_operator.operations.retirement.context import RetirementContext
-from rtx_operator.results import Unmet, Waiting
+from rtx_operator.operations.retirement.context import EMPTYING_TIMEOUT, RetirementContext
+from rtx_operator.results import Failure, Unmet, Waiting
 
 
 def no_pod_left(context: RetirementContext) -> Unmet | None:
@@ -22,6 +22,12 @@ def no_pod_left(context: RetirementContext) -> Unmet | None:
             f"kubectl delete pod {name} --force"
         )
     return Waiting(f"Deployment of {release.colour} is not scaled to 0 yet") if context.size else None
+
+
+def no_pod_left_to_run_beside(context: RetirementContext) -> Unmet | None:
+    """The contract Job is not created beside a pod of an older release; given up when that lasts too long."""
+    unmet = no_pod_left(context) if context.contract_job is None else None
+    return Failure(unmet.message, Reason.PODS_REMAIN) if unmet and context.waited > EMPTYING_TIMEOUT else unmet
 
 
 def no_job_of_an_earlier_try(context: RetirementContext) -> Unmet | None:

@@ -5,12 +5,15 @@ from datetime import datetime, timedelta
 
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Component
-from rtx_operator.api.names import Label, Names
+from rtx_operator.api.names import Names
 from rtx_operator.api.status import Release, Retirement
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Object, Observation, executes, replicas
+from rtx_operator.operations.fence import revision_of
 from rtx_operator.operations.machine import OperationInput
 from rtx_operator.operations.state import PersistedState
+
+EMPTYING_TIMEOUT = timedelta(minutes=5)  # a pod has 60 s to end; after five times that its node does not end it
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,7 @@ class RetirementContext:
         """
         labels = Names(self.engine.name).selector(Component.ENGINE)
         active = self.desired.active.revision.hash
-        return [
-            pod
-            for pod in self.seen.alive(labels)
-            if pod["metadata"].get("labels", {}).get(Label.REVISION.value) != active
-        ]
+        return [pod for pod in self.seen.alive(labels) if revision_of(pod) != active]
 
     @property
     def only_active_executes(self) -> bool:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from rtx_operator.api.enums import RetirementPhase as Phase
 from rtx_operator.operations.machine import Event, PhaseRow, PhaseTable, every
 from rtx_operator.operations.retirement import actions, checks
-from rtx_operator.operations.retirement.context import RetirementContext
+from rtx_operator.operations.retirement.context import EMPTYING_TIMEOUT, RetirementContext
 
 _GIVEN_UP: Mapping[Event, Phase] = {Event.FAILED: Phase.FAILED, Event.EXPIRED: Phase.FAILED}
 
@@ -20,13 +20,13 @@ PHASES: PhaseTable[Phase, PhaseRow[Phase, RetirementContext]] = PhaseTable(
             event_text="version {old} is no longer kept: its pods in {colour} end",
             checks=(checks.no_pod_left, checks.no_job_of_an_earlier_try),
             action=actions.empty,
-            deadline=lambda _: timedelta(minutes=5),  # a pod has 60 s to end; five times that, and its node is gone
+            deadline=lambda _: EMPTYING_TIMEOUT,
             requeue=every(5.0),
         ),
         Phase.CONTRACTING: PhaseRow(
             ways={Event.DONE: Phase.SUCCEEDED, **_GIVEN_UP},
             event_text="the contract migrations of version {new} run",
-            checks=(checks.contracted,),
+            checks=(checks.no_pod_left_to_run_beside, checks.contracted),
             action=actions.contract,
             deadline=lambda _: timedelta(hours=1),
             requeue=every(5.0),
