@@ -1,4 +1,4 @@
-"""The work queue, seen through add, add_after and run."""
+"""The work queue through its interface: add, add_after and run."""
 
 import asyncio
 from collections import Counter
@@ -30,12 +30,12 @@ def queue_of(work: Callable[[str], Awaitable[float | None]], failures: list[str]
     return WorkQueue(work, failed, Backoff(first=0.001, limit=0.01))
 
 
-async def test_a_key_added_many_times_before_a_worker_is_free_is_worked_on_once():
-    seen: Counter[str] = Counter()
+async def test_key_added_many_times_while_it_waits_runs_once():
+    runs: Counter[str] = Counter()
     done = asyncio.Event()
 
     async def work(key: str) -> None:
-        seen[key] += 1
+        runs[key] += 1
         if key == "last":
             done.set()
 
@@ -48,11 +48,11 @@ async def test_a_key_added_many_times_before_a_worker_is_free_is_worked_on_once(
 
     async with running(queue, workers=1):
         await asyncio.wait_for(done.wait(), 5)
-    assert seen == {"a": 1, "b": 1, "last": 1}
+    assert runs == {"a": 1, "b": 1, "last": 1}
     assert queue.depth == 0
 
 
-async def test_two_workers_never_hold_one_key_and_an_add_meanwhile_is_not_lost():
+async def test_key_added_while_it_runs_runs_once_more_and_never_twice_at_a_time():
     in_flight: Counter[str] = Counter()
     overlaps = 0
     runs = 0
@@ -86,7 +86,7 @@ async def test_two_workers_never_hold_one_key_and_an_add_meanwhile_is_not_lost()
     assert runs == 2
 
 
-async def test_different_keys_run_side_by_side():
+async def test_different_keys_run_concurrently():
     barrier = asyncio.Barrier(3)
     together = asyncio.Event()
 
@@ -101,7 +101,7 @@ async def test_different_keys_run_side_by_side():
         await asyncio.wait_for(together.wait(), 5)
 
 
-async def test_a_failing_key_is_reported_and_retried_until_it_succeeds_and_others_go_on():
+async def test_failing_key_is_reported_and_retried_without_blocking_others():
     attempts = 0
     failures: list[str] = []
     succeeded, other = asyncio.Event(), asyncio.Event()
@@ -124,7 +124,7 @@ async def test_a_failing_key_is_reported_and_retried_until_it_succeeds_and_other
     assert failures == ["bad: attempt 1", "bad: attempt 2", "bad: attempt 3"]
 
 
-async def test_the_soonest_wish_wins_and_a_returned_delay_brings_the_key_back():
+async def test_earliest_delay_counts_and_a_returned_delay_requeues_the_key():
     runs = 0
     done = asyncio.Event()
 
@@ -150,10 +150,10 @@ async def test_the_soonest_wish_wins_and_a_returned_delay_brings_the_key_back():
 def test_backoff_stays_between_half_and_all_of_the_doubled_delay(failures: int, jitter: float):
     backoff = Backoff(first=0.2, limit=60)
     delay = backoff.delay(failures, jitter)
-    longest = min(60, 0.2 * 2.0 ** min(failures - 1, 30))
-    assert longest / 2 <= delay <= longest
+    maximum = min(60, 0.2 * 2.0 ** min(failures - 1, 30))
+    assert maximum / 2 <= delay <= maximum
 
 
-@pytest.mark.parametrize(("failures", "longest"), [(1, 0.2), (2, 0.4), (9, 51.2), (10, 60), (2000, 60)])
-def test_backoff_doubles_up_to_its_limit(failures: int, longest: float):
-    assert Backoff(first=0.2, limit=60).delay(failures, 0.0) == pytest.approx(longest)
+@pytest.mark.parametrize(("failures", "maximum"), [(1, 0.2), (2, 0.4), (9, 51.2), (10, 60), (2000, 60)])
+def test_backoff_doubles_up_to_its_limit(failures: int, maximum: float):
+    assert Backoff(first=0.2, limit=60).delay(failures, 0.0) == pytest.approx(maximum)
