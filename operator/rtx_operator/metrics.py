@@ -34,6 +34,7 @@ CUTOVER_PHASE = Gauge(
     ["namespace", "name", "phase"],
 )
 CUTOVERS = Counter("rtx_operator_cutovers_total", "Cutovers that are over, by last phase.", ["result"])
+RETIREMENTS = Counter("rtx_operator_retirements_total", "Retirements that are over, by last phase.", ["result"])
 CUTOVER_PHASE_SECONDS = Histogram(
     "rtx_operator_cutover_phase_seconds",
     "Seconds that a cutover spent in a phase.",
