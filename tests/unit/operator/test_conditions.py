@@ -188,10 +188,13 @@ def test_succeeded_retirement_is_not_reconciling():
 
 
 def test_persisted_state_is_written_and_dropped_fields_are_removed():
+    # Given a status with a previous release and a cutover, and a field of a later operator
     kept = Previous(colour=Colour.GREEN, version="0.9.0", revision="h0", retire_after=NOON)
     first = after(state=replace(cutover(CutoverPhase.SUCCEEDED), previous=kept))
+    # When the state has neither any more
     second = after(state=SETTLED, previous={**first, "later": "a field of a later operator"})
 
+    # Then they are removed, and the unknown field stays
     assert PersistedState.of(TradingEngineStatus.model_validate(first)).previous == kept
     assert first["cutover"]["from"]["version"] == "1.0.0"
     assert not {"previous", "cutover", "rejected"} & second.keys()
@@ -226,11 +229,13 @@ def test_each_phase_of_a_retirement_is_one_event():
 
 
 def test_transition_time_changes_only_with_the_condition_status():
+    # Given three statuses: waiting, then failed, then ready
     first = after(WAITING)
     second = after(STUCK, previous=first, now=LATER)
     third = after(previous=second, now=LATER)
     at = {one["type"]: one["lastTransitionTime"] for one in second["conditions"]}
 
+    # Then a time changes only with True, False or Unknown
     assert at["Ready"] == "2026-01-01T12:00:00Z"  # False for another reason is still False
     assert at["Stalled"] == "2026-01-01T13:00:00Z"
     assert {one["type"]: one["lastTransitionTime"] for one in third["conditions"]}["Ready"] == "2026-01-01T13:00:00Z"

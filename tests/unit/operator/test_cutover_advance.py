@@ -58,12 +58,15 @@ def test_kept_colour_is_emptied_after_its_time_and_contract_migrations_follow(wo
 
 
 def test_new_version_waits_for_a_running_retirement(world: World) -> None:
+    # Given a retirement that has begun
     upgraded(world)
     until_retiring(world)
+    # When the spec changes to 1.2.0
     world.set_spec(version="1.2.0")
 
     phases, performed = walk(world)
 
+    # Then the retirement ends before the migrations of 1.2.0 run
     assert phases == UPGRADE_PHASES
     assert performed.index(EffectName.CONTRACT) < performed.index(EffectName.MIGRATE)
 
@@ -158,10 +161,13 @@ def test_cutover_withdrawn_in_pending_has_no_effects(world: World) -> None:
 
 
 def test_promoting_cutover_is_not_withdrawn(world: World) -> None:
+    # Given a cutover to 1.1.0 in Promoting
     world.set_spec(version="1.1.0")
     assert world.run_until(CutoverPhase.PROMOTING)
+    # When the spec returns to 1.0.0
     world.set_spec(version="1.0.0")
 
+    # Then the cutover succeeds, and another one returns to 1.0.0
     assert walk(world)[0] == [CutoverPhase.SUCCEEDED]
     assert walk(world)[0][-1] is CutoverPhase.SUCCEEDED
     assert world.active["version"] == "1.0.0"

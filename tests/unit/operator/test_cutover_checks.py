@@ -48,6 +48,7 @@ def test_running_migration_waits_and_failed_migration_fails() -> None:
 
 
 def test_failure_of_a_migration_has_its_last_log_line() -> None:
+    # Given a failed Job whose pod has a termination message
     given = job(passing(CutoverPhase.MIGRATING), conditions=[{"type": "Failed", "status": "True"}])
     desired = given.desired.of(given.new.colour)
     assert desired
@@ -58,8 +59,10 @@ def test_failure_of_a_migration_has_its_last_log_line() -> None:
         "status": {"containerStatuses": [{"state": ended}]},
     }
 
+    # When its check runs
     unmet = checks.migrated(with_observed(given, pods=(*given.seen.pods, pod)))
 
+    # Then the failure has the last line of the message
     assert unmet is not None
     assert "0004_x.sql: relation t is locked;" in unmet.message
 
@@ -99,6 +102,7 @@ def test_ready_pods_of_another_revision_do_not_count() -> None:
 
 
 def test_ending_pod_of_another_revision_delays_the_new_colour() -> None:
+    # Given a ready new colour, and a pod of another revision that is ending, or has ended
     given = passing(CutoverPhase.PROVISIONING)
     [new, *_] = given.ready_pods(given.new)
     ending = copy.deepcopy(new)
@@ -106,6 +110,7 @@ def test_ending_pod_of_another_revision_delays_the_new_colour() -> None:
     ending["metadata"]["labels"]["rtx-trading.com/revision"] = "x"
     gone = {**ending, "status": {**ending["status"], "phase": "Failed"}}
 
+    # When the check runs, then only the ending pod delays it
     unmet = checks.new_colour_ready(with_observed(given, pods=(*given.seen.pods, ending)))
 
     assert is_waiting(unmet)
@@ -114,13 +119,16 @@ def test_ending_pod_of_another_revision_delays_the_new_colour() -> None:
 
 
 def test_diagnosis_fails_the_phase_only_after_a_grace_time() -> None:
+    # Given a pod whose image cannot be pulled
     given = passing(CutoverPhase.PROVISIONING)
     state = {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}
     given = with_status(given, new_pod(given), containerStatuses=[{"name": "engine", "state": state, "image": "i"}])
 
+    # When it is checked before and after the grace time
     early = checks.new_colour_ready(replace(given, now=given.cutover.since + timedelta(seconds=44)))
     late = checks.new_colour_ready(replace(given, now=given.cutover.since + timedelta(seconds=46)))
 
+    # Then the phase waits before, and fails after it
     assert is_waiting(early)
     assert late is not None
     assert late.reason is Reason.IMAGE_UNAVAILABLE
@@ -164,6 +172,7 @@ def test_every_smoke_test_of_the_spec_must_pass() -> None:
 
 @pytest.mark.parametrize("gate", SWITCH_GATES)
 def test_gates_are_checked_again_before_the_fence_moves(gate: Check[CutoverContext]) -> None:
+    # Given a cutover in Switching whose fence has not moved
     missing = {checks.new_colour_ready: "no pods", checks.old_pods_reach_new: "reach was not queried"}.get(
         gate, "smoke was not run"
     )
@@ -175,6 +184,7 @@ def test_gates_are_checked_again_before_the_fence_moves(gate: Check[CutoverConte
     assert waiting is not None
     assert "does not name green" in waiting.message
 
+    # When the observation of a gate is missing, then Switching waits for that gate
     assert checks.fence_names_new(MISSING[missing](given)) == gate(MISSING[missing](given))
 
 

@@ -160,6 +160,7 @@ def test_service_that_never_left_the_old_colour_needs_no_endpoints() -> None:
 
 
 def test_new_colour_that_executed_drains_before_it_is_emptied() -> None:
+    # Given a rollback whose new colour still has WebSockets
     given = passing(CutoverPhase.ROLLING_BACK, *FAILS_AFTER_FENCE_MOVE)
     world = copied(INSTALLED)
     world.set_spec(version="1.1.0")
@@ -170,6 +171,7 @@ def test_new_colour_that_executed_drains_before_it_is_emptied() -> None:
 
     busy = replace(with_observed(given, pods=pods, engines=reports), cutover=cutover)
 
+    # When the check runs, then it waits; without a switch it passes
     assert is_waiting(checks.new_colour_drained(busy))
     assert (
         checks.new_colour_drained(passing(CutoverPhase.ROLLING_BACK, *FAILS_BEFORE_FENCE_MOVE)) is None
@@ -188,6 +190,7 @@ def test_new_colour_is_empty_without_replicas_or_with_another_revision() -> None
 
 
 def test_failed_or_slow_reverse_migration_does_not_block_the_rollback() -> None:
+    # Given a reverse migration that runs, and one that failed
     given = passing(CutoverPhase.ROLLING_BACK, *FAILS_BEFORE_FENCE_MOVE)
     desired = given.desired.of(given.new.colour)
     assert desired
@@ -195,6 +198,7 @@ def test_failed_or_slow_reverse_migration_does_not_block_the_rollback() -> None:
     running = with_child(given, {**given.seen.children[key], "status": {}})
     failed = with_child(given, {**running.seen.children[key], "status": {"conditions": [FAILED]}})
 
+    # When it is checked, then only a running one waits, for at most five minutes
     assert is_waiting(checks.reversed_(running))
     assert checks.reversed_(failed) is None
     assert checks.reversed_(replace(running, now=given.cutover.since + timedelta(minutes=6))) is None

@@ -120,11 +120,14 @@ def test_live_service_follows_the_fence_in_the_next_reconcile(world: World) -> N
 
 
 def test_paused_engine_in_switching_has_no_effects(world: World) -> None:
+    # Given a cutover in Switching
     world.set_spec(version="1.1.0")
     assert world.run_until(CutoverPhase.SWITCHING)
+    # When the engine is paused
     world.set_spec(paused=True)
     before = (world.fence, world.selected, world.children)
 
+    # Then nothing changes
     assert walk(world, reconciles=10) == ([], [])
     assert (world.fence, world.selected) == before[:2]
 
@@ -156,6 +159,7 @@ def test_late_fence_move_is_refused(world: World) -> None:
 
 
 def test_late_scale_is_refused(world: World) -> None:
+    # Given a leader that is paused just before it scales the new colour
     world.set_spec(version="1.1.0")
     assert world.run_until(CutoverPhase.PROVISIONING)
     for _ in range(20):
@@ -164,4 +168,5 @@ def test_late_scale_is_refused(world: World) -> None:
             break
         world.reconcile()
 
+    # When it does so after the rollback of another leader, then the API server refuses
     assert late_effects(world, Scale) == ["Deployment rtx-engine-green has changed"]

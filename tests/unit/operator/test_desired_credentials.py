@@ -88,11 +88,14 @@ def test_deletion_policy_covers_secrets_and_volumes_alike(policy: str, owned: bo
 
 
 def test_new_password_changes_the_fingerprint_of_the_pods_that_use_it() -> None:
+    # Given the fingerprints of an engine's Secrets
     internal, credentials = desired.secrets(build_input(), None, None, SEED)
     before = desired.fingerprints(internal, credentials)
     assert desired.fingerprints(internal, credentials) == before
 
+    # When the Redis password changes
     rotated = desired.fingerprints(internal, changed(credentials, "REDIS_PASSWORD", "short"))
+    # Then those of cache and engine change, and that of the database does not
     assert rotated.cache != before.cache
     assert rotated.engine != before.engine
     assert rotated.database == before.database

@@ -96,14 +96,17 @@ def test_warning_about_another_workload_is_ignored():
 
 
 def test_unbound_volume_is_reported_with_its_storage_class():
+    # Given a pending claim with a warning of its provisioner
     name = "data-rtx-postgres-0"
     claim = {"metadata": {"name": name}, "spec": {"storageClassName": "fast"}, "status": {"phase": "Pending"}}
     cause = 'storageclass.storage.k8s.io "fast" not found'
     observation = observed(
         warnings=(warning(name, "ProvisioningFailed", cause),), children={("PersistentVolumeClaim", name): claim}
     )
+    # When the database is diagnosed
     failure = diagnose(observation, DATABASE)
 
+    # Then the failure has the warning, and the engine has none
     assert failure is not None
     assert failure.reason == Reason.VOLUME_UNBOUND
     assert cause in failure.message

@@ -189,6 +189,7 @@ async def test_drain_is_requested_and_a_refusal_is_an_error_of_its_pod(pods: Pod
 
 
 async def test_smoke_test_passes_only_on_2xx_of_the_colour_itself(pods: Pods) -> None:
+    # Given a Service with a path that works, and others that fail, redirect or hang
     requests: list[tuple[str, str | None]] = []
 
     async def well(request: web.Request) -> web.StreamResponse:
@@ -202,10 +203,12 @@ async def test_smoke_test_passes_only_on_2xx_of_the_colour_itself(pods: Pods) ->
     paths = {"well": "/internal/well?deep=1", "broken": "/internal/broken", "elsewhere": "/internal/elsewhere"}
     paths |= {"late": "/internal/late", "astray": "//example.com/internal/well"}
 
+    # When the smoke tests run
     results = await pods.engines.run_smoke_tests(
         "127.0.0.1", [SmokeTest(name=name, path=path) for name, path in paths.items()]
     )
 
+    # Then only the first passes, with the header against forwarding
     assert results[0] == SmokeResult("well", passed=True, detail="")
     assert requests == [("/internal/well?deep=1", "1")]
     assert {result.name for result in results if not result.passed} == {"broken", "elsewhere", "late", "astray"}

@@ -31,6 +31,7 @@ def queue_of(work: Callable[[str], Awaitable[float | None]], failures: list[str]
 
 
 async def test_key_added_many_times_while_it_waits_runs_once():
+    # Given two keys that are added a thousand times before a worker is free
     runs: Counter[str] = Counter()
     done = asyncio.Event()
 
@@ -46,6 +47,7 @@ async def test_key_added_many_times_while_it_waits_runs_once():
     queue.add("last")
     assert queue.depth == 3
 
+    # When a worker runs, then each key runs once
     async with running(queue, workers=1):
         await asyncio.wait_for(done.wait(), 5)
     assert runs == {"a": 1, "b": 1, "last": 1}
@@ -53,6 +55,7 @@ async def test_key_added_many_times_while_it_waits_runs_once():
 
 
 async def test_key_added_while_it_runs_runs_once_more_and_never_twice_at_a_time():
+    # Given a key that runs
     in_flight: Counter[str] = Counter()
     overlaps = 0
     runs = 0
@@ -71,6 +74,7 @@ async def test_key_added_while_it_runs_runs_once_more_and_never_twice_at_a_time(
         if runs == 2:
             twice.set()
 
+    # When it is added ten times meanwhile
     queue = queue_of(work)
     async with running(queue, workers=4):
         queue.add("a")
@@ -82,6 +86,7 @@ async def test_key_added_while_it_runs_runs_once_more_and_never_twice_at_a_time(
         release.set()
         await asyncio.wait_for(twice.wait(), 5)
         await asyncio.sleep(0.01)
+    # Then it runs once more, after the first run
     assert overlaps == 0
     assert runs == 2
 
@@ -102,6 +107,7 @@ async def test_different_keys_run_concurrently():
 
 
 async def test_failing_key_is_reported_and_retried_without_blocking_others():
+    # Given a key that fails three times, and another key
     attempts = 0
     failures: list[str] = []
     succeeded, other = asyncio.Event(), asyncio.Event()
@@ -116,11 +122,13 @@ async def test_failing_key_is_reported_and_retried_without_blocking_others():
             raise ValueError(f"attempt {attempts}")
         succeeded.set()
 
+    # When one worker runs both
     queue = queue_of(work, failures)
     async with running(queue, workers=1):
         queue.add("bad")
         queue.add("other")
         await asyncio.wait_for(asyncio.gather(succeeded.wait(), other.wait()), 5)
+    # Then each failure is reported, and the key succeeds at last
     assert failures == ["bad: attempt 1", "bad: attempt 2", "bad: attempt 3"]
 
 
