@@ -1,7 +1,7 @@
-"""Why a workload's pods do not come up, and what to do about it, in words for the person who was woken up. Pure.
+"""The cause that keeps a workload's pods from starting, with a remedy for the person on call. Pure.
 
-The checks stand in the order in which a pod comes to life: may it be created, can it be placed, does its volume bind,
-is its image there, does it start. The first that finds something wins; nothing found means that it just takes time.
+The checks follow the start of a pod: creation, volume, node, image, container. The first failure counts. No failure
+means that the pods only need time.
 """
 
 import re
@@ -14,7 +14,7 @@ from rtx_operator.results import Failure
 
 
 def diagnose(observation: Observation, workload: Workload) -> Failure | None:
-    """The first thing that keeps the workload's pods from being ready, or None."""
+    """The first failure that keeps the workload's pods from being ready; None without one."""
     for check in _CHECKS:
         failure = check(observation, workload)
         if failure is not None:
@@ -23,40 +23,40 @@ def diagnose(observation: Observation, workload: Workload) -> Failure | None:
 
 
 def _not_created(observation: Observation, workload: Workload) -> Failure | None:
-    """The API server refuses its pods: mostly a quota, sometimes Pod Security."""
-    said = ""
+    """The API server refuses the pods: mostly because of a quota, sometimes of Pod Security."""
+    message = ""
     live = observation.child(workload.kind, workload.name) or {}
     wanted = int(live.get("spec", {}).get("replicas", 1))
     if len(observation.pods_of(workload.pods)) >= wanted:
-        return None  # old warnings stay for an hour: they mean nothing once the pods are there
+        return None  # Events stay for an hour: once the pods exist, the warnings are outdated
     for condition in live.get("status", {}).get("conditions") or []:
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-            said = condition.get("message", "")
+            message = condition.get("message", "")
     for warning in _warnings(observation, workload.name, "FailedCreate"):
-        said = said or warning
-    if not said:
+        message = message or warning
+    if not message:
         return None
-    if "exceeded quota" in said:
+    if "exceeded quota" in message:
         return Failure(
-            f"{workload.kind} {workload.name} cannot create its pods: {said}; raise the namespace's ResourceQuota or "
-            "lower spec.resources",
+            f"{workload.kind} {workload.name} cannot create its pods: {message}; raise the namespace's ResourceQuota "
+            "or lower spec.resources",
             Reason.QUOTA_EXCEEDED,
         )
-    return Failure(f"{workload.kind} {workload.name} cannot create its pods: {said}", Reason.PODS_REFUSED)
+    return Failure(f"{workload.kind} {workload.name} cannot create its pods: {message}", Reason.PODS_REFUSED)
 
 
 def _volume_unbound(observation: Observation, workload: Workload) -> Failure | None:
-    """A volume claim that nothing binds. A claim that waits for its pod to be placed is only waiting."""
+    """An unbound PersistentVolumeClaim. One that waits for its pod's node only needs time."""
     for claim in observation.children_of("PersistentVolumeClaim"):
         name = claim["metadata"]["name"]
         if claim.get("status", {}).get("phase") == "Bound" or not name.endswith(f"-{workload.name}-0"):
             continue
         storage_class = claim["spec"].get("storageClassName") or "the cluster's default"
         for reason in ("ProvisioningFailed", "FailedBinding"):
-            for said in _warnings(observation, name, reason):
+            for cause in _warnings(observation, name, reason):
                 return Failure(
-                    f"volume claim {name} cannot be bound (storage class {storage_class}): {said}; make the storage "
-                    "class work, or name one that exists in a new TradingEngine",
+                    f"PersistentVolumeClaim {name} cannot be bound (storage class {storage_class}): {cause}; repair "
+                    "the storage class, or name another one in a new TradingEngine",
                     Reason.VOLUME_UNBOUND,
                 )
     return None
@@ -66,10 +66,10 @@ def _unschedulable(observation: Observation, workload: Workload) -> Failure | No
     for pod in observation.pods_of(workload.pods):
         for condition in pod.get("status", {}).get("conditions") or []:
             if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
-                said = condition.get("message", "no node fits")
-                unbound = "PersistentVolumeClaim" in said or "persistentvolumeclaim" in said
+                cause = condition.get("message", "no node fits")
+                unbound = "persistentvolumeclaim" in cause.lower()
                 return Failure(
-                    f"pod {_name(pod)} fits on no node: {said}",
+                    f"pod {_name(pod)} fits on no node: {cause}",
                     Reason.VOLUME_UNBOUND if unbound else Reason.UNSCHEDULABLE,
                 )
     return None
@@ -80,7 +80,7 @@ def _image_unavailable(observation: Observation, workload: Workload) -> Failure 
         if waiting["reason"] in _IMAGE_REASONS:
             cause = _pull_error(waiting["message"])
             return Failure(
-                f"image {waiting['image']} cannot be had by pod {_name(pod)}{f' ({cause})' if cause else ''}; check "
+                f"pod {_name(pod)} cannot pull image {waiting['image']}{f' ({cause})' if cause else ''}; check "
                 "spec.version, spec.image and spec.imagePullSecrets",
                 Reason.IMAGE_UNAVAILABLE,
             )
@@ -88,7 +88,7 @@ def _image_unavailable(observation: Observation, workload: Workload) -> Failure 
 
 
 def _pull_error(message: str) -> str:
-    """The innermost error of a pull. The kubelet says it in two ways by turns, and the message must not flap."""
+    """The innermost error of a pull; empty if unknown. The kubelet alternates two texts; the message must not."""
     _, _, chain = message.rpartition("ErrImagePull: ")
     if chain.startswith("Back-off"):
         return ""
@@ -109,7 +109,7 @@ def _crash_looping(observation: Observation, workload: Workload) -> Failure | No
     for pod, waiting in _waiting(observation, workload):
         if waiting["reason"] == "CrashLoopBackOff":
             return Failure(
-                f"container {waiting['container']} of pod {_name(pod)} keeps ending ({waiting['last']}); see "
+                f"container {waiting['container']} of pod {_name(pod)} keeps crashing ({waiting['last']}); see "
                 f"kubectl logs --previous {_name(pod)} -c {waiting['container']}",
                 Reason.CRASH_LOOPING,
             )
@@ -128,7 +128,7 @@ _IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "Inva
 
 
 def _waiting(observation: Observation, workload: Workload) -> Iterator[tuple[Object, dict[str, str]]]:
-    """Each container that waits, with why; init containers first, as they run first."""
+    """(pod, details) of each waiting container; init containers first, because they run first."""
     for pod in observation.pods_of(workload.pods):
         status = pod.get("status", {})
         for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
@@ -142,17 +142,17 @@ def _waiting(observation: Observation, workload: Workload) -> Iterator[tuple[Obj
                         "image": container.get("image", ""),
                         "reason": waiting["reason"],
                         "message": _one_line(waiting.get("message", "")),
-                        "last": _last_words(ended),
+                        "last": _last_end(ended),
                     },
                 )
 
 
-def _last_words(ended: Object) -> str:
+def _last_end(ended: Object) -> str:
     if not ended:
-        return "it left no exit code"
-    words = f"exit code {ended.get('exitCode')}, {ended.get('reason', 'no reason given')}"
-    said = _one_line(ended.get("message", ""))
-    return f"{words}: {said}" if said else words
+        return "no exit code known"
+    end = f"exit code {ended.get('exitCode')}, {ended.get('reason', 'no reason given')}"
+    message = _one_line(ended.get("message", ""))
+    return f"{end}: {message}" if message else end
 
 
 def _warnings(observation: Observation, name: str, reason: str) -> Iterator[str]:

@@ -1,5 +1,7 @@
-"""kopf's events → the work queue. An event says that something happened to an engine, and nothing is done here but to
-note which; what is to be done is found out by the reconcile, from what is true by then.
+"""kopf's watch events → the work queue.
+
+An event only adds the engine's key to the queue. The reconcile observes the state itself, and ignores what the event
+contains.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,11 +15,11 @@ from rtx_operator.cluster.resources import CACHED_KINDS, CHILDREN, ENGINE, GRAND
 from rtx_operator.controllers.base import Key
 from rtx_operator.workqueue import WorkQueue
 
-CHILD_EVENT_DELAY_SECONDS = 0.5  # in which events of children become one reconcile
+CHILD_EVENT_DELAY_SECONDS = 0.5  # events of children within this time share one reconcile
 
 
 def registry(queue: WorkQueue[Key], read_cache: ReadCache) -> kopf.OperatorRegistry:
-    """What is watched, and what each event does."""
+    """The watches of the operator, with a handler for each."""
     watched = kopf.OperatorRegistry()
 
     def event_of(kind: str) -> Callable[..., Awaitable[None]]:
@@ -27,10 +29,10 @@ def registry(queue: WorkQueue[Key], read_cache: ReadCache) -> kopf.OperatorRegis
         return event
 
     async def child_event(*, namespace: str | None, labels: Mapping[str, str], **_: Any) -> None:
-        # Children come in crowds: a moment of patience makes one reconcile of them.
+        # A rollout changes many children at a time; the delay lets their events share one reconcile.
         queue.add_after(Key(ENGINE.kind, namespace or "", labels[Label.ENGINE]), CHILD_EVENT_DELAY_SECONDS)
 
-    async def resting_child_event(*, namespace: str | None, labels: Mapping[str, str], **event: Any) -> None:
+    async def cached_child_event(*, namespace: str | None, labels: Mapping[str, str], **event: Any) -> None:
         read_cache.changed((namespace or "", labels[Label.ENGINE]))
         await child_event(namespace=namespace, labels=labels, **event)
 
@@ -40,17 +42,17 @@ def registry(queue: WorkQueue[Key], read_cache: ReadCache) -> kopf.OperatorRegis
     for resource in (*CHILDREN, *GRANDCHILDREN):
         kopf.on.event(
             *_selector(resource.api_version), resource.plural, labels={Label.ENGINE: kopf.PRESENT}, registry=watched
-        )(resting_child_event if resource in CACHED_KINDS else child_event)
+        )(cached_child_event if resource in CACHED_KINDS else child_event)
     return watched
 
 
 async def login(**arguments: Any) -> kopf.ConnectionInfo | None:
-    """As the ServiceAccount of the pod, else as the current context of KUBECONFIG."""
+    """Credentials of the pod's ServiceAccount, else of the current context of KUBECONFIG; None without either."""
     return kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)
 
 
 def settings(operator_class: str) -> kopf.OperatorSettings:
-    """Kopf without what it would do by itself: no peering, no Events from logs, no scanning; bounded requests."""
+    """Settings for kopf as a plain watcher: no peering, no Events from logs, no scanning; bounded requests."""
     chosen = kopf.OperatorSettings()
     chosen.peering.standalone = True
     chosen.posting.enabled = False
@@ -58,7 +60,7 @@ def settings(operator_class: str) -> kopf.OperatorSettings:
     chosen.networking.request_timeout = 30
     chosen.watching.server_timeout = 300
     chosen.watching.client_timeout = 310
-    # Filtered by the API server, so that objects of others never reach this process.
+    # The API server filters, so that objects of other operators never reach this process.
     served = f"{Label.OPERATOR}={operator_class}" if operator_class else f"!{Label.OPERATOR}"
     for ours in OURS.values():
         chosen.watching.label_selectors[(*_selector(ours.api_version), ours.plural)] = served
@@ -68,6 +70,6 @@ def settings(operator_class: str) -> kopf.OperatorSettings:
 
 
 def _selector(api_version: str) -> tuple[str, str]:
-    """(group, version) as kopf wants them; the core group is empty."""
+    """(group, version) for kopf; the core group is the empty string."""
     group, _, version = api_version.rpartition("/")
     return group, version

@@ -1,6 +1,6 @@
-"""/healthz and /metrics, served by leader and standby alike.
+"""/healthz and /metrics, served by the leader and by the standby.
 
-That /healthz answers is all it says: the event loop turns. Whatever else can go wrong ends the process by itself.
+/healthz proves only that the event loop runs. Every other fatal error ends the process.
 """
 
 from aiohttp import web
@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 
 async def serve(port: int) -> web.AppRunner:
-    """Listen on `port`, on all addresses; raises OSError when it is taken."""
+    """Listen on `port` of all addresses; raises OSError when the port is in use."""
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok")
@@ -20,6 +20,6 @@ async def serve(port: int) -> web.AppRunner:
     app.add_routes([web.get("/healthz", healthz), web.get("/metrics", metrics)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    # All addresses: the kubelet and Prometheus come from outside the pod; a NetworkPolicy says who may.
+    # All addresses: the kubelet and Prometheus connect from outside the pod; a NetworkPolicy limits the clients.
     await web.TCPSite(runner, host=None, port=port).start()
     return runner

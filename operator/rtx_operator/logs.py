@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on stdout, for our own lines and for those of kopf and other libraries."""
+"""Structured logs: one JSON object per line on stdout, for the operator's records and those of libraries."""
 
 import logging
 import sys
@@ -8,13 +8,13 @@ from structlog.tracebacks import ExceptionDictTransformer
 
 
 def configure(level: str) -> None:
-    """Send everything at or above `level` to stdout as JSON."""
+    """Write every record at or above `level` to stdout as JSON."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-        # Without the frames' locals: they hold passwords.
+        # Without the local variables of frames: they contain passwords.
         structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
     ]
     structlog.configure(
@@ -39,6 +39,6 @@ def configure(level: str) -> None:
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # kopf tells of each event at INFO and of each watch at DEBUG; what matters is told by the reconcile.
+    # kopf logs every event at INFO and every watch at DEBUG; the reconcile logs what matters.
     logging.getLogger("kopf").setLevel(logging.WARNING)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)

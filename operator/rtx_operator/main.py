@@ -1,9 +1,9 @@
-"""The operator's table of contents.
+"""The entry point: the console script, and the parts of one operator process.
 
-| what                                        | where                                                        |
+| part                                        | module                                                       |
 |---------------------------------------------|--------------------------------------------------------------|
-| who acts, of two replicas                   | cluster/lease.py                                             |
-| what is watched                             | handlers.py: engines, and everything that carries their label |
+| leader election between two replicas        | cluster/lease.py                                             |
+| watches                                     | handlers.py: engines, and the objects with their label        |
 | one reconcile per engine at a time          | workqueue.py                                                 |
 | observe → decide → perform → write status   | controllers/                                                 |
 | /healthz, /metrics                          | health.py, metrics.py                                        |
@@ -75,9 +75,9 @@ def _write_crd(folder: Path | None) -> None:
 
 
 async def operate(chosen: settings.Settings) -> None:
-    """Wait to lead, then serve until told to stop. Losing the Lease ends the process at once, with exit code 1."""
+    """Wait to lead, then serve until SIGTERM or SIGINT. Losing the Lease ends the process with exit code 1."""
     lease = Lease(chosen.namespace, LEASE_NAME, chosen.identity, Timing.within(chosen.lease_seconds))
-    # The Lease has connections of its own, so that no crowd of other requests can keep it from being renewed.
+    # The Lease has its own connections, so that other requests cannot delay its renewal.
     lease_client, client = await connect(guard=lambda: None), await connect(guard=lease.guard)
     runner = await health.serve(chosen.listen_port)
     try:
@@ -91,11 +91,11 @@ async def operate(chosen: settings.Settings) -> None:
             queue: WorkQueue[Key] = WorkQueue(lambda key: controllers[key.kind](key), _failed)
             QUEUE_DEPTH.set_function(lambda: queue.depth)
             working = asyncio.create_task(queue.run(chosen.workers))
-            # kopf takes SIGTERM and SIGINT over from here and returns when one comes.
+            # From here kopf handles SIGTERM and SIGINT: it returns after either.
             await kopf.operator(
                 registry=handlers.registry(queue, read_cache),
                 settings=handlers.settings(chosen.operator_class),
-                # kopf would make one of the user's name, which a pod does not have; its type is not exported.
+                # kopf's default contains the user's name, which a pod does not have; kopf does not export the type.
                 identity=cast("Any", chosen.identity),
                 clusterwide=True,
                 standalone=True,
@@ -111,7 +111,7 @@ async def operate(chosen: settings.Settings) -> None:
 
 
 async def _leads_before_stop(acquire: Coroutine[None, None, None]) -> bool:
-    """True when this replica leads, False when it was told to stop while it waited."""
+    """True when this replica leads, False after SIGTERM or SIGINT. Raises what `acquire` raises."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -121,7 +121,7 @@ async def _leads_before_stop(acquire: Coroutine[None, None, None]) -> bool:
         waiting.cancel()
     await asyncio.gather(*pending, return_exceptions=True)
     for finished in done:
-        finished.result()  # an error of acquire is not swallowed
+        finished.result()  # raises the error of `acquire`
     return not stop.is_set()
 
 
@@ -129,15 +129,15 @@ async def _hold_or_die(hold: Coroutine[None, None, None]) -> None:
     try:
         await hold
     except LeadershipLostError as error:
-        log.error("leadership lost, ending so that nothing is done by two replicas", reason=str(error))  # noqa: TRY400
+        log.error("leadership lost; the process exits, so that only one replica acts", reason=str(error))  # noqa: TRY400
         sys.stdout.flush()
-        os._exit(1)  # at once: a graceful end would go on acting for a while
+        os._exit(1)  # a graceful shutdown would still perform effects
 
 
 def _failed(key: Key, error: Exception) -> None:
     RECONCILE_ERRORS.labels(getattr(error, "reason", type(error).__name__)).inc()
     engine = f"{key.namespace}/{key.name}"
     if isinstance(error, ApiError | TimeoutError | LeadershipLostError | OutdatedDefinitionError):
-        log.warning("reconcile failed; trying again", engine=engine, error=str(error) or type(error).__name__)
+        log.warning("reconcile failed; the operator retries", engine=engine, error=str(error) or type(error).__name__)
     else:
-        log.error("reconcile failed by a bug; trying again", engine=engine, exc_info=error)
+        log.error("reconcile failed because of a bug; the operator retries", engine=engine, exc_info=error)

@@ -1,15 +1,15 @@
-"""Turns what a status newly says of a cutover into metrics. Pure but for the metrics themselves."""
+"""Turns a change of status into metrics of cutovers and retirements. Pure except for the metrics."""
 
 from datetime import timedelta
 
 from rtx_operator import metrics
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import CutoverPhase as Phase
-from rtx_operator.api.status import HistoryEntry
+from rtx_operator.api.status import Cutover, HistoryEntry, Retirement
 
 
 def cutover(before: TradingEngine, after: TradingEngine) -> None:
-    """Count what happened between two statuses of one engine, the second of which has been written."""
+    """Record the progress of a cutover between two statuses of one engine; `after` has been written."""
     was, now = before.status.cutover, after.status.cutover
     if now is None:
         return
@@ -19,13 +19,25 @@ def cutover(before: TradingEngine, after: TradingEngine) -> None:
     for phase, seconds in now.seconds.items():
         if phase not in known:
             metrics.CUTOVER_PHASE_SECONDS.labels(phase).observe(seconds)
-    if now.phase.is_terminal and not (was and was.id == now.id and was.phase.is_terminal):
+    if _has_ended(was, now):
         metrics.CUTOVERS.labels(now.phase).inc()
         if after.status.history:
-            _over(after.status.history[0])
+            _observe_durations(after.status.history[0])
 
 
-def _over(past: HistoryEntry) -> None:
+def retirement(before: TradingEngine, after: TradingEngine) -> None:
+    """Count a retirement that ended between two statuses of one engine; `after` has been written."""
+    was, now = before.status.retirement, after.status.retirement
+    if now is not None and _has_ended(was, now):
+        metrics.RETIREMENTS.labels(now.phase).inc()
+
+
+def _has_ended(was: Cutover | Retirement | None, now: Cutover | Retirement) -> bool:
+    """Whether the operation `now` is over, and was not yet in the status before."""
+    return now.phase.is_terminal and not (was and was.id == now.id and was.phase.is_terminal)
+
+
+def _observe_durations(past: HistoryEntry) -> None:
     if past.fenced_at and past.switched_at:
         metrics.CUTOVER_SWITCH_SECONDS.observe((past.switched_at - past.fenced_at).total_seconds())
     if past.restored_at and Phase.ROLLING_BACK in past.seconds:
@@ -34,6 +46,6 @@ def _over(past: HistoryEntry) -> None:
 
 
 def forget(namespace: str, name: str) -> None:
-    """An engine that is gone has no phase."""
+    """Remove the phase of a deleted engine's cutover."""
     for phase in Phase:
         metrics.CUTOVER_PHASE.remove(namespace, name, phase)

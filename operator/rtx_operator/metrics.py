@@ -1,4 +1,4 @@
-"""What the operator says about itself on /metrics. Names follow Prometheus' conventions: base units, `_total`."""
+"""The operator's metrics, served on /metrics. Names follow Prometheus' conventions: base units, `_total`."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -8,45 +8,46 @@ RECONCILE_SECONDS = Histogram(
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 RECONCILE_ERRORS = Counter(
-    "rtx_operator_reconcile_errors_total", "Reconciles that failed and will be tried again.", ["error"]
+    "rtx_operator_reconcile_errors_total", "Reconciles that failed; the operator retries each.", ["error"]
 )
 QUEUE_DEPTH = Gauge("rtx_operator_queue_depth", "TradingEngines that wait for a reconcile.")
 API_REQUESTS = Counter(
     "rtx_operator_api_requests_total",
-    "Requests to the API server; code 0 means that no answer came.",
+    "Requests to the API server, by verb and HTTP status; code 0 means no response.",
     ["verb", "code"],
 )
 LEADER = Gauge("rtx_operator_leader", "1 while this replica holds the Lease.")
 
 FENCE_MOVE_SECONDS = Histogram(
     "rtx_operator_fence_move_seconds",
-    "Seconds from the connection to the commit of a move of the execution fence; orders wait for its last part.",
+    "Seconds from the connection to the commit of a move of the execution fence; orders wait while it holds the lock.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5),
 )
 FENCE_HOLDERS_TERMINATED = Counter(
     "rtx_operator_fence_holders_terminated_total",
-    "Sessions of engine pods that were ended because they held the execution fence for too long.",
+    "Sessions of engine pods that the operator terminated because they held the execution fence for too long.",
 )
 
 CUTOVER_PHASE = Gauge(
     "rtx_operator_cutover_phase",
-    "1 for the phase that a TradingEngine's cutover is in, 0 for the others; the last one stays when it is over.",
+    "1 for the current phase of a TradingEngine's cutover, 0 for the others; after its end, 1 for its last phase.",
     ["namespace", "name", "phase"],
 )
-CUTOVERS = Counter("rtx_operator_cutovers_total", "Cutovers that are over, by their last phase.", ["result"])
+CUTOVERS = Counter("rtx_operator_cutovers_total", "Cutovers that are over, by last phase.", ["result"])
+RETIREMENTS = Counter("rtx_operator_retirements_total", "Retirements that are over, by last phase.", ["result"])
 CUTOVER_PHASE_SECONDS = Histogram(
     "rtx_operator_cutover_phase_seconds",
-    "Seconds that a cutover was in a phase.",
+    "Seconds that a cutover spent in a phase.",
     ["phase"],
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600),
 )
 CUTOVER_SWITCH_SECONDS = Histogram(
     "rtx_operator_cutover_switch_seconds",
-    "Seconds from the move of the fence until the live Service named only the new colour.",
+    "Seconds from the move of the fence until the live Service had only pods of the new colour.",
     buckets=(0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60),
 )
 CUTOVER_ROLLBACK_SECONDS = Histogram(
     "rtx_operator_cutover_rollback_seconds",
-    "Seconds from the decision to go back until the live Service named only the old colour.",
+    "Seconds from the start of RollingBack until the live Service had only pods of the old colour.",
     buckets=(0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60),
 )

@@ -13,8 +13,8 @@ from rtx_operator.pod_reports import EngineReport, ReachReport, SmokeResult
 
 Object = dict[str, Any]
 
-OBSERVATION_GAP_SECONDS = 20.0  # after this long without a whole observation, a deadline that passed proves nothing
-HANGS_AFTER = timedelta(seconds=60)  # a kubelet that lives ends a pod within seconds of its deletionTimestamp
+OBSERVATION_GAP_SECONDS = 20.0  # after a longer gap between two whole observations, no deadline fires
+HANGS_AFTER = timedelta(seconds=60)  # a running kubelet ends a pod within seconds of its deletionTimestamp
 ENDED = frozenset({"Succeeded", "Failed"})  # pod phases in which no container runs or restarts
 
 
@@ -46,13 +46,13 @@ class Fence:
     cutover: str  # id of the move
     owner: str  # namespace/name/uid of a TradingEngine
     since: datetime | None = None  # time of the move, on the database's clock
-    revisions: tuple[str, ...] | None = None  # that may execute in these colours; None: any
+    revisions: tuple[str, ...] | None = None  # the revisions that may execute in these colours; None: any
 
 
 def executes(fence: Fence | None, releases: Collection[Release], *, known_epoch: int = 0) -> bool:
-    """Whether the database lets exactly these releases execute, in a row that is not behind `known_epoch`.
+    """Whether exactly these releases may execute, by a fence of epoch `known_epoch` or later.
 
-    An unknown fence lets nobody: False. One that names no revisions lets any of its colours.
+    False for an unknown fence. A fence without revisions admits every revision of its colours.
     """
     if fence is None or fence.epoch < known_epoch:
         return False
@@ -62,16 +62,16 @@ def executes(fence: Fence | None, releases: Collection[Release], *, known_epoch:
 
 
 def is_recent(seconds_since_last: float) -> bool:
-    """Whether the last whole observation is recent enough for deadlines to be believed."""
+    """Whether the last whole observation is recent enough for a deadline to fire."""
     return seconds_since_last < OBSERVATION_GAP_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class PodQueries:
-    """What to query of the engine pods, and of which colours."""
+    """The queries to the engine pods, with their colours."""
 
-    reports: frozenset[Colour] = frozenset()  # reports of their pods
-    reach: Colour | None = None  # whether its pods reach the other colour
+    reports: frozenset[Colour] = frozenset()  # the status reports of their pods
+    reach: Colour | None = None  # the reach reports of its pods: do they reach the other colour
     smoke: Colour | None = None  # the smoke tests, on this colour's own Service
     tests: tuple[SmokeTest, ...] = ()
 
@@ -86,7 +86,7 @@ class FenceReport:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """All that a decision may know of one engine, besides its spec and status."""
+    """The whole input of a decision about one engine, besides its spec and status."""
 
     children: Mapping[tuple[str, str], Object]  # by (kind, name)
     pods: tuple[Object, ...] = ()
@@ -152,7 +152,7 @@ def job_ended(job: Object | None, end: JobEnd) -> Object | None:
 
 
 def hangs(pod: Object, now: datetime) -> bool:
-    """Whether the pod's time to end has been over for HANGS_AFTER: its node is lost, or cannot end it."""
+    """Whether the pod's deletionTimestamp passed more than HANGS_AFTER ago: its node is lost, or cannot end it."""
     until = pod["metadata"].get("deletionTimestamp")
     return bool(until) and now > datetime.fromisoformat(until) + HANGS_AFTER
 

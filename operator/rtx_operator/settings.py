@@ -1,4 +1,4 @@
-"""The operator's own settings, from its environment. Everything about an engine stands in its TradingEngine instead."""
+"""The operator's settings, from its environment. Settings of one engine are in its TradingEngine."""
 
 import os
 import socket
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class SettingsError(Exception):
-    """The environment is wrong; the message says which variable, and what to do."""
+    """A variable of the environment is missing or invalid; the message names it and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,25 +18,25 @@ class Settings:
 
     postgres_image: str
     redis_image: str
-    identity: str  # of this process, as the Lease names it: a restarted container is another one
-    namespace: str  # where the operator runs, and its Lease is
-    operator_class: str  # serves the TradingEngines labelled with it; empty: those without the label
-    database_host: str  # of an engine's database, with {name} and {namespace} of the TradingEngine
+    identity: str  # of this process, the Lease's holderIdentity; new after each start of the container
+    namespace: str  # of the operator and its Lease
+    operator_class: str  # reconciles the TradingEngines with this label value; empty: those without the label
+    database_host: str  # host of an engine's database; {name} and {namespace} stand for the TradingEngine's
     database_port: int
     listen_port: int
     log_level: str
-    workers: int  # engines reconciled at a time
-    resync_seconds: float  # an engine at which nothing happens is looked at this often
-    lease_seconds: float  # a leader that says nothing for this long is replaced
-    crash_hook_file: Path | None  # cluster/crash.py; None, as everywhere but in tests: there is no such hook
+    workers: int  # engines that are reconciled at a time
+    resync_seconds: float  # between two reconciles of an engine without events
+    lease_seconds: float  # without a renewal, after which another replica takes the Lease
+    crash_hook_file: Path | None  # for tests (cluster/crash.py); None: no crash hook
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings; raises SettingsError."""
     pod = environment.get("POD_NAME") or socket.gethostname()
     return Settings(
-        postgres_image=_required(environment, "POSTGRES_IMAGE", "the image that serves engines' databases"),
-        redis_image=_required(environment, "REDIS_IMAGE", "the image that serves engines' caches"),
+        postgres_image=_required(environment, "POSTGRES_IMAGE", "the image of the engines' databases"),
+        redis_image=_required(environment, "REDIS_IMAGE", "the image of the engines' caches"),
         identity=f"{pod}_{uuid.uuid4().hex[:8]}",
         namespace=environment.get("POD_NAMESPACE", "rtx-system"),
         operator_class=environment.get("OPERATOR_CLASS", ""),
@@ -51,15 +51,15 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
     )
 
 
-def _required(environment: Mapping[str, str], variable: str, what: str) -> str:
+def _required(environment: Mapping[str, str], variable: str, meaning: str) -> str:
     value = environment.get(variable, "")
     if not value:
-        raise SettingsError(f"{variable} is not set: give {what}, for example in manifests/operator/deployment.yaml")
+        raise SettingsError(f"{variable} is not set: name {meaning}, for example in manifests/operator/deployment.yaml")
     return value
 
 
 def _number(environment: Mapping[str, str], variable: str, default: int) -> int:
     value = environment.get(variable, str(default))
     if not value.isdecimal() or int(value) == 0:
-        raise SettingsError(f"{variable} is {value!r}: give a whole number above 0")
+        raise SettingsError(f"{variable} is {value!r}: set it to a whole number above 0")
     return int(value)

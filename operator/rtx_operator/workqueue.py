@@ -1,8 +1,8 @@
-"""A keyed work queue: many events of one object become one reconcile, and never two at once for a key.
+"""A keyed work queue: many events of one object become one reconcile, and a key is in one worker at most.
 
-The semantics are client-go's: a key added while it is being worked on is worked on once more afterwards; a key added
-many times while it waits is worked on once; a failure brings the key back after an exponential, jittered delay, and a
-success forgets its failures. Any sooner wish to see a key wins over a later one.
+The semantics are client-go's. A key added while a worker has it runs once more afterwards. A key added many times while
+it waits runs once. A key that failed runs again after an exponential delay with jitter; a success resets its failures.
+Of several delays of one key, the earliest counts.
 """
 
 import asyncio
@@ -30,9 +30,9 @@ class Backoff:
 
 
 class WorkQueue(Generic[Key]):
-    """Runs `work(key)` for every key added; what `work` returns is the seconds until the key is due again, or None.
+    """Runs `work(key)` for every added key. `work` returns the seconds until the key is due again, or None.
 
-    `failed(key, error)` is told of every exception of `work`; the key comes back after its backoff.
+    After an exception of `work` the queue calls `failed(key, error)`, and runs the key again after its backoff.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class WorkQueue(Generic[Key]):
         self._failed = failed
         self._backoff = backoff or Backoff()
         self._ready: deque[Key] = deque()
-        self._waiting: set[Key] = set()  # what stands in _ready
+        self._waiting: set[Key] = set()  # the keys in _ready
         self._running: set[Key] = set()
         self._again: set[Key] = set()  # added while running
         self._timers: dict[Key, asyncio.TimerHandle] = {}
@@ -54,11 +54,11 @@ class WorkQueue(Generic[Key]):
 
     @property
     def depth(self) -> int:
-        """Keys that wait for a worker now; delayed ones are not due and do not count."""
+        """Number of keys that wait for a worker now, without the delayed ones."""
         return len(self._ready) + len(self._again)
 
     def add(self, key: Key) -> None:
-        """Have `key` worked on as soon as a worker is free."""
+        """Run `key` as soon as a worker is free."""
         self._cancel_timer(key)
         if key in self._running:
             self._again.add(key)
@@ -68,7 +68,7 @@ class WorkQueue(Generic[Key]):
             self._wake.release()
 
     def add_after(self, key: Key, seconds: float) -> None:
-        """Have `key` worked on in `seconds`, unless something asks for it sooner."""
+        """Run `key` in `seconds`, unless it is due earlier."""
         if key in self._waiting or key in self._again:
             return
         due = asyncio.get_running_loop().time() + seconds
@@ -79,7 +79,7 @@ class WorkQueue(Generic[Key]):
         self._timers[key] = asyncio.get_running_loop().call_at(due, self.add, key)
 
     async def run(self, workers: int) -> None:
-        """Work until cancelled, on up to `workers` keys at a time."""
+        """Run until cancelled, with up to `workers` keys at a time."""
         async with asyncio.TaskGroup() as group:
             for number in range(workers):
                 group.create_task(self._worker(), name=f"reconcile-{number}")
@@ -104,7 +104,7 @@ class WorkQueue(Generic[Key]):
         """One run of `work`; returns the seconds until the key is due again."""
         try:
             due = await self._work(key)
-        except Exception as error:  # noqa: BLE001 - the boundary of a reconcile: nothing may end the worker
+        except Exception as error:  # noqa: BLE001 - the boundary of a reconcile: no error may end the worker
             self._failed(key, error)
             self._failures[key] = self._failures.get(key, 0) + 1
             return self._backoff.delay(self._failures[key], random.random())  # noqa: S311 - jitter is no secret

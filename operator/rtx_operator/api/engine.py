@@ -9,16 +9,16 @@ from rtx_operator.api.names import RETRY
 from rtx_operator.api.spec import TradingEngineSpec
 from rtx_operator.api.status import TradingEngineStatus
 
-RETRY_KEPT = 256  # characters of the annotation that status remembers
+MAX_RETRY_LENGTH = 256  # characters of the annotation that status records
 
 
 class InvalidSpecError(ValueError):
-    """The stored object does not fit this operator's schema; the message is one sentence for its owner."""
+    """The stored object does not match this operator's schema; the message names the field and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class TradingEngine:
-    """One engine: identity, spec and last status."""
+    """Identity, spec and last status of one engine."""
 
     namespace: str
     name: str
@@ -32,10 +32,7 @@ class TradingEngine:
 
     @classmethod
     def parse(cls, manifest: dict[str, Any]) -> Self:
-        """Read an object of the API server; raises InvalidSpecError.
-
-        The API server has checked it, but perhaps against an older CRD.
-        """
+        """Parse an object of the API server. Raises InvalidSpecError: its CRD may be older than this operator."""
         meta = manifest["metadata"]
         try:
             spec = TradingEngineSpec.model_validate(manifest["spec"])
@@ -50,17 +47,18 @@ class TradingEngine:
             generation=meta.get("generation", 0),
             resource_version=meta["resourceVersion"],
             deleting="deletionTimestamp" in meta,
-            retry=(meta.get("annotations") or {}).get(RETRY, "")[:RETRY_KEPT],
+            retry=(meta.get("annotations") or {}).get(RETRY, "")[:MAX_RETRY_LENGTH],
             spec=spec,
             status=_status(manifest.get("status") or {}),
         )
 
 
 def _status(written: dict[str, Any]) -> TradingEngineStatus:
-    """As far as it is understood: a later operator may have written more. One field that is not hides no other, so
-    that which colour is active is never forgotten for the sake of something else.
+    """The fields that this operator can parse; a later operator may have written others.
+
+    Each field is parsed alone, so that an unreadable one does not hide the active colour.
     """
-    understood: dict[str, Any] = {}
+    parsed: dict[str, Any] = {}
     for name, value in written.items():
         if name not in _STATUS_FIELDS:
             continue
@@ -68,8 +66,8 @@ def _status(written: dict[str, Any]) -> TradingEngineStatus:
             TradingEngineStatus.model_validate({name: value})
         except ValidationError:
             continue
-        understood[name] = value
-    return TradingEngineStatus.model_validate(understood)
+        parsed[name] = value
+    return TradingEngineStatus.model_validate(parsed)
 
 
 _STATUS_FIELDS = {field.alias for field in TradingEngineStatus.model_fields.values()}

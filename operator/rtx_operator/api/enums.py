@@ -1,4 +1,4 @@
-"""Every word that the API and its objects use, each with what it means."""
+"""The enums of the API and its objects, with the meaning of each value."""
 
 from enum import StrEnum
 
@@ -15,7 +15,7 @@ class Colour(StrEnum):
 
 
 class Component(StrEnum):
-    """What a child object belongs to: the value of `app.kubernetes.io/component`."""
+    """The part of an engine that a child object belongs to: the value of `app.kubernetes.io/component`."""
 
     ENGINE = "engine"
     MIGRATION = "migration"
@@ -24,7 +24,7 @@ class Component(StrEnum):
 
 
 class Environment(StrEnum):
-    """Picks default sizes."""
+    """Selects default sizes."""
 
     DEVELOPMENT = "Development"  # one small replica
     STAGING = "Staging"  # two replicas
@@ -32,19 +32,19 @@ class Environment(StrEnum):
 
 
 class ExecutionMode(StrEnum):
-    """Who takes the other side of a client's order."""
+    """The counterparty of a client's order."""
 
     B_BOOK = "BBook"  # the house
 
 
 class PriceFeed(StrEnum):
-    """Where prices come from."""
+    """The source of prices."""
 
     SIMULATED = "Simulated"  # computed from the symbol and the time
 
 
 class LogLevel(StrEnum):
-    """The least severe message that the engine writes."""
+    """The lowest level that the engine logs."""
 
     DEBUG = "DEBUG"
     INFO = "INFO"
@@ -53,7 +53,7 @@ class LogLevel(StrEnum):
 
 
 class PullPolicy(StrEnum):
-    """When a node asks the registry for an image."""
+    """When a node pulls the image."""
 
     ALWAYS = "Always"
     IF_NOT_PRESENT = "IfNotPresent"
@@ -67,33 +67,33 @@ class RolloutStrategy(StrEnum):
 
 
 class DatabaseType(StrEnum):
-    """Who runs PostgreSQL."""
+    """How PostgreSQL is run."""
 
-    MANAGED = "Managed"  # the operator, in the engine's namespace
+    MANAGED = "Managed"  # by the operator, in the engine's namespace
 
 
 class CacheMode(StrEnum):
-    """How Redis runs."""
+    """How Redis is run."""
 
     SINGLE = "Single"  # one pod with a volume
 
 
 class DeletionPolicy(StrEnum):
-    """What deleting a TradingEngine leaves behind."""
+    """What remains after a TradingEngine is deleted."""
 
-    RETAIN = "Retain"  # data volumes and the credentials that open them
+    RETAIN = "Retain"  # the data volumes, and the Secrets with their passwords
     DELETE = "Delete"  # nothing
 
 
 class PeerPort(StrEnum):
-    """The engine's ports that a network peer may be allowed to reach."""
+    """A port of the engine: http (7999) or metrics (9090)."""
 
     HTTP = "http"  # 7999
     METRICS = "metrics"  # 9090
 
 
 class OperationName(StrEnum):
-    """What takes its time and has phases in status; operations/ has a folder for each."""
+    """The procedures with phases in status; operations/ has a folder for each."""
 
     CUTOVER = "Cutover"
     RETIREMENT = "Retirement"
@@ -102,15 +102,15 @@ class OperationName(StrEnum):
 class CutoverPhase(StrEnum):
     """The phase of a cutover; operations/cutover/phases.py has everything about each."""
 
-    PENDING = "Pending"  # nothing is made yet: something else comes first
+    PENDING = "Pending"  # no effect yet: another operation or a hold comes first
     MIGRATING = "Migrating"  # the new version's expand migrations run
-    PROVISIONING = "Provisioning"  # the idle colour comes up, as large as the active one
-    TESTING = "Testing"  # smoke tests, and whether the old pods reach the new ones
+    PROVISIONING = "Provisioning"  # the idle colour starts, and grows to the size of the active one
+    TESTING = "Testing"  # smoke tests run; every old pod must reach a new one
     SWITCHING = "Switching"  # the fence moves, then the live Service
-    MONITORING = "Monitoring"  # the old colour drains, the new one is watched
-    PROMOTING = "Promoting"  # autoscaler and disruption budget follow
+    MONITORING = "Monitoring"  # the old colour drains; the new one must stay within spec.rollout.monitor
+    PROMOTING = "Promoting"  # autoscaler and disruption budget move to the new colour
     SUCCEEDED = "Succeeded"
-    ROLLING_BACK = "RollingBack"  # fence and Service go back, the new colour goes away
+    ROLLING_BACK = "RollingBack"  # fence and live Service return to the old colour; the new one is emptied
     ROLLED_BACK = "RolledBack"
 
     @property
@@ -124,7 +124,7 @@ class RetirementPhase(StrEnum):
     EMPTYING = "Emptying"  # the previous colour's pods end
     CONTRACTING = "Contracting"  # the contract migrations run
     SUCCEEDED = "Succeeded"
-    FAILED = "Failed"  # given up: nothing waits for it, and Stalled names the cause
+    FAILED = "Failed"  # the operator gave up: no cutover waits for it, and Stalled names the cause
 
     @property
     def is_terminal(self) -> bool:
@@ -132,12 +132,12 @@ class RetirementPhase(StrEnum):
 
 
 class ConditionType(StrEnum):
-    """Conditions of a TradingEngine; the first three as kstatus defines them."""
+    """Conditions of a TradingEngine; the first three are kstatus'."""
 
     READY = "Ready"  # orders can be placed
-    RECONCILING = "Reconciling"  # the operator is on its way to what the spec asks for
-    STALLED = "Stalled"  # it cannot go on without somebody's help
-    UP_TO_DATE = "UpToDate"  # what runs is what the spec asks for
+    RECONCILING = "Reconciling"  # the operator is working towards the spec
+    STALLED = "Stalled"  # the operator needs the help of a person
+    UP_TO_DATE = "UpToDate"  # the running revision is that of the spec
 
 
 class ConditionStatus(StrEnum):
@@ -149,47 +149,47 @@ class ConditionStatus(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a condition is as it is, in one word; its message says what to do."""
+    """The cause of a condition's status; the condition's message has the details and the remedy."""
 
     # Ready and UpToDate hold
     SERVING = "Serving"  # the live Service has ready pods of the active colour
-    AS_SPECIFIED = "AsSpecified"  # the pods that run are those the spec describes
-    DONE = "Done"  # nothing is left to do
-    # On the way: time is all it takes
+    AS_SPECIFIED = "AsSpecified"  # the running pods are of the spec's revision
+    DONE = "Done"  # the operator has nothing left to do
+    # In progress: only time is needed
     DATABASE_STARTING = "DatabaseStarting"
     CACHE_STARTING = "CacheStarting"
     MIGRATING = "Migrating"
     ENGINE_STARTING = "EngineStarting"
     FENCE_MOVING = "FenceMoving"  # the database does not name the active colour as its executor yet
-    SCALING = "Scaling"  # it serves, while pods come or go
-    CUTOVER_IN_PROGRESS = "CutoverInProgress"  # the message has the phase and what it waits for
+    SCALING = "Scaling"  # it serves, while the number of pods changes
+    CUTOVER_IN_PROGRESS = "CutoverInProgress"  # the message has the phase and the unmet check
     RETIRING = "Retiring"  # the previous colour is being removed
-    ENDPOINTS_PENDING = "EndpointsPending"  # pods are ready, the live Service does not name them yet
+    ENDPOINTS_PENDING = "EndpointsPending"  # pods are ready, but not in the EndpointSlices of the live Service yet
     TERMINATING = "Terminating"  # a child of the same name is still being deleted
-    RECONCILE_FAILED = "ReconcileFailed"  # an error on the operator's side; it tries again by itself
-    # Why a cutover goes back
-    SUPERSEDED = "Superseded"  # the spec asks for another version now
+    RECONCILE_FAILED = "ReconcileFailed"  # an error of the operator, or of a server that it uses; it retries by itself
+    # A cutover rolls back
+    SUPERSEDED = "Superseded"  # the spec has changed to another revision
     SMOKE_FAILED = "SmokeFailed"
-    PEERS_UNREACHABLE = "PeersUnreachable"  # old pods could not hand requests on to the new ones
-    NOT_READY = "NotReady"  # the new colour's pods are not ready, or not ready any more
-    CONTAINER_RESTARTED = "ContainerRestarted"  # a pod of the new colour crashed while it was watched
-    TOO_MANY_ERRORS = "TooManyErrors"  # more than spec.rollout.monitor.maxErrorPercent
-    TOO_SLOW = "TooSlow"  # slower than spec.rollout.monitor.maxP99Milliseconds
+    PEERS_UNREACHABLE = "PeersUnreachable"  # old pods could not forward requests to the new ones
+    NOT_READY = "NotReady"  # pods of the new colour are not ready, or no longer ready
+    CONTAINER_RESTARTED = "ContainerRestarted"  # a container of the new colour ended during Monitoring
+    TOO_MANY_ERRORS = "TooManyErrors"  # share of 5xx above spec.rollout.monitor.maxErrorPercent
+    TOO_SLOW = "TooSlow"  # p99 above spec.rollout.monitor.maxP99Milliseconds
     DEADLINE_EXCEEDED = "DeadlineExceeded"  # the phase's deadline passed
-    # It waits for a person
+    # A person has to act
     PAUSED = "Paused"
-    REJECTED = "Rejected"  # the spec asks for what was rolled back
-    CANNOT_ROLL_BACK = "CannotRollBack"  # the old colour has no ready pod to go back to
+    REJECTED = "Rejected"  # the spec's revision was rolled back
+    CANNOT_ROLL_BACK = "CannotRollBack"  # the old colour has no ready pod
     CONTRACT_FAILED = "ContractFailed"  # the contract migrations failed
     PODS_REMAIN = "PodsRemain"  # pods of the previous colour did not end in time
-    INVALID_SPEC = "InvalidSpec"  # the object was stored before the schema knew better
-    CREDENTIALS_MISSING = "CredentialsMissing"  # the Secret, or keys in it
-    NAME_TAKEN = "NameTaken"  # an object that is not ours has a name that we need
+    INVALID_SPEC = "InvalidSpec"  # the stored object does not match this operator's schema
+    CREDENTIALS_MISSING = "CredentialsMissing"  # the Secret, or a key of it
+    NAME_TAKEN = "NameTaken"  # an object of another owner has the name of a child
     DATABASE_IN_USE = "DatabaseInUse"  # the database belongs to another TradingEngine
     DATABASE_UNREACHABLE = "DatabaseUnreachable"
     MIGRATION_FAILED = "MigrationFailed"
     QUOTA_EXCEEDED = "QuotaExceeded"
-    PODS_REFUSED = "PodsRefused"  # the API server refuses the pods for another reason than a quota
+    PODS_REFUSED = "PodsRefused"  # the API server refuses the pods, but not because of a quota
     VOLUME_UNBOUND = "VolumeUnbound"
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_UNAVAILABLE = "ImageUnavailable"

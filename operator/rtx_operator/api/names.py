@@ -1,4 +1,4 @@
-"""The name of every object of a TradingEngine, and the labels and keys that others rely on (docs/architecture.md)."""
+"""Names, labels and keys of a TradingEngine's objects; other programs rely on them (docs/architecture.md)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,7 +20,7 @@ POSTGRES_PORT = 5432
 REDIS_PORT = 6379
 
 DATABASE_NAME = "trading_engine"
-MAX_NAME_LENGTH = 40  # of a TradingEngine: the longest child name and what Kubernetes appends to it stay within 63
+MAX_NAME_LENGTH = 40  # of a TradingEngine, so that child names with Kubernetes' suffixes stay within 63 characters
 
 
 class Label(StrEnum):
@@ -34,16 +34,16 @@ class Label(StrEnum):
     APP_VERSION = "app.kubernetes.io/version"
     ENGINE = "rtx-trading.com/engine"  # on every child: the name of its TradingEngine
     COLOUR = "rtx-trading.com/colour"
-    REVISION = "rtx-trading.com/revision"  # on a colour's Deployment and its pods: the hash of what shaped them
-    CUTOVER = "rtx-trading.com/cutover"  # on a migration Job: the cutover that it is for
+    REVISION = "rtx-trading.com/revision"  # on a colour's Deployment and its pods: the hash of their revision
+    CUTOVER = "rtx-trading.com/cutover"  # on a migration Job: the id of its cutover
     OPERATOR = "rtx-trading.com/operator"  # on a TradingEngine: the OPERATOR_CLASS that serves it; absent: the default
 
 
-RETRY = f"{GROUP}/retry"  # annotation: any new value lets what was rolled back be tried again
+RETRY = f"{GROUP}/retry"  # annotation: a new value makes the operator retry
 
 
 class CredentialKey(StrEnum):
-    """Keys of the engine's credentials (mission row S5)."""
+    """Keys of the engine's credentials."""
 
     DB_USER = "DB_USER"
     DB_PASSWORD = "DB_PASSWORD"  # noqa: S105 - the name of a key
@@ -64,7 +64,7 @@ ADMIN_PASSWORD = "ADMIN_PASSWORD"  # noqa: S105 - the name of a key that only a 
 
 
 class InternalKey(StrEnum):
-    """Keys of the credentials that only the operator's own parts need."""
+    """Keys of the internal Secret, which only the operator and its components use."""
 
     DB_SUPERUSER_PASSWORD = "DB_SUPERUSER_PASSWORD"  # noqa: S105 - the name of a key
     DB_OPERATOR_PASSWORD = "DB_OPERATOR_PASSWORD"  # noqa: S105 - the name of a key
@@ -82,7 +82,7 @@ class DatabaseRole(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The names of everything made for one TradingEngine."""
+    """The names of the objects of one TradingEngine."""
 
     engine: str
 
@@ -91,20 +91,20 @@ class Names:
         return f"{self.engine}-engine"
 
     def colour(self, colour: Colour) -> str:
-        """The colour's Deployment and its own Service."""
+        """Name of the colour's Deployment and of its own Service."""
         return f"{self.engine}-engine-{colour}"
 
     @property
     def peer_service(self) -> str:
-        """A colour's own Service, as the engine's configuration has it: `{colour}` stands for the colour."""
+        """Name of a colour's own Service in the engine's configuration, with the placeholder `{colour}`."""
         return f"{self.engine}-engine-{{colour}}"
 
     def config(self, digest: str) -> str:
-        """The immutable ConfigMap whose content has this digest."""
+        """Name of the immutable ConfigMap whose content has this digest."""
         return f"{self.engine}-engine-{digest}"
 
     def migration(self, digest: str) -> str:
-        """The Job that runs the expand migrations of what `digest` stands for."""
+        """Name of a migration Job; `digest` stands for its revision, direction and cutover."""
         return f"{self.engine}-migrate-{digest}"
 
     @property
@@ -137,7 +137,7 @@ class Names:
 
     @property
     def credentials(self) -> str:
-        """The generated Secret; a `credentialsSecretRef` names another."""
+        """Name of the generated Secret; `credentialsSecretRef` names another."""
         return f"{self.engine}-credentials"
 
     @property
@@ -154,12 +154,12 @@ class Names:
         return f"{self.engine}-{suffix}"
 
     def selector(self, component: Component, colour: Colour | None = None) -> dict[str, str]:
-        """The labels that pick a component's pods, of one colour or of both."""
+        """The labels that select a component's pods, of one colour or of both."""
         labels = {Label.INSTANCE.value: self.engine, Label.COMPONENT.value: component.value}
         return {**labels, Label.COLOUR.value: colour.value} if colour else labels
 
     def labels(self, component: Component, *, version: str = "", colour: Colour | None = None) -> dict[str, str]:
-        """The labels that every object of a component carries."""
+        """The labels of every object of a component."""
         app = {
             Component.ENGINE: "rtx-engine",
             Component.MIGRATION: "rtx-engine",

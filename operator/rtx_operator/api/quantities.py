@@ -1,4 +1,4 @@
-"""Kubernetes' quantities as numbers, to compare them. They are passed on as they were written. Pure."""
+"""Parses Kubernetes' quantities, for comparisons only: manifests keep the original text. Pure."""
 
 import re
 from fractions import Fraction
@@ -12,7 +12,7 @@ _QUANTITY = re.compile(rf"([0-9]+(?:[.][0-9]+)?)({'|'.join(_FACTORS)})")
 
 
 def amount(quantity: str) -> Fraction:
-    """Cores or bytes that `quantity` stands for: 500m is 1/2, 1Ki is 1024. Raises ValueError for anything else."""
+    """The quantity in cores or bytes: 500m is 1/2, 1Ki is 1024. Raises ValueError if it cannot be parsed."""
     parts = _QUANTITY.fullmatch(quantity)
     if parts is None:
         raise ValueError(f"{quantity!r} is not a quantity: write for example 500m, 2 or 512Mi")

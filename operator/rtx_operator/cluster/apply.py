@@ -1,10 +1,9 @@
-"""Server-side apply that writes only when something is to be written, and notices every drift of what we own.
+"""Server-side apply that sends a request only for a change, and detects every drift of the operator's fields.
 
-What is compared is not values (the API server defaults and normalises them) but ownership: right after an apply the
-object's managedFields say exactly which fields are ours. Whoever changes or removes one of them takes it out of that
-entry, so an entry that differs from the remembered one *is* a drift, and one that is the same is none. Fields that
-others added are theirs and stay. What was applied last is known to this process only: after
-a start each object is applied once, which the API server stores as nothing when nothing differs.
+It compares ownership, not values, because the API server defaults and normalises values. After an apply, an entry in
+managedFields lists the operator's fields. Another writer that changes or removes one of them takes it out of the entry,
+so a changed entry is a drift. Fields of other managers stay. Only this process knows what it applied last: after a
+start it applies each object once, which changes nothing when nothing differs.
 """
 
 import hashlib
@@ -23,25 +22,25 @@ class Applied(StrEnum):
 
     UNCHANGED = "Unchanged"
     CREATED = "Created"
-    UPDATED = "Updated"  # we want something else than before
-    REPAIRED = "Repaired"  # somebody had changed what is ours
-    RECREATED = "Recreated"  # somebody had deleted it
-    TERMINATING = "Terminating"  # it is being deleted: it is made again once it is gone
+    UPDATED = "Updated"  # the desired object has changed
+    REPAIRED = "Repaired"  # another writer had changed the operator's fields
+    RECREATED = "Recreated"  # another writer had deleted it
+    TERMINATING = "Terminating"  # it is being deleted; a later reconcile creates it again
 
 
 class ForeignObjectError(ApiError):
-    """An object of the name we need exists, and this engine did not make it."""
+    """An object with the child's name exists, but does not belong to this engine."""
 
 
 @dataclass(frozen=True, slots=True)
 class _LastApplied:
-    desired: str  # digest of what was applied
-    ours: str  # digest of the managedFields entry it left
+    desired: str  # digest of the applied object
+    ours: str  # digest of the managedFields entry after the apply
     uid: str
 
 
 class Applier:
-    """Applies the children of engines. `scope` names the engine whose children these are, for `forget`."""
+    """Applies the children of engines; `scope` is their engine's (namespace, name)."""
 
     def __init__(self, client: Client, read_cache: ReadCache) -> None:
         self._client = client
@@ -49,21 +48,21 @@ class Applier:
         self._applied: dict[Hashable, dict[tuple[str, str], _LastApplied]] = {}
 
     def forget(self, scope: Hashable) -> None:
-        """Drop what is remembered of an engine that is gone."""
+        """Drop the last applied objects of a deleted engine."""
         self._applied.pop(scope, None)
 
     def forget_child(self, scope: Hashable, kind: str, name: str) -> None:
-        """Drop what is remembered of a child that we deleted ourselves."""
+        """Drop the last applied object of a child that the operator deleted."""
         self._applied.get(scope, {}).pop((kind, name), None)
         self._read_cache.changed(scope)
 
     async def apply(
         self, scope: Hashable, resource: Resource, desired: Object, live: Object | None, owner_uid: str
     ) -> tuple[Applied, Object]:
-        """Make `desired` true; `live` is the object as just read, None when the engine's labels do not find it.
+        """Apply `desired`. `live` is the object as just read; None when the engine's labels do not find it.
 
-        Returns what was done and the object as it is now.
-        Raises ForeignObjectError when the name is taken, and what the client raises.
+        Returns the kind of change, and the object after it.
+        Raises ForeignObjectError when another owner has the name, and ApiError.
         """
         meta = desired["metadata"]
         applied = self._applied.setdefault(scope, {})
@@ -80,28 +79,28 @@ class Applier:
                 )
         if live is not None and live["metadata"].get("deletionTimestamp"):
             return Applied.TERMINATING, live
-        # The version at which it was seen guards a write, and is no part of what is wanted.
+        # The resourceVersion of the observation guards the write; it is no part of the desired state.
         unguarded = {name: value for name, value in meta.items() if name != "resourceVersion"}
-        wanted = _digest({**desired, "metadata": unguarded})
-        if live is not None and before == _LastApplied(wanted, _ours(live), live["metadata"]["uid"]):
+        digest = _digest({**desired, "metadata": unguarded})
+        if live is not None and before == _LastApplied(digest, _ours(live), live["metadata"]["uid"]):
             return Applied.UNCHANGED, live
         if resource in CACHED_KINDS:
             self._read_cache.changed(scope)
         result = await self._client.apply(resource, desired)
-        applied[key] = _LastApplied(wanted, _ours(result), result["metadata"]["uid"])
-        return _outcome(before, live, result, wanted), result
+        applied[key] = _LastApplied(digest, _ours(result), result["metadata"]["uid"])
+        return _outcome(before, live, result, digest), result
 
 
-def _outcome(before: _LastApplied | None, live: Object | None, result: Object, wanted: str) -> Applied:
+def _outcome(before: _LastApplied | None, live: Object | None, result: Object, digest: str) -> Applied:
     if live is None:
         return Applied.RECREATED if before else Applied.CREATED
     if live["metadata"]["resourceVersion"] == result["metadata"]["resourceVersion"]:
         return Applied.UNCHANGED
-    return Applied.REPAIRED if before and before.desired == wanted else Applied.UPDATED
+    return Applied.REPAIRED if before and before.desired == digest else Applied.UPDATED
 
 
 def _is_ours(live: Object, owner_uid: str) -> bool:
-    """Made by us for this engine, although its labels no longer say so."""
+    """Whether the operator made the object for this engine; its labels may have been removed."""
     meta = live["metadata"]
     owners = [reference["uid"] for reference in meta.get("ownerReferences", [])]
     if owners:
@@ -110,7 +109,7 @@ def _is_ours(live: Object, owner_uid: str) -> bool:
 
 
 def _ours(live: Object) -> str:
-    """A digest of the fields that are ours by apply."""
+    """A digest of the list of fields that the operator owns by apply."""
     fields = [
         entry.get("fieldsV1")
         for entry in live["metadata"].get("managedFields", [])

@@ -22,7 +22,7 @@ Object = dict[str, Any]
 
 FIELD_MANAGER = "rtx-operator"
 REQUEST_DEADLINE_SECONDS = 10.0  # for one request, including the connection
-LIST_PAGE_OBJECTS = 500  # that one page of a list has at most
+LIST_PAGE_OBJECTS = 500  # at most, in one page of a list
 
 _CONTENT_TYPES = {
     "apply": "application/apply-patch+yaml",
@@ -31,7 +31,7 @@ _CONTENT_TYPES = {
 
 
 class ApiError(Exception):
-    """The API server refused a request (`code` is HTTP's), or did not answer (`code` is 0)."""
+    """The API server refused a request (`code` is the HTTP status), or did not respond (`code` is 0)."""
 
     def __init__(self, code: int, reason: str, message: str) -> None:
         super().__init__(message)
@@ -49,7 +49,7 @@ class InvalidError(ApiError):
 
 
 class UnreachableError(ApiError):
-    """No answer within REQUEST_DEADLINE_SECONDS; it is unknown whether a write took place."""
+    """No response within REQUEST_DEADLINE_SECONDS; it is unknown whether a write took place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,14 +197,14 @@ class Client:
             content = await response.read()  # type: ignore[no-untyped-call]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnreachableError(
-                0, "Unreachable", f"the API server did not answer {verb} {path}: {error!r}"
+                0, "Unreachable", f"the API server did not respond to {verb} {path}: {error!r}"
             ) from error
         finally:
             API_REQUESTS.labels(verb, code).inc()
         if code >= 400:
             raise _error(code, content)
-        answer: Object = json.loads(content)
-        return answer
+        parsed: Object = json.loads(content)
+        return parsed
 
 
 _JSON = "application/json"
@@ -212,13 +212,13 @@ _TIMEOUT = aiohttp.ClientTimeout(total=REQUEST_DEADLINE_SECONDS)
 
 
 def _error(code: int, content: bytes) -> ApiError:
-    """The ApiError for an answer with status `code`, of 400 or above."""
+    """The ApiError for a response with status `code`, 400 or above."""
     try:
         status = json.loads(content)
         reason, message = str(status.get("reason", code)), str(status.get("message", ""))
-    except (ValueError, AttributeError):  # the answer is not the API server's but a proxy's
+    except (ValueError, AttributeError):  # a proxy's response, not the API server's
         reason, message = str(code), content[:200].decode(errors="replace")
     if code == 500 and "field not declared in schema" in message:
-        code, reason = 422, "Invalid"  # server-side apply's answer to an unknown field
+        code, reason = 422, "Invalid"  # server-side apply's response to an unknown field
     kind = {409: ConflictError, 422: InvalidError}.get(code, ApiError)
     return kind(code, reason, message)

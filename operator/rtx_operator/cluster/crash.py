@@ -1,8 +1,8 @@
-"""The crash hook: lets a test end the operator exactly before or after one effect. Off unless CRASH_HOOK_FILE is set.
+"""The crash hook: a test ends the operator exactly before or after one effect. Off unless CRASH_HOOK_FILE is set.
 
-Killing by watching misses what lasts milliseconds. So the operator looks for a file that names the moment, as in
-`before MoveFence` or, in one phase only, `after RollingBack/MoveFence`. It takes the file away and is gone, without
-cleaning up: neither the Lease is released nor a connection closed.
+A test that watches and then kills misses effects that take milliseconds. So the operator reads a file that names the
+moment: `before MoveFence` or, in one phase only, `after RollingBack/MoveFence`. It deletes the file and exits without
+cleanup: it neither releases the Lease nor closes a connection.
 """
 
 import os
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 class Moment(StrEnum):
-    """When the operator ends, as the file says it."""
+    """The first word of the file: the operator exits before or after the effect."""
 
     BEFORE = "before"
     AFTER = "after"
@@ -27,21 +27,21 @@ class Moment(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CrashHook:
-    """Ends this process at the moment that the file `path` names; does nothing without a path."""
+    """Ends this process at the moment named in the file `path`; does nothing without a path."""
 
     path: Path | None
 
     def reach(self, moment: Moment, phase: str, effect: str) -> None:
-        """Called at each moment: before and after `effect`, in `phase` of a cutover (empty outside of one)."""
+        """Exit if the file names this moment: before or after `effect`; `phase` is empty outside of a cutover."""
         if self.path is None:
             return
         try:
             wanted = self.path.read_text(encoding="utf-8").split()
         except OSError:
-            return  # no file, nothing to do
+            return
         if wanted not in ([moment.value, effect], [moment.value, f"{phase}/{effect}"]):
             return
-        self.path.unlink(missing_ok=True)  # first, so that the next process lives
-        log.error("ending, as the crash hook asks", moment=moment.value, phase=phase, effect=effect)
+        self.path.unlink(missing_ok=True)  # first, so that the next process does not exit too
+        log.error("the crash hook ends this process", moment=moment.value, phase=phase, effect=effect)
         sys.stdout.flush()
         os._exit(EXIT_CODE)

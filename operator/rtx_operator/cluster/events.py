@@ -1,7 +1,6 @@
-"""Kubernetes Events about a TradingEngine: what `kubectl describe` shows, in plain words.
+"""Kubernetes Events about a TradingEngine, which `kubectl describe` shows.
 
-An Event tells of a change, so it is written when something changed and never otherwise. It is a courtesy: when it
-cannot be written, the log says so and the reconcile goes on.
+The operator emits an Event only for a change. An Event that cannot be written is logged; the reconcile continues.
 """
 
 import secrets
@@ -14,14 +13,14 @@ from rtx_operator.cluster.client import ApiError, Client, Object
 from rtx_operator.cluster.resources import EVENT
 
 COMPONENT = "rtx-operator"
-MAX_MESSAGE_LENGTH = 1024  # the API server refuses more
+MAX_MESSAGE_LENGTH = 1024  # characters; the API server refuses more
 
 
 class EventReason(StrEnum):
-    """Reasons of Events that no condition has; a change of Ready is told under the condition's own reason."""
+    """Reasons of Events that are no reasons of conditions. Events about Ready have the condition's reason."""
 
-    REPAIRED = "Repaired"  # somebody had changed or deleted a child
-    DELETED = "Deleted"  # a child that is not wanted any more
+    REPAIRED = "Repaired"  # another writer had changed or deleted a child
+    DELETED = "Deleted"  # the operator deleted a child that is no longer needed
     FENCE_MOVED = "FenceMoved"  # another epoch, or other executors
 
 
@@ -29,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 
 async def record(client: Client, engine: Object, reason: str, message: str, *, warning: bool = False) -> None:
-    """Write one Event that concerns `engine`."""
+    """Write one Event about `engine`, a whole object. Logs an ApiError instead of raising it."""
     meta = engine["metadata"]
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     body: Object = {
@@ -57,4 +56,5 @@ async def record(client: Client, engine: Object, reason: str, message: str, *, w
     try:
         await client.create(EVENT, body)
     except ApiError as error:
-        log.warning("an Event could not be written", engine=f"{meta['namespace']}/{meta['name']}", error=error.message)
+        engine_name = f"{meta['namespace']}/{meta['name']}"
+        log.warning("cannot write an Event; the reconcile continues", engine=engine_name, error=error.message)

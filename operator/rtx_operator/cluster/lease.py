@@ -1,8 +1,8 @@
 """Leader election by a Lease: one replica leads, the others wait. A replica that loses the Lease must end its process.
 
-Nobody compares the clocks of two machines. A candidate takes the Lease over when it has not changed for `duration` on
-the candidate's monotonic clock. The leader stops `duration - renew_deadline` earlier, on its own monotonic clock, which
-also runs while the process is stopped. `guard()` before each write prevents that a replica writes after it was frozen.
+No replica compares the clocks of two machines. A candidate takes the Lease over when it has not changed for `duration`
+on the candidate's monotonic clock. The leader stops `duration - renew_deadline` earlier, on its own monotonic clock,
+which also runs while the process is stopped. `guard()` before each write keeps a replica that was frozen from writing.
 Writes carry the resourceVersion, so two candidates cannot both win.
 """
 
@@ -87,7 +87,7 @@ class Lease:
             self.guard()
 
     async def release(self, client: Client) -> None:
-        """Give the Lease up, so that another replica leads at once. An error is logged: the Lease then expires."""
+        """Give the Lease up, so that another replica leads immediately. An error is logged: the Lease then expires."""
         if self._renewed is None or self._live is None:
             return
         self._renewed = None
@@ -115,7 +115,7 @@ class Lease:
         try:
             self._live = await self._write(client)
         except ConflictError:
-            # The other writer may be this replica, in a request whose answer was lost. So read who holds the Lease.
+            # The other writer may be this replica, in a request whose response was lost. So read the holder again.
             await self._observe(client)
             if _spec(self._live).get("holderIdentity") != self.identity:
                 return False

@@ -38,7 +38,7 @@ CACHED_KINDS = (
     NETWORK_POLICY,
 )
 CHILDREN = (*LIVE_KINDS, *CACHED_KINDS)
-# Kinds that Kubernetes' controllers make from the children; the operator only reads them.
+# Kinds that Kubernetes' controllers create for the children; the operator only reads them.
 GRANDCHILDREN = (POD, ENDPOINT_SLICE)
 
 BY_KIND = {resource.kind: resource for resource in (ENGINE, *CHILDREN, *GRANDCHILDREN)}

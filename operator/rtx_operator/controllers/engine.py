@@ -128,6 +128,8 @@ class EngineController(Controller):
             await events.record(self._client, written, event.reason, event.message, warning=event.is_warning)
         if was.get("cutover") != after.get("cutover"):
             measure.cutover(TradingEngine.parse(before), TradingEngine.parse(written))
+        if was.get("retirement") != after.get("retirement"):
+            measure.retirement(TradingEngine.parse(before), TradingEngine.parse(written))
 
     def _database(self, namespace: str, name: str) -> postgres.Address:
         host = self._settings.database_host.format(name=name, namespace=namespace)

@@ -1,4 +1,4 @@
-"""A small API server over real HTTP: objects by path, lists by collection, applies. It counts what it is asked."""
+"""A small API server over real HTTP: objects by path, lists by collection, applies. It records its requests."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -11,15 +11,15 @@ from rtx_operator.cluster.client import FIELD_MANAGER, Client, Object, Resource
 
 
 class ApiServer:
-    """`asked` are (method, path) in order. `hold`, when set, is awaited before a list is answered.
+    """`requests` are (method, path) in order. `hold`, if set, is awaited before the response to a list.
 
-    `refuses`: applies are answered 403, as a webhook's are. `fails`: they are answered with this code.
-    `drops`: a field of status that is not stored, as with a CRD of an older release.
+    With `refuses` it responds to an apply with 403, as an admission webhook does; with `fails`, with this status code.
+    `drops` names a field of status that it does not store, as with the CRD of an older release.
     """
 
     def __init__(self) -> None:
         self.objects: dict[str, Object] = {}
-        self.asked: list[tuple[str, str]] = []
+        self.requests: list[tuple[str, str]] = []
         self.hold: Callable[[], Awaitable[None]] | None = None
         self.refuses = False
         self.fails = 0
@@ -27,12 +27,12 @@ class ApiServer:
         self._version = 0
 
     def put(self, resource: Resource, name: str, **fields: Any) -> None:
-        """An object that somebody else made."""
+        """Store an object of another client."""
         path = resource.path("trading", name)
         self.objects[path] = self._stored({"metadata": {"name": name, "namespace": "trading"}, **fields}, path)
 
     def count(self, method: str) -> int:
-        return sum(asked == method for asked, _ in self.asked)
+        return sum(method == one for one, _ in self.requests)
 
     def _stored(self, body: Object, path: str) -> Object:
         self._version += 1
@@ -58,7 +58,7 @@ class ApiServer:
         return web.json_response(body, status=201)  # an Event
 
     async def handle(self, request: web.Request) -> web.Response:
-        self.asked.append((request.method, request.path))
+        self.requests.append((request.method, request.path))
         if request.method in {"PATCH", "PUT", "POST"}:
             return self._write(request.method, request.path, await request.json())
         if "limit" in request.query:

@@ -1,4 +1,4 @@
-"""What the operator's tests share as fixtures."""
+"""Fixtures of the operator's tests."""
 
 import pytest
 from cutover_world import World, copied, installed

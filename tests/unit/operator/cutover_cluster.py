@@ -1,6 +1,6 @@
-"""Just enough of a cluster: an API server, its controllers, a database with its fence, engine pods that answer.
+"""A simulated cluster: the API server, controllers, the database with its fence, and engine pods.
 
-Nothing happens by itself: each controller has a method that lets it act once, so a test decides who is late.
+Nothing happens by itself: each controller acts once per call of its method, so a test controls which one is late.
 """
 
 import itertools
@@ -17,26 +17,26 @@ from rtx_operator.pod_reports import EngineReport, Latency, ReachReport, ServedR
 
 OWNER = "trading/rtx/uid-1"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-LIVE = "rtx-engine"
+LIVE_SERVICE = "rtx-engine"
 BOUNDS = (10.0, 100.0, 1000.0, float("inf"))
 
 
 class Conflict(Exception):  # noqa: N818
-    """The object, or the fence, is not any more what was seen: observe again."""
+    """The object, or the fence, has changed since it was observed."""
 
 
 class Unreachable(Exception):  # noqa: N818
-    """The database gave no answer."""
+    """The database did not respond."""
 
 
 @dataclass
 class EngineProcess:
-    """What one engine pod knows of itself."""
+    """The state of the process in one engine pod."""
 
     websockets: int = 3
     draining: bool = False
     last_request: datetime = NOON
-    epoch: int = 0  # since which it executes
+    epoch: int = 0  # of the fence move since which it executes
     requests: int = 0
     errors: int = 0
     slow: int = 0
@@ -44,27 +44,27 @@ class EngineProcess:
 
 @dataclass
 class Cluster:
-    """`faults` hold until they are taken out: a word, or `word:version`."""
+    """`faults` stay until removed; each is `name`, or `name:version` for the pods or Jobs of one version."""
 
     now: datetime = NOON
-    version: int = 1  # the resourceVersion that was given last
+    version: int = 1  # the last resourceVersion
     children: dict[tuple[str, str], Object] = field(default_factory=dict)
     pods: dict[str, Object] = field(default_factory=dict)
     processes: dict[str, EngineProcess] = field(default_factory=dict)
     slices: dict[str, tuple[str, ...]] = field(default_factory=dict)
     fence: Fence | None = None
-    lost: list[Fence] = field(default_factory=list)  # rows before each move: what a failover may fall back to
+    earlier_fences: list[Fence] = field(default_factory=list)  # the rows before each move, which a failover may restore
     faults: set[str] = field(default_factory=set)
     names: Iterator[int] = field(default_factory=itertools.count)
 
     @property
     def selected(self) -> str:
         """The colour that the live Service selects."""
-        service = self.children.get(("Service", LIVE))
+        service = self.children.get(("Service", LIVE_SERVICE))
         return str(service["spec"]["selector"][Label.COLOUR.value]) if service else ""
 
     def colour_pods(self, colour: str, *, ready: bool = False) -> list[str]:
-        """Its pods that run and are not on their way out."""
+        """Names of the colour's pods that run and are not being deleted."""
         labelled = [
             name
             for name, pod in self.pods.items()
@@ -72,27 +72,27 @@ class Cluster:
         ]
         return [name for name in labelled if is_ready(self.pods[name]) or not ready]
 
-    def has(self, fault: str, version: str = "") -> bool:
+    def has_fault(self, fault: str, version: str = "") -> bool:
         return fault in self.faults or f"{fault}:{version}" in self.faults
 
-    # --- what the laws are asked about; cutover_laws.py has them ---
+    # --- hooks for the laws in cutover_laws.py ---
 
     def judge_scale(self, live: Object, replicas: int) -> None:
-        """A Deployment is to get another size."""
+        """Called before a Deployment gets another size."""
 
     def judge_service(self, before: Object | None, after: Object) -> None:
-        """The live Service has changed."""
+        """Called after a change of the live Service."""
 
     def judge_move(self, effect: MoveFence) -> None:
-        """The fence is to move."""
+        """Called before the fence moves."""
 
     def judge_delete(self, key: tuple[str, str]) -> None:
-        """An object is to be deleted."""
+        """Called before an object is deleted."""
 
     # --- the API server ---
 
     def apply(self, wanted: Object) -> None:
-        """A resourceVersion in it guards the write, as at the API server."""
+        """Server-side apply. Raises Conflict when `wanted` has another resourceVersion than the live object."""
         guard = wanted["metadata"].get("resourceVersion", "")
         key = (wanted["kind"], wanted["metadata"]["name"])
         live = self.children.get(key)
@@ -108,6 +108,7 @@ class Cluster:
         self._store(key, merged)
 
     def scale(self, effect: Scale) -> None:
+        """Set the size of a Deployment. Raises Conflict when it has changed since it was observed."""
         meta = effect.deployment["metadata"]
         live = self.children.get(("Deployment", meta["name"]))
         if live is None or live["metadata"]["resourceVersion"] != meta["resourceVersion"]:
@@ -115,14 +116,15 @@ class Cluster:
         self.judge_scale(live, effect.replicas)
         self._store(("Deployment", meta["name"]), {**live, "spec": {**live["spec"], "replicas": effect.replicas}})
 
-    def delete(self, seen: Object) -> None:
-        key = (seen["kind"], seen["metadata"]["name"])
+    def delete(self, observed: Object) -> None:
+        """Delete the object with the uid of `observed`, and the pods of a Job."""
+        key = (observed["kind"], observed["metadata"]["name"])
         live = self.children.get(key)
-        if live is None or live["metadata"]["uid"] != seen["metadata"]["uid"]:
+        if live is None or live["metadata"]["uid"] != observed["metadata"]["uid"]:
             return
         self.judge_delete(key)
         del self.children[key]
-        if seen["kind"] == "Job":
+        if observed["kind"] == "Job":
             self.pods = {name: pod for name, pod in self.pods.items() if label(pod, JOB_LABEL) != key[1]}
 
     def _store(self, key: tuple[str, str], wanted: Object) -> None:
@@ -134,7 +136,7 @@ class Cluster:
             generation += 1
         meta = {**wanted["metadata"], "generation": generation, "resourceVersion": str(self.next_version())}
         self.children[key] = {**wanted, "metadata": meta}
-        if key == ("Service", LIVE):
+        if key == ("Service", LIVE_SERVICE):
             self.judge_service(live, self.children[key])
 
     def next_version(self) -> int:
@@ -144,29 +146,30 @@ class Cluster:
     # --- the database ---
 
     def move_fence(self, effect: MoveFence) -> None:
-        if self.has("no database"):
-            raise Unreachable("the database is away")
+        """Move the fence, once per move. Raises Conflict for an outdated epoch, Unreachable without a database."""
+        if self.has_fault("no database"):
+            raise Unreachable("the database does not respond")
         fence = self.fence
         if fence is not None:
-            there = (fence.cutover, fence.executors, fence.revisions)
-            mine = there == (effect.cutover, effect.executors, effect.revisions)
-            if mine and fence.epoch >= effect.known_epoch:
+            current = (fence.cutover, fence.executors, fence.revisions)
+            is_done = current == (effect.cutover, effect.executors, effect.revisions)
+            if is_done and fence.epoch >= effect.known_epoch:
                 return
             if effect.expected_epoch != fence.epoch:
                 raise Conflict("the fence has changed")
-            self.lost.append(fence)
+            self.earlier_fences.append(fence)
         self.judge_move(effect)
         epoch = max(fence.epoch if fence else 0, effect.known_epoch) + 1
         self.fence = Fence(epoch, effect.executors, effect.cutover, OWNER, self.now, effect.revisions)
-        self._engines_notice()
+        self._update_engines()
 
     def lose_move(self) -> None:
-        """A failover to a member that had not got the last move of the fence."""
-        if self.lost:
-            self.fence = self.lost.pop()
-            self._engines_notice()
+        """A failover to a replica without the last move of the fence."""
+        if self.earlier_fences:
+            self.fence = self.earlier_fences.pop()
+            self._update_engines()
 
-    def _engines_notice(self) -> None:
+    def _update_engines(self) -> None:
         for name, process in self.processes.items():
             if self._executes(name):
                 process.epoch = self.fence.epoch if self.fence else 0
@@ -185,15 +188,16 @@ class Cluster:
     # --- engine pods ---
 
     def drain(self, effect: Drain) -> None:
+        """Start the drain of pods that do not execute, if the epoch is the fence's."""
         for pod in effect.pods:
             name = pod["metadata"]["name"]
-            fresh = self.fence is not None and self.fence.epoch == effect.epoch
-            if name in self.processes and fresh and not self._executes(name):
+            is_current = self.fence is not None and self.fence.epoch == effect.epoch
+            if name in self.processes and is_current and not self._executes(name):
                 self.processes[name].draining = True
 
     def report(self, name: str) -> EngineReport | str:
-        if self.has("silent"):
-            return "no answer within 2 s"
+        if self.has_fault("silent"):
+            return "no response within 2 s"
         process, fence, pod = self.processes[name], self.fence, self.pods[name]
         executes = self._executes(name)
         fast = process.requests - process.slow
@@ -215,31 +219,31 @@ class Cluster:
         )
 
     def traffic(self) -> None:
-        """Clients ask each pod that the EndpointSlices name; who does not execute hands on to those who do."""
-        asked = [name for name in self.slices.get(LIVE, ()) if name in self.processes]
+        """Clients send requests to the pods in the EndpointSlices; pods that do not execute forward them."""
+        receiving = [name for name in self.slices.get(LIVE_SERVICE, ()) if name in self.processes]
         executing = [name for name in self.processes if self._executes(name) and is_ready(self.pods[name])]
-        for name in asked:
+        for name in receiving:
             self.processes[name].last_request = self.now
             if not self.processes[name].draining:
                 self.processes[name].websockets = 3
-        for name in executing if asked else ():
+        for name in executing if receiving else ():
             process, version = self.processes[name], label(self.pods[name], Label.APP_VERSION)
             process.requests += 30
-            process.errors += 30 if self.has("errors", version) else 0
-            process.slow += 30 if self.has("slow", version) else 0
+            process.errors += 30 if self.has_fault("errors", version) else 0
+            process.slow += 30 if self.has_fault("slow", version) else 0
         for process in self.processes.values():
             if process.draining:
                 process.websockets = 0
 
     def crash(self, pod: str) -> None:
-        """The pod's container ends, and is not ready until it is back."""
+        """The pod's container ends and restarts; the pod is not ready until `run_pods`."""
         state = {"terminated": {"exitCode": 1, "finishedAt": _time(self.now)}}
         last = {"containerStatuses": [{"name": "engine", "state": {"running": {}}, "lastState": state}]}
         self.pods[pod] = {**self.pods[pod], "status": last}
         self.processes[pod] = self._process(self.pods[pod])
 
     def evict(self, pod: str) -> None:
-        """The node evicts the pod: its object stays, and nothing of it runs any more."""
+        """The node evicts the pod: its object stays, but its process has ended."""
         self.pods[pod] = {**self.pods[pod], "status": {"phase": "Failed", "reason": "Evicted"}}
         self.processes.pop(pod)
 
@@ -249,19 +253,19 @@ class Cluster:
 
     def reach(self, name: str) -> ReachReport | str:
         other = Colour(label(self.pods[name], Label.COLOUR)).other
-        reaches = bool(self.colour_pods(other, ready=True)) and not self.has("reach")
-        return ReachReport(reaches, other, "" if reaches else "no answer")
+        reaches = bool(self.colour_pods(other, ready=True)) and not self.has_fault("reach")
+        return ReachReport(reaches, other, "" if reaches else "no response")
 
     def smoke(self, name: str, colour: str) -> SmokeResult:
         ready = self.colour_pods(colour, ready=True)
         versions = {label(self.pods[pod], Label.APP_VERSION) for pod in ready}
-        passed = bool(ready) and not any(self.has("smoke", version) for version in versions)
+        passed = bool(ready) and not any(self.has_fault("smoke", version) for version in versions)
         return SmokeResult(name, passed, "" if passed else "503")
 
-    # --- controllers, each of which acts once ---
+    # --- controllers; each acts once per call ---
 
     def tick(self, seconds: float = 1) -> None:
-        """Time passes, nobody is late, and clients ask."""
+        """Advance the time, let every controller act, and let clients send requests."""
         self.now += timedelta(seconds=seconds)
         self.end_pods()
         self.run_deployments()
@@ -272,17 +276,17 @@ class Cluster:
         self.traffic()
 
     def run_deployments(self) -> None:
-        """As RollingUpdate does with maxSurge 1 and maxUnavailable 0."""
+        """The Deployment controller: RollingUpdate with maxSurge 1 and maxUnavailable 0."""
         for key, live in list(self.children.items()):
             if key[0] == "StatefulSet":
-                ready = 0 if self.has("no database") and key[1].endswith("postgres") else 1
+                ready = 0 if self.has_fault("no database") and key[1].endswith("postgres") else 1
                 self._report_pods(key, live, ready, ready)
             if key[0] != "Deployment":
                 continue
             size, labels = live["spec"]["replicas"], live["spec"]["template"]["metadata"]["labels"]
-            mine = self.colour_pods(labels[Label.COLOUR.value])
-            current = [name for name in mine if self.pods[name]["metadata"]["labels"] == labels]
-            others = [name for name in mine if name not in current]
+            owned = self.colour_pods(labels[Label.COLOUR.value])
+            current = [name for name in owned if self.pods[name]["metadata"]["labels"] == labels]
+            others = [name for name in owned if name not in current]
             while len(current) < size and len(current) + len(others) < size + 1:
                 current.append(self._new_pod(key[1], labels, live["spec"]["template"]["spec"]))
             ready = [name for name in current if is_ready(self.pods[name])]
@@ -301,45 +305,46 @@ class Cluster:
         return name
 
     def _report_pods(self, key: tuple[str, str], live: Object, ready: int, updated: int) -> None:
-        said = {
+        status = {
             "observedGeneration": live["metadata"]["generation"],
             "readyReplicas": ready,
             "updatedReplicas": updated,
         }
-        self._store(key, {**live, "status": said})
+        self._store(key, {**live, "status": status})
 
     def run_pods(self) -> None:
-        """Pods that can become ready do."""
+        """The kubelet: pods without the fault `unready` become ready."""
         for name, pod in self.pods.items():
             if name in self.processes and not is_ready(pod):
-                ready = not self.has("unready", label(pod, Label.APP_VERSION))
+                ready = not self.has_fault("unready", label(pod, Label.APP_VERSION))
                 condition = {"type": "Ready", "status": "True" if ready else "False"}
                 self.pods[name] = {**pod, "status": {**pod["status"], "conditions": [condition]}}
 
     def end_pods(self) -> None:
-        """Pods that are on their way out are gone."""
+        """The kubelet: remove the pods that are being deleted."""
         for name in [name for name, pod in self.pods.items() if _is_ending(pod)]:
             del self.pods[name]
             self.processes.pop(name, None)
 
     def run_jobs(self) -> None:
-        """Jobs end, one way or the other."""
+        """Jobs complete, or fail with the fault `migration`."""
         for key, job in list(self.children.items()):
-            if key[0] != "Job" or job["status"].get("conditions") or self.has("jobs hang"):
+            if key[0] != "Job" or job["status"].get("conditions") or self.has_fault("jobs hang"):
                 continue
-            fails = self.has("migration", label(job, Label.APP_VERSION))
+            fails = self.has_fault("migration", label(job, Label.APP_VERSION))
             kind = "Failed" if fails else "Complete"
             ended = {"type": kind, "status": "True", "message": "BackoffLimitExceeded"}
             self._store(key, {**job, "status": {"conditions": [ended]}})
 
     def run_endpoints(self) -> None:
-        service = self.children.get(("Service", LIVE))
+        """The EndpointSlice controller: the live Service has the ready pods of its colour."""
+        service = self.children.get(("Service", LIVE_SERVICE))
         if service:
-            self.slices[LIVE] = tuple(self.colour_pods(self.selected, ready=True))
+            self.slices[LIVE_SERVICE] = tuple(self.colour_pods(self.selected, ready=True))
 
     def autoscale(self, size: int) -> None:
-        """The autoscaler gives the Deployment that it is on another size, within its bounds."""
-        scaler = self.children.get(("HorizontalPodAutoscaler", LIVE))
+        """The autoscaler sets the size of its Deployment, within its bounds."""
+        scaler = self.children.get(("HorizontalPodAutoscaler", LIVE_SERVICE))
         if scaler is None:
             return
         key = ("Deployment", scaler["spec"]["scaleTargetRef"]["name"])
@@ -354,7 +359,7 @@ def label(labelled: Object, key: str) -> str:
 
 
 def may_run(pod: Object) -> bool:
-    """An evicted pod runs nothing any more, though its object stays."""
+    """Whether the pod may run a process; an evicted pod does not, although its object stays."""
     return pod["status"].get("phase") not in {"Succeeded", "Failed"}
 
 
@@ -363,6 +368,7 @@ def _is_ending(pod: Object) -> bool:
 
 
 def _content(stored: Object) -> Object:
+    """The metadata without the fields that each write changes."""
     changing = {"resourceVersion", "generation"}
     return {name: value for name, value in stored["metadata"].items() if name not in changing}
 

@@ -1,6 +1,6 @@
-"""Situations of a cutover for the tests of its checks, and ways to change what is seen in them.
+"""Contexts of a cutover for the tests of its checks, and functions that change their observation.
 
-They come from the small world of cutover_world.py, at the look at which all checks of a phase are passed.
+The contexts come from the simulated world of cutover_world.py, at the end of a phase: all its checks pass.
 """
 
 import functools
@@ -16,79 +16,85 @@ from rtx_operator.operations.cutover.phases import PHASES
 from rtx_operator.results import Unmet, Waiting, worst_unmet
 
 INSTALLED = installed()
-BACK_AGAIN = ("errors:1.1.0",)  # it goes back after the fence has moved
-UNTESTED = ("smoke:1.1.0",)  # it goes back before
+FAILS_AFTER_FENCE_MOVE = ("errors:1.1.0",)  # faults that cause a rollback after the fence has moved
+FAILS_BEFORE_FENCE_MOVE = ("smoke:1.1.0",)  # faults that cause a rollback before
 
 
 def context(world: World) -> CutoverContext:
     intent = world.intend()
     assert intent.engine.status.cutover
-    return CutoverContext(intent.engine, intent.desired, intent.seen, intent.engine.status.cutover, intent.now)
+    return CutoverContext(intent.engine, intent.desired, intent.observation, intent.engine.status.cutover, intent.now)
 
 
-def at_the_end_of(phase: CutoverPhase, world: World) -> CutoverContext:
-    """The look at which all that the phase waits for is seen."""
+def end_of_phase(phase: CutoverPhase, world: World) -> CutoverContext:
+    """The context of the first reconcile at which all checks of the phase pass."""
     for _ in range(60):
         world.tick()
         if world.phase is phase and worst_unmet(context(world), PHASES[phase].checks) is None:
             return context(world)
-        world.look()
-    raise AssertionError(f"{phase} is never over; {world.phase}: {world.stored['cutover']['message']}")
+        world.reconcile()
+    raise AssertionError(f"the checks of {phase} never pass; {world.phase}: {world.stored['cutover']['message']}")
 
 
 @functools.cache
 def passing(phase: CutoverPhase, *faults: str) -> CutoverContext:
+    """The context at the end of the phase in a cutover to 1.1.0 with these faults."""
     world = copied(INSTALLED)
     world.faults.update(faults)
-    world.ask(version="1.1.0")
-    return at_the_end_of(phase, world)
+    world.set_spec(version="1.1.0")
+    return end_of_phase(phase, world)
 
 
-def seeing(given: CutoverContext, **seen: Any) -> CutoverContext:
-    return replace(given, seen=replace(given.seen, **seen))
+def with_observed(given: CutoverContext, **fields: Any) -> CutoverContext:
+    """The context with other fields of its observation."""
+    return replace(given, seen=replace(given.seen, **fields))
 
 
 def with_child(given: CutoverContext, changed: Object) -> CutoverContext:
     key = (changed["kind"], changed["metadata"]["name"])
-    return seeing(given, children={**given.seen.children, key: changed})
+    return with_observed(given, children={**given.seen.children, key: changed})
 
 
 def with_reports(given: CutoverContext, **changes: Any) -> CutoverContext:
-    """Each pod that answers says so, too."""
+    """The context with these fields in each pod's report."""
     engines = {name: replace(report, **changes) for name, report in given.seen.engines.items()}  # type: ignore[type-var]
-    return seeing(given, engines=engines)
+    return with_observed(given, engines=engines)
 
 
 def with_status(given: CutoverContext, name: str, **status: Any) -> CutoverContext:
-    """One pod's status is another."""
+    """The context with another status of the pod `name`."""
     pods = [{**pod, "status": status} if pod["metadata"]["name"] == name else pod for pod in given.seen.pods]
-    return seeing(given, pods=tuple(pods))
+    return with_observed(given, pods=tuple(pods))
 
 
 def new_pod(given: CutoverContext) -> str:
     return str(given.ready_pods(given.new)[0]["metadata"]["name"])
 
 
-def waits(said: Unmet | None) -> bool:
-    return isinstance(said, Waiting)
+def is_waiting(unmet: Unmet | None) -> bool:
+    return isinstance(unmet, Waiting)
 
 
-def drains_no_longer_than_it_takes(given: CutoverContext) -> CutoverContext:
-    """At the first instant of the time to drain, which otherwise ends it."""
+def at_drain_start(given: CutoverContext) -> CutoverContext:
+    """The context at the start of the drain timeout, whose end would pass the check."""
     cutover = given.cutover.model_copy(update={"switched_at": given.now, "restored_at": None})
     return replace(given, cutover=cutover)
 
 
-IGNORANCE: Mapping[str, Callable[[CutoverContext], CutoverContext]] = {
-    "the database was not asked": lambda given: seeing(given, database=None),
-    "the database gave no answer": lambda given: seeing(given, database=FenceReport(error="connection refused")),
-    "the database has no fence": lambda given: seeing(given, database=FenceReport()),
-    "pods were not asked": lambda given: seeing(given, engines={}),
-    "pods gave no answer": lambda given: seeing(given, engines=dict.fromkeys(given.seen.engines, "no answer")),
-    "reach was not asked": lambda given: seeing(given, reach={}),
-    "reach gave no answer": lambda given: seeing(given, reach=dict.fromkeys(given.seen.reach, "no answer")),
-    "smoke was not tried": lambda given: seeing(given, smoke=()),
-    "no children": lambda given: seeing(given, children={}),
-    "no pods": lambda given: seeing(given, pods=()),
-    "no slices": lambda given: seeing(given, endpoint_slices=()),
+MISSING: Mapping[str, Callable[[CutoverContext], CutoverContext]] = {
+    "the database was not queried": lambda given: with_observed(given, database=None),
+    "the database did not respond": lambda given: with_observed(
+        given, database=FenceReport(error="connection refused")
+    ),
+    "the database has no fence": lambda given: with_observed(given, database=FenceReport()),
+    "pods were not queried": lambda given: with_observed(given, engines={}),
+    "pods did not respond": lambda given: with_observed(
+        given, engines=dict.fromkeys(given.seen.engines, "no response")
+    ),
+    "reach was not queried": lambda given: with_observed(given, reach={}),
+    "reach did not respond": lambda given: with_observed(given, reach=dict.fromkeys(given.seen.reach, "no response")),
+    "smoke was not run": lambda given: with_observed(given, smoke=()),
+    "no children": lambda given: with_observed(given, children={}),
+    "no pods": lambda given: with_observed(given, pods=()),
+    "no slices": lambda given: with_observed(given, endpoint_slices=()),
 }

@@ -1,4 +1,4 @@
-"""What no cutover may do, whatever happens: asked at each write as it arrives, and at each instant."""
+"""The laws of every cutover; the simulated cluster checks them at each write and at each instant."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from rtx_operator.operations.arbiter import OPERATIONS
 from rtx_operator.operations.cutover.context import BACK
 from rtx_operator.operations.effects import Effect, EffectName, MoveFence
 
-# Which phase a cutover must be in, in the status that was read, for an effect of it to be carried out.
+# The phases, in the status that was read, in which an effect of a cutover may be performed.
 OF_PHASE: Mapping[EffectName, frozenset[CutoverPhase]] = {
     EffectName.MIGRATE: frozenset({CutoverPhase.MIGRATING}),
     EffectName.PROVISION: frozenset({CutoverPhase.PROVISIONING}),
@@ -31,57 +31,64 @@ NEW_EXECUTES = frozenset(
 NEVER_DELETED = frozenset({"Deployment", "Service", "StatefulSet", "Secret", "ServiceAccount"})
 
 
-class Broken(AssertionError):  # noqa: N818 - it reads as what happened: the law is broken
-    """A write that breaks a law of the cutover."""
+class LawViolationError(AssertionError):
+    """A write, or a state, that breaks a law of the cutover."""
 
 
 @dataclass(frozen=True)
 class Intent:
-    """A decision that is yet to be carried out, and what it rests on."""
+    """A decision that is not performed yet, with its inputs."""
 
     manifest: Object
     engine: TradingEngine
     desired: DesiredState
-    seen: Observation
+    observation: Observation
     decision: Decision
     now: datetime
 
 
 @dataclass
 class Judged(Cluster):
-    """A cluster, and the TradingEngine of which its writes are judged. Raises Broken."""
+    """A cluster, and the TradingEngine whose writes are judged. Raises LawViolationError."""
 
     spec: Object = field(default_factory=dict)
-    retry: str = ""
-    status: str = "{}"  # as it is stored
-    asked: int = 0  # how often people have asked for another version, or for one again
-    refused: tuple[str, int] = ("", 0)  # the revision that was rejected last, and `asked` at that time
-    ended: dict[str, str] = field(default_factory=dict)  # cutovers that are over, with the phase they ended in
+    retry_value: str = ""
+    status: str = "{}"  # the stored status, as JSON
+    user_requests: int = 0  # number of changes of spec.version and of the retry annotation
+    rejected_at: tuple[str, int] = ("", 0)  # the last rejected revision, and `user_requests` at that time
+    ended: dict[str, str] = field(default_factory=dict)  # ids of cutovers that are over, with their last phase
 
     @property
     def stored(self) -> Object:
-        """The status as it is stored."""
+        """The stored status."""
         read: Object = json.loads(self.status)
         return read
 
-    def _must(self, holds: object, broken: str) -> None:
+    def _must(self, holds: object, violation: str) -> None:
         if not holds:
-            raise Broken(f"{broken}; fence {self.fence}, Service {self.selected}, status {self.status}")
+            raise LawViolationError(f"{violation}; fence {self.fence}, Service {self.selected}, status {self.status}")
 
     def judge_decision(self, intent: Intent) -> None:
-        """What must be true of a decision about what is seen to be so right now."""
+        """The laws of a decision about the current state."""
         cutover, fence = intent.engine.status.cutover, self.fence
         moves = [effect for effect in intent.decision.effects if isinstance(effect, MoveFence)]
         self._must(len(moves) <= 1, "the fence is moved twice")
         decided_by_phase = cutover is not None and cutover.phase in {CutoverPhase.SWITCHING, CutoverPhase.ROLLING_BACK}
-        if intent.seen.database and not intent.seen.database.error and fence and not intent.engine.spec.paused:
+        if (
+            intent.observation.database
+            and not intent.observation.database.error
+            and fence
+            and not intent.engine.spec.paused
+        ):
             active = intent.engine.status.active
-            right = active is None or fence.executors == (active.colour.value,)
-            turns = active is not None and active.colour != intent.decision.state.active.colour
-            self._must(right or decided_by_phase or turns or moves, "the fence names the wrong colour and is left so")
+            is_right = active is None or fence.executors == (active.colour.value,)
+            changes = active is not None and active.colour != intent.decision.state.active.colour
+            self._must(
+                is_right or decided_by_phase or changes or moves, "the fence names the wrong colour and does not move"
+            )
 
     def judge_effect(self, effect: Effect, intent: Intent) -> None:
-        """A phase is in the status that was read before anything of it is done."""
+        """A phase is in the status that was read, before its effects are performed."""
         cutover = intent.engine.status.cutover
         phase = cutover.phase if cutover else None
         if effect.name in OF_PHASE:
@@ -93,9 +100,10 @@ class Judged(Cluster):
             self._must(not (cutover and not cutover.phase.is_terminal), f"Contract in {phase}")
         elif isinstance(effect, MoveFence) and cutover and not cutover.phase.is_terminal:
             new = effect.executors == (cutover.to.colour.value,)
-            self._must(not new or phase in NEW_EXECUTES, f"the fence goes to the new colour in {phase}")
+            self._must(not new or phase in NEW_EXECUTES, f"the fence moves to the new colour in {phase}")
             self._must(
-                new or not effect.cutover.endswith(BACK) or phase is CutoverPhase.ROLLING_BACK, f"back in {phase}"
+                new or not effect.cutover.endswith(BACK) or phase is CutoverPhase.ROLLING_BACK,
+                f"the fence moves back in {phase}",
             )
 
     def _older_pods(self) -> list[str]:
@@ -106,8 +114,8 @@ class Judged(Cluster):
         if replicas >= live["spec"]["replicas"]:
             return
         colour = label(live, Label.COLOUR)
-        most = self.spec["scaling"]["maxReplicas"]
-        self._must(replicas == 0 or replicas >= most, f"{colour} is made smaller: {replicas}")
+        maximum = self.spec["scaling"]["maxReplicas"]
+        self._must(replicas == 0 or replicas >= maximum, f"{colour} shrinks to {replicas}")
         if replicas:
             return
         self._must(self.selected not in {"", colour}, f"{colour} is emptied while the live Service selects it")
@@ -125,15 +133,15 @@ class Judged(Cluster):
         self._must(len(selector) > 1, "the live Service selects more than the engine's pods")
         if before and before["spec"]["selector"] != selector:
             executes = self.fence and self.fence.executors == (self.selected,)
-            self._must(executes, "the live Service goes to a colour that does not execute")
+            self._must(executes, "the live Service selects a colour that does not execute")
 
     def judge_status(self, before: Object, after: Object) -> None:
-        """What must be true of each status that is written."""
+        """The laws of each status that is written."""
         self._judge_records(before, after)
         self._judge_cutover(before, after)
 
     def _judge_records(self, before: Object, after: Object) -> None:
-        """One operation at a time; each in a phase that its table leads to, with the deadline that it names."""
+        """One operation runs at a time. Its phase follows its table, and has a deadline if the table has one."""
         running = []
         for name, operation in OPERATIONS.items():
             was, record, phases = before.get(name.lower()), after.get(name.lower()), operation.phases
@@ -145,7 +153,7 @@ class Judged(Cluster):
             if not was or was["id"] != record["id"]:
                 over = not was or type(phase)(was["phase"]).is_terminal
                 self._must(phase is phases.first, f"a {name} begins in {phase}")
-                self._must(over, f"a {name} begins before the last is over")
+                self._must(over, f"a {name} begins before the last one is over")
             elif was["phase"] != phase:
                 ways = phases[type(phase)(was["phase"])].ways
                 self._must(phase in ways.values(), f"{was['phase']} → {phase}")
@@ -155,34 +163,39 @@ class Judged(Cluster):
     def _judge_cutover(self, before: Object, after: Object) -> None:
         was, cutover = before.get("cutover"), after.get("cutover")
         if not cutover:
-            self._must(not was, "a cutover is forgotten")
+            self._must(not was, "the record of a cutover is lost")
             return
         phase, rejected = CutoverPhase(cutover["phase"]), after.get("rejected")
         if rejected and rejected != before.get("rejected"):
-            self.refused = (rejected["revision"], self.asked)
+            self.rejected_at = (rejected["revision"], self.user_requests)
         same = was and was["id"] == cutover["id"]
         if not same:
             self._must(cutover["id"] not in self.ended, "a cutover begins again")
-            again = self.refused == (cutover["to"]["revision"], self.asked)
-            self._must(not again, "what was rejected is tried again")
-            self._must(cutover["from"]["revision"] == before["active"]["revision"], "it comes from nowhere")
-        self._must(self.ended.get(cutover["id"], phase) == phase, f"{cutover['id']} goes on after its end")
+            again = self.rejected_at == (cutover["to"]["revision"], self.user_requests)
+            self._must(not again, "a rejected revision is retried without a request")
+            self._must(
+                cutover["from"]["revision"] == before["active"]["revision"], "its old release is not the active one"
+            )
+        self._must(self.ended.get(cutover["id"], phase) == phase, f"{cutover['id']} continues after its end")
         if phase.is_terminal:
             self.ended[cutover["id"]] = phase
             self._must(after["history"][0]["id"] == cutover["id"], "the history lacks it")
-            self._must(len({past["id"] for past in after["history"]}) == len(after["history"]), "it is told twice")
-        self._must(after["active"]["epoch"] >= before["active"]["epoch"], "an epoch is forgotten")
+            self._must(
+                len({past["id"] for past in after["history"]}) == len(after["history"]), "the history has it twice"
+            )
+        self._must(after["active"]["epoch"] >= before["active"]["epoch"], "the epoch in status decreases")
 
     def judge(self) -> None:
-        """What is true at every instant."""
+        """The laws of every instant: the objects of each kept revision exist."""
         stored = self.stored
         active, previous = stored.get("active"), stored.get("previous")
         if not active:
             return
-        wanted = {active["revision"]} | ({previous["revision"]} if previous else set())
-        for revision in wanted:
+        kept = {active["revision"]} | ({previous["revision"]} if previous else set())
+        for revision in kept:
             self._must(
-                ("ControllerRevision", f"rtx-engine-{revision}") in self.children, f"revision {revision} is lost"
+                ("ControllerRevision", f"rtx-engine-{revision}") in self.children,
+                f"the ControllerRevision of {revision} is deleted",
             )
         for (kind, name), live in self.children.items():
             if kind == "Deployment" and live["spec"]["replicas"]:

@@ -1,52 +1,53 @@
-"""Walks a cutover of the small world of cutover_world.py to its end, and tells what was come by."""
+"""Runs a cutover of the simulated world of cutover_world.py to its end, and returns its phases and effects."""
 
 from cutover_world import World
 from rtx_operator.api.enums import CutoverPhase
 from rtx_operator.operations.effects import EffectName
 
-UNTIL_THE_SWITCH = [
+PHASES_TO_SWITCHING = [
     CutoverPhase.PENDING,
     CutoverPhase.MIGRATING,
     CutoverPhase.PROVISIONING,
     CutoverPhase.TESTING,
     CutoverPhase.SWITCHING,
 ]
-WHOLE = [*UNTIL_THE_SWITCH, CutoverPhase.MONITORING, CutoverPhase.PROMOTING, CutoverPhase.SUCCEEDED]
-BACK = [CutoverPhase.ROLLING_BACK, CutoverPhase.ROLLED_BACK]
+UPGRADE_PHASES = [*PHASES_TO_SWITCHING, CutoverPhase.MONITORING, CutoverPhase.PROMOTING, CutoverPhase.SUCCEEDED]
+ROLLBACK_PHASES = [CutoverPhase.ROLLING_BACK, CutoverPhase.ROLLED_BACK]
 
 
-def walk(world: World, looks: int = 60) -> tuple[list[CutoverPhase], list[EffectName]]:
-    """(the phases that a cutover comes to, what is done on the way), until one is over."""
+def walk(world: World, reconciles: int = 60) -> tuple[list[CutoverPhase], list[EffectName]]:
+    """(phases entered, effects performed) until a cutover is over, or after so many reconciles."""
     phases: list[CutoverPhase] = []
-    done: list[EffectName] = []
-    for _ in range(looks):
+    performed: list[EffectName] = []
+    for _ in range(reconciles):
         world.tick()
-        decision = world.look()
+        decision = world.reconcile()
         world.judge()
         for effect in decision.effects if decision else ():
-            if effect.name not in done[-1:]:
-                done.append(effect.name)
+            if effect.name not in performed[-1:]:
+                performed.append(effect.name)
         if decision and isinstance(decision.entered, CutoverPhase):
             phases.append(decision.entered)
             if decision.entered.is_terminal:
-                return phases, done
-    return phases, done
+                return phases, performed
+    return phases, performed
 
 
 def upgraded(world: World, version: str = "1.1.0") -> World:
-    world.ask(version=version)
+    """The world after a successful cutover to `version`."""
+    world.set_spec(version=version)
     assert world.run_until(CutoverPhase.SUCCEEDED)
     return world
 
 
 def until_retiring(world: World) -> None:
-    """The time of the kept release is over, and its retirement has begun."""
+    """Reconcile until the retirement of the previous release has begun."""
     while not world.stored.get("retirement"):
         world.tick()
-        world.look()
+        world.reconcile()
 
 
-def last(world: World) -> tuple[str, str]:
-    """(how the last cutover ended, why)."""
+def last_result(world: World) -> tuple[str, str]:
+    """(result, reason) of the last cutover in the history."""
     past = world.stored["history"][0]
     return past["result"], past["reason"]

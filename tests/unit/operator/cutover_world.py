@@ -1,7 +1,7 @@
-"""A small world in which an engine is upgraded: the cluster of cutover_cluster.py, its user, and the operator.
+"""A simulated world in which an engine is upgraded: the cluster of cutover_cluster.py, its user, and the operator.
 
-The operator's pure half runs in it as it is: `look` does what controllers/ does, with the world instead of I/O.
-The laws of cutover_laws.py judge each write as it arrives.
+The operator's pure code runs unchanged: `reconcile` stands for controllers/, with the simulated cluster instead of I/O.
+The laws of cutover_laws.py judge each write.
 """
 
 import copy
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from cutover_cluster import LIVE, Conflict, Unreachable, label
+from cutover_cluster import LIVE_SERVICE, Conflict, Unreachable, label
 from cutover_laws import Intent, Judged
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour, CutoverPhase, RetirementPhase
@@ -42,18 +42,18 @@ class Killed(Exception):  # noqa: N818
 
 @dataclass
 class World(Judged):
-    """An engine, whoever uses it, and the operator that runs it."""
+    """An engine, its user, and the operator."""
 
     generation: int = 1
     engine_version: int = 1
-    last_look: datetime | None = None  # of the operator's process that runs now
+    last_observed: datetime | None = None  # time of the last observation by the current operator process
     cutovers: Iterator[int] = field(default_factory=itertools.count)
 
-    # --- what a test reads ---
+    # --- state for tests ---
 
     @property
     def phase(self) -> CutoverPhase | None:
-        """The phase of the cutover under way, or of the last one."""
+        """The phase of the running cutover, or of the last one; None before the first."""
         cutover = self.stored.get("cutover")
         return CutoverPhase(cutover["phase"]) if cutover else None
 
@@ -63,19 +63,19 @@ class World(Judged):
 
     # --- the user ---
 
-    def ask(self, **spec: Any) -> None:
-        """Change the spec."""
+    def set_spec(self, **spec: Any) -> None:
+        """Change fields of the spec, if they differ."""
         changed = {**self.spec, **spec}
         if changed != self.spec:
-            self.asked += changed["version"] != self.spec.get("version")
+            self.user_requests += changed["version"] != self.spec.get("version")
             self.spec = changed
             self.generation += 1
             self.engine_version = self.next_version()
 
-    def ask_again(self) -> None:
+    def retry(self) -> None:
         """Give the retry annotation a new value."""
-        self.asked += 1
-        self.retry = f"{self.next_version()}"
+        self.user_requests += 1
+        self.retry_value = f"{self.next_version()}"
         self.engine_version = self.version
 
     # --- the operator ---
@@ -87,25 +87,26 @@ class World(Judged):
             "uid": UID,
             "generation": self.generation,
             "resourceVersion": str(self.engine_version),
-            "annotations": {RETRY: self.retry},
+            "annotations": {RETRY: self.retry_value},
         }
         return {"metadata": meta, "spec": self.spec, "status": self.stored}
 
     def intend(self) -> Intent:
-        """Observe and decide, and carry out nothing yet."""
+        """Observe and decide, without performing the decision."""
         manifest = self.manifest()
         engine = TradingEngine.parse(manifest)
-        gap = (self.now - self.last_look).total_seconds() if self.last_look else math.inf
-        seen = replace(self.observe(engine), observed_recently=is_recent(gap))
-        self.last_look = self.now
-        desired = _desired(engine, seen)
-        decision = decide(engine, desired, seen, self.now, f"{engine.spec.version}-{next(self.cutovers):08x}")
-        return Intent(manifest, engine, desired, seen, decision, self.now)
+        gap = (self.now - self.last_observed).total_seconds() if self.last_observed else math.inf
+        observation = replace(self.observe(engine), observed_recently=is_recent(gap))
+        self.last_observed = self.now
+        desired = _desired(engine, observation)
+        decision = decide(engine, desired, observation, self.now, f"{engine.spec.version}-{next(self.cutovers):08x}")
+        return Intent(manifest, engine, desired, observation, decision, self.now)
 
-    def look(self, *, killed_at: int | None = None) -> Decision | None:
-        """One reconcile; the operator is killed before its step number `killed_at`, when it comes to that.
+    def reconcile(self, *, killed_at: int | None = None) -> Decision | None:
+        """One reconcile; the operator is killed before its step number `killed_at`, if it has that many.
 
-        The steps are: the applies and deletes, each effect, the writing of the status. Returns the decision.
+        The steps are: each apply, delete and effect, then the write of the status.
+        Returns the decision; None when the operator was killed, or the reconcile was interrupted.
         """
         intent = self.intend()
         self.judge_decision(intent)
@@ -116,33 +117,33 @@ class World(Judged):
                 raise Killed
 
         try:
-            outcome = self.carry_out(intent, step)
+            outcome = self.perform_decision(intent, step)
             step()
             self.write_status(intent, outcome)
         except Killed:
-            self.last_look = None
+            self.last_observed = None
             return None
         except Conflict:
             return None
         return intent.decision if outcome.is_complete else None
 
-    def carry_out(self, intent: Intent, step: Callable[[], None]) -> Outcome:
-        """What cluster/perform does, and the controller with its errors."""
+    def perform_decision(self, intent: Intent, step: Callable[[], None]) -> Outcome:
+        """Stands for cluster/perform, and for the controller's handling of its errors."""
         try:
             for effect in intent.decision.commands():
                 step()
-                self.effect(effect, intent)
+                self.perform(effect, intent)
         except Conflict:
             return Outcome(is_stale=True)
         except Unreachable as error:
             return Outcome(interruption=conditions.database_unreachable(str(error)))
         return Outcome()
 
-    def effect(self, effect: Effect, intent: Intent) -> None:
-        """Carry out one effect, now, whenever it was decided."""
+    def perform(self, effect: Effect, intent: Intent) -> None:
+        """Perform one effect now, however long ago it was decided."""
         self.judge_effect(effect, intent)
         if isinstance(effect, Apply):
-            for wanted in objects_of(effect, intent.seen):
+            for wanted in objects_of(effect, intent.observation):
                 self.apply(wanted)
         elif isinstance(effect, Delete):
             for obsolete in effect.objects:
@@ -155,7 +156,7 @@ class World(Judged):
             self.drain(effect)
 
     def write_status(self, intent: Intent, outcome: Outcome) -> None:
-        """Raises Conflict when the engine has changed since it was read."""
+        """Write the status after the reconcile. Raises Conflict when the engine has changed since it was read."""
         before = intent.manifest["status"]
         after = status_after(before, intent.engine, intent.desired, intent.decision, outcome, intent.now)
         if after is None or after == before:
@@ -166,20 +167,20 @@ class World(Judged):
         self.status = json.dumps(after)
         self.engine_version = self.next_version()
 
-    # --- what the operator sees ---
+    # --- the operator's observation ---
 
     def observe(self, engine: TradingEngine) -> Observation:
-        asked = queries(engine.status, engine.spec.rollout)
-        new = str(asked.smoke or "")
+        pod_queries = queries(engine.status, engine.spec.rollout)
+        new = str(pod_queries.smoke or "")
         return Observation(
             children=dict(self.children),
             pods=tuple(self.pods.values()),
             endpoint_slices=tuple(self._slices()),
             credentials=CREDENTIALS,
-            database=FenceReport(error="no answer") if self.has("no database") else FenceReport(self.fence),
-            engines={name: self.report(name) for name in self._ready(asked.reports)},
-            reach={name: self.reach(name) for name in self._ready([asked.reach] if asked.reach else [])},
-            smoke=tuple(self.smoke(test.name, new) for test in (asked.tests if new else ())),
+            database=FenceReport(error="no response") if self.has_fault("no database") else FenceReport(self.fence),
+            engines={name: self.report(name) for name in self._ready(pod_queries.reports)},
+            reach={name: self.reach(name) for name in self._ready([pod_queries.reach] if pod_queries.reach else [])},
+            smoke=tuple(self.smoke(test.name, new) for test in (pod_queries.tests if new else ())),
         )
 
     def _ready(self, colours: Iterable[Colour]) -> list[str]:
@@ -193,36 +194,37 @@ class World(Judged):
                 "endpoints": [{"conditions": {"ready": True}, "targetRef": {"name": name}} for name in ready],
             }
 
-    # --- all is well again ---
+    # --- many reconciles ---
 
-    def run_until(self, phase: CutoverPhase, looks: int = 40) -> bool:
-        """Nobody is late and the operator looks, until the cutover comes to `phase`, or has been looked at so often."""
-        for _ in range(looks):
+    def run_until(self, phase: CutoverPhase, reconciles: int = 40) -> bool:
+        """Let cluster and operator act until the cutover enters `phase`; False after so many reconciles."""
+        for _ in range(reconciles):
             before = self.stored.get("cutover", {})
             self.tick()
-            self.look()
+            self.reconcile()
             self.judge()
             after = self.stored.get("cutover", {})
             if after.get("phase") == phase and (before.get("id"), before.get("phase")) != (after["id"], phase):
                 return True
         return False
 
-    def settle(self, looks: int = 200) -> None:
-        """No fault any more, nobody is late: raises Broken when that leads nowhere within so many looks."""
+    def settle(self, reconciles: int = 200) -> None:
+        """Remove all faults, then reconcile until the engine settles. Raises LawViolationError if it does not."""
         self.faults.clear()
         for name in [name for kind, name in self.children if kind == "Job"]:
             if self.children["Job", name]["status"].get("conditions", [{}])[0].get("type") == "Failed":
-                del self.children["Job", name]  # as the message says that a person should
-        self.ask(paused=False)
-        for _ in range(looks):
+                del self.children["Job", name]  # the failure's message tells a person to delete it
+        self.set_spec(paused=False)
+        for _ in range(reconciles):
             self.tick()
-            self.look()
+            self.reconcile()
             self.judge()
             if self.is_settled():
                 return
-        self._must(False, f"it does not settle: {[c['message'] for c in self.stored['conditions']]}")
+        self._must(False, f"the engine does not settle: {[c['message'] for c in self.stored['conditions']]}")
 
     def is_settled(self) -> bool:
+        """Whether no operation runs, and the active colour executes and takes the traffic."""
         stored = self.stored
         if not stored.get("active") or (self.phase and not self.phase.is_terminal):
             return False
@@ -234,31 +236,32 @@ class World(Judged):
             and self.selected == active["colour"]
             and self.fence is not None
             and self.fence.executors == (active["colour"],)
-            and bool(self.slices[LIVE])
-            and set(self.slices[LIVE]) <= set(self.colour_pods(active["colour"], ready=True))
-            and all(label(self.pods[name], Label.REVISION) == active["revision"] for name in self.slices[LIVE])
+            and bool(self.slices[LIVE_SERVICE])
+            and set(self.slices[LIVE_SERVICE]) <= set(self.colour_pods(active["colour"], ready=True))
+            and all(label(self.pods[name], Label.REVISION) == active["revision"] for name in self.slices[LIVE_SERVICE])
         )
 
 
 _DESIRED_STATES: dict[str, DesiredState] = {}
 
 
-def _desired(engine: TradingEngine, seen: Observation) -> DesiredState:
-    """Its desired state, which takes the longest of all to make: made once for all that it depends on."""
-    known = [name for kind, name in seen.children if kind == "ControllerRevision"]  # named by their content
-    secrets = [one["metadata"]["resourceVersion"] for one in seen.children_of("Secret")]
+def _desired(engine: TradingEngine, observation: Observation) -> DesiredState:
+    """The desired state, cached by its inputs: building it is the slowest part of a reconcile."""
+    # The name of a ControllerRevision contains a hash of its content.
+    known = [name for kind, name in observation.children if kind == "ControllerRevision"]
+    secrets = [one["metadata"]["resourceVersion"] for one in observation.children_of("Secret")]
     status = engine.status
     cutover = status.cutover and status.cutover.model_copy(update={"message": "", "deadline": None})
     key = repr((engine.spec, status.active, cutover, status.previous, status.retirement, known, secrets))
     if key not in _DESIRED_STATES:
-        _DESIRED_STATES[key] = build.build(engine, seen, SETTINGS, SEED)
+        _DESIRED_STATES[key] = build.build(engine, observation, SETTINGS, SEED)
     return _DESIRED_STATES[key]
 
 
 def installed() -> World:
-    """An engine of version 1.0.0 that runs."""
+    """A world whose engine runs version 1.0.0 in blue."""
     world = World()
-    world.ask(
+    world.set_spec(
         version="1.0.0",
         image={"repository": "example.com/rtx-engine"},
         credentialsSecretRef={"name": "mine"},
@@ -275,5 +278,5 @@ def installed() -> World:
 
 
 def copied(world: World) -> World:
-    """Another one just like it."""
+    """An independent copy."""
     return copy.deepcopy(world)

@@ -1,4 +1,4 @@
-"""The CRD and the reference are what the models say, in the dialect that the API server takes."""
+"""The CRD and the reference: generated from the models, with only what the API server accepts."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,35 +15,36 @@ SCHEMA = crd.definition(TRADING_ENGINE)["spec"]["versions"][0]["schema"]["openAP
 SAMPLES = sorted((ROOT / "manifests/samples").glob("trading-*.yaml"))
 
 
-def test_the_committed_crd_is_the_one_that_the_models_give() -> None:
+def test_committed_crd_equals_the_generated_one() -> None:
     committed = (ROOT / "crds" / crd.file_name(TRADING_ENGINE)).read_text()
 
     assert committed == crd.render(), "the models changed: run `make crds` and commit crds/"
 
 
-def test_the_committed_reference_is_the_one_that_the_models_give() -> None:
+def test_committed_reference_equals_the_generated_one() -> None:
     committed = (ROOT / "docs" / reference.FILE).read_text()
 
     assert committed == reference.render(), "the models changed: run `make crds` and commit docs/reference.md"
 
 
-def test_the_schema_has_nothing_that_kubernetes_does_not_take() -> None:
+def test_schema_has_no_keyword_that_kubernetes_refuses() -> None:
     for path, schema in _schemas(SCHEMA):
-        foreign = {"$ref", "$defs", "const", "title", "exclusiveMinimum", "propertyNames"} & schema.keys()
+        refused = {"$ref", "$defs", "const", "title", "exclusiveMinimum", "propertyNames"} & schema.keys()
 
-        assert not foreign, path
+        assert not refused, path
         assert schema.get("type") != "null", path
         assert "additionalProperties" not in schema or isinstance(schema["additionalProperties"], dict), path
 
 
-def test_every_field_is_described() -> None:
+def test_every_field_has_a_description() -> None:
     for path, schema in _schemas(SCHEMA):
         for name, field in schema.get("properties", {}).items():
-            known_to_all = path == "" and name in {"apiVersion", "kind", "metadata"}
-            assert known_to_all or path == ".metadata" or field.get("description"), f"{path}.{name}"
+            standard = path == "" and name in {"apiVersion", "kind", "metadata"}
+            assert standard or path == ".metadata" or field.get("description"), f"{path}.{name}"
 
 
-def test_what_rules_look_at_is_bounded_so_that_their_cost_is() -> None:
+def test_strings_with_rules_arrays_and_maps_have_maximum_sizes() -> None:
+    # The API server estimates the cost of validation rules from these bounds.
     for path, schema in _schemas(SCHEMA):
         if path.startswith(".metadata"):
             continue  # bounded by the API server
@@ -53,20 +54,21 @@ def test_what_rules_look_at_is_bounded_so_that_their_cost_is() -> None:
         assert "additionalProperties" not in schema or "maxProperties" in schema, path
 
 
-def test_no_string_is_refused_by_a_regular_expression_alone() -> None:
+def test_no_spec_field_has_a_pattern() -> None:
+    # The API server's error for a pattern shows only the regular expression; a rule has a message.
     patterns = [path for path, schema in _schemas(SCHEMA["properties"]["spec"]) if "pattern" in schema]
 
     assert patterns == []
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
-def test_a_sample_fits_the_models(sample: Path) -> None:
+def test_sample_is_valid(sample: Path) -> None:
     spec = yaml.safe_load(sample.read_text())["spec"]
 
     assert TradingEngineSpec.model_validate(spec).version == spec["version"]
 
 
-def test_the_production_sample_shows_every_field() -> None:
+def test_production_sample_sets_every_spec_field() -> None:
     sample = yaml.safe_load((ROOT / "manifests/samples/trading-engine-production.yaml").read_text())
 
     shown = set(_fields_of(sample["spec"], SCHEMA["properties"]["spec"], "spec"))
@@ -74,7 +76,7 @@ def test_the_production_sample_shows_every_field() -> None:
     assert shown == {f"spec{path}".replace("[]", "") for path in _leaves(SCHEMA["properties"]["spec"])}
 
 
-def test_a_description_ends_with_bounds_and_default() -> None:
+def test_description_ends_with_bounds_and_default() -> None:
     rollout = SCHEMA["properties"]["spec"]["properties"]["rollout"]["properties"]
     errors = rollout["monitor"]["properties"]["maxErrorPercent"]
 
@@ -84,7 +86,7 @@ def test_a_description_ends_with_bounds_and_default() -> None:
 
 
 def _schemas(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """The schema and all inside it, with their paths."""
+    """(path, schema) of the schema and of all schemas inside it."""
     yield path, schema
     for name, field in schema.get("properties", {}).items():
         yield from _schemas(field, f"{path}.{name}")

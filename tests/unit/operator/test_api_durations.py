@@ -1,4 +1,4 @@
-"""Durations as Kubernetes writes them, and the rollout's defaults and bounds."""
+"""Durations in Kubernetes' notation, and the rollout's defaults and bounds."""
 
 from datetime import timedelta
 from typing import Any
@@ -23,22 +23,22 @@ from rtx_operator.api.spec import TradingEngineSpec
         ("1m1m", timedelta(minutes=2)),
     ],
 )
-def test_a_duration_is_read_as_go_reads_it(written: str, span: timedelta) -> None:
+def test_duration_is_parsed_as_go_parses_it(written: str, span: timedelta) -> None:
     assert parse_duration(written) == span
 
 
 @pytest.mark.parametrize("written", ["", "30", "-1s", "1d", "1 h", "s", "1s ", "half an hour", "PT30S", "1.h", "1e3s"])
-def test_what_is_no_duration_is_refused(written: str) -> None:
+def test_invalid_duration_is_refused(written: str) -> None:
     with pytest.raises(ValueError, match="must be a duration such as 30s"):
         parse_duration(written)
 
 
 @given(st.integers(0, 10**9).map(lambda count: timedelta(milliseconds=count)))
-def test_what_is_written_is_read_as_the_same(span: timedelta) -> None:
+def test_formatted_duration_parses_to_the_same_value(span: timedelta) -> None:
     assert parse_duration(format_duration(span)) == span
 
 
-def test_a_rollout_that_says_nothing_has_the_defaults() -> None:
+def test_empty_rollout_has_the_defaults() -> None:
     rollout = TradingEngineSpec.model_validate({"version": "1.2.0-broken", "image": {"repository": "a"}}).rollout
 
     assert rollout.model_dump(mode="json", by_alias=True) == {
@@ -70,11 +70,11 @@ def test_a_rollout_that_says_nothing_has_the_defaults() -> None:
         {"smoke": [{"name": "one"}]},
     ],
 )
-def test_a_rollout_out_of_its_bounds_is_refused(wrong: dict[str, Any]) -> None:
+def test_rollout_value_out_of_bounds_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Rollout.model_validate(wrong)
 
 
 @pytest.mark.parametrize("right", [{"drainTimeout": "1s"}, {"drainTimeout": "10m"}, {"keepPreviousFor": "0s"}])
-def test_the_bounds_themselves_are_allowed(right: dict[str, Any]) -> None:
+def test_rollout_value_at_a_bound_is_accepted(right: dict[str, Any]) -> None:
     assert Rollout.model_validate(right).model_dump(mode="json", by_alias=True).items() >= right.items()

@@ -1,4 +1,4 @@
-"""A TradingEngine as it is read from the API server."""
+"""Parsing a TradingEngine of the API server."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def _manifest(**spec: Any) -> dict[str, Any]:
     }
 
 
-def test_what_is_left_out_has_its_default() -> None:
+def test_omitted_field_has_its_default() -> None:
     engine = TradingEngine.parse(_manifest())
 
     assert (engine.namespace, engine.name, engine.generation, engine.deleting) == ("trading", "rtx", 2, False)
@@ -25,7 +25,7 @@ def test_what_is_left_out_has_its_default() -> None:
     assert engine.status.active is None
 
 
-def test_an_amount_that_yaml_reads_as_a_number_is_text_again() -> None:
+def test_numeric_amount_in_yaml_becomes_text() -> None:
     engine = TradingEngine.parse(_manifest(resources={"limits": {"cpu": 2}}))
 
     assert engine.spec.resources.limits.cpu == "2"
@@ -40,9 +40,7 @@ def test_an_amount_that_yaml_reads_as_a_number_is_text_again() -> None:
         ({"newerThanThisOperator": 1}, "spec.newerThanThisOperator"),
     ],
 )
-def test_an_object_of_another_schema_is_refused_by_one_sentence_that_names_the_field(
-    spec: dict[str, Any], field: str
-) -> None:
+def test_invalid_spec_error_is_one_line_that_names_the_field(spec: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidSpecError) as refusal:
         TradingEngine.parse(_manifest(**spec))
 
@@ -50,7 +48,7 @@ def test_an_object_of_another_schema_is_refused_by_one_sentence_that_names_the_f
     assert "\n" not in str(refusal.value)
 
 
-def test_a_status_is_remembered() -> None:
+def test_status_is_parsed() -> None:
     active = {"colour": "green", "version": "1.0.0", "configHash": "c", "revision": "p", "epoch": 4}
 
     engine = TradingEngine.parse({**_manifest(), "status": {"active": active, "observedGeneration": 2}})
@@ -60,35 +58,35 @@ def test_a_status_is_remembered() -> None:
 
 
 @pytest.mark.parametrize("status", [{"active": {"colour": "red"}}, {"conditions": "none"}])
-def test_a_status_that_cannot_be_read_is_forgotten_and_the_spec_is_not(status: dict[str, Any]) -> None:
+def test_unreadable_status_field_is_dropped_and_the_spec_is_kept(status: dict[str, Any]) -> None:
     engine = TradingEngine.parse({**_manifest(), "status": status})
 
     assert engine.status.active is None
     assert engine.spec.version == "1.0.0"
 
 
-def test_a_field_of_a_later_status_does_not_make_the_rest_unreadable() -> None:
+def test_unknown_status_field_is_ignored() -> None:
     engine = TradingEngine.parse({**_manifest(), "status": {"observedGeneration": 2, "later": {}}})
 
     assert engine.status.observed_generation == 2
 
 
-def test_a_spec_cannot_be_changed() -> None:
+def test_spec_is_immutable() -> None:
     engine = TradingEngine.parse(_manifest())
 
     with pytest.raises(ValidationError):
         engine.spec.version = "2.0.0"
 
 
-def test_a_cutover_that_cannot_be_read_does_not_make_the_active_colour_forgotten() -> None:
-    # given a status whose cutover is in a phase of a later operator
+def test_unreadable_cutover_does_not_hide_the_active_colour() -> None:
+    # Given a status whose cutover is in a phase of a later operator
     active = {"colour": "green", "version": "1.1.0", "configHash": "c", "revision": "h", "epoch": 4}
     status = {"active": active, "cutover": {"id": "x", "phase": "Later"}}
 
-    # when it is read
+    # When it is parsed
     engine = TradingEngine.parse({**_manifest(), "status": status})
 
-    # then the colour that runs is known: blue is not installed over it
+    # Then the active colour is known, so blue is not installed over it
     assert engine.status.active is not None
     assert engine.status.active.colour is Colour.GREEN
     assert engine.status.cutover is None

@@ -1,4 +1,4 @@
-"""Names and labels are those of docs/architecture.md, and fit Kubernetes' limits."""
+"""Names and labels equal those of docs/architecture.md, and stay within Kubernetes' limits."""
 
 import re
 from collections.abc import Iterator
@@ -19,25 +19,25 @@ def _all(names: Names) -> Iterator[str]:
     yield from (names.credentials, names.internal, *map(names.network_policy, Component))
 
 
-def test_every_name_is_in_the_contract() -> None:
-    written = set(re.findall(r"`(NAME-[^`]+)`", ARCHITECTURE))
+def test_object_names_equal_those_in_the_architecture_document() -> None:
+    documented = set(re.findall(r"`(NAME-[^`]+)`", ARCHITECTURE))
 
-    named = {name.replace(HASH, "<hash>") for name in _all(Names("NAME"))}
+    names = {name.replace(HASH, "<hash>") for name in _all(Names("NAME"))}
 
-    assert named == written
+    assert names == documented
 
 
-def test_the_longest_names_fit_what_kubernetes_makes_of_them() -> None:
+def test_longest_names_stay_within_63_characters() -> None:
     names = Names("a" * MAX_NAME_LENGTH)
 
-    # Services and the labels that hold a Job's name take 63 characters; a StatefulSet's revisions append 11 more.
+    # A Service's name and the label with a Job's name have at most 63; a StatefulSet's revisions append 11.
     assert max(map(len, _all(names))) <= 63
     assert len(names.postgres) + len("-0123456789") <= 63
 
 
 @pytest.mark.parametrize("component", Component)
 @pytest.mark.parametrize("colour", [None, *Colour])
-def test_a_component_is_selected_by_labels_that_its_objects_carry(component: Component, colour: Colour | None) -> None:
+def test_labels_of_a_component_include_its_selector(component: Component, colour: Colour | None) -> None:
     names = Names("rtx")
 
     labels = names.labels(component, version="1.0.0", colour=colour)
@@ -47,9 +47,9 @@ def test_a_component_is_selected_by_labels_that_its_objects_carry(component: Com
     assert labels[Label.ENGINE] == "rtx"
 
 
-def test_no_selector_picks_another_engine_or_component() -> None:
-    picked = {
+def test_selectors_of_engines_and_components_are_distinct() -> None:
+    selectors = {
         tuple(sorted(Names(engine).selector(component).items())) for engine in ("a", "b") for component in Component
     }
 
-    assert len(picked) == 2 * len(Component)
+    assert len(selectors) == 2 * len(Component)

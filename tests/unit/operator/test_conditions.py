@@ -1,4 +1,4 @@
-"""What status says after a decision, a refusal and an error, and the Events that it calls for."""
+"""The status after a decision, a refusal and an error, and the Events of its change."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,12 +28,12 @@ SETTLED = PersistedState(active=RUNNING)
 
 
 def desired(wanted: str = "h1") -> DesiredState:
-    running, asked = Revision("1.0.0", None, "c1", "h1"), Revision("1.1.0", None, "c2", wanted)
+    running, target = Revision("1.0.0", None, "c1", "h1"), Revision("1.1.0", None, "c2", wanted)
     return DesiredState(
         active=DesiredColour(Colour.BLUE, running, (), {}, {}, {}, {}),
         idle=None,
         traffic={},
-        wanted=running if wanted == running.hash else asked,
+        wanted=running if wanted == running.hash else target,
         base_objects=(),
         borrowed_revision=(),
         database=SOME,
@@ -80,7 +80,7 @@ def conditions(written: Object) -> dict[str, tuple[str, str]]:
     return {one["type"]: (one["status"], one["reason"]) for one in written["conditions"]}
 
 
-def test_an_engine_that_serves_and_one_that_scales_are_both_ready():
+def test_serving_and_scaling_engines_are_ready():
     assert conditions(after()) == {
         "Ready": ("True", "Serving"),
         "Reconciling": ("False", "Done"),
@@ -93,7 +93,7 @@ def test_an_engine_that_serves_and_one_that_scales_are_both_ready():
     assert scaling["pods"] == "3/5"
 
 
-def test_what_takes_time_is_reconciling_and_what_needs_help_is_stalled():
+def test_waiting_engine_is_reconciling_and_failed_engine_is_stalled():
     waiting, stuck = conditions(after(WAITING)), conditions(after(STUCK))
 
     assert (waiting["Reconciling"][0], waiting["Stalled"][0]) == ("True", "False")
@@ -101,7 +101,7 @@ def test_what_takes_time_is_reconciling_and_what_needs_help_is_stalled():
     assert waiting["Ready"] == ("False", "DatabaseStarting")
 
 
-def test_a_refusal_is_the_cause_of_what_is_waited_for_but_does_not_unready_what_serves():
+def test_refusal_explains_an_unready_engine_and_leaves_a_serving_one_ready():
     assert conditions(after(WAITING, refusal=STUCK))["Ready"] == ("False", "QuotaExceeded")
 
     serving = conditions(after(refusal=STUCK))
@@ -109,7 +109,7 @@ def test_a_refusal_is_the_cause_of_what_is_waited_for_but_does_not_unready_what_
     assert serving["Stalled"] == ("True", "QuotaExceeded")
 
 
-def test_paused_is_neither_reconciling_nor_stalled():
+def test_paused_engine_is_neither_reconciling_nor_stalled():
     paused = conditions(after(WAITING, paused=True))
 
     assert paused["Reconciling"] == ("False", "Paused")
@@ -126,34 +126,36 @@ def message(written: Object, condition: str) -> str:
     return next(str(one["message"]) for one in written["conditions"] if one["type"] == condition)
 
 
-def test_a_cutover_is_progress_and_says_what_it_waits_for():
-    said = after(wanted="h2", state=cutover(CutoverPhase.PROVISIONING), waits=Waiting("2 of 3 pods ready"))
+def test_running_cutover_is_reconciling_with_the_unmet_check_in_its_message():
+    written = after(wanted="h2", state=cutover(CutoverPhase.PROVISIONING), waits=Waiting("2 of 3 pods ready"))
 
-    assert conditions(said) == {
+    assert conditions(written) == {
         "Ready": ("True", "Serving"),
         "Reconciling": ("True", "CutoverInProgress"),
         "Stalled": ("False", "Done"),
         "UpToDate": ("False", "CutoverInProgress"),
     }
-    assert message(said, "UpToDate") == "1.0.0 → 1.1.0 is Provisioning: 2 of 3 pods ready"
+    assert message(written, "UpToDate") == "1.0.0 → 1.1.0 is Provisioning: 2 of 3 pods ready"
 
 
-def test_a_way_back_that_is_blocked_needs_help():
+def test_blocked_rollback_is_stalled():
     back = cutover(CutoverPhase.ROLLING_BACK, reason="TooManyErrors", message="it failed")
-    said = after(wanted="h2", state=back, waits=Failure("no pod is ready", Reason.CANNOT_ROLL_BACK))
+    written = after(wanted="h2", state=back, waits=Failure("no pod is ready", Reason.CANNOT_ROLL_BACK))
 
-    assert conditions(said)["Stalled"] == ("True", "CannotRollBack")
-    assert conditions(said)["Ready"] == ("True", "Serving")
-    assert message(said, "Stalled") == "1.0.0 → 1.1.0 is RollingBack because it failed (TooManyErrors): no pod is ready"
+    assert conditions(written)["Stalled"] == ("True", "CannotRollBack")
+    assert conditions(written)["Ready"] == ("True", "Serving")
+    assert (
+        message(written, "Stalled") == "1.0.0 → 1.1.0 is RollingBack because it failed (TooManyErrors): no pod is ready"
+    )
 
 
-def test_what_was_rolled_back_stalls_until_somebody_says_otherwise():
+def test_rejected_revision_is_stalled_and_the_message_names_the_retry_annotation():
     rejected = Rejected(revision="h2", version="1.1.0", reason="TooSlow", message="it was slow")
-    said = after(wanted="h2", state=replace(SETTLED, rejected=rejected))
+    written = after(wanted="h2", state=replace(SETTLED, rejected=rejected))
 
-    assert conditions(said)["Stalled"] == ("True", "Rejected")
-    assert conditions(said)["UpToDate"] == ("False", "Rejected")
-    assert "rtx-trading.com/retry" in message(said, "UpToDate")
+    assert conditions(written)["Stalled"] == ("True", "Rejected")
+    assert conditions(written)["UpToDate"] == ("False", "Rejected")
+    assert "rtx-trading.com/retry" in message(written, "UpToDate")
 
 
 def retirement(phase: RetirementPhase, **more: Any) -> PersistedState:
@@ -162,7 +164,7 @@ def retirement(phase: RetirementPhase, **more: Any) -> PersistedState:
     return replace(SETTLED, retirement=Retirement.model_validate(fields))
 
 
-def test_a_retirement_is_progress_and_holds_up_a_cutover_that_is_due():
+def test_running_retirement_is_reconciling_and_delays_a_cutover():
     state = retirement(RetirementPhase.EMPTYING)
     written = after(state=state, wanted="h2", waits=Waiting("waiting for pod x to end"))
 
@@ -171,7 +173,7 @@ def test_a_retirement_is_progress_and_holds_up_a_cutover_that_is_due():
     assert conditions(written)["UpToDate"] == ("False", "Retiring")
 
 
-def test_a_failed_retirement_is_stalled_with_its_cause_and_what_to_do():
+def test_failed_retirement_is_stalled_with_cause_and_remedy():
     state = retirement(RetirementPhase.FAILED, reason="ContractFailed", message="Job y failed: no such column")
     written = after(state=state)
 
@@ -181,15 +183,18 @@ def test_a_failed_retirement_is_stalled_with_its_cause_and_what_to_do():
     assert "rtx-trading.com/retry" in message(written, "Stalled")
 
 
-def test_a_removed_release_is_nothing_to_report():
+def test_succeeded_retirement_is_not_reconciling():
     assert conditions(after(state=retirement(RetirementPhase.SUCCEEDED)))["Reconciling"] == ("False", "Done")
 
 
-def test_what_is_remembered_is_written_and_what_is_forgotten_is_taken_out():
+def test_persisted_state_is_written_and_dropped_fields_are_removed():
+    # Given a status with a previous release and a cutover, and a field of a later operator
     kept = Previous(colour=Colour.GREEN, version="0.9.0", revision="h0", retire_after=NOON)
     first = after(state=replace(cutover(CutoverPhase.SUCCEEDED), previous=kept))
+    # When the state has neither any more
     second = after(state=SETTLED, previous={**first, "later": "a field of a later operator"})
 
+    # Then they are removed, and the unknown field stays
     assert PersistedState.of(TradingEngineStatus.model_validate(first)).previous == kept
     assert first["cutover"]["from"]["version"] == "1.0.0"
     assert not {"previous", "cutover", "rejected"} & second.keys()
@@ -197,7 +202,7 @@ def test_what_is_remembered_is_written_and_what_is_forgotten_is_taken_out():
     assert second["later"]
 
 
-def test_each_phase_is_one_event():
+def test_each_phase_of_a_cutover_is_one_event():
     pending, migrating = (after(state=cutover(phase)) for phase in (CutoverPhase.PENDING, CutoverPhase.MIGRATING))
     back = after(state=cutover(CutoverPhase.ROLLING_BACK, reason="TooSlow", message="it was slow"))
 
@@ -223,33 +228,35 @@ def test_each_phase_of_a_retirement_is_one_event():
     assert "version 0.9.0 is not removed: pod x does not end (PodsRemain)" in event.message
 
 
-def test_a_conditions_time_moves_only_when_its_status_does():
+def test_transition_time_changes_only_with_the_condition_status():
+    # Given three statuses: waiting, then failed, then ready
     first = after(WAITING)
     second = after(STUCK, previous=first, now=LATER)
     third = after(previous=second, now=LATER)
     at = {one["type"]: one["lastTransitionTime"] for one in second["conditions"]}
 
+    # Then a time changes only with True, False or Unknown
     assert at["Ready"] == "2026-01-01T12:00:00Z"  # False for another reason is still False
     assert at["Stalled"] == "2026-01-01T13:00:00Z"
     assert {one["type"]: one["lastTransitionTime"] for one in third["conditions"]}["Ready"] == "2026-01-01T13:00:00Z"
     assert {one["observedGeneration"] for one in third["conditions"]} == {4}
 
 
-def test_nothing_new_is_said_when_nothing_changed():
+def test_status_stays_equal_when_nothing_changed():
     first = after()
 
     assert after(previous=first, now=LATER) == first
 
 
-def test_a_failure_of_the_operator_leaves_ready_as_it_was():
+def test_error_of_the_operator_keeps_ready():
     failed = after_error(after(), 4, "the API server is away", LATER)
 
     assert conditions(failed)["Ready"] == ("True", "Serving")
     assert conditions(failed)["Reconciling"] == ("True", "ReconcileFailed")
 
 
-def test_what_the_api_server_would_fill_in_is_said_already() -> None:
-    """Otherwise each look would find the status other than what it has to say, and write it again."""
+def test_status_has_every_field_that_the_api_server_would_default() -> None:
+    """Otherwise each reconcile would find a difference and write the status again."""
     version = yaml.safe_load(crd.render())["spec"]["versions"][0]
     fields = version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
     filled_in = {name for name, field in fields.items() if "default" in field}

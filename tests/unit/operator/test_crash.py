@@ -1,4 +1,4 @@
-"""The crash hook: it ends a process at the moment it is told, once, and never otherwise."""
+"""The crash hook: it ends a process once, at the moment named in the file, and never otherwise."""
 
 import subprocess
 import sys
@@ -18,17 +18,17 @@ for phase, effect in (("Switching", "MoveFence"), ("Switching", "Select"), ("Rol
     print(phase, effect, flush=True)
     hook.reach(Moment.AFTER, phase, effect)
 """
-WHOLE_LIFE = ["Switching MoveFence", "Switching Select", "RollingBack MoveFence", "cleaned up"]
+ALL_EFFECTS = ["Switching MoveFence", "Switching Select", "RollingBack MoveFence", "cleaned up"]
 
 
 def run(file: Path) -> tuple[int, list[str]]:
-    """Exit code of an operator, and the effects it carried out."""
+    """(exit code, performed effects) of a process with the hook."""
     ended = subprocess.run([sys.executable, "-c", OPERATOR, str(file)], check=False, capture_output=True, text=True)
     return ended.returncode, [line for line in ended.stdout.splitlines() if "crash hook" not in line]
 
 
 @pytest.mark.parametrize(
-    ("written", "done"),
+    ("written", "performed"),
     [
         ("before MoveFence", []),
         ("after MoveFence\n", ["Switching MoveFence"]),
@@ -37,27 +37,27 @@ def run(file: Path) -> tuple[int, list[str]]:
         ("after RollingBack/MoveFence", ["Switching MoveFence", "Switching Select", "RollingBack MoveFence"]),
     ],
 )
-def test_the_process_ends_at_the_moment_that_the_file_names_and_the_next_one_lives(
-    tmp_path: Path, written: str, done: list[str]
+def test_process_ends_at_the_named_moment_and_the_next_process_does_not(
+    tmp_path: Path, written: str, performed: list[str]
 ) -> None:
     file = tmp_path / "crash"
     file.write_text(written)
 
-    assert run(file) == (EXIT_CODE, done)
+    assert run(file) == (EXIT_CODE, performed)
     assert not file.exists()
-    assert run(file) == (0, WHOLE_LIFE)
+    assert run(file) == (0, ALL_EFFECTS)
 
 
 @pytest.mark.parametrize(
     "written", ["", "before", "MoveFence", "during MoveFence", "before Promote", "before Other/Select"]
 )
-def test_a_file_that_names_no_such_moment_ends_nothing(tmp_path: Path, written: str) -> None:
+def test_file_without_a_known_moment_ends_no_process(tmp_path: Path, written: str) -> None:
     file = tmp_path / "crash"
     file.write_text(written)
 
-    assert run(file) == (0, WHOLE_LIFE)
+    assert run(file) == (0, ALL_EFFECTS)
     assert file.read_text() == written
 
 
-def test_without_a_path_nothing_is_looked_for() -> None:
+def test_hook_without_a_path_does_nothing() -> None:
     CrashHook(None).reach(Moment.BEFORE, "Switching", "MoveFence")

@@ -1,22 +1,22 @@
-"""The ways of a cutover, forth and back, each walked through once, and what it does on them."""
+"""Whole cutovers, forward and back: their phases and effects."""
 
 import pytest
-from cutover_walks import BACK, WHOLE, last, until_retiring, upgraded, walk
+from cutover_walks import ROLLBACK_PHASES, UPGRADE_PHASES, last_result, until_retiring, upgraded, walk
 from cutover_world import World, copied
 from rtx_operator.api.enums import CutoverPhase, Reason
 from rtx_operator.operations.effects import EffectName, next_size
 
-# --- forth -----------------------------------------------------------------------------------------------------------
+# --- forward ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_new_version_goes_through_all_phases_and_the_old_one_stays_warm(world: World) -> None:
-    # Given version 1.0.0 in blue, when 1.1.0 is asked for
-    world.ask(version="1.1.0")
-    phases, done = walk(world)
+def test_upgrade_passes_all_phases_and_keeps_the_old_colour(world: World) -> None:
+    # Given version 1.0.0 in blue, when the spec changes to 1.1.0
+    world.set_spec(version="1.1.0")
+    phases, performed = walk(world)
 
-    # Then it takes over, one step after the other
-    assert phases == WHOLE
-    assert done == [
+    # Then it becomes active, phase by phase
+    assert phases == UPGRADE_PHASES
+    assert performed == [
         EffectName.MIGRATE,
         EffectName.PROVISION,
         EffectName.RESIZE,
@@ -26,60 +26,66 @@ def test_a_new_version_goes_through_all_phases_and_the_old_one_stays_warm(world:
         EffectName.PROMOTE,
     ]
     assert (world.active["colour"], world.active["version"], world.selected) == ("green", "1.1.0", "green")
-    # And the old colour is kept as large as it was, for as long as the spec says
+    # And the old colour keeps its size, for keepPreviousFor
     previous = world.stored["previous"]
     assert (previous["colour"], previous["version"]) == ("blue", "1.0.0")
     assert len(world.colour_pods("blue", ready=True)) == 2
-    # And the history tells how long each phase took
+    # And the history has the seconds of each phase
     past = world.stored["history"][0]
-    assert list(past["seconds"]) == [phase.value for phase in WHOLE[:-1]]
+    assert list(past["seconds"]) == [phase.value for phase in UPGRADE_PHASES[:-1]]
     assert past["fencedAt"] <= past["switchedAt"] <= past["endedAt"]
     assert "message" not in past or not past["message"]
 
 
-def test_what_does_not_shape_a_pod_is_no_cutover(world: World) -> None:
-    world.ask(scaling={"minReplicas": 3, "maxReplicas": 5})
+def test_spec_change_that_keeps_the_revision_starts_no_cutover(world: World) -> None:
+    world.set_spec(scaling={"minReplicas": 3, "maxReplicas": 5})
 
-    phases, done = walk(world, looks=10)
+    phases, performed = walk(world, reconciles=10)
 
     assert phases == []
-    assert done == [EffectName.RESIZE]
+    assert performed == [EffectName.RESIZE]
     assert len(world.colour_pods("blue", ready=True)) == 3
 
 
-def test_the_old_colour_is_taken_away_when_its_time_is_over_and_then_the_contract_migrations_run(world: World) -> None:
+def test_kept_colour_is_emptied_after_its_time_and_contract_migrations_follow(world: World) -> None:
     upgraded(world)
 
-    _, done = walk(world, looks=80)
+    _, performed = walk(world, reconciles=80)
 
-    assert done[-2:] == [EffectName.EMPTY, EffectName.CONTRACT]
+    assert performed[-2:] == [EffectName.EMPTY, EffectName.CONTRACT]
     assert "previous" not in world.stored
     assert world.colour_pods("blue") == []
 
 
-def test_a_version_asked_for_while_the_old_colour_is_taken_away_waits_for_that(world: World) -> None:
+def test_new_version_waits_for_a_running_retirement(world: World) -> None:
+    # Given a retirement that has begun
     upgraded(world)
     until_retiring(world)
-    world.ask(version="1.2.0")
+    # When the spec changes to 1.2.0
+    world.set_spec(version="1.2.0")
 
-    phases, done = walk(world)
+    phases, performed = walk(world)
 
-    assert phases == WHOLE
-    assert done.index(EffectName.CONTRACT) < done.index(EffectName.MIGRATE)
+    # Then the retirement ends before the migrations of 1.2.0 run
+    assert phases == UPGRADE_PHASES
+    assert performed.index(EffectName.CONTRACT) < performed.index(EffectName.MIGRATE)
 
 
 # --- back ------------------------------------------------------------------------------------------------------------
 
 
-def test_going_back_to_a_kept_version_is_a_switch(world: World) -> None:
+def test_return_to_a_kept_version_runs_no_migration_and_keeps_its_pods(world: World) -> None:
+    # Given 1.1.0 in green, with 1.0.0 kept in blue
     upgraded(world)
     pods = world.colour_pods("blue")
-    world.ask(version="1.0.0")
 
-    phases, done = walk(world)
+    # When the spec returns to 1.0.0
+    world.set_spec(version="1.0.0")
+    phases, performed = walk(world)
 
-    assert phases == [phase for phase in WHOLE if phase is not CutoverPhase.MIGRATING]
-    assert EffectName.MIGRATE not in done
+    # Then blue becomes active with the same pods
+    assert phases == [phase for phase in UPGRADE_PHASES if phase is not CutoverPhase.MIGRATING]
+    assert EffectName.MIGRATE not in performed
     assert world.colour_pods("blue") == pods
     assert world.active["colour"] == "blue"
 
@@ -93,81 +99,90 @@ def test_going_back_to_a_kept_version_is_a_switch(world: World) -> None:
         ("slow", CutoverPhase.MONITORING, Reason.TOO_SLOW),
     ],
 )
-def test_a_bad_version_is_rolled_back_and_not_tried_again(
+def test_bad_version_is_rolled_back_and_retried_only_on_request(
     world: World, fault: str, until: CutoverPhase, reason: Reason
 ) -> None:
-    # Given a version that is bad in some way
+    # Given a version with a fault
     world.faults.add(f"{fault}:1.1.0")
-    world.ask(version="1.1.0")
-    # When it is asked for
-    phases, _ = walk(world, looks=200)
-    # Then the old one runs as before
-    assert phases == [*WHOLE[: WHOLE.index(until) + 1], *BACK]
-    assert last(world) == (CutoverPhase.ROLLED_BACK, reason)
+    world.set_spec(version="1.1.0")
+    # When the spec changes to it
+    phases, _ = walk(world, reconciles=200)
+    # Then the old version stays active
+    assert phases == [*UPGRADE_PHASES[: UPGRADE_PHASES.index(until) + 1], *ROLLBACK_PHASES]
+    assert last_result(world) == (CutoverPhase.ROLLED_BACK, reason)
     assert (world.selected, world.active["version"]) == ("blue", "1.0.0")
     assert world.colour_pods("green") == []
-    # And nothing more is tried, until somebody says so
-    assert walk(world, looks=30)[0] == []
+    # And the operator does nothing more until the retry annotation changes
+    assert walk(world, reconciles=30)[0] == []
     world.faults.clear()
-    world.ask_again()
-    assert walk(world)[0] == WHOLE
+    world.retry()
+    assert walk(world)[0] == UPGRADE_PHASES
 
 
-def test_what_has_not_executed_is_reversed_and_what_has_is_not(world: World) -> None:
+def test_migrations_are_reversed_only_if_the_new_colour_never_executed(world: World) -> None:
+    # Given two cutovers: one fails before the fence has moved, one after
     failed, executed = world, copied(world)
-
     failed.faults.add("reach")
-    failed.ask(version="1.1.0")
-    assert EffectName.REVERSE in walk(failed, looks=200)[1]
-
     executed.faults.add("errors:1.1.0")
-    executed.ask(version="1.1.0")
+
+    # When both roll back
+    failed.set_spec(version="1.1.0")
+    executed.set_spec(version="1.1.0")
+
+    # Then only the first one reverses its migrations
+    assert EffectName.REVERSE in walk(failed, reconciles=200)[1]
     assert EffectName.REVERSE not in walk(executed)[1]
 
 
-@pytest.mark.parametrize("phase", WHOLE[1:6])
-def test_a_third_version_during_a_cutover_goes_back_first(world: World, phase: CutoverPhase) -> None:
-    world.ask(version="1.1.0")
+@pytest.mark.parametrize("phase", UPGRADE_PHASES[1:6])
+def test_third_version_during_a_cutover_rolls_back_first(world: World, phase: CutoverPhase) -> None:
+    # Given a cutover to 1.1.0 in this phase
+    world.set_spec(version="1.1.0")
     assert world.run_until(phase)
-    world.ask(version="1.2.0")
 
+    # When the spec changes to 1.2.0
+    world.set_spec(version="1.2.0")
     phases, _ = walk(world)
 
-    assert phases == BACK
-    assert last(world) == (CutoverPhase.ROLLED_BACK, Reason.SUPERSEDED)
+    # Then the cutover rolls back without a rejection, and 1.2.0 follows
+    assert phases == ROLLBACK_PHASES
+    assert last_result(world) == (CutoverPhase.ROLLED_BACK, Reason.SUPERSEDED)
     assert "rejected" not in world.stored
-    assert walk(world)[0] == WHOLE
+    assert walk(world)[0] == UPGRADE_PHASES
     assert world.active["version"] == "1.2.0"
 
 
-def test_a_mind_that_is_changed_at_once_costs_nothing(world: World) -> None:
-    world.ask(version="1.1.0")
+def test_cutover_withdrawn_in_pending_has_no_effects(world: World) -> None:
+    world.set_spec(version="1.1.0")
     assert world.run_until(CutoverPhase.PENDING)
-    world.ask(version="1.0.0")
+    world.set_spec(version="1.0.0")
 
     assert walk(world) == ([CutoverPhase.ROLLED_BACK], [])
 
 
-def test_what_is_judged_is_not_withdrawn(world: World) -> None:
-    world.ask(version="1.1.0")
+def test_promoting_cutover_is_not_withdrawn(world: World) -> None:
+    # Given a cutover to 1.1.0 in Promoting
+    world.set_spec(version="1.1.0")
     assert world.run_until(CutoverPhase.PROMOTING)
-    world.ask(version="1.0.0")
+    # When the spec returns to 1.0.0
+    world.set_spec(version="1.0.0")
 
+    # Then the cutover succeeds, and another one returns to 1.0.0
     assert walk(world)[0] == [CutoverPhase.SUCCEEDED]
     assert walk(world)[0][-1] is CutoverPhase.SUCCEEDED
     assert world.active["version"] == "1.0.0"
 
 
-def test_a_kept_colour_that_was_lent_comes_back_as_it_was(world: World) -> None:
-    # Given 1.1.0, with 1.0.0 kept
+def test_borrowed_colour_is_restored_after_a_rollback(world: World) -> None:
+    # Given 1.1.0 in green, with 1.0.0 kept in blue
     upgraded(world)
     kept = world.stored["previous"]
-    # When 1.2.0 fails in its colour
+    # When 1.2.0 fails in blue
     world.faults.add("errors:1.2.0")
-    world.ask(version="1.2.0")
-    assert walk(world)[0][-2:] == BACK
-    # Then 1.0.0 is warm again, and for no longer than it was to be
-    walk(world, looks=6)
+    world.set_spec(version="1.2.0")
+    assert walk(world)[0][-2:] == ROLLBACK_PHASES
+    # Then 1.0.0 is warm again, with the same time to its retirement
+    walk(world, reconciles=6)
     assert world.stored["previous"] == kept
     assert {
         world.pods[name]["metadata"]["labels"]["app.kubernetes.io/version"] for name in world.colour_pods("blue")
@@ -178,8 +193,6 @@ def test_a_kept_colour_that_was_lent_comes_back_as_it_was(world: World) -> None:
 # --- the size --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("ready", "needed", "asked"), [(0, 3, 1), (1, 3, 2), (2, 3, 3), (4, 20, 8), (16, 20, 20)])
-def test_a_colour_comes_up_with_one_pod_and_then_with_twice_those_that_are_ready(
-    ready: int, needed: int, asked: int
-) -> None:
-    assert next_size(ready, needed) == asked
+@pytest.mark.parametrize(("ready", "needed", "size"), [(0, 3, 1), (1, 3, 2), (2, 3, 3), (4, 20, 8), (16, 20, 20)])
+def test_next_size_starts_at_one_and_at_most_doubles_the_ready_pods(ready: int, needed: int, size: int) -> None:
+    assert next_size(ready, needed) == size

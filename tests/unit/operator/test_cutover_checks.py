@@ -1,4 +1,4 @@
-"""The checks of a cutover up to the switch, Migrating to Switching: passed, not yet, or never."""
+"""The checks of a cutover from Migrating to Switching: each passes, waits or fails."""
 
 import copy
 from dataclasses import replace
@@ -6,7 +6,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from cutover_contexts import IGNORANCE, INSTALLED, context, new_pod, passing, seeing, waits, with_child, with_status
+from cutover_contexts import (
+    INSTALLED,
+    MISSING,
+    context,
+    is_waiting,
+    new_pod,
+    passing,
+    with_child,
+    with_observed,
+    with_status,
+)
 from cutover_world import copied
 from rtx_operator.api.enums import CutoverPhase, Reason
 from rtx_operator.observation import FenceReport
@@ -26,10 +36,10 @@ def job(given: CutoverContext, **status: Any) -> CutoverContext:
     return with_child(given, {**given.seen.children["Job", desired.migrate["metadata"]["name"]], "status": status})
 
 
-def test_a_migration_that_runs_is_waited_for_and_one_that_failed_is_the_end() -> None:
+def test_running_migration_waits_and_failed_migration_fails() -> None:
     given = passing(CutoverPhase.MIGRATING)
 
-    assert waits(checks.migrated(job(given)))
+    assert is_waiting(checks.migrated(job(given)))
     failed = checks.migrated(job(given, conditions=[{"type": "Failed", "status": "True", "message": "backoff limit"}]))
     assert failed is not None
     assert failed.reason is Reason.MIGRATION_FAILED
@@ -37,7 +47,8 @@ def test_a_migration_that_runs_is_waited_for_and_one_that_failed_is_the_end() ->
     assert "kubectl logs job/" in failed.message
 
 
-def test_the_last_words_of_a_migration_are_told() -> None:
+def test_failure_of_a_migration_has_its_last_log_line() -> None:
+    # Given a failed Job whose pod has a termination message
     given = job(passing(CutoverPhase.MIGRATING), conditions=[{"type": "Failed", "status": "True"}])
     desired = given.desired.of(given.new.colour)
     assert desired
@@ -48,34 +59,36 @@ def test_the_last_words_of_a_migration_are_told() -> None:
         "status": {"containerStatuses": [{"state": ended}]},
     }
 
-    said = checks.migrated(seeing(given, pods=(*given.seen.pods, pod)))
+    # When its check runs
+    unmet = checks.migrated(with_observed(given, pods=(*given.seen.pods, pod)))
 
-    assert said is not None
-    assert "0004_x.sql: relation t is locked;" in said.message
+    # Then the failure has the last line of the message
+    assert unmet is not None
+    assert "0004_x.sql: relation t is locked;" in unmet.message
 
 
-def test_a_shape_that_is_not_known_any_more_is_not_waited_for() -> None:
-    said = checks.migrated(
+def test_unknown_revision_fails_as_superseded() -> None:
+    unmet = checks.migrated(
         replace(passing(CutoverPhase.MIGRATING), desired=replace(passing(CutoverPhase.MIGRATING).desired, idle=None))
     )
 
-    assert said is not None
-    assert said.reason is Reason.SUPERSEDED
+    assert unmet is not None
+    assert unmet.reason is Reason.SUPERSEDED
 
 
 # --- the new colour --------------------------------------------------------------------------------------------------
 
 
-def test_the_new_colour_has_to_be_as_large_as_the_old_one_is_now() -> None:
+def test_new_colour_must_reach_the_current_size_of_the_old_one() -> None:
     given = passing(CutoverPhase.PROVISIONING)
     blue = given.seen.children["Deployment", "rtx-engine-blue"]
 
     grown = with_child(given, {**blue, "spec": {**blue["spec"], "replicas": 3}})
 
-    assert waits(checks.new_colour_ready(grown))
+    assert is_waiting(checks.new_colour_ready(grown))
 
 
-def test_pods_of_another_shape_do_not_count() -> None:
+def test_ready_pods_of_another_revision_do_not_count() -> None:
     given = passing(CutoverPhase.PROVISIONING)
     other = [
         {
@@ -85,10 +98,11 @@ def test_pods_of_another_shape_do_not_count() -> None:
         for pod in given.seen.pods
     ]
 
-    assert waits(checks.new_colour_ready(seeing(given, pods=tuple(other))))
+    assert is_waiting(checks.new_colour_ready(with_observed(given, pods=tuple(other))))
 
 
-def test_a_pod_of_another_shape_that_still_ends_is_waited_for() -> None:
+def test_ending_pod_of_another_revision_delays_the_new_colour() -> None:
+    # Given a ready new colour, and a pod of another revision that is ending, or has ended
     given = passing(CutoverPhase.PROVISIONING)
     [new, *_] = given.ready_pods(given.new)
     ending = copy.deepcopy(new)
@@ -96,22 +110,26 @@ def test_a_pod_of_another_shape_that_still_ends_is_waited_for() -> None:
     ending["metadata"]["labels"]["rtx-trading.com/revision"] = "x"
     gone = {**ending, "status": {**ending["status"], "phase": "Failed"}}
 
-    said = checks.new_colour_ready(seeing(given, pods=(*given.seen.pods, ending)))
+    # When the check runs, then only the ending pod delays it
+    unmet = checks.new_colour_ready(with_observed(given, pods=(*given.seen.pods, ending)))
 
-    assert waits(said)
-    assert "pod before of another revision in green" in said.message
-    assert checks.new_colour_ready(seeing(given, pods=(*given.seen.pods, gone))) is None
+    assert is_waiting(unmet)
+    assert "pod before of another revision in green" in unmet.message
+    assert checks.new_colour_ready(with_observed(given, pods=(*given.seen.pods, gone))) is None
 
 
-def test_what_keeps_pods_from_coming_up_may_pass_for_a_while() -> None:
+def test_diagnosis_fails_the_phase_only_after_a_grace_time() -> None:
+    # Given a pod whose image cannot be pulled
     given = passing(CutoverPhase.PROVISIONING)
     state = {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}
     given = with_status(given, new_pod(given), containerStatuses=[{"name": "engine", "state": state, "image": "i"}])
 
+    # When it is checked before and after the grace time
     early = checks.new_colour_ready(replace(given, now=given.cutover.since + timedelta(seconds=44)))
     late = checks.new_colour_ready(replace(given, now=given.cutover.since + timedelta(seconds=46)))
 
-    assert waits(early)
+    # Then the phase waits before, and fails after it
+    assert is_waiting(early)
     assert late is not None
     assert late.reason is Reason.IMAGE_UNAVAILABLE
 
@@ -119,86 +137,88 @@ def test_what_keeps_pods_from_coming_up_may_pass_for_a_while() -> None:
 # --- the gates -------------------------------------------------------------------------------------------------------
 
 
-def test_one_old_pod_that_does_not_reach_the_new_ones_is_enough_to_wait() -> None:
+def test_one_old_pod_that_does_not_reach_the_new_ones_blocks_the_switch() -> None:
     given = passing(CutoverPhase.TESTING)
     first, *_ = given.seen.reach
 
-    cut = seeing(given, reach={**given.seen.reach, first: ReachReport(False, "green", "connection timed out")})
+    cut = with_observed(given, reach={**given.seen.reach, first: ReachReport(False, "green", "connection timed out")})
 
-    said = checks.old_pods_reach_new(cut)
-    assert waits(said)
-    assert said is not None
-    assert first in said.message
-    assert "connection timed out" in said.message
+    unmet = checks.old_pods_reach_new(cut)
+    assert is_waiting(unmet)
+    assert unmet is not None
+    assert first in unmet.message
+    assert "connection timed out" in unmet.message
 
 
-def test_pods_that_came_up_just_now_take_no_traffic_yet() -> None:
+def test_switch_waits_until_the_nodes_have_settled() -> None:
     given = passing(CutoverPhase.TESTING)
 
     just_now = replace(given, cutover=given.cutover.model_copy(update={"since": given.now}))
 
     assert worst_unmet(given, PHASES[CutoverPhase.TESTING].checks) is None
-    assert waits(worst_unmet(just_now, PHASES[CutoverPhase.TESTING].checks))
+    assert is_waiting(worst_unmet(just_now, PHASES[CutoverPhase.TESTING].checks))
 
 
-def test_each_smoke_test_of_the_spec_has_to_pass() -> None:
+def test_every_smoke_test_of_the_spec_must_pass() -> None:
     given = passing(CutoverPhase.TESTING)
     passed, _ = given.seen.smoke
 
-    assert waits(checks.smoke_passes(seeing(given, smoke=(passed,))))
-    said = checks.smoke_passes(seeing(given, smoke=(passed, SmokeResult("symbols", False, "503"))))
-    assert said is not None
-    assert "GET /api/symbols" in said.message
-    assert "503" in said.message
+    assert is_waiting(checks.smoke_passes(with_observed(given, smoke=(passed,))))
+    unmet = checks.smoke_passes(with_observed(given, smoke=(passed, SmokeResult("symbols", False, "503"))))
+    assert unmet is not None
+    assert "GET /api/symbols" in unmet.message
+    assert "503" in unmet.message
 
 
 @pytest.mark.parametrize("gate", SWITCH_GATES)
-def test_the_gates_are_asked_again_before_the_fence_moves(gate: Check[CutoverContext]) -> None:
-    missing = {checks.new_colour_ready: "no pods", checks.old_pods_reach_new: "reach was not asked"}.get(
-        gate, "smoke was not tried"
+def test_gates_are_checked_again_before_the_fence_moves(gate: Check[CutoverContext]) -> None:
+    # Given a cutover in Switching whose fence has not moved
+    missing = {checks.new_colour_ready: "no pods", checks.old_pods_reach_new: "reach was not queried"}.get(
+        gate, "smoke was not run"
     )
     world = copied(INSTALLED)
-    world.ask(version="1.1.0")
+    world.set_spec(version="1.1.0")
     assert world.run_until(CutoverPhase.SWITCHING)
     given = context(world)
     waiting = checks.fence_names_new(given)
     assert waiting is not None
     assert "does not name green" in waiting.message
 
-    assert checks.fence_names_new(IGNORANCE[missing](given)) == gate(IGNORANCE[missing](given))
+    # When the observation of a gate is missing, then Switching waits for that gate
+    assert checks.fence_names_new(MISSING[missing](given)) == gate(MISSING[missing](given))
 
 
-def test_a_fence_that_is_behind_what_is_known_does_not_count() -> None:
+def test_fence_with_an_epoch_below_status_does_not_pass() -> None:
     given = passing(CutoverPhase.SWITCHING)
     fence, active = given.fence, given.engine.status.active
     assert fence
     assert active
 
-    behind = seeing(given, database=FenceReport(replace(fence, epoch=active.epoch - 1)))
+    behind = with_observed(given, database=FenceReport(replace(fence, epoch=active.epoch - 1)))
 
-    assert waits(checks.fence_names_new(behind))
+    assert is_waiting(checks.fence_names_new(behind))
 
 
-def test_traffic_that_still_reaches_an_old_pod_is_not_switched() -> None:
+def test_endpoints_with_an_old_pod_do_not_pass() -> None:
     given = passing(CutoverPhase.SWITCHING)
     (slice_,) = given.seen.endpoint_slices
     old = str(given.ready_pods(given.old)[0]["metadata"]["name"])
     both = [*slice_["endpoints"], {"conditions": {"ready": True}, "targetRef": {"name": old}}]
 
-    assert waits(checks.routed_to_new(seeing(given, endpoint_slices=({**slice_, "endpoints": both},))))
+    assert is_waiting(checks.routed_to_new(with_observed(given, endpoint_slices=({**slice_, "endpoints": both},))))
 
 
-def test_a_new_colour_that_is_gone_after_the_fence_has_moved_is_the_end() -> None:
-    said = checks.routed_to_new(seeing(passing(CutoverPhase.SWITCHING), pods=()))
+def test_new_colour_without_pods_after_the_fence_move_fails() -> None:
+    unmet = checks.routed_to_new(with_observed(passing(CutoverPhase.SWITCHING), pods=()))
 
-    assert said is not None
-    assert said.reason is Reason.NOT_READY
+    assert unmet is not None
+    assert unmet.reason is Reason.NOT_READY
 
 
 # --- the order -------------------------------------------------------------------------------------------------------
 
 
-def test_what_never_will_be_passed_is_told_before_what_only_waits() -> None:
+def test_failure_is_reported_before_a_wait() -> None:
     def waiting(_: CutoverContext) -> Unmet:
         return Waiting("wait")
 

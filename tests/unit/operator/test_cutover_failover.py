@@ -1,55 +1,61 @@
-"""A failover of the database loses the last move of the fence: the operator makes it again."""
+"""A failover of the database loses the last move of the fence: the operator repeats it."""
 
 import pytest
-from cutover_walks import WHOLE, until_retiring, upgraded, walk
+from cutover_walks import UPGRADE_PHASES, until_retiring, upgraded, walk
 from cutover_world import World
 from rtx_operator.api.enums import CutoverPhase
 from rtx_operator.operations.effects import EffectName
 
 
-@pytest.mark.parametrize("phase", WHOLE[1:5])
-def test_a_lost_move_is_mended_in_every_phase_of_the_next_cutover(world: World, phase: CutoverPhase) -> None:
+@pytest.mark.parametrize("phase", UPGRADE_PHASES[1:5])
+def test_lost_fence_move_is_repeated_in_every_phase_of_the_next_cutover(world: World, phase: CutoverPhase) -> None:
     # Given 1.1.0 in green, a cutover to 1.2.0 in blue, and a fence that names blue again
     upgraded(world)
-    world.ask(version="1.2.0")
+    world.set_spec(version="1.2.0")
     assert world.run_until(phase)
     world.lose_move()
     assert world.fence
     assert world.fence.executors == ("blue",)
-    # When the operator looks
-    world.look()
-    # Then green executes, at an epoch that was never used; in Switching blue does, which has passed its gates
+    # When the operator reconciles
+    world.reconcile()
+    # Then green executes, at an unused epoch; in Switching blue does, because its gates have passed
     assert world.fence.executors == (("blue",) if phase is CutoverPhase.SWITCHING else ("green",))
     assert world.fence.epoch == 3
 
 
-def test_a_colour_that_a_failover_made_execute_again_is_not_taken_away(world: World) -> None:
+def test_colour_that_executes_after_a_failover_is_not_emptied(world: World) -> None:
+    # Given a retirement of blue, and a failover that restores blue as the executor
     upgraded(world)
     until_retiring(world)
     world.lose_move()
 
-    decision = world.look()
+    # When the operator reconciles
+    decision = world.reconcile()
 
+    # Then it moves the fence, and keeps the pods of blue
     assert decision
     assert [effect.name for effect in decision.effects] == [EffectName.MOVE_FENCE]
     assert len(world.colour_pods("blue", ready=True)) == 2
     world.settle()
 
 
-def test_nothing_is_taken_away_while_the_database_does_not_answer(world: World) -> None:
+def test_retirement_has_no_effects_while_the_database_is_unreachable(world: World) -> None:
     upgraded(world)
     until_retiring(world)
     world.faults.add("no database")
 
-    assert walk(world, looks=5) == ([], [])
+    assert walk(world, reconciles=5) == ([], [])
 
 
-def test_a_move_lost_while_the_version_is_watched_is_made_again(world: World) -> None:
-    world.ask(version="1.1.0")
+def test_fence_move_lost_in_monitoring_is_repeated(world: World) -> None:
+    # Given a cutover in Monitoring, and a failover that loses its fence move
+    world.set_spec(version="1.1.0")
     assert world.run_until(CutoverPhase.MONITORING)
     world.lose_move()
 
-    phases, done = walk(world)
+    # When it continues
+    phases, performed = walk(world)
 
+    # Then the fence moves first, and the cutover succeeds
     assert phases == [CutoverPhase.PROMOTING, CutoverPhase.SUCCEEDED]
-    assert done[0] is EffectName.MOVE_FENCE
+    assert performed[0] is EffectName.MOVE_FENCE

@@ -1,23 +1,23 @@
-"""A check of a cutover is never passed for want of an answer."""
+"""A check of a cutover does not pass without its observation."""
 
 import pytest
-from cutover_contexts import BACK_AGAIN, IGNORANCE, UNTESTED, drains_no_longer_than_it_takes, passing
+from cutover_contexts import FAILS_AFTER_FENCE_MOVE, FAILS_BEFORE_FENCE_MOVE, MISSING, at_drain_start, passing
 from rtx_operator.api.enums import CutoverPhase
 from rtx_operator.operations.cutover import checks
 from rtx_operator.operations.cutover.context import CutoverContext
 from rtx_operator.operations.cutover.phases import PHASES
 from rtx_operator.results import Check, worst_unmet
 
-DATABASE = ("the database was not asked", "the database gave no answer", "the database has no fence")
-REPORTS, REACH = ("pods were not asked", "pods gave no answer"), ("reach was not asked", "reach gave no answer")
+DATABASE = ("the database was not queried", "the database did not respond", "the database has no fence")
+REPORTS, REACH = ("pods were not queried", "pods did not respond"), ("reach was not queried", "reach did not respond")
 TRAFFIC = ("no children", "no pods", "no slices")
 
-RESTS_ON: list[tuple[CutoverPhase, tuple[str, ...], Check[CutoverContext], tuple[str, ...]]] = [
+DEPENDENCIES: list[tuple[CutoverPhase, tuple[str, ...], Check[CutoverContext], tuple[str, ...]]] = [
     (CutoverPhase.MIGRATING, (), checks.migrated, ("no children",)),
     (CutoverPhase.PROVISIONING, (), checks.new_colour_ready, ("no children", "no pods")),
     (CutoverPhase.TESTING, (), checks.new_colour_ready, ("no children", "no pods")),
     (CutoverPhase.TESTING, (), checks.old_pods_reach_new, REACH),
-    (CutoverPhase.TESTING, (), checks.smoke_passes, ("smoke was not tried",)),
+    (CutoverPhase.TESTING, (), checks.smoke_passes, ("smoke was not run",)),
     (CutoverPhase.SWITCHING, (), checks.fence_names_new, DATABASE),
     (CutoverPhase.SWITCHING, (), checks.routed_to_new, TRAFFIC),
     (CutoverPhase.MONITORING, (), checks.new_colour_lives, ("no pods",)),
@@ -25,11 +25,11 @@ RESTS_ON: list[tuple[CutoverPhase, tuple[str, ...], Check[CutoverContext], tuple
     (CutoverPhase.MONITORING, (), checks.limits_kept, REPORTS),
     (CutoverPhase.MONITORING, (), checks.old_colour_drained, REPORTS),
     (CutoverPhase.PROMOTING, (), checks.promoted, ("no children",)),
-    (CutoverPhase.ROLLING_BACK, BACK_AGAIN, checks.fence_names_old, DATABASE),
-    (CutoverPhase.ROLLING_BACK, BACK_AGAIN, checks.routed_to_old, TRAFFIC),
-    (CutoverPhase.ROLLING_BACK, UNTESTED, checks.reversed_, ("no children",)),
+    (CutoverPhase.ROLLING_BACK, FAILS_AFTER_FENCE_MOVE, checks.fence_names_old, DATABASE),
+    (CutoverPhase.ROLLING_BACK, FAILS_AFTER_FENCE_MOVE, checks.routed_to_old, TRAFFIC),
+    (CutoverPhase.ROLLING_BACK, FAILS_BEFORE_FENCE_MOVE, checks.reversed_, ("no children",)),
 ]
-# What time alone decides, and what is over when nothing is there; draining pods are seen below.
+# Checks that depend on the time only, or that pass without pods.
 OTHERS: set[Check[CutoverContext]] = {
     checks.nothing_holds,
     checks.nodes_settled,
@@ -41,23 +41,23 @@ OTHERS: set[Check[CutoverContext]] = {
 
 @pytest.mark.parametrize(
     ("phase", "faults", "check", "missing"),
-    [(phase, faults, check, one) for phase, faults, check, missing in RESTS_ON for one in missing],
+    [(phase, faults, check, one) for phase, faults, check, missing in DEPENDENCIES for one in missing],
     ids=lambda value: value.__name__ if callable(value) else None,
 )
-def test_what_is_not_known_is_never_passed(
+def test_check_without_its_observation_does_not_pass(
     phase: CutoverPhase, faults: tuple[str, ...], check: Check[CutoverContext], missing: str
 ) -> None:
     given = passing(phase, *faults)
     if check is checks.old_colour_drained:
-        given = drains_no_longer_than_it_takes(given)
+        given = at_drain_start(given)
         assert given.seen.engines
     assert check(given) is None
 
-    assert check(IGNORANCE[missing](given)) is not None
+    assert check(MISSING[missing](given)) is not None
 
 
-def test_every_check_is_among_them() -> None:
-    assert {check for _, _, check, _ in RESTS_ON} | OTHERS == {
+def test_every_check_is_covered() -> None:
+    assert {check for _, _, check, _ in DEPENDENCIES} | OTHERS == {
         check for row in PHASES.rows.values() for check in row.checks
     }
 
@@ -66,9 +66,11 @@ def test_every_check_is_among_them() -> None:
     "phase", [phase for phase, row in PHASES.rows.items() if row.checks and phase is not PHASES.first]
 )
 @pytest.mark.parametrize("missing", DATABASE)
-def test_without_the_database_only_what_does_not_need_it_goes_on(phase: CutoverPhase, missing: str) -> None:
-    given = IGNORANCE[missing](passing(phase, *(UNTESTED if phase is CutoverPhase.ROLLING_BACK else ())))
+def test_missing_fence_blocks_only_the_phases_that_need_it(phase: CutoverPhase, missing: str) -> None:
+    given = MISSING[missing](passing(phase, *(FAILS_BEFORE_FENCE_MOVE if phase is CutoverPhase.ROLLING_BACK else ())))
 
-    said = worst_unmet(given, PHASES[phase].checks)
+    unmet = worst_unmet(given, PHASES[phase].checks)
 
-    assert (said is not None) == (phase in {CutoverPhase.SWITCHING, CutoverPhase.ROLLING_BACK, CutoverPhase.MONITORING})
+    assert (unmet is not None) == (
+        phase in {CutoverPhase.SWITCHING, CutoverPhase.ROLLING_BACK, CutoverPhase.MONITORING}
+    )

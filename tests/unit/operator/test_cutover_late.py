@@ -1,79 +1,80 @@
-"""A cutover whose operator was away, is late, or acts too late: deadlines, looks that were missed, writes refused."""
+"""Late operators: deadlines after a gap in observation, phases resumed, and late effects refused."""
 
 from datetime import timedelta
 
 import pytest
-from cutover_walks import BACK, UNTIL_THE_SWITCH, upgraded, walk
+from cutover_walks import PHASES_TO_SWITCHING, ROLLBACK_PHASES, upgraded, walk
 from cutover_world import Conflict, World
 from rtx_operator.api.enums import CutoverPhase
 from rtx_operator.operations.effects import EffectName, MoveFence, Scale
 
-# --- time ------------------------------------------------------------------------------------------------------------
+# --- deadlines --------------------------------------------------------------------------------------------------------
 
 
 GREEN = ("Deployment", "rtx-engine-green")
 
 
-def test_no_colour_executes_while_a_pod_of_what_it_was_before_still_ends(world: World) -> None:
-    # Given 1.0.0 kept in blue, whose pods give way to those of 1.2.0 and take their time to end
+def test_fence_does_not_move_while_pods_of_another_revision_end(world: World) -> None:
+    # Given 1.0.0 kept in blue, whose pods end slowly while those of 1.2.0 start
     upgraded(world)
-    world.ask(version="1.2.0")
+    world.set_spec(version="1.2.0")
     assert world.run_until(CutoverPhase.PROVISIONING)
     for _ in range(20):
         world.run_deployments()
         world.run_pods()
-        world.look()
+        world.reconcile()
 
-    # Then the fence stays where it is
+    # Then the fence does not move
     assert world.fence
     assert (world.phase, world.fence.executors) == (CutoverPhase.PROVISIONING, ("green",))
     assert "of another revision in blue has not ended" in world.stored["cutover"]["message"]
 
-    # And when they have ended, then it goes on
+    # And when they have ended, then the cutover succeeds
     assert world.run_until(CutoverPhase.SUCCEEDED)
     assert world.fence.executors == ("blue",)
 
 
-def test_success_is_asked_before_the_deadline(world: World) -> None:
-    world.ask(version="1.1.0")
+def test_passed_checks_count_before_a_passed_deadline(world: World) -> None:
+    world.set_spec(version="1.1.0")
     assert world.run_until(CutoverPhase.PROVISIONING)
-    # Given that the last of the new pods is asked for, and gets ready long after the deadline, between two looks
+    # Given a new colour of full size whose last pod gets ready after the deadline, between two reconciles
     needed = world.children["Deployment", "rtx-engine-blue"]["spec"]["replicas"]
     for _ in range(20):
         if world.children.get(GREEN, {}).get("spec", {}).get("replicas", 0) == needed:
             break
         world.tick()
-        world.look()
+        world.reconcile()
     assert world.phase is CutoverPhase.PROVISIONING
     world.now += timedelta(hours=1)
     world.run_deployments()
     world.run_pods()
     world.run_deployments()
-    world.last_look = world.now
+    world.last_observed = world.now
 
-    assert world.look()
+    # When the operator reconciles, then the phase is done
+    assert world.reconcile()
     assert world.phase is CutoverPhase.TESTING
 
 
-def test_a_deadline_fires_only_after_a_second_look(world: World) -> None:
-    # Given an operator that was away while a deadline passed
+def test_deadline_does_not_fire_after_a_gap_in_observation(world: World) -> None:
+    # Given a deadline that passed in a gap in observation
     world.faults.add("unready:1.1.0")
-    world.ask(version="1.1.0")
+    world.set_spec(version="1.1.0")
     assert world.run_until(CutoverPhase.PROVISIONING)
     world.tick(3600)
-    # When it looks again, then it first gives what it sees a chance
-    world.look()
+    # When the operator reconciles once, then the deadline does not fire
+    world.reconcile()
     assert world.phase is CutoverPhase.PROVISIONING
-    # And then goes back
+    # And after further reconciles the cutover rolls back
     for _ in range(20):
         world.tick()
-        world.look()
-    assert world.phase in BACK
+        world.reconcile()
+    assert world.phase in ROLLBACK_PHASES
 
 
-def test_a_phase_is_written_down_before_anything_of_it_is_done(world: World) -> None:
-    world.ask(version="1.1.0")
-    for phase in UNTIL_THE_SWITCH:
+def test_cutover_phase_is_in_status_before_its_effects(world: World) -> None:
+    world.set_spec(version="1.1.0")
+    for phase in PHASES_TO_SWITCHING:
         assert world.run_until(phase)
         before = world.stored
         decision = world.intend().decision
@@ -81,85 +82,91 @@ def test_a_phase_is_written_down_before_anything_of_it_is_done(world: World) -> 
         assert before["cutover"]["phase"] == phase
 
 
-# --- who was away, and who comes too late ----------------------------------------------------------------------------
+# --- interrupted operators and late effects ---------------------------------------------------------------------------
 
 
-def test_a_switch_in_which_nobody_could_look_for_long_goes_on(world: World) -> None:
-    # Given a fence that has moved, and nobody who looked until long after the deadline
-    world.ask(version="1.1.0")
-    while (decision := world.look()) is None or not any(isinstance(one, MoveFence) for one in decision.effects):
+def test_switch_continues_after_a_gap_in_observation(world: World) -> None:
+    # Given a fence that has moved, and no reconcile until long after the deadline
+    world.set_spec(version="1.1.0")
+    while (decision := world.reconcile()) is None or not any(isinstance(one, MoveFence) for one in decision.effects):
         world.tick()
     world.tick(seconds=120)
 
-    # When the operator looks again, and at once again, before EndpointSlices follow the live Service
-    following = world.look()
-    world.look()
+    # When the operator reconciles twice before the EndpointSlices follow the live Service
+    following = world.reconcile()
+    world.reconcile()
     phases, _ = walk(world)
 
-    # Then traffic follows, and the cutover succeeds
+    # Then it selects the new colour, and the cutover succeeds
     assert following
     assert [effect.name for effect in following.effects] == [EffectName.SELECT]
     assert phases == [CutoverPhase.MONITORING, CutoverPhase.PROMOTING, CutoverPhase.SUCCEEDED]
 
 
-def test_traffic_follows_the_fence_in_the_next_look(world: World) -> None:
-    # Given a look that moves the fence
-    world.ask(version="1.1.0")
-    while (decision := world.look()) is None or not any(isinstance(one, MoveFence) for one in decision.effects):
+def test_live_service_follows_the_fence_in_the_next_reconcile(world: World) -> None:
+    # Given a reconcile that moves the fence
+    world.set_spec(version="1.1.0")
+    while (decision := world.reconcile()) is None or not any(isinstance(one, MoveFence) for one in decision.effects):
         world.tick()
 
-    # When the operator looks again, and again
-    following = world.look()
-    world.look()
+    # When the operator reconciles twice
+    following = world.reconcile()
+    world.reconcile()
 
-    # Then the live Service follows at once, and the status remembers when the fence had moved
+    # Then the first selects the new colour, and status has the time of the fence move
     assert following
     assert [effect.name for effect in following.effects] == [EffectName.SELECT]
     assert world.stored["cutover"]["fencedAt"]
 
 
-def test_a_paused_engine_is_left_alone_in_any_phase(world: World) -> None:
-    world.ask(version="1.1.0")
+def test_paused_engine_in_switching_has_no_effects(world: World) -> None:
+    # Given a cutover in Switching
+    world.set_spec(version="1.1.0")
     assert world.run_until(CutoverPhase.SWITCHING)
-    world.ask(paused=True)
+    # When the engine is paused
+    world.set_spec(paused=True)
     before = (world.fence, world.selected, world.children)
 
-    assert walk(world, looks=10) == ([], [])
+    # Then nothing changes
+    assert walk(world, reconciles=10) == ([], [])
     assert (world.fence, world.selected) == before[:2]
 
 
 def late_effects(world: World, *kinds: type) -> list[str]:
-    """A leader is paused before it carries out what it decided, and the cutover is taken back meanwhile."""
+    """Messages of the Conflicts of a paused leader, which performs its effects after another one rolled back."""
     late = world.intend()
     effects = [effect for effect in late.decision.effects if isinstance(effect, kinds)]
     assert effects
-    world.ask(version="1.0.0")
+    world.set_spec(version="1.0.0")
     assert world.run_until(CutoverPhase.ROLLED_BACK)
     refused = []
     for effect in effects:
         with pytest.raises(Conflict) as conflict:
-            world.effect(effect, late)
+            world.perform(effect, late)
         refused.append(str(conflict.value))
     return refused
 
 
-def test_a_move_of_the_fence_that_comes_too_late_is_refused(world: World) -> None:
-    # Given a leader that is paused just before it moves the fence; nobody else has moved it
-    world.ask(version="1.1.0")
+def test_late_fence_move_is_refused(world: World) -> None:
+    # Given a leader that is paused just before the first move of the fence
+    world.set_spec(version="1.1.0")
     assert world.run_until(CutoverPhase.SWITCHING)
 
+    # When it moves the fence after the rollback of another leader, then the database refuses
     assert late_effects(world, MoveFence) == ["the fence has changed"]
     assert world.fence
     assert world.fence.executors == ("blue",)
 
 
-def test_a_size_that_comes_too_late_is_refused(world: World) -> None:
-    world.ask(version="1.1.0")
+def test_late_scale_is_refused(world: World) -> None:
+    # Given a leader that is paused just before it scales the new colour
+    world.set_spec(version="1.1.0")
     assert world.run_until(CutoverPhase.PROVISIONING)
     for _ in range(20):
         world.tick()
         if any(isinstance(effect, Scale) for effect in world.intend().decision.effects):
             break
-        world.look()
+        world.reconcile()
 
+    # When it does so after the rollback of another leader, then the API server refuses
     assert late_effects(world, Scale) == ["Deployment rtx-engine-green has changed"]

@@ -1,4 +1,4 @@
-"""The decision, walked through an installation and through what can stand in its way."""
+"""The decision: an installation stage by stage, its failures, the fence, sizes and pruning."""
 
 import copy
 from dataclasses import replace
@@ -40,14 +40,14 @@ def job(**status: Any) -> Object:
     return child("Job", "rtx-migrate-h1", status=status)
 
 
-def route(colour: Colour) -> TrafficObjects:
+def traffic_to(colour: Colour) -> TrafficObjects:
     deployment = Workload("Deployment", f"rtx-engine-{colour}", {"component": "engine", Label.COLOUR.value: colour})
     service = child("Service", "rtx-engine", spec={"selector": {Label.COLOUR.value: colour}})
     scaler = child("HorizontalPodAutoscaler", "rtx-engine", spec={"scaleTargetRef": {"name": deployment.name}})
     return TrafficObjects(service, (scaler,), deployment)
 
 
-FOUNDATION = (child("StatefulSet", "rtx-postgres"), child("StatefulSet", "rtx-redis"))
+BASE_OBJECTS = (child("StatefulSet", "rtx-postgres"), child("StatefulSet", "rtx-redis"))
 INSTALL = child("Job", "rtx-migrate-h1")
 BLUE = DesiredColour(
     colour=Colour.BLUE,
@@ -58,16 +58,16 @@ BLUE = DesiredColour(
     reverse=child("Job", "rtx-migrate-h1-down"),
     contract=child("Job", "rtx-migrate-h1-contract"),
 )
-ROUTES = {colour: route(colour) for colour in Colour}
-TO_BLUE = (ROUTES[Colour.BLUE].select, *ROUTES[Colour.BLUE].promote)
-COLOUR = (*BLUE.objects, *TO_BLUE)
+TRAFFIC = {colour: traffic_to(colour) for colour in Colour}
+TO_BLUE = (TRAFFIC[Colour.BLUE].select, *TRAFFIC[Colour.BLUE].promote)
+COLOUR_OBJECTS = (*BLUE.objects, *TO_BLUE)
 
-PLAN = DesiredState(
+DESIRED = DesiredState(
     active=BLUE,
     idle=None,
-    traffic=ROUTES,
+    traffic=TRAFFIC,
     wanted=REVISION,
-    base_objects=FOUNDATION,
+    base_objects=BASE_OBJECTS,
     borrowed_revision=(),
     database=Workload("StatefulSet", "rtx-postgres", {"component": "database"}),
     cache=Workload("StatefulSet", "rtx-redis", {"component": "cache"}),
@@ -84,12 +84,12 @@ def engine(*, active: bool = False, epoch: int = 1, **spec: Any) -> TradingEngin
         running = {"colour": "blue", "version": "1.0.0", "configHash": "c1", "revision": "h1", "epoch": epoch}
         status = {"observedGeneration": 1, "active": running}
     meta = {"namespace": "trading", "name": "rtx", "uid": UID, "generation": 1, "resourceVersion": "1"}
-    asked = {"version": "1.0.0", "image": {"repository": "example.com/rtx-engine"}, **spec}
-    return TradingEngine.parse({"metadata": meta, "spec": asked, "status": status})
+    stored_spec = {"version": "1.0.0", "image": {"repository": "example.com/rtx-engine"}, **spec}
+    return TradingEngine.parse({"metadata": meta, "spec": stored_spec, "status": status})
 
 
-def world(*objects: Object, **seen: Any) -> Observation:
-    return Observation(children={(found["kind"], found["metadata"]["name"]): found for found in objects}, **seen)
+def observed(*objects: Object, **fields: Any) -> Observation:
+    return Observation(children={(found["kind"], found["metadata"]["name"]): found for found in objects}, **fields)
 
 
 def endpoints(ready: int) -> Object:
@@ -101,7 +101,7 @@ DATABASE = workload("StatefulSet", "rtx-postgres", 1, 1)
 CACHE = workload("StatefulSet", "rtx-redis", 1, 1)
 OURS = FenceReport(Fence(1, ("blue",), "install", OWNER))
 MIGRATED = job(conditions=[{"type": "Complete", "status": "True"}])
-SERVING = world(
+SERVING = observed(
     DATABASE,
     CACHE,
     MIGRATED,
@@ -111,16 +111,17 @@ SERVING = world(
 )
 
 
-def without(seen: Observation, kind: str, name: str) -> Observation:
-    return replace(seen, children={key: found for key, found in seen.children.items() if key != (kind, name)})
+def without(observation: Observation, kind: str, name: str) -> Observation:
+    kept = {key: found for key, found in observation.children.items() if key != (kind, name)}
+    return replace(observation, children=kept)
 
 
-def with_(seen: Observation, *objects: Object) -> Observation:
-    return replace(seen, children={**seen.children, **world(*objects).children})
+def with_(observation: Observation, *objects: Object) -> Observation:
+    return replace(observation, children={**observation.children, **observed(*objects).children})
 
 
-def decided(engine: TradingEngine, desired: DesiredState, seen: Observation) -> Decision:
-    return decide(engine, desired, seen, NOON, "1.0.0-abcd")
+def decided(engine: TradingEngine, desired: DesiredState, observation: Observation) -> Decision:
+    return decide(engine, desired, observation, NOON, "1.0.0-abcd")
 
 
 def of_kind(kind: type[T], decision: Decision) -> T | None:
@@ -134,28 +135,34 @@ def reason(decision: Decision) -> Reason | None:
 
 
 INSTALLATION = [
-    # what is there, what it waits for, what is applied
-    (world(), Reason.DATABASE_STARTING, FOUNDATION),
-    (world(workload("StatefulSet", "rtx-postgres", 1, 0)), Reason.DATABASE_STARTING, FOUNDATION),
-    (world(DATABASE, database=FenceReport()), Reason.CACHE_STARTING, FOUNDATION),
-    (world(DATABASE, CACHE), Reason.DATABASE_UNREACHABLE, FOUNDATION),
-    (world(DATABASE, CACHE, database=FenceReport()), Reason.FENCE_MOVING, FOUNDATION),
-    (world(DATABASE, CACHE, database=OURS), Reason.MIGRATING, (*FOUNDATION, INSTALL)),
-    (world(DATABASE, CACHE, job(active=1), database=OURS), Reason.MIGRATING, (*FOUNDATION, INSTALL)),
-    (world(DATABASE, CACHE, MIGRATED, database=OURS), Reason.ENGINE_STARTING, (*FOUNDATION, INSTALL, *COLOUR)),
+    # (observation, reason, applied objects)
+    (observed(), Reason.DATABASE_STARTING, BASE_OBJECTS),
+    (observed(workload("StatefulSet", "rtx-postgres", 1, 0)), Reason.DATABASE_STARTING, BASE_OBJECTS),
+    (observed(DATABASE, database=FenceReport()), Reason.CACHE_STARTING, BASE_OBJECTS),
+    (observed(DATABASE, CACHE), Reason.DATABASE_UNREACHABLE, BASE_OBJECTS),
+    (observed(DATABASE, CACHE, database=FenceReport()), Reason.FENCE_MOVING, BASE_OBJECTS),
+    (observed(DATABASE, CACHE, database=OURS), Reason.MIGRATING, (*BASE_OBJECTS, INSTALL)),
+    (observed(DATABASE, CACHE, job(active=1), database=OURS), Reason.MIGRATING, (*BASE_OBJECTS, INSTALL)),
+    (
+        observed(DATABASE, CACHE, MIGRATED, database=OURS),
+        Reason.ENGINE_STARTING,
+        (*BASE_OBJECTS, INSTALL, *COLOUR_OBJECTS),
+    ),
     (
         with_(SERVING, workload("Deployment", "rtx-engine-blue", 3, 2)),
         Reason.ENGINE_STARTING,
-        (*FOUNDATION, INSTALL, *COLOUR),
+        (*BASE_OBJECTS, INSTALL, *COLOUR_OBJECTS),
     ),
-    (replace(SERVING, endpoint_slices=()), Reason.ENDPOINTS_PENDING, (*FOUNDATION, INSTALL, *COLOUR)),
-    (SERVING, None, (*FOUNDATION, INSTALL, *COLOUR)),
+    (replace(SERVING, endpoint_slices=()), Reason.ENDPOINTS_PENDING, (*BASE_OBJECTS, INSTALL, *COLOUR_OBJECTS)),
+    (SERVING, None, (*BASE_OBJECTS, INSTALL, *COLOUR_OBJECTS)),
 ]
 
 
-@pytest.mark.parametrize(("seen", "waits_for", "applied"), INSTALLATION)
-def test_an_installation_goes_stage_by_stage(seen: Observation, waits_for: Reason | None, applied: tuple[Object, ...]):
-    decision = decided(engine(), PLAN, seen)
+@pytest.mark.parametrize(("observation", "waits_for", "applied"), INSTALLATION)
+def test_installation_waits_for_each_stage(
+    observation: Observation, waits_for: Reason | None, applied: tuple[Object, ...]
+):
+    decision = decided(engine(), DESIRED, observation)
 
     assert reason(decision) == waits_for
     assert decision.apply == applied
@@ -167,21 +174,21 @@ RESYNC = 300.0
 
 
 @pytest.mark.parametrize(
-    ("seen", "seconds"),
+    ("observation", "seconds"),
     [
-        (world(DATABASE, CACHE), UNREACHABLE_SECONDS),  # no event tells that it answers
-        (world(DATABASE, CACHE, job(active=1), database=OURS), WAITING_SECONDS),
+        (observed(DATABASE, CACHE), UNREACHABLE_SECONDS),  # no event tells when it responds again
+        (observed(DATABASE, CACHE, job(active=1), database=OURS), WAITING_SECONDS),
         (SERVING, RESYNC),
     ],
 )
-def test_what_is_waited_for_says_when_to_look_again(seen: Observation, seconds: float):
-    decision = decided(engine(), PLAN, seen)
+def test_requeue_delay_follows_the_cause(observation: Observation, seconds: float):
+    decision = decided(engine(), DESIRED, observation)
 
     assert requeue_after(decision, Outcome(), now=NOON, resync=RESYNC) == seconds
 
 
-def test_a_colour_that_serves_becomes_active_with_the_epoch_of_the_database():
-    decision = decided(engine(), PLAN, SERVING)
+def test_serving_colour_becomes_active_with_the_epoch_of_the_fence():
+    decision = decided(engine(), DESIRED, SERVING)
 
     assert decision.state.active is not None
     assert (decision.state.active.colour, decision.state.active.revision, decision.state.active.epoch) == (
@@ -191,94 +198,94 @@ def test_a_colour_that_serves_becomes_active_with_the_epoch_of_the_database():
     )
 
 
-def test_the_database_down_after_the_installation_is_told_and_nothing_else_is_taken_away():
-    decision = decided(engine(active=True), PLAN, with_(SERVING, workload("StatefulSet", "rtx-postgres", 1, 0)))
+def test_database_outage_is_reported_and_removes_no_object():
+    decision = decided(engine(active=True), DESIRED, with_(SERVING, workload("StatefulSet", "rtx-postgres", 1, 0)))
 
     assert reason(decision) == Reason.DATABASE_STARTING
-    assert decision.apply == FOUNDATION + COLOUR
+    assert decision.apply == BASE_OBJECTS + COLOUR_OBJECTS
     assert decision.state.active == engine(active=True).status.active
 
 
-def test_the_job_of_an_installed_colour_is_not_run_again_when_somebody_deleted_it():
-    decision = decided(engine(active=True), PLAN, without(SERVING, "Job", "rtx-migrate-h1"))
+def test_deleted_job_of_an_installed_colour_does_not_run_again():
+    decision = decided(engine(active=True), DESIRED, without(SERVING, "Job", "rtx-migrate-h1"))
 
     assert decision.unready is None
-    assert decision.apply == FOUNDATION + COLOUR
+    assert decision.apply == BASE_OBJECTS + COLOUR_OBJECTS
 
 
-def test_a_running_engine_serves_while_one_of_its_pods_does():
-    seen = with_(SERVING, workload("Deployment", "rtx-engine-blue", 3, 1))
+def test_active_engine_is_ready_with_one_ready_pod():
+    observation = with_(SERVING, workload("Deployment", "rtx-engine-blue", 3, 1))
 
-    assert decided(engine(active=True), PLAN, seen).unready is None
-    assert reason(decided(engine(), PLAN, seen)) == Reason.ENGINE_STARTING
+    assert decided(engine(active=True), DESIRED, observation).unready is None
+    assert reason(decided(engine(), DESIRED, observation)) == Reason.ENGINE_STARTING
 
 
-def test_a_failed_migration_stalls_and_says_what_to_do():
+def test_failed_migration_is_a_failure_with_a_remedy():
     failed = job(conditions=[{"type": "Failed", "status": "True", "message": "backoff limit reached"}])
-    decision = decided(engine(), PLAN, world(DATABASE, CACHE, failed, database=OURS))
+    decision = decided(engine(), DESIRED, observed(DATABASE, CACHE, failed, database=OURS))
 
     assert reason(decision) == Reason.MIGRATION_FAILED
     assert decision.unready is not None
     assert isinstance(decision.unready, Failure)
     assert "kubectl logs job/rtx-migrate-h1" in decision.unready.message
-    assert COLOUR[0] not in decision.apply
+    assert COLOUR_OBJECTS[0] not in decision.apply
 
 
-def test_a_migration_whose_time_was_over_is_started_again():
+def test_migration_past_its_deadline_is_restarted():
     late = job(conditions=[{"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}])
-    decision = decided(engine(), PLAN, world(DATABASE, CACHE, late, database=OURS))
+    decision = decided(engine(), DESIRED, observed(DATABASE, CACHE, late, database=OURS))
 
     assert reason(decision) == Reason.MIGRATING
     assert decision.delete == (late,)
 
 
-def test_a_paused_engine_is_looked_at_and_left_alone():
-    decision = decided(engine(paused=True), PLAN, world())
+def test_paused_engine_is_observed_without_effects():
+    decision = decided(engine(paused=True), DESIRED, observed())
 
     assert reason(decision) == Reason.DATABASE_STARTING
     assert (decision.apply, decision.delete, decision.effects) == ((), (), ())
 
 
 @pytest.mark.parametrize(
-    ("secret", "said"),
+    ("secret", "expected"),
     [
         (None, "does not exist"),
         ({"data": dict.fromkeys(REQUIRED_CREDENTIALS[1:], "eA==")}, f"lacks {REQUIRED_CREDENTIALS[0]}"),
     ],
 )
-def test_without_the_users_credentials_no_pod_is_made(secret: Object | None, said: str):
-    desired = replace(PLAN, credentials_name="mine")
-    decision = decided(engine(), desired, replace(world(), credentials=secret))
+def test_missing_credentials_stop_the_installation(secret: Object | None, expected: str):
+    desired = replace(DESIRED, credentials_name="mine")
+    decision = decided(engine(), desired, replace(observed(), credentials=secret))
 
     assert reason(decision) == Reason.CREDENTIALS_MISSING
     assert decision.unready is not None
-    assert said in decision.unready.message
+    assert expected in decision.unready.message
     assert decision.apply == ()
 
 
 # --- the fence ---
 
 
-def test_the_database_of_another_engine_is_left_alone():
+def test_database_of_another_engine_is_not_used():
     theirs = FenceReport(Fence(7, ("blue",), "install", "trading/other/uid-2"))
-    decision = decided(engine(), PLAN, world(DATABASE, CACHE, database=theirs))
+    decision = decided(engine(), DESIRED, observed(DATABASE, CACHE, database=theirs))
 
     assert reason(decision) == Reason.DATABASE_IN_USE
     assert of_kind(MoveFence, decision) is None
-    assert decision.apply == FOUNDATION
+    assert decision.apply == BASE_OBJECTS
 
 
 @pytest.mark.parametrize(
     "fence",
     [
-        None,  # a database that was made anew
-        Fence(4, ("green",), "x", OWNER),  # names another colour
-        Fence(2, ("blue",), "x", OWNER),  # a restore lost a move
+        None,  # a new database
+        Fence(4, ("green",), "x", OWNER),  # another colour
+        Fence(2, ("blue",), "x", OWNER),  # a restore has lost a move
         Fence(4, ("blue",), "x", "trading/rtx/uid-0"),  # an earlier incarnation of the same engine
     ],
 )
-def test_a_fence_that_is_not_what_it_should_be_is_moved_above_all_known_epochs(fence: Fence | None):
-    decision = decided(engine(active=True, epoch=4), PLAN, replace(SERVING, database=FenceReport(fence)))
+def test_wrong_fence_is_moved_above_all_known_epochs(fence: Fence | None):
+    decision = decided(engine(active=True, epoch=4), DESIRED, replace(SERVING, database=FenceReport(fence)))
 
     assert reason(decision) == Reason.FENCE_MOVING
     move = of_kind(MoveFence, decision)
@@ -288,27 +295,27 @@ def test_a_fence_that_is_not_what_it_should_be_is_moved_above_all_known_epochs(f
     assert move.expected_epoch == (fence.epoch if fence else None)
 
 
-def test_a_move_that_status_does_not_know_of_is_remembered():
-    seen = replace(SERVING, database=FenceReport(Fence(9, ("blue",), "x", OWNER)))
-    decision = decided(engine(active=True, epoch=4), PLAN, seen)
+def test_fence_epoch_above_status_is_adopted():
+    observation = replace(SERVING, database=FenceReport(Fence(9, ("blue",), "x", OWNER)))
+    decision = decided(engine(active=True, epoch=4), DESIRED, observation)
 
     assert of_kind(MoveFence, decision) is None
     assert decision.state.active is not None
     assert decision.state.active.epoch == 9
 
 
-# --- sizes, and what is no longer wanted ---
+# --- sizes and pruning ---
 
 
 @pytest.mark.parametrize(("size", "wanted"), [(1, 3), (3, None), (7, None), (10, None), (12, 10), (0, 3)])
-def test_the_size_is_brought_within_its_bounds_and_otherwise_left_to_the_autoscaler(size: int, wanted: int | None):
-    seen = with_(SERVING, workload("Deployment", "rtx-engine-blue", size, size))
-    scale = of_kind(Scale, decided(engine(active=True), PLAN, seen))
+def test_only_a_size_out_of_bounds_is_corrected(size: int, wanted: int | None):
+    observation = with_(SERVING, workload("Deployment", "rtx-engine-blue", size, size))
+    scale = of_kind(Scale, decided(engine(active=True), DESIRED, observation))
 
     assert (scale.replicas if scale else None) == wanted
 
 
-def test_only_our_own_expendable_objects_are_deleted_when_unnamed():
+def test_only_owned_objects_of_prunable_kinds_are_deleted():
     ours = [child("ConfigMap", "rtx-engine-old"), child("Job", "rtx-migrate-old")]
     kept = [
         child("PersistentVolumeClaim", "data-rtx-postgres-0"),
@@ -318,10 +325,10 @@ def test_only_our_own_expendable_objects_are_deleted_when_unnamed():
         child("StatefulSet", "rtx-other"),
         child("ConfigMap", "theirs", owned=False),
     ]
-    going = copy.deepcopy(child("ConfigMap", "going"))
-    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    terminating = copy.deepcopy(child("ConfigMap", "terminating"))
+    terminating["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
 
-    assert decided(engine(active=True), PLAN, with_(SERVING, *ours, *kept, going)).delete == tuple(ours)
+    assert decided(engine(active=True), DESIRED, with_(SERVING, *ours, *kept, terminating)).delete == tuple(ours)
 
 
 @pytest.mark.parametrize(
@@ -332,10 +339,10 @@ def test_only_our_own_expendable_objects_are_deleted_when_unnamed():
         ("RollingBack", [], False),
     ],
 )
-def test_a_migration_that_never_ran_does_not_outlive_its_cutover(
+def test_job_that_never_ran_is_deleted_after_its_cutover(
     phase: str, conditions: list[Object], is_deleted: bool
 ) -> None:
-    # given the Job of the last cutover, which has ended or still waits for its image
+    # Given a migration Job of the last cutover
     since, release = "2026-01-01T12:00:00Z", {"version": "1.1.0", "revision": "h2"}
     cutover = {"id": "1.1.0-x", "phase": phase, "since": since, "startedAt": since}
     cutover |= {"from": {**release, "colour": "blue"}, "to": {**release, "colour": "green"}}
@@ -344,5 +351,5 @@ def test_a_migration_that_never_ran_does_not_outlive_its_cutover(
     running = engine(active=True)
     given = replace(running, status=running.status.model_copy(update={"cutover": Cutover.model_validate(cutover)}))
 
-    # when it is decided what is of no use, then logs of what ran are kept, and nothing runs late
-    assert (late in decided(given, PLAN, with_(SERVING, late)).delete) is is_deleted
+    # When the cutover is over, then the Job is deleted unless it ran: its logs are kept, and it cannot run late
+    assert (late in decided(given, DESIRED, with_(SERVING, late)).delete) is is_deleted

@@ -1,4 +1,4 @@
-"""The builders: golden YAML for the whole of an engine, and the promises that no golden file can show."""
+"""The builders: golden YAML of whole engines, and properties that no golden file shows."""
 
 import os
 from pathlib import Path
@@ -98,7 +98,7 @@ def test_all_objects_of_an_engine_equal_the_golden_file(name: str, spec: dict[st
     file = GOLDEN / f"{name}.yaml"
     if os.environ.get("UPDATE_GOLDEN"):
         file.write_text(text, encoding="utf-8")
-    # Then it is what was read and agreed to (after a change: UPDATE_GOLDEN=1, and read the difference)
+    # Then the objects equal the golden file (after a change: UPDATE_GOLDEN=1, and read the difference)
     assert text == file.read_text(encoding="utf-8")
 
 
@@ -130,29 +130,29 @@ def test_every_pod_passes_pod_security_restricted_and_has_no_token(spec: dict[st
             }
 
 
-def test_a_deployment_has_no_replicas() -> None:
+def test_deployment_leaves_replicas_unset() -> None:
     deployment = one(everything(build_input(FULL)), "Deployment", "rtx-engine-blue")
     assert "replicas" not in deployment["spec"]
 
 
 def test_two_builds_are_equal_and_share_no_data() -> None:
-    # Given objects that somebody spoils after they were built
+    # Given built objects that are changed in place
     first = everything(build_input())
     for thing in first:
         thing["metadata"].clear()
-    # When the same is built again, then it is whole
+    # When the same objects are built again, then they are unchanged
     assert all(thing["metadata"]["name"] for thing in everything(build_input()))
 
 
 @settings(deadline=None)
 @given(text=st.text(max_size=60))
-def test_no_value_changes_the_structure_of_an_object(text: str) -> None:
-    # Given any text at all as the broker's name
+def test_broker_name_cannot_change_the_structure_of_an_object(text: str) -> None:
+    # Given any text as the broker's name
     spec = TradingEngineSpec.model_validate(SMALL).model_copy(update={"broker": _broker(text)})
     built = build_input()
-    shaped = desired.BuildInput(**{**_fields(built), "spec": spec})
-    # When its ConfigMap is built, then the text is there as it was, and nothing else has changed
-    config = desired.colour_children(shaped, Colour.BLUE, desired.revision_spec(shaped))[1]
+    edited = desired.BuildInput(**{**_fields(built), "spec": spec})
+    # When its ConfigMap is built, then it has exactly this text, and no other change
+    config = desired.colour_children(edited, Colour.BLUE, desired.revision_spec(edited))[1]
     ordinary = desired.colour_children(built, Colour.BLUE, desired.revision_spec(built))[1]
     assert config["data"]["BROKER_NAME"] == text
     assert {**config["data"], "BROKER_NAME": ""} == {**ordinary["data"], "BROKER_NAME": ""}
@@ -166,12 +166,12 @@ def _fields(given: desired.BuildInput) -> dict[str, Any]:
     return {field: getattr(given, field) for field in desired.BuildInput.__dataclass_fields__}
 
 
-def test_a_missing_template_value_is_an_error() -> None:
+def test_missing_template_value_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError, match="labels"):
         render("engine/configmap", name="rtx", namespace="rtx-trading", owners=[], config={})
 
 
-# --- shapes ----------------------------------------------------------------------------------------------------------
+# --- revisions -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_missing_template_value_is_an_error() -> None:
         {"scheduling": {"nodeSelector": {"pool": "other"}}},
     ],
 )
-def test_an_edit_that_changes_pods_is_an_upgrade(edit: dict[str, Any]) -> None:
+def test_edit_that_changes_pods_changes_the_revision(edit: dict[str, Any]) -> None:
     assert desired.revision_spec(build_input({**SMALL, **edit})).hash != desired.revision_spec(build_input()).hash
 
 
@@ -204,27 +204,27 @@ def test_an_edit_that_changes_pods_is_an_upgrade(edit: dict[str, Any]) -> None:
         {"paused": True},
     ],
 )
-def test_an_edit_that_changes_no_pod_is_no_upgrade(edit: dict[str, Any]) -> None:
+def test_edit_that_changes_no_pod_keeps_the_revision(edit: dict[str, Any]) -> None:
     assert desired.revision_spec(build_input({**SMALL, **edit})).hash == desired.revision_spec(build_input()).hash
 
 
-def test_a_running_colour_keeps_its_revision_after_the_spec_has_changed() -> None:
-    # Given a colour that was installed, and a spec that now asks for another
+def test_running_colour_keeps_its_revision_after_a_spec_change() -> None:
+    # Given an installed colour, and a spec with another version
     installed = desired.revision_spec(build_input(FULL))
     before = desired.colour_children(build_input(FULL), Colour.BLUE, installed)
     bumped = build_input({**FULL, "version": "2.2.0", "config": {}})
-    # When the revision is read back from its ControllerRevision, with a field of a later operator beside it
+    # When the revision is read from its ControllerRevision, which has a field of a later operator
     (revision,) = (thing for thing in before if thing["kind"] == "ControllerRevision")
     revision["data"]["spec"]["later"] = 1
     recorded = desired.RevisionSpec.recorded(revision)
-    # Then the colour is built as it was
+    # Then the colour is built unchanged
     assert recorded == installed
     assert recorded.hash == installed.hash
     after = desired.colour_children(bumped, Colour.BLUE, recorded)
     assert one(after, "Deployment", "rtx-engine-blue") == one(before, "Deployment", "rtx-engine-blue")
 
 
-def test_an_immutable_object_is_named_by_its_content() -> None:
+def test_immutable_object_is_named_by_its_content() -> None:
     first, second = build_input(), build_input({**SMALL, "version": "1.0.1", "config": {"logLevel": "DEBUG"}})
     for build in (
         lambda given: desired.migration_job(given, desired.revision_spec(given), "up"),
@@ -256,12 +256,12 @@ def test_traffic_objects_select_the_active_colour_only(colour: Colour) -> None:
 
 
 @pytest.mark.parametrize("spec", [{**SMALL, "environment": "Development"}, {**SMALL, "scaling": {"maxReplicas": 1}}])
-def test_a_fixed_size_needs_no_autoscaler(spec: dict[str, Any]) -> None:
+def test_fixed_size_needs_no_autoscaler(spec: dict[str, Any]) -> None:
     built = desired.traffic_children(build_input(spec), Colour.BLUE)
     assert "HorizontalPodAutoscaler" not in [thing["kind"] for thing in built]
 
 
-def test_the_autoscaler_uses_orders_per_second_only_where_the_cluster_serves_them() -> None:
+def test_autoscaler_uses_orders_per_second_only_where_the_cluster_serves_them() -> None:
     def metrics(*, served: bool) -> list[str]:
         scaler = desired.traffic_children(build_input(orders_metric=served), Colour.BLUE)[-1]
         return [metric["type"] for metric in scaler["spec"]["metrics"]]
@@ -270,10 +270,10 @@ def test_the_autoscaler_uses_orders_per_second_only_where_the_cluster_serves_the
     assert metrics(served=True) == ["Resource", "Resource", "Pods"]
 
 
-def test_names_stay_within_the_limits_of_kubernetes() -> None:
+def test_names_of_the_longest_engine_stay_within_63_characters() -> None:
     # Given the longest name that the API accepts
     longest = desired.BuildInput(**{**_fields(build_input()), "name": "n" * 40})
-    # When everything is built, then no name that becomes a label or a host name is too long, hashes of pods included
+    # When everything is built, then each name that becomes a label or a host name fits, with its suffix
     appended = {"StatefulSet": len("-0123456789"), "Job": 0, "Service": 0, "Deployment": 0}
     for thing in everything(longest):
         assert len(thing["metadata"]["name"]) + appended.get(thing["kind"], 0) <= 63

@@ -1,4 +1,4 @@
-"""Generated credentials: what exists is kept, what is missing is made, what was made can be used."""
+"""Generated credentials: existing values are kept, missing ones are generated, and they work."""
 
 import base64
 from typing import Any
@@ -34,16 +34,16 @@ def test_generated_passwords_are_long_and_all_differ() -> None:
     assert values(credentials)["DB_USER"] == "rtx_engine"
 
 
-def test_the_admin_can_log_in_with_the_generated_password() -> None:
+def test_admin_can_log_in_with_the_generated_password() -> None:
     _, credentials = desired.secrets(build_input(), None, None, SEED)
     made = values(credentials)
     assert argon2.PasswordHasher().verify(made["ADMIN_PASSWORD_HASH"], made["ADMIN_PASSWORD"])
 
 
 def test_existing_values_are_kept_with_every_seed() -> None:
-    # Given the Secrets of an engine that was deleted, its volume kept
+    # Given the Secrets of a deleted engine whose volume was kept
     made = desired.secrets(build_input(), None, None, SEED)
-    # When it is applied again, then no value has changed
+    # When they are built again, then no value has changed
     assert desired.secrets(build_input(), *made, OTHER_SEED) == made
 
 
@@ -56,17 +56,17 @@ def test_only_missing_values_are_generated(key: str) -> None:
         assert without(repaired, key) == without(credentials, key)
 
 
-def test_a_deleted_admin_password_is_not_generated_again() -> None:
+def test_deleted_admin_password_is_not_generated_again() -> None:
     internal, credentials = desired.secrets(build_input(), None, None, SEED)
     _, again = desired.secrets(build_input(), internal, without(credentials, "ADMIN_PASSWORD"), OTHER_SEED)
     assert again == without(credentials, "ADMIN_PASSWORD")
 
 
-def test_an_admin_password_set_by_the_user_is_hashed() -> None:
+def test_admin_password_set_by_the_user_is_hashed() -> None:
     # Given a user who writes a new password and removes the hash
     internal, credentials = desired.secrets(build_input(), None, None, SEED)
     edited = changed(without(credentials, "ADMIN_PASSWORD_HASH"), "ADMIN_PASSWORD", "correct horse")
-    # When the Secrets are built, then the hash fits the new password
+    # When the Secrets are built, then the hash verifies the new password
     _, made = desired.secrets(build_input(), internal, edited, OTHER_SEED)
     assert values(made)["ADMIN_PASSWORD"] == "correct horse"
     assert argon2.PasswordHasher().verify(values(made)["ADMIN_PASSWORD_HASH"], "correct horse")
@@ -78,7 +78,7 @@ def test_no_credentials_are_generated_when_the_spec_names_a_secret() -> None:
 
 
 @pytest.mark.parametrize(("policy", "owned"), [("Retain", False), ("Delete", True)])
-def test_secrets_are_deleted_and_kept_like_the_volume(policy: str, owned: bool) -> None:
+def test_deletion_policy_covers_secrets_and_volumes_alike(policy: str, owned: bool) -> None:
     given = build_input(deletionPolicy=policy)
     for secret in desired.secrets(given, None, None, SEED):
         assert bool(secret["metadata"].get("ownerReferences")) is owned
@@ -87,22 +87,25 @@ def test_secrets_are_deleted_and_kept_like_the_volume(policy: str, owned: bool) 
             assert workload["spec"]["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] == policy
 
 
-def test_a_new_password_changes_the_fingerprint_of_the_pods_that_use_it() -> None:
+def test_new_password_changes_the_fingerprint_of_the_pods_that_use_it() -> None:
+    # Given the fingerprints of an engine's Secrets
     internal, credentials = desired.secrets(build_input(), None, None, SEED)
     before = desired.fingerprints(internal, credentials)
     assert desired.fingerprints(internal, credentials) == before
 
+    # When the Redis password changes
     rotated = desired.fingerprints(internal, changed(credentials, "REDIS_PASSWORD", "short"))
+    # Then those of cache and engine change, and that of the database does not
     assert rotated.cache != before.cache
     assert rotated.engine != before.engine
     assert rotated.database == before.database
 
 
-def test_a_short_password_cannot_be_guessed_from_its_fingerprint() -> None:
+def test_short_password_cannot_be_guessed_from_its_fingerprint() -> None:
     # Given two engines with the same short password
     mine, _ = desired.secrets(build_input(), None, None, SEED)
     other, _ = desired.secrets(build_input(), None, None, OTHER_SEED)
     _, credentials = desired.secrets(build_input(), None, None, SEED)
     short = changed(credentials, "REDIS_PASSWORD", "1234")
-    # Then their fingerprints have nothing in common
+    # Then their fingerprints differ
     assert desired.fingerprints(mine, short).cache != desired.fingerprints(other, short).cache

@@ -1,4 +1,4 @@
-"""database/roles.sql on a real PostgreSQL: who may log in with what, and do what."""
+"""database/roles.sql on a real PostgreSQL: passwords and rights of each role."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ class Server:
     def set_up(self, passwords: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
         return self._psql(["--file", str(ROLES)], self.folder, "postgres", "postgres", passwords)
 
-    def ask(self, role: str, password: str, sql: str) -> subprocess.CompletedProcess[str]:
+    def query(self, role: str, password: str, sql: str) -> subprocess.CompletedProcess[str]:
         return self._psql(["--command", sql], Path("127.0.0.1"), role, "trading_engine", {"PGPASSWORD": password})
 
     def _psql(
@@ -94,23 +94,23 @@ def engine_database(server: Server) -> Server:
 
 
 @pytest.mark.parametrize("role", ["rtx_operator", "rtx_migrator", "rtx_engine"])
-def test_a_role_logs_in_with_its_password_and_no_other(engine_database: Server, role: str) -> None:
+def test_role_logs_in_with_its_password_and_no_other(engine_database: Server, role: str) -> None:
     password = PASSWORDS[PASSWORD_OF[role]]
-    assert engine_database.ask(role, password, "SELECT current_user").stdout.strip() == role
-    assert "authentication failed" in engine_database.ask(role, f"{password} ", "SELECT 1").stderr
+    assert engine_database.query(role, password, "SELECT current_user").stdout.strip() == role
+    assert "authentication failed" in engine_database.query(role, f"{password} ", "SELECT 1").stderr
 
 
 def test_new_passwords_are_set_at_the_next_start(engine_database: Server) -> None:
-    # Given a database with data in it, and a Secret that has changed since
+    # Given a database with data, and a changed Secret
     migrator = PASSWORDS["DB_MIGRATOR_PASSWORD"]
-    made = engine_database.ask("rtx_migrator", migrator, "CREATE TABLE kept (id int); INSERT INTO kept VALUES (7)")
+    made = engine_database.query("rtx_migrator", migrator, "CREATE TABLE kept (id int); INSERT INTO kept VALUES (7)")
     assert made.returncode == 0, made.stderr
     # When the server starts again
     assert engine_database.set_up({**PASSWORDS, "DB_MIGRATOR_PASSWORD": "another"}).returncode == 0
-    # Then the new password opens it, the old one does not, and the data is there
-    assert engine_database.ask("rtx_migrator", "another", "SELECT id FROM kept").stdout.strip() == "7"
-    assert engine_database.ask("rtx_migrator", migrator, "SELECT 1").returncode != 0
-    engine_database.ask("rtx_migrator", "another", "DROP TABLE kept")
+    # Then only the new password is accepted, and the data is there
+    assert engine_database.query("rtx_migrator", "another", "SELECT id FROM kept").stdout.strip() == "7"
+    assert engine_database.query("rtx_migrator", migrator, "SELECT 1").returncode != 0
+    engine_database.query("rtx_migrator", "another", "DROP TABLE kept")
 
 
 @pytest.mark.parametrize(
@@ -128,12 +128,12 @@ def test_new_passwords_are_set_at_the_next_start(engine_database: Server) -> Non
 def test_each_role_has_the_rights_it_needs_and_no_more(
     engine_database: Server, role: str, sql: str, *, allowed: bool
 ) -> None:
-    answered = engine_database.ask(role, PASSWORDS[PASSWORD_OF[role]], sql)
-    assert (answered.returncode == 0) is allowed, answered.stderr
+    result = engine_database.query(role, PASSWORDS[PASSWORD_OF[role]], sql)
+    assert (result.returncode == 0) is allowed, result.stderr
 
 
-def test_the_operator_sees_and_ends_sessions_of_the_engine(engine_database: Server) -> None:
-    # Given a session of the engine that has named itself by its colour, and waits
+def test_operator_sees_and_ends_sessions_of_the_engine(engine_database: Server) -> None:
+    # Given a waiting session of the engine with its colour as application_name
     waiting = "SET application_name = 'blue'; SET statement_timeout = '20s'; SELECT pg_sleep(20)"
     environment = {"PGPASSWORD": PASSWORDS["DB_PASSWORD"], "PATH": os.environ["PATH"]}
     address = [f"--port={engine_database.port}", "--host=127.0.0.1", "--username=rtx_engine", "--dbname=trading_engine"]
@@ -150,15 +150,15 @@ def test_the_operator_sees_and_ends_sessions_of_the_engine(engine_database: Serv
             "FROM pg_stat_activity WHERE application_name = 'blue' AND query LIKE '%pg_sleep%'); "
             "PERFORM pg_sleep(0.05), pg_stat_clear_snapshot(); END LOOP; END $$"
         )
-        ended = engine_database.ask("rtx_operator", PASSWORDS["DB_OPERATOR_PASSWORD"], end)
+        ended = engine_database.query("rtx_operator", PASSWORDS["DB_OPERATOR_PASSWORD"], end)
         # Then the session receives the reason
         assert ended.returncode == 0, ended.stderr
         _, output = session.communicate(timeout=DEADLINE)
     assert "terminating connection due to administrator command" in output
 
 
-def test_a_frozen_engine_pod_cannot_hold_a_lock_for_long(engine_database: Server) -> None:
-    shown = engine_database.ask(
+def test_frozen_engine_pod_cannot_hold_a_lock_for_long(engine_database: Server) -> None:
+    shown = engine_database.query(
         "rtx_engine",
         PASSWORDS["DB_PASSWORD"],
         "SELECT current_setting('idle_in_transaction_session_timeout'), current_setting('statement_timeout'), "
@@ -170,11 +170,11 @@ def test_a_frozen_engine_pod_cannot_hold_a_lock_for_long(engine_database: Server
 def test_no_password_reaches_the_log(engine_database: Server) -> None:
     # Given a server that logs every statement
     folder = engine_database.folder
-    engine_database.ask("postgres", PASSWORDS["DB_SUPERUSER_PASSWORD"], "ALTER SYSTEM SET log_statement = 'all'")
-    engine_database.ask("postgres", PASSWORDS["DB_SUPERUSER_PASSWORD"], "SELECT pg_reload_conf()")
+    engine_database.query("postgres", PASSWORDS["DB_SUPERUSER_PASSWORD"], "ALTER SYSTEM SET log_statement = 'all'")
+    engine_database.query("postgres", PASSWORDS["DB_SUPERUSER_PASSWORD"], "SELECT pg_reload_conf()")
     # When the passwords are set
     engine_database.set_up(PASSWORDS)
-    # Then its log has statements, and not these
+    # Then its log has other statements, but no password
     log = (folder / "log").read_text(encoding="utf-8")
     assert "REVOKE ALL ON DATABASE" in log
     assert not [password for password in PASSWORDS.values() if password in log]

@@ -34,14 +34,14 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Pods:
-    """Pods on 127.0.0.1 to 127.0.0.99, which all have one port; each answers as its handlers do."""
+    """Pods on 127.0.0.1 to 127.0.0.99, which all have one port; each results as its handlers do."""
 
     def __init__(self) -> None:
         self.port = 0
         self._runners: list[web.AppRunner] = []
 
     async def start(self, name: str, **handlers: Handler) -> Object:
-        """A pod that answers /internal/NAME with the handler of that name, and else 404."""
+        """A pod that results /internal/NAME with the handler of that name, and else 404."""
         application = web.Application()
         for path, handler in handlers.items():
             application.router.add_route("*", f"/internal/{path}", handler)
@@ -67,7 +67,7 @@ def pod(name: str, address: str | None) -> Object:
     return {"metadata": {"name": name}, "status": {"podIP": address} if address else {}}
 
 
-def says(answer: Any, status: int = 200) -> Handler:
+def responds(answer: Any, status: int = 200) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         if request.headers.getall("x-rtx-peer", []) != [SECRET]:
             return web.Response(status=404)
@@ -76,7 +76,7 @@ def says(answer: Any, status: int = 200) -> Handler:
     return handle
 
 
-async def never(request: web.Request) -> web.StreamResponse:
+async def hangs(request: web.Request) -> web.StreamResponse:
     await asyncio.sleep(60)
     return web.Response()
 
@@ -107,118 +107,122 @@ async def pods(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pods]:
     await pods.stop()
 
 
-async def test_a_status_report_of_each_pod_is_returned(pods: Pods) -> None:
-    asked = [await pods.start(name, status=says({**STATUS, "pod": name})) for name in ("a", "b")]
+async def test_status_report_of_each_pod_is_returned(pods: Pods) -> None:
+    queried = [await pods.start(name, status=responds({**STATUS, "pod": name})) for name in ("a", "b")]
 
-    answers = await pods.engines.query_status(asked)
+    results = await pods.engines.query_status(queried)
 
-    reports = [answer for answer in answers.values() if isinstance(answer, EngineReport)]
+    reports = [answer for answer in results.values() if isinstance(answer, EngineReport)]
     assert [(report.pod, report.quiet_seconds) for report in reports] == [("a", 7.5), ("b", 7.5)]
 
 
 @pytest.mark.parametrize(
     ("handler", "error"),
     [
-        (never, "got no answer within 1 s; check that its pods run"),
+        (hangs, "got no answer within 1 s; check that its pods run"),
         (breaks_off, "got no answer: "),
         (endless, "more than 1048576 bytes"),
-        (says("<html>"), "is not a valid report: Invalid JSON"),
-        (says({**STATUS, "pod": "sick", "websockets": None}), "is not a valid report: websockets"),
-        (says({**STATUS, "pod": "other"}), "now belongs to pod other"),
-        (says("busy\nwith  something", 503), "returned 503 instead of 2xx: busy with something; see the pods' logs"),
-        (says("", 302), "returned 302 instead of 2xx: no body"),
+        (responds("<html>"), "is not a valid report: Invalid JSON"),
+        (responds({**STATUS, "pod": "sick", "websockets": None}), "is not a valid report: websockets"),
+        (responds({**STATUS, "pod": "other"}), "now belongs to pod other"),
+        (
+            responds("busy\nwith  something", 503),
+            "returned 503 instead of 2xx: busy with something; see the pods' logs",
+        ),
+        (responds("", 302), "returned 302 instead of 2xx: no body"),
     ],
 )
-async def test_an_invalid_answer_is_an_error_text_and_hides_no_other_pod(
-    pods: Pods, handler: Handler, error: str
-) -> None:
+async def test_invalid_answer_is_an_error_text_and_hides_no_other_pod(pods: Pods, handler: Handler, error: str) -> None:
     sick, well = (
         await pods.start("sick", status=handler),
-        await pods.start("well", status=says({**STATUS, "pod": "well"})),
+        await pods.start("well", status=responds({**STATUS, "pod": "well"})),
     )
 
-    answers = await pods.engines.query_status([sick, well])
+    results = await pods.engines.query_status([sick, well])
 
-    assert isinstance(answers["well"], EngineReport)
-    assert isinstance(answers["sick"], str)
-    assert error in answers["sick"]
+    assert isinstance(results["well"], EngineReport)
+    assert isinstance(results["sick"], str)
+    assert error in results["sick"]
 
 
-async def test_a_pod_without_an_address_and_a_deleted_pod_are_errors(pods: Pods) -> None:
+async def test_pod_without_an_address_and_a_deleted_pod_are_errors(pods: Pods) -> None:
     await pods.start("a")
 
-    answers = await pods.engines.query_status([pod("new", None), pod("gone", "127.0.0.99")])
+    results = await pods.engines.query_status([pod("new", None), pod("gone", "127.0.0.99")])
 
-    assert answers["new"] == "it has no IP address yet; the operator retries"
-    assert "GET http://127.0.0.99" in str(answers["gone"])
-
-
-async def test_a_query_with_a_wrong_secret_is_refused(pods: Pods) -> None:
-    one = await pods.start("a", status=says({**STATUS, "pod": "a"}))
-
-    answers = await EnginePods("wrong", port=pods.port).query_status([one])
-
-    assert "returned 404" in str(answers["a"])
+    assert results["new"] == "it has no IP address yet; the operator retries"
+    assert "GET http://127.0.0.99" in str(results["gone"])
 
 
-async def test_a_reach_report_of_each_pod_is_returned(pods: Pods) -> None:
+async def test_query_with_a_wrong_secret_is_refused(pods: Pods) -> None:
+    one = await pods.start("a", status=responds({**STATUS, "pod": "a"}))
+
+    results = await EnginePods("wrong", port=pods.port).query_status([one])
+
+    assert "returned 404" in str(results["a"])
+
+
+async def test_reach_report_of_each_pod_is_returned(pods: Pods) -> None:
     answer = {"reaches": False, "colour": "green", "error": "connection refused"}
-    asked = [await pods.start("a", reach=says(answer)), await pods.start("b", reach=says({}))]
+    queried = [await pods.start("a", reach=responds(answer)), await pods.start("b", reach=responds({}))]
 
-    answers = await pods.engines.query_reach(asked)
+    results = await pods.engines.query_reach(queried)
 
-    assert answers["a"] == ReachReport(reaches=False, colour="green", error="connection refused")
-    assert "is not a valid report" in str(answers["b"])
+    assert results["a"] == ReachReport(reaches=False, colour="green", error="connection refused")
+    assert "is not a valid report" in str(results["b"])
 
 
-async def test_a_drain_is_requested_and_a_refusal_is_an_error_of_its_pod(pods: Pods) -> None:
+async def test_drain_is_requested_and_a_refusal_is_an_error_of_its_pod(pods: Pods) -> None:
     requests: list[Any] = []
 
     async def drains(request: web.Request) -> web.StreamResponse:
         requests.append((request.method, await request.json()))
         return web.json_response({"draining": True})
 
-    asked = [await pods.start("a", drain=drains), await pods.start("b", drain=says("it executes", 409))]
+    queried = [await pods.start("a", drain=drains), await pods.start("b", drain=responds("it executes", 409))]
 
-    answers = await pods.engines.drain(asked, epoch=5, seconds=30.0)
+    results = await pods.engines.drain(queried, epoch=5, seconds=30.0)
 
     assert requests == [("POST", {"epoch": 5, "seconds": 30.0})]
-    assert answers["a"] == ""
-    assert "returned 409 instead of 2xx: it executes" in answers["b"]
+    assert results["a"] == ""
+    assert "returned 409 instead of 2xx: it executes" in results["b"]
 
 
-async def test_a_smoke_test_passes_only_on_2xx_of_the_colour_itself(pods: Pods) -> None:
-    seen: list[tuple[str, str | None]] = []
+async def test_smoke_test_passes_only_on_2xx_of_the_colour_itself(pods: Pods) -> None:
+    # Given a Service with a path that works, and others that fail, redirect or hang
+    requests: list[tuple[str, str | None]] = []
 
     async def well(request: web.Request) -> web.StreamResponse:
-        seen.append((request.path_qs, request.headers.get("x-rtx-here")))
+        requests.append((request.path_qs, request.headers.get("x-rtx-here")))
         return web.Response(status=204)
 
     async def redirects(request: web.Request) -> web.StreamResponse:
         raise web.HTTPTemporaryRedirect("/internal/well")
 
-    await pods.start("service", well=well, broken=says("no table", 500), elsewhere=redirects, late=never)
+    await pods.start("service", well=well, broken=responds("no table", 500), elsewhere=redirects, late=hangs)
     paths = {"well": "/internal/well?deep=1", "broken": "/internal/broken", "elsewhere": "/internal/elsewhere"}
     paths |= {"late": "/internal/late", "astray": "//example.com/internal/well"}
 
+    # When the smoke tests run
     results = await pods.engines.run_smoke_tests(
         "127.0.0.1", [SmokeTest(name=name, path=path) for name, path in paths.items()]
     )
 
+    # Then only the first passes, with the header against forwarding
     assert results[0] == SmokeResult("well", passed=True, detail="")
-    assert seen == [("/internal/well?deep=1", "1")]
+    assert requests == [("/internal/well?deep=1", "1")]
     assert {result.name for result in results if not result.passed} == {"broken", "elsewhere", "late", "astray"}
     assert "returned 500 instead of 2xx: no table" in results[1].detail
-    assert "returned 404" in results[4].detail  # a path stays a path
+    assert "returned 404" in results[4].detail  # the path is not taken for a host
 
 
 async def test_without_a_peer_secret_no_smoke_test_passes(
     pods: Pods,
 ) -> None:
-    async def executing_colour_answers(request: web.Request) -> web.StreamResponse:
+    async def executing_colour_responds(request: web.Request) -> web.StreamResponse:
         return web.Response()
 
-    await pods.start("service", well=executing_colour_answers)
+    await pods.start("service", well=executing_colour_responds)
     stranger = EnginePods("", service_port=pods.port)
 
     [result] = await stranger.run_smoke_tests("127.0.0.1", [SmokeTest(name="well", path="/internal/well")])
@@ -227,7 +231,7 @@ async def test_without_a_peer_secret_no_smoke_test_passes(
     assert "not run: the internal Secret has no PEER_SECRET" in result.detail
 
 
-async def test_a_service_without_pods_passes_no_smoke_test() -> None:
+async def test_service_without_pods_passes_no_smoke_test() -> None:
     [result] = await EnginePods(SECRET, service_port=1).run_smoke_tests(
         "127.0.0.1", [SmokeTest(name="health", path="/health")]
     )

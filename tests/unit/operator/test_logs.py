@@ -1,4 +1,4 @@
-"""What is logged of an error says where it happened, and nothing that was to be kept."""
+"""A logged exception has its place in the code, and no secret."""
 
 import json
 import subprocess
@@ -16,17 +16,17 @@ def fails(password):
 try:
     fails("a secret")
 except RuntimeError:
-    structlog.get_logger("test").exception("told")
+    structlog.get_logger("test").exception("failed")
 """
 
 
-def test_an_error_is_told_without_the_values_that_led_to_it() -> None:
-    # given a function that fails and was given a password, when the error is logged
+def test_logged_exception_has_no_local_variables() -> None:
+    # Given a function with a password as argument that raises an error, when the error is logged
     program = FAILS.format(module="rtx_operator", more="")
-    said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
-    # then the line says what failed and where, and not the password
-    line = json.loads(said.stdout)
+    process = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
+    # Then the record has the error and its place, but not the password
+    line = json.loads(process.stdout)
     [error] = line["exception"]
     assert (error["exc_type"], error["exc_value"]) == ("RuntimeError", "it failed")
     assert error["frames"][-1]["name"] == "fails"
-    assert "a secret" not in said.stdout
+    assert "a secret" not in process.stdout

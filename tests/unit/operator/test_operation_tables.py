@@ -1,4 +1,4 @@
-"""The tables of phases: each is complete, and the cutover's keeps the law that stands above it."""
+"""The tables of phases: each is complete, and the cutover's table keeps its law."""
 
 import os
 from collections.abc import Callable
@@ -37,7 +37,7 @@ NO_WAY_BACK = [CutoverPhase.PROMOTING, CutoverPhase.ROLLING_BACK]
 # --- every table -----------------------------------------------------------------------------------------------------
 
 
-def test_every_operation_has_its_table() -> None:
+def test_every_operation_has_a_table() -> None:
     assert set(OPERATIONS) == set(OperationName)
 
 
@@ -50,7 +50,7 @@ def ended(table: PhaseTable[Any, Any]) -> Any:
     return next(phase for phase, row in table.rows.items() if row.is_terminal)
 
 
-# What a person who adds or edits a row may forget or get wrong: (which row, what becomes of it, what the error says).
+# Mistakes in a row: (row, function that makes the mistake, text of the error).
 MISTAKES: dict[str, tuple[Callable[[Any], Any], Callable[[PhaseRow[Any, Any]], Any], str]] = {
     "no row": (under_way, lambda _: None, "no row for"),
     "no Event text": (under_way, lambda row: replace(row, event_text=""), "has no Event text"),
@@ -77,7 +77,7 @@ MISTAKES: dict[str, tuple[Callable[[Any], Any], Callable[[PhaseRow[Any, Any]], A
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_a_mistake_in_a_table_is_found_when_it_is_made(name: OperationName, mistake: str) -> None:
+def test_table_with_a_mistake_is_refused(name: OperationName, mistake: str) -> None:
     # Given the table of an operation, and a mistake in one of its rows
     table = OPERATIONS[name].phases
     which, made, error = MISTAKES[mistake]
@@ -85,13 +85,13 @@ def test_a_mistake_in_a_table_is_found_when_it_is_made(name: OperationName, mist
     row = made(table.rows[phase])
     rows = {one: there for one, there in table.rows.items() if one is not phase} | ({phase: row} if row else {})
 
-    # When the table is made, then the operator does not start with it
+    # When the table is made, then it is refused, and the operator does not start
     with pytest.raises(IncompleteTableError, match=error):
         replace(table, rows=MappingProxyType(rows))
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_a_phase_to_which_nothing_leads_is_found(name: OperationName) -> None:
+def test_table_with_an_unreachable_phase_is_refused(name: OperationName) -> None:
     table = OPERATIONS[name].phases
     end = ended(table)
     rows = {
@@ -104,7 +104,7 @@ def test_a_phase_to_which_nothing_leads_is_found(name: OperationName) -> None:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_every_phase_that_acts_is_left_only_by_what_is_observed(name: OperationName) -> None:
+def test_phase_with_an_action_has_checks(name: OperationName) -> None:
     acting = [row for row in OPERATIONS[name].phases.rows.values() if row.action is not nothing_to_do]
 
     assert acting
@@ -112,7 +112,7 @@ def test_every_phase_that_acts_is_left_only_by_what_is_observed(name: OperationN
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_the_diagram_in_the_documentation_is_the_table(name: OperationName) -> None:
+def test_documented_diagram_equals_the_table(name: OperationName) -> None:
     begin, end = f"<!-- {name.lower()}: generated -->", f"<!-- /{name.lower()} -->"
     text = ARCHITECTURE.read_text(encoding="utf-8")
     before, rest = text.split(begin)
@@ -123,7 +123,7 @@ def test_the_diagram_in_the_documentation_is_the_table(name: OperationName) -> N
     assert text == wanted, "run the test with UPDATE_GOLDEN=1 and read the difference"
 
 
-def test_an_event_that_the_row_does_not_name_is_a_bug() -> None:
+def test_unknown_event_of_a_phase_raises_an_error() -> None:
     with pytest.raises(UnknownTransitionError, match="Promoting knows no event failed"):
         PHASES.following(CutoverPhase.PROMOTING, Event.FAILED)
 
@@ -133,16 +133,16 @@ def test_an_event_that_the_row_does_not_name_is_a_bug() -> None:
 
 @pytest.mark.parametrize("phase", AT_STAKE)
 @pytest.mark.parametrize("event", [Event.WITHDRAWN, Event.FAILED, Event.EXPIRED])
-def test_what_goes_wrong_while_the_new_colour_may_execute_leads_back(phase: CutoverPhase, event: Event) -> None:
+def test_switching_and_monitoring_roll_back_on_every_failure(phase: CutoverPhase, event: Event) -> None:
     assert PHASES.following(phase, event) is CutoverPhase.ROLLING_BACK
 
 
 @pytest.mark.parametrize("phase", NO_WAY_BACK)
-def test_what_is_judged_is_only_brought_to_its_end(phase: CutoverPhase) -> None:
+def test_promoting_and_rolling_back_have_no_way_but_done(phase: CutoverPhase) -> None:
     assert set(PHASES[phase].ways) == {Event.DONE}
 
 
-def test_going_back_leads_nowhere_but_back() -> None:
+def test_rolling_back_leads_only_to_rolled_back() -> None:
     assert PHASES.reached_from(CutoverPhase.ROLLING_BACK) == {CutoverPhase.ROLLING_BACK, CutoverPhase.ROLLED_BACK}
 
 
@@ -150,26 +150,26 @@ def leading_to(target: CutoverPhase) -> list[tuple[CutoverPhase, Event]]:
     return [(phase, event) for phase, row in PHASES.rows.items() for event, to in row.ways.items() if to is target]
 
 
-def test_a_cutover_succeeds_only_after_it_was_monitored() -> None:
+def test_cutover_succeeds_only_after_monitoring() -> None:
     assert leading_to(CutoverPhase.SUCCEEDED) == [(CutoverPhase.PROMOTING, Event.DONE)]
     assert leading_to(CutoverPhase.PROMOTING) == [(CutoverPhase.MONITORING, Event.DONE)]
     assert leading_to(CutoverPhase.MONITORING) == [(CutoverPhase.SWITCHING, Event.DONE)]
 
 
 @pytest.mark.parametrize("phase", BEFORE_THE_FENCE_MOVES)
-def test_before_the_fence_moves_nothing_ends_in_a_phase_in_which_the_new_colour_takes_traffic(
+def test_failure_before_the_fence_move_never_activates_the_new_colour(
     phase: CutoverPhase,
 ) -> None:
     unwanted = {to for event, to in PHASES[phase].ways.items() if event not in {Event.DONE, Event.KEPT}}
     assert not [to for to in unwanted if PHASES[to].active is Side.NEW or PHASES[to].moves_fence_to is Side.NEW]
 
 
-def test_a_kept_colour_saves_the_migration_and_no_test() -> None:
+def test_kept_colour_skips_only_the_migration() -> None:
     assert PHASES.following(CutoverPhase.PENDING, Event.KEPT) is CutoverPhase.PROVISIONING
     assert [phase for phase in CutoverPhase if Event.KEPT in PHASES[phase].ways] == [CutoverPhase.PENDING]
 
 
-def test_the_new_colour_is_active_only_after_the_fence_has_moved_to_it() -> None:
+def test_new_colour_is_active_only_after_the_fence_has_moved_to_it() -> None:
     moving = [phase for phase in CutoverPhase if PHASES[phase].moves_fence_to is Side.NEW]
     active = {phase for phase in CutoverPhase if PHASES[phase].active is Side.NEW}
 

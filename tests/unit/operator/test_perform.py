@@ -1,4 +1,4 @@
-"""What comes of carrying out a decision: what is to be observed at once, and what is to be told."""
+"""The outcome of performing a decision: its refusal, and the delay until the next reconcile."""
 
 from dataclasses import replace
 from typing import Any, cast
@@ -20,16 +20,16 @@ from rtx_operator.results import Unmet
 
 @pytest.fixture
 def selects() -> Intent:
-    """The look in which the live Service is to follow the fence."""
+    """The decision in which the live Service follows the fence."""
     world = copied(installed())
-    world.ask(version="1.1.0")
+    world.set_spec(version="1.1.0")
     for _ in range(60):
         intent = world.intend()
         if [effect.name for effect in intent.decision.effects] == [EffectName.SELECT]:
             return intent
-        world.look()
+        world.reconcile()
         world.tick()
-    raise AssertionError("the live Service never follows")
+    raise AssertionError("no decision selects the new colour")
 
 
 async def perform(intent: Intent, server: ApiServer) -> Unmet | None:
@@ -37,18 +37,18 @@ async def perform(intent: Intent, server: ApiServer) -> Unmet | None:
         performer = Performer(client, Applier(client, ReadCache(client)), CrashHook(None))
         decision = replace(intent.decision, apply=(), delete=())
         owner = Owner("trading", "rtx", "uid-1")
-        nowhere = cast("Any", None)  # an Apply asks neither database nor pods
-        return await performer.perform(intent.manifest, owner, decision, intent.seen, nowhere)
+        nowhere = cast("Any", None)  # an Apply needs neither database nor pods
+        return await performer.perform(intent.manifest, owner, decision, intent.observation, nowhere)
 
 
-async def test_what_the_switch_waits_for_is_observed_at_once(selects: Intent) -> None:
+async def test_accepted_select_is_requeued_immediately(selects: Intent) -> None:
     refusal = await perform(selects, ApiServer())
 
     assert refusal is None
     assert requeue_after(selects.decision, Outcome(refusal), now=selects.now, resync=300.0) == IMMEDIATELY
 
 
-async def test_a_refusal_is_reported_and_not_retried_at_once(selects: Intent) -> None:
+async def test_refused_select_is_reported_and_requeued_later(selects: Intent) -> None:
     server = ApiServer()
     server.refuses = True
 

@@ -49,7 +49,7 @@ def executed(epoch: int, bounds: tuple[float, ...], counts: tuple[int, ...], err
     return report(executed=served)
 
 
-def test_a_status_report_is_parsed() -> None:
+def test_status_report_is_parsed() -> None:
     latency = Latency((5.0, 10.0, 25.0, math.inf), (100, 97, 2, 1))
 
     assert report() == EngineReport(
@@ -69,7 +69,7 @@ def test_a_status_report_is_parsed() -> None:
     )
 
 
-def test_the_report_of_an_idle_pod_without_an_epoch_is_parsed() -> None:
+def test_report_of_an_idle_pod_without_an_epoch_is_parsed() -> None:
     idle = report(epoch=None, executed=None, executing=False)
 
     assert (idle.epoch, idle.executed) == (None, None)
@@ -80,7 +80,7 @@ def test_unknown_fields_of_a_later_engine_are_ignored() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "error"),
     [
         ({"websockets": "3"}, "websockets: "),
         ({"websockets": -1}, "websockets: "),
@@ -100,28 +100,28 @@ def test_unknown_fields_of_a_later_engine_are_ignored() -> None:
         ),
     ],
 )
-def test_an_answer_that_breaks_the_contract_is_refused(changes: dict[str, Any], says: str) -> None:
-    with pytest.raises(ReportError, match=says):
+def test_answer_that_breaks_the_contract_is_refused(changes: dict[str, Any], error: str) -> None:
+    with pytest.raises(ReportError, match=error):
         report(**changes)
 
 
 @pytest.mark.parametrize(
     "answer", [b"", b"<html>", b"null", b"[]", b"{}", b'{"reaches": 1, "colour": "", "error": ""}']
 )
-def test_an_answer_that_is_no_report_is_refused(answer: bytes) -> None:
+def test_answer_that_is_no_report_is_refused(answer: bytes) -> None:
     with pytest.raises(ReportError):
         engine_report(answer)
     with pytest.raises(ReportError):
         reach_report(answer)
 
 
-def test_a_reach_report_is_parsed() -> None:
-    answer = b'{"reaches": false, "colour": "green", "error": "no answer within 2 s"}'
+def test_reach_report_is_parsed() -> None:
+    answer = b'{"reaches": false, "colour": "green", "error": "no response within 2 s"}'
 
-    assert reach_report(answer) == ReachReport(reaches=False, colour="green", error="no answer within 2 s")
+    assert reach_report(answer) == ReachReport(reaches=False, colour="green", error="no response within 2 s")
 
 
-def test_the_served_requests_of_pods_are_added() -> None:
+def test_served_requests_of_pods_are_added() -> None:
     pods = [executed(4, (5, 10), (90, 8, 2), errors=1), executed(4, (5, 10), (10, 0, 0), errors=3)]
 
     whole = ServedRequests.total(pod.executed for pod in pods)
@@ -131,7 +131,7 @@ def test_the_served_requests_of_pods_are_added() -> None:
     assert whole.p99_milliseconds() == math.inf  # 108 of 110 are less than 99 %
 
 
-def test_a_total_can_be_limited_to_one_epoch() -> None:
+def test_total_can_be_limited_to_one_epoch() -> None:
     pods = [executed(3, (5,), (1, 0)), report(executed=None), executed(4, (5,), (7, 0))]
 
     parts = [pod.executed for pod in pods]
@@ -141,7 +141,7 @@ def test_a_total_can_be_limited_to_one_epoch() -> None:
     assert ServedRequests.total(parts, epoch=5) == ServedRequests(5, 0, 0, Latency((), ()))
 
 
-def test_a_total_without_requests_has_no_errors_and_no_latency() -> None:
+def test_total_without_requests_has_no_errors_and_no_latency() -> None:
     nothing = ServedRequests.total([])
 
     assert (nothing.requests, nothing.error_percent(), nothing.p99_milliseconds()) == (0, 0.0, 0.0)

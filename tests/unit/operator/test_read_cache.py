@@ -14,7 +14,7 @@ ENGINE = ("trading", "rtx")
 
 
 class World:
-    """An API server, a ReadCache and an Applier that use it, and a clock that the test sets."""
+    """An API server, its ReadCache and Applier, and a clock that the test sets."""
 
     def __init__(self, server: ApiServer, read_cache: ReadCache, applier: Applier) -> None:
         self.server, self.read_cache, self.applier = server, read_cache, applier
@@ -42,7 +42,7 @@ def child(kind: str, version: str = "v1") -> Object:
     return {"apiVersion": version, "kind": kind, "metadata": meta, "spec": {"selector": {"colour": "green"}}}
 
 
-async def test_a_reading_is_reused_until_it_is_five_seconds_old(world: World) -> None:
+async def test_reading_is_reused_until_it_is_five_seconds_old(world: World) -> None:
     # Given a reading, and a new object without an event
     await world.read()
     world.server.put(CONFIG_MAP, "unannounced")
@@ -54,12 +54,12 @@ async def test_a_reading_is_reused_until_it_is_five_seconds_old(world: World) ->
     world.now = MAX_AGE_SECONDS
     fresh = await world.read()
 
-    # Then the first sends no request, and the second finds the new object
+    # Then the first read sends no request, and the second finds the new object
     assert (named(kept), named(fresh)) == (set(), {"unannounced"})
-    assert lists == len(CACHED_KINDS) + 1  # the metrics API
+    assert lists == len(CACHED_KINDS) + 1  # one more for the metrics API
 
 
-async def test_an_event_drops_the_cache(world: World) -> None:
+async def test_event_drops_the_cache(world: World) -> None:
     await world.read()
     world.server.put(CONFIG_MAP, "announced")
 
@@ -68,30 +68,30 @@ async def test_an_event_drops_the_cache(world: World) -> None:
     assert named(await world.read()) == {"announced"}
 
 
-async def test_an_event_during_a_read_drops_its_result(world: World) -> None:
-    # Given a read that waits for its answers
+async def test_event_during_a_read_drops_its_result(world: World) -> None:
+    # Given a read that waits for its responses
     answered = asyncio.Event()
-    asked = asyncio.Event()
+    requested = asyncio.Event()
 
     async def hold() -> None:
-        asked.set()
+        requested.set()
         await answered.wait()
 
     world.server.hold = hold
     reading = asyncio.create_task(world.read())
-    await asked.wait()
+    await requested.wait()
 
-    # When an event arrives before the answers
+    # When an event arrives before the responses
     world.server.put(CONFIG_MAP, "announced")
     world.read_cache.changed(ENGINE)
     answered.set()
     await reading
 
-    # Then they are not cached
+    # Then the responses are not cached
     assert named(await world.read()) == {"announced"}
 
 
-async def test_a_write_of_a_cached_kind_drops_the_cache(world: World) -> None:
+async def test_write_of_a_cached_kind_drops_the_cache(world: World) -> None:
     await world.read()
 
     await world.applier.apply(ENGINE, CONFIG_MAP, child("ConfigMap"), None, "uid")
@@ -99,17 +99,17 @@ async def test_a_write_of_a_cached_kind_drops_the_cache(world: World) -> None:
     assert named(await world.read()) == {"rtx"}
 
 
-async def test_a_write_of_a_live_kind_keeps_the_cache(world: World) -> None:
+async def test_write_of_a_live_kind_keeps_the_cache(world: World) -> None:
     await world.read()
-    asked = world.server.count("GET")
+    requested = world.server.count("GET")
 
     await world.applier.apply(ENGINE, SERVICE, child("Service"), None, "uid")
     await world.read()
 
-    assert world.server.count("GET") == asked + 1  # whether the name is free
+    assert world.server.count("GET") == requested + 1  # one GET checks that the name is free
 
 
-async def test_credentials_of_another_name_are_read_at_once(world: World) -> None:
+async def test_credentials_of_another_name_are_read_immediately(world: World) -> None:
     world.server.put(SECRET, "first", data={"DB_PASSWORD": "eA=="})
     assert (await world.read("second")).credentials is None
 
@@ -119,13 +119,13 @@ async def test_credentials_of_another_name_are_read_at_once(world: World) -> Non
     assert found.credentials["data"] == {"DB_PASSWORD": "eA=="}
 
 
-async def test_an_object_applied_with_a_resource_version_is_not_applied_again_without(world: World) -> None:
+async def test_resource_version_guard_causes_no_second_apply(world: World) -> None:
     # Given an object that was applied with the resourceVersion of its observation
     guarded = child("Service")
     guarded["metadata"] = {**guarded["metadata"], "resourceVersion": "7"}
     _, live = await world.applier.apply(ENGINE, SERVICE, guarded, None, "uid")
 
-    # When the same object is desired, as in every reconcile
+    # When the same object is applied without it, as in every reconcile
     again, _ = await world.applier.apply(ENGINE, SERVICE, child("Service"), live, "uid")
 
     # Then nothing is written

@@ -1,8 +1,8 @@
-"""The retirement of a previous release: what it removes, what may hold it, and that it holds up nobody."""
+"""The retirement of a previous release: its effects, its failures, and that it delays no later release."""
 
 import pytest
 from cutover_cluster import label
-from cutover_walks import WHOLE, until_retiring, upgraded, walk
+from cutover_walks import UPGRADE_PHASES, until_retiring, upgraded, walk
 from cutover_world import World
 from rtx_operator.api.enums import ConditionType, CutoverPhase, Reason, RetirementPhase
 from rtx_operator.api.names import Label
@@ -19,7 +19,7 @@ def stalled(world: World) -> tuple[str, str, str]:
 def until(world: World, phase: RetirementPhase, reconciles: int = 40, seconds: float = 1) -> bool:
     for _ in range(reconciles):
         world.tick(seconds)
-        world.look()
+        world.reconcile()
         world.judge()
         if world.stored.get("retirement", {}).get("phase") == phase:
             return True
@@ -28,20 +28,20 @@ def until(world: World, phase: RetirementPhase, reconciles: int = 40, seconds: f
 
 @pytest.fixture
 def retiring(world: World) -> World:
-    """1.1.0 in green; the time of 1.0.0 in blue is over, and its pods are to end."""
+    """1.1.0 in green; the retirement of 1.0.0 in blue has begun."""
     until_retiring(upgraded(world))
     return world
 
 
-# --- what it removes -------------------------------------------------------------------------------------------------
+# --- its effects -----------------------------------------------------------------------------------------------------
 
 
-def test_a_retirement_empties_the_colour_and_then_runs_the_contract_migrations(retiring: World) -> None:
-    # Given a retirement that has begun: there is nothing to go back to any more
+def test_retirement_empties_the_colour_and_then_runs_the_contract_migrations(retiring: World) -> None:
+    # Given a retirement that has begun: status has no previous release any more
     assert retiring.stored["retirement"]["phase"] == RetirementPhase.EMPTYING
     assert "previous" not in retiring.stored
 
-    # When nobody is late
+    # When it continues
     assert until(retiring, RetirementPhase.SUCCEEDED)
 
     # Then no pod of 1.0.0 is left, and each phase has its time
@@ -50,17 +50,17 @@ def test_a_retirement_empties_the_colour_and_then_runs_the_contract_migrations(r
     assert stalled(retiring)[0] == "False"
 
 
-def test_a_phase_of_a_retirement_is_in_status_before_anything_of_it_is_done(retiring: World) -> None:
+def test_retirement_phase_is_in_status_before_its_effects(retiring: World) -> None:
     decision = retiring.intend().decision
 
     assert [effect.name for effect in decision.effects] == [EffectName.EMPTY]
     assert retiring.stored["retirement"]["deadline"]
 
 
-# --- what may hold it ------------------------------------------------------------------------------------------------
+# --- its failures ----------------------------------------------------------------------------------------------------
 
 
-def test_an_evicted_pod_counts_as_gone(retiring: World) -> None:
+def test_evicted_pod_does_not_hold_the_retirement(retiring: World) -> None:
     # Given a pod of the old colour that was evicted, whose object stays for ever
     evicted = retiring.colour_pods("blue")[0]
     retiring.evict(evicted)
@@ -70,15 +70,15 @@ def test_an_evicted_pod_counts_as_gone(retiring: World) -> None:
     for _ in range(20):
         retiring.tick()
         retiring.pods[evicted] = object_of_it
-        retiring.look()
+        retiring.reconcile()
 
     # Then the retirement ends, and the next upgrade is an upgrade
     assert retiring.stored["retirement"]["phase"] == RetirementPhase.SUCCEEDED
-    retiring.ask(version="1.2.0")
-    assert walk(retiring)[0] == WHOLE
+    retiring.set_spec(version="1.2.0")
+    assert walk(retiring)[0] == UPGRADE_PHASES
 
 
-def test_a_failed_contract_migration_bars_no_later_release(retiring: World) -> None:
+def test_failed_contract_migration_blocks_no_later_release(retiring: World) -> None:
     # Given contract migrations of 1.1.0 that fail
     retiring.faults.add("migration:1.1.0")
     assert until(retiring, RetirementPhase.FAILED)
@@ -89,41 +89,41 @@ def test_a_failed_contract_migration_bars_no_later_release(retiring: World) -> N
     assert "kubectl logs job/" in message
     assert "delete the Job" in message
 
-    # When a new version is asked for, then it takes over
-    retiring.ask(version="1.2.0")
-    assert walk(retiring)[0] == WHOLE
+    # When the spec changes to a new version, then it becomes active
+    retiring.set_spec(version="1.2.0")
+    assert walk(retiring)[0] == UPGRADE_PHASES
     assert stalled(retiring)[0] == "False"
 
-    # And its own retirement runs what is still pending
+    # And its own retirement runs the pending contract migrations
     assert until(retiring, RetirementPhase.SUCCEEDED, reconciles=120)
 
 
-def test_a_failed_retirement_stays_reported_when_the_next_release_goes_back(retiring: World) -> None:
+def test_failed_retirement_stays_stalled_after_a_rollback_of_the_next_release(retiring: World) -> None:
     retiring.faults.update({"migration:1.1.0", "errors:1.2.0"})
     assert until(retiring, RetirementPhase.FAILED)
 
-    retiring.ask(version="1.2.0")
+    retiring.set_spec(version="1.2.0")
     assert retiring.run_until(CutoverPhase.ROLLED_BACK)
-    retiring.ask(version="1.1.0")
-    retiring.look()
+    retiring.set_spec(version="1.1.0")
+    retiring.reconcile()
 
     assert stalled(retiring)[:2] == ("True", Reason.CONTRACT_FAILED)
 
 
 @pytest.mark.parametrize("way", ["the Job is deleted", "the retry annotation changes"])
-def test_a_failed_contract_migration_is_retried_when_a_person_asks(retiring: World, way: str) -> None:
+def test_failed_contract_migration_is_retried_on_request(retiring: World, way: str) -> None:
     # Given contract migrations that failed, and whose cause is corrected
     retiring.faults.add("migration:1.1.0")
     assert until(retiring, RetirementPhase.FAILED)
     assert not until(retiring, RetirementPhase.EMPTYING, reconciles=30, seconds=60)  # never by itself
     retiring.faults.clear()
 
-    # When a person asks for another try
+    # When a person requests a retry
     if way == "the Job is deleted":
         for key in [key for key in retiring.children if key[0] == "Job"]:
             del retiring.children[key]
     else:
-        retiring.ask_again()
+        retiring.retry()
 
     # Then it succeeds
     assert until(retiring, RetirementPhase.SUCCEEDED)
@@ -131,7 +131,7 @@ def test_a_failed_contract_migration_is_retried_when_a_person_asks(retiring: Wor
 
 
 def hang(world: World, colour: str) -> str:
-    """A pod of a lost node: it is to end, and nobody can say whether it has."""
+    """Keep a pod of the colour for ever, as on a lost node; returns its name."""
     name = world.colour_pods(colour)[0]
     ended = world.end_pods
 
@@ -145,7 +145,7 @@ def hang(world: World, colour: str) -> str:
     return name
 
 
-def test_a_pod_that_hangs_ends_the_retirement_with_its_name_and_what_to_do(retiring: World) -> None:
+def test_hanging_pod_fails_the_retirement_with_its_name_and_a_remedy(retiring: World) -> None:
     # Given a pod of the old colour that never ends
     name = hang(retiring, "blue")
 
@@ -159,15 +159,15 @@ def test_a_pod_that_hangs_ends_the_retirement_with_its_name_and_what_to_do(retir
     assert f"kubectl delete pod {name} --force" in message
     assert not [key for key in retiring.children if key[0] == "Job" and "contract" in str(retiring.children[key])]
 
-    # And when a new version is asked for in its colour, then it takes over, and the pod does not execute
-    retiring.ask(version="1.2.0")
-    assert walk(retiring)[0] == WHOLE
+    # And when a new version uses its colour, then it becomes active, and the pod does not execute
+    retiring.set_spec(version="1.2.0")
+    assert walk(retiring)[0] == UPGRADE_PHASES
     assert retiring.fence
     assert (retiring.fence.executors, retiring.fence.revisions) == (("blue",), (retiring.active["revision"],))
     assert label(retiring.pods[name], Label.REVISION) != retiring.active["revision"]
 
 
-def test_a_pod_that_hung_and_is_gone_lets_the_retirement_end_by_itself(retiring: World) -> None:
+def test_retirement_succeeds_by_itself_once_a_hanging_pod_is_gone(retiring: World) -> None:
     name = hang(retiring, "blue")
     assert until(retiring, RetirementPhase.FAILED, reconciles=60, seconds=15)
 
@@ -175,17 +175,17 @@ def test_a_pod_that_hung_and_is_gone_lets_the_retirement_end_by_itself(retiring:
     assert until(retiring, RetirementPhase.SUCCEEDED, reconciles=int(RETRY_PAUSE.total_seconds() / 15) + 10, seconds=15)
 
 
-def test_a_contract_job_that_never_ran_does_not_run_beside_the_next_release(retiring: World) -> None:
+def test_contract_job_that_never_ran_is_deleted_after_its_deadline(retiring: World) -> None:
     # Given a contract Job whose pods never run
     retiring.faults.add("jobs hang")
     assert until(retiring, RetirementPhase.CONTRACTING)
     contract = retiring.intend().desired.active.contract["metadata"]["name"]
-    retiring.look()
+    retiring.reconcile()
     assert ("Job", contract) in retiring.children
 
     # When its deadline has passed
     assert until(retiring, RetirementPhase.FAILED, reconciles=300, seconds=15)
-    retiring.look()
+    retiring.reconcile()
 
     # Then it is deleted
     assert ("Job", contract) not in retiring.children

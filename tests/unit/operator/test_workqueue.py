@@ -1,4 +1,4 @@
-"""The work queue, seen through add, add_after and run."""
+"""The work queue through its interface: add, add_after and run."""
 
 import asyncio
 from collections import Counter
@@ -30,12 +30,13 @@ def queue_of(work: Callable[[str], Awaitable[float | None]], failures: list[str]
     return WorkQueue(work, failed, Backoff(first=0.001, limit=0.01))
 
 
-async def test_a_key_added_many_times_before_a_worker_is_free_is_worked_on_once():
-    seen: Counter[str] = Counter()
+async def test_key_added_many_times_while_it_waits_runs_once():
+    # Given two keys that are added a thousand times before a worker is free
+    runs: Counter[str] = Counter()
     done = asyncio.Event()
 
     async def work(key: str) -> None:
-        seen[key] += 1
+        runs[key] += 1
         if key == "last":
             done.set()
 
@@ -46,13 +47,15 @@ async def test_a_key_added_many_times_before_a_worker_is_free_is_worked_on_once(
     queue.add("last")
     assert queue.depth == 3
 
+    # When a worker runs, then each key runs once
     async with running(queue, workers=1):
         await asyncio.wait_for(done.wait(), 5)
-    assert seen == {"a": 1, "b": 1, "last": 1}
+    assert runs == {"a": 1, "b": 1, "last": 1}
     assert queue.depth == 0
 
 
-async def test_two_workers_never_hold_one_key_and_an_add_meanwhile_is_not_lost():
+async def test_key_added_while_it_runs_runs_once_more_and_never_twice_at_a_time():
+    # Given a key that runs
     in_flight: Counter[str] = Counter()
     overlaps = 0
     runs = 0
@@ -71,6 +74,7 @@ async def test_two_workers_never_hold_one_key_and_an_add_meanwhile_is_not_lost()
         if runs == 2:
             twice.set()
 
+    # When it is added ten times meanwhile
     queue = queue_of(work)
     async with running(queue, workers=4):
         queue.add("a")
@@ -82,11 +86,12 @@ async def test_two_workers_never_hold_one_key_and_an_add_meanwhile_is_not_lost()
         release.set()
         await asyncio.wait_for(twice.wait(), 5)
         await asyncio.sleep(0.01)
+    # Then it runs once more, after the first run
     assert overlaps == 0
     assert runs == 2
 
 
-async def test_different_keys_run_side_by_side():
+async def test_different_keys_run_concurrently():
     barrier = asyncio.Barrier(3)
     together = asyncio.Event()
 
@@ -101,7 +106,8 @@ async def test_different_keys_run_side_by_side():
         await asyncio.wait_for(together.wait(), 5)
 
 
-async def test_a_failing_key_is_reported_and_retried_until_it_succeeds_and_others_go_on():
+async def test_failing_key_is_reported_and_retried_without_blocking_others():
+    # Given a key that fails three times, and another key
     attempts = 0
     failures: list[str] = []
     succeeded, other = asyncio.Event(), asyncio.Event()
@@ -116,15 +122,17 @@ async def test_a_failing_key_is_reported_and_retried_until_it_succeeds_and_other
             raise ValueError(f"attempt {attempts}")
         succeeded.set()
 
+    # When one worker runs both
     queue = queue_of(work, failures)
     async with running(queue, workers=1):
         queue.add("bad")
         queue.add("other")
         await asyncio.wait_for(asyncio.gather(succeeded.wait(), other.wait()), 5)
+    # Then each failure is reported, and the key succeeds at last
     assert failures == ["bad: attempt 1", "bad: attempt 2", "bad: attempt 3"]
 
 
-async def test_the_soonest_wish_wins_and_a_returned_delay_brings_the_key_back():
+async def test_earliest_delay_counts_and_a_returned_delay_requeues_the_key():
     runs = 0
     done = asyncio.Event()
 
@@ -150,10 +158,10 @@ async def test_the_soonest_wish_wins_and_a_returned_delay_brings_the_key_back():
 def test_backoff_stays_between_half_and_all_of_the_doubled_delay(failures: int, jitter: float):
     backoff = Backoff(first=0.2, limit=60)
     delay = backoff.delay(failures, jitter)
-    longest = min(60, 0.2 * 2.0 ** min(failures - 1, 30))
-    assert longest / 2 <= delay <= longest
+    maximum = min(60, 0.2 * 2.0 ** min(failures - 1, 30))
+    assert maximum / 2 <= delay <= maximum
 
 
-@pytest.mark.parametrize(("failures", "longest"), [(1, 0.2), (2, 0.4), (9, 51.2), (10, 60), (2000, 60)])
-def test_backoff_doubles_up_to_its_limit(failures: int, longest: float):
-    assert Backoff(first=0.2, limit=60).delay(failures, 0.0) == pytest.approx(longest)
+@pytest.mark.parametrize(("failures", "maximum"), [(1, 0.2), (2, 0.4), (9, 51.2), (10, 60), (2000, 60)])
+def test_backoff_doubles_up_to_its_limit(failures: int, maximum: float):
+    assert Backoff(first=0.2, limit=60).delay(failures, 0.0) == pytest.approx(maximum)

@@ -1,4 +1,4 @@
-"""A cutover under way and all that was observed of it, as checks and actions ask for it. Pure."""
+"""The context of a running cutover, from which its checks and actions read. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,33 +14,33 @@ from rtx_operator.operations.machine import OperationInput
 from rtx_operator.operations.state import PersistedState
 from rtx_operator.pod_reports import EngineReport
 
-BACK = "-back"  # ends the id under which the fence goes back
+BACK = "-back"  # suffix of the id of the fence move in a rollback
 
 
 @dataclass(frozen=True, slots=True)
 class CutoverContext:
-    """`now` is the one instant of this reconcile."""
+    """A running cutover with its observation and desired state; `now` is the time of this reconcile."""
 
     engine: TradingEngine
     desired: DesiredState
     seen: Observation
     cutover: Cutover
     now: datetime
-    held: str = ""  # why it may not leave Pending
+    held: str = ""  # the cause that holds it in Pending; empty: none
 
     @property
     def old(self) -> Release:
-        """What the cutover came from."""
+        """The release that was active when the cutover began."""
         return self.cutover.from_
 
     @property
     def new(self) -> Release:
-        """What it goes to."""
+        """The release that it makes active."""
         return self.cutover.to
 
     @property
     def waited(self) -> timedelta:
-        """How long the phase has lasted."""
+        """Time since the phase began."""
         return self.now - self.cutover.since
 
     @property
@@ -48,16 +48,16 @@ class CutoverContext:
         return self.seen.database.fence if self.seen.database else None
 
     def executes(self, release: Release) -> bool:
-        """Whether the database names this colour, and only this one, in a row that is not behind what status knows."""
+        """Whether only this release may execute, by a fence of the epoch in status or later."""
         active = self.engine.status.active
         return executes(self.fence, [release], known_epoch=active.epoch if active else 0)
 
     @property
     def went_back(self) -> bool:
-        """Whether the old colour executes for good.
+        """Whether the old colour executes, and no late move can change that.
 
-        From Switching on a move to the new colour may still be on its way from an operator that was paused. Only an
-        epoch of the way back keeps it from arriving.
+        From Switching on, a paused operator may still have a move to the new colour in flight. Only a later move of the
+        rollback makes the database refuse it.
         """
         may_have_moved = Phase.SWITCHING in self.cutover.seconds
         settled = self.fence is not None and self.fence.cutover == f"{self.cutover.id}{BACK}"
@@ -77,7 +77,7 @@ class CutoverContext:
         return deployment if deployment and revision_of(deployment) == release.revision else None
 
     def size(self, release: Release) -> int:
-        """How many pods the colour is meant to have."""
+        """Desired number of pods of the colour's Deployment; 0 without one."""
         return replicas(self.deployment(release))[0]
 
     def ready_pods(self, release: Release) -> list[Object]:
@@ -86,7 +86,7 @@ class CutoverContext:
         return [pod for pod in pods if is_ready(pod) and revision_of(pod) == release.revision]
 
     def pods_of_other_revisions(self, release: Release) -> list[str]:
-        """The colour's pods of another revision that may still run, also on their way out.
+        """Names of the colour's pods of another revision that may still run, those being deleted included.
 
         One that hangs on a lost node is not waited for where the fence can keep it from executing (ADR 0030).
         """
@@ -95,16 +95,16 @@ class CutoverContext:
         return [pod["metadata"]["name"] for pod in others if not (fenced and hangs(pod, self.now))]
 
     def pods(self, release: Release) -> list[Object]:
-        """The colour's pods that are not on their way out."""
+        """The colour's pods that are not being deleted."""
         return self.seen.pods_of(self.workload(release).pods)
 
     def reports(self, release: Release) -> list[EngineReport | str]:
-        """What the colour's ready pods said, or why one said nothing."""
-        unasked = "was not asked"
-        return [self.seen.engines.get(pod["metadata"]["name"], unasked) for pod in self.ready_pods(release)]
+        """The report of each ready pod of the colour, or the error as text."""
+        missing = "it was not queried"
+        return [self.seen.engines.get(pod["metadata"]["name"], missing) for pod in self.ready_pods(release)]
 
     def selected(self) -> Colour | None:
-        """The colour that the live Service selects."""
+        """The colour that the live Service selects; None when it selects none."""
         return self.desired.selected(self.seen)
 
     def routed_to(self, release: Release) -> bool:
@@ -115,10 +115,10 @@ class CutoverContext:
 
     @property
     def not_promoted(self) -> tuple[Object, ...]:
-        """Disruption budget and autoscaler as the new colour needs them, those that are not so yet."""
-        wanted = self.desired.traffic[self.new.colour].promote
+        """The desired disruption budget and autoscaler of the new colour that the live ones differ from."""
+        desired = self.desired.traffic[self.new.colour].promote
         return tuple(
-            one for one in wanted if not _lead_alike(self.seen.child(one["kind"], one["metadata"]["name"]), one)
+            one for one in desired if not _same_target(self.seen.child(one["kind"], one["metadata"]["name"]), one)
         )
 
     @property
@@ -127,7 +127,7 @@ class CutoverContext:
 
     @property
     def size_needed(self) -> int:
-        """How large the new colour has to be: as large as what takes the traffic now."""
+        """Number of pods that the new colour needs: the size of the old one, but at least the minimum."""
         return max(self.size(self.old), self.desired.minimum)
 
 
@@ -138,7 +138,7 @@ def context_of(state: PersistedState, given: OperationInput) -> CutoverContext:
     return CutoverContext(given.engine, given.desired, given.seen, state.cutover, given.now, given.held)
 
 
-def _lead_alike(live: Object | None, wanted: Object) -> bool:
-    """Whether two objects lead to the same colour, by selector or by name of the scaled Deployment."""
+def _same_target(live: Object | None, desired: Object) -> bool:
+    """Whether both objects have the same selector and the same scaled Deployment."""
     fields = ("selector", "scaleTargetRef")
-    return live is not None and all(live["spec"].get(field) == wanted["spec"].get(field) for field in fields)
+    return live is not None and all(live["spec"].get(field) == desired["spec"].get(field) for field in fields)
