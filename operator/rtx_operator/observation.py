@@ -139,6 +139,9 @@ class Observation:
         )
 
 
+DEADLINE_EXCEEDED = "DeadlineExceeded"  # reason of the condition Failed of a Job that its deadline ended
+
+
 class JobEnd(StrEnum):
     """How a Job ended: the type of its condition that is true."""
 

@@ -20,7 +20,7 @@ class Backoff:
     """Delay before the n-th retry: `first * 2**(n-1)` up to `limit` seconds, less up to half of it at random."""
 
     first: float = 0.2
-    limit: float = 60.0
+    limit: float = 10.0  # below OBSERVATION_GAP_SECONDS: deadlines fire although reconciles fail
 
     def delay(self, failures: int, jitter: float) -> float:
         """Seconds to wait after `failures` ≥ 1 failures in a row; `jitter` is in [0, 1)."""

@@ -16,6 +16,10 @@ class InvalidSpecError(ValueError):
     """The stored object does not match this operator's schema; the message names the field and the remedy."""
 
 
+class UnknownActiveError(ValueError):
+    """What status or the cluster records of the active release is not understood, or lost; the message says which."""
+
+
 @dataclass(frozen=True, slots=True)
 class TradingEngine:
     """Identity, spec and last status of one engine."""
@@ -56,7 +60,8 @@ class TradingEngine:
 def _status(written: dict[str, Any]) -> TradingEngineStatus:
     """The fields that this operator can parse; a later operator may have written others.
 
-    Each field is parsed alone, so that an unreadable one does not hide the active colour.
+    Each field is parsed alone, so that an unreadable one does not hide the active colour. Raises UnknownActiveError
+    when that one is unreadable: an engine that runs must not be taken for one that is not installed.
     """
     parsed: dict[str, Any] = {}
     for name, value in written.items():
@@ -64,10 +69,16 @@ def _status(written: dict[str, Any]) -> TradingEngineStatus:
             continue
         try:
             TradingEngineStatus.model_validate({name: value})
-        except ValidationError:
+        except ValidationError as error:
+            if name == _ACTIVE:
+                raise UnknownActiveError(
+                    "status.active was written by another release of the operator and cannot be read: nothing is "
+                    "changed; run the release that wrote it"
+                ) from error
             continue
         parsed[name] = value
     return TradingEngineStatus.model_validate(parsed)
 
 
+_ACTIVE = "active"
 _STATUS_FIELDS = {field.alias for field in TradingEngineStatus.model_fields.values()}

@@ -182,6 +182,7 @@ class Reason(StrEnum):
     CANNOT_ROLL_BACK = "CannotRollBack"  # the old colour has no ready pod
     CONTRACT_FAILED = "ContractFailed"  # the contract migrations failed
     PODS_REMAIN = "PodsRemain"  # pods of the previous colour did not end in time
+    UNKNOWN_ACTIVE = "UnknownActive"  # what is recorded of the active release is lost, or of another operator
     INVALID_SPEC = "InvalidSpec"  # the stored object does not match this operator's schema
     CREDENTIALS_MISSING = "CredentialsMissing"  # the Secret, or a key of it
     NAME_TAKEN = "NameTaken"  # an object of another owner has the name of a child

@@ -10,6 +10,7 @@ from rtx_operator.api.schema import ApiModel
 
 Time = Annotated[datetime, WithJsonSchema({"type": "string", "format": "date-time"})]
 SECONDS = WithJsonSchema({"type": "object", "additionalProperties": {"type": "number"}, "maxProperties": 16})
+MESSAGE_LIMIT = 4096  # characters; the API server refuses a longer message
 HISTORY_LIMIT = 10  # cutovers that status remembers
 
 
@@ -58,7 +59,7 @@ class Rejected(ApiModel):
     revision: str = Field(max_length=64, description="Hash of everything that shapes its pods.")
     version: str = Field(max_length=64, description="The engine's version.")
     reason: str = Field(max_length=64, description="Why it was rolled back, in one word.")
-    message: str = Field(max_length=4096, description="Why it was rolled back.")
+    message: str = Field(max_length=MESSAGE_LIMIT, description="Why it was rolled back.")
     retry: str = Field(default="", max_length=256, description="Value of the retry annotation at that time.")
 
 
@@ -72,7 +73,9 @@ class OperationRecord(ApiModel):
         default=None, description="When its phase must have ended; absent: it has no deadline."
     )
     reason: str = Field(default="", max_length=64, description="Why it goes back or failed, in one word.")
-    message: str = Field(default="", max_length=4096, description="What it waits for, or why it goes back or failed.")
+    message: str = Field(
+        default="", max_length=MESSAGE_LIMIT, description="What it waits for, or why it goes back or failed."
+    )
 
 
 class Cutover(OperationRecord):
@@ -113,7 +116,7 @@ class HistoryEntry(ApiModel):
     switched_at: Time | None = Field(default=None, description="When the live Service had only pods of the new colour.")
     restored_at: Time | None = Field(default=None, description="When it had only pods of the old colour again.")
     reason: str = Field(default="", max_length=64, description="Why it went back, in one word.")
-    message: str = Field(default="", max_length=4096, description="Why it went back.")
+    message: str = Field(default="", max_length=MESSAGE_LIMIT, description="Why it went back.")
     seconds: Annotated[dict[CutoverPhase, float], SECONDS] = Field(
         default={}, description="Seconds that each phase took."
     )

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import structlog
 
 from rtx_operator import measure
-from rtx_operator.api.engine import InvalidSpecError, TradingEngine
+from rtx_operator.api.engine import InvalidSpecError, TradingEngine, UnknownActiveError
 from rtx_operator.api.names import Names
 from rtx_operator.cluster import events, postgres
 from rtx_operator.cluster.client import Client, Object
@@ -28,6 +28,7 @@ from rtx_operator.decision.requeue import requeue_after
 from rtx_operator.desired import build
 from rtx_operator.observation import Observation, Owner, is_recent
 from rtx_operator.operations.arbiter import queries
+from rtx_operator.results import Unmet
 from rtx_operator.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -66,12 +67,12 @@ class EngineController(Controller):
         """Raises what the API server's client raises; then everything is observed again."""
         try:
             engine = TradingEngine.parse(attempt.manifest)
+            seen = await self._observe(engine)
+            desired = build.build(engine, seen, self._settings, secrets.token_bytes(32))
         except InvalidSpecError as error:
-            unmet = conditions.invalid_spec(str(error))
-            attempt.status = conditions.after_unmet(attempt.before, attempt.generation, unmet, attempt.now)
-            return self._settings.resync_seconds
-        seen = await self._observe(engine)
-        desired = build.build(engine, seen, self._settings, secrets.token_bytes(32))
+            return self._unmanaged(attempt, conditions.invalid_spec(str(error)))
+        except UnknownActiveError as error:
+            return self._unmanaged(attempt, conditions.unknown_active(str(error)))
         operation_id = f"{engine.spec.version[:48]}-{secrets.token_hex(4)}"
         decision = decide(engine, desired, seen, attempt.now, operation_id)
 
@@ -85,6 +86,11 @@ class EngineController(Controller):
         resync = self._settings.resync_seconds * random.uniform(0.8, 1.2)  # noqa: S311 - spreading is no secret
         return requeue_after(decision, outcome, now=attempt.now, resync=resync)
 
+    def _unmanaged(self, attempt: Attempt, unmet: Unmet) -> float:
+        """Nothing is known well enough to act on: report it, and change nothing."""
+        attempt.status = conditions.after_unmet(attempt.before, attempt.generation, unmet, attempt.now)
+        return self._settings.resync_seconds
+
     async def _observe(self, engine: TradingEngine) -> Observation:
         credentials = engine.spec.credentials_secret_ref
         seen = await self._observer.observe(
@@ -92,7 +98,7 @@ class EngineController(Controller):
             engine.name,
             credentials.name if credentials else "",
             self._database(engine.namespace, engine.name),
-            queries(engine.status, engine.spec.rollout),
+            queries(engine),
         )
         key, now = Key(ENGINE.kind, engine.namespace, engine.name), self._clock()
         recently = is_recent(now - self._observed.get(key, -math.inf))

@@ -73,6 +73,11 @@ def database_in_use(message: str) -> Unmet:
     return Failure(message, Reason.DATABASE_IN_USE)
 
 
+def unknown_active(message: str) -> Unmet:
+    """What is recorded of the active release is not understood, or lost."""
+    return Failure(message, Reason.UNKNOWN_ACTIVE)
+
+
 def invalid_spec(message: str) -> Unmet:
     """The stored spec does not fit this operator's schema."""
     return Failure(message, Reason.INVALID_SPEC)
@@ -119,7 +124,7 @@ def _of_operations(decision: Decision) -> Unmet | None:
         return Waiting(
             f"retirement of version {retirement.release.version} is {retirement.phase}{cause}", Reason.RETIRING
         )
-    if retirement and retirement.phase is RetirementPhase.FAILED:
+    if retirement and retirement.phase is RetirementPhase.FAILED and retirement.reason != Reason.SUPERSEDED:
         return _failed_retirement(retirement)
     if rejected:
         return Failure(f"version {rejected.version} was rolled back: {rejected.message}", Reason.REJECTED)
@@ -127,13 +132,14 @@ def _of_operations(decision: Decision) -> Unmet | None:
 
 
 def _failed_retirement(retirement: Retirement) -> Failure:
-    retry = f"correct the cause, then delete the Job or give the annotation {RETRY} a new value to retry"
+    # Not the retry annotation: it would retry a rejected version as well.
+    retry = "correct the cause and delete the Job to retry"
     if retirement.reason != Reason.CONTRACT_FAILED:
-        retry = f"the operator retries by itself, and at once when the annotation {RETRY} gets a new value"
+        retry = "the operator retries every ten minutes"
     return Failure(
         f"version {retirement.release.version} is not removed: {retirement.message}; {retry}. "
         "The next upgrade does not wait for it",
-        Reason(retirement.reason),
+        _known(retirement.reason),
     )
 
 
@@ -185,6 +191,11 @@ def _course(cutover: Cutover, decision: Decision) -> str:
     why = f" because {cutover.message} ({cutover.reason})" if cutover.reason else ""
     waits = f": {decision.waits.message}" if decision.waits else ""
     return f"{cutover.from_.version} → {cutover.to.version} is {cutover.phase}{why}{waits}"
+
+
+def _known(reason: str) -> Reason:
+    """A reason out of status, where a later operator may have written one that this one does not know."""
+    return Reason(reason) if reason in set(Reason) else Reason.RETIRING
 
 
 def _reason(unmet: Unmet) -> Reason:

@@ -37,6 +37,7 @@ class Decision:
     entered: Phase | None
     waits: Unmet | None
     ready: tuple[int, int]
+    is_paused: bool = False
 
     def commands(self) -> Iterator[Effect]:
         """Everything to carry out, in this order."""
@@ -63,7 +64,7 @@ def decide(
     unready = first_unmet(context, READY)
     ready = replicas(seen.child(desired.engine.kind, desired.engine.name))
     if engine.spec.paused:
-        return Decision((), (), (), unready, context.state, None, None, ready)
+        return Decision((), (), (), unready, context.state, None, None, ready, is_paused=True)
     held = first_unmet(context, BEFORE_MIGRATION)
     given = OperationInput(engine, desired, seen, now, operation_id, held.message if held else "")
     step = advance(given)

@@ -10,7 +10,7 @@ from rtx_operator.decision.context import DecisionContext
 from rtx_operator.decision.fence import fence_to_move
 from rtx_operator.desired.state import Workload, job_workload
 from rtx_operator.diagnosis import diagnose
-from rtx_operator.observation import JobEnd, Object, Observation, executes, job_ended, replicas
+from rtx_operator.observation import DEADLINE_EXCEEDED, JobEnd, Object, Observation, executes, job_ended, replicas
 from rtx_operator.results import Check, Failure, Unmet, Waiting
 
 
@@ -106,7 +106,7 @@ def migrated(context: DecisionContext) -> Unmet | None:
 def exceeded_its_deadline(job: Object | None) -> bool:
     """Its deadline ended it, perhaps before it ever ran for want of an image: that is no verdict on the migration."""
     failed = job_ended(job, JobEnd.FAILED)
-    return failed is not None and failed.get("reason") == "DeadlineExceeded"
+    return failed is not None and failed.get("reason") == DEADLINE_EXCEEDED
 
 
 def engine_ready(context: DecisionContext) -> Unmet | None:

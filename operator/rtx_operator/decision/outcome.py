@@ -40,5 +40,7 @@ def status_after(
         return None
     status = after_decision(before, engine, desired, decision, outcome.refusal, now)
     if outcome.interruption:
-        return after_unmet(status, engine.generation, outcome.interruption, now)
+        # A condition's time is that of its last change in what was written, not within this reconcile.
+        conditions = {"conditions": before.get("conditions") or []}
+        return after_unmet({**status, **conditions}, engine.generation, outcome.interruption, now)
     return status

@@ -36,13 +36,15 @@ def objects_to_prune(context: DecisionContext) -> tuple[Object, ...]:
 
 
 def _must_not_stay(job: Object, context: DecisionContext) -> bool:
-    """A Job that its deadline ended is made anew. A contract Job that has not ended when its retirement is given up
-    must not run beside the next release.
+    """A Job that its deadline ended is made anew. A contract Job is deleted by its retirement, but for one that
+    has not ended when that is given up: it must not run beside the next release.
     """
     retirement = context.state.retirement
     given_up = retirement is not None and retirement.phase.is_terminal
     is_contract = job["metadata"]["name"] == context.desired.active.contract["metadata"]["name"]
-    return exceeded_its_deadline(job) or (given_up and is_contract and not _has_ended(job))
+    if is_contract:
+        return given_up and not _has_ended(job)
+    return exceeded_its_deadline(job)
 
 
 def _is_kept_for_its_logs(job: Object, context: DecisionContext) -> bool:

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from rtx_operator import desired
 from rtx_operator.api import sizes
-from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Colour, Component
+from rtx_operator.api.engine import TradingEngine, UnknownActiveError
+from rtx_operator.api.enums import Colour, Component, RetirementPhase
 from rtx_operator.api.status import Cutover, TradingEngineStatus
 from rtx_operator.desired import BuildInput, RevisionSpec
 from rtx_operator.desired.state import DesiredColour, DesiredState, Revision, TrafficObjects, Workload
@@ -21,12 +21,15 @@ REVISION_KIND = "ControllerRevision"  # Kubernetes' own kind for a snapshot of w
 
 
 def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: bytes) -> DesiredState:
-    """The desired state of an engine; `seed` is 32 random bytes, of which missing credentials are made."""
+    """The desired state of an engine; `seed` is 32 random bytes, of which missing credentials are made.
+
+    Raises UnknownActiveError.
+    """
     inputs, secrets = _with_secrets(_inputs(engine, seen, settings), seen, seed)
     wanted = desired.revision_spec(inputs)
     status = engine.status
     colour = status.active.colour if status.active else FIRST_COLOUR
-    running = (_revision(status.active.revision, wanted, seen) if status.active else None) or wanted
+    running = _running(status, wanted, seen)
     cutover = _under_way(status)
     cutover_id = cutover.id if cutover else ""
     given = engine.spec.credentials_secret_ref
@@ -47,6 +50,19 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
     )
 
 
+def _running(status: TradingEngineStatus, wanted: RevisionSpec, seen: Observation) -> RevisionSpec:
+    """What the active colour runs, or is to run first. What spec asks for now never stands in for what runs."""
+    if status.active is None:
+        return wanted
+    recorded = _revision(status.active.revision, wanted, seen)
+    if recorded is None:
+        raise UnknownActiveError(
+            f"the {REVISION_KIND} that records version {status.active.version} (revision {status.active.revision}), "
+            "which runs, is gone: nothing is changed; restore it from a backup, or set spec to what that version had"
+        )
+    return recorded
+
+
 def _under_way(status: TradingEngineStatus) -> Cutover | None:
     return status.cutover if status.cutover and not status.cutover.phase.is_terminal else None
 
@@ -60,7 +76,7 @@ def _idle(
         revision = release.revision
     elif status.previous:
         revision = status.previous.revision
-    elif status.retirement and not status.retirement.phase.is_terminal:
+    elif status.retirement and status.retirement.phase is not RetirementPhase.SUCCEEDED:
         revision = status.retirement.release.revision
     else:
         return None

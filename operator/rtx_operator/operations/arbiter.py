@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import CutoverPhase, OperationName, RetirementPhase
-from rtx_operator.api.rollout import Rollout
-from rtx_operator.api.status import TradingEngineStatus
 from rtx_operator.observation import PodQueries
 from rtx_operator.operations.cutover import CUTOVER
 from rtx_operator.operations.machine import Operation, OperationInput, Step, begin, step
@@ -34,12 +33,13 @@ def advance(given: OperationInput) -> Step:
     return next((first for first in begun if first), Step(state))
 
 
-def queries(status: TradingEngineStatus, rollout: Rollout) -> PodQueries:
-    """What the operation under way queries of the engine pods, before anything is observed."""
-    state = PersistedState.of(status)
+def queries(engine: TradingEngine) -> PodQueries:
+    """What the operation under way queries of the engine pods; nothing while the engine is paused."""
+    state = PersistedState.of(engine.status)
     for name, operation in OPERATIONS.items():
-        if record := state.under_way(name):
-            asked: PodQueries = operation.phases[record.phase].queries(rollout, record)
+        record = state.under_way(name)
+        if record and not engine.spec.paused:
+            asked: PodQueries = operation.phases[record.phase].queries(engine.spec.rollout, record)
             return asked
     return PodQueries()
 

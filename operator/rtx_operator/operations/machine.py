@@ -18,7 +18,7 @@ from rtx_operator.api.status import Cutover, Retirement
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Observation, PodQueries
 from rtx_operator.operations.effects import Effect
-from rtx_operator.operations.record import entered, noted, with_grace
+from rtx_operator.operations.record import entered, noted, waiting, with_grace
 from rtx_operator.operations.state import PersistedState
 from rtx_operator.results import Check, Failure, Unmet, worst_unmet
 
@@ -250,7 +250,7 @@ def step(operation: Operation[Any, C], state: PersistedState, given: OperationIn
     if happened is not None:
         return _moved(operation, state, given, happened)
     if not row.keeps_message:
-        state = state.with_record(noted(record, message=waits.message if waits else ""))
+        state = state.with_record(waiting(record, waits.message if waits else ""))
         context = operation.context(state, given)
     return Step(state, row.action(context), waits=waits)
 

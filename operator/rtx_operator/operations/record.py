@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from rtx_operator.api.status import Cutover, OperationRecord, Retirement
+from rtx_operator.api.status import MESSAGE_LIMIT, Cutover, OperationRecord, Retirement
 
 R = TypeVar("R", bound=OperationRecord)
 
@@ -18,6 +18,11 @@ def noted(record: R, **fields: object) -> R:
     return record.model_copy(update=fields)
 
 
+def waiting(record: R, message: str) -> R:
+    """The record with what it waits for."""
+    return noted(record, message=message[:MESSAGE_LIMIT])
+
+
 def entered(
     record: Cutover | Retirement, phase: object, now: datetime, limit: timedelta | None, reason: str, message: str
 ) -> Cutover | Retirement:
@@ -30,7 +35,7 @@ def entered(
             "deadline": now + limit if limit else None,
             "seconds": seconds,
             "reason": reason or record.reason,
-            "message": message,
+            "message": message[:MESSAGE_LIMIT],
         }
     )
 

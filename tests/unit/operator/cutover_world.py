@@ -170,7 +170,7 @@ class World(Judged):
     # --- the operator's observation ---
 
     def observe(self, engine: TradingEngine) -> Observation:
-        pod_queries = queries(engine.status, engine.spec.rollout)
+        pod_queries = queries(engine)
         new = str(pod_queries.smoke or "")
         return Observation(
             children=dict(self.children),

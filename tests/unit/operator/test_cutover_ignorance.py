@@ -32,6 +32,7 @@ DEPENDENCIES: list[tuple[CutoverPhase, tuple[str, ...], Check[CutoverContext], t
 # Checks that depend on the time only, or that pass without pods.
 OTHERS: set[Check[CutoverContext]] = {
     checks.nothing_holds,
+    checks.no_migration_runs,
     checks.nodes_settled,
     checks.monitored_long_enough,
     checks.new_colour_empty,

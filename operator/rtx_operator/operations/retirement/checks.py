@@ -1,7 +1,9 @@
 """What each phase of a retirement waits for: chains of checks. Unknown, missing and unanswered is never passed."""
 
+from datetime import timedelta
+
 from rtx_operator.api.enums import Reason
-from rtx_operator.observation import JobEnd, job_ended
+from rtx_operator.observation import DEADLINE_EXCEEDED, JobEnd, job_ended
 from rtx_operator.operations.jobs import job_done
 from rtx_operator.operations.retirement.context import EMPTYING_TIMEOUT, RetirementContext
 from rtx_operator.results import Failure, Unmet, Waiting
@@ -38,6 +40,10 @@ def no_job_of_an_earlier_try(context: RetirementContext) -> Unmet | None:
 
 
 def contracted(context: RetirementContext) -> Unmet | None:
-    """The contract migrations have run."""
+    """The contract migrations have run. What keeps the Job from running may pass until the deadline."""
     job = context.desired.active.contract
-    return job_done(context.seen, job, Reason.CONTRACT_FAILED, "contract migration", context.waited)
+    failed = job_ended(context.contract_job, JobEnd.FAILED)
+    if failed and failed.get("reason") == DEADLINE_EXCEEDED:
+        message = f"contract migration Job {job['metadata']['name']} exceeded its deadline"
+        return Failure(message, Reason.DEADLINE_EXCEEDED)
+    return job_done(context.seen, job, Reason.CONTRACT_FAILED, "contract migration", timedelta())

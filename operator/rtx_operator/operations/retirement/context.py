@@ -7,7 +7,7 @@ from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Component
 from rtx_operator.api.names import Names
 from rtx_operator.api.status import Release, Retirement
-from rtx_operator.desired.state import DesiredState
+from rtx_operator.desired.state import JOB_LABEL, DesiredState
 from rtx_operator.observation import Object, Observation, executes, replicas
 from rtx_operator.operations.fence import revision_of
 from rtx_operator.operations.machine import OperationInput
@@ -65,6 +65,18 @@ class RetirementContext:
     @property
     def active_is_selected(self) -> bool:
         return self.desired.selected(self.seen) is self.desired.active.colour
+
+    @property
+    def cutover_is_due(self) -> bool:
+        """Spec asks for another revision than the active one, which was not rolled back before."""
+        rejected, active = self.engine.status.rejected, self.desired.active.revision.hash
+        return self.desired.wanted.hash not in {active, rejected.revision if rejected else active}
+
+    @property
+    def contract_pods(self) -> list[Object]:
+        """Pods of the contract Job in which a migration may run: those that were scheduled and have not ended."""
+        name = self.desired.active.contract["metadata"]["name"]
+        return [pod for pod in self.seen.alive({JOB_LABEL: name}) if pod.get("status", {}).get("phase") == "Running"]
 
     @property
     def contract_job(self) -> Object | None:

@@ -1,23 +1,39 @@
-"""What status remembers of a retirement besides its phase: the cause of a failure in its own words."""
+"""What status remembers of a retirement besides its phase, and the events that only it knows."""
+
+from dataclasses import replace
 
 from rtx_operator.api.enums import Reason
 from rtx_operator.api.enums import RetirementPhase as Phase
 from rtx_operator.operations.machine import Event, OwnEvent
-from rtx_operator.operations.retirement.context import RetirementContext
+from rtx_operator.operations.record import noted
+from rtx_operator.operations.retirement.context import EMPTYING_TIMEOUT, RetirementContext
 from rtx_operator.operations.state import PersistedState
 from rtx_operator.results import Failure, Unmet
 
 
-def note(state: PersistedState, _: RetirementContext) -> PersistedState:
-    """A retirement notes no instants."""
+def note(state: PersistedState, context: RetirementContext) -> PersistedState:
+    """The release is no longer one to go back to; its pods' time to end counts from when they were asked to."""
+    record, until = context.retirement, context.now + EMPTYING_TIMEOUT
+    if state.previous and state.previous.revision == record.release.revision:
+        state = replace(state, previous=None)
+    asked = context.size == 0
+    if record.phase is Phase.EMPTYING and not asked and (not record.deadline or record.deadline < until - SLACK):
+        return state.with_record(noted(record, deadline=until))
     return state
 
 
+SLACK = EMPTYING_TIMEOUT / 2  # so that status is not written with each reconcile in which they cannot be asked
+
+
 def own_event(context: RetirementContext, waits: Unmet | None) -> OwnEvent | None:
-    """EXPIRED in Emptying says what holds: pods that remain."""
-    deadline = context.retirement.deadline
-    late = deadline is not None and context.now > deadline
-    if context.retirement.phase is Phase.EMPTYING and waits and late and context.pods_left:
+    """FAILED when a cutover is due and no contract migration runs; EXPIRED in Emptying says which pods remain."""
+    record = context.retirement
+    if waits and context.cutover_is_due and not context.contract_pods:
+        wanted = context.desired.wanted.version
+        yields = f"spec asks for version {wanted}; the retirement after that cutover does what this one left"
+        return OwnEvent(Event.FAILED, Failure(yields, Reason.SUPERSEDED))
+    late = record.deadline is not None and context.now > record.deadline
+    if record.phase is Phase.EMPTYING and waits and late and context.pods_left:
         return OwnEvent(Event.EXPIRED, Failure(waits.message, Reason.PODS_REMAIN))
     return None
 

@@ -20,15 +20,19 @@ def trigger(state: PersistedState, given: OperationInput) -> PersistedState | No
         return None
     if previous and given.now >= previous.retire_after:
         release = Release(colour=previous.colour, version=previous.version, revision=previous.revision)
-        return replace(state, previous=None, retirement=_begun(release, given))
+        # `previous` goes once the record is read back (record.py): a CRD without status.retirement loses neither.
+        return replace(state, retirement=_begun(release, given))
     if previous is None and failed and failed.phase is Phase.FAILED and _may_be_retried(failed, given):
         return replace(state, retirement=_begun(failed.release, given))
     return None
 
 
 def _may_be_retried(failed: Retirement, given: OperationInput) -> bool:
-    """The retry annotation has another value, or somebody deleted the failed Job; other causes pass by themselves."""
-    if given.engine.retry != failed.retry:
+    """Somebody deleted the failed Job, or gave the retry annotation a value that was not meant for a rejected version.
+
+    Other causes pass by themselves.
+    """
+    if given.engine.retry != failed.retry and given.engine.status.rejected is None:
         return True
     if failed.reason == Reason.CONTRACT_FAILED:
         return given.seen.child("Job", given.desired.active.contract["metadata"]["name"]) is None
