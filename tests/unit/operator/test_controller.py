@@ -1,4 +1,4 @@
-"""A reconcile writes status on every way out, and what was decided stays decided."""
+"""A reconcile writes status on every way out, with its decision."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -35,7 +35,7 @@ async def controller(server: ApiServer) -> AsyncIterator[EngineController]:
 
 @pytest.fixture
 def server() -> ApiServer:
-    """An API server with one TradingEngine that was just created."""
+    """An API server with one new TradingEngine."""
     made = ApiServer()
     made.put(ENGINE, "rtx", apiVersion=ENGINE.api_version, kind=ENGINE.kind, spec=SPEC)
     made.objects[PATH]["metadata"]["generation"] = 1
@@ -46,7 +46,7 @@ def condition(server: ApiServer, kind: ConditionType) -> Object:
     return next(one for one in server.objects[PATH]["status"]["conditions"] if one["type"] == kind)
 
 
-async def test_a_reconcile_without_errors_reports_what_it_waits_for(server: ApiServer) -> None:
+async def test_reconcile_without_errors_reports_the_unmet_check(server: ApiServer) -> None:
     async with controller(server) as reconcile:
         due = await reconcile(KEY)
 
@@ -54,7 +54,7 @@ async def test_a_reconcile_without_errors_reports_what_it_waits_for(server: ApiS
     assert condition(server, ConditionType.READY)["reason"] == Reason.DATABASE_STARTING
 
 
-async def test_a_refusal_is_reported_and_raises_nothing(server: ApiServer) -> None:
+async def test_refusal_is_reported_and_raises_no_error(server: ApiServer) -> None:
     # Given an API server that refuses every child
     server.refuses = True
 
@@ -62,26 +62,26 @@ async def test_a_refusal_is_reported_and_raises_nothing(server: ApiServer) -> No
     async with controller(server) as reconcile:
         await reconcile(KEY)
 
-    # Then status says so, as something that a person has to mend
+    # Then Stalled has the refusal as its reason
     assert condition(server, ConditionType.STALLED)["reason"] == Reason.REQUEST_REFUSED
 
 
-async def test_an_error_of_the_api_server_is_reported_and_raised(server: ApiServer) -> None:
-    # Given an API server that answers every write of a child with 500
+async def test_error_of_the_api_server_is_reported_and_raised(server: ApiServer) -> None:
+    # Given an API server that responds with 500 to every write of a child
     server.fails = 500
 
-    # When the engine is reconciled, then the work queue learns of it
+    # When the engine is reconciled, then the error reaches the work queue
     async with controller(server) as reconcile:
         with pytest.raises(ApiError):
             await reconcile(KEY)
 
-    # And status says so
+    # And Reconciling reports it
     reconciling = condition(server, ConditionType.RECONCILING)
     assert (reconciling["status"], reconciling["reason"]) == ("True", Reason.RECONCILE_FAILED)
     assert "trying again" in reconciling["message"]
 
 
-async def test_a_conflict_is_no_failure_to_report(server: ApiServer) -> None:
+async def test_conflict_leaves_status_unchanged(server: ApiServer) -> None:
     server.fails = 409
 
     async with controller(server) as reconcile:
@@ -91,7 +91,7 @@ async def test_a_conflict_is_no_failure_to_report(server: ApiServer) -> None:
     assert "status" not in server.objects[PATH]
 
 
-async def test_an_invalid_spec_is_reported_by_its_field(server: ApiServer) -> None:
+async def test_invalid_spec_is_reported_by_its_field(server: ApiServer) -> None:
     server.objects[PATH]["spec"] = {**SPEC, "scaling": {"minReplicas": "many"}}
 
     async with controller(server) as reconcile:
@@ -102,7 +102,7 @@ async def test_an_invalid_spec_is_reported_by_its_field(server: ApiServer) -> No
     assert "spec.scaling.minReplicas" in stalled["message"]
 
 
-async def test_a_definition_that_drops_fields_of_status_is_an_error(server: ApiServer) -> None:
+async def test_definition_that_drops_status_fields_is_an_error(server: ApiServer) -> None:
     server.drops = "replicas"
 
     async with controller(server) as reconcile:
@@ -111,7 +111,7 @@ async def test_a_definition_that_drops_fields_of_status_is_an_error(server: ApiS
 
 
 @pytest.mark.parametrize("gone", ["deleted", "of another class", "being deleted"])
-async def test_an_engine_that_is_not_ours_to_reconcile_is_left_alone(server: ApiServer, gone: str) -> None:
+async def test_deleted_or_foreign_engine_is_not_written(server: ApiServer, gone: str) -> None:
     manifest: Any = server.objects[PATH]
     if gone == "deleted":
         del server.objects[PATH]
