@@ -141,6 +141,7 @@ def test_a_pod_that_its_node_does_not_end_holds_up_no_release(upgrades: Upgrades
             upgrades.reset_spec(KEEP)
             assert_succeeded_although_stalled(upgrades.upgrade(**new_revision()))
             assert upgrades.selected_colour() == active
+            assert upgrades.fence()["revisions"] == [upgrades.status()["active"]["revision"]]
             assert processes(hanging, "rtx-engine"), "the pod has ended after all: the test shows nothing"
         upgrades.wait_until_reconciled()
 

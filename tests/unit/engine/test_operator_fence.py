@@ -33,9 +33,10 @@ class Mover:
         known: int = 0,
         cutover: str = "1.1.0-0a1b2c3d",
         expected: int | None = 1,
+        revisions: tuple[str, ...] | None = ("r2",),
     ) -> Fence:
         return await fence.move(
-            self.address, "operator", owner, executors or ("green",), ("r2",), known, cutover, expected_epoch=expected
+            self.address, "operator", owner, executors or ("green",), revisions, known, cutover, expected_epoch=expected
         )
 
     async def history(self) -> list[tuple[int, list[str], str]]:
@@ -112,8 +113,7 @@ async def test_fence_is_created_if_it_is_missing(mover: Mover) -> None:
 
 async def test_fence_of_an_older_schema_is_read_and_the_next_move_names_revisions(mover: Mover) -> None:
     # Given a fence whose tables were made before revisions were named
-    for table in ("execution_fence", "execution_fence_history"):
-        await mover.database.execute(f"ALTER TABLE rtx_operator.{table} DROP COLUMN revisions")
+    await drop_revisions(mover)
 
     # When it is read and moved
     before = await mover.reader.read(mover.address, "operator")
@@ -123,6 +123,55 @@ async def test_fence_of_an_older_schema_is_read_and_the_next_move_names_revision
     assert before is not None
     assert (before.revisions, after.revisions) == (None, ("r2",))
     assert await mover.reader.read(mover.address, "operator") == after
+
+
+async def test_move_of_a_fence_of_an_older_schema_waits_for_no_reader(mover: Mover) -> None:
+    # Given a fence without the column, and a reader that keeps its lock, as a dump does
+    await drop_revisions(mover)
+    async with reading(mover):
+        # When it is moved, and no revision has to be named
+        after = await mover.move("green", revisions=None)
+
+    # Then it has moved, and the schema is as it was
+    assert (after.executors, after.revisions) == (("green",), None)
+    columns = (
+        "SELECT FROM information_schema.columns WHERE table_name = 'execution_fence' AND column_name = 'revisions'"
+    )
+    assert await mover.database.execute(columns) == []
+
+
+async def drop_revisions(mover: Mover) -> None:
+    """Make the schema that of an operator which knew no revisions, but for the history's trigger."""
+    for trigger in ("forget_revisions", "remember"):
+        await mover.database.execute(f"DROP TRIGGER {trigger} ON rtx_operator.execution_fence")
+    for table in ("execution_fence", "execution_fence_history"):
+        await mover.database.execute(f"ALTER TABLE rtx_operator.{table} DROP COLUMN revisions")
+
+
+@asynccontextmanager
+async def reading(mover: Mover) -> AsyncIterator[None]:
+    session = await mover.database.connect("rtx_operator")
+    try:
+        async with session.transaction():
+            await session.execute("SELECT FROM rtx_operator.execution_fence")
+            yield
+    finally:
+        await session.close()
+
+
+async def test_move_by_who_knows_no_revisions_means_any(mover: Mover) -> None:
+    # Given a fence that names a revision
+    assert (await mover.move("green")).revisions == ("r2",)
+
+    # When it is moved by a statement that does not set the column
+    await mover.database.execute(
+        "UPDATE rtx_operator.execution_fence SET epoch = epoch + 1, executors = '{blue}'", user="rtx_operator"
+    )
+
+    # Then every revision of the colour may execute
+    moved = await mover.reader.read(mover.address, "operator")
+    assert moved is not None
+    assert (moved.executors, moved.revisions) == (("blue",), None)
 
 
 async def test_fence_without_history_gets_one_from_the_current_epoch(mover: Mover) -> None:

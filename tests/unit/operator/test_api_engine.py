@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from rtx_operator.api.engine import InvalidSpecError, TradingEngine
+from rtx_operator.api.engine import InvalidSpecError, TradingEngine, UnknownActiveError
 from rtx_operator.api.enums import Colour, DeletionPolicy
 
 
@@ -57,11 +57,17 @@ def test_status_is_parsed() -> None:
     assert (engine.status.active.colour, engine.status.active.epoch) == (Colour.GREEN, 4)
 
 
-@pytest.mark.parametrize("status", [{"active": {"colour": "red"}}, {"conditions": "none"}])
+def test_unreadable_active_release_is_an_error_because_the_engine_runs() -> None:
+    with pytest.raises(UnknownActiveError, match=r"status\.active was written by another release"):
+        TradingEngine.parse({**_manifest(), "status": {"active": {"colour": "red"}}})
+
+
+@pytest.mark.parametrize("status", [{"cutover": {"phase": "Later"}}, {"conditions": "none"}])
 def test_unreadable_status_field_is_dropped_and_the_spec_is_kept(status: dict[str, Any]) -> None:
     engine = TradingEngine.parse({**_manifest(), "status": status})
 
-    assert engine.status.active is None
+    assert engine.status.conditions == []
+    assert engine.status.cutover is None
     assert engine.spec.version == "1.0.0"
 
 

@@ -180,7 +180,13 @@ def test_failed_retirement_is_stalled_with_cause_and_remedy():
     assert conditions(written)["Ready"] == ("True", "Serving")
     assert conditions(written)["Stalled"] == ("True", "ContractFailed")
     assert "Job y failed: no such column" in message(written, "Stalled")
-    assert "rtx-trading.com/retry" in message(written, "Stalled")
+    assert "delete the Job to retry" in message(written, "Stalled")
+
+
+def test_failure_reason_of_a_later_operator_is_reported_as_retiring():
+    written = after(state=retirement(RetirementPhase.FAILED, reason="BackupMissing", message="no backup"))
+
+    assert conditions(written)["Stalled"] == ("True", "Retiring")
 
 
 def test_succeeded_retirement_is_not_reconciling():

@@ -5,7 +5,9 @@ from datetime import timedelta
 import pytest
 from cutover_walks import PHASES_TO_SWITCHING, ROLLBACK_PHASES, upgraded, walk
 from cutover_world import Conflict, World
+from rtx_operator.api.engine import UnknownActiveError
 from rtx_operator.api.enums import CutoverPhase
+from rtx_operator.api.status import MESSAGE_LIMIT
 from rtx_operator.operations.effects import EffectName, MoveFence, Scale
 
 # --- deadlines --------------------------------------------------------------------------------------------------------
@@ -170,3 +172,44 @@ def test_late_scale_is_refused(world: World) -> None:
 
     # When it does so after the rollback of another leader, then the API server refuses
     assert late_effects(world, Scale) == ["Deployment rtx-engine-green has changed"]
+
+
+# --- records that are lost, and texts of others ----------------------------------------------------------------------
+
+
+def test_lost_record_of_the_active_release_changes_nothing(world: World) -> None:
+    # Given a rejected version that spec still asks for, and a ControllerRevision of the active one that is deleted
+    world.faults.add("smoke:1.1.0")
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.ROLLED_BACK)
+    del world.children["ControllerRevision", f"rtx-engine-{world.active['revision']}"]
+
+    # When the engine is reconciled, then what spec asks for does not stand in for what runs
+    with pytest.raises(UnknownActiveError, match=r"records version 1\.0\.0"):
+        world.intend()
+
+    # And when spec asks for what runs, then the record is made again
+    world.set_spec(version="1.0.0")
+    world.reconcile()
+    assert ("ControllerRevision", f"rtx-engine-{world.active['revision']}") in world.children
+
+
+def test_message_of_a_job_is_cut_to_what_status_may_hold(world: World) -> None:
+    # Given a migration that leaves as much as a termination message may have
+    world.faults.add("migration:1.1.0")
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.MIGRATING)
+    world.tick()
+    world.reconcile()
+    for job in [name for kind, name in world.children if kind == "Job"]:
+        ended = {"state": {"terminated": {"exitCode": 1, "message": "x" * MESSAGE_LIMIT}}}
+        labels = {"batch.kubernetes.io/job-name": job}
+        world.pods[job] = {"metadata": {"name": job, "labels": labels}, "status": {"containerStatuses": [ended]}}
+
+    # When the cutover goes back
+    world.tick()
+    world.reconcile()
+
+    # Then the API server accepts the status
+    assert world.phase is CutoverPhase.ROLLING_BACK
+    assert len(world.stored["cutover"]["message"]) == MESSAGE_LIMIT

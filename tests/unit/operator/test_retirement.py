@@ -1,11 +1,15 @@
 """The retirement of a previous release: its effects, its failures, and that it delays no later release."""
 
+import json
+
 import pytest
 from cutover_cluster import label
 from cutover_walks import UPGRADE_PHASES, until_retiring, upgraded, walk
-from cutover_world import World
-from rtx_operator.api.enums import ConditionType, CutoverPhase, Reason, RetirementPhase
-from rtx_operator.api.names import Label
+from cutover_world import Intent, World
+from rtx_operator.api.enums import Component, ConditionType, CutoverPhase, Reason, RetirementPhase
+from rtx_operator.api.names import Label, Names
+from rtx_operator.decision.outcome import Outcome
+from rtx_operator.desired.state import JOB_LABEL
 from rtx_operator.operations.effects import EffectName
 from rtx_operator.operations.retirement.trigger import RETRY_PAUSE
 
@@ -37,8 +41,9 @@ def retiring(world: World) -> World:
 
 
 def test_retirement_empties_the_colour_and_then_runs_the_contract_migrations(retiring: World) -> None:
-    # Given a retirement that has begun: status has no previous release any more
+    # Given a retirement that has begun: from its next reconcile on there is no previous release
     assert retiring.stored["retirement"]["phase"] == RetirementPhase.EMPTYING
+    retiring.reconcile()
     assert "previous" not in retiring.stored
 
     # When it continues
@@ -51,6 +56,9 @@ def test_retirement_empties_the_colour_and_then_runs_the_contract_migrations(ret
 
 
 def test_retirement_phase_is_in_status_before_its_effects(retiring: World) -> None:
+    assert retiring.intend().decision.effects == ()  # status still names the previous release
+    retiring.reconcile()
+
     decision = retiring.intend().decision
 
     assert [effect.name for effect in decision.effects] == [EffectName.EMPTY]
@@ -189,3 +197,128 @@ def test_contract_job_that_never_ran_is_deleted_after_its_deadline(retiring: Wor
 
     # Then it is deleted
     assert ("Job", contract) not in retiring.children
+
+
+# --- what else may happen to it --------------------------------------------------------------------------------------
+
+
+def test_retirement_survives_a_definition_that_does_not_store_it(world: World) -> None:
+    # Given a CRD older than the operator, which drops status.retirement
+    upgraded(world)
+    write = world.write_status
+
+    def write_without_retirement(intent: Intent, outcome: Outcome) -> None:
+        write(intent, outcome)
+        world.status = json.dumps({name: value for name, value in world.stored.items() if name != "retirement"})
+
+    world.write_status = write_without_retirement  # type: ignore[method-assign]
+    for _ in range(100):
+        world.tick()
+        world.reconcile()
+    assert world.stored["previous"]
+
+    # When the CRD of the operator's release is applied
+    world.write_status = write  # type: ignore[method-assign]
+
+    # Then the previous release is removed
+    assert until(world, RetirementPhase.SUCCEEDED)
+    assert world.colour_pods("blue") == []
+
+
+def test_time_to_end_counts_from_when_the_pods_were_asked_to(retiring: World) -> None:
+    # Given a database that is away, so that nobody may be scaled down
+    retiring.faults.add("no database")
+    assert not until(retiring, RetirementPhase.FAILED, reconciles=100, seconds=10)
+
+    # When it is back, then the retirement goes on
+    retiring.faults.clear()
+    assert until(retiring, RetirementPhase.SUCCEEDED)
+
+
+def test_colour_scaled_up_by_hand_is_emptied_again_before_contract_migrations(retiring: World) -> None:
+    # Given contract migrations that are about to run
+    assert until(retiring, RetirementPhase.CONTRACTING)
+    key = ("Deployment", "rtx-engine-blue")
+    live = retiring.children[key]
+
+    # When somebody scales the old colour up
+    retiring._store(key, {**live, "spec": {**live["spec"], "replicas": 2}})
+
+    # Then it is emptied first (the laws of the world judge the contract Job)
+    assert until(retiring, RetirementPhase.SUCCEEDED)
+    assert retiring.colour_pods("blue") == []
+
+
+def test_contract_job_that_cannot_run_for_a_while_is_waited_for(retiring: World) -> None:
+    # Given a contract Job whose pod fits on no node
+    retiring.faults.add("jobs hang")
+    assert until(retiring, RetirementPhase.CONTRACTING)
+    retiring.reconcile()
+    job = retiring.intend().desired.active.contract["metadata"]["name"]
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
+    revision = retiring.active["revision"]
+    labels = {JOB_LABEL: job, Label.REVISION.value: revision}
+    retiring.pods["contract"] = {"metadata": {"name": "contract", "labels": labels}, "status": {"phase": "Pending"}}
+    retiring.pods["contract"]["status"]["conditions"] = [unscheduled]
+
+    # When that lasts for minutes
+    assert not until(retiring, RetirementPhase.FAILED, reconciles=30, seconds=10)
+
+    # Then it is reported, and a node that comes up ends it
+    assert "fits on no node" in retiring.stored["retirement"]["message"]
+    retiring.faults.clear()
+    assert until(retiring, RetirementPhase.SUCCEEDED)
+
+
+def test_contract_job_that_its_deadline_ended_is_not_retried_at_once(retiring: World) -> None:
+    # Given a contract Job that its own deadline ended
+    retiring.faults.add("jobs hang")
+    assert until(retiring, RetirementPhase.CONTRACTING)
+    retiring.reconcile()
+    key = ("Job", retiring.intend().desired.active.contract["metadata"]["name"])
+    ended = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "Job was active too long"}
+    retiring._store(key, {**retiring.children[key], "status": {"conditions": [ended]}})
+
+    # When the operator reconciles
+    assert until(retiring, RetirementPhase.FAILED)
+
+    # Then the Job stays for its logs, and is retried only later
+    assert key in retiring.children
+    assert stalled(retiring)[:2] == ("True", Reason.DEADLINE_EXCEEDED)
+    assert not until(retiring, RetirementPhase.EMPTYING, reconciles=20)
+
+
+def test_next_release_begins_only_after_the_pod_of_a_contract_job_has_ended(retiring: World) -> None:
+    # Given a contract migration that runs
+    retiring.faults.add("jobs hang")
+    assert until(retiring, RetirementPhase.CONTRACTING)
+    retiring.reconcile()
+    job = retiring.intend().desired.active.contract["metadata"]["name"]
+    labels = {
+        JOB_LABEL: job,
+        Label.REVISION.value: retiring.active["revision"],
+        **Names("rtx").selector(Component.MIGRATION),
+    }
+    running = {"metadata": {"name": "contract", "labels": labels}, "status": {"phase": "Running"}}
+    retiring.pods["contract"] = running
+
+    # When another version is asked for, then it waits
+    retiring.set_spec(version="1.2.0")
+    for _ in range(10):
+        retiring.tick()
+        retiring.reconcile()
+    assert retiring.stored["retirement"]["phase"] == RetirementPhase.CONTRACTING
+
+    # And when the retirement is given up while the pod ends, then it waits for the pod
+    assert until(retiring, RetirementPhase.FAILED, reconciles=300, seconds=15)
+    for _ in range(10):
+        retiring.tick()
+        retiring.pods["contract"] = running
+        retiring.reconcile()
+    assert retiring.phase is CutoverPhase.PENDING
+    assert "pod contract of an earlier migration Job" in retiring.stored["cutover"]["message"]
+
+    # And when the pod has ended, then it goes on
+    del retiring.pods["contract"]
+    retiring.faults.clear()
+    assert retiring.run_until(CutoverPhase.SUCCEEDED)

@@ -37,6 +37,12 @@ class RetirementContext:
         return self.now - self.retirement.since
 
     @property
+    def is_kept(self) -> bool:
+        """Whether status still names the release as the previous one, to which a rollback is a switch."""
+        previous = self.engine.status.previous
+        return previous is not None and previous.revision == self.release.revision
+
+    @property
     def deployment(self) -> Object | None:
         workload = self.desired.traffic[self.release.colour].workload
         return self.seen.child(workload.kind, workload.name)
