@@ -11,9 +11,9 @@ from rtx_demo.kubectl import Kubectl
 
 
 def seen(cutover_id: str, phase: str, message: str = "", **more: object) -> str:
-    release = {"colour": "blue", "version": "1.0.0", "podHash": "p"}
+    release = {"colour": "blue", "version": "1.0.0", "revision": "p"}
     cutover = {"id": cutover_id, "phase": phase, "message": message, "from": release, **more}
-    cutover["to"] = {"colour": "green", "version": cutover_id.partition("-")[0], "podHash": "q"}
+    cutover["to"] = {"colour": "green", "version": cutover_id.partition("-")[0], "revision": "q"}
     return json.dumps({"metadata": {"generation": 2}, "status": {"cutover": cutover}}, indent=4)
 
 
