@@ -28,7 +28,6 @@ from rtx_operator.decision.requeue import requeue_after
 from rtx_operator.desired import build
 from rtx_operator.observation import Observation, Owner, is_recent
 from rtx_operator.operations.arbiter import queries
-from rtx_operator.results import Unmet
 from rtx_operator.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -70,9 +69,13 @@ class EngineController(Controller):
             seen = await self._observe(engine)
             desired = build.build(engine, seen, self._settings, secrets.token_bytes(32))
         except InvalidSpecError as error:
-            return self._unmanaged(attempt, conditions.invalid_spec(str(error)))
+            unmet = conditions.invalid_spec(str(error))
+            attempt.status = conditions.after_unmet(attempt.before, attempt.generation, unmet, attempt.now)
+            return self._settings.resync_seconds
         except UnknownActiveError as error:
-            return self._unmanaged(attempt, conditions.unknown_active(str(error)))
+            message, before = str(error), attempt.before
+            attempt.status = conditions.after_unknown_active(before, attempt.generation, message, attempt.now)
+            return self._settings.resync_seconds
         operation_id = f"{engine.spec.version[:48]}-{secrets.token_hex(4)}"
         decision = decide(engine, desired, seen, attempt.now, operation_id)
 
@@ -85,11 +88,6 @@ class EngineController(Controller):
         # Spread, so that a thousand engines are not reconciled in the same second.
         resync = self._settings.resync_seconds * random.uniform(0.8, 1.2)  # noqa: S311 - spreading is no secret
         return requeue_after(decision, outcome, now=attempt.now, resync=resync)
-
-    def _unmanaged(self, attempt: Attempt, unmet: Unmet) -> float:
-        """Nothing is known well enough to act on: report it, and change nothing."""
-        attempt.status = conditions.after_unmet(attempt.before, attempt.generation, unmet, attempt.now)
-        return self._settings.resync_seconds
 
     async def _observe(self, engine: TradingEngine) -> Observation:
         credentials = engine.spec.credentials_secret_ref

@@ -63,6 +63,15 @@ def after_error(before: Object, generation: int, message: str, now: datetime) ->
     return _with(dict(before), generation, [failed], now)
 
 
+def after_unknown_active(before: Object, generation: int, message: str, now: datetime) -> Object:
+    """The status while what is recorded of the active release is not understood, or lost: it serves as before."""
+    conditions = [
+        Condition(ConditionType.RECONCILING, False, Reason.UNKNOWN_ACTIVE, message),
+        Condition(ConditionType.STALLED, True, Reason.UNKNOWN_ACTIVE, message),
+    ]
+    return _with(dict(before), generation, conditions, now)
+
+
 def database_unreachable(message: str) -> Unmet:
     """The database gave no answer when the fence was to move."""
     return Waiting(message, Reason.DATABASE_UNREACHABLE)
@@ -71,11 +80,6 @@ def database_unreachable(message: str) -> Unmet:
 def database_in_use(message: str) -> Unmet:
     """The fence belongs to another TradingEngine."""
     return Failure(message, Reason.DATABASE_IN_USE)
-
-
-def unknown_active(message: str) -> Unmet:
-    """What is recorded of the active release is not understood, or lost."""
-    return Failure(message, Reason.UNKNOWN_ACTIVE)
 
 
 def invalid_spec(message: str) -> Unmet:

@@ -6,7 +6,7 @@ The database is the authority; what a failover or a restore made it forget is co
 from rtx_operator.decision.context import DecisionContext
 from rtx_operator.observation import executes
 from rtx_operator.operations.effects import MoveFence
-from rtx_operator.operations.fence import fence_move
+from rtx_operator.operations.fence import fence_move, lets_others_execute
 
 
 def fence_to_move(context: DecisionContext) -> MoveFence | None:
@@ -22,7 +22,8 @@ def fence_to_move(context: DecisionContext) -> MoveFence | None:
         if not owner.owns(fence):
             return None
         # An engine that was deleted and applied again has a new uid: pods of the old one must not go on executing.
-        if fence.owner == str(owner) and executes(fence, [active], known_epoch=known):
+        right = fence.owner == str(owner) and executes(fence, [active], known_epoch=known)
+        if right and not lets_others_execute(fence, context.desired, context.seen, active):
             return None
     move = f"install-{owner.uid}-{known}"
     return fence_move(active, context.desired, context.seen, known_epoch=known, fence=fence, cutover=move)

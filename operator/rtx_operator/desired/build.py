@@ -55,10 +55,11 @@ def _running(status: TradingEngineStatus, wanted: RevisionSpec, seen: Observatio
     if status.active is None:
         return wanted
     recorded = _revision(status.active.revision, wanted, seen)
-    if recorded is None:
+    if recorded is None or recorded.hash != status.active.revision:
         raise UnknownActiveError(
             f"the {REVISION_KIND} that records version {status.active.version} (revision {status.active.revision}), "
-            "which runs, is gone: nothing is changed; restore it from a backup, or set spec to what that version had"
+            "which runs, is gone or was written by a later operator: nothing is changed; restore it from a backup, or "
+            "set spec to what that version had"
         )
     return recorded
 

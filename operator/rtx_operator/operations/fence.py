@@ -1,11 +1,9 @@
 """How the fence is moved to a release, and which pods it must keep from executing (ADR 0030). Pure."""
 
-from collections.abc import Iterable
-
 from rtx_operator.api.names import Label
 from rtx_operator.api.status import Release
 from rtx_operator.desired.state import DesiredState
-from rtx_operator.observation import Fence, Object, Observation, is_ready
+from rtx_operator.observation import Fence, Object, Observation
 from rtx_operator.operations.effects import MoveFence
 
 REVISION_VARIABLE = "REVISION"  # of an engine pod's environment, which it sends to the database
@@ -19,8 +17,7 @@ def fence_move(
     It names the release's revision only where a pod of another one may run in its colour: pods that do not send
     their revision could not execute then.
     """
-    ready = [pod for pod in seen.pods_of(desired.traffic[to.colour].workload.pods) if is_ready(pod)]
-    named = bool(other_pods(desired, seen, to)) and send_revision(ready, to)
+    named = bool(other_pods(desired, seen, to)) and sends_revision(desired, seen, to)
     return MoveFence(
         executors=(to.colour.value,),
         revisions=(to.revision,) if named else None,
@@ -30,24 +27,30 @@ def fence_move(
     )
 
 
+def lets_others_execute(fence: Fence, desired: DesiredState, seen: Observation, release: Release) -> bool:
+    """Whether a pod of another revision could execute in the release's colour, and a move could prevent it."""
+    return (
+        fence.revisions is None and bool(other_pods(desired, seen, release)) and sends_revision(desired, seen, release)
+    )
+
+
 def other_pods(desired: DesiredState, seen: Observation, release: Release) -> list[Object]:
     """Pods in the release's colour, of another revision, that may run a process, also while they end."""
     pods = seen.alive(desired.traffic[release.colour].workload.pods)
     return [pod for pod in pods if revision_of(pod) != release.revision]
 
 
-def send_revision(pods: Iterable[Object], release: Release) -> bool:
-    """Whether there are such pods of the release, and each tells the database its revision."""
-    ours = [pod for pod in pods if revision_of(pod) == release.revision]
-    return bool(ours) and all(_has_variable(pod, release.revision) for pod in ours)
+def sends_revision(desired: DesiredState, seen: Observation, release: Release) -> bool:
+    """Whether the pods of the release tell the database their revision, by the template that they are made from."""
+    workload = desired.traffic[release.colour].workload
+    deployment = seen.child(workload.kind, workload.name)
+    if deployment is None or revision_of(deployment) != release.revision:
+        return False
+    containers = deployment["spec"]["template"]["spec"].get("containers") or []
+    variables = [variable for container in containers for variable in container.get("env") or []]
+    return {"name": REVISION_VARIABLE, "value": release.revision} in variables
 
 
 def revision_of(labelled: Object) -> str:
     """The revision in the labels of a pod or a Deployment; empty when it has none."""
     return str(labelled["metadata"].get("labels", {}).get(Label.REVISION.value, ""))
-
-
-def _has_variable(pod: Object, revision: str) -> bool:
-    containers = pod.get("spec", {}).get("containers") or []
-    variables = [variable for container in containers for variable in container.get("env") or []]
-    return {"name": REVISION_VARIABLE, "value": revision} in variables

@@ -1,6 +1,8 @@
 """The retirement of a previous release: its effects, its failures, and that it delays no later release."""
 
 import json
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from cutover_cluster import label
@@ -10,6 +12,7 @@ from rtx_operator.api.enums import Component, ConditionType, CutoverPhase, Reaso
 from rtx_operator.api.names import Label, Names
 from rtx_operator.decision.outcome import Outcome
 from rtx_operator.desired.state import JOB_LABEL
+from rtx_operator.observation import Object
 from rtx_operator.operations.effects import EffectName
 from rtx_operator.operations.retirement.trigger import RETRY_PAUSE
 
@@ -322,3 +325,108 @@ def test_next_release_begins_only_after_the_pod_of_a_contract_job_has_ended(reti
     del retiring.pods["contract"]
     retiring.faults.clear()
     assert retiring.run_until(CutoverPhase.SUCCEEDED)
+
+
+def migration_pod(world: World, name: str, **meta: Any) -> Object:
+    labels = {JOB_LABEL: "rtx-migrate-x", **Names("rtx").selector(Component.MIGRATION)}
+    world.pods[name] = {"metadata": {"name": name, "labels": labels, **meta}, "status": {"phase": "Running"}}
+    return world.pods[name]
+
+
+def test_migration_pod_of_a_lost_node_delays_no_release(world: World) -> None:
+    # Given a pod of an earlier migration Job whose time to end was over an hour ago
+    upgraded(world)
+    over = (world.now - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    lost = migration_pod(world, "lost", deletionTimestamp=over)
+
+    # When the kept version is asked for
+    world.set_spec(version="1.0.0")
+    for _ in range(40):
+        world.tick()
+        world.pods["lost"] = lost
+        world.reconcile()
+
+    # Then it takes over
+    assert (world.phase, world.active["version"]) == (CutoverPhase.SUCCEEDED, "1.0.0")
+
+
+def test_record_of_a_retirement_in_the_active_colour_is_left_alone(world: World) -> None:
+    # Given a failed retirement of blue that an older operator did not know, under which blue became active again
+    until_retiring(upgraded(world))
+    world.faults.add("migration:1.1.0")
+    assert until(world, RetirementPhase.FAILED)
+    failed = world.stored["retirement"]
+    world.faults.clear()
+    world.set_spec(version="1.2.0")
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+    status = world.stored
+    status.pop("previous")
+    world.status = json.dumps({**status, "retirement": failed})
+
+    # When the operator reconciles for long, then what serves is not scaled down (the laws of the world judge that)
+    assert not until(world, RetirementPhase.EMPTYING, reconciles=60, seconds=15)
+    assert len(world.colour_pods("blue", ready=True)) == 2
+
+
+def test_retry_of_a_rejected_version_does_not_wait_for_a_retirement(world: World) -> None:
+    # Given a rejected version, and a retirement whose contract Job does not run
+    upgraded(world)
+    world.faults.add("errors:1.2.0")
+    world.set_spec(version="1.2.0")
+    assert world.run_until(CutoverPhase.ROLLED_BACK, 100)
+    world.faults.clear()
+    world.faults.add("jobs hang")
+    assert until(world, RetirementPhase.CONTRACTING, 200)
+
+    # When its retry is asked for, then the retirement gives way
+    world.retry()
+    assert until(world, RetirementPhase.FAILED, 5)
+    assert world.stored["retirement"]["reason"] == Reason.SUPERSEDED
+
+
+def test_failed_contract_migration_is_reported_although_a_cutover_is_due(retiring: World) -> None:
+    # Given a contract migration that has failed just when another version is asked for
+    retiring.faults.update({"migration:1.1.0", "smoke:1.2.0"})
+    assert until(retiring, RetirementPhase.CONTRACTING)
+    retiring.reconcile()
+    retiring.tick()
+    retiring.set_spec(version="1.2.0")
+
+    # When the operator reconciles, and the version goes back
+    assert until(retiring, RetirementPhase.FAILED, 5)
+    assert retiring.run_until(CutoverPhase.ROLLED_BACK)
+
+    # Then the failure is the one that is recorded
+    assert retiring.stored["retirement"]["reason"] == Reason.CONTRACT_FAILED
+
+
+def test_hanging_pod_does_not_execute_after_a_failover_that_lost_the_move(retiring: World) -> None:
+    # Given a hanging pod in the colour of 1.2.0, which the fence names by its revision
+    name = hang(retiring, "blue")
+    assert until(retiring, RetirementPhase.FAILED, reconciles=60, seconds=15)
+    retiring.set_spec(version="1.2.0")
+    assert walk(retiring)[0] == UPGRADE_PHASES
+
+    # When a failover loses the move while no pod of 1.2.0 is ready
+    retiring.lose_move()
+    for pod in retiring.colour_pods("blue"):
+        retiring.crash(pod)
+    retiring.reconcile()
+
+    # Then the move that corrects it names the revision again
+    assert retiring.fence
+    assert retiring.fence.executors == ("blue",)
+    assert label(retiring.pods[name], Label.REVISION) not in (retiring.fence.revisions or ())
+    assert retiring.fence.revisions == (retiring.active["revision"],)
+
+
+def test_colour_that_somebody_scales_up_for_ever_ends_the_retirement(retiring: World) -> None:
+    key = ("Deployment", "rtx-engine-blue")
+    for _ in range(120):
+        live = retiring.children[key]
+        retiring._store(key, {**live, "spec": {**live["spec"], "replicas": 2}})
+        if until(retiring, RetirementPhase.FAILED, 1, 5):
+            break
+
+    assert retiring.stored["retirement"]["phase"] == RetirementPhase.FAILED
+    assert stalled(retiring)[0] == "True"

@@ -11,6 +11,7 @@ from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.names import Names
 from rtx_operator.api.status import Release
 from rtx_operator.diagnosis import diagnose
+from rtx_operator.observation import hangs
 from rtx_operator.operations.cutover.context import CutoverContext
 from rtx_operator.operations.jobs import GIVE_UP_AFTER, job_done
 from rtx_operator.pod_reports import EngineReport, ServedRequests
@@ -35,8 +36,12 @@ def nothing_holds(context: CutoverContext) -> Unmet | None:
 
 
 def no_migration_runs(context: CutoverContext) -> Unmet | None:
-    """No pod of an earlier migration Job may still run, whatever became of its Job."""
-    pods = context.seen.alive(Names(context.engine.name).selector(Component.MIGRATION))
+    """No pod of an earlier migration Job may still run, whatever became of its Job.
+
+    One that hangs on a lost node is not waited for: the runner of migrations is alone in the database.
+    """
+    migrations = context.seen.alive(Names(context.engine.name).selector(Component.MIGRATION))
+    pods = [pod for pod in migrations if not hangs(pod, context.now)]
     if not pods:
         return None
     return Waiting(f"waiting for pod {pods[0]['metadata']['name']} of an earlier migration Job to end")

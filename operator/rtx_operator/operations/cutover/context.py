@@ -9,7 +9,7 @@ from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.status import Cutover, Release
 from rtx_operator.desired.state import DesiredState, Workload
 from rtx_operator.observation import Fence, Object, Observation, executes, hangs, is_ready, replicas
-from rtx_operator.operations.fence import other_pods, revision_of, send_revision
+from rtx_operator.operations.fence import other_pods, revision_of, sends_revision
 from rtx_operator.operations.machine import OperationInput
 from rtx_operator.operations.state import PersistedState
 from rtx_operator.pod_reports import EngineReport
@@ -91,7 +91,7 @@ class CutoverContext:
         One that hangs on a lost node is not waited for where the fence can keep it from executing (ADR 0030).
         """
         others = other_pods(self.desired, self.seen, release)
-        fenced = send_revision(self.ready_pods(release), release)
+        fenced = sends_revision(self.desired, self.seen, release)
         return [pod["metadata"]["name"] for pod in others if not (fenced and hangs(pod, self.now))]
 
     def pods(self, release: Release) -> list[Object]:

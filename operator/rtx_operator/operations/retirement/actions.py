@@ -25,6 +25,6 @@ def contract(context: RetirementContext) -> tuple[Effect, ...]:
 
 def _scale_to_zero(context: RetirementContext) -> tuple[Effect, ...]:
     deployment = context.deployment
-    if deployment is None or context.is_kept or not (context.only_active_executes and context.active_is_selected):
+    if deployment is None or context.is_kept or context.is_active or not context.may_be_emptied:
         return ()
     return (Scale(EffectName.EMPTY, deployment, 0),)

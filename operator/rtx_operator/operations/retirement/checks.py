@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from rtx_operator.api.enums import Reason
+from rtx_operator.api.names import Label
 from rtx_operator.observation import DEADLINE_EXCEEDED, JobEnd, job_ended
 from rtx_operator.operations.jobs import job_done
 from rtx_operator.operations.retirement.context import EMPTYING_TIMEOUT, RetirementContext
@@ -17,10 +18,10 @@ def no_pod_left(context: RetirementContext) -> Unmet | None:
     if context.size and not context.active_is_selected:
         return Waiting(f"Service {context.desired.live_service} does not select {context.desired.active.colour}")
     if left:
-        name = left[0]["metadata"]["name"]
+        name, version = left[0]["metadata"]["name"], left[0]["metadata"]["labels"].get(Label.APP_VERSION.value)
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""
         return Waiting(
-            f"waiting for pod {name}{more} of version {release.version} to end; if its node is gone for good: "
+            f"waiting for pod {name}{more} of version {version} to end; if its node is gone for good: "
             f"kubectl delete pod {name} --force"
         )
     return Waiting(f"Deployment of {release.colour} is not scaled to 0 yet") if context.size else None
@@ -29,7 +30,8 @@ def no_pod_left(context: RetirementContext) -> Unmet | None:
 def no_pod_left_to_run_beside(context: RetirementContext) -> Unmet | None:
     """The contract Job is not created beside a pod of an older release; given up when that lasts too long."""
     unmet = no_pod_left(context) if context.contract_job is None else None
-    return Failure(unmet.message, Reason.PODS_REMAIN) if unmet and context.waited > EMPTYING_TIMEOUT else unmet
+    late = context.waited > EMPTYING_TIMEOUT and context.seen.observed_recently
+    return Failure(unmet.message, Reason.PODS_REMAIN) if unmet and late else unmet
 
 
 def no_job_of_an_earlier_try(context: RetirementContext) -> Unmet | None:

@@ -37,6 +37,16 @@ class RetirementContext:
         return self.now - self.retirement.since
 
     @property
+    def is_active(self) -> bool:
+        """Whether its colour is the active one by now: a record that another release of the operator left."""
+        return self.release.colour is self.desired.active.colour
+
+    @property
+    def may_be_emptied(self) -> bool:
+        """Whether the database and the live Service are observed to have left the colour."""
+        return self.only_active_executes and self.active_is_selected
+
+    @property
     def is_kept(self) -> bool:
         """Whether status still names the release as the previous one, to which a rollback is a switch."""
         previous = self.engine.status.previous
@@ -74,9 +84,10 @@ class RetirementContext:
 
     @property
     def cutover_is_due(self) -> bool:
-        """Spec asks for another revision than the active one, which was not rolled back before."""
-        rejected, active = self.engine.status.rejected, self.desired.active.revision.hash
-        return self.desired.wanted.hash not in {active, rejected.revision if rejected else active}
+        """Spec asks for another revision than the active one, which was not rolled back, or is to be retried."""
+        rejected, wanted = self.engine.status.rejected, self.desired.wanted.hash
+        is_barred = rejected and rejected.revision == wanted and rejected.retry == self.engine.retry
+        return wanted != self.desired.active.revision.hash and not is_barred
 
     @property
     def contract_pods(self) -> list[Object]:

@@ -8,16 +8,16 @@ from rtx_operator.operations.machine import Event, OwnEvent
 from rtx_operator.operations.record import noted
 from rtx_operator.operations.retirement.context import EMPTYING_TIMEOUT, RetirementContext
 from rtx_operator.operations.state import PersistedState
-from rtx_operator.results import Failure, Unmet
+from rtx_operator.results import Failure, Unmet, Waiting
 
 
 def note(state: PersistedState, context: RetirementContext) -> PersistedState:
-    """The release is no longer one to go back to; its pods' time to end counts from when they were asked to."""
+    """The release is no longer one to go back to; its pods' time to end counts from when they may be asked to."""
     record, until = context.retirement, context.now + EMPTYING_TIMEOUT
     if state.previous and state.previous.revision == record.release.revision:
         state = replace(state, previous=None)
-    asked = context.size == 0
-    if record.phase is Phase.EMPTYING and not asked and (not record.deadline or record.deadline < until - SLACK):
+    barred = context.size > 0 and not context.may_be_emptied
+    if record.phase is Phase.EMPTYING and barred and (not record.deadline or record.deadline < until - SLACK):
         return state.with_record(noted(record, deadline=until))
     return state
 
@@ -26,9 +26,10 @@ SLACK = EMPTYING_TIMEOUT / 2  # so that status is not written with each reconcil
 
 
 def own_event(context: RetirementContext, waits: Unmet | None) -> OwnEvent | None:
-    """FAILED when a cutover is due and no contract migration runs; EXPIRED in Emptying says which pods remain."""
+    """FAILED when a cutover is due, the colour is empty and no contract migration runs; EXPIRED names the pods left."""
     record = context.retirement
-    if waits and context.cutover_is_due and not context.contract_pods:
+    gives_way = (context.cutover_is_due and context.size == 0) or context.is_active
+    if isinstance(waits, Waiting) and gives_way and not context.contract_pods:
         wanted = context.desired.wanted.version
         yields = f"spec asks for version {wanted}; the retirement after that cutover does what this one left"
         return OwnEvent(Event.FAILED, Failure(yields, Reason.SUPERSEDED))

@@ -22,7 +22,8 @@ def trigger(state: PersistedState, given: OperationInput) -> PersistedState | No
         release = Release(colour=previous.colour, version=previous.version, revision=previous.revision)
         # `previous` goes once the record is read back (record.py): a CRD without status.retirement loses neither.
         return replace(state, retirement=_begun(release, given))
-    if previous is None and failed and failed.phase is Phase.FAILED and _may_be_retried(failed, given):
+    is_left = failed is not None and failed.release.colour is not given.desired.active.colour
+    if previous is None and failed and is_left and failed.phase is Phase.FAILED and _may_be_retried(failed, given):
         return replace(state, retirement=_begun(failed.release, given))
     return None
 
