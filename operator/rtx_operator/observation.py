@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from rtx_operator.api.enums import Colour
-from rtx_operator.api.rollout import SmokeTest
+from rtx_operator.api.spec import SmokeTest
 from rtx_operator.api.status import Release
 from rtx_operator.pod_reports import EngineReport, ReachReport, SmokeResult
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import aiohttp
 
 from rtx_operator.api.names import HTTP_PORT, SERVICE_PORT
-from rtx_operator.api.rollout import SmokeTest
+from rtx_operator.api.spec import SmokeTest
 from rtx_operator.observation import Object
 from rtx_operator.pod_reports import EngineReport, ReachReport, ReportError, SmokeResult, engine_report, reach_report
 

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import CutoverPhase, OperationName, Reason, RetirementPhase
-from rtx_operator.api.rollout import Rollout
+from rtx_operator.api.spec import Rollout
 from rtx_operator.api.status import Cutover, Retirement
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Observation, PodQueries

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from rtx_operator.api.rollout import Rollout
 from rtx_operator.api.schema import format_duration, parse_duration
-from rtx_operator.api.spec import TradingEngineSpec
+from rtx_operator.api.spec import Rollout, TradingEngineSpec
 
 
 @pytest.mark.parametrize(

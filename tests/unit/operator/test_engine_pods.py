@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from rtx_operator.api.rollout import SmokeTest
+from rtx_operator.api.spec import SmokeTest
 from rtx_operator.cluster import engine_pods
 from rtx_operator.cluster.engine_pods import EnginePods
 from rtx_operator.observation import Object

@@ -1,6 +1,6 @@
 """What each phase queries of the engine pods; they are left in peace while no phase needs an answer."""
 
-from rtx_operator.api.rollout import Rollout
+from rtx_operator.api.spec import Rollout
 from rtx_operator.api.status import Cutover
 from rtx_operator.observation import PodQueries
 

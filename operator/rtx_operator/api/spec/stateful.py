@@ -1,0 +1,52 @@
+"""What spec.database and spec.cache have in common."""
+
+from pydantic import ConfigDict, Field
+
+from rtx_operator.api.schema import ApiModel, Bytes, ObjectName, matches, rule, rules
+from rtx_operator.api.spec.image import DIGEST, REPOSITORY
+from rtx_operator.api.spec.resources import Resources
+
+
+class StatefulServer(ApiModel):
+    """What PostgreSQL and Redis have in common: a volume, an image, resources."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "has(self.storageClassName) == has(oldSelf.storageClassName) && "
+                "(!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
+                "storageClassName cannot change after creation: set it back; a volume stays in its storage class",
+                ".storageClassName",
+            ),
+            rule(
+                "!isQuantity(string(self.storage)) || "
+                "quantity(string(self.storage)).compareTo(quantity(string(oldSelf.storage))) == 0",
+                "storage cannot change after creation: set it back; volumes do not grow in this release",
+                ".storage",
+            ),
+        )
+    )
+
+    storage: Bytes = Field(description="Size of the volume in bytes, for example 50Gi. Fixed at creation.")
+    storage_class_name: ObjectName | None = Field(
+        default=None, description="Storage class of the volume. Unset: the cluster's default class. Fixed at creation."
+    )
+    image: str | None = Field(
+        default=None,
+        max_length=512,
+        description="Image with tag or digest. Unset: the image that the operator was installed with. An edit "
+        "restarts it.",
+        json_schema_extra=rules(
+            matches(
+                f"^{REPOSITORY}(:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(@{DIGEST})?$",
+                "must be an image, such as registry.example.com/rtx-postgres:17",
+            ),
+            rule(
+                "self.contains('@') || self.substring(self.lastIndexOf('/') + 1).contains(':')",
+                "must have a tag or a digest, so that a restarted pod runs what it ran before",
+            ),
+        ),
+    )
+    resources: Resources = Field(
+        default=Resources(), description="CPU and memory of the container. An edit restarts it."
+    )
