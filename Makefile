@@ -20,7 +20,7 @@ test: lint  ## run lint, type checks, import contracts, unit and cluster tests, 
 
 faults = tests/e2e/test_faults.py tests/e2e/test_kills.py tests/e2e/test_without_protection.py tests/faults
 
-test-faults:  ## run every fault, the whole kill table, five idle minutes and the lab's crash tests (about 45 minutes); print a table
+test-faults:  ## run every fault, the whole kill table, five idle minutes and the lab's crash tests (about 55 minutes); print a table
 	$(RUN) pytest --durations=15 $(faults)
 
 check: lint  ## run the quick part: lint, type checks, import contracts, unit tests
