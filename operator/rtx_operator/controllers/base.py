@@ -19,7 +19,7 @@ from rtx_operator.cluster.client import ApiError, Client, ConflictError, Object,
 from rtx_operator.metrics import RECONCILE_SECONDS
 
 RECONCILE_DEADLINE_SECONDS = 60.0
-STATUS_DEADLINE_SECONDS = 10.0  # for the status of a reconcile that failed
+STATUS_DEADLINE_SECONDS = 30.0  # for the status and the Events of one reconcile; each request has its own, of 10 s
 
 log = structlog.get_logger(__name__)
 
@@ -120,8 +120,7 @@ class Controller(ABC):
     async def _write_although_failed(self, attempt: Attempt) -> None:
         """The error that ended the attempt is the one to report, whatever comes of writing about it."""
         try:
-            async with asyncio.timeout(STATUS_DEADLINE_SECONDS):
-                await self._write(attempt)
+            await self._write(attempt)
         except (ApiError, TimeoutError, OutdatedDefinitionError) as error:
             log.warning("status not written", error=str(error) or type(error).__name__)
 
@@ -129,8 +128,9 @@ class Controller(ABC):
         if attempt.status is None or attempt.status == attempt.before:
             return
         manifest = attempt.manifest
-        written = await self._client.replace(self.resource, {**manifest, "status": attempt.status}, "status")
-        stored = written.get("status") or {}
-        if any(value and field not in stored for field, value in attempt.status.items()):
-            raise OutdatedDefinitionError
-        await self.wrote(manifest, written)
+        async with asyncio.timeout(STATUS_DEADLINE_SECONDS):
+            written = await self._client.replace(self.resource, {**manifest, "status": attempt.status}, "status")
+            stored = written.get("status") or {}
+            if any(value and field not in stored for field, value in attempt.status.items()):
+                raise OutdatedDefinitionError
+            await self.wrote(manifest, written)

@@ -1,8 +1,8 @@
 """The arbiter: which operation runs, and which may begin. Pure.
 
-One operation runs at a time, since all that there are change the colours. A cutover begins before a retirement does;
-one that is due while a retirement runs waits for its end, which the retirement's deadlines bound. Going back waits for
-nothing: it is a phase of the cutover that runs.
+One operation runs at a time, since all that there are change the colours. A cutover begins before a retirement does,
+and a retirement that runs gives way to one that is due, unless a contract migration runs at that moment (ADR 0029).
+Going back waits for nothing: it is a phase of the cutover that runs.
 """
 
 from collections.abc import Mapping

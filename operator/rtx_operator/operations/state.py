@@ -53,6 +53,15 @@ class PersistedState:
             case OperationName.RETIREMENT:
                 return self.retirement_under_way
 
+    def asks_for_cutover(self, wanted: str, retry: str) -> bool:
+        """Whether spec asks, by the `wanted` revision, for another one than the active one.
+
+        Not for the one that was rejected, until the retry annotation has another value than `retry` had then.
+        """
+        rejected = self.rejected
+        is_barred = rejected is not None and (rejected.revision, rejected.retry) == (wanted, retry)
+        return self.active is not None and wanted != self.active.revision and not is_barred
+
     def with_record(self, record: Cutover | Retirement) -> "PersistedState":
         """The state with this record of its operation."""
         return replace(self, cutover=record) if isinstance(record, Cutover) else replace(self, retirement=record)

@@ -10,22 +10,12 @@ from rtx_operator.operations.state import PersistedState
 
 def trigger(state: PersistedState, given: OperationInput) -> PersistedState | None:
     """The state with a new cutover in Pending; with a rejection that no longer holds taken out; None when neither."""
-    wanted, active = given.desired.wanted, state.active
-    if active is None:
-        return None
-    if state.rejected and _may_be_retried(state, given):
+    wanted, retry, active = given.desired.wanted.hash, given.engine.retry, state.active
+    if state.rejected and (state.rejected.revision, state.rejected.retry) != (wanted, retry):
         return replace(state, rejected=None)
-    if wanted.hash in {active.revision, state.rejected.revision if state.rejected else ""}:
+    if active is None or not state.asks_for_cutover(wanted, retry):
         return None
     return replace(state, cutover=_begun(active, given), rejected=None)
-
-
-def _may_be_retried(state: PersistedState, given: OperationInput) -> bool:
-    """The spec asks for something else by now, or the retry annotation has another value."""
-    rejected = state.rejected
-    return rejected is not None and (
-        given.desired.wanted.hash != rejected.revision or given.engine.retry != rejected.retry
-    )
 
 
 def _begun(active: Active, given: OperationInput) -> Cutover:

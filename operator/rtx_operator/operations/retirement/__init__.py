@@ -3,8 +3,9 @@
 1. Emptying: its Deployment is scaled to 0, and every pod of another revision than the active one ends.
 2. Contracting: the contract migrations run, by a Job of the active release's image.
 3. Succeeded: nothing of the previous release is left to go back to.
-A pod that does not end, or contract migrations that fail, lead to Failed. That bars going back behind it, and nothing
-else: the next cutover begins as if it had succeeded, and the retirement after that runs what is still pending.
+A pod that does not end, contract migrations that fail, or a cutover that is due while none run, lead to Failed. That
+bars going back behind it, and nothing else: the next cutover begins as if it had succeeded, and the retirement after
+that runs what is still pending.
 
 Law: the contract migrations run only while no pod of an older release can run a process; they take away what it needs.
 """

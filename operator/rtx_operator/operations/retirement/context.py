@@ -84,10 +84,8 @@ class RetirementContext:
 
     @property
     def cutover_is_due(self) -> bool:
-        """Spec asks for another revision than the active one, which was not rolled back, or is to be retried."""
-        rejected, wanted = self.engine.status.rejected, self.desired.wanted.hash
-        is_barred = rejected and rejected.revision == wanted and rejected.retry == self.engine.retry
-        return wanted != self.desired.active.revision.hash and not is_barred
+        """A cutover would begin if no retirement ran."""
+        return PersistedState.of(self.engine.status).asks_for_cutover(self.desired.wanted.hash, self.engine.retry)
 
     @property
     def contract_pods(self) -> list[Object]:

@@ -10,6 +10,9 @@ from rtx_operator.operations.retirement.context import EMPTYING_TIMEOUT, Retirem
 from rtx_operator.operations.state import PersistedState
 from rtx_operator.results import Failure, Unmet, Waiting
 
+# Time to end that is left at least: status is not written with each reconcile in which nobody may be asked to.
+SLACK = EMPTYING_TIMEOUT / 2
+
 
 def note(state: PersistedState, context: RetirementContext) -> PersistedState:
     """The release is no longer one to go back to; its pods' time to end counts from when they may be asked to."""
@@ -22,14 +25,13 @@ def note(state: PersistedState, context: RetirementContext) -> PersistedState:
     return state
 
 
-SLACK = EMPTYING_TIMEOUT / 2  # so that status is not written with each reconcile in which they cannot be asked
-
-
 def own_event(context: RetirementContext, waits: Unmet | None) -> OwnEvent | None:
     """FAILED when a cutover is due, the colour is empty and no contract migration runs; EXPIRED names the pods left."""
     record = context.retirement
-    gives_way = (context.cutover_is_due and context.size == 0) or context.is_active
-    if isinstance(waits, Waiting) and gives_way and not context.contract_pods:
+    if context.is_active:
+        return OwnEvent(Event.FAILED, Failure(f"{context.release.colour} is the active colour", Reason.SUPERSEDED))
+    gives_way = context.cutover_is_due and context.size == 0 and not context.contract_pods
+    if isinstance(waits, Waiting) and gives_way:
         wanted = context.desired.wanted.version
         yields = f"spec asks for version {wanted}; the retirement after that cutover does what this one left"
         return OwnEvent(Event.FAILED, Failure(yields, Reason.SUPERSEDED))
