@@ -117,23 +117,23 @@ async def test_requests_beyond_the_connection_limit_wait(monkeypatch: pytest.Mon
 
 
 async def test_late_response_is_not_returned_to_the_next_request() -> None:
-    # given a server that answers the first request only after its deadline
-    first = asyncio.Event()
+    # given a kept connection, whose server answers the next request only when its client has given up
+    gave_up = asyncio.Event()
 
     async def answer(writer: asyncio.StreamWriter) -> None:
-        if not first.is_set():
-            first.set()
-            await asyncio.sleep(0.1)
+        if len(server.requests) == 2:
+            await gave_up.wait()
             writer.write(OK.replace(b"ok", b"no"))
         else:
             writer.write(OK)
 
     async with peer(answer) as (server, client):
-        # when the first gives up, then nobody knows what became of it
+        await client.send("1", REQUEST, TIMEOUT_SECONDS)
+        # when the second gives up, then nobody knows what became of it
         with pytest.raises(NoResponseError):
             await client.send("1", REQUEST, 0.05)
+        gave_up.set()
         # and the next one gets its own answer
-        await asyncio.sleep(0.1)
         assert (await client.send("1", REQUEST, TIMEOUT_SECONDS)).body == b"ok"
     assert len(server.connections) == 2
 
