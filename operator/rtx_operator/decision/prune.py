@@ -48,11 +48,16 @@ def _must_not_stay(job: Object, context: DecisionContext) -> bool:
 
 
 def _is_kept_for_its_logs(job: Object, context: DecisionContext) -> bool:
-    """The Jobs of the last cutover stay. One that never ran must not run when its cutover is over."""
+    """The Jobs of the last cutover stay. One that never ran must not run when its cutover is over.
+
+    One that still runs while others are desired was replaced, by new migrationResources: two at a time would wait for
+    each other's lock, until one fails.
+    """
     cutover = context.state.cutover
     if cutover is None or job["metadata"].get("labels", {}).get(Label.CUTOVER.value) != cutover.id:
         return False
-    return not cutover.phase.is_terminal or _has_ended(job)
+    replaced = context.desired.idle is not None
+    return _has_ended(job) or not (cutover.phase.is_terminal or replaced)
 
 
 def _has_ended(job: Object) -> bool:

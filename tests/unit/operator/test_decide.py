@@ -353,3 +353,6 @@ def test_job_that_never_ran_is_deleted_after_its_cutover(
 
     # When the cutover is over, then the Job is deleted unless it ran: its logs are kept, and it cannot run late
     assert (late in decided(given, DESIRED, with_(SERVING, late)).delete) is is_deleted
+    # When the cutover needs another Job instead, then likewise: two at a time would wait for each other's lock
+    replaced = replace(DESIRED, idle=DESIRED.active)
+    assert (late in decided(given, replaced, with_(SERVING, late)).delete) is (not conditions)
