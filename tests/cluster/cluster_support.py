@@ -144,14 +144,14 @@ class Operator:
 
 def make_engine(cluster: Cluster, namespace: str, operator_class: str) -> Engine:
     """A TradingEngine rtx on fake nodes, which the operator of that class serves; it is not applied yet."""
-    storage = {"storage": "1Gi", "storageClassName": namespace}
+    server = {"storage": "1Gi", "storageClassName": namespace, "scheduling": ON_FAKE_NODES}
     spec = {
         "version": "1.0.0",
         "image": {"repository": "localhost/rtx-engine"},
         "scaling": {"minReplicas": 2, "maxReplicas": 5},
         "scheduling": ON_FAKE_NODES,
-        "database": storage,
-        "cache": storage,
+        "database": server,
+        "cache": server,
     }
     meta = {"name": "rtx", "namespace": namespace, "labels": {"rtx-trading.com/operator": operator_class}}
     manifest = {"apiVersion": "rtx-trading.com/v1alpha1", "kind": "TradingEngine", "metadata": meta, "spec": spec}

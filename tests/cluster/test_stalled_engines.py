@@ -117,7 +117,7 @@ def test_full_quota_is_named_and_a_larger_one_lets_the_engine_start(engine: Engi
 
 def test_pods_that_fit_on_no_node_are_reported(engine: Engine) -> None:
     # Given an engine with a node selector that no node matches.
-    broken = engine.with_spec(scheduling={"nodeSelector": {"type": "no-such-type"}})
+    broken = engine.with_spec(database={"storage": "1Gi", "scheduling": {"nodeSelector": {"type": "no-such-type"}}})
 
     # When it is applied.
     broken.apply()

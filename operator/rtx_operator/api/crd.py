@@ -132,6 +132,8 @@ def _default(value: object) -> Schema:
 def _without_nulls(value: object) -> object:
     if isinstance(value, dict):
         return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_without_nulls(inner) for inner in value]
     return value
 
 
@@ -190,8 +192,15 @@ def _scalar(value: object) -> str:
 
 
 def _flow(item: dict[str, object]) -> str:
-    """As one line of YAML."""
-    return "{" + ", ".join(f"{key}: {value}" for key, value in item.items()) + "}"
+    """As one line of YAML, without empty maps and lists."""
+    written = {key: value for key, value in item.items() if value not in ({}, [])}
+    return "{" + ", ".join(f"{key}: {_flow_value(value)}" for key, value in written.items()) + "}"
+
+
+def _flow_value(value: object) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow_value, value)) + "]"
+    return _flow(value) if isinstance(value, dict) else _scalar(value)
 
 
 def _joined(base: Schema, beside: Schema, without: str) -> Schema:

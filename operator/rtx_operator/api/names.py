@@ -63,6 +63,41 @@ REQUIRED_CREDENTIALS = (
 ADMIN_PASSWORD = "ADMIN_PASSWORD"  # noqa: S105 - the name of a key that only a generated Secret has
 
 
+TRUSTED_CA_FOLDER = "/etc/rtx-trusted-ca"
+TRUSTED_CA_FILE = f"{TRUSTED_CA_FOLDER}/ca-bundle.crt"
+ENGINE_FOLDERS = ("/tmp", "/app", TRUSTED_CA_FOLDER)  # noqa: S108 - where a mount would break the engine's container
+TRUSTED_CA_VOLUME = "trusted-ca"
+ENGINE_VOLUMES = ("tmp", TRUSTED_CA_VOLUME)  # of engine pods, besides spec.extraVolumes
+# All that the operator sets in the engine's container: a test compares.
+ENGINE_VARIABLES = (
+    "ADMIN_PASSWORD_HASH",
+    "BROKER_NAME",
+    "COLOUR",
+    "DB_HOST",
+    "DB_NAME",
+    "DB_PASSWORD",
+    "DB_PORT",
+    "DB_USER",
+    "ENVIRONMENT",
+    "EXECUTION_MODE",
+    "JWT_SECRET",
+    "LOG_LEVEL",
+    "METRICS_PORT",
+    "OANDA_ACCOUNT_ID",
+    "OANDA_API_KEY",
+    "PEER_SECRET",
+    "PEER_SERVICE",
+    "POD_NAME",
+    "PORT",
+    "PRICE_FEED_LP",
+    "REDIS_HOST",
+    "REDIS_PASSWORD",
+    "REDIS_PORT",
+    "REVISION",
+    "SSL_CERT_FILE",
+)
+
+
 class InternalKey(StrEnum):
     """Keys of the internal Secret, which only the operator and its components use."""
 

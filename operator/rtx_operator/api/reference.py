@@ -106,6 +106,7 @@ def _sizes() -> Iterator[str]:
         yield _row(name, count, sizes.engine_resources(environment, Resources()))
     yield _row("PostgreSQL", "1", sizes.database_resources(Resources()))
     yield _row("Redis", "1", sizes.cache_resources(Resources()))
+    yield _row("migration Job", "1", sizes.migration_resources(Resources()))
     yield ""
 
 

@@ -148,33 +148,46 @@ ObjectName = Annotated[
     StringConstraints(pattern=_NAME, max_length=253),
     _string(matches(_NAME, "must be an object's name: lower case letters, digits, dashes and dots"), max_length=253),
 ]
-NamespaceName = Annotated[
-    str,
-    StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63),
-    _string(
-        matches(
-            r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "must be the name of a namespace: lower case letters, digits and dashes"
-        ),
-        max_length=63,
-    ),
-]
+
+
+def _dns_label(what: str) -> Any:
+    pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+    message = f"must be the name of a {what}: lower case letters, digits and dashes"
+    return Annotated[
+        str, StringConstraints(pattern=pattern, max_length=63), _string(matches(pattern, message), max_length=63)
+    ]
+
+
+NamespaceName = _dns_label("namespace")
+VolumeName = _dns_label("volume")
 _KEYS = rule(f"self.all(key, key.matches(r'{_KEY}'))", "keys must be written like example.com/name or name")
-Labels = Annotated[
-    dict[str, Annotated[str, StringConstraints(max_length=63)]],
-    Field(
-        max_length=32,
-        json_schema_extra=rules(
-            _KEYS,
-            rule(
-                f"self.all(key, self[key].matches(r'{_VALUE}'))",
-                "values must be labels: letters, digits, dashes, dots and underscores, a letter or digit at both ends",
-            ),
-        ),
-    ),
+_LABEL_VALUES = rule(
+    f"self.all(key, self[key].matches(r'{_VALUE}'))",
+    "values must be labels: letters, digits, dashes, dots and underscores, a letter or digit at both ends",
+)
+
+
+def labels(*more: dict[str, str]) -> Any:
+    """The type of a map of labels, with `more` rules."""
+    fields = Field(max_length=32, json_schema_extra=rules(_KEYS, _LABEL_VALUES, *more))
+    return Annotated[dict[str, Annotated[str, StringConstraints(max_length=63)]], fields]
+
+
+def annotations(*more: dict[str, str]) -> Any:
+    """The type of a map of annotations, with `more` rules."""
+    fields = Field(max_length=32, json_schema_extra=rules(_KEYS, *more))
+    return Annotated[dict[str, Annotated[str, StringConstraints(max_length=2048)]], fields]
+
+
+Labels = labels()
+Annotations = annotations()
+LabelKey = Annotated[
+    str,
+    StringConstraints(pattern=_KEY, max_length=317),
+    _string(matches(_KEY, "must be written like example.com/name or name"), max_length=317),
 ]
-Annotations = Annotated[
-    dict[str, Annotated[str, StringConstraints(max_length=2048)]],
-    Field(max_length=32, json_schema_extra=rules(_KEYS)),
+Cidr = Annotated[
+    str, _string(rule("isCIDR(self)", "must be a range of addresses such as 203.0.113.0/24"), max_length=43)
 ]
 
 
@@ -184,4 +197,5 @@ def _as_in_a_pod(*fields: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "object", "properties": dict.fromkeys(fields, inside)})
 
 
+PodObject = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})]
 Affinity = Annotated[dict[str, Any], _as_in_a_pod("nodeAffinity", "podAffinity", "podAntiAffinity")]

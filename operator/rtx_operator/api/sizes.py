@@ -41,6 +41,7 @@ _ENGINE = {
 }
 _DATABASE = _Default(cpu=("1", "2"), memory=("2Gi", "4Gi"))
 _CACHE = _Default(cpu=("250m", "500m"), memory=("512Mi", "1Gi"))
+_MIGRATION = _Default(cpu=("100m", "500m"), memory=("128Mi", "256Mi"))
 
 
 def replica_range(environment: Environment | None, scaling: Scaling) -> ReplicaRange:
@@ -67,6 +68,11 @@ def database_resources(asked: Resources) -> Resources:
 def cache_resources(asked: Resources) -> Resources:
     """Complete resources, in Kubernetes' quantities, of the Redis container."""
     return _completed(asked, _CACHE)
+
+
+def migration_resources(asked: Resources) -> Resources:
+    """Complete resources, in Kubernetes' quantities, of the migration Jobs' container."""
+    return _completed(asked, _MIGRATION)
 
 
 def _completed(asked: Resources, default: _Default) -> Resources:

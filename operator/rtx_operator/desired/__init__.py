@@ -36,9 +36,10 @@ __all__ = [
 
 def base_objects(inputs: BuildInput) -> list[Object]:
     """The objects that exist before any engine pod. NetworkPolicies come first, so that no pod runs without them."""
+    account = service_account(inputs)
     return [
         *network_objects(inputs),
-        service_account(inputs),
+        *([account] if account else []),
         *database_objects(inputs),
         *cache_objects(inputs),
     ]

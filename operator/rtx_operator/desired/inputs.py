@@ -52,13 +52,6 @@ class BuildInput:
         return [{"name": secret.name} for secret in self.spec.image_pull_secrets]
 
     @property
-    def placement(self) -> Object:
-        """The node selector and tolerations of the pods of engine, database and cache."""
-        scheduling = self.spec.scheduling
-        tolerations = [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in scheduling.tolerations]
-        return {"node_selector": dict(scheduling.node_selector), "tolerations": tolerations}
-
-    @property
     def owners(self) -> list[Object]:
         """The owner reference by which Kubernetes deletes a child after its TradingEngine."""
         return [

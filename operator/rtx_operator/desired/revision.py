@@ -2,17 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from rtx_operator.api.names import DATABASE_NAME, HTTP_PORT, METRICS_PORT, POSTGRES_PORT, REDIS_PORT
 from rtx_operator.api.sizes import engine_resources
 from rtx_operator.desired.inputs import BuildInput
+from rtx_operator.desired.pods import NODE, ZONE, plain, scheduling_values, security_context, spread_evenly
 from rtx_operator.desired.render import Object, digest
+
+V = TypeVar("V", dict[str, Any], list[Any])
+# What pods have when the spec leaves it out. A revision with this value is empty there: it asks for the same pods.
+DEFAULT_SECURITY_CONTEXT = security_context(None, {"runAsUser": 1000, "runAsGroup": 1000})
+DEFAULT_SPREAD = spread_evenly(ZONE, NODE)
 
 
 @dataclass(frozen=True, slots=True)
 class RevisionSpec:
-    """All values that engine pods are made from, with defaults filled in."""
+    """All values that engine pods are made from. A field with a default is empty where the spec leaves it out."""
 
     version: str
     image: str  # with its tag or digest
@@ -24,6 +30,16 @@ class RevisionSpec:
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: list[Object] = field(default_factory=list)
     affinity: Object | None = None
+    topology_spread: list[Object] = field(default_factory=list)  # empty: DEFAULT_SPREAD
+    priority_class: str = ""
+    account: str = ""  # name of the ServiceAccount; empty: the one that the operator creates
+    pod_labels: Mapping[str, str] = field(default_factory=dict)
+    pod_annotations: Mapping[str, str] = field(default_factory=dict)
+    security_context: Mapping[str, Any] = field(default_factory=dict)  # empty: DEFAULT_SECURITY_CONTEXT
+    env: list[Object] = field(default_factory=list)  # besides the operator's own
+    volumes: list[Object] = field(default_factory=list)  # likewise
+    volume_mounts: list[Object] = field(default_factory=list)  # likewise
+    trusted_ca: Mapping[str, str] = field(default_factory=dict)  # name of the ConfigMap, and key
 
     @property
     def digest(self) -> str:
@@ -33,7 +49,7 @@ class RevisionSpec:
     @property
     def hash(self) -> str:
         """Identifies the revision. Empty fields are left out, so that a new field changes no old hash."""
-        return digest({name: value for name, value in self.record().items() if value})
+        return digest(self.record())
 
     @property
     def config_hash(self) -> str:
@@ -41,8 +57,11 @@ class RevisionSpec:
         return digest(self.config)
 
     def record(self) -> Object:
-        """The revision as plain data, the inverse of `recorded`."""
-        return asdict(self)
+        """The revision as plain data, the inverse of `recorded`.
+
+        Without empty fields: a ControllerRevision cannot change, so a later operator must write it as this one did.
+        """
+        return {name: value for name, value in asdict(self).items() if value}
 
     @classmethod
     def recorded(cls, revision: Object) -> Self:
@@ -56,6 +75,8 @@ def revision_spec(inputs: BuildInput) -> RevisionSpec:
     spec = inputs.spec
     tag = f"@{spec.image.digest}" if spec.image.digest else f":{spec.version}"
     resources = engine_resources(spec.environment, spec.resources)
+    scheduling = scheduling_values(spec.scheduling)
+    context = security_context(spec.pod_security_context, DEFAULT_SECURITY_CONTEXT)
     return RevisionSpec(
         version=spec.version,
         image=f"{spec.image.repository}{tag}",
@@ -64,9 +85,21 @@ def revision_spec(inputs: BuildInput) -> RevisionSpec:
         config=_config(inputs),
         resources=resources.model_dump(mode="json", exclude_none=True),
         pull_secrets=inputs.pull_secrets,
-        affinity=spec.scheduling.affinity,
-        **inputs.placement,
+        account=spec.service_account.name or "",
+        pod_labels=dict(spec.pod_labels),
+        pod_annotations=dict(spec.pod_annotations),
+        security_context=_unless(context, DEFAULT_SECURITY_CONTEXT),
+        env=[plain(one) for one in spec.extra_env],
+        volumes=[plain(one) for one in spec.extra_volumes],
+        volume_mounts=[plain(one) for one in spec.extra_volume_mounts],
+        trusted_ca=plain(spec.trusted_ca) if spec.trusted_ca else {},
+        **{**scheduling, "topology_spread": _unless(scheduling["topology_spread"], DEFAULT_SPREAD)},
     )
+
+
+def _unless(value: V, default: V) -> V:
+    """The value; empty when it is the default."""
+    return value if value != default else type(value)()
 
 
 def _config(inputs: BuildInput) -> dict[str, str]:

@@ -5,17 +5,33 @@ from fractions import Fraction
 from rtx_operator.api.enums import Component, DeletionPolicy
 from rtx_operator.api.names import Label
 from rtx_operator.api.quantities import amount
+from rtx_operator.api.spec import StatefulServer
 from rtx_operator.desired.inputs import BuildInput
+from rtx_operator.desired.pods import annotations, counting, scheduling_values, security_context, spread_evenly
 from rtx_operator.desired.render import Object
 
 
-def common(inputs: BuildInput, component: Component) -> Object:
-    """The values that both templates take, by name."""
+def common(
+    inputs: BuildInput, component: Component, server: StatefulServer, *, user: int, fingerprint: str, spread: list[str]
+) -> Object:
+    """The values that both templates take, by name.
+
+    `user` is the image's user and group; `spread` are the node labels over which pods spread unless spec says how.
+    """
     names = inputs.names
-    selector = names.selector(component)
+    selector, labels = names.selector(component), names.labels(component)
+    scheduling = scheduling_values(server.scheduling)
+    users = {"runAsUser": user, "runAsGroup": user, "fsGroup": user}
     return {
         "namespace": inputs.namespace,
-        "labels": names.labels(component),
+        "labels": labels,
+        "pod_labels": {**server.pod_labels, **labels},
+        "pod_annotations": annotations(server.pod_annotations, fingerprint),
+        "account": server.service_account.name or "",
+        "security_context": {
+            **security_context(server.pod_security_context, users),
+            "fsGroupChangePolicy": "OnRootMismatch",
+        },
         "owners": inputs.owners,
         "selector": selector,
         # The StatefulSet's controller deletes or keeps the volume claims when the StatefulSet is deleted.
@@ -24,7 +40,8 @@ def common(inputs: BuildInput, component: Component) -> Object:
         "claim_labels": {**selector, Label.ENGINE.value: inputs.name},
         "pull_secrets": inputs.pull_secrets,
         "credentials": inputs.credentials,
-        **inputs.placement,
+        **scheduling,
+        "topology_spread": counting(scheduling["topology_spread"] or spread_evenly(*spread), selector),
     }
 
 

@@ -43,6 +43,11 @@ def test_empty_rollout_has_the_defaults() -> None:
     assert rollout.model_dump(mode="json", by_alias=True) == {
         "strategy": "BlueGreen",
         "smoke": [{"name": "health", "path": "/health"}, {"name": "symbols", "path": "/api/symbols"}],
+        "migrationTimeout": "1h",
+        "migrationResources": {
+            "requests": {"cpu": None, "memory": None},
+            "limits": {"cpu": None, "memory": None},
+        },
         "readyTimeout": "10m",
         "drainTimeout": "30s",
         "monitor": {"duration": "5m", "maxErrorPercent": 1, "maxP99Milliseconds": 500, "minimumRequests": 200},

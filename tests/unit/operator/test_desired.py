@@ -7,6 +7,7 @@ from typing import Any
 import jinja2
 import pytest
 import yaml
+from desired_objects import FULL, SMALL, build_input, everything, one, pods
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rtx_operator import desired
@@ -15,79 +16,6 @@ from rtx_operator.api.spec import TradingEngineSpec
 from rtx_operator.desired.render import render
 
 GOLDEN = Path(__file__).parent / "golden"
-SEED = bytes(range(32))
-
-SMALL = {"version": "1.0.0", "image": {"repository": "registry.example.com/rtx-engine"}}
-FULL = {
-    "version": "2.1.0",
-    "image": {
-        "repository": "registry.example.com/rtx-engine",
-        "digest": "sha256:" + "ab" * 32,
-        "pullPolicy": "Always",
-    },
-    "environment": "Production",
-    "broker": {"name": 'O\'Hara & "Söhne": {{ brokers }}'},
-    "credentialsSecretRef": {"name": "house-credentials"},
-    "resources": {"requests": {"cpu": 1}, "limits": {"memory": "3Gi"}},
-    "scheduling": {
-        "nodeSelector": {"pool": "trading"},
-        "tolerations": [{"key": "dedicated", "value": "trading", "effect": "NoExecute", "tolerationSeconds": 60}],
-        "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
-    },
-    "imagePullSecrets": [{"name": "registry"}],
-    "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/rtx"}},
-    "config": {"logLevel": "DEBUG"},
-    "scaling": {"minReplicas": 4, "targetOrdersPerSecondPerPod": 250},
-    "database": {
-        "storage": "80Gi",
-        "storageClassName": "fast",
-        "image": "registry.example.com/postgres:17",
-        "resources": {"requests": {"memory": "8Gi"}, "limits": {"memory": "8Gi"}},
-    },
-    "cache": {"storage": "20Gi", "storageClassName": "fast"},
-    "networkPolicy": {
-        "ingressNamespace": "ingress",
-        "monitoringNamespace": "monitoring",
-        "extraPeers": [
-            {"name": "desk", "podLabels": {"app": "desk"}},
-            {"name": "audit", "namespaceLabels": {"team": "audit"}, "ports": ["http", "metrics"]},
-        ],
-    },
-    "deletionPolicy": "Delete",
-}
-
-
-def build_input(spec: dict[str, Any] = SMALL, **more: Any) -> desired.BuildInput:
-    return desired.BuildInput(
-        namespace="rtx-trading",
-        name="rtx",
-        uid="6c7c6d3e-0000-4000-8000-000000000001",
-        spec=TradingEngineSpec.model_validate(spec),
-        postgres_image="example/postgres:17",
-        redis_image="example/redis:8",
-        operator_namespace="rtx-system",
-        **more,
-    )
-
-
-def everything(given: desired.BuildInput) -> list[desired.Object]:
-    revision = desired.revision_spec(given)
-    return [
-        *desired.secrets(given, None, None, SEED),
-        *desired.base_objects(given),
-        desired.migration_job(given, revision, "up"),
-        *desired.colour_children(given, Colour.BLUE, revision),
-        *desired.traffic_children(given, Colour.BLUE),
-    ]
-
-
-def one(objects: list[desired.Object], kind: str, name: str) -> desired.Object:
-    (found,) = (thing for thing in objects if (thing["kind"], thing["metadata"]["name"]) == (kind, name))
-    return found
-
-
-def pods(objects: list[desired.Object]) -> list[desired.Object]:
-    return [thing["spec"]["template"]["spec"] for thing in objects if "template" in thing.get("spec", {})]
 
 
 @pytest.mark.parametrize(("name", "spec"), [("small", SMALL), ("full", FULL)])

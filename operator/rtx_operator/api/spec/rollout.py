@@ -7,6 +7,7 @@ from pydantic import Field
 
 from rtx_operator.api.enums import RolloutStrategy
 from rtx_operator.api.schema import ApiModel, ObjectName, Span, matches, only, rules
+from rtx_operator.api.spec.resources import Resources
 
 
 class SmokeTest(ApiModel):
@@ -63,6 +64,15 @@ class Rollout(ApiModel):
         description="Requests that the new version must answer before the switch. One that fails for 10 s rolls the "
         "upgrade back.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    migration_timeout: Annotated[timedelta, Span("1m", "24h")] = Field(
+        default=timedelta(hours=1),
+        description="How long a migration Job may run, its image's pull included; then it ends. During an upgrade the "
+        "operator then rolls back.",
+    )
+    migration_resources: Resources = Field(
+        default=Resources(),
+        description="CPU and memory of the migration Jobs' container. An edit replaces a Job that runs by a new one.",
     )
     ready_timeout: Annotated[timedelta, Span("30s", "1h")] = Field(
         default=timedelta(minutes=10),

@@ -4,7 +4,9 @@ from pydantic import ConfigDict, Field
 
 from rtx_operator.api.schema import ApiModel, Bytes, ObjectName, matches, rule, rules
 from rtx_operator.api.spec.image import DIGEST, REPOSITORY
+from rtx_operator.api.spec.pods import PodAnnotations, PodLabels, PodSecurityContext, ServiceAccountRef
 from rtx_operator.api.spec.resources import Resources
+from rtx_operator.api.spec.scheduling import Scheduling
 
 
 class StatefulServer(ApiModel):
@@ -23,6 +25,13 @@ class StatefulServer(ApiModel):
                 "quantity(string(self.storage)).compareTo(quantity(string(oldSelf.storage))) == 0",
                 "storage cannot change after creation: set it back; volumes do not grow in this release",
                 ".storage",
+            ),
+            rule(
+                "has(self.podSecurityContext) == has(oldSelf.podSecurityContext) && "
+                "(!has(self.podSecurityContext) || self.podSecurityContext == oldSelf.podSecurityContext)",
+                "podSecurityContext cannot change after creation: set it back; the files of the volume belong to its "
+                "user",
+                ".podSecurityContext",
             ),
         )
     )
@@ -50,3 +59,16 @@ class StatefulServer(ApiModel):
     resources: Resources = Field(
         default=Resources(), description="CPU and memory of the container. An edit restarts it."
     )
+    scheduling: Scheduling = Field(
+        default=Scheduling(), description="Nodes for the pod. An edit restarts it, and touches no other component."
+    )
+    pod_labels: PodLabels = Field(default={}, description="More labels of the pod. Unset: none. An edit restarts it.")
+    pod_annotations: PodAnnotations = Field(
+        default={}, description="More annotations of the pod. Unset: none. An edit restarts it."
+    )
+    pod_security_context: PodSecurityContext | None = Field(
+        default=None,
+        description="User and groups of the pod. Unset: user, group and fsGroup 10001 (database) or 10002 (cache). "
+        "Set: exactly the fields in it; the platform chooses the others, so that {} fits OpenShift. Fixed at creation.",
+    )
+    service_account: ServiceAccountRef = ServiceAccountRef()

@@ -1,19 +1,21 @@
 """The spec as a whole."""
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from rtx_operator.api.enums import DeletionPolicy, Environment
-from rtx_operator.api.schema import ApiModel, matches, rules
+from rtx_operator.api.schema import ApiModel, matches, rule, rules
 from rtx_operator.api.spec.cache import Cache
+from rtx_operator.api.spec.container import EnvVar, TrustedCA, Volume, VolumeMount
 from rtx_operator.api.spec.database import Database
 from rtx_operator.api.spec.engine import Broker, EngineConfig
 from rtx_operator.api.spec.image import Image
 from rtx_operator.api.spec.network import NetworkPolicy
-from rtx_operator.api.spec.pods import SecretRef, ServiceAccount
+from rtx_operator.api.spec.pods import PodAnnotations, PodLabels, PodSecurityContext, SecretRef, ServiceAccount
 from rtx_operator.api.spec.resources import Resources
 from rtx_operator.api.spec.rollout import Rollout
 from rtx_operator.api.spec.scaling import Scaling
 from rtx_operator.api.spec.scheduling import Scheduling
+from rtx_operator.api.spec.service import LiveService
 
 _NUMBER = "(0|[1-9][0-9]*)"
 _SEMVER = rf"^{_NUMBER}[.]{_NUMBER}[.]{_NUMBER}(-[0-9A-Za-z]+([-.][0-9A-Za-z]+)*)?$"
@@ -21,6 +23,16 @@ _SEMVER = rf"^{_NUMBER}[.]{_NUMBER}[.]{_NUMBER}(-[0-9A-Za-z]+([-.][0-9A-Za-z]+)*
 
 class TradingEngineSpec(ApiModel):
     """The desired state of a TradingEngine."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "self.extraVolumeMounts.all(mount, self.extraVolumes.exists(volume, volume.name == mount.name))",
+                "extraVolumeMounts must name volumes of extraVolumes: correct the name, or add the volume",
+                ".extraVolumeMounts",
+            )
+        )
+    )
 
     version: str = Field(
         max_length=63,
@@ -45,7 +57,46 @@ class TradingEngineSpec(ApiModel):
     resources: Resources = Field(
         default=Resources(), description="CPU and memory of the engine's container. An edit makes an upgrade."
     )
-    scheduling: Scheduling = Scheduling()
+    scheduling: Scheduling = Field(
+        default=Scheduling(),
+        description="Nodes for the pods of engine and migration Jobs; database and cache have their own. An edit makes "
+        "an upgrade.",
+    )
+    pod_labels: PodLabels = Field(
+        default={}, description="More labels of engine and migration pods. Unset: none. An edit makes an upgrade."
+    )
+    pod_annotations: PodAnnotations = Field(
+        default={}, description="More annotations of engine and migration pods. Unset: none. An edit makes an upgrade."
+    )
+    pod_security_context: PodSecurityContext | None = Field(
+        default=None,
+        description="User and groups of engine and migration pods. Unset: user and group 1000. Set: exactly the fields "
+        "in it; the platform chooses the others, so that {} fits OpenShift. An edit makes an upgrade.",
+    )
+    extra_env: list[EnvVar] = Field(
+        default=[],
+        max_length=64,
+        description="More environment variables of the engine's container. Unset: none. An edit makes an upgrade.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    extra_volumes: list[Volume] = Field(
+        default=[],
+        max_length=16,
+        description="More volumes of engine pods. Unset: none. An edit makes an upgrade.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    extra_volume_mounts: list[VolumeMount] = Field(
+        default=[],
+        max_length=16,
+        description="Where the engine's container has these volumes. Unset: nowhere. An edit makes an upgrade.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["mountPath"]},
+    )
+    trusted_ca: TrustedCA | None = Field(
+        default=None,
+        alias="trustedCA",
+        description="ConfigMap with the certificates of all authorities that the engine trusts, in PEM, named by "
+        "SSL_CERT_FILE. It replaces the image's own bundle. Unset: that bundle. An edit makes an upgrade.",
+    )
     image_pull_secrets: list[SecretRef] = Field(
         default=[],
         max_length=10,
@@ -58,6 +109,7 @@ class TradingEngineSpec(ApiModel):
     rollout: Rollout = Rollout()
     database: Database = Database()
     cache: Cache = Cache()
+    service: LiveService = LiveService()
     network_policy: NetworkPolicy = NetworkPolicy()
     paused: bool = Field(
         default=False,

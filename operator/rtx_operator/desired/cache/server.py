@@ -9,6 +9,7 @@ from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.render import Object, render
 from rtx_operator.desired.stateful import common, mebibytes
 
+_USER = 10002  # of the image
 _DATA_SHARE = Fraction(3, 4)  # of the memory limit; buffers of subscribers and a rewrite of the log need the rest
 
 
@@ -51,12 +52,11 @@ def _stateful_set(inputs: BuildInput) -> Object:
     cache = inputs.spec.cache
     return render(
         "cache/statefulset",
-        **common(inputs, Component.CACHE),
+        **common(inputs, Component.CACHE, cache, user=_USER, fingerprint=inputs.fingerprints.cache, spread=[]),
         name=inputs.names.redis,
         headless=inputs.names.redis_headless,
         image=cache.image or inputs.redis_image,
         port=REDIS_PORT,
-        fingerprint=inputs.fingerprints.cache,
         resources=cache_resources(cache.resources).model_dump(mode="json", exclude_none=True),
         storage=cache.storage,
         storage_class=cache.storage_class_name,

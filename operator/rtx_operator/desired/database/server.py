@@ -6,9 +6,11 @@ from rtx_operator.api.enums import Component
 from rtx_operator.api.names import POSTGRES_PORT
 from rtx_operator.api.sizes import database_resources
 from rtx_operator.desired.inputs import BuildInput
+from rtx_operator.desired.pods import ZONE
 from rtx_operator.desired.render import Object, render
 from rtx_operator.desired.stateful import common, mebibytes
 
+_USER = 10001  # of the image
 # The usual shares of PostgreSQL; connections and the kernel's file cache need the rest.
 _SHARED_BUFFERS_SHARE = Fraction(1, 4)  # of the memory request
 _EFFECTIVE_CACHE_SHARE = Fraction(3, 4)  # of the memory limit
@@ -60,13 +62,14 @@ def _stateful_set(inputs: BuildInput) -> Object:
     database = inputs.spec.database
     return render(
         "database/statefulset",
-        **common(inputs, Component.DATABASE),
+        **common(
+            inputs, Component.DATABASE, database, user=_USER, fingerprint=inputs.fingerprints.database, spread=[ZONE]
+        ),
         name=inputs.names.postgres,
         headless=inputs.names.postgres_headless,
         image=database.image or inputs.postgres_image,
         port=POSTGRES_PORT,
         internal=inputs.names.internal,
-        fingerprint=inputs.fingerprints.database,
         resources=database_resources(database.resources).model_dump(mode="json", exclude_none=True),
         storage=database.storage,
         storage_class=database.storage_class_name,

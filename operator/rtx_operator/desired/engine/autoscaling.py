@@ -3,6 +3,7 @@
 from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.sizes import replica_range
 from rtx_operator.desired.inputs import BuildInput
+from rtx_operator.desired.pods import plain
 from rtx_operator.desired.render import Object, render
 
 
@@ -24,5 +25,6 @@ def autoscaler(inputs: BuildInput, colour: Colour) -> Object | None:
         cpu_percent=scaling.target_cpu_utilization_percent,
         memory_percent=scaling.target_memory_utilization_percent,
         orders_metric=inputs.orders_metric,
+        behavior=plain(scaling.behavior),
         orders_per_second=str(scaling.target_orders_per_second_per_pod),
     )

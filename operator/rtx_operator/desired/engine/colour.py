@@ -2,9 +2,11 @@
 
 from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.names import HTTP_PORT, METRICS_PORT, SERVICE_PORT, Label
+from rtx_operator.desired.engine.pods import container_values, pod_values
 from rtx_operator.desired.inputs import BuildInput
+from rtx_operator.desired.pods import counting
 from rtx_operator.desired.render import Object, render
-from rtx_operator.desired.revision import RevisionSpec
+from rtx_operator.desired.revision import DEFAULT_SPREAD, RevisionSpec
 
 
 def _config(inputs: BuildInput, revision: RevisionSpec) -> Object:
@@ -40,32 +42,38 @@ def _service(inputs: BuildInput, colour: Colour) -> Object:
         labels=inputs.names.labels(Component.ENGINE, colour=colour),
         owners=inputs.owners,
         selector=inputs.names.selector(Component.ENGINE, colour),
-        sticky=False,
+        type="ClusterIP",
+        more={},
+        annotations={},
         port=SERVICE_PORT,
     )
 
 
 def _deployment(inputs: BuildInput, colour: Colour, revision: RevisionSpec) -> Object:
     """The Deployment of one colour. It has no replicas: cutover and autoscaler set them by the scale subresource."""
+    selector = inputs.names.selector(Component.ENGINE, colour)
+    labels = {
+        **inputs.names.labels(Component.ENGINE, version=revision.version, colour=colour),
+        Label.REVISION.value: revision.hash,
+    }
     return render(
         "engine/deployment",
         name=inputs.names.colour(colour),
         namespace=inputs.namespace,
-        labels={
-            **inputs.names.labels(Component.ENGINE, version=revision.version, colour=colour),
-            Label.REVISION.value: revision.hash,
-        },
+        labels=labels,
         owners=inputs.owners,
-        selector=inputs.names.selector(Component.ENGINE, colour),
+        selector=selector,
         colour=colour,
         revision_hash=revision.hash,
-        account=inputs.names.engine_account,
         config_name=inputs.names.config(revision.config_hash),
-        internal=inputs.names.internal,
-        fingerprint=inputs.fingerprints.engine,
+        credentials=revision.credentials,
+        resources=revision.resources,
+        affinity=revision.affinity,
+        topology_spread=counting(revision.topology_spread or DEFAULT_SPREAD, selector),
         http_port=HTTP_PORT,
         metrics_port=METRICS_PORT,
-        **revision.record(),
+        **pod_values(inputs, revision, labels, inputs.fingerprints.engine),
+        **container_values(revision),
     )
 
 

@@ -6,9 +6,18 @@ from rtx_operator.desired.engine.autoscaling import autoscaler
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.render import Object, render
 
+# 3 h, Kubernetes' default.
+_STICKY = {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 10_800}}}
+
 
 def _live_service(inputs: BuildInput, colour: Colour) -> Object:
     """The live Service, to which clients connect. It selects the active colour."""
+    service = inputs.spec.service
+    given = {
+        "externalTrafficPolicy": service.external_traffic_policy,
+        "ipFamilyPolicy": service.ip_family_policy,
+        "ipFamilies": service.ip_families,
+    }
     return render(
         "engine/service",
         name=inputs.names.live_service,
@@ -16,7 +25,9 @@ def _live_service(inputs: BuildInput, colour: Colour) -> Object:
         labels=inputs.names.labels(Component.ENGINE),
         owners=inputs.owners,
         selector=inputs.names.selector(Component.ENGINE, colour),
-        sticky=True,
+        type=service.type,
+        more={**_STICKY, **{name: value for name, value in given.items() if value}},
+        annotations=dict(service.annotations),
         port=SERVICE_PORT,
     )
 

@@ -4,8 +4,9 @@ from typing import Any
 
 from rtx_operator.api.enums import Component, PeerPort
 from rtx_operator.api.names import HTTP_PORT, METRICS_PORT, OPERATOR, POSTGRES_PORT, REDIS_PORT, Label
-from rtx_operator.api.spec import Peer
+from rtx_operator.api.spec import Dns, EgressRule, Peer
 from rtx_operator.desired.inputs import BuildInput
+from rtx_operator.desired.pods import plain
 from rtx_operator.desired.render import Object, render
 
 _NAMESPACE = "kubernetes.io/metadata.name"  # the API server sets this label on every namespace
@@ -13,12 +14,14 @@ _PORTS = {PeerPort.HTTP: HTTP_PORT, PeerPort.METRICS: METRICS_PORT}
 
 
 def network_objects(inputs: BuildInput) -> list[Object]:
-    """The NetworkPolicies of engine, migration, database and cache."""
+    """The NetworkPolicies of engine, migration, database and cache; none when spec switches them off."""
+    if not inputs.spec.network_policy.enabled:
+        return []
     return [_engine_policy(inputs), _migration_policy(inputs), _database_policy(inputs), _cache_policy(inputs)]
 
 
 def _engine_policy(inputs: BuildInput) -> Object:
-    """In: engine pods, the operator, and the peers in the spec. Out: database, cache, engine pods, DNS, HTTPS."""
+    """In: engine pods, the operator, and the peers in the spec. Out: database, cache, engine pods, DNS, spec.egress."""
     policy = inputs.spec.network_policy
     return _policy(
         "network/engine",
@@ -27,12 +30,15 @@ def _engine_policy(inputs: BuildInput) -> Object:
         ingress_namespace=_namespace(policy.ingress_namespace) if policy.ingress_namespace else None,
         monitoring_namespace=_namespace(policy.monitoring_namespace) if policy.monitoring_namespace else None,
         extra_peers=[_peer(peer) for peer in policy.extra_peers],
+        ip_blocks=[{"ipBlock": plain(block)} for block in policy.ip_blocks],
+        dns=_dns(policy.dns),
+        egress=[_egress(rule) for rule in policy.egress],
     )
 
 
 def _migration_policy(inputs: BuildInput) -> Object:
     """In: nothing. Out: database, cache, DNS."""
-    return _policy("network/migration", inputs, Component.MIGRATION)
+    return _policy("network/migration", inputs, Component.MIGRATION, dns=_dns(inputs.spec.network_policy.dns))
 
 
 def _database_policy(inputs: BuildInput) -> Object:
@@ -76,3 +82,18 @@ def _peer(peer: Peer) -> Object:
     if peer.namespace_labels:  # without a namespaceSelector, Kubernetes takes the policy's own namespace
         pods["namespaceSelector"] = {"matchLabels": dict(peer.namespace_labels)}
     return {"pods": pods, "ports": [{"port": _PORTS[port], "protocol": "TCP"} for port in peer.ports]}
+
+
+def _dns(dns: Dns) -> Object:
+    """The egress rule to the DNS servers, by UDP and TCP."""
+    ports = [{"port": port, "protocol": protocol} for port in dns.ports for protocol in ("UDP", "TCP")]
+    return _rule([plain(peer) for peer in dns.to], ports)
+
+
+def _egress(rule: EgressRule) -> Object:
+    return _rule([plain(peer) for peer in rule.to], [plain(port) for port in rule.ports])
+
+
+def _rule(to: list[Object], ports: list[Object]) -> Object:
+    """An egress rule. Kubernetes takes a missing list for everything, and an empty one too."""
+    return {**({"to": to} if to else {}), **({"ports": ports} if ports else {})}

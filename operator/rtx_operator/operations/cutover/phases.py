@@ -74,7 +74,7 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             event_text="the expand migrations of version {new} run",
             checks=(checks.migrated,),
             action=actions.migrate,
-            deadline=lambda _: timedelta(hours=1),
+            deadline=lambda rollout: rollout.migration_timeout,
             requeue=every(1.0),
         ),
         Phase.PROVISIONING: CutoverRow(

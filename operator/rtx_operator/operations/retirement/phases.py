@@ -1,7 +1,6 @@
 """Everything about each phase of a retirement, in one table."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from types import MappingProxyType
 
 from rtx_operator.api.enums import RetirementPhase as Phase
@@ -28,7 +27,7 @@ PHASES: PhaseTable[Phase, PhaseRow[Phase, RetirementContext]] = PhaseTable(
             event_text="the contract migrations of version {new} run",
             checks=(checks.no_pod_left_to_run_beside, checks.contracted),
             action=actions.contract,
-            deadline=lambda _: timedelta(hours=1),
+            deadline=lambda rollout: rollout.migration_timeout,
             requeue=every(5.0),
         ),
         Phase.SUCCEEDED: PhaseRow(
