@@ -101,7 +101,7 @@ async def endless(request: web.Request) -> web.StreamResponse:
 @pytest_asyncio.fixture
 async def pods(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pods]:
     for deadline in ("REPORT_DEADLINE_SECONDS", "REACH_DEADLINE_SECONDS", "SMOKE_DEADLINE_SECONDS"):
-        monkeypatch.setattr(engine_pods, deadline, 1.0)
+        monkeypatch.setattr(engine_pods, deadline, 5.0)  # a slow machine answers in time, too
     pods = Pods()
     yield pods
     await pods.stop()
@@ -119,7 +119,7 @@ async def test_status_report_of_each_pod_is_returned(pods: Pods) -> None:
 @pytest.mark.parametrize(
     ("handler", "error"),
     [
-        (hangs, "got no answer within 1 s; check that its pods run"),
+        (hangs, "got no answer within 5 s; check that its pods run"),
         (breaks_off, "got no answer: "),
         (endless, "more than 1048576 bytes"),
         (responds("<html>"), "is not a valid report: Invalid JSON"),
