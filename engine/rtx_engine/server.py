@@ -33,7 +33,8 @@ from rtx_engine.version import VERSION
 
 log = structlog.get_logger(__name__)
 
-ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # Services and probes connect from outside the pod; a NetworkPolicy restricts who
+# Services and probes connect from outside the pod, by either family; a NetworkPolicy restricts who.
+ANY_ADDRESS, ANY_IPV4_ADDRESS = "::", "0.0.0.0"  # noqa: S104
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 3600  # the client or proxy must close first: a server that closes may lose a request
 
@@ -146,8 +147,13 @@ def _uvicorn_config(application: Application, stream: Stream, timeouts: Timeouts
 
 
 def _listen(port: int) -> socket.socket:
+    """A listener for IPv4 and IPv6; only for IPv4 where the kernel has no IPv6. Raises StartError."""
     try:
-        return socket.create_server((ANY_ADDRESS, port), backlog=BACKLOG)
+        if socket.has_dualstack_ipv6():
+            return socket.create_server(
+                (ANY_ADDRESS, port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True
+            )
+        return socket.create_server((ANY_IPV4_ADDRESS, port), backlog=BACKLOG)
     except OSError as error:
         raise _port_error(port, error) from error
 
@@ -156,7 +162,8 @@ def _listen(port: int) -> socket.socket:
 def _serve_metrics(port: int) -> Iterator[None]:
     """Serve the metrics from a thread: rendering them takes milliseconds, during which orders would wait."""
     try:
-        server, thread = prometheus_client.start_http_server(port, addr=ANY_ADDRESS)
+        address = ANY_ADDRESS if socket.has_dualstack_ipv6() else ANY_IPV4_ADDRESS
+        server, thread = prometheus_client.start_http_server(port, addr=address)
     except OSError as error:
         raise _port_error(port, error) from error
     try:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -164,6 +165,17 @@ async def test_port_in_use_is_reported_in_one_sentence(engines: Any, variable: s
         assert await asyncio.to_thread(engine.process.wait, 20) == 1
     [line] = [line for line in engine.log.read_text().splitlines() if not line.startswith("{")]
     assert line == (f"Cannot listen on port {port} (Address already in use): check whether another process uses it.")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+async def test_requests_and_metrics_are_answered_over_both_families(engines: Any, address: str) -> None:
+    engine = await engines.start(TIMEOUTS=QUICK_END)
+
+    for port, path in ((engine.port, "/health"), (urlsplit(engine.metrics_url).port, "/metrics")):
+        connection = http.client.HTTPConnection(address, port, timeout=TIMEOUT_SECONDS)
+        await asyncio.to_thread(connection.request, "GET", path)
+        assert connection.getresponse().status == 200
+        connection.close()
 
 
 async def test_missing_variables_are_named_in_one_line(engines: Any) -> None:

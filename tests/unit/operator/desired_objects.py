@@ -93,8 +93,8 @@ FULL = {
         "type": "LoadBalancer",
         "annotations": {"service.beta.kubernetes.io/aws-load-balancer-scheme": "internal"},
         "externalTrafficPolicy": "Local",
-        "ipFamilyPolicy": "SingleStack",
-        "ipFamilies": ["IPv4"],
+        "ipFamilyPolicy": "PreferDualStack",
+        "ipFamilies": ["IPv4", "IPv6"],
     },
     "networkPolicy": {
         "ingressNamespace": "ingress",

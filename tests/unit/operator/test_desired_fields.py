@@ -201,7 +201,7 @@ def test_scheduling_of_the_engine_restarts_neither_database_nor_cache() -> None:
 
 def test_live_service_has_the_type_and_annotations_of_spec() -> None:
     service = {"type": "LoadBalancer", "annotations": {"a": "b"}, "externalTrafficPolicy": "Local"}
-    families = {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"]}
+    families = {"ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv4", "IPv6"]}
 
     live = built(LIVE_SERVICE, service={**service, **families})
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from rtx_operator.api.schema import Annotations, ApiModel, only, rule, rules
+from rtx_operator.api.schema import Annotations, ApiModel, rule, rules
 
 
 class LiveService(ApiModel):
@@ -33,18 +33,15 @@ class LiveService(ApiModel):
         description="Local keeps the address of clients, and sends traffic only to nodes with engine pods. Cluster "
         "replaces it by that of a node, so that networkPolicy.ipBlocks must have the nodes. Unset: Cluster.",
     )
-    ip_family_policy: str | None = Field(
+    ip_family_policy: Literal["SingleStack", "PreferDualStack", "RequireDualStack"] | None = Field(
         default=None,
-        max_length=32,
-        description="Number of address families of the Service. Unset: SingleStack.",
-        json_schema_extra=only("SingleStack", later="PreferDualStack and RequireDualStack are"),
+        description="Number of address families of the Service; the engine listens on both. RequireDualStack is "
+        "refused by a cluster that has only one. Unset: SingleStack.",
     )
-    ip_families: list[str] = Field(
+    ip_families: list[Literal["IPv4", "IPv6"]] = Field(
         default=[],
         max_length=2,
-        description="Address families of the Service. Unset: the cluster's default.",
-        json_schema_extra=rules(
-            rule("self.all(one, one == 'IPv4')", "must be [IPv4]: the engine does not listen on IPv6 in this release"),
-            **{"x-kubernetes-list-type": "set"},
-        ),
+        description="Address families of the Service; the first one is fixed at creation. Unset: the cluster's "
+        "default.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
     )
