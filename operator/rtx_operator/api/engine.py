@@ -43,7 +43,9 @@ class TradingEngine:
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(["spec", *map(str, first["loc"])])
-            raise InvalidSpecError(f"{field}: {first['msg']}; correct the field and apply again") from error
+            raise InvalidSpecError(
+                f"{field}: {first['msg'].removeprefix('Value error, ')}; correct the field and apply again"
+            ) from error
         return cls(
             namespace=meta["namespace"],
             name=meta["name"],

@@ -71,7 +71,7 @@ def _rules(schema: Schema) -> Iterator[str]:
 def _type(field: Schema) -> str:
     if "enum" in field:
         return " \\| ".join(field["enum"])
-    if "x-kubernetes-int-or-string" in field:
+    if "x-kubernetes-int-or-string" in field or "type" not in field:
         return "quantity"
     if "items" in field:
         return f"list of {_type(field['items'])}"

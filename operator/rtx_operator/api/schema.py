@@ -62,22 +62,45 @@ def _string(*written: dict[str, str], max_length: int) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "maxLength": max_length, VALIDATIONS: list(written)})
 
 
-def _quantity(pattern: str, message: str) -> Any:
-    """A quantity above 0."""
+def _cpu() -> Any:
+    """Cores above 0, of at most three decimals, as text or as a number.
+
+    YAML reads `cpu: 0.5` as a number, and pods take it. A structural schema has no type for "a string or any number",
+    so this one has none, and no CEL rule can read it: what the schema lets through, the operator says.
+    """
+    pattern = r"^0*([1-9][0-9]*m|[1-9][0-9]*([.][0-9]{1,3})?|[.]([1-9][0-9]{0,2}|0[1-9][0-9]?|00[1-9]))$"
     schema = {
-        "anyOf": [{"type": "integer"}, {"type": "string"}],
+        "x-kubernetes-preserve-unknown-fields": True,
+        "maxLength": 32,
+        "pattern": pattern,
+        "minimum": 0.001,
+        "maximum": 10_000,
+        "not": {"enum": [True, False, {}, []]},
+    }
+
+    def text(written: object) -> str:
+        if not re.fullmatch(pattern, str(written)):
+            raise ValueError("must be cores, such as 500m, 0.5 or 2")
+        return str(written)
+
+    return Annotated[str, BeforeValidator(text), WithJsonSchema(schema)]
+
+
+def _bytes() -> Any:
+    """An amount of bytes above 0, with its unit."""
+    pattern = r"^[0-9]+([.][0-9]+)?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)$"
+    message = "must be an amount of bytes with its unit, such as 512Mi or 50Gi"
+    schema = {
+        "anyOf": [{"type": "integer"}, {"type": "string"}],  # a number is refused by our message, not by its type
         "x-kubernetes-int-or-string": True,
         "maxLength": 32,
         VALIDATIONS: [rule(f"string(self).matches(r'{pattern}') && string(self).matches('[1-9]')", message)],
     }
-    # YAML reads `cpu: 1` as a number.
     return Annotated[str, BeforeValidator(str), StringConstraints(pattern=pattern), WithJsonSchema(schema)]
 
 
-Cpu = _quantity(r"^([0-9]+m|[0-9]+([.][0-9]{1,3})?)$", "must be cores, such as 500m or 2")
-Bytes = _quantity(
-    r"^[0-9]+([.][0-9]+)?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)$", "must be an amount of bytes with its unit, such as 512Mi or 50Gi"
-)
+Cpu = _cpu()
+Bytes = _bytes()
 
 # No sum of such parts in 16 characters is more than Go's 292 years.
 _DURATION = r"^([0-9]{1,6}([.][0-9]{1,3})?(h|m|s|ms))+$"

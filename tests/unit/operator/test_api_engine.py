@@ -25,10 +25,26 @@ def test_omitted_field_has_its_default() -> None:
     assert engine.status.active is None
 
 
-def test_numeric_amount_in_yaml_becomes_text() -> None:
-    engine = TradingEngine.parse(_manifest(resources={"limits": {"cpu": 2}}))
+@pytest.mark.parametrize(
+    ("written", "text"), [(2, "2"), (0.5, "0.5"), ("0.25", "0.25"), ("1500m", "1500m"), (0.001, "0.001")]
+)
+def test_cores_may_be_written_as_a_number(written: object, text: str) -> None:
+    engine = TradingEngine.parse(_manifest(resources={"limits": {"cpu": written}}))
 
-    assert engine.spec.resources.limits.cpu == "2"
+    assert engine.spec.resources.limits.cpu == text
+
+
+@pytest.mark.parametrize("written", [0, "0", "0m", "0.000", 0.0001, -1, True, {}, [], "2Gi", "1.5m", "", "1 ", 1e21])
+def test_cores_that_are_none_are_refused(written: object) -> None:
+    with pytest.raises(InvalidSpecError, match=r"^spec.resources.limits.cpu: must be cores, such as 500m, 0.5 or 2; "):
+        TradingEngine.parse(_manifest(resources={"limits": {"cpu": written}}))
+
+
+def test_request_of_more_cores_than_the_limit_is_refused() -> None:
+    resources = {"requests": {"cpu": 2}, "limits": {"cpu": "500m"}}
+
+    with pytest.raises(InvalidSpecError, match=r"^spec.resources: requests.cpu must not be above limits.cpu"):
+        TradingEngine.parse(_manifest(resources=resources))
 
 
 @pytest.mark.parametrize(
