@@ -50,7 +50,7 @@ class Active(Release):
 class Previous(Release):
     """The release that was active before. While it is kept, going back to it is a switch."""
 
-    retire_after: Time = Field(description="When its retirement begins.")
+    retire_after: Time = Field(description="When its retirement begins. A pause moves it by its length.")
 
 
 class Rejected(ApiModel):
@@ -70,7 +70,11 @@ class OperationRecord(ApiModel):
     started_at: Time = Field(description="When the operation began.")
     since: Time = Field(description="When its phase began.")
     deadline: Time | None = Field(
-        default=None, description="When its phase must have ended; absent: it has no deadline."
+        default=None,
+        description="When its phase must have ended; absent: it has no deadline. A pause moves it by its length.",
+    )
+    paused_seconds: float = Field(
+        default=0, ge=0, description="Seconds of its phase in which the engine was paused; they count for no deadline."
     )
     reason: str = Field(default="", max_length=64, description="Why it goes back or failed, in one word.")
     message: str = Field(
@@ -87,6 +91,10 @@ class Cutover(OperationRecord):
     fenced_at: Time | None = Field(default=None, description="When the fence named the new colour as executor.")
     switched_at: Time | None = Field(default=None, description="When the live Service had only pods of the new colour.")
     restored_at: Time | None = Field(default=None, description="When it had only pods of the old colour again.")
+    drain_until: Time | None = Field(
+        default=None,
+        description="Until when the colour that lost the traffic may drain. A pause moves it by its length.",
+    )
     seconds: Annotated[dict[CutoverPhase, float], SECONDS] = Field(
         default={}, description="Seconds that each phase took, of the phases that are over."
     )
@@ -138,6 +146,10 @@ class TradingEngineStatus(ApiModel):
         max_length=16,
         description="Ready, Reconciling, Stalled (as kstatus defines them) and UpToDate.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    paused_since: Time | None = Field(
+        default=None,
+        description="Since when the engine is paused; absent: it is not. Until it goes on, no time counts.",
     )
     active: Active | None = Field(default=None, description="The release that takes the traffic.")
     replicas: ReplicaCount | None = Field(default=None, description="Pods of the active colour.")

@@ -42,7 +42,7 @@ def after_decision(
     others = {field: value for field, value in before.items() if field not in _REMEMBERED}
     replicas = {"replicas": {"desired": size, "ready": ready}, "pods": f"{ready}/{size}"}
     status: Object = {**others, **_remembered(decision.state), **replicas}
-    conditions = [*_progress(engine, decision, refusal), _up_to_date(desired, decision)]
+    conditions = [*_progress(decision, refusal), _up_to_date(desired, decision)]
     return _with(status, engine.generation, conditions, now)
 
 
@@ -87,7 +87,7 @@ def invalid_spec(message: str) -> Unmet:
     return Failure(message, Reason.INVALID_SPEC)
 
 
-def _progress(engine: TradingEngine, decision: Decision, refusal: Unmet | None) -> Iterable[Condition]:
+def _progress(decision: Decision, refusal: Unmet | None) -> Iterable[Condition]:
     size, ready = decision.ready
     pods = f"{ready} of {size} engine pods ready"
     scaling = Waiting(pods, Reason.SCALING) if ready != size else None
@@ -97,9 +97,8 @@ def _progress(engine: TradingEngine, decision: Decision, refusal: Unmet | None) 
     else:
         yield Condition(ConditionType.READY, False, _reason(unready), unready.message)
     pending = unready or refusal or _of_operations(decision) or scaling
-    if engine.spec.paused:
-        paused = "spec.paused is true: the operator changes nothing until it is false"
-        yield Condition(ConditionType.RECONCILING, False, Reason.PAUSED, paused)
+    if decision.pause:
+        yield Condition(ConditionType.RECONCILING, False, Reason.PAUSED, decision.pause)
         yield Condition(ConditionType.STALLED, False, Reason.DONE, NOTHING_LEFT)
         return
     moving = pending or Waiting(NOTHING_LEFT, Reason.DONE)
@@ -147,7 +146,7 @@ def _failed_retirement(retirement: Retirement) -> Failure:
     )
 
 
-_REMEMBERED = ("active", "cutover", "previous", "retirement", "rejected", "history")
+_REMEMBERED = ("pausedSince", "active", "cutover", "previous", "retirement", "rejected", "history")
 
 
 def _remembered(state: PersistedState) -> Object:
@@ -163,7 +162,9 @@ def _remembered(state: PersistedState) -> Object:
         "retirement": state.retirement,
         "rejected": state.rejected,
     }
-    kept = {field: plain(value) for field, value in one_each.items() if value is not None}
+    kept: Object = {field: plain(value) for field, value in one_each.items() if value is not None}
+    if state.paused_since:
+        kept["pausedSince"] = state.paused_since.astimezone(UTC).isoformat().replace("+00:00", "Z")
     # Also while it is empty: the API server defaults it to an empty list, and status would differ from that each time.
     return {**kept, "history": [plain(entry) for entry in state.history]}
 

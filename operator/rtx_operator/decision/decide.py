@@ -10,6 +10,7 @@ from rtx_operator.decision.apply import objects_to_apply
 from rtx_operator.decision.context import DecisionContext
 from rtx_operator.decision.fence import fence_to_move
 from rtx_operator.decision.install import BEFORE_MIGRATION, READY
+from rtx_operator.decision.pause import data_to_keep, where_it_stands
 from rtx_operator.decision.prune import objects_to_prune
 from rtx_operator.decision.sizes import active_size, kept_size
 from rtx_operator.desired.state import DesiredState
@@ -17,6 +18,7 @@ from rtx_operator.observation import Object, Observation, replicas
 from rtx_operator.operations.arbiter import advance
 from rtx_operator.operations.effects import URGENT, Apply, Delete, Effect, EffectName, MoveFence
 from rtx_operator.operations.machine import OperationInput, Phase, Step
+from rtx_operator.operations.pause import paused, resumed
 from rtx_operator.operations.state import PersistedState
 from rtx_operator.results import Unmet, first_unmet
 
@@ -27,6 +29,7 @@ class Decision:
 
     `unready` is what keeps the engine from being ready, `waits` what the operation under way waits for; None: nothing.
     `entered` is the phase that an operation enters with this decision. `ready` is (desired, ready) engine pods.
+    `pause` says where a paused engine stands; empty: it is not paused.
     """
 
     apply: tuple[Object, ...]
@@ -37,7 +40,7 @@ class Decision:
     entered: Phase | None
     waits: Unmet | None
     ready: tuple[int, int]
-    is_paused: bool = False
+    pause: str = ""
 
     def commands(self) -> Iterator[Effect]:
         """Everything to carry out, in this order."""
@@ -56,15 +59,16 @@ class Decision:
 def decide(
     engine: TradingEngine, desired: DesiredState, seen: Observation, now: datetime, operation_id: str
 ) -> Decision:
-    """The decision about one observation; of a paused engine only what is reported, and nothing is changed.
+    """The decision about one observation; of a paused engine what is reported, and nothing but what keeps its data.
 
     `operation_id` names an operation that begins now.
     """
+    engine = engine if engine.spec.paused else resumed(engine, now)
     context = DecisionContext(engine, desired, seen)
     unready = first_unmet(context, READY)
     ready = replicas(seen.child(desired.engine.kind, desired.engine.name))
     if engine.spec.paused:
-        return Decision((), (), (), unready, context.state, None, None, ready, is_paused=True)
+        return _of_paused(context, unready, ready, now)
     held = first_unmet(context, BEFORE_MIGRATION)
     given = OperationInput(engine, desired, seen, now, operation_id, held.message if held else "")
     step = advance(given)
@@ -77,6 +81,21 @@ def decide(
         entered=step.entered,
         waits=step.waits,
         ready=ready,
+    )
+
+
+def _of_paused(context: DecisionContext, unready: Unmet | None, ready: tuple[int, int], now: datetime) -> Decision:
+    state = paused(context.state, now)
+    return Decision(
+        apply=(),
+        delete=(),
+        effects=data_to_keep(context),
+        unready=unready,
+        state=state,
+        entered=None,
+        waits=None,
+        ready=ready,
+        pause=where_it_stands(context, state.paused_since or now),
     )
 
 

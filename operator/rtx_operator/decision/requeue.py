@@ -19,7 +19,7 @@ def requeue_after(decision: Decision, outcome: Outcome, *, now: datetime, resync
     # What was refused has done nothing: it is reported, and not tried again without a pause.
     if outcome.is_stale or decision.entered or (decision.is_urgent and outcome.is_complete):
         return IMMEDIATELY
-    of_operation = None if decision.is_paused else requeue_seconds(decision.state)
+    of_operation = None if decision.pause else requeue_seconds(decision.state)
     return _at_rest(decision, outcome, now, resync) if of_operation is None else of_operation
 
 

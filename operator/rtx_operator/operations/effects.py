@@ -21,6 +21,7 @@ class EffectName(StrEnum):
     EMPTY = "Empty"  # no pod of a colour that is needed no longer
     REVERSE = "Reverse"  # the Job that takes the expand migrations back
     CONTRACT = "Contract"  # the Job that runs the contract migrations
+    KEEP_DATA = "KeepData"  # what holds data no longer goes when the engine is deleted
 
 
 # The switch waits for these: their result is observed at once.
@@ -78,7 +79,15 @@ class Drain:
     name: EffectName = EffectName.DRAIN
 
 
-Effect = Apply | Delete | Scale | MoveFence | Drain
+@dataclass(frozen=True, slots=True)
+class KeepData:
+    """Have these Secrets and StatefulSets, with their volumes, survive the TradingEngine; nothing else changes."""
+
+    objects: tuple[Object, ...]
+    name: EffectName = EffectName.KEEP_DATA
+
+
+Effect = Apply | Delete | Scale | MoveFence | Drain | KeepData
 
 
 def objects_of(effect: Apply, seen: Observation) -> tuple[Object, ...]:

@@ -18,6 +18,11 @@ def noted(record: R, **fields: object) -> R:
     return record.model_copy(update=fields)
 
 
+def time_in_phase(record: OperationRecord, now: datetime) -> timedelta:
+    """Time since the phase began, without pauses."""
+    return now - record.since - timedelta(seconds=record.paused_seconds)
+
+
 def waiting(record: R, message: str) -> R:
     """The record with what it waits for."""
     return noted(record, message=message[:MESSAGE_LIMIT])
@@ -33,6 +38,7 @@ def entered(
             "phase": phase,
             "since": now,
             "deadline": now + limit if limit else None,
+            "paused_seconds": 0.0,
             "seconds": seconds,
             "reason": reason or record.reason,
             "message": message[:MESSAGE_LIMIT],

@@ -1,6 +1,7 @@
 """The part of an engine's status that decisions rest on. Pure; frozen: each change gives the next state."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Self
 
 from rtx_operator.api.enums import OperationName
@@ -25,6 +26,7 @@ class PersistedState:
     retirement: Retirement | None = None
     rejected: Rejected | None = None
     history: tuple[HistoryEntry, ...] = ()
+    paused_since: datetime | None = None
 
     @classmethod
     def of(cls, status: TradingEngineStatus) -> Self:
@@ -35,6 +37,7 @@ class PersistedState:
             retirement=status.retirement,
             rejected=status.rejected,
             history=tuple(status.history),
+            paused_since=status.paused_since,
         )
 
     @property

@@ -12,7 +12,7 @@ from rtx_operator.api.enums import Colour
 from rtx_operator.api.names import Label
 from rtx_operator.desired.state import JOB_LABEL
 from rtx_operator.observation import Fence, Object, is_ready
-from rtx_operator.operations.effects import Drain, MoveFence, Scale
+from rtx_operator.operations.effects import Drain, KeepData, MoveFence, Scale
 from rtx_operator.pod_reports import EngineReport, Latency, ReachReport, ServedRequests, SmokeResult
 
 OWNER = "trading/rtx/uid-1"
@@ -126,6 +126,16 @@ class Cluster:
         del self.children[key]
         if observed["kind"] == "Job":
             self.pods = {name: pod for name, pod in self.pods.items() if label(pod, JOB_LABEL) != key[1]}
+
+    def keep_data(self, effect: KeepData) -> None:
+        """Merge what keeps data into objects that would be deleted with the engine."""
+        for live in effect.objects:
+            key = (live["kind"], live["metadata"]["name"])
+            if live["metadata"]["resourceVersion"] != self.children[key]["metadata"]["resourceVersion"]:
+                raise Conflict(f"{key} has changed")
+            owned, policy = {"ownerReferences": []}, {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain"}}
+            merged = {**live, "metadata": {**live["metadata"], **owned}}
+            self._store(key, merged if key[0] == "Secret" else {**live, "spec": {**live["spec"], **policy}})
 
     def _store(self, key: tuple[str, str], wanted: Object) -> None:
         live = self.children.get(key)

@@ -77,7 +77,7 @@ def is_waiting(unmet: Unmet | None) -> bool:
 
 def at_drain_start(given: CutoverContext) -> CutoverContext:
     """The context at the start of the drain timeout, whose end would pass the check."""
-    cutover = given.cutover.model_copy(update={"switched_at": given.now, "restored_at": None})
+    cutover = given.cutover.model_copy(update={"drain_until": given.now + given.drain_timeout})
     return replace(given, cutover=cutover)
 
 

@@ -25,7 +25,7 @@ from rtx_operator.desired import build
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import FenceReport, Object, Observation, is_recent
 from rtx_operator.operations.arbiter import queries
-from rtx_operator.operations.effects import Apply, Delete, Effect, MoveFence, Scale, objects_of
+from rtx_operator.operations.effects import Apply, Delete, Effect, KeepData, MoveFence, Scale, objects_of
 from rtx_operator.settings import from_environment
 
 __all__ = ["Conflict", "Intent", "Unreachable", "World", "copied", "installed"]
@@ -152,6 +152,8 @@ class World(Judged):
             self.scale(effect)
         elif isinstance(effect, MoveFence):
             self.move_fence(effect)
+        elif isinstance(effect, KeepData):
+            self.keep_data(effect)
         else:
             self.drain(effect)
 

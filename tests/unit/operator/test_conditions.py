@@ -45,9 +45,9 @@ def desired(wanted: str = "h1") -> DesiredState:
     )
 
 
-def engine(*, paused: bool = False) -> TradingEngine:
+def engine() -> TradingEngine:
     meta = {"namespace": "trading", "name": "rtx", "uid": "u", "generation": 4, "resourceVersion": "1"}
-    spec = {"version": "1.0.0", "image": {"repository": "example.com/rtx-engine"}, "paused": paused}
+    spec = {"version": "1.0.0", "image": {"repository": "example.com/rtx-engine"}}
     return TradingEngine.parse({"metadata": meta, "spec": spec})
 
 
@@ -57,7 +57,7 @@ def after(
     refusal: Unmet | None = None,
     ready: tuple[int, int] = (3, 3),
     previous: Object | None = None,
-    paused: bool = False,
+    pause: str = "",
     wanted: str = "h1",
     state: PersistedState = SETTLED,
     waits: Unmet | None = None,
@@ -72,8 +72,9 @@ def after(
         entered=None,
         waits=waits,
         ready=ready,
+        pause=pause,
     )
-    return after_decision(previous or {}, engine(paused=paused), desired(wanted), decision, refusal, now)
+    return after_decision(previous or {}, engine(), desired(wanted), decision, refusal, now)
 
 
 def conditions(written: Object) -> dict[str, tuple[str, str]]:
@@ -110,7 +111,7 @@ def test_refusal_explains_an_unready_engine_and_leaves_a_serving_one_ready():
 
 
 def test_paused_engine_is_neither_reconciling_nor_stalled():
-    paused = conditions(after(WAITING, paused=True))
+    paused = conditions(after(WAITING, pause="paused since noon"))
 
     assert paused["Reconciling"] == ("False", "Paused")
     assert paused["Stalled"] == ("False", "Done")

@@ -87,11 +87,10 @@ def test_errors_of_one_pod_count_although_another_pod_does_not_respond() -> None
     assert unmet.reason is Reason.TOO_MANY_ERRORS
 
 
-def test_monitoring_time_starts_with_the_fence_move() -> None:
+def test_monitoring_time_counts_from_the_begin_of_the_phase() -> None:
     given = passing(CutoverPhase.MONITORING)
-    assert given.cutover.fenced_at
 
-    at = given.cutover.fenced_at + timedelta(seconds=10)
+    at = given.cutover.since + timedelta(seconds=10)
 
     assert checks.monitored_long_enough(replace(given, now=at)) is None
     assert is_waiting(checks.monitored_long_enough(replace(given, now=at - timedelta(seconds=1))))
@@ -167,9 +166,7 @@ def test_new_colour_that_executed_drains_before_it_is_emptied() -> None:
     assert world.run_until(CutoverPhase.MONITORING)
     pods = tuple(world.pods.values())
     reports = {name: world.report(name) for name in world.processes}
-    cutover = given.cutover.model_copy(update={"restored_at": given.now})
-
-    busy = replace(with_observed(given, pods=pods, engines=reports), cutover=cutover)
+    busy = at_drain_start(with_observed(given, pods=pods, engines=reports))
 
     # When the check runs, then it waits; without a switch it passes
     assert is_waiting(checks.new_colour_drained(busy))

@@ -18,7 +18,7 @@ from rtx_operator.cluster.perform.database import move_fence
 from rtx_operator.cluster.perform.objects import ObjectPerformer
 from rtx_operator.decision.decide import Decision
 from rtx_operator.observation import Observation, Owner
-from rtx_operator.operations.effects import Apply, Delete, Drain, Effect, MoveFence, Scale, objects_of
+from rtx_operator.operations.effects import Apply, Delete, Drain, Effect, KeepData, MoveFence, Scale, objects_of
 from rtx_operator.results import Unmet
 
 log = structlog.get_logger(__name__)
@@ -67,6 +67,8 @@ class Performer:
                 return await objects.apply_all(objects_of(effect, seen), seen)
             case Delete():
                 await objects.delete_all(effect.objects)
+            case KeepData():
+                return await objects.keep_data(effect.objects)
             case Scale():
                 await objects.scale(effect)
             case MoveFence():

@@ -64,8 +64,7 @@ class ObjectPerformer:
         except ApiError as error:
             if error.code not in REFUSALS:
                 raise
-            reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in error.message else Reason.REQUEST_REFUSED
-            return Failure(f"the API server refuses {kind} {name}: {error.message}", reason)
+            return _refusal(kind, name, error)
         if applied is Applied.TERMINATING:
             return Waiting(f"{kind} {name} is being deleted; it is created again once it is gone", Reason.TERMINATING)
         if applied is not Applied.UNCHANGED:
@@ -84,8 +83,35 @@ class ObjectPerformer:
             message = f"deleted {kind} {name}: no longer needed"
             await events.record(self.client, self.manifest, EventReason.DELETED, message)
 
+    async def keep_data(self, objects: Iterable[Object]) -> Unmet | None:
+        """Take the owner off Secrets, and have StatefulSets keep their volume claims. Returns the first refusal.
+
+        Raises ConflictError when one has changed since it was observed, and ApiError.
+        """
+        refusal: Unmet | None = None
+        for live in objects:
+            kind, name = live["kind"], live["metadata"]["name"]
+            others = [one for one in live["metadata"].get("ownerReferences") or [] if one["uid"] != self.owner.uid]
+            policy = {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain"}}
+            changes = {"metadata": {"ownerReferences": others}} if kind == "Secret" else {"spec": policy}
+            try:
+                await self.client.merge(BY_KIND[kind], live, changes)
+            except ApiError as error:
+                if error.code not in REFUSALS:
+                    raise
+                refusal = refusal or _refusal(kind, name, error)
+            self.applier.forget_child((self.owner.namespace, self.owner.name), kind, name)
+            log.info("data is kept", kind=kind, name=name)
+        return refusal
+
     async def scale(self, effect: Scale) -> None:
         """Raises ConflictError when the Deployment has changed since it was observed."""
         name = effect.deployment["metadata"]["name"]
         log.info("scaling", effect=effect.name, deployment=name, replicas=effect.replicas)
         await self.client.scale(BY_KIND["Deployment"], effect.deployment, effect.replicas)
+
+
+def _refusal(kind: str, name: str, error: ApiError) -> Failure:
+    """What the API server does not let be done, in its own words."""
+    reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in error.message else Reason.REQUEST_REFUSED
+    return Failure(f"the API server refuses {kind} {name}: {error.message}", reason)

@@ -194,10 +194,10 @@ def limits_kept(context: CutoverContext) -> Unmet | None:
 
 
 def monitored_long_enough(context: CutoverContext) -> Unmet | None:
-    begun = context.cutover.fenced_at or context.cutover.since
-    until = begun + context.engine.spec.rollout.monitor.duration
-    if context.now >= until:
+    left = context.engine.spec.rollout.monitor.duration - context.waited
+    if left <= timedelta():
         return None
+    until = context.now + left
     return Waiting(f"monitoring version {context.new.version} until {until:%H:%M:%S} UTC")
 
 
@@ -210,8 +210,7 @@ def _drained(context: CutoverContext, release: Release) -> Unmet | None:
 
     However late it is, each pod is asked to drain: the leader that should have done so may have been killed before.
     """
-    cutover, reports = context.cutover, context.reports(release)
-    until = (cutover.restored_at or cutover.switched_at or cutover.since) + context.drain_timeout
+    until, reports = context.drain_until, context.reports(release)
     if context.now >= until + DRAIN_GRACE:
         return None
     if any(isinstance(report, EngineReport) and not report.draining for report in reports):

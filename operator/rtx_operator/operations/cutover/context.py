@@ -11,6 +11,7 @@ from rtx_operator.desired.state import DesiredState, Workload
 from rtx_operator.observation import Fence, Object, Observation, executes, hangs, is_ready, replicas
 from rtx_operator.operations.fence import other_pods, revision_of, sends_revision
 from rtx_operator.operations.machine import OperationInput
+from rtx_operator.operations.record import time_in_phase
 from rtx_operator.operations.state import PersistedState
 from rtx_operator.pod_reports import EngineReport
 
@@ -40,8 +41,8 @@ class CutoverContext:
 
     @property
     def waited(self) -> timedelta:
-        """Time since the phase began."""
-        return self.now - self.cutover.since
+        """Time since the phase began, without pauses."""
+        return time_in_phase(self.cutover, self.now)
 
     @property
     def fence(self) -> Fence | None:
@@ -124,6 +125,11 @@ class CutoverContext:
     @property
     def drain_timeout(self) -> timedelta:
         return self.engine.spec.rollout.drain_timeout
+
+    @property
+    def drain_until(self) -> datetime:
+        """Until when the colour that lost the traffic may drain; the whole time from now while it still has it."""
+        return self.cutover.drain_until or self.now + self.drain_timeout
 
     @property
     def size_needed(self) -> int:

@@ -19,9 +19,9 @@ def note(state: PersistedState, context: CutoverContext) -> PersistedState:
     if cutover.fenced_at is None and context.executes(context.new) and fence and fence.cutover == cutover.id:
         cutover = noted(cutover, fenced_at=fence.since or now)
     if cutover.phase is Phase.SWITCHING and cutover.switched_at is None and context.routed_to(context.new):
-        cutover = noted(cutover, switched_at=now)
+        cutover = noted(cutover, switched_at=now, drain_until=now + context.drain_timeout)
     if _is_restored(context):
-        cutover = noted(cutover, restored_at=now)
+        cutover = noted(cutover, restored_at=now, drain_until=now + context.drain_timeout)
     return state.with_record(cutover)
 
 

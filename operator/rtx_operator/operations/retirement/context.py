@@ -11,6 +11,7 @@ from rtx_operator.desired.state import JOB_LABEL, DesiredState
 from rtx_operator.observation import Object, Observation, executes, replicas
 from rtx_operator.operations.fence import revision_of
 from rtx_operator.operations.machine import OperationInput
+from rtx_operator.operations.record import time_in_phase
 from rtx_operator.operations.state import PersistedState
 
 EMPTYING_TIMEOUT = timedelta(minutes=5)  # a pod has 60 s to end; after five times that its node does not end it
@@ -33,8 +34,8 @@ class RetirementContext:
 
     @property
     def waited(self) -> timedelta:
-        """How long the phase has lasted."""
-        return self.now - self.retirement.since
+        """How long the phase has lasted, without pauses."""
+        return time_in_phase(self.retirement, self.now)
 
     @property
     def is_active(self) -> bool:

@@ -1,0 +1,45 @@
+"""What a pause does to the clocks of operations: the time counts on from where it was (ADR 0038). Pure.
+
+The pause is in status from the first reconcile that finds spec.paused true to the first one that finds it false. That
+one moves every instant that is still to come by the length of the pause, and ends the pause, in one write of status: a
+write that fails leaves the pause as it was.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from rtx_operator.api.engine import TradingEngine
+from rtx_operator.api.status import Cutover, OperationRecord, Previous, Retirement
+from rtx_operator.operations.record import DEADLINE_GRACE, noted
+from rtx_operator.operations.state import PersistedState
+
+
+def paused(state: PersistedState, now: datetime) -> PersistedState:
+    """The state of an engine that is paused, since `now` unless it was paused already."""
+    return state if state.paused_since else replace(state, paused_since=now)
+
+
+def resumed(engine: TradingEngine, now: datetime) -> TradingEngine:
+    """The engine with the clocks in its status moved by the pause that is over; the engine itself without one."""
+    status = engine.status
+    if status.paused_since is None:
+        return engine
+    pause = max(now - status.paused_since, timedelta())
+    changes: dict[str, object] = {"paused_since": None}
+    for name in type(status).model_fields:
+        value = getattr(status, name)
+        if isinstance(value, Cutover | Retirement) and not value.phase.is_terminal:
+            changes[name] = _record_after(value, pause, now)
+        elif isinstance(value, Previous):
+            changes[name] = value.model_copy(update={"retire_after": value.retire_after + pause})
+    return replace(engine, status=status.model_copy(update=changes))
+
+
+def _record_after(record: OperationRecord, pause: timedelta, now: datetime) -> OperationRecord:
+    """The record after a pause. Nothing was observed meanwhile, so its deadline does not fire at once (ADR 0010)."""
+    changes: dict[str, object] = {"paused_seconds": round(record.paused_seconds + pause.total_seconds(), 3)}
+    if record.deadline:
+        changes["deadline"] = max(record.deadline + pause, now + DEADLINE_GRACE)
+    if isinstance(record, Cutover) and record.drain_until:
+        changes["drain_until"] = record.drain_until + pause
+    return noted(record, **changes)
