@@ -8,6 +8,7 @@ import json
 import re
 import secrets
 import subprocess
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from cluster_support import Cluster, Engine
 from rtx_operator.api.enums import ConditionStatus, ConditionType, Reason
 
 CASES = yaml.safe_load(Path(__file__).with_name("refusals.yaml").read_text())
+ACCEPTED = yaml.safe_load(Path(__file__).with_name("accepted.yaml").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +98,31 @@ def test_valid_engine_is_accepted(cluster: Cluster, home: str) -> None:
     assert message is None
 
 
+@pytest.mark.parametrize("case", ACCEPTED, ids=lambda case: case["what"])
+def test_notation_that_people_use_is_stored_as_it_is_meant(case: dict[str, Any], cluster: Cluster, home: str) -> None:
+    # Given a manifest as a person or a tool writes it.
+    metadata = f"metadata: {{name: rtx, namespace: {home}, labels: {{rtx-trading.com/operator: none}}}}"
+    head = f"apiVersion: rtx-trading.com/v1alpha1\nkind: TradingEngine\n{metadata}\nspec:\n"
+
+    # When it is applied.
+    answer = cluster.kubectl(
+        "apply", "--dry-run=server", "-o", "json", "-f", "-", stdin=head + textwrap.indent(case["spec"], "  ")
+    )
+
+    # Then the API server stores what it means.
+    spec = json.loads(answer)["spec"]
+    assert {path: _at(spec, path) for path in case["stored"]} == case["stored"]
+
+
+def test_key_that_stands_twice_is_refused(cluster: Cluster, home: str) -> None:
+    # Given a manifest with two versions.
+    manifest = yaml.safe_dump(_engine(home)).replace("  version: 1.0.0\n", "  version: 1.0.0\n  version: 1.1.0\n")
+
+    # When it is applied, then kubectl refuses it.
+    with pytest.raises(AssertionError, match=r'duplicate field "spec.version"|key "version" already set'):
+        cluster.kubectl("apply", "--dry-run=server", "-f", "-", stdin=manifest)
+
+
 @pytest.mark.parametrize("sample", sorted((Path(__file__).parents[2] / "manifests/samples").glob("trading-*.yaml")))
 def test_sample_is_accepted(cluster: Cluster, home: str, sample: Path) -> None:
     # Given a sample.
@@ -117,6 +144,13 @@ def _engine(namespace: str) -> dict[str, Any]:
         "metadata": {"name": "rtx", "namespace": namespace, "labels": {"rtx-trading.com/operator": "none"}},
         "spec": {"version": "1.0.0", "image": {"repository": "example.com/rtx-engine"}},
     }
+
+
+def _at(spec: Any, path: str) -> Any:
+    """The value at a path such as `rollout.smoke.0.path`; None when there is none."""
+    for key in path.split("."):
+        spec = spec[int(key)] if isinstance(spec, list) else (spec or {}).get(key)
+    return spec
 
 
 def _merged(base: dict[str, Any], edit: dict[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,9 @@ class Image(ApiModel):
         max_length=71,
         description="Pins the image: sha256: and 64 hexadecimal digits. Pods then run exactly this image, whatever the "
         "tag points to; spec.version stays the name of the version. Without it nodes pull the tag.",
-        json_schema_extra=rules(matches(f"^{DIGEST}$", "must be sha256: and 64 hexadecimal digits")),
+        json_schema_extra=rules(
+            matches(f"^{DIGEST}$", "must be sha256: and 64 hexadecimal digits: leave it out for none")
+        ),
     )
     pull_policy: PullPolicy = Field(
         default=PullPolicy.IF_NOT_PRESENT,

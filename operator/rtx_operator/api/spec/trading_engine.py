@@ -18,7 +18,7 @@ from rtx_operator.api.spec.scheduling import Scheduling
 from rtx_operator.api.spec.service import LiveService
 
 _NUMBER = "(0|[1-9][0-9]*)"
-_SEMVER = rf"^{_NUMBER}[.]{_NUMBER}[.]{_NUMBER}(-[0-9A-Za-z]+([-.][0-9A-Za-z]+)*)?$"
+_SEMVER = rf"^{_NUMBER}[.]{_NUMBER}[.]{_NUMBER}(-[0-9A-Za-z]+((-+|[.])[0-9A-Za-z]+)*)?$"
 
 
 class TradingEngineSpec(ApiModel):
