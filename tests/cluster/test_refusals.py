@@ -114,15 +114,6 @@ def test_notation_that_people_use_is_stored_as_it_is_meant(case: dict[str, Any],
     assert {path: _at(spec, path) for path in case["stored"]} == case["stored"]
 
 
-def test_key_that_stands_twice_is_refused(cluster: Cluster, home: str) -> None:
-    # Given a manifest with two versions.
-    manifest = yaml.safe_dump(_engine(home)).replace("  version: 1.0.0\n", "  version: 1.0.0\n  version: 1.1.0\n")
-
-    # When it is applied, then kubectl refuses it.
-    with pytest.raises(AssertionError, match=r'duplicate field "spec.version"|key "version" already set'):
-        cluster.kubectl("apply", "--dry-run=server", "-f", "-", stdin=manifest)
-
-
 @pytest.mark.parametrize("sample", sorted((Path(__file__).parents[2] / "manifests/samples").glob("trading-*.yaml")))
 def test_sample_is_accepted(cluster: Cluster, home: str, sample: Path) -> None:
     # Given a sample.
