@@ -44,12 +44,18 @@ class Api:
             if error.code != 409:
                 raise LabError(f"The API server rejected POST {path}: {error.read().decode()[:300]}") from error
 
+    def merge_patch(self, path: str, patch: dict[str, Any]) -> None:
+        """Merges `patch` into the object at `path`. Raises OSError."""
+        self._request("PATCH", path, json.dumps(patch).encode(), "application/merge-patch+json")
+
     def ready_nodes(self) -> dict[str, bool]:
         """Whether each node is Ready, by name. Raises OSError."""
         return {item["metadata"]["name"]: _is_ready(item) for item in self.get("/api/v1/nodes").get("items", [])}
 
-    def _request(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        headers = {"Content-Type": "application/json"} if body else {}
+    def _request(
+        self, method: str, path: str, body: bytes | None = None, content_type: str = "application/json"
+    ) -> bytes:
+        headers = {"Content-Type": content_type} if body else {}
         request = urllib.request.Request(self.server + path, data=body, headers=headers, method=method)  # noqa: S310 -- our own https address
         with urllib.request.urlopen(request, timeout=DEADLINE_SECONDS, context=self.context) as response:  # noqa: S310 -- same
             return bytes(response.read())
