@@ -1,25 +1,25 @@
-"""kopf's watch events → the work queue.
+"""Watch events → the work queue: kopf's of the objects of the API, and those of children (cluster/watch.py).
 
-An event only adds the engine's key to the queue. The reconcile observes the state itself, and ignores what the event
-contains.
+An event only adds the engine's key to the queue. The reconcile observes the state itself, and acts on nothing that an
+event contains. An event that says nothing new is dropped: the echo of an own write, an autoscaler's status.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import kopf
 
 from rtx_operator.api.names import Label
-from rtx_operator.cluster.read_cache import ReadCache
-from rtx_operator.cluster.resources import CACHED_KINDS, CHILDREN, ENGINE, GRANDCHILDREN, OURS
+from rtx_operator.cluster.fleet import Fleet
+from rtx_operator.cluster.resources import ENGINE, OURS
 from rtx_operator.controllers.base import Key
 from rtx_operator.workqueue import WorkQueue
 
 CHILD_EVENT_DELAY_SECONDS = 0.5  # events of children within this time share one reconcile
 
 
-def registry(queue: WorkQueue[Key], read_cache: ReadCache) -> kopf.OperatorRegistry:
-    """The watches of the operator, with a handler for each."""
+def registry(queue: WorkQueue[Key], fleet: Fleet) -> kopf.OperatorRegistry:
+    """The watches of the objects of the API, with a handler for each."""
     watched = kopf.OperatorRegistry()
 
     def event_of(kind: str) -> Callable[..., Awaitable[None]]:
@@ -28,22 +28,24 @@ def registry(queue: WorkQueue[Key], read_cache: ReadCache) -> kopf.OperatorRegis
 
         return event
 
-    async def child_event(*, namespace: str | None, labels: Mapping[str, str], **_: Any) -> None:
-        # A rollout changes many children at a time; the delay lets their events share one reconcile.
-        queue.add_after(Key(ENGINE.kind, namespace or "", labels[Label.ENGINE]), CHILD_EVENT_DELAY_SECONDS)
-
-    async def cached_child_event(*, namespace: str | None, labels: Mapping[str, str], **event: Any) -> None:
-        read_cache.changed((namespace or "", labels[Label.ENGINE]))
-        await child_event(namespace=namespace, labels=labels, **event)
+    async def engine_event(*, namespace: str | None, name: str, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
+        scope = (namespace or "", name)
+        if type == "DELETED":
+            fleet.remove(scope)
+        elif not fleet.put(dict(body)):
+            return
+        queue.add(Key(ENGINE.kind, *scope))
 
     kopf.on.login(registry=watched)(login)
     for ours in OURS.values():
-        kopf.on.event(*_selector(ours.api_version), ours.plural, registry=watched)(event_of(ours.kind))
-    for resource in (*CHILDREN, *GRANDCHILDREN):
-        kopf.on.event(
-            *_selector(resource.api_version), resource.plural, labels={Label.ENGINE: kopf.PRESENT}, registry=watched
-        )(cached_child_event if resource in CACHED_KINDS else child_event)
+        handler = engine_event if ours is ENGINE else event_of(ours.kind)
+        kopf.on.event(*_selector(ours.api_version), ours.plural, registry=watched)(handler)
     return watched
+
+
+def child_changed(queue: WorkQueue[Key], scope: tuple[str, str]) -> None:
+    """A child of the engine `scope` has changed. In a rollout many do; the delay lets them share a reconcile."""
+    queue.add_after(Key(ENGINE.kind, *scope), CHILD_EVENT_DELAY_SECONDS)
 
 
 async def login(**arguments: Any) -> kopf.ConnectionInfo | None:
@@ -64,8 +66,6 @@ def settings(operator_class: str) -> kopf.OperatorSettings:
     served = f"{Label.OPERATOR}={operator_class}" if operator_class else f"!{Label.OPERATOR}"
     for ours in OURS.values():
         chosen.watching.label_selectors[(*_selector(ours.api_version), ours.plural)] = served
-    for resource in (*CHILDREN, *GRANDCHILDREN):
-        chosen.watching.label_selectors[(*_selector(resource.api_version), resource.plural)] = Label.ENGINE.value
     return chosen
 
 

@@ -3,7 +3,7 @@
 | part                                        | module                                                       |
 |---------------------------------------------|--------------------------------------------------------------|
 | leader election between two replicas        | cluster/lease.py                                             |
-| watches                                     | handlers.py: engines, and the objects with their label        |
+| watches                                     | handlers.py: engines; cluster/watch.py: their children        |
 | one reconcile per engine at a time          | workqueue.py                                                 |
 | observe → decide → perform → write status   | controllers/                                                 |
 | /healthz, /metrics                          | health.py, metrics.py                                        |
@@ -28,11 +28,14 @@ from rtx_operator.cluster import postgres
 from rtx_operator.cluster.apply import Applier
 from rtx_operator.cluster.client import ApiError, connect
 from rtx_operator.cluster.crash import CrashHook
+from rtx_operator.cluster.fleet import Fleet
 from rtx_operator.cluster.lease import LeadershipLostError, Lease, Timing
 from rtx_operator.cluster.observe import Observer
 from rtx_operator.cluster.perform import Performer
 from rtx_operator.cluster.read_cache import ReadCache
-from rtx_operator.cluster.resources import ENGINE
+from rtx_operator.cluster.resources import CHILDREN, ENGINE, GRANDCHILDREN
+from rtx_operator.cluster.watch import Watches
+from rtx_operator.cluster.watched import WatchedObjects
 from rtx_operator.controllers.base import Key, OutdatedDefinitionError
 from rtx_operator.controllers.engine import EngineController
 from rtx_operator.metrics import LEADER, QUEUE_DEPTH, RECONCILE_ERRORS
@@ -84,25 +87,32 @@ async def operate(chosen: settings.Settings) -> None:
         if await _leads_before_stop(lease.acquire(lease_client)):
             LEADER.set(1)
             holding = asyncio.create_task(_hold_or_die(lease.hold(lease_client)))
-            read_cache = ReadCache(client)
+
+            def changed(scope: tuple[str, str]) -> None:
+                read_cache.changed(scope)
+                handlers.child_changed(queue, scope)
+
+            fleet, watched = Fleet(), WatchedObjects(changed)
+            read_cache = ReadCache(client, watched=watched)
             observer = Observer(client, read_cache, postgres.Reader())
             performer = Performer(client, Applier(client, read_cache), CrashHook(chosen.crash_hook_file))
-            controllers = {ENGINE.kind: EngineController(client, observer, performer, chosen)}
+            controllers = {ENGINE.kind: EngineController(client, observer, performer, chosen, fleet=fleet)}
             queue: WorkQueue[Key] = WorkQueue(lambda key: controllers[key.kind](key), _failed)
             QUEUE_DEPTH.set_function(lambda: queue.depth)
             working = asyncio.create_task(queue.run(chosen.workers))
+            watching = asyncio.create_task(Watches(client, watched).run((*CHILDREN, *GRANDCHILDREN)))
             # From here kopf handles SIGTERM and SIGINT: it returns after either.
             await kopf.operator(
-                registry=handlers.registry(queue, read_cache),
+                registry=handlers.registry(queue, fleet),
                 settings=handlers.settings(chosen.operator_class),
                 # kopf's default contains the user's name, which a pod does not have; kopf does not export the type.
                 identity=cast("Any", chosen.identity),
                 clusterwide=True,
                 standalone=True,
             )
-            holding.cancel()
-            working.cancel()
-            await asyncio.gather(holding, working, return_exceptions=True)
+            for task in (holding, working, watching):
+                task.cancel()
+            await asyncio.gather(holding, working, watching, return_exceptions=True)
             await lease.release(lease_client)
     finally:
         await runner.cleanup()

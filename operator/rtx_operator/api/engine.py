@@ -34,6 +34,11 @@ class TradingEngine:
     spec: TradingEngineSpec
     status: TradingEngineStatus
 
+    @property
+    def scope(self) -> tuple[str, str]:
+        """(namespace, name): what its children are kept under."""
+        return self.namespace, self.name
+
     @classmethod
     def parse(cls, manifest: dict[str, Any]) -> Self:
         """Parse an object of the API server. Raises InvalidSpecError: its CRD may be older than this operator."""

@@ -14,7 +14,8 @@ from enum import StrEnum
 
 from rtx_operator.cluster.client import FIELD_MANAGER, ApiError, Client, Object, Resource
 from rtx_operator.cluster.read_cache import ReadCache
-from rtx_operator.cluster.resources import CACHED_KINDS
+from rtx_operator.cluster.resources import BY_KIND, CACHED_KINDS
+from rtx_operator.cluster.watched import is_from_watch, owned_fields
 
 
 class Applied(StrEnum):
@@ -51,26 +52,35 @@ class Applier:
         """Drop the last applied objects of a deleted engine."""
         self._applied.pop(scope, None)
 
-    def forget_child(self, scope: Hashable, kind: str, name: str) -> None:
+    def forget_child(self, scope: Hashable, deleted: Object) -> None:
         """Drop the last applied object of a child that the operator deleted."""
-        self._applied.get(scope, {}).pop((kind, name), None)
-        self._read_cache.changed(scope)
+        kind = deleted["kind"]
+        self._applied.get(scope, {}).pop((kind, deleted["metadata"]["name"]), None)
+        self._read_cache.deleted(scope, BY_KIND[kind], deleted)
+
+    def is_applied(self, scope: Hashable, desired: Object, live: Object | None) -> bool:
+        """Whether `live` is what came of applying `desired`, unchanged since: `apply` would not write."""
+        before = self._applied.get(scope, {}).get((desired["kind"], desired["metadata"]["name"]))
+        return live is not None and before is not None and before == _last_applied(_digest_of(desired), live)
 
     async def apply(
         self, scope: Hashable, resource: Resource, desired: Object, live: Object | None, owner_uid: str
     ) -> tuple[Applied, Object]:
         """Apply `desired`. `live` is the object as just read; None when the engine's labels do not find it.
 
-        Returns the kind of change, and the object after it.
+        Returns the kind of change, and the object after it. What the watches delivered is read again before a write.
         Raises ForeignObjectError when another owner has the name, and ApiError.
         """
         meta = desired["metadata"]
         applied = self._applied.setdefault(scope, {})
         key = (resource.kind, meta["name"])
-        before = applied.get(key)
-        if live is None:
+        before, digest = applied.get(key), _digest_of(desired)
+        if self.is_applied(scope, desired, live) and live is not None:
+            return Applied.TERMINATING if live["metadata"].get("deletionTimestamp") else Applied.UNCHANGED, live
+        if live is None or is_from_watch(live):
+            labelled = live is not None
             live = await self._client.get(resource, meta["namespace"], meta["name"])
-            if live is not None and not _is_ours(live, owner_uid):
+            if live is not None and not labelled and not _is_ours(live, owner_uid):
                 raise ForeignObjectError(
                     409,
                     "NameTaken",
@@ -79,16 +89,24 @@ class Applier:
                 )
         if live is not None and live["metadata"].get("deletionTimestamp"):
             return Applied.TERMINATING, live
-        # The resourceVersion of the observation guards the write; it is no part of the desired state.
-        unguarded = {name: value for name, value in meta.items() if name != "resourceVersion"}
-        digest = _digest({**desired, "metadata": unguarded})
-        if live is not None and before == _LastApplied(digest, _ours(live), live["metadata"]["uid"]):
+        if live is not None and before == _last_applied(digest, live):
             return Applied.UNCHANGED, live
         if resource in CACHED_KINDS:
             self._read_cache.changed(scope)
         result = await self._client.apply(resource, desired)
-        applied[key] = _LastApplied(digest, _ours(result), result["metadata"]["uid"])
+        self._read_cache.wrote(resource, result)
+        applied[key] = _last_applied(digest, result)
         return _outcome(before, live, result, digest), result
+
+
+def _last_applied(digest: str, live: Object) -> _LastApplied:
+    return _LastApplied(digest, _digest({"fields": owned_fields(live)}), live["metadata"]["uid"])
+
+
+def _digest_of(desired: Object) -> str:
+    """The resourceVersion of the observation guards the write; it is no part of the desired state."""
+    meta = desired["metadata"]
+    return _digest({**desired, "metadata": {name: value for name, value in meta.items() if name != "resourceVersion"}})
 
 
 def _outcome(before: _LastApplied | None, live: Object | None, result: Object, digest: str) -> Applied:
@@ -106,16 +124,6 @@ def _is_ours(live: Object, owner_uid: str) -> bool:
     if owners:
         return owner_uid in owners
     return any(entry.get("manager") == FIELD_MANAGER for entry in meta.get("managedFields", []))
-
-
-def _ours(live: Object) -> str:
-    """A digest of the list of fields that the operator owns by apply."""
-    fields = [
-        entry.get("fieldsV1")
-        for entry in live["metadata"].get("managedFields", [])
-        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource")
-    ]
-    return _digest({"fields": fields})
 
 
 def _digest(value: Mapping[str, object]) -> str:

@@ -5,7 +5,7 @@ guard: a replica that lost its Lease while it was frozen must not write after it
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,13 @@ from kubernetes.aio.config.kube_config import load_kube_config
 from rtx_operator.metrics import API_REQUESTS
 
 Object = dict[str, Any]
+Page = tuple[list[Object], str]  # some objects of a list, and the list's resourceVersion
 
 FIELD_MANAGER = "rtx-operator"
 REQUEST_DEADLINE_SECONDS = 10.0  # for one request, including the connection
 LIST_PAGE_OBJECTS = 500  # at most, in one page of a list
+# Of a watch: the API server sends a bookmark each minute, so a connection that is silent for longer is dead.
+WATCH_SILENCE_SECONDS = 150.0
 
 _CONTENT_TYPES = {
     "apply": "application/apply-patch+yaml",
@@ -61,9 +64,9 @@ class Resource:
     plural: str
 
     def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
-        """The URL path of the collection, of the object `name`, or of its subresource."""
+        """The URL path of the collection, of the object `name`, or of its subresource; of all namespaces if empty."""
         root = f"/api/{self.api_version}" if "/" not in self.api_version else f"/apis/{self.api_version}"
-        parts = [root, "namespaces", namespace, self.plural, name, subresource]
+        parts = [root, *(["namespaces", namespace] if namespace else []), self.plural, name, subresource]
         return "/".join(part for part in parts if part)
 
 
@@ -120,16 +123,61 @@ class Client:
         self, resource: Resource, namespace: str, *, labels: Mapping[str, str] | None = None, fields: str = ""
     ) -> list[Object]:
         """All objects of a kind with all of `labels`; `fields` is a field selector in Kubernetes' syntax."""
-        query = {"limit": str(LIST_PAGE_OBJECTS), "fieldSelector": fields}
-        query["labelSelector"] = ",".join(f"{key}={value}" for key, value in (labels or {}).items())
+        selector = ",".join(f"{key}={value}" for key, value in (labels or {}).items())
         items: list[Object] = []
+        async for page, _ in self._pages(resource, namespace, selector, fields):
+            items += page
+        return items
+
+    def pages(self, resource: Resource, *, label: str) -> AsyncIterator[Page]:
+        """All objects of a kind that have the label, in all namespaces: page by page."""
+        return self._pages(resource, "", label, "")
+
+    async def _pages(self, resource: Resource, namespace: str, labels: str, fields: str) -> AsyncIterator[Page]:
+        query = {"limit": str(LIST_PAGE_OBJECTS), "fieldSelector": fields, "labelSelector": labels}
         while True:
             page = await self._request("list", resource.path(namespace), query=query)
+            meta = page["metadata"]
             # The items of a list have no apiVersion and kind of their own.
-            items += [{"apiVersion": resource.api_version, "kind": resource.kind, **item} for item in page["items"]]
-            query["continue"] = page["metadata"].get("continue", "")
+            items = [{"apiVersion": resource.api_version, "kind": resource.kind, **item} for item in page["items"]]
+            yield items, str(meta.get("resourceVersion", ""))
+            query["continue"] = meta.get("continue", "")
             if not query["continue"]:
-                return items
+                return
+
+    async def watch(
+        self, resource: Resource, *, label: str, version: str, seconds: int
+    ) -> AsyncGenerator[tuple[str, Object], None]:
+        """The events (type, object) of a kind with the label in all namespaces after `version`, for `seconds`.
+
+        A caller that leaves it earlier closes it. Raises UnreachableError also when the connection breaks.
+        """
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "labelSelector": label,
+            "resourceVersion": version,
+            "timeoutSeconds": str(seconds),
+        }
+        timeout = aiohttp.ClientTimeout(
+            total=seconds + REQUEST_DEADLINE_SECONDS,
+            sock_connect=REQUEST_DEADLINE_SECONDS,
+            sock_read=WATCH_SILENCE_SECONDS,
+        )
+        path, code = resource.path(""), 0
+        try:
+            response = await self._send("GET", path, query, None, "", timeout)
+            code = response.status
+            async with response:  # which closes the connection, also when the caller has had enough
+                if code >= 400:
+                    raise _error(code, await response.read())
+                async for line in response.content:
+                    event = json.loads(line)
+                    yield event["type"], event["object"]
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _unreachable("watch", path, error) from error
+        finally:
+            API_REQUESTS.labels("watch", code).inc()
 
     async def apply(self, resource: Resource, body: Object) -> Object:
         """Apply `body` by server-side apply, and return the object. Takes its fields over from other field managers."""
@@ -192,21 +240,11 @@ class Client:
             self._guard()
         code = 0
         try:
-            arguments = await self._api.param_serialize(
-                method,
-                path,
-                query_params=[(key, value) for key, value in (query or {}).items() if value],
-                header_params={"Accept": "application/json", "Content-Type": _CONTENT_TYPES.get(patch, _JSON)},
-                body=body,
-                auth_settings=["BearerToken"],
-            )
-            response = await self._api.call_api(*arguments, _request_timeout=_TIMEOUT)
+            response = await self._send(method, path, query or {}, body, patch, _TIMEOUT)
             code = response.status
-            content = await response.read()  # type: ignore[no-untyped-call]
+            content = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise UnreachableError(
-                0, "Unreachable", f"the API server did not respond to {verb} {path}: {error!r}"
-            ) from error
+            raise _unreachable(verb, path, error) from error
         finally:
             API_REQUESTS.labels(verb, code).inc()
         if code >= 400:
@@ -214,9 +252,33 @@ class Client:
         parsed: Object = json.loads(content)
         return parsed
 
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Object | None,
+        patch: str,
+        limits: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        arguments = await self._api.param_serialize(
+            method,
+            path,
+            query_params=[(key, value) for key, value in query.items() if value],
+            header_params={"Accept": "application/json", "Content-Type": _CONTENT_TYPES.get(patch, _JSON)},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        response: aiohttp.ClientResponse = (await self._api.call_api(*arguments, _request_timeout=limits)).response
+        return response
+
 
 _JSON = "application/json"
 _TIMEOUT = aiohttp.ClientTimeout(total=REQUEST_DEADLINE_SECONDS)
+
+
+def _unreachable(verb: str, path: str, error: Exception) -> UnreachableError:
+    return UnreachableError(0, "Unreachable", f"the API server did not respond to {verb} {path}: {error!r}")
 
 
 def _error(code: int, content: bytes) -> ApiError:

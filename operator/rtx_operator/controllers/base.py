@@ -80,6 +80,13 @@ class Controller(ABC):
     def status_after_error(self, attempt: Attempt, error: Exception) -> Object:
         """The status that says that `error` ended the attempt."""
 
+    async def rests(self, key: Key) -> float | None:  # noqa: ARG002 - for those that watch
+        """Seconds until the next reconcile of an object that is as desired by all that the watches delivered.
+
+        None when it is not, or when they have not delivered enough: then it is read live. Changes nothing.
+        """
+        return None
+
     @abstractmethod
     async def wrote(self, before: Object, written: Object) -> None:
         """Emit what the new status calls for; `before` and `written` are whole objects."""
@@ -92,6 +99,9 @@ class Controller(ABC):
         """One reconcile; returns the seconds until the next one, None for an object that is not (any more) ours."""
         name = f"{key.namespace}/{key.name}"
         with RECONCILE_SECONDS.time(), structlog.contextvars.bound_contextvars(engine=name):
+            due = await self.rests(key)
+            if due is not None:
+                return due
             async with asyncio.timeout(RECONCILE_DEADLINE_SECONDS):
                 manifest = await self._client.get(self.resource, key.namespace, key.name)
             if manifest is None or not self._serves(manifest):

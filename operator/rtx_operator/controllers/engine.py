@@ -14,9 +14,11 @@ from rtx_operator import measure
 from rtx_operator.api.engine import InvalidSpecError, TradingEngine, UnknownActiveError
 from rtx_operator.api.names import Names
 from rtx_operator.cluster import events, postgres
-from rtx_operator.cluster.client import Client, Object
+from rtx_operator.cluster.client import ApiError, Client, Object
 from rtx_operator.cluster.engine_pods import EnginePods
+from rtx_operator.cluster.fleet import Fleet
 from rtx_operator.cluster.observe import Observer, operator_password, peer_secret
+from rtx_operator.cluster.observe.objects import EngineObjects, watched_objects
 from rtx_operator.cluster.perform import Access, Performer
 from rtx_operator.cluster.resources import ENGINE
 from rtx_operator.controllers.base import Attempt, Controller, Key
@@ -27,7 +29,7 @@ from rtx_operator.decision.outcome import Outcome, status_after
 from rtx_operator.decision.requeue import requeue_after
 from rtx_operator.desired import build
 from rtx_operator.observation import Observation, Owner, is_recent
-from rtx_operator.operations.arbiter import queries
+from rtx_operator.operations.arbiter import may_rest, queries
 from rtx_operator.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -45,12 +47,14 @@ class EngineController(Controller):
         performer: Performer,
         settings: Settings,
         *,
+        fleet: Fleet | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(client, settings.operator_class, now)
         self._observer = observer
         self._performer = performer
+        self._fleet = fleet or Fleet()
         self._settings = settings
         self._clock = clock
         self._observed: dict[Key, float] = {}  # when each engine was last observed whole, by `clock`
@@ -59,8 +63,45 @@ class EngineController(Controller):
         """Drop what is kept of an engine that is gone, or not ours."""
         self._performer.applier.forget((key.namespace, key.name))
         self._observer.forget(key.namespace, key.name, self._database(key.namespace, key.name))
+        self._fleet.remove((key.namespace, key.name))
         self._observed.pop(key, None)
         measure.forget(key.namespace, key.name)
+
+    async def rests(self, key: Key) -> float | None:
+        """Seconds until the next reconcile of an engine at which nothing is to be done, by what the watches delivered.
+
+        The decision is the same as ever; only when it comes to nothing, no request was needed for it (ADR 0036).
+        """
+        manifest = self._fleet.get((key.namespace, key.name))
+        if manifest is None or not self._serves(manifest) or manifest["metadata"].get("deletionTimestamp"):
+            return None
+        try:
+            engine = TradingEngine.parse(manifest)
+            objects = await self._watched(engine) if may_rest(engine) else None
+            if objects is None:
+                return None
+            seen = await self._observe(engine, objects)
+            desired = build.build(engine, seen, self._settings, bytes(32))
+        except (InvalidSpecError, UnknownActiveError, ApiError):
+            return None  # the live reconcile says so in status
+        now, before = self._now(), manifest.get("status") or {}
+        decision = decide(engine, desired, seen, now, "")
+        status = status_after(before, engine, desired, decision, Outcome(), now)
+        acts = decision.entered or decision.effects or decision.delete or not self._is_applied(engine, decision, seen)
+        if acts or status not in (None, before):
+            return None
+        return requeue_after(decision, Outcome(), now=now, resync=self._resync())
+
+    async def _watched(self, engine: TradingEngine) -> EngineObjects | None:
+        given = engine.spec.credentials_secret_ref
+        return await watched_objects(self._observer.read_cache, *engine.scope, given.name if given else "")
+
+    def _is_applied(self, engine: TradingEngine, decision: Decision, seen: Observation) -> bool:
+        def live(desired: Object) -> Object | None:
+            return seen.children.get((desired["kind"], desired["metadata"]["name"]))
+
+        applier = self._performer.applier
+        return all(applier.is_applied(engine.scope, one, live(one)) for one in decision.apply)
 
     async def reconcile(self, attempt: Attempt) -> float:
         """Raises what the API server's client raises; then everything is observed again."""
@@ -85,11 +126,13 @@ class EngineController(Controller):
         attempt.status = status(Outcome(is_stale=True))  # should nothing more come of it
         outcome = await self._perform(attempt.manifest, engine, seen, decision)
         attempt.status = status(outcome)
-        # Spread, so that a thousand engines are not reconciled in the same second.
-        resync = self._settings.resync_seconds * random.uniform(0.8, 1.2)  # noqa: S311 - spreading is no secret
-        return requeue_after(decision, outcome, now=attempt.now, resync=resync)
+        return requeue_after(decision, outcome, now=attempt.now, resync=self._resync())
 
-    async def _observe(self, engine: TradingEngine) -> Observation:
+    def _resync(self) -> float:
+        """Spread, so that a thousand engines are not reconciled in the same second."""
+        return self._settings.resync_seconds * random.uniform(0.8, 1.2)  # noqa: S311 - spreading is no secret
+
+    async def _observe(self, engine: TradingEngine, objects: EngineObjects | None = None) -> Observation:
         credentials = engine.spec.credentials_secret_ref
         seen = await self._observer.observe(
             engine.namespace,
@@ -97,6 +140,7 @@ class EngineController(Controller):
             credentials.name if credentials else "",
             self._database(engine.namespace, engine.name),
             queries(engine),
+            objects,
         )
         key, now = Key(ENGINE.kind, engine.namespace, engine.name), self._clock()
         recently = is_recent(now - self._observed.get(key, -math.inf))
@@ -126,6 +170,7 @@ class EngineController(Controller):
 
     async def wrote(self, before: Object, written: Object) -> None:
         """Emit the Events and the metrics of a change."""
+        self._fleet.put(written)
         was, after = before.get("status") or {}, written.get("status") or {}
         for event in events_between(was, after):
             log.info("event", reason=event.reason, detail=event.message)

@@ -33,6 +33,16 @@ def advance(given: OperationInput) -> Step:
     return next((first for first in begun if first), Step(state))
 
 
+def may_rest(engine: TradingEngine) -> bool:
+    """Whether no operation under way has to act: it may be observed by what the watches delivered.
+
+    A cutover that waits in Pending has made nothing yet.
+    """
+    state = PersistedState.of(engine.status)
+    cutover = state.cutover_under_way
+    return not state.retirement_under_way and (cutover is None or cutover.phase is CutoverPhase.PENDING)
+
+
 def queries(engine: TradingEngine) -> PodQueries:
     """What the operation under way queries of the engine pods; nothing while the engine is paused."""
     state = PersistedState.of(engine.status)

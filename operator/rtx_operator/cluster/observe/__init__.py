@@ -11,7 +11,7 @@ from rtx_operator.api.names import Names
 from rtx_operator.cluster.client import Client
 from rtx_operator.cluster.engine_pods import EnginePods
 from rtx_operator.cluster.observe.database import operator_password, read_fence
-from rtx_operator.cluster.observe.objects import read_objects, read_warnings
+from rtx_operator.cluster.observe.objects import EngineObjects, read_objects, read_warnings
 from rtx_operator.cluster.observe.pods import peer_secret, query_pods
 from rtx_operator.cluster.postgres import Address, Reader
 from rtx_operator.cluster.read_cache import ReadCache
@@ -29,14 +29,21 @@ class Observer:
     fences: Reader
 
     async def observe(
-        self, namespace: str, name: str, credentials: str, database: Address, queries: PodQueries
+        self,
+        namespace: str,
+        name: str,
+        credentials: str,
+        database: Address,
+        queries: PodQueries,
+        objects: EngineObjects | None = None,
     ) -> Observation:
         """Observe one engine: first its objects, then its database and its pods concurrently.
 
-        `credentials` is the name in spec.credentialsSecretRef, or empty. Raises ApiError.
+        `credentials` is the name in spec.credentialsSecretRef, or empty. `objects` is given when the watches' are good
+        enough; None: they are read live. Raises ApiError.
         """
         names = Names(name)
-        objects = await read_objects(self.client, self.read_cache, namespace, name, credentials)
+        objects = objects or await read_objects(self.client, self.read_cache, namespace, name, credentials)
         engines = EnginePods(peer_secret(objects.children, names))
         fence, answers = await asyncio.gather(
             read_fence(self.fences, objects.children, names, database),

@@ -3,13 +3,13 @@
 import asyncio
 import base64
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from rtx_operator.api.names import InternalKey, Label, Names
 from rtx_operator.cluster.client import Client
-from rtx_operator.cluster.read_cache import ReadCache
-from rtx_operator.cluster.resources import EVENT, GRANDCHILDREN, JOB, LIVE_KINDS, SECRET
+from rtx_operator.cluster.read_cache import CachedObjects, ReadCache
+from rtx_operator.cluster.resources import CHILDREN, ENDPOINT_SLICE, EVENT, GRANDCHILDREN, JOB, LIVE_KINDS, POD, SECRET
 from rtx_operator.observation import Object, replicas
 
 Children = Mapping[tuple[str, str], Object]  # by (kind, name)
@@ -42,9 +42,28 @@ async def read_objects(
         read_cache.read(namespace, name, credentials),
         asyncio.gather(*(client.list(resource, namespace, labels=labels) for resource in kinds)),
     )
-    found = itertools.chain(cached.children, *live)
+    return _together(cached, itertools.chain(*live), pods, slices)
+
+
+async def watched_objects(read_cache: ReadCache, namespace: str, name: str, credentials: str) -> EngineObjects | None:
+    """The same by what the watches have delivered, with no request but for the user's Secret; None until all have.
+
+    It may lag behind: enough to see that nothing is to be done, never to do something. Raises ApiError.
+    """
+    watched, scope = read_cache.watched, (namespace, name)
+    if not watched.is_complete((*CHILDREN, *GRANDCHILDREN)):
+        return None
+    cached = await read_cache.read(namespace, name, credentials)
+    pods, slices = watched.of(scope, [POD]), watched.of(scope, [ENDPOINT_SLICE])
+    return _together(cached, watched.of(scope, LIVE_KINDS), pods, slices)
+
+
+def _together(
+    cached: CachedObjects, live: Iterable[Object], pods: Iterable[Object], slices: Iterable[Object]
+) -> EngineObjects:
+    children = itertools.chain(cached.children, live)
     return EngineObjects(
-        children={(child["kind"], child["metadata"]["name"]): child for child in found},
+        children={(child["kind"], child["metadata"]["name"]): child for child in children},
         pods=tuple(pods),
         endpoint_slices=tuple(slices),
         credentials=cached.credentials,

@@ -79,7 +79,7 @@ class ObjectPerformer:
         for obsolete in objects:
             kind, name = obsolete["kind"], obsolete["metadata"]["name"]
             await self.client.delete(BY_KIND[kind], obsolete)
-            self.applier.forget_child((self.owner.namespace, self.owner.name), kind, name)
+            self.applier.forget_child((self.owner.namespace, self.owner.name), obsolete)
             message = f"deleted {kind} {name}: no longer needed"
             await events.record(self.client, self.manifest, EventReason.DELETED, message)
 

@@ -1,0 +1,136 @@
+"""An engine at rest is observed by what the watches delivered; whatever is to be done is decided on live objects."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from api_server import ApiServer, serving
+from rtx_operator.api.names import Label
+from rtx_operator.cluster.apply import Applier
+from rtx_operator.cluster.crash import CrashHook
+from rtx_operator.cluster.fleet import Fleet
+from rtx_operator.cluster.observe import Observer
+from rtx_operator.cluster.perform import Performer
+from rtx_operator.cluster.postgres import Reader
+from rtx_operator.cluster.read_cache import ReadCache
+from rtx_operator.cluster.resources import CHILDREN, DEPLOYMENT, ENGINE, GRANDCHILDREN, NETWORK_POLICY, SERVICE
+from rtx_operator.cluster.watched import WatchedObjects
+from rtx_operator.controllers.base import Key
+from rtx_operator.controllers.engine import EngineController
+from rtx_operator.settings import from_environment
+
+KEY = Key(ENGINE.kind, "trading", "rtx")
+PATH = ENGINE.path("trading", "rtx")
+SERVICE_PATH = SERVICE.path("trading", "rtx-postgres")
+SETTINGS = from_environment({"POSTGRES_IMAGE": "postgres", "REDIS_IMAGE": "redis"})
+EVENTS = ("GET", "/api/v1/namespaces/trading/events")  # of a database that is not ready yet
+
+
+class World:
+    """An API server with one engine, and an operator whose watches deliver when the test says so."""
+
+    def __init__(self, server: ApiServer, watched: WatchedObjects, fleet: Fleet, reconcile: EngineController) -> None:
+        self.server, self.watched, self.fleet, self.reconcile = server, watched, fleet, reconcile
+
+    async def requests(self) -> list[tuple[str, str]]:
+        """What one reconcile sends to the API server."""
+        self.server.requests.clear()
+        await self.reconcile(KEY)
+        return list(self.server.requests)
+
+    def deliver(self) -> None:
+        """The watches deliver all that is there, and their lists are complete."""
+        for resource in (*CHILDREN, *GRANDCHILDREN):
+            folder = resource.path("trading")
+            there = [found for path, found in self.server.objects.items() if path.rpartition("/")[0] == folder]
+            for found in there:
+                found["metadata"].setdefault("labels", {})[Label.ENGINE.value] = "rtx"
+                self.watched.put(resource, found)
+            listed = [("trading", found["metadata"]["name"]) for found in there]
+            self.watched.completed(resource, listed, 1_000_000)
+        if PATH in self.server.objects:
+            self.fleet.put(self.server.objects[PATH])
+
+
+@pytest_asyncio.fixture
+async def world() -> AsyncIterator[World]:
+    """An engine of which all is applied, and which waits for its database's pod."""
+    server, watched, fleet = ApiServer(), WatchedObjects(), Fleet()
+    spec = {"version": "1.0.0", "image": {"repository": "example.com/rtx-engine"}}
+    server.put(ENGINE, "rtx", apiVersion=ENGINE.api_version, kind=ENGINE.kind, spec=spec)
+    server.objects[PATH]["metadata"]["generation"] = 1
+    async with serving(server) as client:
+        cache = ReadCache(client, watched=watched)
+        performer = Performer(client, Applier(client, cache), CrashHook(None))
+        reconcile = EngineController(client, Observer(client, cache, Reader()), performer, SETTINGS, fleet=fleet)
+        world = World(server, watched, fleet, reconcile)
+        await world.requests()
+        world.deliver()
+        await world.requests()  # the metrics API is asked once for all
+        yield world
+
+
+async def test_engine_at_rest_is_reconciled_without_reading_its_objects(world: World) -> None:
+    assert await world.requests() == [EVENTS]
+
+
+@pytest.mark.parametrize("resource", [SERVICE, DEPLOYMENT], ids=["written", "only missing"])
+async def test_watch_that_is_incomplete_leads_to_live_reads(world: World, resource: object) -> None:
+    world.watched.broken(SERVICE if resource is SERVICE else DEPLOYMENT)
+
+    assert ("GET", PATH) in await world.requests()
+
+
+async def test_changed_spec_is_decided_on_live_objects(world: World) -> None:
+    manifest = world.server.objects[PATH]
+    manifest["spec"] = {**manifest["spec"], "networkPolicy": {"monitoringNamespace": "metrics"}}
+    manifest["metadata"] |= {"generation": 2, "resourceVersion": "1000"}
+    world.fleet.put(manifest)
+
+    sent = await world.requests()
+
+    assert sent.index(("GET", PATH)) < sent.index(("PATCH", NETWORK_POLICY.path("trading", "rtx-engine")))
+
+
+async def test_drift_is_repaired_after_the_object_was_read_live(world: World) -> None:
+    # Given a Service of which another manager took a field
+    taken = world.server.objects[SERVICE_PATH]
+    taken["metadata"]["managedFields"][0]["fieldsV1"] = {"f:spec": []}
+    taken["metadata"]["resourceVersion"] = "1000"
+    world.watched.put(SERVICE, taken)
+
+    sent = await world.requests()
+
+    assert ("PATCH", SERVICE_PATH) in sent
+    assert sent.index(("GET", PATH)) < sent.index(("PATCH", SERVICE_PATH))
+
+
+async def test_child_deleted_while_the_watch_was_away_is_created_again(world: World) -> None:
+    del world.server.objects[SERVICE_PATH]
+    world.deliver()  # the list after the watch was away
+
+    assert ("PATCH", SERVICE_PATH) in await world.requests()
+
+
+async def test_engine_whose_deletion_was_missed_gets_no_children_again(world: World) -> None:
+    # Given an engine that was deleted with its children, of which no event told
+    world.server.objects.clear()
+    for resource in (*CHILDREN, *GRANDCHILDREN):
+        world.watched.completed(resource, [], 1_000_000)
+
+    # Then a live read finds that it is gone, and it is forgotten
+    assert await world.requests() == [EVENTS, ("GET", PATH)]
+    assert world.fleet.get(("trading", "rtx")) is None
+
+
+async def test_next_reconcile_sees_an_own_write_before_the_watch_does(world: World) -> None:
+    # Given a child that the operator has just created again
+    del world.server.objects[SERVICE_PATH]
+    world.deliver()
+    await world.requests()
+    label = {Label.ENGINE.value: "rtx"}
+    written = world.server.objects[SERVICE_PATH]
+    written["metadata"]["labels"] = {**written["metadata"].get("labels", {}), **label}
+
+    # When nothing has come from the watch yet, then nothing is written twice
+    assert await world.requests() == [EVENTS]
