@@ -52,11 +52,15 @@ class Applier:
         """Drop the last applied objects of a deleted engine."""
         self._applied.pop(scope, None)
 
-    def forget_child(self, scope: Hashable, deleted: Object) -> None:
-        """Drop the last applied object of a child that the operator deleted."""
-        kind = deleted["kind"]
-        self._applied.get(scope, {}).pop((kind, deleted["metadata"]["name"]), None)
-        self._read_cache.deleted(scope, BY_KIND[kind], deleted)
+    def forget_child(self, scope: Hashable, child: Object, written: Object | None = None) -> None:
+        """Drop the last applied object of a child that the operator deleted, or changed otherwise into `written`."""
+        resource = BY_KIND[child["kind"]]
+        self._applied.get(scope, {}).pop((resource.kind, child["metadata"]["name"]), None)
+        self._read_cache.changed(scope)
+        if written is None:
+            self._read_cache.deleted(resource, child)
+        else:
+            self._read_cache.wrote(resource, written)
 
     def is_applied(self, scope: Hashable, desired: Object, live: Object | None) -> bool:
         """Whether `live` is what came of applying `desired`, unchanged since: `apply` would not write."""

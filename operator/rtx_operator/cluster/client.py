@@ -201,13 +201,16 @@ class Client:
         path = resource.path(meta["namespace"], meta["name"], subresource)
         return await self._request("update", path, query={"fieldManager": FIELD_MANAGER}, body=body)
 
-    async def merge(self, resource: Resource, live: Object, changes: Object) -> None:
-        """Merge `changes` into the object; None removes a field. Raises ConflictError when `live` is out of date."""
+    async def merge(self, resource: Resource, live: Object, changes: Object) -> Object:
+        """Merge `changes` into the object and return it; None removes a field.
+
+        Raises ConflictError when `live` is out of date.
+        """
         meta = live["metadata"]
         guard = {"resourceVersion": meta["resourceVersion"]}
         body = {**changes, "metadata": {**changes.get("metadata", {}), **guard}}
         path = resource.path(meta["namespace"], meta["name"])
-        await self._request("patch", path, query={"fieldManager": FIELD_MANAGER}, body=body, patch="merge")
+        return await self._request("patch", path, query={"fieldManager": FIELD_MANAGER}, body=body, patch="merge")
 
     async def scale(self, resource: Resource, live: Object, replicas: int) -> None:
         """Set the number of pods of the workload `live`. Raises ConflictError when it has changed since it was read."""

@@ -73,9 +73,8 @@ class ReadCache:
         """Keep the API server's response to a write of the operator, which the next read is to see."""
         self.watched.put(resource, written)
 
-    def deleted(self, engine: Hashable, resource: Resource, gone: Object) -> None:
+    def deleted(self, resource: Resource, gone: Object) -> None:
         """Drop an object that the operator deleted."""
-        self.changed(engine)
         self.watched.remove(resource, gone)
 
     def _drop_old_readings(self) -> None:

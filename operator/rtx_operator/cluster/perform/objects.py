@@ -95,12 +95,13 @@ class ObjectPerformer:
             policy = {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain"}}
             changes = {"metadata": {"ownerReferences": others}} if kind == "Secret" else {"spec": policy}
             try:
-                await self.client.merge(BY_KIND[kind], live, changes)
+                written = await self.client.merge(BY_KIND[kind], live, changes)
             except ApiError as error:
                 if error.code not in REFUSALS:
                     raise
                 refusal = refusal or _refusal(kind, name, error)
-            self.applier.forget_child((self.owner.namespace, self.owner.name), kind, name)
+                continue
+            self.applier.forget_child((self.owner.namespace, self.owner.name), live, written)
             log.info("data is kept", kind=kind, name=name)
         return refusal
 
