@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,11 +55,18 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def folder() -> Iterator[Path]:
+    """Not pytest's: each run of pytest on this machine closes the folder above all of them to other users."""
+    with tempfile.TemporaryDirectory(prefix="rtx-roles-") as made:
+        yield Path(made)
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[Server]:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not found:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    binaries, folder = found[-1].parent, tmp_path_factory.mktemp("postgres")
+    binaries = found[-1].parent
     port = free_port()
     unprivileged = _unprivileged(folder)
     data, log = folder / "data", folder / "log"
