@@ -4,7 +4,7 @@ An event only adds the engine's key to the queue. The reconcile observes the sta
 event contains. An event that says nothing new is dropped: the echo of an own write, an autoscaler's status.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import kopf
@@ -12,13 +12,13 @@ import kopf
 from rtx_operator.api.names import Label
 from rtx_operator.cluster.fleet import Fleet
 from rtx_operator.cluster.resources import ENGINE, OURS
-from rtx_operator.controllers.base import Key
+from rtx_operator.controllers.base import Controller, Key
 from rtx_operator.workqueue import WorkQueue
 
 CHILD_EVENT_DELAY_SECONDS = 0.5  # events of children within this time share one reconcile
 
 
-def registry(queue: WorkQueue[Key], fleet: Fleet) -> kopf.OperatorRegistry:
+def registry(queue: WorkQueue[Key], controllers: Mapping[str, Controller], fleet: Fleet) -> kopf.OperatorRegistry:
     """The watches of the objects of the API, with a handler for each."""
     watched = kopf.OperatorRegistry()
 
@@ -34,7 +34,8 @@ def registry(queue: WorkQueue[Key], fleet: Fleet) -> kopf.OperatorRegistry:
             fleet.remove(scope)
         elif not fleet.put(dict(body)):
             return
-        queue.add(Key(ENGINE.kind, *scope))
+        # After a change of the leader, the engines whose traffic waits for it are known by their events.
+        queue.add(Key(ENGINE.kind, *scope), controllers[ENGINE.kind].priority(body.get("status") or {}))
 
     kopf.on.login(registry=watched)(login)
     for ours in OURS.values():

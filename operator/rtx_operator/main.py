@@ -4,7 +4,7 @@
 |---------------------------------------------|--------------------------------------------------------------|
 | leader election between two replicas        | cluster/lease.py                                             |
 | watches                                     | handlers.py: engines; cluster/watch.py: their children        |
-| one reconcile per engine at a time          | workqueue.py                                                 |
+| one reconcile per engine at a time          | workqueue.py, workers.py                                     |
 | observe → decide → perform → write status   | controllers/                                                 |
 | /healthz, /metrics                          | health.py, metrics.py                                        |
 """
@@ -30,7 +30,7 @@ from rtx_operator.cluster.client import ApiError, connect
 from rtx_operator.cluster.crash import CrashHook
 from rtx_operator.cluster.fleet import Fleet
 from rtx_operator.cluster.lease import LeadershipLostError, Lease, Timing
-from rtx_operator.cluster.observe import Observer
+from rtx_operator.cluster.observe import Inquiries, Observer
 from rtx_operator.cluster.perform import Performer
 from rtx_operator.cluster.read_cache import ReadCache
 from rtx_operator.cluster.resources import CHILDREN, ENGINE, GRANDCHILDREN
@@ -94,7 +94,9 @@ async def operate(chosen: settings.Settings) -> None:
 
             fleet, watched = Fleet(), WatchedObjects(changed)
             read_cache = ReadCache(client, watched=watched)
-            observer = Observer(client, read_cache, postgres.Reader())
+            # `queue` is made below: nothing is asked, and so nobody woken, before it runs.
+            inquiries = Inquiries[tuple[str, str]](lambda engine: queue.add(Key(ENGINE.kind, *engine)))
+            observer = Observer(client, read_cache, postgres.Reader(), inquiries)
             performer = Performer(client, Applier(client, read_cache), CrashHook(chosen.crash_hook_file))
             controllers = {ENGINE.kind: EngineController(client, observer, performer, chosen, fleet=fleet)}
             queue: WorkQueue[Key] = WorkQueue(lambda key: controllers[key.kind](key), _failed)
@@ -103,7 +105,7 @@ async def operate(chosen: settings.Settings) -> None:
             watching = asyncio.create_task(Watches(client, watched).run((*CHILDREN, *GRANDCHILDREN)))
             # From here kopf handles SIGTERM and SIGINT: it returns after either.
             await kopf.operator(
-                registry=handlers.registry(queue, fleet),
+                registry=handlers.registry(queue, controllers, fleet),
                 settings=handlers.settings(chosen.operator_class),
                 # kopf's default contains the user's name, which a pod does not have; kopf does not export the type.
                 identity=cast("Any", chosen.identity),

@@ -75,13 +75,27 @@ class PodQueries:
     smoke: Colour | None = None  # the smoke tests, on this colour's own Service
     tests: tuple[SmokeTest, ...] = ()
 
+    @property
+    def any(self) -> bool:
+        """Whether a pod is asked anything."""
+        return bool(self.reports or self.reach or self.smoke)
+
+
+class Freshness(StrEnum):
+    """How old an answer of a database may be. Pods are asked anew each time."""
+
+    RECENT = "Recent"  # seconds: the engine is at rest, and a move of the fence names the epoch that it expects
+    NEW = "New"  # asked after the operator's last act: an operation's evidence and deadlines rest on it
+
 
 @dataclass(frozen=True, slots=True)
 class FenceReport:
-    """The result of a query to the database: the fence (None: not created yet), or the error as text."""
+    """The answer of the database: the fence (None: not created yet), or why it is unknown, as text."""
 
     fence: Fence | None = None
     error: str = ""
+    silent_since: datetime | None = None  # of an error: the first time that the database did not answer
+    age_seconds: float = 0.0  # since it was asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +114,7 @@ class Observation:
     reach: Mapping[str, ReachReport | str] = field(default_factory=dict)  # by pod name
     smoke: tuple[SmokeResult, ...] = ()
     observed_recently: bool = True  # no gap before this observation, so a deadline that has passed may fire
+    is_whole: bool = True  # all that was asked has answered, be it with an error; else no deadline fires yet
 
     def child(self, kind: str, name: str) -> Object | None:
         """The child; None when it does not exist or is being deleted."""

@@ -3,6 +3,7 @@
 The operator emits an Event only for a change. An Event that cannot be written is logged; the reconcile continues.
 """
 
+import asyncio
 import secrets
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -13,6 +14,7 @@ from rtx_operator.cluster.client import ApiError, Client, Object
 from rtx_operator.cluster.resources import EVENT
 
 COMPONENT = "rtx-operator"
+DEADLINE_SECONDS = 2.0  # the fence has moved, and the Service is to follow it: an Event must not delay that
 MAX_MESSAGE_LENGTH = 1024  # characters; the API server refuses more
 
 
@@ -28,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 
 async def record(client: Client, engine: Object, reason: str, message: str, *, warning: bool = False) -> None:
-    """Write one Event about `engine`, a whole object. Logs an ApiError instead of raising it."""
+    """Write one Event about `engine`, a whole object. An ApiError, or a write that hangs, is logged and not raised."""
     meta = engine["metadata"]
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     body: Object = {
@@ -54,7 +56,8 @@ async def record(client: Client, engine: Object, reason: str, message: str, *, w
         "count": 1,
     }
     try:
-        await client.create(EVENT, body)
-    except ApiError as error:
-        engine_name = f"{meta['namespace']}/{meta['name']}"
-        log.warning("cannot write an Event; the reconcile continues", engine=engine_name, error=error.message)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await client.create(EVENT, body)
+    except (ApiError, TimeoutError) as error:
+        engine_name, cause = f"{meta['namespace']}/{meta['name']}", str(error) or "no answer in time"
+        log.warning("cannot write an Event; the reconcile continues", engine=engine_name, error=cause)

@@ -17,6 +17,8 @@ import structlog
 from rtx_operator.api.names import Label
 from rtx_operator.cluster.client import ApiError, Client, ConflictError, Object, Resource
 from rtx_operator.metrics import RECONCILE_SECONDS
+from rtx_operator.workers import Priority
+from rtx_operator.workqueue import Due
 
 RECONCILE_DEADLINE_SECONDS = 60.0
 STATUS_DEADLINE_SECONDS = 30.0  # for the status and the Events of one reconcile; each request has its own, of 10 s
@@ -95,13 +97,17 @@ class Controller(ABC):
     def forget(self, key: Key) -> None:
         """Drop what is kept of an object that is gone, or not ours."""
 
-    async def __call__(self, key: Key) -> float | None:
-        """One reconcile; returns the seconds until the next one, None for an object that is not (any more) ours."""
+    def priority(self, status: Object) -> Priority:  # noqa: ARG002 - of the status it depends where it does
+        """Whose turn it is first, by the stored status."""
+        return Priority.NORMAL
+
+    async def __call__(self, key: Key) -> Due | None:
+        """One reconcile; returns when the next one is due, None for an object that is not (any more) ours."""
         name = f"{key.namespace}/{key.name}"
         with RECONCILE_SECONDS.time(), structlog.contextvars.bound_contextvars(engine=name):
             due = await self.rests(key)
             if due is not None:
-                return due
+                return Due(due)
             async with asyncio.timeout(RECONCILE_DEADLINE_SECONDS):
                 manifest = await self._client.get(self.resource, key.namespace, key.name)
             if manifest is None or not self._serves(manifest):
@@ -114,7 +120,7 @@ class Controller(ABC):
     def _serves(self, manifest: Object) -> bool:
         return bool(manifest["metadata"].get("labels", {}).get(Label.OPERATOR, "") == self._operator_class)
 
-    async def _attempt(self, attempt: Attempt) -> float:
+    async def _attempt(self, attempt: Attempt) -> Due:
         try:
             async with asyncio.timeout(RECONCILE_DEADLINE_SECONDS):
                 due = await self.reconcile(attempt)
@@ -125,7 +131,7 @@ class Controller(ABC):
             await self._write_although_failed(attempt)
             raise
         await self._write(attempt)
-        return due
+        return Due(due, self.priority(attempt.status or attempt.before))
 
     async def _write_although_failed(self, attempt: Attempt) -> None:
         """The error that ended the attempt is the one to report, whatever comes of writing about it."""

@@ -29,8 +29,9 @@ from rtx_operator.decision.outcome import Outcome, status_after
 from rtx_operator.decision.requeue import requeue_after
 from rtx_operator.desired import build
 from rtx_operator.observation import Observation, Owner, is_recent
-from rtx_operator.operations.arbiter import may_rest, queries
+from rtx_operator.operations.arbiter import freshness, may_rest, queries, traffic_waits_by
 from rtx_operator.settings import Settings
+from rtx_operator.workers import Priority
 
 log = structlog.get_logger(__name__)
 
@@ -61,11 +62,15 @@ class EngineController(Controller):
 
     def forget(self, key: Key) -> None:
         """Drop what is kept of an engine that is gone, or not ours."""
-        self._performer.applier.forget((key.namespace, key.name))
+        self._performer.forget(key.namespace, key.name)
         self._observer.forget(key.namespace, key.name, self._database(key.namespace, key.name))
         self._fleet.remove((key.namespace, key.name))
         self._observed.pop(key, None)
         measure.forget(key.namespace, key.name)
+
+    def priority(self, status: Object) -> Priority:
+        """Urgent while traffic waits for the operator."""
+        return Priority.URGENT if traffic_waits_by(status) else Priority.NORMAL
 
     async def rests(self, key: Key) -> float | None:
         """Seconds until the next reconcile of an engine at which nothing is to be done, by what the watches delivered.
@@ -140,11 +145,13 @@ class EngineController(Controller):
             credentials.name if credentials else "",
             self._database(engine.namespace, engine.name),
             queries(engine),
+            freshness(engine),
             objects,
         )
         key, now = Key(ENGINE.kind, engine.namespace, engine.name), self._clock()
         recently = is_recent(now - self._observed.get(key, -math.inf))
-        self._observed[key] = now
+        if seen.is_whole:
+            self._observed[key] = now
         return replace(seen, observed_recently=recently)
 
     async def _perform(self, manifest: Object, engine: TradingEngine, seen: Observation, decision: Decision) -> Outcome:
@@ -152,6 +159,8 @@ class EngineController(Controller):
         names, address = Names(engine.name), self._database(engine.namespace, engine.name)
         access = Access(address, operator_password(seen.children, names), EnginePods(peer_secret(seen.children, names)))
         owner = Owner(engine.namespace, engine.name, engine.uid)
+        if decision.outdates_answers:
+            self._observer.outdate(engine.namespace, engine.name)
         try:
             refusal = await self._performer.perform(manifest, owner, decision, seen, access)
         except postgres.FenceChangedError as error:

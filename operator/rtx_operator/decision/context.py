@@ -39,6 +39,11 @@ class DecisionContext:
         return self.seen.database.fence if self.seen.database else None
 
     @property
+    def is_blind(self) -> bool:
+        """Whether the database was queried, and the fence is unknown."""
+        return self.seen.database is not None and bool(self.seen.database.error)
+
+    @property
     def owner(self) -> Owner:
         return Owner(self.engine.namespace, self.engine.name, self.engine.uid)
 

@@ -15,7 +15,7 @@ from rtx_operator.decision.prune import objects_to_prune
 from rtx_operator.decision.sizes import active_size, kept_size
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Object, Observation, replicas
-from rtx_operator.operations.arbiter import advance
+from rtx_operator.operations.arbiter import advance, traffic_waits
 from rtx_operator.operations.effects import URGENT, Apply, Delete, Effect, EffectName, MoveFence
 from rtx_operator.operations.machine import OperationInput, Phase, Step
 from rtx_operator.operations.pause import paused, resumed
@@ -41,14 +41,31 @@ class Decision:
     waits: Unmet | None
     ready: tuple[int, int]
     pause: str = ""
+    is_blind: bool = False  # the database has not answered; its answer wakes the next reconcile
+    is_whole: bool = True  # all that was asked has answered; else the answers wake the next reconcile
+    effects_first: bool = False  # traffic waits for them: no child's repair keeps them waiting
 
     def commands(self) -> Iterator[Effect]:
-        """Everything to carry out, in this order."""
-        if self.apply:
-            yield Apply(EffectName.REPAIR, self.apply)
-        if self.delete:
-            yield Delete(EffectName.PRUNE, self.delete)
-        yield from self.effects
+        """Everything to carry out, in this order.
+
+        Nothing beside a move of the fence or the Service: the children's upkeep was decided on what it changes.
+        """
+        if self.is_urgent:
+            yield from self.effects
+        else:
+            yield from (*self.effects, *self.upkeep) if self.effects_first else (*self.upkeep, *self.effects)
+
+    @property
+    def upkeep(self) -> tuple[Effect, ...]:
+        """What keeps the children as desired, whatever operation runs."""
+        repair = (Apply(EffectName.REPAIR, self.apply),) if self.apply else ()
+        return (*repair, Delete(EffectName.PRUNE, self.delete)) if self.delete else repair
+
+    @property
+    def outdates_answers(self) -> bool:
+        """Whether databases and pods are to be asked anew: not after an apply that is repeated while a phase lasts."""
+        repeated = (isinstance(effect, Apply) and not effect.guarded for effect in self.effects)
+        return self.entered is not None or not all(repeated)
 
     @property
     def is_urgent(self) -> bool:
@@ -72,10 +89,14 @@ def decide(
     held = first_unmet(context, BEFORE_MIGRATION)
     given = OperationInput(engine, desired, seen, now, operation_id, held.message if held else "")
     step = advance(given)
+    effects = _effects(context, step)
     return Decision(
         apply=objects_to_apply(context),
         delete=objects_to_prune(context),
-        effects=_effects(context, step),
+        effects=effects,
+        effects_first=traffic_waits(context.state),
+        is_blind=context.is_blind,
+        is_whole=seen.is_whole,
         unready=unready,
         state=_state(context, step, unready),
         entered=step.entered,
@@ -96,6 +117,8 @@ def _of_paused(context: DecisionContext, unready: Unmet | None, ready: tuple[int
         waits=None,
         ready=ready,
         pause=where_it_stands(context, state.paused_since or now),
+        is_blind=context.is_blind,
+        is_whole=context.seen.is_whole,
     )
 
 

@@ -52,9 +52,10 @@ def database_answers(context: DecisionContext) -> Unmet | None:
     if report is not None and not report.error:
         return None
     cause = report.error if report else "it was not queried yet"
+    since = f" since {report.silent_since:%H:%M:%S} UTC" if report and report.silent_since else ""
     pod = f"{context.desired.database.name}-0"
     return Waiting(
-        f"the database's pod is ready but does not serve the operator: {cause}; see kubectl logs {pod}",
+        f"the database's pod is ready but does not serve the operator{since}: {cause}; see kubectl logs {pod}",
         Reason.DATABASE_UNREACHABLE,
     )
 

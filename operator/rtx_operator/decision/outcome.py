@@ -33,9 +33,10 @@ def status_after(
 ) -> Object | None:
     """The status to write; None when the next reconcile comes at once and has nothing to learn from it (ADR 0016).
 
+    It also comes at once after answers that are still missing: what is unknown for a moment is no news.
     What was decided stays decided, whatever came of it: the state rests on what was observed.
     """
-    at_once = outcome.is_stale or (decision.is_urgent and outcome.is_complete)
+    at_once = outcome.is_stale or (decision.is_urgent and outcome.is_complete) or not decision.is_whole
     if at_once and not decision.state.says_more_than(PersistedState.of(engine.status)):
         return None
     status = after_decision(before, engine, desired, decision, outcome.refusal, now)

@@ -9,7 +9,7 @@ from rtx_operator.operations.arbiter import requeue_seconds
 
 IMMEDIATELY = 0.0
 WAITING_SECONDS = 10.0  # while something is waited for: not all of it shows as an event
-UNREACHABLE_SECONDS = 2.0  # while the database does not answer: no event says when it does
+UNREACHABLE_SECONDS = 2.0  # while an operation waits for a database that does not answer; its answer comes earlier
 
 
 def requeue_after(decision: Decision, outcome: Outcome, *, now: datetime, resync: float) -> float:
@@ -20,13 +20,15 @@ def requeue_after(decision: Decision, outcome: Outcome, *, now: datetime, resync
     if outcome.is_stale or decision.entered or (decision.is_urgent and outcome.is_complete):
         return IMMEDIATELY
     of_operation = None if decision.pause else requeue_seconds(decision.state)
-    return _at_rest(decision, outcome, now, resync) if of_operation is None else of_operation
+    if of_operation is None:
+        return _at_rest(decision, outcome, now, resync)
+    return max(of_operation, UNREACHABLE_SECONDS) if decision.is_blind else of_operation
 
 
 def _at_rest(decision: Decision, outcome: Outcome, now: datetime, resync: float) -> float:
     unready = decision.unready
-    if unready is not None and unready.reason is Reason.DATABASE_UNREACHABLE:
-        return UNREACHABLE_SECONDS
+    if unready is not None and unready.reason is Reason.DATABASE_UNREACHABLE and decision.is_blind:
+        return resync  # the database is asked without reconciles, and its first answer wakes one
     if unready is not None or outcome.refusal is not None or decision.effects:
         return WAITING_SECONDS
     if previous := decision.state.previous:

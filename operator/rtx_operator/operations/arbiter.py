@@ -11,7 +11,7 @@ from typing import Any
 
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import CutoverPhase, OperationName, RetirementPhase
-from rtx_operator.observation import PodQueries
+from rtx_operator.observation import Freshness, Object, PodQueries
 from rtx_operator.operations.cutover import CUTOVER
 from rtx_operator.operations.machine import Operation, OperationInput, Step, begin, step
 from rtx_operator.operations.retirement import RETIREMENT
@@ -52,6 +52,27 @@ def queries(engine: TradingEngine) -> PodQueries:
             asked: PodQueries = operation.phases[record.phase].queries(engine.spec.rollout, record)
             return asked
     return PodQueries()
+
+
+def freshness(engine: TradingEngine) -> Freshness:
+    """How old the answer of the database may be: evidence and deadlines of an operation rest on new ones."""
+    state = PersistedState.of(engine.status)
+    is_at_rest = engine.spec.paused or not any(state.under_way(name) for name in OPERATIONS)
+    return Freshness.RECENT if is_at_rest else Freshness.NEW
+
+
+def traffic_waits(state: PersistedState) -> bool:
+    """Whether traffic waits for the phase of the operation under way."""
+    return any(_goes_first(name, record.phase) for name in OPERATIONS if (record := state.under_way(name)))
+
+
+def traffic_waits_by(status: Object) -> bool:
+    """The same by a status as it is stored, which another release of the operator may have written."""
+    return any(_goes_first(name, (status.get(name.lower()) or {}).get("phase")) for name in OPERATIONS)
+
+
+def _goes_first(name: OperationName, phase: object) -> bool:
+    return any(phase == known and row.goes_first for known, row in OPERATIONS[name].phases.rows.items())
 
 
 def requeue_seconds(state: PersistedState) -> float | None:

@@ -80,6 +80,7 @@ class PhaseRow(Generic[P, C]):
     queries: Callable[[Rollout, Any], PodQueries] = no_queries  # by spec.rollout and the record
     deadline: Callable[[Rollout], timedelta] | None = None  # None: it waits as long as it takes
     requeue: Callable[[Any], float] = never  # seconds until the next reconcile, by the record
+    goes_first: bool = False  # traffic waits for the operator: its reconciles go before those of other engines
     is_warning: bool = False  # of the Kubernetes Event
     keeps_message: bool = False  # the record's message stays the cause, not what the phase waits for
 
@@ -166,7 +167,7 @@ class PhaseTable(Generic[P, Row]):
 def _terminal_faults(phase: Phase, row: PhaseRow[Any, Any]) -> Iterator[str]:
     if row.checks or row.action is not nothing_to_do or row.queries is not no_queries:
         yield f"{phase} is terminal and still checks or does something"
-    if row.deadline or row.requeue is not never:
+    if row.deadline or row.requeue is not never or row.goes_first:
         yield f"{phase} is terminal and still has a time"
 
 
@@ -246,7 +247,7 @@ def step(operation: Operation[Any, C], state: PersistedState, given: OperationIn
     record, context = _record(operation, state), operation.context(state, given)
     row: PhaseRow[Any, C] = operation.phases[record.phase]
     waits = worst_unmet(context, row.checks)
-    happened = operation.own_event(context, waits) or _event(row, record, waits, given.now)
+    happened = operation.own_event(context, waits) or _event(row, record, waits, given)
     if happened is not None:
         return _moved(operation, state, given, happened)
     if not row.keeps_message:
@@ -268,13 +269,14 @@ def _with_grace(operation: Operation[Any, Any], state: PersistedState, given: Op
 
 
 def _event(
-    row: PhaseRow[Any, Any], record: Cutover | Retirement, waits: Unmet | None, now: datetime
+    row: PhaseRow[Any, Any], record: Cutover | Retirement, waits: Unmet | None, given: OperationInput
 ) -> OwnEvent | None:
     if waits is None:
         return OwnEvent(Event.DONE)
     if isinstance(waits, Failure) and Event.FAILED in row.ways:
         return OwnEvent(Event.FAILED, waits)
-    if record.deadline and now > record.deadline and Event.EXPIRED in row.ways:
+    # An answer that is still to come may say that the phase is done.
+    if record.deadline and given.now > record.deadline and given.seen.is_whole and Event.EXPIRED in row.ways:
         late = f"{record.phase} did not end before its deadline: {waits.message}"
         return OwnEvent(Event.EXPIRED, Failure(late, Reason.DEADLINE_EXCEEDED))
     return None

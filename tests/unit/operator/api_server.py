@@ -1,5 +1,6 @@
 """A small API server over real HTTP: objects by path, lists by collection, applies. It records its requests."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,7 +15,8 @@ class ApiServer:
     """`requests` are (method, path) in order. `hold`, if set, is awaited before the response to a list.
 
     With `refuses` it responds to an apply with 403, as an admission webhook does; with `fails`, with this status code.
-    `drops` names a field of status that it does not store, as with the CRD of an older release.
+    `drops` names a field of status that it does not store, as with the CRD of an older release. `hangs` is a part of
+    the paths whose writes it answers with 504 after `hang_seconds`, as behind a webhook that is down.
     """
 
     def __init__(self) -> None:
@@ -24,6 +26,8 @@ class ApiServer:
         self.refuses = False
         self.fails = 0
         self.drops = ""
+        self.hangs = ""
+        self.hang_seconds = 60.0
         self._version = 0
 
     def put(self, resource: Resource, name: str, **fields: Any) -> None:
@@ -59,6 +63,9 @@ class ApiServer:
 
     async def handle(self, request: web.Request) -> web.Response:
         self.requests.append((request.method, request.path))
+        if request.method in {"PATCH", "PUT", "POST"} and self.hangs and self.hangs in request.path:
+            await asyncio.sleep(self.hang_seconds)
+            return web.json_response({"message": "the webhook did not answer", "reason": "Timeout"}, status=504)
         if request.method in {"PATCH", "PUT", "POST"}:
             return self._write(request.method, request.path, await request.json())
         if "limit" in request.query:

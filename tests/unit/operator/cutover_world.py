@@ -97,7 +97,8 @@ class World(Judged):
         engine = TradingEngine.parse(manifest)
         gap = (self.now - self.last_observed).total_seconds() if self.last_observed else math.inf
         observation = replace(self.observe(engine), observed_recently=is_recent(gap))
-        self.last_observed = self.now
+        if observation.is_whole:
+            self.last_observed = self.now
         desired = _desired(engine, observation)
         decision = decide(engine, desired, observation, self.now, f"{engine.spec.version}-{next(self.cutovers):08x}")
         return Intent(manifest, engine, desired, observation, decision, self.now)
@@ -174,11 +175,16 @@ class World(Judged):
     def observe(self, engine: TradingEngine) -> Observation:
         pod_queries = queries(engine)
         new = str(pod_queries.smoke or "")
-        return Observation(
+        objects = Observation(
             children=dict(self.children),
             pods=tuple(self.pods.values()),
             endpoint_slices=tuple(self._slices()),
             credentials=CREDENTIALS,
+        )
+        if self.has_fault("late answers"):
+            return replace(objects, database=FenceReport(error="it has not answered yet"), is_whole=False)
+        return replace(
+            objects,
             database=FenceReport(error="no response") if self.has_fault("no database") else FenceReport(self.fence),
             engines={name: self.report(name) for name in self._ready(pod_queries.reports)},
             reach={name: self.reach(name) for name in self._ready([pod_queries.reach] if pod_queries.reach else [])},

@@ -10,7 +10,7 @@ from rtx_operator.api.enums import ConditionType, Reason
 from rtx_operator.cluster.apply import Applier
 from rtx_operator.cluster.client import ApiError, ConflictError, Object
 from rtx_operator.cluster.crash import CrashHook
-from rtx_operator.cluster.observe import Observer
+from rtx_operator.cluster.observe import Inquiries, Observer
 from rtx_operator.cluster.perform import Performer
 from rtx_operator.cluster.postgres import Reader
 from rtx_operator.cluster.read_cache import ReadCache
@@ -18,6 +18,7 @@ from rtx_operator.cluster.resources import ENGINE
 from rtx_operator.controllers.base import Key, OutdatedDefinitionError
 from rtx_operator.controllers.engine import EngineController
 from rtx_operator.settings import from_environment
+from rtx_operator.workqueue import Due
 
 KEY = Key(ENGINE.kind, "trading", "rtx")
 PATH = ENGINE.path("trading", "rtx")
@@ -30,7 +31,8 @@ async def controller(server: ApiServer) -> AsyncIterator[EngineController]:
     async with serving(server) as client:
         cache = ReadCache(client)
         performer = Performer(client, Applier(client, cache), CrashHook(None))
-        yield EngineController(client, Observer(client, cache, Reader()), performer, SETTINGS)
+        inquiries = Inquiries[tuple[str, str]](lambda _: None)
+        yield EngineController(client, Observer(client, cache, Reader(), inquiries), performer, SETTINGS)
 
 
 @pytest.fixture
@@ -95,7 +97,7 @@ async def test_invalid_spec_is_reported_by_its_field(server: ApiServer) -> None:
     server.objects[PATH]["spec"] = {**SPEC, "scaling": {"minReplicas": "many"}}
 
     async with controller(server) as reconcile:
-        assert await reconcile(KEY) == SETTINGS.resync_seconds
+        assert await reconcile(KEY) == Due(SETTINGS.resync_seconds)
 
     stalled = condition(server, ConditionType.STALLED)
     assert stalled["reason"] == Reason.INVALID_SPEC

@@ -12,7 +12,7 @@ from rtx_operator.api.names import REQUIRED_CREDENTIALS, Label
 from rtx_operator.api.status import Cutover
 from rtx_operator.decision.decide import Decision, decide
 from rtx_operator.decision.outcome import Outcome
-from rtx_operator.decision.requeue import UNREACHABLE_SECONDS, WAITING_SECONDS, requeue_after
+from rtx_operator.decision.requeue import WAITING_SECONDS, requeue_after
 from rtx_operator.desired.state import DesiredColour, DesiredState, Revision, TrafficObjects, Workload
 from rtx_operator.observation import Fence, FenceReport, Object, Observation
 from rtx_operator.operations.effects import MoveFence, Scale
@@ -176,7 +176,8 @@ RESYNC = 300.0
 @pytest.mark.parametrize(
     ("observation", "seconds"),
     [
-        (observed(DATABASE, CACHE), UNREACHABLE_SECONDS),  # no event tells when it responds again
+        (observed(DATABASE, CACHE), WAITING_SECONDS),
+        (observed(DATABASE, CACHE, database=FenceReport(error="no answer")), RESYNC),  # its first answer wakes it
         (observed(DATABASE, CACHE, job(active=1), database=OURS), WAITING_SECONDS),
         (SERVING, RESYNC),
     ],

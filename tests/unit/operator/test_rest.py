@@ -9,7 +9,7 @@ from rtx_operator.api.names import Label
 from rtx_operator.cluster.apply import Applier
 from rtx_operator.cluster.crash import CrashHook
 from rtx_operator.cluster.fleet import Fleet
-from rtx_operator.cluster.observe import Observer
+from rtx_operator.cluster.observe import Inquiries, Observer
 from rtx_operator.cluster.perform import Performer
 from rtx_operator.cluster.postgres import Reader
 from rtx_operator.cluster.read_cache import ReadCache
@@ -62,7 +62,8 @@ async def world() -> AsyncIterator[World]:
     async with serving(server) as client:
         cache = ReadCache(client, watched=watched)
         performer = Performer(client, Applier(client, cache), CrashHook(None))
-        reconcile = EngineController(client, Observer(client, cache, Reader()), performer, SETTINGS, fleet=fleet)
+        observer = Observer(client, cache, Reader(), Inquiries(lambda _: None))
+        reconcile = EngineController(client, observer, performer, SETTINGS, fleet=fleet)
         world = World(server, watched, fleet, reconcile)
         await world.requests()
         world.deliver()

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rtx_operator.workqueue import Backoff, WorkQueue
+from rtx_operator.workqueue import Backoff, Due, WorkQueue
 
 
 @asynccontextmanager
@@ -21,7 +21,7 @@ async def running(queue: WorkQueue[str], workers: int = 4):
         await asyncio.gather(task, return_exceptions=True)
 
 
-def queue_of(work: Callable[[str], Awaitable[float | None]], failures: list[str] | None = None) -> WorkQueue[str]:
+def queue_of(work: Callable[[str], Awaitable[Due | None]], failures: list[str] | None = None) -> WorkQueue[str]:
     def failed(key: str, error: Exception) -> None:
         if failures is None:
             raise AssertionError(f"{key}: {error!r}")
@@ -136,13 +136,13 @@ async def test_earliest_delay_counts_and_a_returned_delay_requeues_the_key():
     runs = 0
     done = asyncio.Event()
 
-    async def work(key: str) -> float | None:
+    async def work(key: str) -> Due | None:
         nonlocal runs
         runs += 1
         if runs == 3:
             done.set()
             return None
-        return 0.001
+        return Due(0.001)
 
     queue = queue_of(work)
     async with running(queue):

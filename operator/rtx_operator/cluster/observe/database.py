@@ -7,15 +7,14 @@ from rtx_operator.cluster.resources import STATEFUL_SET
 from rtx_operator.observation import FenceReport, replicas
 
 
-async def read_fence(reader: Reader, children: Children, names: Names, address: Address) -> FenceReport | None:
-    """The fence, or the error of the database; None without a query.
-
-    The database is not queried while none of its pods is ready or the operator's password is missing.
-    """
-    password = operator_password(children, names)
+def can_answer(children: Children, names: Names) -> bool:
+    """Whether the database can be queried: one of its pods is ready, and the operator's password exists."""
     _, ready = replicas(children.get((STATEFUL_SET.kind, names.postgres)))
-    if not ready or not password:
-        return None
+    return bool(ready and operator_password(children, names))
+
+
+async def read_fence(reader: Reader, password: str, address: Address) -> FenceReport:
+    """The fence, or the error of the database."""
     try:
         return FenceReport(fence=await reader.read(address, password))
     except FenceUnreachableError as error:

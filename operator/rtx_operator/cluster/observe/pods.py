@@ -1,7 +1,7 @@
 """Queries the engine pods of one engine, as its cutover needs."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from rtx_operator.api.enums import Colour, Component
@@ -16,9 +16,12 @@ from rtx_operator.pod_reports import EngineReport, ReachReport, SmokeResult
 class PodAnswers:
     """The answers to PodQueries; for a pod without a valid answer, the error as text."""
 
-    reports: dict[str, EngineReport | str]  # by pod name
-    reach: dict[str, ReachReport | str]  # by pod name
+    reports: Mapping[str, EngineReport | str]  # by pod name
+    reach: Mapping[str, ReachReport | str]  # by pod name
     smoke: tuple[SmokeResult, ...]
+
+
+NO_ANSWERS = PodAnswers({}, {}, ())
 
 
 async def query_pods(

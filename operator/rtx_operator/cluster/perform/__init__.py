@@ -2,10 +2,16 @@
 
 Law: an effect is carried out in the order in which it was decided, and never more than was decided. What the API server
 refuses is returned, not raised; what has changed since it was observed is raised, and everything is observed again.
+
+Where traffic waits for the effects, the children's upkeep comes after them and gets a budget: a write that hangs, as
+behind a webhook that is down, must not hold up the next move of the fence or the Service (ADR 0035).
 """
 
-from dataclasses import dataclass
-from typing import assert_never
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+from typing import Any, assert_never
 
 import structlog
 
@@ -20,6 +26,10 @@ from rtx_operator.decision.decide import Decision
 from rtx_operator.observation import Observation, Owner
 from rtx_operator.operations.effects import Apply, Delete, Drain, Effect, KeepData, MoveFence, Scale, objects_of
 from rtx_operator.results import Unmet
+from rtx_operator.workers import outside
+
+UPKEEP_BUDGET_SECONDS = 2.0  # beside a switch; a healthy API server takes a tenth of it
+UPKEEP_PAUSE_SECONDS = 15.0  # after an upkeep that exceeded it
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +50,14 @@ class Performer:
     client: Client
     applier: Applier
     crash: CrashHook
+    clock: Callable[[], float] = time.monotonic
+    upkeep_budget: float = UPKEEP_BUDGET_SECONDS
+    _upkeep_hung: dict[tuple[str, str], float] = field(default_factory=dict)  # engine → when it exceeded its budget
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Drop what is kept of an engine that is gone."""
+        self.applier.forget((namespace, name))
+        self._upkeep_hung.pop((namespace, name), None)
 
     async def perform(
         self, manifest: Object, owner: Owner, decision: Decision, seen: Observation, access: Access
@@ -49,13 +67,44 @@ class Performer:
         Raises ApiError when the API server fails or has moved on (then everything is observed again), and, when the
         fence cannot be moved, FenceUnreachableError, FenceChangedError or DatabaseInUseError of cluster.postgres.
         """
-        refusal: Unmet | None = None
         phase = _phase(decision)
-        for effect in decision.commands():
-            self.crash.reach(Moment.BEFORE, phase, effect.name)
-            refused = await self._carry_out(manifest, owner, effect, seen, access)
-            refusal = refusal or refused
-            self.crash.reach(Moment.AFTER, phase, effect.name)
+
+        async def carry_out(effects: Iterable[Effect]) -> Unmet | None:
+            refusal: Unmet | None = None
+            for effect in effects:
+                self.crash.reach(Moment.BEFORE, phase, effect.name)
+                refused = await self._carry_out(manifest, owner, effect, seen, access)
+                refusal = refusal or refused
+                self.crash.reach(Moment.AFTER, phase, effect.name)
+            return refusal
+
+        if not (decision.effects_first or decision.is_urgent):
+            return await carry_out(decision.commands())
+        try:
+            refusal = await carry_out(decision.effects)
+        except (postgres.FenceUnreachableError, postgres.DatabaseInUseError):
+            await self._within_budget(owner, carry_out(decision.upkeep))
+            raise
+        if decision.is_urgent and refusal is None:
+            return None  # it is observed at once, and that reconcile does the upkeep by what it observes
+        return refusal or await self._within_budget(owner, carry_out(decision.upkeep))
+
+    async def _within_budget(self, owner: Owner, upkeep: Coroutine[Any, Any, Unmet | None]) -> Unmet | None:
+        """The children's upkeep beside a switch: given up when it takes too long, and then not tried for a while."""
+        engine = (owner.namespace, owner.name)
+        hung = self._upkeep_hung.get(engine)
+        if hung is not None and self.clock() - hung < UPKEEP_PAUSE_SECONDS:
+            upkeep.close()
+            return None
+        try:
+            async with asyncio.timeout(self.upkeep_budget):
+                refusal = await upkeep
+        except TimeoutError:
+            self._upkeep_hung[engine] = self.clock()
+            # Not in status, where it would hide what the operation waits for.
+            log.warning("a write of a child hangs; the upkeep waits", seconds=UPKEEP_PAUSE_SECONDS)
+            return None
+        self._upkeep_hung.pop(engine, None)
         return refusal
 
     async def _carry_out(
@@ -72,9 +121,11 @@ class Performer:
             case Scale():
                 await objects.scale(effect)
             case MoveFence():
-                await move_fence(self.client, manifest, owner, effect, access.database, access.database_password)
+                async with outside():
+                    await move_fence(self.client, manifest, owner, effect, access.database, access.database_password)
             case Drain():
-                answers = await access.engines.drain(effect.pods, effect.epoch, effect.seconds)
+                async with outside():
+                    answers = await access.engines.drain(effect.pods, effect.epoch, effect.seconds)
                 log.info("draining", pods=answers)
             case _:
                 assert_never(effect)

@@ -1,5 +1,6 @@
 """Performs what concerns objects of the API server: apply, delete, scale."""
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ import structlog
 from rtx_operator.api.enums import Reason
 from rtx_operator.cluster import events
 from rtx_operator.cluster.apply import Applied, Applier, ForeignObjectError
-from rtx_operator.cluster.client import ApiError, Client, Object, UnreachableError
+from rtx_operator.cluster.client import ApiError, Client, Object
 from rtx_operator.cluster.events import EventReason
 from rtx_operator.cluster.resources import BY_KIND
 from rtx_operator.observation import Observation, Owner
@@ -20,6 +21,7 @@ _REPORTED = {
     Applied.RECREATED: "was deleted by somebody else: created again",
 }
 REFUSALS = frozenset({400, 403, 422})
+APPLY_PATIENCE_SECONDS = 1.0  # for one object before the next is begun; a healthy API server takes a hundredth of it
 
 log = structlog.get_logger(__name__)
 
@@ -32,26 +34,29 @@ class ObjectPerformer:
     applier: Applier
     manifest: Object
     owner: Owner
+    patience: float = APPLY_PATIENCE_SECONDS
 
     async def apply_all(self, objects: Iterable[Object], seen: Observation) -> Unmet | None:
-        """Apply each; one that fails for now keeps no other from being applied. Returns the first refusal.
+        """Apply each in turn; one that fails or hangs keeps no other from being applied. Returns the first refusal.
 
         Raises ApiError when any failed otherwise than by a refusal.
         """
-        refusal: Unmet | None = None
-        failure: ApiError | None = None
-        for wanted in objects:
-            try:
-                refused = await self._apply(wanted, seen)
-            except UnreachableError:
-                raise
-            except ApiError as error:
-                failure = failure or error
-            else:
-                refusal = refusal or refused
-        if failure:
-            raise failure
-        return refusal
+        applying: list[asyncio.Task[Unmet | None]] = []
+        patience = self.patience
+        try:
+            for wanted in objects:
+                applying.append(asyncio.create_task(self._apply(wanted, seen)))
+                _, late = await asyncio.wait(applying[-1:], timeout=patience)
+                patience = 0.0 if late else patience  # once one hangs, the others do not wait for each other any more
+            results = await asyncio.gather(*applying, return_exceptions=True)
+        finally:
+            for task in applying:
+                task.cancel()
+        errors = [result for result in results if isinstance(result, BaseException)]
+        if errors:
+            # What is no error of the API server, such as lost leadership, matters more.
+            raise min(errors, key=lambda error: isinstance(error, ApiError))
+        return next((result for result in results if result is not None), None)  # type: ignore[return-value]
 
     async def _apply(self, wanted: Object, seen: Observation) -> Unmet | None:
         kind, name = wanted["kind"], wanted["metadata"]["name"]

@@ -1,5 +1,6 @@
 """Reads the fence's row."""
 
+import asyncio
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from rtx_operator.cluster.postgres.session import (
 )
 from rtx_operator.observation import Fence
 
+READ_DEADLINE_SECONDS = 5.0  # for a whole read: a name, a connection, two statements
 MAX_IDLE_SECONDS = 10.0  # the pool closes a session that was not used for longer
 # As JSON, where a column that an older fence lacks is only absent; the next move adds it.
 _READ = (
@@ -36,13 +38,14 @@ class Reader:
     async def read(self, address: Address, password: str) -> Fence | None:
         """The current row; None when there is no fence yet. Raises FenceUnreachableError."""
         try:
-            pool = await self._pool(address, password)
-            async with pool.acquire(timeout=CONNECT_DEADLINE_SECONDS) as connection:
-                try:
-                    return await read_fence(connection)
-                except UNREACHABLE:
-                    connection.terminate()  # the next read opens a new session
-                    raise
+            async with asyncio.timeout(READ_DEADLINE_SECONDS):
+                pool = await self._pool(address, password)
+                async with pool.acquire(timeout=CONNECT_DEADLINE_SECONDS) as connection:
+                    try:
+                        return await read_fence(connection)
+                    except (*UNREACHABLE, asyncio.CancelledError):
+                        connection.terminate()  # the next read opens a new session, and nothing waits for this one
+                        raise
         except UNREACHABLE as error:
             raise unreachable_error(address, error) from error
 

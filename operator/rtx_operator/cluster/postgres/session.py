@@ -1,5 +1,6 @@
 """Sessions of the role rtx_operator in an engine's database. Every wait in them has a deadline."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from rtx_operator.api.names import DATABASE_NAME
 
 CONNECT_DEADLINE_SECONDS = 5.0
 STATEMENT_DEADLINE_SECONDS = 5.0  # for each statement
+SESSION_DEADLINE_SECONDS = 10.0  # for a move: one that a dead database does not answer ends after the connection's 5 s
 LOCK_TIMEOUT_MS = 300  # for one try of a move; orders queue behind the waiting move
 # PostgreSQL ends a move whose operator is frozen after this time, so that orders continue.
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 500
@@ -34,16 +36,20 @@ class Address:
 
 @asynccontextmanager
 async def connected(address: Address, password: str) -> AsyncIterator[Any]:
-    """A connection as the operator's role, closed at the end.
+    """A connection as the operator's role, closed at the end; for SESSION_DEADLINE_SECONDS at most.
 
     Raises FenceUnreachableError for every error in UNREACHABLE, also for one from the body of the `async with`.
     """
     try:
-        connection = await asyncpg.connect(**session_arguments(address, password))
-        try:
-            yield connection
-        finally:
-            await connection.close(timeout=CONNECT_DEADLINE_SECONDS)
+        async with asyncio.timeout(SESSION_DEADLINE_SECONDS):
+            connection = await asyncpg.connect(**session_arguments(address, password))
+            try:
+                yield connection
+            except (*UNREACHABLE, asyncio.CancelledError):
+                connection.terminate()  # a dead server would answer no farewell
+                raise
+            finally:
+                await connection.close(timeout=CONNECT_DEADLINE_SECONDS)
     except UNREACHABLE as error:
         raise unreachable_error(address, error) from error
 

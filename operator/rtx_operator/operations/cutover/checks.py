@@ -82,7 +82,9 @@ def old_pods_reach_new(context: CutoverContext) -> Unmet | None:
     """Each old pod reports that it reaches the new colour: it will have to forward requests."""
     for pod in context.ready_pods(context.old):
         name = pod["metadata"]["name"]
-        answer = context.seen.reach.get(name, "was not queried")
+        answer = context.seen.reach.get(name)
+        if answer is None:
+            return Waiting(f"pod {name} has not answered yet whether it reaches the {context.new.colour} pods")
         cause = answer if isinstance(answer, str) else answer.error or "it gives no cause"
         if isinstance(answer, str) or not answer.reaches:
             message = f"pod {name} does not reach the {context.new.colour} pods: {cause}"
@@ -91,13 +93,15 @@ def old_pods_reach_new(context: CutoverContext) -> Unmet | None:
 
 
 def smoke_passes(context: CutoverContext) -> Unmet | None:
-    """Each smoke test of the spec was run in this reconcile and passed."""
+    """Each smoke test of the spec was run anew for this reconcile and passed."""
     results = {result.name: result for result in context.seen.smoke}
     for test in context.engine.spec.rollout.smoke:
         result = results.get(test.name)
-        if result is None or not result.passed:
-            cause = result.detail if result else "it was not run"
-            message = f"smoke test {test.name} (GET {test.path}) on {context.new.colour} does not pass: {cause}"
+        title = f"smoke test {test.name} (GET {test.path}) on {context.new.colour}"
+        if result is None:
+            return Waiting(f"{title} has no result yet")
+        if not result.passed:
+            message = f"{title} does not pass: {result.detail}"
             return _after_retries(context, message, Reason.SMOKE_FAILED)
     return None
 

@@ -107,7 +107,8 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             action=actions.switch,
             queries=queries.gates_until_fenced,
             deadline=lambda _: timedelta(seconds=30),
-            requeue=every(0.2),  # traffic waits for the operator
+            requeue=every(0.2),
+            goes_first=True,
             moves_fence_to=Side.NEW,
             repairs_both=True,
         ),
@@ -125,6 +126,7 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             queries=queries.reports_of_both,
             deadline=lambda rollout: rollout.monitor.duration + rollout.drain_timeout + timedelta(minutes=2),
             requeue=every(0.4),  # a bad version is to be found out
+            goes_first=True,
             active=Side.NEW,
             repairs_both=True,
         ),
@@ -157,6 +159,7 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             action=actions.roll_back,
             queries=queries.reports_of_new,
             requeue=_until_restored,
+            goes_first=True,
             is_warning=True,
             keeps_message=True,
             moves_fence_to=Side.OLD,

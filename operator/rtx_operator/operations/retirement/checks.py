@@ -30,7 +30,7 @@ def no_pod_left(context: RetirementContext) -> Unmet | None:
 def no_pod_left_to_run_beside(context: RetirementContext) -> Unmet | None:
     """The contract Job is not created beside a pod of an older release; given up when that lasts too long."""
     unmet = no_pod_left(context) if context.contract_job is None else None
-    late = context.waited > EMPTYING_TIMEOUT and context.seen.observed_recently
+    late = context.waited > EMPTYING_TIMEOUT and context.seen.observed_recently and context.seen.is_whole
     return Failure(unmet.message, Reason.PODS_REMAIN) if unmet and late else unmet
 
 

@@ -1,0 +1,145 @@
+"""The places in which reconciles run, and who gets the next free one.
+
+Law: a reconcile holds a place while it computes or talks to an API server that answers, and not for longer.
+
+- What may hang (a database, a pod) is awaited `outside` of the place, and the reconcile takes a place again afterwards.
+- Who holds a place for longer than PATIENCE_SECONDS has met something else that hangs, such as a write behind a webhook
+  that does not answer: it goes on, and its place is given to the next. At most MAX_OVERDUE go on like this.
+- URGENT goes before NORMAL: traffic waits for those reconciles. After URGENT_IN_A_ROW of them a NORMAL one that waits
+  has its turn, so none starves; and the last free place is kept for the urgent, so that they find one at once.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from enum import Enum, auto
+
+PATIENCE_SECONDS = 1.0  # a reconcile whose API server answers takes a tenth of it
+MAX_OVERDUE = 64  # each is a request that hangs for up to 10 s: memory, and no CPU
+URGENT_IN_A_ROW = 4
+
+
+class Priority(Enum):
+    """Whose turn it is first."""
+
+    URGENT = auto()  # traffic waits for it
+    NORMAL = auto()
+
+
+class _Place:
+    """The place of one reconcile; it is held from the start."""
+
+    def __init__(self, priority: Priority) -> None:
+        self.priority = priority
+        self.is_held = True
+        self.is_overdue = False
+        self.patience: asyncio.TimerHandle | None = None
+
+
+_current: ContextVar[_Place | None] = ContextVar("place", default=None)
+_current_workers: ContextVar["Workers | None"] = ContextVar("workers", default=None)
+
+
+class Workers:
+    """A number of places. Who waits for one is started, or goes on, when it is its turn."""
+
+    def __init__(self) -> None:
+        self._size = 0  # until `open`
+        self._held = dict.fromkeys(Priority, 0)
+        self._overdue = 0
+        self._urgent_in_a_row = 0
+        self._lines: dict[Priority, deque[Callable[[], bool]]] = {priority: deque() for priority in Priority}
+
+    def open(self, size: int) -> None:
+        """Give out `size` places from now on."""
+        self._size = size
+        self._give_out()
+
+    def submit(self, start: Callable[[], bool], priority: Priority) -> None:
+        """Call `start` when it is its turn. It returns whether it takes the place, which what it starts must enter."""
+        self._lines[priority].append(start)
+        self._give_out()
+
+    @asynccontextmanager
+    async def place(self, priority: Priority) -> AsyncIterator[None]:
+        """Hold the place that a `start` of this priority has taken. The block may go `outside` of it."""
+        place = _Place(priority)
+        self._limit(place)
+        before = _current.set(place), _current_workers.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(before[0])
+            _current_workers.reset(before[1])
+            self.leave(place)
+
+    def leave(self, place: _Place) -> None:
+        """Give the place back, if it is held."""
+        if place.patience is not None:
+            place.patience.cancel()
+        if place.is_overdue:
+            place.is_overdue = False
+            self._overdue -= 1
+        if place.is_held:
+            place.is_held = False
+            self._held[place.priority] -= 1
+        self._give_out()
+
+    async def take_again(self, place: _Place) -> None:
+        """Wait for a place, before those of the same priority that have not started yet."""
+        turn = asyncio.get_running_loop().create_future()
+
+        def go_on() -> bool:
+            if turn.cancelled():
+                return False
+            place.is_held = True
+            turn.set_result(None)
+            return True
+
+        self._lines[place.priority].appendleft(go_on)
+        self._give_out()
+        await turn
+        self._limit(place)
+
+    def _limit(self, place: _Place) -> None:
+        place.patience = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._lose_patience, place)
+
+    def _lose_patience(self, place: _Place) -> None:
+        if place.is_held and self._overdue < MAX_OVERDUE:
+            place.is_held, place.is_overdue = False, True
+            self._held[place.priority] -= 1
+            self._overdue += 1
+            self._give_out()
+
+    def _give_out(self) -> None:
+        while (priority := self._next()) is not None:
+            if self._lines[priority].popleft()():
+                self._held[priority] += 1
+                self._urgent_in_a_row = self._urgent_in_a_row + 1 if priority is Priority.URGENT else 0
+
+    def _next(self) -> Priority | None:
+        """The priority that gets the next place; None when no place is free, or nobody may take it."""
+        if sum(self._held.values()) >= self._size:
+            return None
+        kept = 1 if self._size > 1 else 0
+        normal = bool(self._lines[Priority.NORMAL]) and self._held[Priority.NORMAL] < self._size - kept
+        urgent = bool(self._lines[Priority.URGENT])
+        if urgent and not (normal and self._urgent_in_a_row >= URGENT_IN_A_ROW):
+            return Priority.URGENT
+        return Priority.NORMAL if normal else None
+
+
+@asynccontextmanager
+async def outside() -> AsyncIterator[None]:
+    """Run the block, which may hang, without a place; of code that holds none, nothing changes."""
+    place, workers = _current.get(), _current_workers.get()
+    if place is None or workers is None or not (place.is_held or place.is_overdue):
+        yield
+        return
+    workers.leave(place)
+    try:
+        yield
+    finally:
+        await workers.take_again(place)
