@@ -1,11 +1,12 @@
-"""Turns a change of status into metrics of cutovers and retirements. Pure except for the metrics."""
+"""Turns a change of status into metrics of operations. Pure except for the metrics."""
 
 from datetime import timedelta
 
 from rtx_operator import metrics
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import CutoverPhase as Phase
-from rtx_operator.api.status import Cutover, HistoryEntry, Retirement
+from rtx_operator.api.enums import MaintenancePhase
+from rtx_operator.api.status import HistoryEntry, Record
 
 
 def cutover(before: TradingEngine, after: TradingEngine) -> None:
@@ -32,7 +33,16 @@ def retirement(before: TradingEngine, after: TradingEngine) -> None:
         metrics.RETIREMENTS.labels(now.phase).inc()
 
 
-def _has_ended(was: Cutover | Retirement | None, now: Cutover | Retirement) -> bool:
+def maintenance(before: TradingEngine, after: TradingEngine) -> None:
+    """Count a maintenance that ended between two statuses of one engine; `after` has been written."""
+    was, now = before.status.maintenance, after.status.maintenance
+    if now is not None and _has_ended(was, now):
+        metrics.MAINTENANCES.labels(now.component, now.phase).inc()
+        if MaintenancePhase.RESTARTING in now.seconds:
+            metrics.MAINTENANCE_RESTART_SECONDS.labels(now.component).observe(now.seconds[MaintenancePhase.RESTARTING])
+
+
+def _has_ended(was: Record | None, now: Record) -> bool:
     """Whether the operation `now` is over, and was not yet in the status before."""
     return now.phase.is_terminal and not (was and was.id == now.id and was.phase.is_terminal)
 

@@ -35,6 +35,17 @@ CUTOVER_PHASE = Gauge(
 )
 CUTOVERS = Counter("rtx_operator_cutovers_total", "Cutovers that are over, by last phase.", ["result"])
 RETIREMENTS = Counter("rtx_operator_retirements_total", "Retirements that are over, by last phase.", ["result"])
+MAINTENANCES = Counter(
+    "rtx_operator_maintenances_total",
+    "Maintenances that are over, by component and last phase.",
+    ["component", "result"],
+)
+MAINTENANCE_RESTART_SECONDS = Histogram(
+    "rtx_operator_maintenance_restart_seconds",
+    "Seconds that a maintenance spent in Restarting: how long a database or cache was away.",
+    ["component"],
+    buckets=(1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800),
+)
 CUTOVER_PHASE_SECONDS = Histogram(
     "rtx_operator_cutover_phase_seconds",
     "Seconds that a cutover spent in a phase.",

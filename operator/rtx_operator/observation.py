@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from rtx_operator.api.enums import Colour
+from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.spec import SmokeTest
 from rtx_operator.api.status import Release
 from rtx_operator.pod_reports import EngineReport, ReachReport, SmokeResult
@@ -68,12 +68,13 @@ def is_recent(seconds_since_last: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PodQueries:
-    """The queries to the engine pods, with their colours."""
+    """What one phase of an operation has read besides: queries to the engine pods, with their colours, and a volume."""
 
     reports: frozenset[Colour] = frozenset()  # the status reports of their pods
     reach: Colour | None = None  # the reach reports of its pods: do they reach the other colour
     smoke: Colour | None = None  # the smoke tests, on this colour's own Service
     tests: tuple[SmokeTest, ...] = ()
+    volume_of: Component | None = None  # database or cache: where its volume can be
 
     @property
     def any(self) -> bool:
@@ -113,6 +114,8 @@ class Observation:
     engines: Mapping[str, EngineReport | str] = field(default_factory=dict)  # by pod name
     reach: Mapping[str, ReachReport | str] = field(default_factory=dict)  # by pod name
     smoke: tuple[SmokeResult, ...] = ()
+    volume: Object | None = None  # PersistentVolume of PodQueries.volume_of; {}: not bound yet; None: not read
+    maintenance_slot: bool = False  # this engine has, or may have, one of the fleet's slots for maintenance
     observed_recently: bool = True  # no gap before this observation, so a deadline that has passed may fire
     is_whole: bool = True  # all that was asked has answered, be it with an error; else no deadline fires yet
 
@@ -196,5 +199,7 @@ def replicas(workload: Object | None) -> tuple[int, int]:
     status = workload.get("status", {})
     if status.get("observedGeneration", 0) < workload["metadata"].get("generation", 0):
         return desired, 0
+    if workload.get("kind") == "StatefulSet":
+        return desired, int(status.get("readyReplicas", 0))  # its pod stays, also when its template is edited
     # readyReplicas also counts pods of an older template.
     return desired, min(int(status.get("readyReplicas", 0)), int(status.get("updatedReplicas", 0)))

@@ -41,7 +41,7 @@ def open_transaction(
         process.stdin.write(f"BEGIN; {statement}\n")
         process.stdin.flush()
         _wait_until_idle(engine, name)
-        yield lambda: _is_idle(engine, name)
+        yield lambda: _only_waits(engine, name)
     finally:
         process.kill()
         process.wait()
@@ -77,11 +77,11 @@ def frozen_executor(engine: Engine, colour: str) -> Iterator[Callable[[], bool]]
 
 def _wait_until_idle(engine: Engine, name: str) -> None:
     until = time.monotonic() + DEADLINE_SECONDS
-    while not _is_idle(engine, name):
+    while not _only_waits(engine, name):
         if time.monotonic() > until:
             raise DemoError(f"Session {name} has no open, idle transaction after {DEADLINE_SECONDS:.0f} s.")
         time.sleep(POLL_INTERVAL_SECONDS)
 
 
-def _is_idle(engine: Engine, name: str) -> bool:
+def _only_waits(engine: Engine, name: str) -> bool:
     return database.psql(engine, _IDLE, name=name).strip() != "0"

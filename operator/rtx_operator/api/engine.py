@@ -5,11 +5,11 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from rtx_operator.api.names import RETRY
+from rtx_operator.api.names import REFRESH, RETRY
 from rtx_operator.api.spec import TradingEngineSpec
 from rtx_operator.api.status import TradingEngineStatus
 
-MAX_RETRY_LENGTH = 256  # characters of the annotation that status records
+MAX_ANNOTATION_LENGTH = 256  # characters of an annotation that the operator records
 
 
 class InvalidSpecError(ValueError):
@@ -31,6 +31,7 @@ class TradingEngine:
     resource_version: str
     deleting: bool
     retry: str  # value of the retry annotation
+    refresh: str  # value of the refresh annotation
     spec: TradingEngineSpec
     status: TradingEngineStatus
 
@@ -58,10 +59,16 @@ class TradingEngine:
             generation=meta.get("generation", 0),
             resource_version=meta["resourceVersion"],
             deleting="deletionTimestamp" in meta,
-            retry=(meta.get("annotations") or {}).get(RETRY, "")[:MAX_RETRY_LENGTH],
+            retry=_annotation(meta, RETRY),
+            refresh=_annotation(meta, REFRESH),
             spec=spec,
             status=_status(manifest.get("status") or {}),
         )
+
+
+def _annotation(meta: dict[str, Any], name: str) -> str:
+    value: str = (meta.get("annotations") or {}).get(name, "")
+    return value[:MAX_ANNOTATION_LENGTH]
 
 
 def _status(written: dict[str, Any]) -> TradingEngineStatus:

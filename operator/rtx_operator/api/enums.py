@@ -1,6 +1,7 @@
 """The enums of the API and its objects, with the meaning of each value."""
 
 from enum import StrEnum
+from typing import Literal
 
 
 class Colour(StrEnum):
@@ -21,6 +22,10 @@ class Component(StrEnum):
     MIGRATION = "migration"
     DATABASE = "database"
     CACHE = "cache"
+    MAINTENANCE = "maintenance"  # the Jobs that try an image and a place for database or cache
+
+
+ServerComponent = Literal[Component.DATABASE, Component.CACHE]
 
 
 class Environment(StrEnum):
@@ -96,6 +101,7 @@ class OperationName(StrEnum):
     """The procedures with phases in status; operations/ has a folder for each."""
 
     CUTOVER = "Cutover"
+    MAINTENANCE = "Maintenance"
     RETIREMENT = "Retirement"
 
 
@@ -131,6 +137,32 @@ class RetirementPhase(StrEnum):
         return self in {RetirementPhase.SUCCEEDED, RetirementPhase.FAILED}
 
 
+class MaintenancePhase(StrEnum):
+    """The phase of a maintenance; operations/maintenance/phases.py has everything about each."""
+
+    PENDING = "Pending"  # no effect yet: it waits for a slot of the fleet, and for other operations
+    CHECKING = "Checking"  # a Job tries the image, on a node where the volume can be
+    RESTARTING = "Restarting"  # the pod is replaced
+    VERIFYING = "Verifying"  # the database answers and has its fence
+    SUCCEEDED = "Succeeded"
+    ROLLING_BACK = "RollingBack"  # the pod is replaced by one as before
+    FAILED = "Failed"  # the server runs as before, and Stalled names the cause
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in {MaintenancePhase.SUCCEEDED, MaintenancePhase.FAILED}
+
+    @property
+    def has_slot(self) -> bool:
+        """Whether it counts for MAX_MAINTENANCE."""
+        return not self.is_terminal and self is not MaintenancePhase.PENDING
+
+    @property
+    def replaces_pod(self) -> bool:
+        """Whether the server's objects are changed by the maintenance itself, and not repaired besides."""
+        return self in {MaintenancePhase.RESTARTING, MaintenancePhase.VERIFYING, MaintenancePhase.ROLLING_BACK}
+
+
 class ConditionType(StrEnum):
     """Conditions of a TradingEngine; the first three are kstatus'."""
 
@@ -154,6 +186,7 @@ class Reason(StrEnum):
     # Ready and UpToDate hold
     SERVING = "Serving"  # the live Service has ready pods of the active colour
     AS_SPECIFIED = "AsSpecified"  # the running pods are of the spec's revision
+    REFRESH_AVAILABLE = "RefreshAvailable"  # likewise, but this release of the operator would make them otherwise
     DONE = "Done"  # the operator has nothing left to do
     # In progress: only time is needed
     DATABASE_STARTING = "DatabaseStarting"
@@ -164,6 +197,7 @@ class Reason(StrEnum):
     SCALING = "Scaling"  # it serves, while the number of pods changes
     CUTOVER_IN_PROGRESS = "CutoverInProgress"  # the message has the phase and the unmet check
     RETIRING = "Retiring"  # the previous colour is being removed
+    MAINTENANCE_IN_PROGRESS = "MaintenanceInProgress"  # database or cache is being changed; the message has the phase
     ENDPOINTS_PENDING = "EndpointsPending"  # pods are ready, but not in the EndpointSlices of the live Service yet
     TERMINATING = "Terminating"  # a child of the same name is still being deleted
     RECONCILE_FAILED = "ReconcileFailed"  # an error of the operator, or of a server that it uses; it retries by itself
@@ -181,6 +215,8 @@ class Reason(StrEnum):
     REJECTED = "Rejected"  # the spec's revision was rolled back
     CANNOT_ROLL_BACK = "CannotRollBack"  # the old colour has no ready pod
     CONTRACT_FAILED = "ContractFailed"  # the contract migrations failed
+    CHECK_FAILED = "CheckFailed"  # the new image of database or cache does not run
+    DATA_MISSING = "DataMissing"  # the restarted database has not the data that it had
     PODS_REMAIN = "PodsRemain"  # pods of the previous colour did not end in time
     UNKNOWN_ACTIVE = "UnknownActive"  # what is recorded of the active release is lost, or of another operator
     INVALID_SPEC = "InvalidSpec"  # the stored object does not match this operator's schema

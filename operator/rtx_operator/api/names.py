@@ -40,6 +40,7 @@ class Label(StrEnum):
 
 
 RETRY = f"{GROUP}/retry"  # annotation: a new value makes the operator retry
+REFRESH = f"{GROUP}/refresh"  # annotation: a new value replaces pods by those of the present templates
 
 
 class CredentialKey(StrEnum):
@@ -170,6 +171,22 @@ class Names:
     def redis_headless(self) -> str:
         return f"{self.engine}-redis-headless"
 
+    def server(self, component: Component) -> str:
+        """Name of the StatefulSet of database or cache."""
+        return self.redis if component is Component.CACHE else self.postgres
+
+    def claim(self, component: Component) -> str:
+        """Name of the PersistentVolumeClaim of database or cache: StatefulSets name it by its template and pod."""
+        return f"data-{self.server(component)}-0"
+
+    def server_revision(self, component: Component, digest: str) -> str:
+        """Name of the ControllerRevision that records database or cache as it is made."""
+        return f"{self.engine}-{component}-{digest}"
+
+    def check(self, digest: str) -> str:
+        """Name of the Job that tries an image and a place for database or cache; `digest` stands for its content."""
+        return f"{self.engine}-check-{digest}"
+
     @property
     def credentials(self) -> str:
         """Name of the generated Secret; `credentialsSecretRef` names another."""
@@ -185,6 +202,7 @@ class Names:
             Component.MIGRATION: "migrate",
             Component.DATABASE: "postgres",
             Component.CACHE: "redis",
+            Component.MAINTENANCE: "maintenance",
         }[component]
         return f"{self.engine}-{suffix}"
 
@@ -200,6 +218,7 @@ class Names:
             Component.MIGRATION: "rtx-engine",
             Component.DATABASE: "rtx-postgres",
             Component.CACHE: "rtx-redis",
+            Component.MAINTENANCE: "rtx-maintenance",
         }
         labels = {
             Label.APP.value: app[component],

@@ -5,7 +5,15 @@ from typing import Annotated
 
 from pydantic import Field, WithJsonSchema
 
-from rtx_operator.api.enums import Colour, ConditionStatus, ConditionType, CutoverPhase, RetirementPhase
+from rtx_operator.api.enums import (
+    Colour,
+    ConditionStatus,
+    ConditionType,
+    CutoverPhase,
+    MaintenancePhase,
+    RetirementPhase,
+    ServerComponent,
+)
 from rtx_operator.api.schema import ApiModel
 
 Time = Annotated[datetime, WithJsonSchema({"type": "string", "format": "date-time"})]
@@ -63,6 +71,41 @@ class Rejected(ApiModel):
     retry: str = Field(default="", max_length=256, description="Value of the retry annotation at that time.")
 
 
+class Asked(ApiModel):
+    """What a user asked for of database or cache. The operator's own templates and defaults are no part of it."""
+
+    spec: str = Field(
+        max_length=64, description="Hash of the fields of spec, and of the passwords, that shape its pod."
+    )
+    refresh: str = Field(default="", max_length=256, description="Value of the refresh annotation.")
+
+    def differs_from(self, made: "Asked") -> bool:
+        """Whether this asks for something else than `made` did. A refresh annotation that is gone asks for nothing."""
+        return self.spec != made.spec or self.refresh not in {"", made.refresh}
+
+
+class FailedMaintenance(ApiModel):
+    """What failed. It is not tried again until spec or an annotation asks for something else."""
+
+    asked: Asked = Field(description="What was asked for.")
+    retry: str = Field(default="", max_length=256, description="Value of the retry annotation at that time.")
+    reason: str = Field(max_length=64, description="Why it failed, in one word.")
+    message: str = Field(max_length=MESSAGE_LIMIT, description="Why it failed.")
+
+
+class Server(ApiModel):
+    """Database or cache as it was made: by the installation, or by its last maintenance that succeeded."""
+
+    revision: str = Field(
+        max_length=64, description="Hash of what its pod is made from; ends the name of its ControllerRevision."
+    )
+    image: str = Field(max_length=512, description="The image of its pod.")
+    asked: Asked = Field(description="What was asked for then; asking for something else begins a maintenance.")
+    failed: FailedMaintenance | None = Field(
+        default=None, description="The maintenance that failed, while spec asks for it."
+    )
+
+
 class OperationRecord(ApiModel):
     """What status records of an operation: one at a time of each kind, the one under way or the last one."""
 
@@ -111,6 +154,23 @@ class Retirement(OperationRecord):
     )
 
 
+class Maintenance(OperationRecord):
+    """The maintenance of database or cache that is under way, or the last one."""
+
+    phase: MaintenancePhase = Field(description="Its phase.")
+    component: ServerComponent = Field(description="What it changes: database or cache.")
+    from_: str = Field(alias="from", max_length=64, description="The revision that ran when it began.")
+    to: str = Field(max_length=64, description="The revision that it goes to.")
+    asked: Asked = Field(description="What was asked for when it began.")
+    retry: str = Field(default="", max_length=256, description="Value of the retry annotation when it began.")
+    seconds: Annotated[dict[MaintenancePhase, float], SECONDS] = Field(
+        default={}, description="Seconds that each phase took, of the phases that are over."
+    )
+
+
+Record = Cutover | Maintenance | Retirement  # of an operation
+
+
 class HistoryEntry(ApiModel):
     """A cutover that is over."""
 
@@ -156,6 +216,9 @@ class TradingEngineStatus(ApiModel):
     cutover: Cutover | None = Field(default=None, description="The cutover under way, or the last one.")
     previous: Previous | None = Field(default=None, description="The release that was active before, while it is kept.")
     retirement: Retirement | None = Field(default=None, description="The retirement under way, or the last one.")
+    database: Server | None = Field(default=None, description="The database as it was made.")
+    cache: Server | None = Field(default=None, description="The cache as it was made.")
+    maintenance: Maintenance | None = Field(default=None, description="The maintenance under way, or the last one.")
     rejected: Rejected | None = Field(
         default=None, description="The revision that was rolled back, while spec asks for it."
     )

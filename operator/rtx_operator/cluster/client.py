@@ -64,7 +64,10 @@ class Resource:
     plural: str
 
     def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
-        """The URL path of the collection, of the object `name`, or of its subresource; of all namespaces if empty."""
+        """The URL path of the collection, of the object `name`, or of its subresource.
+
+        Without a namespace: of a kind that is in none, or of the objects of all namespaces.
+        """
         root = f"/api/{self.api_version}" if "/" not in self.api_version else f"/apis/{self.api_version}"
         parts = [root, *(["namespaces", namespace] if namespace else []), self.plural, name, subresource]
         return "/".join(part for part in parts if part)

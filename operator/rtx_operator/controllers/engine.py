@@ -22,14 +22,17 @@ from rtx_operator.cluster.observe.objects import EngineObjects, watched_objects
 from rtx_operator.cluster.perform import Access, Performer
 from rtx_operator.cluster.resources import ENGINE
 from rtx_operator.controllers.base import Attempt, Controller, Key
+from rtx_operator.controllers.slots import Slots, has_slot
 from rtx_operator.decision import conditions
 from rtx_operator.decision.decide import Decision, decide
 from rtx_operator.decision.events import events as events_between
 from rtx_operator.decision.outcome import Outcome, status_after
 from rtx_operator.decision.requeue import requeue_after
 from rtx_operator.desired import build
+from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Observation, Owner, is_recent
 from rtx_operator.operations.arbiter import freshness, may_rest, queries, traffic_waits_by
+from rtx_operator.operations.state import PersistedState
 from rtx_operator.settings import Settings
 from rtx_operator.workers import Priority
 
@@ -58,6 +61,7 @@ class EngineController(Controller):
         self._fleet = fleet or Fleet()
         self._settings = settings
         self._clock = clock
+        self._slots = Slots(settings.max_maintenance)
         self._observed: dict[Key, float] = {}  # when each engine was last observed whole, by `clock`
 
     def forget(self, key: Key) -> None:
@@ -65,6 +69,7 @@ class EngineController(Controller):
         self._performer.forget(key.namespace, key.name)
         self._observer.forget(key.namespace, key.name, self._database(key.namespace, key.name))
         self._fleet.remove((key.namespace, key.name))
+        self._slots.forget(key)
         self._observed.pop(key, None)
         measure.forget(key.namespace, key.name)
 
@@ -82,7 +87,7 @@ class EngineController(Controller):
             return None
         try:
             engine = TradingEngine.parse(manifest)
-            objects = await self._watched(engine) if may_rest(engine) else None
+            objects = await self._watched(engine) if self._may_rest(engine) else None
             if objects is None:
                 return None
             seen = await self._observe(engine, objects)
@@ -96,6 +101,10 @@ class EngineController(Controller):
         if acts or status not in (None, before):
             return None
         return requeue_after(decision, Outcome(), now=now, resync=self._resync())
+
+    def _may_rest(self, engine: TradingEngine) -> bool:
+        knows_slots = self._slots.is_loaded or not PersistedState.of(engine.status).waits_for_slot
+        return may_rest(engine) and knows_slots
 
     async def _watched(self, engine: TradingEngine) -> EngineObjects | None:
         given = engine.spec.credentials_secret_ref
@@ -112,6 +121,7 @@ class EngineController(Controller):
         """Raises what the API server's client raises; then everything is observed again."""
         try:
             engine = TradingEngine.parse(attempt.manifest)
+            await self._know_slots(engine)
             seen = await self._observe(engine)
             desired = build.build(engine, seen, self._settings, secrets.token_bytes(32))
         except InvalidSpecError as error:
@@ -122,8 +132,7 @@ class EngineController(Controller):
             message, before = str(error), attempt.before
             attempt.status = conditions.after_unknown_active(before, attempt.generation, message, attempt.now)
             return self._settings.resync_seconds
-        operation_id = f"{engine.spec.version[:48]}-{secrets.token_hex(4)}"
-        decision = decide(engine, desired, seen, attempt.now, operation_id)
+        decision = self._decide(engine, desired, seen, attempt.now)
 
         def status(outcome: Outcome) -> Object | None:
             return status_after(attempt.before, engine, desired, decision, outcome, attempt.now)
@@ -148,11 +157,26 @@ class EngineController(Controller):
             freshness(engine),
             objects,
         )
-        key, now = Key(ENGINE.kind, engine.namespace, engine.name), self._clock()
+        key, now = _key(engine), self._clock()
         recently = is_recent(now - self._observed.get(key, -math.inf))
         if seen.is_whole:
             self._observed[key] = now
-        return replace(seen, observed_recently=recently)
+        return replace(seen, observed_recently=recently, maintenance_slot=self._slots.may_take(key))
+
+    async def _know_slots(self, engine: TradingEngine) -> None:
+        """Note the slot of this engine, and before the first one is asked for those of all engines. Raises ApiError."""
+        state = PersistedState.of(engine.status)
+        self._slots.note(_key(engine), has_slot=state.has_slot)
+        if state.waits_for_slot and not self._slots.is_loaded:
+            served = [one for one in await self._client.list(ENGINE, "") if self._serves(one)]
+            self._slots.load({_key_of(one): has_slot(one.get("status") or {}) for one in served})
+
+    def _decide(self, engine: TradingEngine, desired: DesiredState, seen: Observation, now: datetime) -> Decision:
+        """The decision. A slot that it takes is taken at once: nothing awaits between the observation and the note."""
+        operation_id = f"{engine.spec.version[:48]}-{secrets.token_hex(4)}"
+        decision = decide(engine, desired, seen, now, operation_id)
+        self._slots.note(_key(engine), has_slot=decision.state.has_slot)
+        return decision
 
     async def _perform(self, manifest: Object, engine: TradingEngine, seen: Observation, decision: Decision) -> Outcome:
         """Carry out the decision. Raises what the API server's client raises."""
@@ -186,9 +210,19 @@ class EngineController(Controller):
             await events.record(self._client, written, event.reason, event.message, warning=event.is_warning)
         if was.get("cutover") != after.get("cutover"):
             measure.cutover(TradingEngine.parse(before), TradingEngine.parse(written))
+        if was.get("maintenance") != after.get("maintenance"):
+            measure.maintenance(TradingEngine.parse(before), TradingEngine.parse(written))
         if was.get("retirement") != after.get("retirement"):
             measure.retirement(TradingEngine.parse(before), TradingEngine.parse(written))
 
     def _database(self, namespace: str, name: str) -> postgres.Address:
         host = self._settings.database_host.format(name=name, namespace=namespace)
         return postgres.Address(host, self._settings.database_port)
+
+
+def _key(engine: TradingEngine) -> Key:
+    return Key(ENGINE.kind, engine.namespace, engine.name)
+
+
+def _key_of(manifest: Object) -> Key:
+    return Key(ENGINE.kind, manifest["metadata"]["namespace"], manifest["metadata"]["name"])

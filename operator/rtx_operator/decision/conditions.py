@@ -6,13 +6,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import ConditionStatus, ConditionType, CutoverPhase, Reason, RetirementPhase
-from rtx_operator.api.names import RETRY
+from rtx_operator.api.enums import (
+    Component,
+    ConditionStatus,
+    ConditionType,
+    CutoverPhase,
+    OperationName,
+    Reason,
+    RetirementPhase,
+)
+from rtx_operator.api.names import REFRESH, RETRY
 from rtx_operator.api.schema import ApiModel
-from rtx_operator.api.status import Cutover, Retirement
+from rtx_operator.api.status import Cutover, Maintenance, Retirement
 from rtx_operator.decision.decide import Decision
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Object
+from rtx_operator.operations.arbiter import moving
 from rtx_operator.operations.state import PersistedState
 from rtx_operator.results import Failure, Unmet, Waiting
 
@@ -114,24 +123,52 @@ def _progress(decision: Decision, refusal: Unmet | None) -> Iterable[Condition]:
 
 def _of_operations(decision: Decision) -> Unmet | None:
     """What operations wait for, or what one that is over leaves for a person to do."""
+    return _under_way(decision) or _left_over(decision.state)
+
+
+def _under_way(decision: Decision) -> Waiting | Failure | None:
     state, waits = decision.state, decision.waits
-    cutover, retirement, rejected = state.cutover_under_way, state.retirement, state.rejected
+    cutover, maintenance, retirement = state.cutover_under_way, state.maintenance_under_way, state.retirement_under_way
+    if maintenance and (moving(state) is OperationName.MAINTENANCE or not (cutover or retirement)):
+        return Waiting(_course_of_maintenance(maintenance), Reason.MAINTENANCE_IN_PROGRESS)
     if cutover:
         message = _course(cutover, decision)
         is_stuck = cutover.phase is CutoverPhase.ROLLING_BACK and isinstance(waits, Failure)
         if is_stuck:
             return Failure(message, Reason.CANNOT_ROLL_BACK)
         return Waiting(message, Reason.CUTOVER_IN_PROGRESS)
-    if retirement and not retirement.phase.is_terminal:
+    if retirement:
         cause = f": {waits.message}" if waits else ""
         return Waiting(
             f"retirement of version {retirement.release.version} is {retirement.phase}{cause}", Reason.RETIRING
         )
+    return None
+
+
+def _left_over(state: PersistedState) -> Failure | None:
+    retirement, rejected = state.retirement, state.rejected
     if retirement and retirement.phase is RetirementPhase.FAILED and retirement.reason != Reason.SUPERSEDED:
         return _failed_retirement(retirement)
     if rejected:
         return Failure(f"version {rejected.version} was rolled back: {rejected.message}", Reason.REJECTED)
+    return _failed_maintenance(state)
+
+
+def _failed_maintenance(state: PersistedState) -> Failure | None:
+    for component, server in state.servers.items():
+        if failed := server.failed:
+            return Failure(
+                f"the {component} is not changed: {failed.message}. Change spec.{component}, or give the annotation "
+                f"{RETRY} a new value to retry",
+                _known(failed.reason, Reason.CHECK_FAILED),
+            )
     return None
+
+
+def _course_of_maintenance(maintenance: Maintenance) -> str:
+    """The maintenance's phase, and what it waits for."""
+    waits = f": {maintenance.message}" if maintenance.message else ""
+    return f"maintenance of the {maintenance.component} is {maintenance.phase}{waits}"
 
 
 def _failed_retirement(retirement: Retirement) -> Failure:
@@ -142,11 +179,22 @@ def _failed_retirement(retirement: Retirement) -> Failure:
     return Failure(
         f"version {retirement.release.version} is not removed: {retirement.message}; {retry}. "
         "The next upgrade does not wait for it",
-        _known(retirement.reason),
+        _known(retirement.reason, Reason.RETIRING),
     )
 
 
-_REMEMBERED = ("pausedSince", "active", "cutover", "previous", "retirement", "rejected", "history")
+_REMEMBERED = (
+    "pausedSince",
+    "active",
+    "database",
+    "cache",
+    "cutover",
+    "maintenance",
+    "previous",
+    "retirement",
+    "rejected",
+    "history",
+)
 
 
 def _remembered(state: PersistedState) -> Object:
@@ -157,7 +205,9 @@ def _remembered(state: PersistedState) -> Object:
 
     one_each: dict[str, ApiModel | None] = {
         "active": state.active,
+        **{component.value: server for component, server in state.servers.items()},
         "cutover": state.cutover,
+        "maintenance": state.maintenance,
         "previous": state.previous,
         "retirement": state.retirement,
         "rejected": state.rejected,
@@ -176,8 +226,12 @@ def _up_to_date(desired: DesiredState, decision: Decision) -> Condition:
         return Condition(condition, False, Reason.ENGINE_STARTING, "the first installation is under way")
     if cutover:
         return Condition(condition, False, Reason.CUTOVER_IN_PROGRESS, _course(cutover, decision))
+    if maintenance := state.maintenance_under_way:
+        return Condition(condition, False, Reason.MAINTENANCE_IN_PROGRESS, _course_of_maintenance(maintenance))
     if active.revision == wanted.hash:
-        return Condition(condition, True, Reason.AS_SPECIFIED, f"version {active.version} runs")
+        return _servers_up_to_date(desired, state) or Condition(
+            condition, True, Reason.AS_SPECIFIED, f"version {active.version} runs"
+        )
     if rejected and rejected.revision == wanted.hash:
         return Condition(
             condition,
@@ -186,9 +240,36 @@ def _up_to_date(desired: DesiredState, decision: Decision) -> Condition:
             f"version {rejected.version} was rolled back ({rejected.reason}: {rejected.message}); version "
             f"{active.version} runs. Change spec, or give the annotation {RETRY} a new value to retry",
         )
+    moves = (moving(state) or OperationName.RETIREMENT).lower()
     return Condition(
-        condition, False, Reason.RETIRING, f"a cutover to version {wanted.version} begins once the retirement is over"
+        condition, False, Reason.RETIRING, f"a cutover to version {wanted.version} begins once the {moves} is over"
     )
+
+
+def _servers_up_to_date(desired: DesiredState, state: PersistedState) -> Condition | None:
+    """What is to be said of database and cache; None when they are as spec and this release of the operator ask."""
+    condition = ConditionType.UP_TO_DATE
+    if failed := _failed_maintenance(state):
+        return Condition(condition, False, failed.reason, failed.message)
+    made = {component: server for component, server in state.servers.items() if component in desired.servers}
+    for component, server in made.items():
+        if desired.servers[component].asked.differs_from(server.asked):
+            message = f"maintenance of the {component} begins once other operations are over"
+            return Condition(condition, False, Reason.MAINTENANCE_IN_PROGRESS, message)
+    newer = [component for component, server in made.items() if desired.servers[component].wanted != server.revision]
+    if not newer:
+        return None
+    return Condition(
+        condition,
+        True,
+        Reason.REFRESH_AVAILABLE,
+        f"{_and(newer)} as spec asks; this release of the operator would make them otherwise. To restart them so, when "
+        f"it suits you, give the annotation {REFRESH} a new value",
+    )
+
+
+def _and(components: Iterable[Component]) -> str:
+    return " and ".join(f"the {component} runs" for component in components)
 
 
 def _course(cutover: Cutover, decision: Decision) -> str:
@@ -198,9 +279,9 @@ def _course(cutover: Cutover, decision: Decision) -> str:
     return f"{cutover.from_.version} → {cutover.to.version} is {cutover.phase}{why}{waits}"
 
 
-def _known(reason: str) -> Reason:
+def _known(reason: str, otherwise: Reason) -> Reason:
     """A reason out of status, where a later operator may have written one that this one does not know."""
-    return Reason(reason) if reason in set(Reason) else Reason.RETIRING
+    return Reason(reason) if reason in set(Reason) else otherwise
 
 
 def _reason(unmet: Unmet) -> Reason:

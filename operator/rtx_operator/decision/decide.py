@@ -15,7 +15,7 @@ from rtx_operator.decision.prune import objects_to_prune
 from rtx_operator.decision.sizes import active_size, kept_size
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Object, Observation, replicas
-from rtx_operator.operations.arbiter import advance, traffic_waits
+from rtx_operator.operations.arbiter import advance, moving, traffic_waits
 from rtx_operator.operations.effects import URGENT, Apply, Delete, Effect, EffectName, MoveFence
 from rtx_operator.operations.machine import OperationInput, Phase, Step
 from rtx_operator.operations.pause import paused, resumed
@@ -130,7 +130,7 @@ def _effects(context: DecisionContext, step: Step) -> tuple[Effect, ...]:
         return step.effects
     if move := fence_to_move(context):
         return (move,)
-    rests = context.cutover is None and context.state.retirement_under_way is None and step.entered is None
+    rests = context.cutover is None and moving(context.state) is None and step.entered is None
     kept = kept_size(context, step.state) if rests else ()
     return (*active_size(context), *kept, *step.effects)
 

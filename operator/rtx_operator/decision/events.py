@@ -4,9 +4,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rtx_operator.api.enums import ConditionStatus, ConditionType, CutoverPhase, OperationName, RetirementPhase
+from rtx_operator.api.enums import (
+    ConditionStatus,
+    ConditionType,
+    CutoverPhase,
+    MaintenancePhase,
+    OperationName,
+    RetirementPhase,
+)
 from rtx_operator.observation import Object
 from rtx_operator.operations.arbiter import OPERATIONS
+from rtx_operator.operations.machine import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +34,16 @@ def events(before: Object, after: Object) -> Iterator[EngineEvent]:
     cutover = _entered(before, after, "cutover")
     if cutover:
         phase = CutoverPhase(cutover["phase"])
-        yield _event(OperationName.CUTOVER, phase, cutover, cutover["from"], cutover["to"])
+        yield _event(OperationName.CUTOVER, phase, cutover, _of_versions(cutover["from"], cutover["to"]))
+    maintenance = _entered(before, after, "maintenance")
+    if maintenance:
+        of = {"server": maintenance["component"]}
+        yield _event(OperationName.MAINTENANCE, MaintenancePhase(maintenance["phase"]), maintenance, of)
     retirement = _entered(before, after, "retirement")
     if retirement:
-        active = after.get("active") or {}
-        yield _event(
-            OperationName.RETIREMENT,
-            RetirementPhase(retirement["phase"]),
-            retirement,
-            retirement["release"],
-            {"version": active.get("version", ""), "colour": retirement["release"]["colour"]},
-        )
+        old, active = retirement["release"], after.get("active") or {}
+        of = _of_versions(old, {"version": active.get("version", ""), "colour": old["colour"]})
+        yield _event(OperationName.RETIREMENT, RetirementPhase(retirement["phase"]), retirement, of)
 
 
 def is_stalled(status: Object) -> bool:
@@ -62,16 +69,13 @@ def _entered(before: Object, after: Object, field: str) -> Object | None:
     return record if record and changed else None
 
 
-def _event(
-    operation: OperationName, phase: CutoverPhase | RetirementPhase, record: Object, old: Object, new: Object
-) -> EngineEvent:
+def _of_versions(old: Object, new: Object) -> Object:
+    return {"old": old["version"], "new": new["version"], "colour": new["colour"]}
+
+
+def _event(operation: OperationName, phase: Phase, record: Object, of: Object) -> EngineEvent:
+    """`of` are the fields that only records of this operation have."""
     row: Any = OPERATIONS[operation].phases[phase]
-    message = row.event_text.format(
-        id=record["id"],
-        old=old["version"],
-        new=new["version"],
-        colour=new["colour"],
-        message=record.get("message", ""),
-        reason=record.get("reason", ""),
-    )
+    fields = {"id": record["id"], "message": record.get("message", ""), "reason": record.get("reason", "")}
+    message = row.event_text.format(**fields, **of)
     return EngineEvent(f"{operation}{phase}", message, row.is_warning)

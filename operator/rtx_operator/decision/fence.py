@@ -14,6 +14,9 @@ def fence_to_move(context: DecisionContext) -> MoveFence | None:
     report, owner, row = context.seen.database, context.owner, context.cutover_row
     if report is None or report.error:
         return None
+    maintenance = context.state.maintenance_under_way
+    if report.fence is None and maintenance and maintenance.phase.replaces_pod:
+        return None  # a new image that shows an empty database is to be found out, not installed into
     if row and row.moves_fence_to:
         return None  # the cutover itself says which colour executes, and from when
     fence, active = report.fence, context.desired.active.release

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from rtx_operator.api.names import Label
 from rtx_operator.decision.context import DecisionContext
 from rtx_operator.decision.install import exceeded_its_deadline
-from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import JobEnd, Object, job_ended
 
 # What holds data, serves traffic or runs pods is never deleted for being desired no longer.
@@ -23,7 +22,7 @@ def objects_to_prune(context: DecisionContext) -> tuple[Object, ...]:
     """Children that this engine controls and desires no longer (an autoscaler switched off, a Job of another version),
     and Jobs that must not run late or again.
     """
-    named = {(wanted["kind"], wanted["metadata"]["name"]) for wanted in _named(context.desired)}
+    named = {(wanted["kind"], wanted["metadata"]["name"]) for wanted in _named(context)}
     return tuple(
         child
         for key, child in context.seen.children.items()
@@ -69,8 +68,13 @@ def _is_controlled_by(child: Object, uid: str) -> bool:
     return any(owner["uid"] == uid and owner.get("controller") for owner in owners)
 
 
-def _named(desired: DesiredState) -> Iterator[Object]:
+def _named(context: DecisionContext) -> Iterator[Object]:
+    desired, maintenance = context.desired, context.state.maintenance_under_way
     yield from desired.base_objects
+    for server in desired.servers.values():
+        yield from server.kept
+        if maintenance and maintenance.component is server.component:
+            yield from (*server.renewed, *filter(None, [server.check]))
     yield from desired.borrowed_revision
     for colour in filter(None, (desired.active, desired.idle)):
         yield from colour.objects

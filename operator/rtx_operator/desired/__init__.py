@@ -6,9 +6,9 @@ A template has the structure of an object; Python computes its values.
 One folder per component (engine/, database/, cache/, network/), and likewise in templates/.
 """
 
-from rtx_operator.desired.cache.server import cache_objects
+from rtx_operator.desired.cache.server import cache_services
 from rtx_operator.desired.credentials import fingerprints, secrets
-from rtx_operator.desired.database.server import database_objects
+from rtx_operator.desired.database.server import database_services
 from rtx_operator.desired.engine.account import service_account
 from rtx_operator.desired.engine.colour import colour_children, controller_revision
 from rtx_operator.desired.engine.migration import migration_job
@@ -35,11 +35,14 @@ __all__ = [
 
 
 def base_objects(inputs: BuildInput) -> list[Object]:
-    """The objects that exist before any engine pod. NetworkPolicies come first, so that no pod runs without them."""
+    """The objects that exist before any pod: NetworkPolicies, so that none runs without them, Services, account.
+
+    Database and cache themselves are in servers.py: they are made from what was recorded of them.
+    """
     account = service_account(inputs)
     return [
         *network_objects(inputs),
         *([account] if account else []),
-        *database_objects(inputs),
-        *cache_objects(inputs),
+        *database_services(inputs),
+        *cache_services(inputs),
     ]

@@ -4,6 +4,7 @@ While a colour runs that the spec no longer describes, its objects are built fro
 it was installed: a running colour is repaired as it was, and never changed into something else.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from rtx_operator import desired
@@ -12,7 +13,15 @@ from rtx_operator.api.engine import TradingEngine, UnknownActiveError
 from rtx_operator.api.enums import Colour, Component, RetirementPhase
 from rtx_operator.api.status import Cutover, TradingEngineStatus
 from rtx_operator.desired import BuildInput, RevisionSpec
-from rtx_operator.desired.state import DesiredColour, DesiredState, Revision, TrafficObjects, Workload
+from rtx_operator.desired.servers import desired_servers
+from rtx_operator.desired.state import (
+    DesiredColour,
+    DesiredServer,
+    DesiredState,
+    Revision,
+    TrafficObjects,
+    Workload,
+)
 from rtx_operator.observation import Object, Observation
 from rtx_operator.settings import Settings
 
@@ -33,21 +42,29 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
     cutover = _under_way(status)
     cutover_id = cutover.id if cutover else ""
     given = engine.spec.credentials_secret_ref
+    servers = desired_servers(inputs, status, seen)
     names, size = inputs.names, sizes.replica_range(engine.spec.environment, engine.spec.scaling)
     return DesiredState(
         active=_colour(inputs, colour, running, cutover_id),
         idle=_idle(inputs, status, colour, wanted, seen),
         traffic={one: _traffic(inputs, one) for one in Colour},
         wanted=_identified(wanted),
-        base_objects=(*secrets, *desired.base_objects(inputs)),
+        base_objects=(*secrets, *desired.base_objects(inputs), *_kept(status, servers.values())),
         borrowed_revision=_borrowed_revision(inputs, status, seen),
-        database=Workload("StatefulSet", names.postgres, names.selector(Component.DATABASE)),
-        cache=Workload("StatefulSet", names.redis, names.selector(Component.CACHE)),
+        servers=servers,
         live_service=names.live_service,
         credentials_name=given.name if given else "",
         minimum=size.minimum,
         maximum=size.maximum,
     )
+
+
+def _kept(status: TradingEngineStatus, servers: Iterable[DesiredServer]) -> Iterator[Object]:
+    """The objects of servers to repair; of one whose pod a maintenance replaces only what records either revision."""
+    maintenance = status.maintenance
+    for server in servers:
+        is_replaced = maintenance and maintenance.component is server.component and maintenance.phase.replaces_pod
+        yield from server.kept[:1] if is_replaced else server.kept
 
 
 def _running(status: TradingEngineStatus, wanted: RevisionSpec, seen: Observation) -> RevisionSpec:
@@ -124,6 +141,7 @@ def _inputs(engine: TradingEngine, seen: Observation, settings: Settings) -> Bui
         postgres_image=settings.postgres_image,
         redis_image=settings.redis_image,
         operator_namespace=settings.namespace,
+        refresh=engine.refresh,
         orders_metric=seen.orders_metric_served,
     )
 

@@ -45,7 +45,8 @@ def values(secret: Object | None) -> _Values:
 
 
 def fingerprints(internal: Object, credentials: Object | None) -> Fingerprints:
-    """The fingerprints of the passwords in the two Secrets.
+    """The fingerprints of the passwords in the two Secrets; those of database and cache are empty while a user's
+    Secret lacks the password.
 
     The key of the hash is a password that is always long and random, so that nobody can guess a short password from
     its fingerprint. Raises KeyError when the internal Secret lacks a value.
@@ -53,13 +54,15 @@ def fingerprints(internal: Object, credentials: Object | None) -> Fingerprints:
     mine, given = values(internal), values(credentials)
     key = mine[InternalKey.DB_SUPERUSER_PASSWORD]
 
+    database, cache = given.get(CredentialKey.DB_PASSWORD), given.get(CredentialKey.REDIS_PASSWORD)
+
     def fingerprint(*secret: str) -> str:
         return hmac.new(key.encode(), "\0".join(secret).encode(), hashlib.sha256).hexdigest()[:16]
 
     return Fingerprints(
         engine=fingerprint(*(given.get(name, "") for name in CredentialKey), mine[InternalKey.PEER_SECRET]),
-        database=fingerprint(*(mine[name] for name in _DATABASE_KEYS), given.get(CredentialKey.DB_PASSWORD, "")),
-        cache=fingerprint(given.get(CredentialKey.REDIS_PASSWORD, "")),
+        database=fingerprint(*(mine[name] for name in _DATABASE_KEYS), database) if database else "",
+        cache=fingerprint(cache) if cache else "",
     )
 
 

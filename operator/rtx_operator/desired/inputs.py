@@ -30,6 +30,7 @@ class BuildInput:
     postgres_image: str  # default of spec.database.image
     redis_image: str  # default of spec.cache.image
     operator_namespace: str
+    refresh: str = ""  # value of the refresh annotation
     orders_metric: bool = False  # the cluster serves rtx_orders_per_second to autoscalers
     fingerprints: Fingerprints = Fingerprints()
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rtx_operator.api.enums import Colour
+from rtx_operator.api.enums import Colour, Component, ServerComponent
 from rtx_operator.api.names import Label
-from rtx_operator.api.status import Release
+from rtx_operator.api.status import Asked, Release
 from rtx_operator.observation import Object, Observation
 
 
@@ -63,6 +63,30 @@ class TrafficObjects:
     workload: Workload  # its Deployment
 
 
+@dataclass(frozen=True, slots=True)
+class DesiredServer:
+    """Database or cache: as it runs, and as a maintenance makes it (ADR 0033).
+
+    Each tuple of objects is its ControllerRevision, ConfigMap and StatefulSet.
+    """
+
+    component: ServerComponent
+    workload: Workload
+    claim: str  # name of the PersistentVolumeClaim with its data
+    revision: str  # what it runs, or is to run first
+    image: str  # of that
+    first_asked: str  # the hash of what was asked for when that was first made
+    asked: Asked  # what is asked for now
+    wanted: str  # the revision that today's templates make of it
+    credentials_known: bool  # its passwords are; a pod could not start without them
+    kept: tuple[Object, ...]  # as it runs; a running pod is kept whatever else becomes of its template
+    restored: tuple[Object, ...]  # as it runs; any other pod is replaced
+    renewed: tuple[Object, ...]  # as a maintenance makes it; any other pod is replaced. Empty: its record is lost
+    renewed_revision: str
+    renewed_image: str
+    check: Object | None  # the Job that tries that first; None while it is not known where the volume can be
+
+
 JOB_LABEL = "batch.kubernetes.io/job-name"  # the Job controller puts it on its pods
 
 
@@ -84,16 +108,23 @@ class DesiredState:
     idle: DesiredColour | None
     traffic: Mapping[Colour, TrafficObjects]
     wanted: Revision  # what spec asks for now
-    base_objects: tuple[Object, ...]  # database, cache, network, accounts: always there
+    base_objects: tuple[Object, ...]  # database and cache unless in maintenance, network, accounts: always there
     borrowed_revision: tuple[
         Object, ...
     ]  # records the revision of a kept colour whose place a cutover has taken for a while
-    database: Workload
-    cache: Workload
+    servers: Mapping[Component, DesiredServer]  # database and cache
     live_service: str
     credentials_name: str  # of the user's Secret; empty when the operator made it
     minimum: int
     maximum: int
+
+    @property
+    def database(self) -> Workload:
+        return self.servers[Component.DATABASE].workload
+
+    @property
+    def cache(self) -> Workload:
+        return self.servers[Component.CACHE].workload
 
     @property
     def engine(self) -> Workload:

@@ -1,8 +1,19 @@
 """The arbiter: which operation runs, and which may begin. Pure.
 
-One operation runs at a time, since all that there are change the colours. A cutover begins before a retirement does,
-and a retirement that runs gives way to one that is due, unless a contract migration runs at that moment (ADR 0029).
-Going back waits for nothing: it is a phase of the cutover that runs.
+One operation moves at a time: a cutover and a retirement change the colours, a maintenance takes the database away. One
+that only waits, in its first phase, holds up no other; of several, the first of OPERATIONS that can goes on.
+So a cutover that waits for a broken database does not hold up the maintenance that mends it.
+
+| under way            | cutover                | maintenance    | retirement                              |
+|----------------------|------------------------|----------------|-----------------------------------------|
+| a cutover, waiting   | itself                 | begins, moves  | waits: what is kept may be its target   |
+| a cutover            | itself                 | waits          | waits                                   |
+| a maint., waiting    | begins, moves          | itself         | begins, moves                           |
+| a maintenance        | waits                  | itself         | waits                                   |
+| a retirement         | waits; it gives way to | waits          | itself                                  |
+|                      | the cutover (ADR 0029) |                |                                         |
+
+Going back waits for nothing: it is a phase of the operation that runs.
 """
 
 from collections.abc import Mapping
@@ -11,47 +22,65 @@ from typing import Any
 
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import CutoverPhase, OperationName, RetirementPhase
+from rtx_operator.api.status import Record
 from rtx_operator.observation import Freshness, Object, PodQueries
 from rtx_operator.operations.cutover import CUTOVER
 from rtx_operator.operations.machine import Operation, OperationInput, Step, begin, step
+from rtx_operator.operations.maintenance import MAINTENANCE
+from rtx_operator.operations.record import waiting
 from rtx_operator.operations.retirement import RETIREMENT
 from rtx_operator.operations.state import PersistedState
 
 # In the order in which they may begin.
-OPERATIONS: Mapping[OperationName, Operation[Any, Any]] = {one.name: one for one in (CUTOVER, RETIREMENT)}
+OPERATIONS: Mapping[OperationName, Operation[Any, Any]] = {one.name: one for one in (CUTOVER, MAINTENANCE, RETIREMENT)}
+# The waiting operations beside which each may begin.
+BESIDE_WAITING: Mapping[OperationName, frozenset[OperationName]] = {
+    OperationName.CUTOVER: frozenset({OperationName.MAINTENANCE}),
+    OperationName.MAINTENANCE: frozenset({OperationName.CUTOVER}),
+    OperationName.RETIREMENT: frozenset({OperationName.MAINTENANCE}),
+}
 
 
 def advance(given: OperationInput) -> Step:
-    """The one step of all operations: of the one that runs, else of the first that is due."""
+    """The one step of all operations: of the one that moves, else of the first that can go on or is due."""
     state = PersistedState.of(given.engine.status)
     if state.active is None:
         return Step(state)  # nothing is installed yet
-    for name, operation in OPERATIONS.items():
-        if state.under_way(name):
-            return _without_failed_retirement(step(operation, state, given))
-    begun = (begin(operation, state, given) for operation in OPERATIONS.values())
-    return next((first for first in begun if first), Step(state))
+    moves = moving(state)
+    if moves is None:
+        return _first_to_go_on(state, given)
+    taken = _without_failed_retirement(step(OPERATIONS[moves], state, given))
+    return replace(taken, state=_told_to_wait(taken.state, moves))
+
+
+def moving(state: PersistedState) -> OperationName | None:
+    """The operation that has effects now; None when none is under way, or those that are do nothing yet."""
+    return next(
+        (name for name in OPERATIONS if (record := state.under_way(name)) and not _only_waits(name, record)), None
+    )
+
+
+def running(state: PersistedState) -> Record | None:
+    """The record of the operation that moves, else of the first that waits; None when none is under way."""
+    under_way = [record for name in OPERATIONS if (record := state.under_way(name))]
+    moves = moving(state)
+    return state.under_way(moves) if moves else next(iter(under_way), None)
 
 
 def may_rest(engine: TradingEngine) -> bool:
-    """Whether no operation under way has to act: it may be observed by what the watches delivered.
-
-    A cutover that waits in Pending has made nothing yet.
-    """
-    state = PersistedState.of(engine.status)
-    cutover = state.cutover_under_way
-    return not state.retirement_under_way and (cutover is None or cutover.phase is CutoverPhase.PENDING)
+    """Whether no operation moves, so that it may be observed by what the watches delivered."""
+    return moving(PersistedState.of(engine.status)) is None
 
 
 def queries(engine: TradingEngine) -> PodQueries:
-    """What the operation under way queries of the engine pods; nothing while the engine is paused."""
+    """What the operation that moves has read besides; nothing while the engine is paused."""
     state = PersistedState.of(engine.status)
-    for name, operation in OPERATIONS.items():
-        record = state.under_way(name)
-        if record and not engine.spec.paused:
-            asked: PodQueries = operation.phases[record.phase].queries(engine.spec.rollout, record)
-            return asked
-    return PodQueries()
+    moves = moving(state)
+    record = state.under_way(moves) if moves else None
+    if moves is None or record is None or engine.spec.paused:
+        return PodQueries()
+    asked: PodQueries = OPERATIONS[moves].phases[record.phase].queries(engine.spec.rollout, record)
+    return asked
 
 
 def freshness(engine: TradingEngine) -> Freshness:
@@ -76,12 +105,46 @@ def _goes_first(name: OperationName, phase: object) -> bool:
 
 
 def requeue_seconds(state: PersistedState) -> float | None:
-    """Seconds until the next reconcile of the operation under way; None when none is."""
+    """Seconds until the next reconcile of the operations under way; None when none is."""
+    moves = moving(state)
+    names = [moves] if moves else list(OPERATIONS)
+    pauses = [
+        float(OPERATIONS[name].phases[record.phase].requeue(record))
+        for name in names
+        if (record := state.under_way(name))
+    ]
+    return min(pauses, default=None)
+
+
+def _first_to_go_on(state: PersistedState, given: OperationInput) -> Step:
+    waits = None
     for name, operation in OPERATIONS.items():
-        if record := state.under_way(name):
-            seconds: float = operation.phases[record.phase].requeue(record)
-            return seconds
-    return None
+        if state.under_way(name):
+            taken = step(operation, state, given)
+            if taken.entered:
+                return taken
+            state, waits = taken.state, waits or taken.waits
+        elif _may_begin(name, state) and (begun := begin(operation, state, given)):
+            return replace(begun, waits=waits)
+    return Step(state, waits=waits)
+
+
+def _may_begin(name: OperationName, state: PersistedState) -> bool:
+    waiting_ones = {other for other in OPERATIONS if state.under_way(other)}
+    return waiting_ones <= BESIDE_WAITING[name]
+
+
+def _only_waits(name: OperationName, record: Record) -> bool:
+    return bool(OPERATIONS[name].phases[record.phase].only_waits)
+
+
+def _told_to_wait(state: PersistedState, moves: OperationName) -> PersistedState:
+    """The state in which each waiting operation says for which one it waits."""
+    mover = state.under_way(moves)
+    for name in OPERATIONS:
+        if mover and name is not moves and (record := state.under_way(name)):
+            state = state.with_record(waiting(record, f"waiting for the {moves.lower()}, which is {mover.phase}"))
+    return state
 
 
 def _without_failed_retirement(taken: Step) -> Step:

@@ -21,6 +21,9 @@ class EffectName(StrEnum):
     EMPTY = "Empty"  # no pod of a colour that is needed no longer
     REVERSE = "Reverse"  # the Job that takes the expand migrations back
     CONTRACT = "Contract"  # the Job that runs the contract migrations
+    CHECK = "Check"  # the Job that tries the image and the place of a new database or cache pod
+    RESTART = "Restart"  # database or cache with its new pod
+    RESTORE = "Restore"  # database or cache with a pod as before
     KEEP_DATA = "KeepData"  # what holds data no longer goes when the engine is deleted
 
 

@@ -12,9 +12,9 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import CutoverPhase, OperationName, Reason, RetirementPhase
+from rtx_operator.api.enums import CutoverPhase, MaintenancePhase, OperationName, Reason, RetirementPhase
 from rtx_operator.api.spec import Rollout
-from rtx_operator.api.status import Cutover, Retirement
+from rtx_operator.api.status import Record
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Observation, PodQueries
 from rtx_operator.operations.effects import Effect
@@ -22,8 +22,8 @@ from rtx_operator.operations.record import entered, noted, waiting, with_grace
 from rtx_operator.operations.state import PersistedState
 from rtx_operator.results import Check, Failure, Unmet, worst_unmet
 
-Phase = CutoverPhase | RetirementPhase
-P = TypeVar("P", CutoverPhase, RetirementPhase)
+Phase = CutoverPhase | MaintenancePhase | RetirementPhase
+P = TypeVar("P", CutoverPhase, MaintenancePhase, RetirementPhase)
 C = TypeVar("C")
 
 
@@ -80,6 +80,7 @@ class PhaseRow(Generic[P, C]):
     queries: Callable[[Rollout, Any], PodQueries] = no_queries  # by spec.rollout and the record
     deadline: Callable[[Rollout], timedelta] | None = None  # None: it waits as long as it takes
     requeue: Callable[[Any], float] = never  # seconds until the next reconcile, by the record
+    only_waits: bool = False  # nothing has been done yet: the arbiter may let others begin, and go on, beside it
     goes_first: bool = False  # traffic waits for the operator: its reconciles go before those of other engines
     is_warning: bool = False  # of the Kubernetes Event
     keeps_message: bool = False  # the record's message stays the cause, not what the phase waits for
@@ -169,6 +170,8 @@ def _terminal_faults(phase: Phase, row: PhaseRow[Any, Any]) -> Iterator[str]:
         yield f"{phase} is terminal and still checks or does something"
     if row.deadline or row.requeue is not never or row.goes_first:
         yield f"{phase} is terminal and still has a time"
+    if row.only_waits:
+        yield f"{phase} is terminal and still waits"
 
 
 def _faults_under_way(phase: Phase, row: PhaseRow[Any, Any]) -> Iterator[str]:
@@ -256,7 +259,7 @@ def step(operation: Operation[Any, C], state: PersistedState, given: OperationIn
     return Step(state, row.action(context), waits=waits)
 
 
-def _record(operation: Operation[Any, Any], state: PersistedState) -> Cutover | Retirement:
+def _record(operation: Operation[Any, Any], state: PersistedState) -> Record:
     record = state.under_way(operation.name)
     if record is None:
         raise ValueError(f"no {operation.name} is under way")
@@ -268,9 +271,7 @@ def _with_grace(operation: Operation[Any, Any], state: PersistedState, given: Op
     return state.with_record(with_grace(record, given.now, observed_recently=given.seen.observed_recently))
 
 
-def _event(
-    row: PhaseRow[Any, Any], record: Cutover | Retirement, waits: Unmet | None, given: OperationInput
-) -> OwnEvent | None:
+def _event(row: PhaseRow[Any, Any], record: Record, waits: Unmet | None, given: OperationInput) -> OwnEvent | None:
     if waits is None:
         return OwnEvent(Event.DONE)
     if isinstance(waits, Failure) and Event.FAILED in row.ways:

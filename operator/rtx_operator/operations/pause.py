@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.status import Cutover, OperationRecord, Previous, Retirement
+from rtx_operator.api.status import Cutover, OperationRecord, Previous, Record
 from rtx_operator.operations.record import DEADLINE_GRACE, noted
 from rtx_operator.operations.state import PersistedState
 
@@ -28,7 +28,7 @@ def resumed(engine: TradingEngine, now: datetime) -> TradingEngine:
     changes: dict[str, object] = {"paused_since": None}
     for name in type(status).model_fields:
         value = getattr(status, name)
-        if isinstance(value, Cutover | Retirement) and not value.phase.is_terminal:
+        if isinstance(value, Record) and not value.phase.is_terminal:
             changes[name] = _record_after(value, pause, now)
         elif isinstance(value, Previous):
             changes[name] = value.model_copy(update={"retire_after": value.retire_after + pause})

@@ -3,15 +3,17 @@
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from rtx_operator.api.status import MESSAGE_LIMIT, Cutover, OperationRecord, Retirement
+from rtx_operator.api.schema import ApiModel
+from rtx_operator.api.status import MESSAGE_LIMIT, OperationRecord, Record
 
+M = TypeVar("M", bound=ApiModel)
 R = TypeVar("R", bound=OperationRecord)
 
 # After a gap in observation, a deadline that passed meanwhile proves nothing: it is put off by this.
 DEADLINE_GRACE = timedelta(seconds=15)
 
 
-def noted(record: R, **fields: object) -> R:
+def noted(record: M, **fields: object) -> M:
     """The record with these fields; the same object when it has them already."""
     if all(getattr(record, name) == value for name, value in fields.items()):
         return record
@@ -28,9 +30,7 @@ def waiting(record: R, message: str) -> R:
     return noted(record, message=message[:MESSAGE_LIMIT])
 
 
-def entered(
-    record: Cutover | Retirement, phase: object, now: datetime, limit: timedelta | None, reason: str, message: str
-) -> Cutover | Retirement:
+def entered(record: Record, phase: object, now: datetime, limit: timedelta | None, reason: str, message: str) -> Record:
     """The record in its next phase. `limit` bounds that phase; an empty `reason` leaves the one that is there."""
     seconds: dict[Any, float] = {**record.seconds, record.phase: round((now - record.since).total_seconds(), 3)}
     return record.model_copy(

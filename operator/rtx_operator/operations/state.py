@@ -1,29 +1,35 @@
 """The part of an engine's status that decisions rest on. Pure; frozen: each change gives the next state."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Self
 
-from rtx_operator.api.enums import OperationName
+from rtx_operator.api.enums import Component, MaintenancePhase, OperationName
 from rtx_operator.api.status import (
     Active,
     Cutover,
     HistoryEntry,
+    Maintenance,
     Previous,
+    Record,
     Rejected,
     Retirement,
+    Server,
     TradingEngineStatus,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class PersistedState:
-    """What the operator must remember of an engine's colours and operations."""
+    """What the operator must remember of an engine's colours, servers and operations."""
 
     active: Active | None = None
     cutover: Cutover | None = None
     previous: Previous | None = None
     retirement: Retirement | None = None
+    maintenance: Maintenance | None = None
+    servers: Mapping[Component, Server] = field(default_factory=dict)  # database and cache, once they are recorded
     rejected: Rejected | None = None
     history: tuple[HistoryEntry, ...] = ()
     paused_since: datetime | None = None
@@ -35,6 +41,12 @@ class PersistedState:
             cutover=status.cutover,
             previous=status.previous,
             retirement=status.retirement,
+            maintenance=status.maintenance,
+            servers={
+                component: server
+                for component, server in ((Component.DATABASE, status.database), (Component.CACHE, status.cache))
+                if server
+            },
             rejected=status.rejected,
             history=tuple(status.history),
             paused_since=status.paused_since,
@@ -48,11 +60,26 @@ class PersistedState:
     def retirement_under_way(self) -> Retirement | None:
         return self.retirement if self.retirement and not self.retirement.phase.is_terminal else None
 
-    def under_way(self, operation: OperationName) -> Cutover | Retirement | None:
+    @property
+    def maintenance_under_way(self) -> Maintenance | None:
+        return self.maintenance if self.maintenance and not self.maintenance.phase.is_terminal else None
+
+    @property
+    def waits_for_slot(self) -> bool:
+        return self.maintenance is not None and self.maintenance.phase is MaintenancePhase.PENDING
+
+    @property
+    def has_slot(self) -> bool:
+        """Whether the engine has one of the fleet's slots for maintenance."""
+        return self.maintenance is not None and self.maintenance.phase.has_slot
+
+    def under_way(self, operation: OperationName) -> Record | None:
         """The record of the operation, unless it is over or never was."""
         match operation:
             case OperationName.CUTOVER:
                 return self.cutover_under_way
+            case OperationName.MAINTENANCE:
+                return self.maintenance_under_way
             case OperationName.RETIREMENT:
                 return self.retirement_under_way
 
@@ -65,9 +92,18 @@ class PersistedState:
         is_barred = rejected is not None and (rejected.revision, rejected.retry) == (wanted, retry)
         return self.active is not None and wanted != self.active.revision and not is_barred
 
-    def with_record(self, record: Cutover | Retirement) -> "PersistedState":
+    def with_record(self, record: Record) -> "PersistedState":
         """The state with this record of its operation."""
-        return replace(self, cutover=record) if isinstance(record, Cutover) else replace(self, retirement=record)
+        match record:
+            case Cutover():
+                return replace(self, cutover=record)
+            case Maintenance():
+                return replace(self, maintenance=record)
+            case Retirement():
+                return replace(self, retirement=record)
+
+    def with_server(self, component: Component, server: Server) -> "PersistedState":
+        return replace(self, servers={**self.servers, component: server})
 
     def with_active(self, active: Active) -> "PersistedState":
         return replace(self, active=active)
@@ -82,4 +118,5 @@ class PersistedState:
             self,
             cutover=self.cutover and self.cutover.model_copy(update=quiet),
             retirement=self.retirement and self.retirement.model_copy(update=quiet),
+            maintenance=self.maintenance and self.maintenance.model_copy(update=quiet),
         )

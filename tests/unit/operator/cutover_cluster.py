@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from rtx_operator.api.enums import Colour
+from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.names import Label
 from rtx_operator.desired.state import JOB_LABEL
 from rtx_operator.observation import Fence, Object, is_ready
@@ -55,6 +55,7 @@ class Cluster:
     fence: Fence | None = None
     earlier_fences: list[Fence] = field(default_factory=list)  # the rows before each move, which a failover may restore
     faults: set[str] = field(default_factory=set)
+    made_of: dict[str, Object] = field(default_factory=dict)  # the template of each StatefulSet's pod
     names: Iterator[int] = field(default_factory=itertools.count)
 
     @property
@@ -85,6 +86,9 @@ class Cluster:
 
     def judge_move(self, effect: MoveFence) -> None:
         """Called before the fence moves."""
+
+    def judge_server_pod(self, pod: Object) -> None:
+        """Called before the pod of a database or cache is taken away."""
 
     def judge_delete(self, key: tuple[str, str]) -> None:
         """Called before an object is deleted."""
@@ -289,8 +293,7 @@ class Cluster:
         """The Deployment controller: RollingUpdate with maxSurge 1 and maxUnavailable 0."""
         for key, live in list(self.children.items()):
             if key[0] == "StatefulSet":
-                ready = 0 if self.has_fault("no database") and key[1].endswith("postgres") else 1
-                self._report_pods(key, live, ready, ready)
+                self._run_stateful_set(key, live)
             if key[0] != "Deployment":
                 continue
             size, labels = live["spec"]["replicas"], live["spec"]["template"]["metadata"]["labels"]
@@ -307,6 +310,31 @@ class Cluster:
             left = [name for name in current[:size] if name in ready]
             kept = [name for name in others[spare:] if is_ready(self.pods[name])]
             self._report_pods(key, self.children[key], len(left) + len(kept), len(current[:size]))
+
+    def _run_stateful_set(self, key: tuple[str, str], live: Object) -> None:
+        """The StatefulSet controller, with one pod: RollingUpdate with a partition."""
+        name, template = f"{key[1]}-0", live["spec"]["template"]
+        pod, current = self.pods.get(name), self.made_of.setdefault(key[1], template)
+        is_kept = live["spec"]["updateStrategy"]["rollingUpdate"]["partition"] > 0
+        if pod is None:
+            made = self.made_of[key[1]] = current if is_kept else template
+            meta = {"name": name, "labels": made["metadata"]["labels"], "creationTimestamp": _time(self.now)}
+            self.pods[name] = {"metadata": meta, "spec": made["spec"], "status": {}}
+        elif not is_kept and pod["metadata"]["labels"] != template["metadata"]["labels"] and not _is_ending(pod):
+            self.judge_server_pod(pod)
+            self.pods[name] = {**pod, "metadata": {**pod["metadata"], "deletionTimestamp": _time(self.now)}}
+        ready = int(is_ready(self.pods[name]) and not _is_ending(self.pods[name]))
+        self._report_pods(
+            key, live, ready, int(self.pods[name]["metadata"]["labels"] == template["metadata"]["labels"])
+        )
+
+    def _run_server_pods(self) -> None:
+        """The kubelet: a server's pod becomes ready, unless its image is missing, crashes, or no node fits."""
+        for name, pod in self.pods.items():
+            if label(pod, Label.COMPONENT) not in {Component.DATABASE, Component.CACHE}:
+                continue
+            cause = "" if not self.has_fault("no database") or "postgres" not in name else "unready"
+            self.pods[name] = {**pod, "status": _status_of(pod, cause)}
 
     def _new_pod(self, owner: str, labels: Object, spec: Object) -> str:
         name = f"{owner}-{next(self.names)}"
@@ -330,6 +358,8 @@ class Cluster:
                 condition = {"type": "Ready", "status": "True" if ready else "False"}
                 self.pods[name] = {**pod, "status": {**pod["status"], "conditions": [condition]}}
 
+        self._run_server_pods()
+
     def end_pods(self) -> None:
         """The kubelet: remove the pods that are being deleted."""
         for name in [name for name, pod in self.pods.items() if _is_ending(pod)]:
@@ -341,10 +371,21 @@ class Cluster:
         for key, job in list(self.children.items()):
             if key[0] != "Job" or job["status"].get("conditions") or self.has_fault("jobs hang"):
                 continue
+            if "-check-" in key[1] and not self._runs_check(key[1], job):
+                continue
             fails = self.has_fault("migration", label(job, Label.APP_VERSION))
             kind = "Failed" if fails else "Complete"
             ended = {"type": kind, "status": "True", "message": "BackoffLimitExceeded"}
             self._store(key, {**job, "status": {"conditions": [ended]}})
+
+    def _runs_check(self, name: str, job: Object) -> bool:
+        """The pod of a Job that tries a server's image and place; whether it runs."""
+        labels = {**job["spec"]["template"]["metadata"]["labels"], JOB_LABEL: name}
+        pod = {"metadata": {"name": f"{name}-x", "labels": labels}, "spec": job["spec"]["template"]["spec"]}
+        status = _status_of(pod, "")
+        if status["phase"] == "Pending":
+            self.pods[f"{name}-x"] = {**pod, "status": status}
+        return bool(status["phase"] != "Pending")
 
     def run_endpoints(self) -> None:
         """The EndpointSlice controller: the live Service has the ready pods of its colour."""
@@ -371,6 +412,23 @@ def label(labelled: Object, key: str) -> str:
 def may_run(pod: Object) -> bool:
     """Whether the pod may run a process; an evicted pod does not, although its object stays."""
     return pod["status"].get("phase") not in {"Succeeded", "Failed"}
+
+
+def _status_of(pod: Object, cause: str) -> Object:
+    """The status of a pod of database or cache, or of a Job that tries one, by its image and node selector."""
+    [container] = pod["spec"]["containers"]
+    if "elsewhere" in pod["spec"].get("nodeSelector", {}).values():
+        fits = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+        message = "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector."
+        return {"phase": "Pending", "conditions": [{**fits, "message": message}]}
+    waits = {"nope": ("ImagePullBackOff", "not found"), "crash": ("CrashLoopBackOff", "back-off")}
+    for image, (reason, message) in waits.items():
+        if image in container["image"] and not (image == "crash" and container["name"] == "check"):
+            state = {"waiting": {"reason": reason, "message": message}}
+            one = {"name": container["name"], "image": container["image"], "state": state}
+            return {"phase": "Pending", "conditions": [], "containerStatuses": [one]}
+    ready = {"type": "Ready", "status": "False" if cause else "True"}
+    return {"phase": "Running", "conditions": [ready]}
 
 
 def _is_ending(pod: Object) -> bool:

@@ -7,11 +7,11 @@ from datetime import datetime
 
 from cutover_cluster import Cluster, label, may_run
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Colour, CutoverPhase, RetirementPhase
+from rtx_operator.api.enums import Colour, Component, CutoverPhase, MaintenancePhase, OperationName, RetirementPhase
 from rtx_operator.api.names import Label
 from rtx_operator.decision.decide import Decision
 from rtx_operator.desired.state import DesiredState
-from rtx_operator.observation import Object, Observation, hangs
+from rtx_operator.observation import Object, Observation, hangs, is_ready
 from rtx_operator.operations.arbiter import OPERATIONS
 from rtx_operator.operations.cutover.context import BACK
 from rtx_operator.operations.effects import Effect, EffectName, MoveFence
@@ -24,6 +24,11 @@ OF_PHASE: Mapping[EffectName, frozenset[CutoverPhase]] = {
     EffectName.DRAIN: frozenset({CutoverPhase.MONITORING, CutoverPhase.ROLLING_BACK}),
     EffectName.PROMOTE: frozenset({CutoverPhase.PROMOTING}),
     EffectName.REVERSE: frozenset({CutoverPhase.ROLLING_BACK}),
+}
+OF_MAINTENANCE: Mapping[EffectName, frozenset[MaintenancePhase]] = {
+    EffectName.CHECK: frozenset({MaintenancePhase.CHECKING}),
+    EffectName.RESTART: frozenset({MaintenancePhase.RESTARTING, MaintenancePhase.VERIFYING}),
+    EffectName.RESTORE: frozenset({MaintenancePhase.ROLLING_BACK}),
 }
 NEW_EXECUTES = frozenset(
     {CutoverPhase.SWITCHING, CutoverPhase.MONITORING, CutoverPhase.PROMOTING, CutoverPhase.SUCCEEDED}
@@ -93,6 +98,10 @@ class Judged(Cluster):
         phase = cutover.phase if cutover else None
         if effect.name in OF_PHASE:
             self._must(phase in OF_PHASE[effect.name], f"{effect.name} in {phase}")
+        elif effect.name in OF_MAINTENANCE:
+            maintenance = intent.engine.status.maintenance
+            right = maintenance and maintenance.phase in OF_MAINTENANCE[effect.name]
+            self._must(right, f"{effect.name} in {maintenance and maintenance.phase}")
         elif effect.name is EffectName.CONTRACT:
             retirement = intent.engine.status.retirement
             self._must(retirement and retirement.phase is RetirementPhase.CONTRACTING, f"Contract in {phase}")
@@ -108,7 +117,8 @@ class Judged(Cluster):
 
     def _older_pods(self) -> list[str]:
         active = self.stored["active"]["revision"]
-        return [name for name, pod in self.pods.items() if label(pod, Label.REVISION) != active and may_run(pod)]
+        engine = [(name, pod) for name, pod in self.pods.items() if label(pod, Label.COMPONENT) == Component.ENGINE]
+        return [name for name, pod in engine if label(pod, Label.REVISION) != active and may_run(pod)]
 
     def judge_scale(self, live: Object, replicas: int) -> None:
         if replicas >= live["spec"]["replicas"]:
@@ -141,14 +151,14 @@ class Judged(Cluster):
         self._judge_cutover(before, after)
 
     def _judge_records(self, before: Object, after: Object) -> None:
-        """One operation runs at a time. Its phase follows its table, and has a deadline if the table has one."""
+        """One operation moves at a time. Its phase follows its table, and has a deadline if the table has one."""
         running = []
         for name, operation in OPERATIONS.items():
             was, record, phases = before.get(name.lower()), after.get(name.lower()), operation.phases
             if not record:
                 continue
             phase = type(phases.first)(record["phase"])
-            if not phase.is_terminal:
+            if not phase.is_terminal and not phases[phase].only_waits:
                 running.append(name)
             if not was or was["id"] != record["id"]:
                 over = not was or type(phase)(was["phase"]).is_terminal
@@ -218,6 +228,20 @@ class Judged(Cluster):
             named = (new["revision"],) if hang else effect.revisions
             self._must(effect.revisions == named, f"a pod that hangs may execute: {effect.revisions}")
             self._must(not others, f"pods of another version are to execute as well: {others}")
+
+    def judge_server_pod(self, pod: Object) -> None:
+        """A database or cache that serves is taken away only by its maintenance, beside which nothing moves."""
+        stored, name = self.stored, pod["metadata"]["name"]
+        maintenance = stored.get("maintenance")
+        replaces = maintenance and MaintenancePhase(maintenance["phase"]).replaces_pod
+        moving = []
+        for operation in OPERATIONS.values():
+            record, phases = stored.get(operation.name.lower()), operation.phases
+            row = phases[type(phases.first)(record["phase"])] if record else None
+            if row and not row.is_terminal and not row.only_waits:
+                moving.append(operation.name)
+        self._must(not stored.get("active") or replaces or not is_ready(pod), f"{name} is taken away unasked")
+        self._must(set(moving) <= {OperationName.MAINTENANCE}, f"{name} is taken away beside {moving}")
 
     def judge_delete(self, key: tuple[str, str]) -> None:
         self._must(key[0] not in NEVER_DELETED, f"{key} is deleted")

@@ -16,14 +16,15 @@ from typing import Any
 from cutover_cluster import LIVE_SERVICE, Conflict, Unreachable, label
 from cutover_laws import Intent, Judged
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Colour, CutoverPhase, RetirementPhase
-from rtx_operator.api.names import RETRY, Label
+from rtx_operator.api.enums import Colour, CutoverPhase, MaintenancePhase, RetirementPhase
+from rtx_operator.api.names import REFRESH, RETRY, Label
+from rtx_operator.api.status import Asked
 from rtx_operator.decision import conditions
 from rtx_operator.decision.decide import Decision, decide
 from rtx_operator.decision.outcome import Outcome, status_after
 from rtx_operator.desired import build
 from rtx_operator.desired.state import DesiredState
-from rtx_operator.observation import FenceReport, Object, Observation, is_recent
+from rtx_operator.observation import FenceReport, Object, Observation, is_ready, is_recent
 from rtx_operator.operations.arbiter import queries
 from rtx_operator.operations.effects import Apply, Delete, Effect, KeepData, MoveFence, Scale, objects_of
 from rtx_operator.settings import from_environment
@@ -46,6 +47,9 @@ class World(Judged):
 
     generation: int = 1
     engine_version: int = 1
+    refresh_value: str = ""
+    slot_is_free: bool = True
+    credentials: Object | None = field(default_factory=lambda: CREDENTIALS)  # the user's Secret
     last_observed: datetime | None = None  # time of the last observation by the current operator process
     cutovers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -78,6 +82,12 @@ class World(Judged):
         self.retry_value = f"{self.next_version()}"
         self.engine_version = self.version
 
+    def refresh(self, value: str) -> None:
+        """Give the refresh annotation this value."""
+        self.user_requests += 1
+        self.refresh_value = value
+        self.engine_version = self.next_version()
+
     # --- the operator ---
 
     def manifest(self) -> Object:
@@ -87,7 +97,7 @@ class World(Judged):
             "uid": UID,
             "generation": self.generation,
             "resourceVersion": str(self.engine_version),
-            "annotations": {RETRY: self.retry_value},
+            "annotations": {RETRY: self.retry_value, REFRESH: self.refresh_value},
         }
         return {"metadata": meta, "spec": self.spec, "status": self.stored}
 
@@ -175,17 +185,20 @@ class World(Judged):
     def observe(self, engine: TradingEngine) -> Observation:
         pod_queries = queries(engine)
         new = str(pod_queries.smoke or "")
+        is_up = not self.has_fault("no database") and is_ready(self.pods.get("rtx-postgres-0", {"status": {}}))
         objects = Observation(
             children=dict(self.children),
             pods=tuple(self.pods.values()),
             endpoint_slices=tuple(self._slices()),
-            credentials=CREDENTIALS,
+            credentials=self.credentials,
+            volume={} if pod_queries.volume_of else None,
+            maintenance_slot=self.slot_is_free,
         )
         if self.has_fault("late answers"):
             return replace(objects, database=FenceReport(error="it has not answered yet"), is_whole=False)
         return replace(
             objects,
-            database=FenceReport(error="no response") if self.has_fault("no database") else FenceReport(self.fence),
+            database=FenceReport(self.fence) if is_up else FenceReport(error="no response"),
             engines={name: self.report(name) for name in self._ready(pod_queries.reports)},
             reach={name: self.reach(name) for name in self._ready([pod_queries.reach] if pod_queries.reach else [])},
             smoke=tuple(self.smoke(test.name, new) for test in (pod_queries.tests if new else ())),
@@ -219,6 +232,7 @@ class World(Judged):
     def settle(self, reconciles: int = 200) -> None:
         """Remove all faults, then reconcile until the engine settles. Raises LawViolationError if it does not."""
         self.faults.clear()
+        self.slot_is_free = True
         for name in [name for kind, name in self.children if kind == "Job"]:
             if self.children["Job", name]["status"].get("conditions", [{}])[0].get("type") == "Failed":
                 del self.children["Job", name]  # the failure's message tells a person to delete it
@@ -238,7 +252,7 @@ class World(Judged):
             return False
         active, rejected, retirement = stored["active"], stored.get("rejected") or {}, stored.get("retirement") or {}
         desired = self.intend().desired
-        return (
+        return self._servers_are_settled(desired) and (
             desired.wanted.hash in {active["revision"], rejected.get("revision")}
             and retirement.get("phase") in {None, RetirementPhase.SUCCEEDED, RetirementPhase.FAILED}
             and self.selected == active["colour"]
@@ -249,8 +263,27 @@ class World(Judged):
             and all(label(self.pods[name], Label.REVISION) == active["revision"] for name in self.slices[LIVE_SERVICE])
         )
 
+    def _servers_are_settled(self, desired: DesiredState) -> bool:
+        """Whether no maintenance runs or is due, and each server's pod is of the recorded revision."""
+        stored = self.stored
+        maintenance = stored.get("maintenance")
+        if maintenance and not MaintenancePhase(maintenance["phase"]).is_terminal:
+            return False
+        for server in desired.servers.values():
+            made, pod = stored.get(server.component), self.pods.get(f"{server.workload.name}-0")
+            if not made or not pod or label(pod, Label.REVISION) != made["revision"]:
+                return False
+            if server.asked.differs_from(Asked.model_validate(made["asked"])) and "failed" not in made:
+                return False
+        return True
+
 
 _DESIRED_STATES: dict[str, DesiredState] = {}
+
+
+def forget_desired_states() -> None:
+    """Another release of the operator builds from now on."""
+    _DESIRED_STATES.clear()
 
 
 def _desired(engine: TradingEngine, observation: Observation) -> DesiredState:
@@ -258,12 +291,24 @@ def _desired(engine: TradingEngine, observation: Observation) -> DesiredState:
     # The name of a ControllerRevision contains a hash of its content.
     known = [name for kind, name in observation.children if kind == "ControllerRevision"]
     secrets = [one["metadata"]["resourceVersion"] for one in observation.children_of("Secret")]
+    secrets.append(repr(observation.credentials))
     status = engine.status
     cutover = status.cutover and status.cutover.model_copy(update={"message": "", "deadline": None})
-    key = repr((engine.spec, status.active, cutover, status.previous, status.retirement, known, secrets))
+    maintenance = status.maintenance and status.maintenance.model_copy(update={"message": "", "deadline": None})
+    servers = (maintenance, status.database, status.cache, observation.volume, _server_pods(observation))
+    made = (engine.spec, engine.refresh, status.active, cutover, status.previous, status.retirement)
+    key = repr((made, servers, known, secrets))
     if key not in _DESIRED_STATES:
         _DESIRED_STATES[key] = build.build(engine, observation, SETTINGS, SEED)
     return _DESIRED_STATES[key]
+
+
+def _server_pods(observation: Observation) -> list[Object]:
+    """What the desired state of database and cache depends on besides status: StatefulSets' labels, and pods."""
+    names = ("rtx-postgres", "rtx-redis")
+    sets = [(observation.child("StatefulSet", name) or {}).get("metadata", {}).get("labels") for name in names]
+    pods = [pod for pod in observation.pods if pod["metadata"]["name"] in {f"{name}-0" for name in names}]
+    return [{"sets": sets, "pods": [(label(pod, Label.REVISION), is_ready(pod)) for pod in pods]}]
 
 
 def installed() -> World:

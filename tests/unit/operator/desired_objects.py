@@ -1,10 +1,15 @@
 """Two engines, the smallest one and one with every field, and all objects that are built for them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rtx_operator import desired
-from rtx_operator.api.enums import Colour
+from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.spec import TradingEngineSpec
+from rtx_operator.api.status import TradingEngineStatus
+from rtx_operator.desired.servers import desired_servers
+from rtx_operator.desired.state import DesiredServer
+from rtx_operator.observation import Observation
 
 SEED = bytes(range(32))
 
@@ -137,11 +142,17 @@ def build_input(spec: dict[str, Any] = SMALL, **more: Any) -> desired.BuildInput
     )
 
 
+def servers(given: desired.BuildInput) -> Mapping[Component, DesiredServer]:
+    """Database and cache of an engine that is installed now."""
+    return desired_servers(given, TradingEngineStatus(), Observation(children={}))
+
+
 def everything(given: desired.BuildInput) -> list[desired.Object]:
     revision = desired.revision_spec(given)
     return [
         *desired.secrets(given, None, None, SEED),
         *desired.base_objects(given),
+        *(made for server in servers(given).values() for made in server.kept),
         desired.migration_job(given, revision, "up"),
         *desired.colour_children(given, Colour.BLUE, revision),
         *desired.traffic_children(given, Colour.BLUE),

@@ -7,15 +7,23 @@ from pathlib import Path
 import pytest
 from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.names import MAX_NAME_LENGTH, Label, Names
+from rtx_operator.desired.servers import SERVERS
 
 ARCHITECTURE = (Path(__file__).parents[3] / "docs/architecture.md").read_text()
 HASH = "0123456789"
 
 
 def _all(names: Names) -> Iterator[str]:
-    yield from (names.live_service, *map(names.colour, Colour), names.config(HASH), names.migration(HASH))
+    yield from (
+        names.live_service,
+        *map(names.colour, Colour),
+        names.config(HASH),
+        names.migration(HASH),
+        names.check(HASH),
+    )
     yield from (names.engine_account, names.autoscaler, names.disruption_budget)
     yield from (names.postgres, names.postgres_headless, names.redis, names.redis_headless)
+    yield from (names.server_revision(component, HASH) for component in SERVERS)
     yield from (names.credentials, names.internal, *map(names.network_policy, Component))
 
 

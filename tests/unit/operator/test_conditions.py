@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import yaml
+from desired_servers import DESIRED_SERVERS
 from rtx_operator.api import crd
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour, CutoverPhase, Reason, RetirementPhase
@@ -36,8 +37,7 @@ def desired(wanted: str = "h1") -> DesiredState:
         wanted=running if wanted == running.hash else target,
         base_objects=(),
         borrowed_revision=(),
-        database=SOME,
-        cache=SOME,
+        servers=DESIRED_SERVERS,
         live_service="rtx-engine",
         credentials_name="",
         minimum=3,

@@ -4,18 +4,27 @@ Without further faults the engine settles on the spec's revision, or on the old 
 """
 
 import os
+from typing import Any
 
 import hypothesis
 from cutover_world import Conflict, Intent, Unreachable, World, copied, installed
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from rtx_operator.api.enums import CutoverPhase
+from maintenance_walks import until
+from rtx_operator.api.enums import CutoverPhase, MaintenancePhase
 from rtx_operator.operations.effects import MoveFence, Scale
 
 INSTALLED = installed()
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0")
 FAULTS = ("no database", "silent", "reach", "jobs hang")
 PHASES = st.sampled_from(list(CutoverPhase))
+SERVERS: dict[str, dict[str, Any]] = {
+    "as at first": {},
+    "more memory": {"resources": {"requests": {"memory": "3Gi"}}},
+    "no such image": {"image": "example.com/server:nope"},
+    "an image that crashes": {"image": "example.com/server:crash"},
+    "a node without the volume": {"scheduling": {"nodeSelector": {"node": "elsewhere"}}},
+}
 VERSION_FAULTS = ("migration", "unready", "smoke", "errors", "slow")
 
 
@@ -46,6 +55,22 @@ class Upgrades(RuleBasedStateMachine):
     @rule(version=st.sampled_from(VERSIONS))
     def set_version(self, version: str) -> None:
         self.world.set_spec(version=version)
+
+    @rule(asked=st.sampled_from(sorted(SERVERS)))
+    def edit_the_database(self, asked: str) -> None:
+        self.world.set_spec(database=SERVERS[asked])
+
+    @rule(asked=st.sampled_from(sorted(SERVERS)))
+    def edit_the_cache(self, asked: str) -> None:
+        self.world.set_spec(cache=SERVERS[asked])
+
+    @rule(is_free=st.booleans())
+    def use_slots_of_the_fleet(self, *, is_free: bool) -> None:
+        self.world.slot_is_free = is_free
+
+    @rule(phase=st.sampled_from(list(MaintenancePhase)))
+    def run_maintenance_until(self, phase: MaintenancePhase) -> None:
+        until(self.world, phase, reconciles=20, seconds=5)
 
     @rule(minimum=st.integers(1, 3))
     def scale(self, minimum: int) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import pytest
+from desired_servers import DESIRED_SERVERS
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour, Reason
 from rtx_operator.api.names import REQUIRED_CREDENTIALS, Label
@@ -69,8 +70,7 @@ DESIRED = DesiredState(
     wanted=REVISION,
     base_objects=BASE_OBJECTS,
     borrowed_revision=(),
-    database=Workload("StatefulSet", "rtx-postgres", {"component": "database"}),
-    cache=Workload("StatefulSet", "rtx-redis", {"component": "cache"}),
+    servers=DESIRED_SERVERS,
     live_service="rtx-engine",
     credentials_name="",
     minimum=3,

@@ -5,6 +5,7 @@ from typing import Any
 
 import argon2
 import pytest
+from desired_objects import servers
 from rtx_operator import desired
 from rtx_operator.api.spec import TradingEngineSpec
 from rtx_operator.desired.credentials import values
@@ -82,9 +83,8 @@ def test_deletion_policy_covers_secrets_and_volumes_alike(policy: str, owned: bo
     given = build_input(deletionPolicy=policy)
     for secret in desired.secrets(given, None, None, SEED):
         assert bool(secret["metadata"].get("ownerReferences")) is owned
-    for workload in desired.base_objects(given):
-        if workload["kind"] == "StatefulSet":
-            assert workload["spec"]["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] == policy
+    for server in servers(given).values():
+        assert server.kept[-1]["spec"]["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] == policy
 
 
 def test_new_password_changes_the_fingerprint_of_the_pods_that_use_it() -> None:

@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 from cutover_walks import upgraded
 from cutover_world import World
-from rtx_operator.api.enums import ConditionType, CutoverPhase, RetirementPhase
+from maintenance_walks import MORE, reconciled, until
+from rtx_operator.api.enums import ConditionType, CutoverPhase, MaintenancePhase, RetirementPhase
 from rtx_operator.observation import Object
 
 LONG = 100  # reconciles of a pause, each PAUSE_STEP seconds apart
@@ -126,6 +127,22 @@ def test_retirement_goes_on_after_a_long_pause(retiring: World) -> None:
         retiring.tick()
         retiring.reconcile()
     assert retiring.stored["retirement"]["phase"] == RetirementPhase.SUCCEEDED
+
+
+def test_maintenance_goes_on_after_a_long_pause(world: World) -> None:
+    # Given a database whose new pod takes its time, paused for longer than that may take
+    world.set_spec(database=MORE)
+    assert until(world, MaintenancePhase.RESTARTING)
+    world.faults.add("no database")
+    reconciled(world, 3)
+    pause(world, seconds=3 * 3600)
+
+    # When it goes on
+    world.faults.clear()
+    world.reconcile()
+
+    # Then it is not rolled back
+    assert until(world, MaintenancePhase.SUCCEEDED)
 
 
 def test_pause_is_ended_once_although_the_operator_is_killed(world: World) -> None:

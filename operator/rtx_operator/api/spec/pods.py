@@ -69,7 +69,7 @@ class ServiceAccountRef(ApiModel):
 
     name: ObjectName | None = Field(
         default=None,
-        description="Existing ServiceAccount to use. Unset: the namespace's default. An edit restarts the pod.",
+        description="Existing ServiceAccount to use. Unset: the namespace's default. An edit begins a maintenance.",
     )
 
 

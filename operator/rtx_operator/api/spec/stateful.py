@@ -44,7 +44,7 @@ class StatefulServer(ApiModel):
         default=None,
         max_length=512,
         description="Image with tag or digest. Unset: the image that the operator was installed with. An edit "
-        "restarts it.",
+        "begins a maintenance, which restarts it.",
         json_schema_extra=rules(
             matches(
                 f"^{REPOSITORY}(:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(@{DIGEST})?$",
@@ -57,14 +57,17 @@ class StatefulServer(ApiModel):
         ),
     )
     resources: Resources = Field(
-        default=Resources(), description="CPU and memory of the container. An edit restarts it."
+        default=Resources(), description="CPU and memory of the container. An edit begins a maintenance."
     )
     scheduling: Scheduling = Field(
-        default=Scheduling(), description="Nodes for the pod. An edit restarts it, and touches no other component."
+        default=Scheduling(),
+        description="Nodes for the pod. An edit begins a maintenance, and touches no other component.",
     )
-    pod_labels: PodLabels = Field(default={}, description="More labels of the pod. Unset: none. An edit restarts it.")
+    pod_labels: PodLabels = Field(
+        default={}, description="More labels of the pod. Unset: none. An edit begins a maintenance."
+    )
     pod_annotations: PodAnnotations = Field(
-        default={}, description="More annotations of the pod. Unset: none. An edit restarts it."
+        default={}, description="More annotations of the pod. Unset: none. An edit begins a maintenance."
     )
     pod_security_context: PodSecurityContext | None = Field(
         default=None,

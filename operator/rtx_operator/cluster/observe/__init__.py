@@ -6,6 +6,7 @@ Law: an observation changes nothing. An error of the database or of an engine po
 error of the API server is raised.
 """
 
+import asyncio
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +17,7 @@ from rtx_operator.cluster.observe.database import can_answer, operator_password,
 from rtx_operator.cluster.observe.inquiries import Inquiries, Question
 from rtx_operator.cluster.observe.objects import EngineObjects, read_objects, read_warnings
 from rtx_operator.cluster.observe.pods import peer_secret, query_pods
+from rtx_operator.cluster.observe.volume import read_volume
 from rtx_operator.cluster.postgres import Address, Reader
 from rtx_operator.cluster.read_cache import ReadCache
 from rtx_operator.observation import Freshness, Observation, PodQueries
@@ -56,7 +58,10 @@ class Observer:
             pods=partial(query_pods, engines, names, namespace, objects.pods, queries) if queries.any else None,
             database=(database, password),
         )
-        answers = await self.inquiries.ask((namespace, name), question, freshness)
+        answers, volume = await asyncio.gather(
+            self.inquiries.ask((namespace, name), question, freshness),
+            read_volume(self.client, objects.children, names, queries.volume_of),
+        )
         return Observation(
             children=objects.children,
             pods=objects.pods,
@@ -68,6 +73,7 @@ class Observer:
             engines=answers.pods.reports,
             reach=answers.pods.reach,
             smoke=answers.pods.smoke,
+            volume=volume,
             is_whole=answers.is_whole,
         )
 

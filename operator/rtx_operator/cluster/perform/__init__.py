@@ -24,6 +24,7 @@ from rtx_operator.cluster.perform.database import move_fence
 from rtx_operator.cluster.perform.objects import ObjectPerformer
 from rtx_operator.decision.decide import Decision
 from rtx_operator.observation import Observation, Owner
+from rtx_operator.operations.arbiter import running
 from rtx_operator.operations.effects import Apply, Delete, Drain, Effect, KeepData, MoveFence, Scale, objects_of
 from rtx_operator.results import Unmet
 from rtx_operator.workers import outside
@@ -133,5 +134,5 @@ class Performer:
 
 
 def _phase(decision: Decision) -> str:
-    record = decision.state.cutover_under_way or decision.state.retirement_under_way
+    record = running(decision.state)
     return record.phase.value if record else ""

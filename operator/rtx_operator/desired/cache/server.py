@@ -13,17 +13,16 @@ _USER = 10002  # of the image
 _DATA_SHARE = Fraction(3, 4)  # of the memory limit; buffers of subscribers and a rewrite of the log need the rest
 
 
-def cache_objects(inputs: BuildInput) -> list[Object]:
-    """The objects of the cache, except for the Secret with its password."""
+def cache_services(inputs: BuildInput) -> list[Object]:
+    """The Services of the cache: one for clients, and a headless one that its StatefulSet needs."""
     return [
-        _configuration(inputs),
         _service(inputs, inputs.names.redis, headless=False),
         _service(inputs, inputs.names.redis_headless, headless=True),
-        _stateful_set(inputs),
     ]
 
 
-def _configuration(inputs: BuildInput) -> Object:
+def cache_configuration(inputs: BuildInput) -> Object:
+    """The ConfigMap with the part of the server's configuration that follows from the spec."""
     resources = cache_resources(inputs.spec.cache.resources)
     return render(
         "cache/configmap",
@@ -48,7 +47,8 @@ def _service(inputs: BuildInput, name: str, *, headless: bool) -> Object:
     )
 
 
-def _stateful_set(inputs: BuildInput) -> Object:
+def cache_stateful_set(inputs: BuildInput) -> Object:
+    """The StatefulSet as today's templates make it; server_revision.py makes it as it was recorded."""
     cache = inputs.spec.cache
     return render(
         "cache/statefulset",

@@ -19,17 +19,16 @@ _MIN_WAL_MEBIBYTES = 160  # ten WAL files of 16 MiB, also on the smallest volume
 _MAX_WAL_MEBIBYTES = 4096
 
 
-def database_objects(inputs: BuildInput) -> list[Object]:
-    """The objects of the database, except for the Secrets with its passwords."""
+def database_services(inputs: BuildInput) -> list[Object]:
+    """The Services of the database: one for clients, and a headless one that its StatefulSet needs."""
     return [
-        _configuration(inputs),
         _service(inputs, inputs.names.postgres, headless=False),
         _service(inputs, inputs.names.postgres_headless, headless=True),
-        _stateful_set(inputs),
     ]
 
 
-def _configuration(inputs: BuildInput) -> Object:
+def database_configuration(inputs: BuildInput) -> Object:
+    """The ConfigMap with the part of the server's configuration that follows from the spec."""
     resources = database_resources(inputs.spec.database.resources)
     return render(
         "database/configmap",
@@ -58,7 +57,8 @@ def _service(inputs: BuildInput, name: str, *, headless: bool) -> Object:
     )
 
 
-def _stateful_set(inputs: BuildInput) -> Object:
+def database_stateful_set(inputs: BuildInput) -> Object:
+    """The StatefulSet as today's templates make it; server_revision.py makes it as it was recorded."""
     database = inputs.spec.database
     return render(
         "database/statefulset",

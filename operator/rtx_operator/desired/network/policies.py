@@ -14,10 +14,16 @@ _PORTS = {PeerPort.HTTP: HTTP_PORT, PeerPort.METRICS: METRICS_PORT}
 
 
 def network_objects(inputs: BuildInput) -> list[Object]:
-    """The NetworkPolicies of engine, migration, database and cache; none when spec switches them off."""
+    """The NetworkPolicies of engine, migration, database, cache and maintenance; none when spec switches them off."""
     if not inputs.spec.network_policy.enabled:
         return []
-    return [_engine_policy(inputs), _migration_policy(inputs), _database_policy(inputs), _cache_policy(inputs)]
+    return [
+        _engine_policy(inputs),
+        _migration_policy(inputs),
+        _database_policy(inputs),
+        _cache_policy(inputs),
+        _maintenance_policy(inputs),
+    ]
 
 
 def _engine_policy(inputs: BuildInput) -> Object:
@@ -51,6 +57,11 @@ def _cache_policy(inputs: BuildInput) -> Object:
     return _policy("network/cache", inputs, Component.CACHE)
 
 
+def _maintenance_policy(inputs: BuildInput) -> Object:
+    """In: nothing. Out: nothing."""
+    return _policy("network/maintenance", inputs, Component.MAINTENANCE)
+
+
 def _policy(template: str, inputs: BuildInput, component: Component, **more: Any) -> Object:
     names = inputs.names
     return render(
@@ -63,6 +74,7 @@ def _policy(template: str, inputs: BuildInput, component: Component, **more: Any
         migration=names.selector(Component.MIGRATION),
         database=names.selector(Component.DATABASE),
         cache=names.selector(Component.CACHE),
+        maintenance=names.selector(Component.MAINTENANCE),
         operator_namespace=_namespace(inputs.operator_namespace),
         operator={Label.APP.value: OPERATOR},
         http_port=HTTP_PORT,

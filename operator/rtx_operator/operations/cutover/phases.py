@@ -68,6 +68,7 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             event_text="cutover {id} from version {old} to {new} begins",
             checks=(checks.nothing_holds, checks.no_migration_runs),
             requeue=every(1.0),
+            only_waits=True,
         ),
         Phase.MIGRATING: CutoverRow(
             ways={Event.DONE: Phase.PROVISIONING, **_BACK},

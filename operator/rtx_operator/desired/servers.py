@@ -1,0 +1,176 @@
+"""Database and cache as they run, by what was recorded when they were made, and as a maintenance would make them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from rtx_operator.api.enums import Component, MaintenancePhase, ServerComponent
+from rtx_operator.api.names import Label
+from rtx_operator.api.spec import StatefulServer
+from rtx_operator.api.status import Asked, Maintenance, Server, TradingEngineStatus
+from rtx_operator.desired.cache.server import cache_configuration, cache_stateful_set
+from rtx_operator.desired.check import check_job
+from rtx_operator.desired.database.server import database_configuration, database_stateful_set
+from rtx_operator.desired.inputs import BuildInput
+from rtx_operator.desired.pods import CREDENTIALS
+from rtx_operator.desired.render import Object, digest
+from rtx_operator.desired.server_revision import (
+    KEEP_POD,
+    REPLACE_POD,
+    ServerRevision,
+    as_made,
+    controller_revision,
+)
+from rtx_operator.desired.state import DesiredServer, Workload
+from rtx_operator.observation import Observation, is_ready
+
+SERVERS: tuple[ServerComponent, ...] = (Component.DATABASE, Component.CACHE)
+_RENDERED = {
+    Component.DATABASE: (database_configuration, database_stateful_set),
+    Component.CACHE: (cache_configuration, cache_stateful_set),
+}
+_FIXED_FIELDS = frozenset({"storage", "storageClassName", "podSecurityContext"})  # the API server refuses an edit
+
+
+def desired_servers(
+    inputs: BuildInput, status: TradingEngineStatus, seen: Observation
+) -> Mapping[Component, DesiredServer]:
+    """Database and cache of an engine."""
+    return {component: _server(_Given(inputs, component, status, seen)) for component in SERVERS}
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What decides how one server is made."""
+
+    inputs: BuildInput
+    component: ServerComponent
+    status: TradingEngineStatus
+    seen: Observation
+
+    @property
+    def name(self) -> str:
+        return self.inputs.names.server(self.component)
+
+    @property
+    def rendered(self) -> tuple[Object, Object]:
+        """ConfigMap and StatefulSet as today's templates make them."""
+        configuration, stateful_set = _RENDERED[self.component]
+        return configuration(self.inputs), stateful_set(self.inputs)
+
+    @property
+    def made(self) -> Server | None:
+        """What status says of it."""
+        return self.status.cache if self.component is Component.CACHE else self.status.database
+
+    @property
+    def maintenance(self) -> Maintenance | None:
+        """Its maintenance under way."""
+        record = self.status.maintenance
+        is_ours = record is not None and record.component is self.component and not record.phase.is_terminal
+        return record if is_ours else None
+
+    def recorded(self, revision: str) -> ServerRevision | None:
+        record = self.seen.child("ControllerRevision", self.inputs.names.server_revision(self.component, revision))
+        return ServerRevision.recorded(record) if record else None
+
+
+def _server(given: _Given) -> DesiredServer:
+    inputs, component, names = given.inputs, given.component, given.inputs.names
+    config_map, stateful_set = given.rendered
+    wanted = ServerRevision.rendered(stateful_set, config_map, "")
+    runs = _running(given, wanted)
+    fingerprint = wanted.credentials
+    if runs and not fingerprint:
+        wanted = ServerRevision.rendered(_with_credentials(stateful_set, runs.credentials), config_map, "")
+    asked = Asked(spec=_asked(given, wanted.credentials), refresh=inputs.refresh)
+    wanted = replace(wanted, asked=asked.spec, fixed=runs.fixed if runs else wanted.fixed)
+    if runs is None or (given.status.active is None and runs.asked != asked.spec):
+        runs = given.recorded(wanted.hash) or wanted  # while it is installed, it follows the spec at once
+    renewed = _renewed(given, wanted)
+
+    def objects(revision: ServerRevision, partition: int) -> tuple[Object, ...]:
+        return (
+            controller_revision(inputs, component, revision),
+            {**config_map, "data": dict(revision.configuration)},
+            as_made(stateful_set, revision, partition=partition),
+        )
+
+    return DesiredServer(
+        component=component,
+        workload=Workload("StatefulSet", given.name, names.selector(component)),
+        claim=names.claim(component),
+        revision=runs.hash,
+        image=runs.image,
+        first_asked=runs.asked,
+        asked=asked,
+        wanted=wanted.hash,
+        credentials_known=bool(fingerprint),
+        kept=objects(runs, _partition(given, runs)),
+        restored=objects(runs, REPLACE_POD),
+        renewed=objects(renewed, REPLACE_POD) if renewed else (),
+        renewed_revision=renewed.hash if renewed else "",
+        renewed_image=renewed.image if renewed else "",
+        check=_check(given, renewed, runs),
+    )
+
+
+def _partition(given: _Given, runs: ServerRevision) -> int:
+    """A pod that runs is kept. One of another revision that is not ready serves nobody, and is replaced."""
+    pods = given.seen.pods_of(given.inputs.names.selector(given.component))
+    is_stray = any(pod["metadata"]["labels"].get(Label.REVISION) != runs.hash and not is_ready(pod) for pod in pods)
+    return REPLACE_POD if given.status.active is None or is_stray else KEEP_POD
+
+
+def _running(given: _Given, wanted: ServerRevision) -> ServerRevision | None:
+    """What runs: as status names it, else as the StatefulSet does; None before the first installation."""
+    stateful_set, config_map = given.seen.child("StatefulSet", given.name), given.seen.child("ConfigMap", given.name)
+    labelled = (stateful_set or {}).get("metadata", {}).get("labels", {}).get(Label.REVISION.value, "")
+    revision = given.made.revision if given.made else labelled
+    if not revision:
+        return None
+    if recorded := given.recorded(revision):
+        return recorded
+    if wanted.hash == revision:
+        return wanted
+    if stateful_set and config_map and labelled == revision:
+        return ServerRevision.running(stateful_set, config_map, "")
+    return None
+
+
+def _renewed(given: _Given, wanted: ServerRevision) -> ServerRevision | None:
+    """What a maintenance makes: as it was recorded when that began, else what is wanted now."""
+    if given.maintenance is None:
+        return given.recorded(wanted.hash) or wanted
+    to = given.maintenance.to
+    return given.recorded(to) or (wanted if wanted.hash == to else None)
+
+
+def _check(given: _Given, renewed: ServerRevision | None, runs: ServerRevision) -> Object | None:
+    checks = given.maintenance is not None and given.maintenance.phase is MaintenancePhase.CHECKING
+    if not checks or renewed is None or given.seen.volume is None:
+        return None
+    return check_job(given.inputs, given.component, renewed, runs, given.seen.volume)
+
+
+def _with_credentials(stateful_set: Object, fingerprint: str) -> Object:
+    """The StatefulSet with the fingerprint that runs: passwords that nobody can read now are not taken for new ones."""
+    if not fingerprint:
+        return stateful_set
+    template = stateful_set["spec"]["template"]
+    annotated = {**(template["metadata"].get("annotations") or {}), CREDENTIALS: fingerprint}
+    metadata = {**template["metadata"], "annotations": annotated}
+    return {**stateful_set, "spec": {**stateful_set["spec"], "template": {**template, "metadata": metadata}}}
+
+
+def _asked(given: _Given, fingerprint: str) -> str:
+    """The hash of what the user asks for. Without defaults, so that another release of the operator finds the same."""
+    spec, inputs = given.inputs.spec, given.inputs
+    server: StatefulServer = spec.cache if given.component is Component.CACHE else spec.database
+    fields = server.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    asked = {
+        **{field: value for field, value in fields.items() if field not in _FIXED_FIELDS},
+        "imagePullSecrets": inputs.pull_secrets,
+        "credentials": inputs.credentials,
+        "fingerprint": fingerprint,
+    }
+    return digest({field: value for field, value in asked.items() if value})

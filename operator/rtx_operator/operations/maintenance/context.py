@@ -1,0 +1,64 @@
+"""A maintenance under way and all that was observed of its server, as checks and actions ask for it. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from rtx_operator.api.engine import TradingEngine
+from rtx_operator.api.enums import Component
+from rtx_operator.api.status import Maintenance
+from rtx_operator.desired.state import DesiredServer, DesiredState
+from rtx_operator.observation import Fence, Object, Observation
+from rtx_operator.operations.fence import revision_of
+from rtx_operator.operations.machine import OperationInput
+from rtx_operator.operations.record import time_in_phase
+from rtx_operator.operations.state import PersistedState
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceContext:
+    """`now` is the one instant of this reconcile."""
+
+    engine: TradingEngine
+    desired: DesiredState
+    seen: Observation
+    maintenance: Maintenance
+    now: datetime
+
+    @property
+    def component(self) -> Component:
+        """Database or cache."""
+        return self.maintenance.component
+
+    @property
+    def server(self) -> DesiredServer:
+        return self.desired.servers[self.component]
+
+    @property
+    def waited(self) -> timedelta:
+        """How long the phase has lasted, without pauses."""
+        return time_in_phase(self.maintenance, self.now)
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether something else is asked for than when it began."""
+        return self.server.asked.differs_from(self.maintenance.asked)
+
+    @property
+    def pods(self) -> list[Object]:
+        """The server's pods that may run a process, those being deleted included."""
+        return self.seen.alive(self.server.workload.pods)
+
+    def pods_of(self, revision: str) -> list[Object]:
+        """The server's pods of this revision that are not being deleted."""
+        return [pod for pod in self.seen.pods_of(self.server.workload.pods) if revision_of(pod) == revision]
+
+    @property
+    def fence(self) -> Fence | None:
+        return self.seen.database.fence if self.seen.database else None
+
+
+def context_of(state: PersistedState, given: OperationInput) -> MaintenanceContext:
+    """The context of the maintenance in `state`; raises ValueError when there is none."""
+    if state.maintenance is None:
+        raise ValueError("no maintenance is recorded")
+    return MaintenanceContext(given.engine, given.desired, given.seen, state.maintenance, given.now)

@@ -1,0 +1,39 @@
+"""What status remembers of a maintenance besides its phase, and the events that only it knows."""
+
+from rtx_operator.api.enums import MaintenancePhase as Phase
+from rtx_operator.api.enums import Reason
+from rtx_operator.api.status import FailedMaintenance, Server
+from rtx_operator.operations.machine import Event, OwnEvent
+from rtx_operator.operations.maintenance.context import MaintenanceContext
+from rtx_operator.operations.maintenance.phases import PHASES
+from rtx_operator.operations.state import PersistedState
+from rtx_operator.results import Failure, Unmet
+
+
+def note(state: PersistedState, _: MaintenanceContext) -> PersistedState:
+    """A maintenance notes no instants."""
+    return state
+
+
+def own_event(context: MaintenanceContext, waits: Unmet | None) -> OwnEvent | None:
+    """WITHDRAWN when something else is asked for; not once the new pod is ready, which a later maintenance changes."""
+    phase = context.maintenance.phase
+    is_ready = phase is Phase.RESTARTING and waits is None
+    if context.is_withdrawn and Event.WITHDRAWN in PHASES[phase].ways and not is_ready:
+        changed = f"spec asks for another {context.component} by now"
+        return OwnEvent(Event.WITHDRAWN, Failure(changed, Reason.SUPERSEDED))
+    return None
+
+
+def settle(state: PersistedState, context: MaintenanceContext) -> PersistedState:
+    """A maintenance that is over leaves what runs from now on, or what failed."""
+    maintenance, server = context.maintenance, state.servers.get(context.component)
+    if maintenance.phase is Phase.SUCCEEDED:
+        made = Server(revision=maintenance.to, image=context.server.renewed_image, asked=maintenance.asked)
+        return state.with_server(context.component, made)
+    if maintenance.phase is Phase.FAILED and server and maintenance.reason != Reason.SUPERSEDED:
+        failed = FailedMaintenance(
+            asked=maintenance.asked, retry=maintenance.retry, reason=maintenance.reason, message=maintenance.message
+        )
+        return state.with_server(context.component, server.model_copy(update={"failed": failed}))
+    return state

@@ -1,0 +1,401 @@
+"""The maintenance of database and cache: what begins it, what it waits for, and every way out of it."""
+
+import pytest
+from cutover_world import World
+from maintenance_walks import (
+    CACHE,
+    DATABASE,
+    MORE,
+    TYPO,
+    WALK,
+    condition,
+    phases,
+    reconciled,
+    server_pods,
+    taken_away,
+    until,
+)
+from operator_release import edited_template
+from rtx_operator.api.enums import ConditionType, CutoverPhase, MaintenancePhase, Reason
+from rtx_operator.observation import Fence
+from rtx_operator.operations.effects import EffectName
+
+POSTGRES_TEMPLATE = ("database/statefulset", "terminationGracePeriodSeconds: 120", "terminationGracePeriodSeconds: 90")
+
+# --- what begins it --------------------------------------------------------------------------------------------------
+
+
+def test_edited_resources_of_the_database_go_through_maintenance(world: World) -> None:
+    # Given what runs
+    away, fence = taken_away(world), world.fence
+
+    # When the user asks for more memory
+    world.set_spec(database=MORE)
+
+    # Then the database's pod is replaced once, the cache's stays, and the fence is the same
+    assert phases(world) == WALK
+    assert away == [DATABASE]
+    assert world.pods[DATABASE]["spec"]["containers"][0]["resources"]["requests"]["memory"] == "3Gi"
+    assert world.fence == fence
+    assert condition(world, ConditionType.UP_TO_DATE)["reason"] == Reason.AS_SPECIFIED
+
+
+def test_toleration_of_the_engine_restarts_no_database_and_no_cache(world: World) -> None:
+    away = taken_away(world)
+
+    world.set_spec(scheduling={"tolerations": [{"key": "spot", "operator": "Exists"}]})
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+
+    assert away == []
+    assert "maintenance" not in world.stored
+
+
+def test_database_and_cache_are_changed_one_after_the_other(world: World) -> None:
+    away = taken_away(world)
+
+    world.set_spec(database=MORE, cache=MORE)
+
+    assert phases(world, 60) == WALK + WALK
+    assert away == [DATABASE, CACHE]
+
+
+def test_edited_template_of_another_release_restarts_nothing(world: World) -> None:
+    # Given what runs, made by one release of the operator
+    away, before = taken_away(world), server_pods(world)
+
+    # When another release reconciles it, even one that must create the StatefulSet again
+    with edited_template(*POSTGRES_TEMPLATE):
+        reconciled(world)
+        template = world.children.pop(("StatefulSet", "rtx-postgres"))["spec"]["template"]
+        reconciled(world)
+
+        # Then it is as it was, and UpToDate says that a newer shape is there
+        assert (away, server_pods(world)) == ([], before)
+        assert world.children["StatefulSet", "rtx-postgres"]["spec"]["template"] == template
+        up_to_date = condition(world, ConditionType.UP_TO_DATE)
+        assert (up_to_date["status"], up_to_date["reason"]) == ("True", Reason.REFRESH_AVAILABLE)
+        assert "the database runs as spec asks" in up_to_date["message"]
+
+
+def test_refresh_annotation_restarts_what_the_present_release_makes_otherwise(world: World) -> None:
+    away = taken_away(world)
+    with edited_template(*POSTGRES_TEMPLATE):
+        reconciled(world)
+
+        world.refresh("1")
+        reconciled(world, 90)
+
+        assert away == [DATABASE]
+        assert world.pods[DATABASE]["spec"]["terminationGracePeriodSeconds"] == 90
+
+
+def test_refresh_annotation_that_is_taken_away_restarts_nothing(world: World) -> None:
+    world.refresh("1")
+    reconciled(world, 60)
+    away = taken_away(world)
+
+    with edited_template(*POSTGRES_TEMPLATE):
+        world.refresh("")
+        reconciled(world)
+
+    assert away == []
+
+
+def test_spec_that_names_what_runs_already_restarts_nothing_now_or_later(world: World) -> None:
+    # Given a spec that names the image that is the default
+    away = taken_away(world)
+    world.set_spec(database={"image": "postgres"})
+    reconciled(world)
+
+    # When another release of the operator reconciles it
+    with edited_template(*POSTGRES_TEMPLATE):
+        reconciled(world)
+
+    # Then no maintenance has begun
+    assert (away, "maintenance" in world.stored) == ([], False)
+
+
+def test_new_password_restarts_the_server_that_has_it(world: World) -> None:
+    away = taken_away(world)
+
+    world.credentials = {"data": {**world.credentials["data"], "REDIS_PASSWORD": "eHg="}} if world.credentials else None
+    reconciled(world, 60)
+
+    assert away == [CACHE]
+
+
+def test_secret_that_is_missing_restarts_nothing(world: World) -> None:
+    away, secret = taken_away(world), world.credentials
+
+    world.credentials = None
+    reconciled(world)
+    world.credentials = secret
+    reconciled(world)
+
+    assert away == []
+    assert "maintenance" not in world.stored
+
+
+def test_maintenance_waits_for_the_passwords_that_a_new_pod_needs(world: World) -> None:
+    away, secret = taken_away(world), world.credentials
+    world.credentials = None
+    world.set_spec(database=MORE)
+    reconciled(world)
+    assert world.stored["maintenance"]["phase"] == MaintenancePhase.PENDING
+    assert away == []
+
+    world.credentials = secret
+
+    assert until(world, MaintenancePhase.SUCCEEDED)
+
+
+def test_lost_record_is_written_again_from_what_runs(world: World) -> None:
+    away = taken_away(world)
+    lost = ("ControllerRevision", f"rtx-database-{world.stored['database']['revision']}")
+
+    with edited_template(*POSTGRES_TEMPLATE):
+        del world.children[lost]
+        reconciled(world)
+
+    assert lost in world.children
+    assert away == []
+
+
+def test_lost_status_of_a_server_restarts_nothing(world: World) -> None:
+    away, database = taken_away(world), world.stored["database"]
+    world.status = world.status.replace('"database"', '"was"')
+
+    with edited_template(*POSTGRES_TEMPLATE):
+        reconciled(world)
+
+    assert away == []
+    assert world.stored["database"] == database
+
+
+# --- what it waits for -----------------------------------------------------------------------------------------------
+
+
+def test_maintenance_waits_for_a_slot(world: World) -> None:
+    # Given a fleet in which MAX_MAINTENANCE engines are in maintenance
+    away, world.slot_is_free = taken_away(world), False
+
+    # When spec asks for something else
+    world.set_spec(database=MORE)
+    reconciled(world)
+
+    # Then it says that it waits, holds up no cutover, and goes on when a slot is free
+    assert world.stored["maintenance"]["phase"] == MaintenancePhase.PENDING
+    assert "MAX_MAINTENANCE" in condition(world, ConditionType.RECONCILING)["message"]
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+    assert away == []
+    world.slot_is_free = True
+    assert until(world, MaintenancePhase.SUCCEEDED)
+
+
+def test_maintenance_waits_for_a_cutover_that_moves(world: World) -> None:
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.MONITORING)
+    away = taken_away(world)
+
+    world.set_spec(database=MORE)
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+
+    assert away == []
+    assert until(world, MaintenancePhase.SUCCEEDED)
+
+
+def test_cutover_waits_for_a_maintenance_that_moves(world: World) -> None:
+    world.set_spec(database=MORE)
+    assert until(world, MaintenancePhase.RESTARTING)
+
+    world.set_spec(version="1.1.0")
+    world.reconcile()
+
+    assert "cutover" not in world.stored
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+    assert world.stored["maintenance"]["phase"] == MaintenancePhase.SUCCEEDED
+
+
+def test_broken_database_is_mended_although_a_cutover_waits_for_it(world: World) -> None:
+    # Given a database that is down, and a cutover that waits for it
+    world.faults.add("no database")
+    world.set_spec(version="1.1.0")
+    reconciled(world, 3)
+    assert world.phase is CutoverPhase.PENDING
+
+    # When the user gives the database what it lacks
+    world.set_spec(database=MORE)
+    assert until(world, MaintenancePhase.RESTARTING)
+    world.faults.clear()
+
+    # Then first the maintenance and then the cutover succeeds
+    assert until(world, MaintenancePhase.SUCCEEDED)
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+
+
+# --- every way out ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason", "words"),
+    [
+        (TYPO, Reason.IMAGE_UNAVAILABLE, "nope"),
+        ({"scheduling": {"nodeSelector": {"node": "elsewhere"}}}, Reason.UNSCHEDULABLE, "node affinity"),
+    ],
+)
+def test_pod_is_not_taken_away_for_what_fails_the_check(
+    world: World, asked: object, reason: Reason, words: str
+) -> None:
+    # Given an image that no node can pull, or a place where the volume cannot be
+    away = taken_away(world)
+    world.set_spec(database=asked)
+
+    # When the check gives up
+    assert until(world, MaintenancePhase.FAILED, reconciles=90)
+    reconciled(world, 90)
+
+    # Then nothing was taken away, the engine serves, and Stalled says why and what to do
+    assert away == []
+    assert condition(world, ConditionType.READY)["status"] == "True"
+    stalled = condition(world, ConditionType.STALLED)
+    assert (stalled["status"], stalled["reason"]) == ("True", reason)
+    assert words in stalled["message"]
+    assert "rtx-trading.com/retry" in stalled["message"]
+    assert not [name for kind, name in world.children if kind == "Job" and "-check-" in name]
+
+    # And the reverted spec heals it
+    world.set_spec(database={})
+    reconciled(world)
+    assert condition(world, ConditionType.STALLED)["status"] == "False"
+    assert condition(world, ConditionType.UP_TO_DATE)["status"] == "True"
+    assert away == []
+
+
+def test_edit_that_is_reverted_while_it_is_checked_is_withdrawn(world: World) -> None:
+    away = taken_away(world)
+    world.set_spec(database=TYPO)
+    assert until(world, MaintenancePhase.CHECKING)
+
+    world.set_spec(database={})
+    reconciled(world)
+
+    assert world.stored["maintenance"]["reason"] == Reason.SUPERSEDED
+    assert condition(world, ConditionType.STALLED)["status"] == "False"
+    assert away == []
+
+
+def test_failed_maintenance_is_retried_by_the_annotation(world: World) -> None:
+    world.set_spec(database=TYPO)
+    assert until(world, MaintenancePhase.FAILED, reconciles=90)
+
+    world.retry()
+
+    assert until(world, MaintenancePhase.CHECKING)
+
+
+def test_failed_maintenance_of_the_database_holds_up_none_of_the_cache(world: World) -> None:
+    away = taken_away(world)
+    world.set_spec(database=TYPO)
+    assert until(world, MaintenancePhase.FAILED, reconciles=90)
+
+    world.set_spec(cache=MORE)
+    assert until(world, MaintenancePhase.SUCCEEDED)
+    reconciled(world, 90)
+
+    assert away == [CACHE]
+    assert world.stored["maintenance"]["component"] == "cache"  # that of the database did not begin again
+    assert condition(world, ConditionType.STALLED)["reason"] == Reason.IMAGE_UNAVAILABLE
+
+
+def test_new_pod_that_crashes_is_replaced_by_one_as_before(world: World) -> None:
+    # Given an image that can be pulled, and crashes
+    before = server_pods(world)
+    world.set_spec(database={"image": "example.com/postgres:crash"})
+    assert until(world, MaintenancePhase.RESTARTING)
+
+    # When its pod does not come up
+    assert until(world, MaintenancePhase.FAILED, reconciles=120)
+
+    # Then a pod as before runs, and Stalled says why
+    assert world.pods[DATABASE]["spec"] == before[DATABASE]["spec"]
+    assert condition(world, ConditionType.READY)["status"] == "True"
+    assert condition(world, ConditionType.STALLED)["reason"] == Reason.CRASH_LOOPING
+
+
+def test_spec_that_is_reverted_while_the_new_pod_crashes_goes_back_at_once(world: World) -> None:
+    world.set_spec(database={"image": "example.com/postgres:crash"})
+    assert until(world, MaintenancePhase.RESTARTING)
+    reconciled(world, 3)
+
+    world.set_spec(database={})
+    reconciled(world, 10)
+
+    assert condition(world, ConditionType.READY)["status"] == "True"
+    assert condition(world, ConditionType.STALLED)["status"] == "False"
+
+
+def test_image_that_shows_an_empty_database_is_found_out_and_not_installed_into(world: World) -> None:
+    # Given an image that keeps its data elsewhere: the database has no fence
+    fence = world.fence
+    world.set_spec(database={"image": "example.com/postgres:other"})
+    assert until(world, MaintenancePhase.VERIFYING)
+    world.fence = None
+
+    # When it is verified
+    decision = world.reconcile()
+
+    # Then no fence is made, and a pod as before comes back, with its data
+    assert decision
+    assert EffectName.MOVE_FENCE not in [effect.name for effect in decision.effects]
+    assert world.stored["maintenance"]["phase"] == MaintenancePhase.ROLLING_BACK
+    world.reconcile()
+    world.fence = fence
+    assert until(world, MaintenancePhase.FAILED)
+    assert condition(world, ConditionType.STALLED)["reason"] == Reason.DATA_MISSING
+    assert world.fence == fence
+
+
+def test_database_with_an_older_fence_than_status_knows_is_found_out(world: World) -> None:
+    world.set_spec(database=MORE)
+    assert until(world, MaintenancePhase.VERIFYING)
+    assert world.fence
+    world.fence = Fence(world.fence.epoch - 1, world.fence.executors, "", world.fence.owner)
+
+    world.reconcile()
+
+    assert world.stored["maintenance"]["reason"] == Reason.DATA_MISSING
+
+
+@pytest.mark.parametrize("killed_at", range(6))
+@pytest.mark.parametrize("phase", WALK[:-1])
+def test_killed_operator_changes_nothing_but_time(world: World, phase: MaintenancePhase, killed_at: int) -> None:
+    # Given a maintenance in a phase
+    away = taken_away(world)
+    world.set_spec(database=MORE)
+    assert until(world, phase)
+
+    # When the operator is killed in it
+    world.reconcile(killed_at=killed_at)
+
+    # Then the next one ends it
+    assert until(world, MaintenancePhase.SUCCEEDED)
+    assert away == [DATABASE]
+
+
+def test_later_edit_of_a_template_by_somebody_else_takes_no_pod_away(world: World) -> None:
+    # Given a person who edits the StatefulSet
+    away = taken_away(world)
+    live = world.children["StatefulSet", "rtx-postgres"]
+    edited = {
+        **live["spec"]["template"],
+        "metadata": {"labels": {**live["spec"]["template"]["metadata"]["labels"], "a": "b"}},
+    }
+    world.apply({**live, "spec": {**live["spec"], "template": edited}})
+
+    # When its controller and the operator have acted
+    reconciled(world)
+
+    # Then the pod is the same, and the template as it was
+    assert away == []
+    assert world.children["StatefulSet", "rtx-postgres"]["spec"]["template"] == live["spec"]["template"]
