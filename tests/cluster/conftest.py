@@ -149,13 +149,19 @@ def start_operator(
     started: list[Operator] = []
     folder = tmp_path_factory.mktemp("operators")
 
-    def start(namespace: str, operator_class: str, *, kubeconfig: Path | None = None) -> Operator:
+    def start(
+        namespace: str,
+        operator_class: str,
+        *,
+        kubeconfig: Path | None = None,
+        postgres_image: str = "localhost/rtx-postgres:17",
+    ) -> Operator:
         environment = {
             **os.environ,
             "KUBECONFIG": str(kubeconfig or cluster.kubeconfig),
             "POD_NAMESPACE": namespace,
             "OPERATOR_CLASS": operator_class,
-            "POSTGRES_IMAGE": "localhost/rtx-postgres:17",
+            "POSTGRES_IMAGE": postgres_image,
             "REDIS_IMAGE": "localhost/rtx-redis:8",
             "DATABASE_HOST": "127.0.0.1",
             "DATABASE_PORT": str(postgres),
