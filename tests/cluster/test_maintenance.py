@@ -114,7 +114,8 @@ def test_operator_with_other_default_images_replaces_no_pod(
     # Then the pods are the same, also once the StatefulSet must be made again.
     assert (uid(engine, DATABASE), uid(engine, CACHE)) == before
     engine.kubectl("delete", "statefulset", "rtx-postgres", "--cascade=orphan")
-    made = eventually(lambda: engine.child("statefulset", "rtx-postgres"), "the StatefulSet is made again")
+    eventually(lambda: engine.child("statefulset", "rtx-postgres"), "the StatefulSet is made again")
+    made = engine.child("statefulset", "rtx-postgres") or {}
     assert made["spec"]["template"]["spec"]["containers"][0]["image"] == "localhost/rtx-postgres:17"
     assert uid(engine, DATABASE) == before[0]
 
