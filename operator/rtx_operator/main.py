@@ -4,9 +4,10 @@
 |---------------------------------------------|--------------------------------------------------------------|
 | leader election between two replicas        | cluster/lease.py                                             |
 | watches                                     | handlers.py: engines; cluster/watch.py: their children        |
+| whether there is something to watch         | definitions.py                                               |
 | one reconcile per engine at a time          | workqueue.py, workers.py                                     |
 | observe → decide → perform → write status   | controllers/                                                 |
-| /healthz, /metrics                          | health.py, metrics.py                                        |
+| /healthz, /readyz, /metrics                 | health.py, metrics.py                                        |
 """
 
 import argparse
@@ -21,7 +22,7 @@ from typing import Any, cast
 import kopf
 import structlog
 
-from rtx_operator import handlers, health, logs, settings
+from rtx_operator import definitions, handlers, health, logs, settings
 from rtx_operator.api import crd, reference
 from rtx_operator.api.kinds import KINDS
 from rtx_operator.cluster import postgres
@@ -40,8 +41,6 @@ from rtx_operator.controllers.base import Key, OutdatedDefinitionError
 from rtx_operator.controllers.engine import EngineController
 from rtx_operator.metrics import LEADER, QUEUE_DEPTH, RECONCILE_ERRORS
 from rtx_operator.workqueue import WorkQueue
-
-LEASE_NAME = "rtx-operator"
 
 log = structlog.get_logger(__name__)
 
@@ -78,13 +77,22 @@ def _write_crd(folder: Path | None) -> None:
 
 
 async def operate(chosen: settings.Settings) -> None:
-    """Wait to lead, then serve until SIGTERM or SIGINT. Losing the Lease ends the process with exit code 1."""
-    lease = Lease(chosen.namespace, LEASE_NAME, chosen.identity, Timing.within(chosen.lease_seconds))
+    """Wait to lead, then serve until SIGTERM or SIGINT.
+
+    Losing the Lease ends the process with exit code 1, and so does a watch that has ended for good.
+    """
+    lease = Lease(chosen.namespace, chosen.lease_name, chosen.identity, Timing.within(chosen.lease_seconds))
     # The Lease has its own connections, so that other requests cannot delay its renewal.
     lease_client, client = await connect(guard=lambda: None), await connect(guard=lease.guard)
-    runner = await health.serve(chosen.listen_port)
+    readiness = health.Readiness()
+    runner = await health.serve(chosen.listen_port, readiness)
+
+    async def lead() -> None:
+        await definitions.wait_for_kinds(client, readiness)
+        await lease.acquire(lease_client)
+
     try:
-        if await _leads_before_stop(lease.acquire(lease_client)):
+        if await _leads_before_stop(lead()):
             LEADER.set(1)
             holding = asyncio.create_task(_hold_or_die(lease.hold(lease_client)))
 
@@ -102,20 +110,28 @@ async def operate(chosen: settings.Settings) -> None:
             queue: WorkQueue[Key] = WorkQueue(lambda key: controllers[key.kind](key), _failed)
             QUEUE_DEPTH.set_function(lambda: queue.depth)
             working = asyncio.create_task(queue.run(chosen.workers))
-            watching = asyncio.create_task(Watches(client, watched).run((*CHILDREN, *GRANDCHILDREN)))
+            kinds = (*CHILDREN, *GRANDCHILDREN)
+            watching = asyncio.create_task(Watches(client, watched, chosen.watch_namespaces).run(kinds))
+            blind = asyncio.Event()
+            looking = asyncio.create_task(definitions.stop_when_blind(len(chosen.watch_namespaces) or 1, blind))
             # From here kopf handles SIGTERM and SIGINT: it returns after either.
             await kopf.operator(
                 registry=handlers.registry(queue, controllers, fleet),
                 settings=handlers.settings(chosen.operator_class),
                 # kopf's default contains the user's name, which a pod does not have; kopf does not export the type.
                 identity=cast("Any", chosen.identity),
-                clusterwide=True,
+                clusterwide=not chosen.watch_namespaces,
+                namespaces=chosen.watch_namespaces,
                 standalone=True,
+                stop_flag=blind,
             )
-            for task in (holding, working, watching):
+            tasks = (holding, working, watching, looking)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(holding, working, watching, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await lease.release(lease_client)
+            if blind.is_set():
+                sys.exit(1)
     finally:
         await runner.cleanup()
         await client.close()

@@ -1,6 +1,8 @@
 """Turns a change of status into metrics of operations. Pure except for the metrics."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from rtx_operator import metrics
 from rtx_operator.api.engine import TradingEngine
@@ -9,17 +11,24 @@ from rtx_operator.api.enums import MaintenancePhase
 from rtx_operator.api.status import HistoryEntry, Record
 
 
+def phase(namespace: str, name: str, status: Mapping[str, Any]) -> None:
+    """Show the phase of an engine's cutover, as its status has it: a new leader does so from its first reconcile on."""
+    current = (status.get("cutover") or {}).get("phase")
+    if current is None:
+        return
+    for one in Phase:
+        metrics.CUTOVER_PHASE.labels(namespace, name, one).set(one == current)
+
+
 def cutover(before: TradingEngine, after: TradingEngine) -> None:
     """Record the progress of a cutover between two statuses of one engine; `after` has been written."""
     was, now = before.status.cutover, after.status.cutover
     if now is None:
         return
-    for phase in Phase:
-        metrics.CUTOVER_PHASE.labels(after.namespace, after.name, phase).set(now.phase is phase)
     known = was.seconds if was and was.id == now.id else {}
-    for phase, seconds in now.seconds.items():
-        if phase not in known:
-            metrics.CUTOVER_PHASE_SECONDS.labels(phase).observe(seconds)
+    for ended, seconds in now.seconds.items():
+        if ended not in known:
+            metrics.CUTOVER_PHASE_SECONDS.labels(ended).observe(seconds)
     if _has_ended(was, now):
         metrics.CUTOVERS.labels(now.phase).inc()
         if after.status.history:
@@ -57,5 +66,5 @@ def _observe_durations(past: HistoryEntry) -> None:
 
 def forget(namespace: str, name: str) -> None:
     """Remove the phase of a deleted engine's cutover."""
-    for phase in Phase:
-        metrics.CUTOVER_PHASE.remove(namespace, name, phase)
+    for one in Phase:
+        metrics.CUTOVER_PHASE.remove(namespace, name, one)

@@ -1,5 +1,6 @@
 """An observation of one TradingEngine: its objects, fence and pods as read in one reconcile, frozen. Pure."""
 
+import base64
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -176,6 +177,14 @@ def hangs(pod: Object, now: datetime) -> bool:
     """Whether the pod's deletionTimestamp passed more than HANGS_AFTER ago: its node is lost, or cannot end it."""
     until = pod["metadata"].get("deletionTimestamp")
     return bool(until) and now > datetime.fromisoformat(until) + HANGS_AFTER
+
+
+def secret_text(secret: Object | None, key: str) -> str | None:
+    """The value of `key` in a Secret: empty when it is missing, None when its bytes are no text."""
+    try:
+        return base64.b64decode(((secret or {}).get("data") or {}).get(key) or "").decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def is_ready(pod: Object) -> bool:

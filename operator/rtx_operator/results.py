@@ -25,6 +25,16 @@ class Failure:
     reason: Reason
 
 
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """Another manager changes a child again and again. `managers` is empty when they are unknown."""
+
+    kind: str
+    name: str
+    managers: tuple[str, ...]
+    wait_seconds: float  # until the operator restores it
+
+
 Unmet = Waiting | Failure
 Check = Callable[[Context], Unmet | None]
 

@@ -51,7 +51,7 @@ def test_stopped_leader_hands_over_and_exits_with_0(pair: Pair) -> None:
     # Then it exits with 0, and the standby leads and reconciles.
     assert leader.process.wait(20) == 0
     eventually(standby.leads, "the standby leads")
-    lease = engine.child("lease", "rtx-operator") or {}
+    lease = engine.child("lease", f"rtx-operator-{engine.namespace}") or {}
     assert lease["spec"]["holderIdentity"] != ""
     assert_reconciled(engine)
 

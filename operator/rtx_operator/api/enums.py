@@ -170,6 +170,7 @@ class ConditionType(StrEnum):
     RECONCILING = "Reconciling"  # the operator is working towards the spec
     STALLED = "Stalled"  # the operator needs the help of a person
     UP_TO_DATE = "UpToDate"  # the running revision is that of the spec
+    DISPUTED = "Disputed"  # another manager keeps changing the engine's objects; absent until one does
 
 
 class ConditionStatus(StrEnum):
@@ -221,6 +222,7 @@ class Reason(StrEnum):
     UNKNOWN_ACTIVE = "UnknownActive"  # what is recorded of the active release is lost, or of another operator
     INVALID_SPEC = "InvalidSpec"  # the stored object does not match this operator's schema
     CREDENTIALS_MISSING = "CredentialsMissing"  # the Secret, or a key of it
+    CREDENTIALS_LOST = "CredentialsLost"  # a generated Secret is gone while a volume has its passwords
     NAME_TAKEN = "NameTaken"  # an object of another owner has the name of a child
     DATABASE_IN_USE = "DatabaseInUse"  # the database belongs to another TradingEngine
     DATABASE_UNREACHABLE = "DatabaseUnreachable"
@@ -232,4 +234,5 @@ class Reason(StrEnum):
     IMAGE_UNAVAILABLE = "ImageUnavailable"
     CONTAINER_CANNOT_START = "ContainerCannotStart"
     CRASH_LOOPING = "CrashLooping"
+    OTHER_MANAGER = "OtherManager"  # the message names it, and the object that it keeps changing
     REQUEST_REFUSED = "RequestRefused"  # the API server refuses a child object

@@ -24,10 +24,9 @@ MAX_NAME_LENGTH = 40  # of a TradingEngine, so that child names with Kubernetes'
 
 
 class Label(StrEnum):
-    """Label keys."""
+    """Label keys. Helm and Argo CD select and prune by `app.kubernetes.io/instance`, so no object has it (ADR 0042)."""
 
     APP = "app.kubernetes.io/name"
-    INSTANCE = "app.kubernetes.io/instance"
     COMPONENT = "app.kubernetes.io/component"
     PART_OF = "app.kubernetes.io/part-of"
     MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -41,6 +40,8 @@ class Label(StrEnum):
 
 RETRY = f"{GROUP}/retry"  # annotation: a new value makes the operator retry
 REFRESH = f"{GROUP}/refresh"  # annotation: a new value replaces pods by those of the present templates
+# Annotations of what outlives its TradingEngine: Argo CD neither prunes nor deletes it, Helm leaves it.
+KEPT = {"argocd.argoproj.io/sync-options": "Prune=false,Delete=false", "helm.sh/resource-policy": "keep"}
 
 
 class CredentialKey(StrEnum):
@@ -208,7 +209,7 @@ class Names:
 
     def selector(self, component: Component, colour: Colour | None = None) -> dict[str, str]:
         """The labels that select a component's pods, of one colour or of both."""
-        labels = {Label.INSTANCE.value: self.engine, Label.COMPONENT.value: component.value}
+        labels = {Label.ENGINE.value: self.engine, Label.COMPONENT.value: component.value}
         return {**labels, Label.COLOUR.value: colour.value} if colour else labels
 
     def labels(self, component: Component, *, version: str = "", colour: Colour | None = None) -> dict[str, str]:
@@ -225,6 +226,5 @@ class Names:
             **self.selector(component, colour),
             Label.PART_OF.value: PART_OF,
             Label.MANAGED_BY.value: OPERATOR,
-            Label.ENGINE.value: self.engine,
         }
         return {**labels, Label.APP_VERSION.value: version} if version else labels

@@ -25,7 +25,7 @@ HISTORY_LIMIT = 10  # cutovers that status remembers
 class Condition(ApiModel):
     """One condition, as `metav1.Condition` defines it."""
 
-    type: ConditionType = Field(description="Ready, Reconciling, Stalled or UpToDate.")
+    type: ConditionType = Field(description="Ready, Reconciling, Stalled, UpToDate or Disputed.")
     status: ConditionStatus = Field(description="True, False or Unknown.")
     reason: str = Field(min_length=1, max_length=1024, description="Why, in one word.")
     message: str = Field(max_length=32768, description="Why, in plain words, and what to do.")
@@ -59,6 +59,10 @@ class Previous(Release):
     """The release that was active before. While it is kept, going back to it is a switch."""
 
     retire_after: Time = Field(description="When its retirement begins. A pause moves it by its length.")
+    adopted: bool = Field(
+        default=False,
+        description="It was found when status was lost, and may never have served: a cutover to it migrates first.",
+    )
 
 
 class Rejected(ApiModel):
@@ -204,7 +208,7 @@ class TradingEngineStatus(ApiModel):
     conditions: list[Condition] = Field(
         default=[],
         max_length=16,
-        description="Ready, Reconciling, Stalled (as kstatus defines them) and UpToDate.",
+        description="Ready, Reconciling, Stalled (as kstatus defines them), UpToDate, and Disputed.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     paused_since: Time | None = Field(

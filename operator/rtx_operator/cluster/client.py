@@ -132,9 +132,9 @@ class Client:
             items += page
         return items
 
-    def pages(self, resource: Resource, *, label: str) -> AsyncIterator[Page]:
-        """All objects of a kind that have the label, in all namespaces: page by page."""
-        return self._pages(resource, "", label, "")
+    def pages(self, resource: Resource, namespace: str, *, label: str) -> AsyncIterator[Page]:
+        """All objects of a kind that have the label, in all namespaces if it is empty: page by page."""
+        return self._pages(resource, namespace, label, "")
 
     async def _pages(self, resource: Resource, namespace: str, labels: str, fields: str) -> AsyncIterator[Page]:
         query = {"limit": str(LIST_PAGE_OBJECTS), "fieldSelector": fields, "labelSelector": labels}
@@ -149,11 +149,12 @@ class Client:
                 return
 
     async def watch(
-        self, resource: Resource, *, label: str, version: str, seconds: int
+        self, resource: Resource, namespace: str, *, label: str, version: str, seconds: int
     ) -> AsyncGenerator[tuple[str, Object], None]:
-        """The events (type, object) of a kind with the label in all namespaces after `version`, for `seconds`.
+        """The events (type, object) of a kind with the label after `version`, for `seconds`.
 
-        A caller that leaves it earlier closes it. Raises UnreachableError also when the connection breaks.
+        An empty `namespace` stands for all. A caller that leaves it earlier closes it. Raises UnreachableError, also
+        when the connection breaks.
         """
         query = {
             "watch": "true",
@@ -167,7 +168,7 @@ class Client:
             sock_connect=REQUEST_DEADLINE_SECONDS,
             sock_read=WATCH_SILENCE_SECONDS,
         )
-        path, code = resource.path(""), 0
+        path, code = resource.path(namespace), 0
         try:
             response = await self._send("GET", path, query, None, "", timeout)
             code = response.status

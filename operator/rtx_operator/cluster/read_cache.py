@@ -90,7 +90,7 @@ class ReadCache:
         return CachedObjects(children, secret, served)
 
     async def _children(self, namespace: str, name: str) -> tuple[Object, ...]:
-        if self.watched.is_complete(CACHED_KINDS):
+        if self.watched.is_complete(namespace, CACHED_KINDS):
             return tuple(self.watched.of((namespace, name), CACHED_KINDS))
         labels = {Label.ENGINE.value: name}
         lists = await asyncio.gather(

@@ -5,6 +5,7 @@ say when its list is complete or what was deleted while it was away; this does (
 """
 
 import asyncio
+import itertools
 import random
 from collections.abc import Iterable
 from contextlib import aclosing
@@ -34,26 +35,27 @@ class _EventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Watches:
-    """The watches of several kinds."""
+    """The watches of several kinds, in some namespaces; in all of them if it names none."""
 
     client: Client
     watched: WatchedObjects
+    namespaces: tuple[str, ...] = ()
 
     async def run(self, resources: Iterable[Resource]) -> None:
         """Watch until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for resource in resources:
-                group.create_task(self._keep(resource), name=f"watch-{resource.plural}")
+            for resource, namespace in itertools.product(resources, self.namespaces or ("",)):
+                group.create_task(self._keep(resource, namespace), name=f"watch-{resource.plural}")
 
-    async def _keep(self, resource: Resource) -> None:
+    async def _keep(self, resource: Resource, namespace: str) -> None:
         failures = 0
         while True:
             try:
-                version = await self._list(resource)
+                version = await self._list(resource, namespace)
                 failures = 0
-                await self._watch(resource, version)
+                await self._watch(resource, namespace, version)
             except Exception as error:  # noqa: BLE001 - no error may end a watch: the operator would be blind
-                self.watched.broken(resource)
+                self.watched.broken(resource, namespace)
                 if isinstance(error, ApiError) and error.code == 410:
                     continue  # the version is too old to go on from: list again
                 longest = min(MAX_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2.0 ** min(failures, 10))
@@ -61,24 +63,26 @@ class Watches:
                 log.warning("watch failed; the operator retries", kind=resource.kind, error=repr(error))
                 await asyncio.sleep(longest * random.uniform(0.5, 1))  # noqa: S311 - jitter is no secret
 
-    async def _list(self, resource: Resource) -> str:
+    async def _list(self, resource: Resource, namespace: str) -> str:
         """List all objects of the kind; returns the resourceVersion from which to watch."""
         listed: list[tuple[str, str]] = []
         version = ""
-        async for items, version in self.client.pages(resource, label=Label.ENGINE.value):  # noqa: B007 - the last one
+        async for items, version in self.client.pages(resource, namespace, label=Label.ENGINE.value):  # noqa: B007 - the last one
             for item in items:
                 self.watched.put(resource, item)
                 listed.append((item["metadata"]["namespace"], item["metadata"]["name"]))
             await asyncio.sleep(0)  # a page takes tens of milliseconds: others have their turn
-        self.watched.completed(resource, listed, int(version))
+        self.watched.completed(resource, listed, int(version), namespace)
         return version
 
-    async def _watch(self, resource: Resource, version: str) -> None:
+    async def _watch(self, resource: Resource, namespace: str, version: str) -> None:
         """Follow the kind from `version` on until it is to be listed again. Raises ApiError."""
         clock = asyncio.get_running_loop().time
         until = clock() + RELIST_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311 - spreading is no secret
         while clock() < until:
-            events = self.client.watch(resource, label=Label.ENGINE.value, version=version, seconds=WATCH_SECONDS)
+            events = self.client.watch(
+                resource, namespace, label=Label.ENGINE.value, version=version, seconds=WATCH_SECONDS
+            )
             async with aclosing(events):
                 async for kind, body in events:
                     version = self._follow(resource, kind, body)

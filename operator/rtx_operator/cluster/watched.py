@@ -58,11 +58,11 @@ class WatchedObjects:
     changed: Callable[[Scope], None] = lambda _: None
     _objects: dict[_Id, _Kept] = field(default_factory=dict)
     _of: dict[Scope, set[_Id]] = field(default_factory=dict)
-    _complete: set[str] = field(default_factory=set)
+    _complete: set[tuple[str, str]] = field(default_factory=set)  # (kind, namespace); all namespaces if empty
 
-    def is_complete(self, resources: Iterable[Resource]) -> bool:
-        """Whether a missing object of these kinds is known not to exist."""
-        return all(resource.kind in self._complete for resource in resources)
+    def is_complete(self, namespace: str, resources: Iterable[Resource]) -> bool:
+        """Whether a missing object of these kinds is known not to exist in the namespace."""
+        return all({(resource.kind, ""), (resource.kind, namespace)} & self._complete for resource in resources)
 
     def of(self, scope: Scope, resources: Iterable[Resource]) -> list[Object]:
         """The engine's objects of these kinds; new dicts at each call. It may lack some unless `is_complete`."""
@@ -96,17 +96,23 @@ class WatchedObjects:
             return
         self._drop(key, known)
 
-    def completed(self, resource: Resource, listed: Iterable[tuple[str, str]], version: int) -> None:
-        """All objects of the kind were listed, as of `version`: `listed` has their (namespace, name)."""
+    def completed(
+        self, resource: Resource, listed: Iterable[tuple[str, str]], version: int, namespace: str = ""
+    ) -> None:
+        """All objects of the kind in the namespace (empty: in all) were listed, as of `version`.
+
+        `listed` has their (namespace, name).
+        """
         found = set(listed)
         for key, known in list(self._objects.items()):
-            if key.kind == resource.kind and key[1:] not in found and known.version <= version:
+            is_meant = key.kind == resource.kind and namespace in {"", key.namespace}
+            if is_meant and key[1:] not in found and known.version <= version:
                 self._drop(key, known)
-        self._complete.add(resource.kind)
+        self._complete.add((resource.kind, namespace))
 
-    def broken(self, resource: Resource) -> None:
+    def broken(self, resource: Resource, namespace: str = "") -> None:
         """The watch has ended with an error: what is known may be outdated."""
-        self._complete.discard(resource.kind)
+        self._complete.discard((resource.kind, namespace))
 
     def _drop(self, key: _Id, known: _Kept) -> None:
         del self._objects[key]

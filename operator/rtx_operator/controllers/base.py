@@ -14,6 +14,9 @@ from typing import ClassVar, NamedTuple
 
 import structlog
 
+from rtx_operator.api import crd
+from rtx_operator.api.foreign_text import fitted
+from rtx_operator.api.kinds import KINDS
 from rtx_operator.api.names import Label
 from rtx_operator.cluster.client import ApiError, Client, ConflictError, Object, Resource
 from rtx_operator.metrics import RECONCILE_SECONDS
@@ -73,6 +76,8 @@ class Controller(ABC):
         self._client = client
         self._operator_class = operator_class
         self._now = now
+        (kind,) = (kind for kind in KINDS if kind.name == self.resource.kind)
+        self._status_schema = crd.structural(kind.status)
 
     @abstractmethod
     async def reconcile(self, attempt: Attempt) -> float:
@@ -141,12 +146,14 @@ class Controller(ABC):
             log.warning("status not written", error=str(error) or type(error).__name__)
 
     async def _write(self, attempt: Attempt) -> None:
-        if attempt.status is None or attempt.status == attempt.before:
+        if attempt.status is None:
             return
-        manifest = attempt.manifest
+        manifest, status = attempt.manifest, fitted(attempt.status, self._status_schema)
+        if status == attempt.before:
+            return
         async with asyncio.timeout(STATUS_DEADLINE_SECONDS):
-            written = await self._client.replace(self.resource, {**manifest, "status": attempt.status}, "status")
+            written = await self._client.replace(self.resource, {**manifest, "status": status}, "status")
             stored = written.get("status") or {}
-            if any(value and field not in stored for field, value in attempt.status.items()):
+            if any(value and field not in stored for field, value in status.items()):
                 raise OutdatedDefinitionError
             await self.wrote(manifest, written)

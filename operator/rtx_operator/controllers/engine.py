@@ -24,6 +24,7 @@ from rtx_operator.cluster.resources import ENGINE
 from rtx_operator.controllers.base import Attempt, Controller, Key
 from rtx_operator.controllers.slots import Slots, has_slot
 from rtx_operator.decision import conditions
+from rtx_operator.decision.adoption import adopted
 from rtx_operator.decision.decide import Decision, decide
 from rtx_operator.decision.events import events as events_between
 from rtx_operator.decision.outcome import Outcome, status_after
@@ -91,12 +92,14 @@ class EngineController(Controller):
             if objects is None:
                 return None
             seen = await self._observe(engine, objects)
+            engine = adopted(engine, seen, build.wanted_revision(engine, seen, self._settings), self._now())
             desired = build.build(engine, seen, self._settings, bytes(32))
         except (InvalidSpecError, UnknownActiveError, ApiError):
             return None  # the live reconcile says so in status
         now, before = self._now(), manifest.get("status") or {}
         decision = decide(engine, desired, seen, now, "")
-        status = status_after(before, engine, desired, decision, Outcome(), now)
+        disputes = self._performer.applier.disputes.of(engine.scope)
+        status = status_after(before, engine, desired, decision, Outcome(disputes=disputes), now)
         acts = decision.entered or decision.effects or decision.delete or not self._is_applied(engine, decision, seen)
         if acts or status not in (None, before):
             return None
@@ -108,7 +111,9 @@ class EngineController(Controller):
 
     async def _watched(self, engine: TradingEngine) -> EngineObjects | None:
         given = engine.spec.credentials_secret_ref
-        return await watched_objects(self._observer.read_cache, *engine.scope, given.name if given else "")
+        return await watched_objects(
+            self._client, self._observer.read_cache, *engine.scope, given.name if given else ""
+        )
 
     def _is_applied(self, engine: TradingEngine, decision: Decision, seen: Observation) -> bool:
         def live(desired: Object) -> Object | None:
@@ -119,10 +124,13 @@ class EngineController(Controller):
 
     async def reconcile(self, attempt: Attempt) -> float:
         """Raises what the API server's client raises; then everything is observed again."""
+        meta = attempt.manifest["metadata"]
+        measure.phase(meta["namespace"], meta["name"], attempt.before)
         try:
             engine = TradingEngine.parse(attempt.manifest)
             await self._know_slots(engine)
             seen = await self._observe(engine)
+            engine = adopted(engine, seen, build.wanted_revision(engine, seen, self._settings), attempt.now)
             desired = build.build(engine, seen, self._settings, secrets.token_bytes(32))
         except InvalidSpecError as error:
             unmet = conditions.invalid_spec(str(error))
@@ -139,8 +147,10 @@ class EngineController(Controller):
 
         attempt.status = status(Outcome(is_stale=True))  # should nothing more come of it
         outcome = await self._perform(attempt.manifest, engine, seen, decision)
-        attempt.status = status(outcome)
-        return requeue_after(decision, outcome, now=attempt.now, resync=self._resync())
+        disputes = self._performer.applier.disputes.of(engine.scope)
+        attempt.status = status(replace(outcome, disputes=disputes))
+        due = requeue_after(decision, outcome, now=attempt.now, resync=self._resync())
+        return min([due, *(dispute.wait_seconds or due for dispute in disputes or ())])
 
     def _resync(self) -> float:
         """Spread, so that a thousand engines are not reconciled in the same second."""
@@ -208,6 +218,7 @@ class EngineController(Controller):
         for event in events_between(was, after):
             log.info("event", reason=event.reason, detail=event.message)
             await events.record(self._client, written, event.reason, event.message, warning=event.is_warning)
+        measure.phase(written["metadata"]["namespace"], written["metadata"]["name"], after)
         if was.get("cutover") != after.get("cutover"):
             measure.cutover(TradingEngine.parse(before), TradingEngine.parse(written))
         if was.get("maintenance") != after.get("maintenance"):

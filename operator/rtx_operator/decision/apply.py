@@ -3,18 +3,23 @@ among its effects instead.
 """
 
 from rtx_operator.decision.context import DecisionContext
+from rtx_operator.decision.fence import fence_to_move
 from rtx_operator.decision.install import BEFORE_COLOUR, BEFORE_MIGRATION, credentials_exist
 from rtx_operator.observation import Object
 from rtx_operator.results import first_unmet
 
+# Without their passwords, pods that run would be replaced by pods that cannot start.
+_WITH_PASSWORDS = frozenset({"Secret", "StatefulSet", "Deployment", "Job"})
+
 
 def objects_to_apply(context: DecisionContext) -> tuple[Object, ...]:
     """In the order in which they are to be applied."""
-    desired = context.desired
-    if credentials_exist(context):
-        return ()  # every pod would hang on the missing Secret
+    desired, has_passwords = context.desired, credentials_exist(context) is None
     if context.is_installed:
-        return (*desired.base_objects, *desired.active.objects, *_idle_objects(context), *_traffic_objects(context))
+        wanted = (*desired.base_objects, *desired.active.objects, *_idle_objects(context), *_traffic_objects(context))
+        return wanted if has_passwords else tuple(one for one in wanted if one["kind"] not in _WITH_PASSWORDS)
+    if not has_passwords:
+        return ()  # every pod would hang on the missing Secret
     wanted = desired.base_objects
     if first_unmet(context, BEFORE_MIGRATION) is None:
         wanted += (desired.active.install,)
@@ -37,9 +42,11 @@ def _idle_objects(context: DecisionContext) -> tuple[Object, ...]:
 def _traffic_objects(context: DecisionContext) -> tuple[Object, ...]:
     """The live Service, disruption budget and autoscaler, on the colours on which a cutover has put them."""
     desired, cutover, row = context.desired, context.cutover, context.cutover_row
+    # The live Service follows the fence: it stays where it is while the fence is to move.
+    fence_moves = row.moves_fence_to if row else fence_to_move(context)
+    selected = desired.selected(context.seen) if fence_moves else None
     if cutover is None or row is None:
-        traffic = desired.traffic[desired.active.colour]
-        return (traffic.select, *traffic.promote)
-    selected = desired.selected(context.seen) if row.moves_fence_to else None
+        traffic = desired.traffic[selected or desired.active.colour]
+        return (traffic.select, *desired.traffic[desired.active.colour].promote)
     select = desired.traffic[selected or desired.active.colour].select
     return (select, *(desired.traffic[row.scales.release(cutover).colour].promote if row.scales else ()))

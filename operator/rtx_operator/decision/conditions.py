@@ -1,6 +1,6 @@
 """The status that is written: conditions as kstatus defines them, and what the operator must remember."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +23,7 @@ from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Object
 from rtx_operator.operations.arbiter import moving
 from rtx_operator.operations.state import PersistedState
-from rtx_operator.results import Failure, Unmet, Waiting
+from rtx_operator.results import Dispute, Failure, Unmet, Waiting
 
 NOTHING_LEFT = "nothing is left to do"
 
@@ -79,6 +79,27 @@ def after_unknown_active(before: Object, generation: int, message: str, now: dat
         Condition(ConditionType.STALLED, True, Reason.UNKNOWN_ACTIVE, message),
     ]
     return _with(dict(before), generation, conditions, now)
+
+
+def after_disputes(status: Object, generation: int, disputes: Sequence[Dispute], now: datetime) -> Object:
+    """The status with what is known of other managers; unchanged while none ever changed anything again and again.
+
+    The message names no number and no time, so that it is written once.
+    """
+    told = any(condition["type"] == ConditionType.DISPUTED for condition in status.get("conditions") or [])
+    if not disputes and not told:
+        return status
+    causes = "; ".join(f"{_managers(one)} keeps changing {one.kind} {one.name}" for one in disputes)
+    remedy = (
+        "make it leave the object alone. The operator restores what traffic depends on at once, the rest ever later"
+    )
+    message = f"{causes}: {remedy}" if disputes else "no other manager changes the engine's objects"
+    reason = Reason.OTHER_MANAGER if disputes else Reason.DONE
+    return _with(status, generation, [Condition(ConditionType.DISPUTED, bool(disputes), reason, message)], now)
+
+
+def _managers(dispute: Dispute) -> str:
+    return f"manager {' and manager '.join(dispute.managers)}" if dispute.managers else "somebody"
 
 
 def database_unreachable(message: str) -> Unmet:

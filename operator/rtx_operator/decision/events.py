@@ -31,6 +31,9 @@ def events(before: Object, after: Object) -> Iterator[EngineEvent]:
     was, (ready, reason, message) = _ready(before), _ready(after)
     if was[:2] != (ready, reason):
         yield EngineEvent(reason, message, is_stalled(after))
+    disputed = _true(after, ConditionType.DISPUTED)
+    if disputed and not _true(before, ConditionType.DISPUTED):
+        yield EngineEvent(disputed["reason"], disputed["message"], is_warning=True)
     cutover = _entered(before, after, "cutover")
     if cutover:
         phase = CutoverPhase(cutover["phase"])
@@ -48,10 +51,16 @@ def events(before: Object, after: Object) -> Iterator[EngineEvent]:
 
 def is_stalled(status: Object) -> bool:
     """Whether a person's help is needed."""
-    return any(
-        condition["type"] == ConditionType.STALLED and condition["status"] == ConditionStatus.TRUE
-        for condition in status.get("conditions") or []
-    )
+    return _true(status, ConditionType.STALLED) is not None
+
+
+def _true(status: Object, kind: ConditionType) -> Object | None:
+    """The condition if it is true."""
+    for condition in status.get("conditions") or []:
+        if condition["type"] == kind and condition["status"] == ConditionStatus.TRUE:
+            found: Object = condition
+            return found
+    return None
 
 
 def _ready(status: Object) -> tuple[str, str, str]:

@@ -4,7 +4,7 @@ The database is the authority; what a failover or a restore made it forget is co
 """
 
 from rtx_operator.decision.context import DecisionContext
-from rtx_operator.observation import executes
+from rtx_operator.observation import Owner, executes
 from rtx_operator.operations.effects import MoveFence
 from rtx_operator.operations.fence import fence_move, lets_others_execute
 
@@ -28,5 +28,10 @@ def fence_to_move(context: DecisionContext) -> MoveFence | None:
         right = fence.owner == str(owner) and executes(fence, [active], known_epoch=known)
         if right and not lets_others_execute(fence, context.desired, context.seen, active):
             return None
-    move = f"install-{owner.uid}-{known}"
+    move = install_move(owner, known)
     return fence_move(active, context.desired, context.seen, known_epoch=known, fence=fence, cutover=move)
+
+
+def install_move(owner: Owner, known_epoch: int) -> str:
+    """The id of a move outside of a cutover; that of the first installation has epoch 0."""
+    return f"install-{owner.uid}-{known_epoch}"

@@ -5,18 +5,47 @@ look for the cause. The chain stays in force after the installation: it is what 
 """
 
 from rtx_operator.api.enums import Reason
-from rtx_operator.api.names import REQUIRED_CREDENTIALS
+from rtx_operator.api.names import REQUIRED_CREDENTIALS, Label
 from rtx_operator.decision.context import DecisionContext
 from rtx_operator.decision.fence import fence_to_move
 from rtx_operator.desired.state import Workload, job_workload
 from rtx_operator.diagnosis import diagnose
-from rtx_operator.observation import DEADLINE_EXCEEDED, JobEnd, Object, Observation, executes, job_ended, replicas
+from rtx_operator.observation import (
+    DEADLINE_EXCEEDED,
+    JobEnd,
+    Object,
+    Observation,
+    executes,
+    is_ready,
+    job_ended,
+    replicas,
+)
+from rtx_operator.operations.fence import revision_of
 from rtx_operator.results import Check, Failure, Unmet, Waiting
 
 
 def credentials_exist(context: DecisionContext) -> Unmet | None:
+    """Every Secret exists, with every key that is needed, as text."""
+    desired = context.desired
+    if lost := desired.lost_secrets:
+        namespace, engine = context.engine.namespace, context.engine.name
+        create = f"kubectl create secret generic {lost[0]} -n {namespace}"
+        label = f"kubectl label secret {lost[0]} -n {namespace} {Label.ENGINE}={engine}"
+        return Failure(
+            f"Secret {' and Secret '.join(lost)} is gone, but a volume has its passwords: restore it from a backup, or "
+            "from the environment of the pods that still run. To have new passwords generated instead, which restarts "
+            f"every pod and ends every session: {create} && {label}",
+            Reason.CREDENTIALS_LOST,
+        )
+    if desired.unreadable_keys:
+        return Failure(
+            f"{', '.join(desired.unreadable_keys)} is not text in UTF-8; correct the value", Reason.CREDENTIALS_MISSING
+        )
+    return _credentials_given(desired.credentials_name, context.seen.credentials)
+
+
+def _credentials_given(name: str, secret: Object | None) -> Unmet | None:
     """The Secret of spec.credentialsSecretRef has every key that is needed."""
-    name, secret = context.desired.credentials_name, context.seen.credentials
     if not name:
         return None
     if secret is None:
@@ -83,6 +112,23 @@ def fence_names_active(context: DecisionContext) -> Unmet | None:
     )
 
 
+def no_older_pod_executes(context: DecisionContext) -> Unmet | None:
+    """No pod of an earlier installation may execute when this one migrates: its Job runs contract migrations too."""
+    fence, active = context.fence, context.desired.active
+    if context.is_installed or fence is None or active.colour.value not in fence.executors:
+        return None
+    for pod in context.seen.alive(context.desired.engine.pods):
+        may_execute = is_ready(pod) or pod["metadata"].get("deletionTimestamp")
+        if may_execute and revision_of(pod) != active.revision.hash:
+            name = pod["metadata"]["name"]
+            return Waiting(
+                f"waiting for pod {name} of an earlier installation to end; if its node is gone for good: "
+                f"kubectl delete pod {name} --force",
+                Reason.TERMINATING,
+            )
+    return None
+
+
 def migrated(context: DecisionContext) -> Unmet | None:
     """The install Job is complete; of an engine that is installed nothing is asked."""
     if context.is_installed:
@@ -135,6 +181,7 @@ BEFORE_MIGRATION: tuple[Check[DecisionContext], ...] = (
     database_answers,
     database_is_ours,
     fence_names_active,
+    no_older_pod_executes,
 )
 BEFORE_COLOUR: tuple[Check[DecisionContext], ...] = (*BEFORE_MIGRATION, migrated)
 READY: tuple[Check[DecisionContext], ...] = (*BEFORE_COLOUR, engine_ready, live_service_has_endpoints)

@@ -5,14 +5,14 @@ it was installed: a running colour is repaired as it was, and never changed into
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from rtx_operator import desired
 from rtx_operator.api import sizes
 from rtx_operator.api.engine import TradingEngine, UnknownActiveError
 from rtx_operator.api.enums import Colour, Component, RetirementPhase
 from rtx_operator.api.status import Cutover, TradingEngineStatus
-from rtx_operator.desired import BuildInput, RevisionSpec
+from rtx_operator.desired import BuildInput, Fingerprints, RevisionSpec
 from rtx_operator.desired.servers import desired_servers
 from rtx_operator.desired.state import (
     DesiredColour,
@@ -34,7 +34,9 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
 
     Raises UnknownActiveError.
     """
-    inputs, secrets = _with_secrets(_inputs(engine, seen, settings), seen, seed)
+    inputs = _inputs(engine, seen, settings)
+    passwords = _passwords(inputs, seen, seed)
+    inputs = replace(inputs, fingerprints=passwords.fingerprints)
     wanted = desired.revision_spec(inputs)
     status = engine.status
     colour = status.active.colour if status.active else FIRST_COLOUR
@@ -49,14 +51,21 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
         idle=_idle(inputs, status, colour, wanted, seen),
         traffic={one: _traffic(inputs, one) for one in Colour},
         wanted=_identified(wanted),
-        base_objects=(*secrets, *desired.base_objects(inputs), *_kept(status, servers.values())),
+        base_objects=(*passwords.secrets, *desired.base_objects(inputs), *_kept(status, servers.values())),
         borrowed_revision=_borrowed_revision(inputs, status, seen),
         servers=servers,
         live_service=names.live_service,
         credentials_name=given.name if given else "",
+        lost_secrets=passwords.lost,
+        unreadable_keys=passwords.unreadable,
         minimum=size.minimum,
         maximum=size.maximum,
     )
+
+
+def wanted_revision(engine: TradingEngine, seen: Observation, settings: Settings) -> str:
+    """The revision that the spec asks for."""
+    return desired.revision_spec(_inputs(engine, seen, settings)).hash
 
 
 def _kept(status: TradingEngineStatus, servers: Iterable[DesiredServer]) -> Iterator[Object]:
@@ -146,15 +155,31 @@ def _inputs(engine: TradingEngine, seen: Observation, settings: Settings) -> Bui
     )
 
 
-def _with_secrets(inputs: BuildInput, seen: Observation, seed: bytes) -> tuple[BuildInput, list[Object]]:
-    """The Secrets, those that exist kept key by key, and the inputs that know them."""
-    internal = seen.child("Secret", inputs.names.internal)
-    generated = seen.child("Secret", inputs.names.credentials)
-    secrets = desired.secrets(inputs, internal, generated, seed)
+@dataclass(frozen=True, slots=True)
+class _Passwords:
+    """The Secrets to apply, and the fingerprints of what is in them; neither while a password is lost or unreadable."""
+
+    secrets: tuple[Object, ...] = ()
+    fingerprints: Fingerprints = field(default_factory=Fingerprints)
+    lost: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+
+def _passwords(inputs: BuildInput, seen: Observation, seed: bytes) -> _Passwords:
+    """Secrets that exist are kept key by key. One is generated only while no volume has passwords that it held."""
+    names, generated = inputs.names, inputs.credentials_are_generated
+    internal, credentials = seen.child("Secret", names.internal), seen.child("Secret", names.credentials)
+    live = {names.internal: internal, **({names.credentials: credentials} if generated else {})}
+    has_volume = ("PersistentVolumeClaim", names.claim(Component.DATABASE)) in seen.children
+    lost = tuple(name for name, secret in live.items() if secret is None and has_volume)
+    used = live if generated else {**live, inputs.credentials: seen.credentials}
+    unreadable = tuple(f"{key} of Secret {name}" for name, secret in used.items() for key in desired.unreadable(secret))
+    if lost or unreadable:
+        return _Passwords(lost=lost, unreadable=unreadable)
+    secrets = desired.secrets(inputs, internal, credentials, seed)
     of_name = {secret["metadata"]["name"]: secret for secret in secrets}
-    credentials = seen.credentials if inputs.spec.credentials_secret_ref else of_name[inputs.names.credentials]
-    fingerprints = desired.fingerprints(of_name[inputs.names.internal], credentials)
-    return replace(inputs, fingerprints=fingerprints), secrets
+    in_use = of_name[names.credentials] if generated else seen.credentials
+    return _Passwords(tuple(secrets), desired.fingerprints(of_name[names.internal], in_use))
 
 
 def _revision(revision: str, wanted: RevisionSpec, seen: Observation) -> RevisionSpec | None:

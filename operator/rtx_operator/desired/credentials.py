@@ -6,14 +6,15 @@ Nothing here is random: new values are derived from a seed of the caller.
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import argon2.low_level
 
 from rtx_operator.api.enums import Component, DeletionPolicy
-from rtx_operator.api.names import ADMIN_PASSWORD, CredentialKey, DatabaseRole, InternalKey
+from rtx_operator.api.names import ADMIN_PASSWORD, KEPT, CredentialKey, DatabaseRole, InternalKey
 from rtx_operator.desired.inputs import BuildInput, Fingerprints
 from rtx_operator.desired.render import Object, render
+from rtx_operator.observation import secret_text
 
 _Values = dict[str, str]
 
@@ -24,6 +25,7 @@ def secrets(
     """The internal Secret, and the credentials Secret unless the spec names one.
 
     `live_*` are the Secrets as just read, None when missing. `seed` is at least 32 bytes from a cryptographic source.
+    Keys that are not the operator's are left out: they belong to whoever added them.
     """
 
     def generate(key: str) -> str:
@@ -39,9 +41,13 @@ def secrets(
 
 
 def values(secret: Object | None) -> _Values:
-    """The decoded values of a Secret by key, without empty ones."""
-    encoded: Mapping[str, str] = (secret or {}).get("data") or {}
-    return {key: base64.b64decode(value).decode() for key, value in encoded.items() if value}
+    """The decoded values of the operator's keys in a Secret, without empty ones and without those that are no text."""
+    return {key: value for key in _KEYS if (value := secret_text(secret, key))}
+
+
+def unreadable(secret: Object | None) -> list[str]:
+    """The operator's keys in a Secret whose values are no text, so that no container can have them."""
+    return [key for key in _KEYS if secret_text(secret, key) is None]
 
 
 def fingerprints(internal: Object, credentials: Object | None) -> Fingerprints:
@@ -66,6 +72,7 @@ def fingerprints(internal: Object, credentials: Object | None) -> Fingerprints:
     )
 
 
+_KEYS = (*(key.value for key in (*InternalKey, *CredentialKey)), ADMIN_PASSWORD)
 _DATABASE_KEYS = (
     InternalKey.DB_SUPERUSER_PASSWORD,
     InternalKey.DB_OPERATOR_PASSWORD,
@@ -102,12 +109,13 @@ def _argon2id(password: str, salt: bytes) -> str:
 
 
 def _secret(inputs: BuildInput, name: str, component: Component, content: _Values) -> Object:
-    kept = inputs.spec.deletion_policy is DeletionPolicy.RETAIN
+    is_kept = inputs.spec.deletion_policy is DeletionPolicy.RETAIN
     return render(
         "credentials-secret",
         name=name,
         namespace=inputs.namespace,
         labels=inputs.names.labels(component),
-        owners=[] if kept else inputs.owners,
+        kept=KEPT if is_kept else {},
+        owners=inputs.owners,
         data={key: base64.b64encode(value.encode()).decode() for key, value in sorted(content.items())},
     )

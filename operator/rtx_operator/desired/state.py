@@ -117,6 +117,8 @@ class DesiredState:
     credentials_name: str  # of the user's Secret; empty when the operator made it
     minimum: int
     maximum: int
+    lost_secrets: tuple[str, ...] = ()  # names of generated Secrets that are gone while a volume has their passwords
+    unreadable_keys: tuple[str, ...] = ()  # keys of Secrets that are needed and are no text, with their Secret
 
     @property
     def database(self) -> Workload:

@@ -2,8 +2,8 @@
 
 from fractions import Fraction
 
-from rtx_operator.api.enums import Component, DeletionPolicy
-from rtx_operator.api.names import Label
+from rtx_operator.api.enums import Component
+from rtx_operator.api.names import KEPT
 from rtx_operator.api.quantities import amount
 from rtx_operator.api.spec import StatefulServer
 from rtx_operator.desired.inputs import BuildInput
@@ -35,9 +35,10 @@ def common(
         "owners": inputs.owners,
         "selector": selector,
         # The StatefulSet's controller deletes or keeps the volume claims when the StatefulSet is deleted.
-        "when_deleted": "Delete" if inputs.spec.deletion_policy is DeletionPolicy.DELETE else "Retain",
-        # Few labels, because a claim template cannot be changed.
-        "claim_labels": {**selector, Label.ENGINE.value: inputs.name},
+        "when_deleted": inputs.spec.deletion_policy.value,
+        # A claim template cannot be changed: few labels, and the same annotations under either deletionPolicy.
+        "claim_labels": selector,
+        "claim_annotations": KEPT,
         "pull_secrets": inputs.pull_secrets,
         "credentials": inputs.credentials,
         **scheduling,

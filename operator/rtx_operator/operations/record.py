@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from rtx_operator.api.foreign_text import cut
 from rtx_operator.api.schema import ApiModel
 from rtx_operator.api.status import MESSAGE_LIMIT, OperationRecord, Record
 
@@ -27,7 +28,7 @@ def time_in_phase(record: OperationRecord, now: datetime) -> timedelta:
 
 def waiting(record: R, message: str) -> R:
     """The record with what it waits for."""
-    return noted(record, message=message[:MESSAGE_LIMIT])
+    return noted(record, message=cut(message, MESSAGE_LIMIT))
 
 
 def entered(record: Record, phase: object, now: datetime, limit: timedelta | None, reason: str, message: str) -> Record:
@@ -41,7 +42,7 @@ def entered(record: Record, phase: object, now: datetime, limit: timedelta | Non
             "paused_seconds": 0.0,
             "seconds": seconds,
             "reason": reason or record.reason,
-            "message": message[:MESSAGE_LIMIT],
+            "message": cut(message, MESSAGE_LIMIT),
         }
     )
 

@@ -389,3 +389,33 @@ async def test_unreachable_database_can_be_observed_later(mover: Mover) -> None:
     for _ in range(2):
         with pytest.raises(fence.FenceUnreachableError, match=r"127\.0\.0\.1:1"):
             await mover.reader.read(nowhere, "operator")
+
+
+async def test_fence_moves_while_all_tables_are_published(mover: Mover) -> None:
+    # Given a publication of all tables, as tools for change data capture create it
+    await mover.database.execute("CREATE PUBLICATION dbz_publication FOR ALL TABLES")
+
+    # When the fence is moved, and moved back
+    await mover.move("green")
+    moved = await mover.move("blue", cutover="1.1.0-0a1b2c3d-back", expected=2)
+
+    # Then both moves are made and remembered
+    assert (moved.epoch, moved.executors) == (3, ("blue",))
+    assert [epoch for epoch, _, _ in await mover.history()] == [1, 2, 3]
+
+
+async def test_every_table_can_be_updated_while_it_is_published(database: Any) -> None:
+    # Given a migrated database
+    tables = (
+        "SELECT oid, oid::regclass::text AS name FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace IN (%s)"
+    )
+    ours = tables % "'public'::regnamespace, 'rtx_operator'::regnamespace"
+    found = await database.execute(ours)
+    assert {"accounts", "schema_migrations", "rtx_operator.execution_fence"} <= {row["name"] for row in found}
+
+    # Then every table has a primary key, the identity of its rows in a publication
+    lacking = await database.execute(
+        f"SELECT name FROM ({ours}) AS ours"  # noqa: S608 - no input
+        " WHERE NOT EXISTS (SELECT FROM pg_index WHERE indrelid = oid AND indisprimary)"
+    )
+    assert [row["name"] for row in lacking] == []

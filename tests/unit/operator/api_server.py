@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
+from rtx_operator.api.names import Label
 from rtx_operator.cluster.client import FIELD_MANAGER, Client, Object, Resource
 
 
@@ -24,16 +25,22 @@ class ApiServer:
         self.requests: list[tuple[str, str]] = []
         self.hold: Callable[[], Awaitable[None]] | None = None
         self.refuses = False
+        self.denial = "denied by a webhook"
         self.fails = 0
         self.drops = ""
         self.hangs = ""
         self.hang_seconds = 60.0
         self._version = 0
 
-    def put(self, resource: Resource, name: str, **fields: Any) -> None:
-        """Store an object of another client."""
+    def put(self, resource: Resource, name: str, labels: Object | None = None, **fields: Any) -> None:
+        """Store an object of another client; without `labels`, with that of the engine `rtx`."""
         path = resource.path("trading", name)
-        self.objects[path] = self._stored({"metadata": {"name": name, "namespace": "trading"}, **fields}, path)
+        meta = {
+            "name": name,
+            "namespace": "trading",
+            "labels": {Label.ENGINE.value: "rtx"} if labels is None else labels,
+        }
+        self.objects[path] = self._stored({"metadata": meta, **fields}, path)
 
     def count(self, method: str) -> int:
         return sum(method == one for one, _ in self.requests)
@@ -49,9 +56,30 @@ class ApiServer:
         self.objects[path] = {**self.objects[path], "status": status}
         return self.objects[path]
 
+    def change(self, path: str, manager: str) -> None:
+        """Another field manager takes the fields of an object's spec over, as an update does."""
+        self._version += 1
+        before = self.objects[path]
+        theirs = {"manager": manager, "operation": "Update", "fieldsV1": {"f:spec": self._version}}
+        meta = {**before["metadata"], "resourceVersion": str(self._version), "managedFields": [theirs]}
+        self.objects[path] = {**before, "metadata": meta}
+
+    def _create(self, path: str, body: Object) -> web.Response:
+        if path in self.objects:
+            return web.json_response({"message": "exists", "reason": "AlreadyExists"}, status=409)
+        self._version += 1
+        self.objects[path] = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self._version)}}
+        return web.json_response(self.objects[path], status=201)
+
+    def _merge(self, path: str, body: Object) -> web.Response:
+        path = path.removesuffix("/scale")
+        before = self.objects[path]
+        self.objects[path] = {**before, **body, "metadata": {**before["metadata"], **body.get("metadata", {})}}
+        return web.json_response(self.objects[path])
+
     def _write(self, method: str, path: str, body: Object) -> web.Response:
         if method == "PATCH" and self.refuses:
-            return web.json_response({"message": "denied by a webhook", "reason": "Forbidden"}, status=403)
+            return web.json_response({"message": self.denial, "reason": "Forbidden"}, status=403)
         if method == "PATCH" and self.fails:
             return web.json_response({"message": "not now", "reason": "Failed"}, status=self.fails)
         if method == "PATCH":
@@ -59,17 +87,25 @@ class ApiServer:
             return web.json_response(self.objects[path])
         if method == "PUT":
             return web.json_response(self._with_status(path.removesuffix("/status"), body))
-        return web.json_response(body, status=201)  # an Event
+        return self._create(f"{path}/{body['metadata']['name']}", body)
 
     async def handle(self, request: web.Request) -> web.Response:
         self.requests.append((request.method, request.path))
         if request.method in {"PATCH", "PUT", "POST"} and self.hangs and self.hangs in request.path:
             await asyncio.sleep(self.hang_seconds)
             return web.json_response({"message": "the webhook did not answer", "reason": "Timeout"}, status=504)
+        if request.method == "PATCH" and request.content_type == "application/merge-patch+json":
+            return self._merge(request.path, await request.json())
         if request.method in {"PATCH", "PUT", "POST"}:
             return self._write(request.method, request.path, await request.json())
         if "limit" in request.query:
-            items = [found for path, found in self.objects.items() if path.rpartition("/")[0] == request.path]
+            wanted = dict(pair.split("=") for pair in request.query.get("labelSelector", "").split(",") if pair)
+            items = [
+                found
+                for path, found in self.objects.items()
+                if path.rpartition("/")[0] == request.path
+                and wanted.items() <= found["metadata"].get("labels", {}).items()
+            ]
             if self.hold is not None:
                 await self.hold()
             return web.json_response({"items": items, "metadata": {}})

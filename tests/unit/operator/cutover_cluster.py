@@ -15,7 +15,6 @@ from rtx_operator.observation import Fence, Object, is_ready
 from rtx_operator.operations.effects import Drain, KeepData, MoveFence, Scale
 from rtx_operator.pod_reports import EngineReport, Latency, ReachReport, ServedRequests, SmokeResult
 
-OWNER = "trading/rtx/uid-1"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LIVE_SERVICE = "rtx-engine"
 BOUNDS = (10.0, 100.0, 1000.0, float("inf"))
@@ -47,6 +46,7 @@ class Cluster:
     """`faults` stay until removed; each is `name`, or `name:version` for the pods or Jobs of one version."""
 
     now: datetime = NOON
+    uid: str = "uid-1"  # of the TradingEngine
     version: int = 1  # the last resourceVersion
     children: dict[tuple[str, str], Object] = field(default_factory=dict)
     pods: dict[str, Object] = field(default_factory=dict)
@@ -174,7 +174,9 @@ class Cluster:
             self.earlier_fences.append(fence)
         self.judge_move(effect)
         epoch = max(fence.epoch if fence else 0, effect.known_epoch) + 1
-        self.fence = Fence(epoch, effect.executors, effect.cutover, OWNER, self.now, effect.revisions)
+        self.fence = Fence(
+            epoch, effect.executors, effect.cutover, f"trading/rtx/{self.uid}", self.now, effect.revisions
+        )
         self._update_engines()
 
     def lose_move(self) -> None:
@@ -293,6 +295,7 @@ class Cluster:
         """The Deployment controller: RollingUpdate with maxSurge 1 and maxUnavailable 0."""
         for key, live in list(self.children.items()):
             if key[0] == "StatefulSet":
+                self._claim(f"data-{key[1]}-0")
                 self._run_stateful_set(key, live)
             if key[0] != "Deployment":
                 continue
@@ -335,6 +338,13 @@ class Cluster:
                 continue
             cause = "" if not self.has_fault("no database") or "postgres" not in name else "unready"
             self.pods[name] = {**pod, "status": _status_of(pod, cause)}
+
+    def _claim(self, name: str) -> None:
+        meta = {"uid": f"uid-{name}", "generation": 1, "labels": {Label.ENGINE.value: "rtx"}, "name": name}
+        self.children.setdefault(
+            ("PersistentVolumeClaim", name),
+            {"kind": "PersistentVolumeClaim", "metadata": meta, "status": {"phase": "Bound"}},
+        )
 
     def _new_pod(self, owner: str, labels: Object, spec: Object) -> str:
         name = f"{owner}-{next(self.names)}"

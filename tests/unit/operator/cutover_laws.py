@@ -184,7 +184,8 @@ class Judged(Cluster):
             again = self.rejected_at == (cutover["to"]["revision"], self.user_requests)
             self._must(not again, "a rejected revision is retried without a request")
             self._must(
-                cutover["from"]["revision"] == before["active"]["revision"], "its old release is not the active one"
+                cutover["from"]["revision"] == (before.get("active") or after["active"])["revision"],
+                "its old release is not the active one",
             )
         self._must(self.ended.get(cutover["id"], phase) == phase, f"{cutover['id']} continues after its end")
         if phase.is_terminal:
@@ -193,7 +194,8 @@ class Judged(Cluster):
             self._must(
                 len({past["id"] for past in after["history"]}) == len(after["history"]), "the history has it twice"
             )
-        self._must(after["active"]["epoch"] >= before["active"]["epoch"], "the epoch in status decreases")
+        known = (before.get("active") or after["active"])["epoch"]  # none was: it was adopted
+        self._must(after["active"]["epoch"] >= known, "the epoch in status decreases")
 
     def judge(self) -> None:
         """The laws of every instant: the objects of each kept revision exist."""

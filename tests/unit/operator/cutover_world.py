@@ -20,6 +20,7 @@ from rtx_operator.api.enums import Colour, CutoverPhase, MaintenancePhase, Retir
 from rtx_operator.api.names import REFRESH, RETRY, Label
 from rtx_operator.api.status import Asked
 from rtx_operator.decision import conditions
+from rtx_operator.decision.adoption import adopted
 from rtx_operator.decision.decide import Decision, decide
 from rtx_operator.decision.outcome import Outcome, status_after
 from rtx_operator.desired import build
@@ -33,7 +34,6 @@ __all__ = ["Conflict", "Intent", "Unreachable", "World", "copied", "installed"]
 
 SETTINGS = from_environment({"POSTGRES_IMAGE": "postgres", "REDIS_IMAGE": "redis"})
 SEED = bytes(32)
-UID = "uid-1"
 CREDENTIALS = {"data": dict.fromkeys(("DB_PASSWORD", "REDIS_PASSWORD", "JWT_SECRET", "ADMIN_PASSWORD_HASH"), "eA==")}
 
 
@@ -94,7 +94,7 @@ class World(Judged):
         meta = {
             "namespace": "trading",
             "name": "rtx",
-            "uid": UID,
+            "uid": self.uid,
             "generation": self.generation,
             "resourceVersion": str(self.engine_version),
             "annotations": {RETRY: self.retry_value, REFRESH: self.refresh_value},
@@ -109,6 +109,7 @@ class World(Judged):
         observation = replace(self.observe(engine), observed_recently=is_recent(gap))
         if observation.is_whole:
             self.last_observed = self.now
+        engine = adopted(engine, observation, build.wanted_revision(engine, observation, SETTINGS), self.now)
         desired = _desired(engine, observation)
         decision = decide(engine, desired, observation, self.now, f"{engine.spec.version}-{next(self.cutovers):08x}")
         return Intent(manifest, engine, desired, observation, decision, self.now)
@@ -289,14 +290,14 @@ def forget_desired_states() -> None:
 def _desired(engine: TradingEngine, observation: Observation) -> DesiredState:
     """The desired state, cached by its inputs: building it is the slowest part of a reconcile."""
     # The name of a ControllerRevision contains a hash of its content.
-    known = [name for kind, name in observation.children if kind == "ControllerRevision"]
-    secrets = [one["metadata"]["resourceVersion"] for one in observation.children_of("Secret")]
+    known = [name for kind, name in observation.children if kind in {"ControllerRevision", "PersistentVolumeClaim"}]
+    secrets = [repr(one.get("data")) for one in observation.children_of("Secret")]
     secrets.append(repr(observation.credentials))
     status = engine.status
     cutover = status.cutover and status.cutover.model_copy(update={"message": "", "deadline": None})
     maintenance = status.maintenance and status.maintenance.model_copy(update={"message": "", "deadline": None})
     servers = (maintenance, status.database, status.cache, observation.volume, _server_pods(observation))
-    made = (engine.spec, engine.refresh, status.active, cutover, status.previous, status.retirement)
+    made = (engine.uid, engine.spec, engine.refresh, status.active, cutover, status.previous, status.retirement)
     key = repr((made, servers, known, secrets))
     if key not in _DESIRED_STATES:
         _DESIRED_STATES[key] = build.build(engine, observation, SETTINGS, SEED)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from api_server import ApiServer, serving
-from rtx_operator.api.enums import ConditionType, Reason
+from prometheus_client import REGISTRY
+from rtx_operator.api.enums import ConditionType, CutoverPhase, Reason
 from rtx_operator.cluster.apply import Applier
 from rtx_operator.cluster.client import ApiError, ConflictError, Object
 from rtx_operator.cluster.crash import CrashHook
@@ -110,6 +111,42 @@ async def test_definition_that_drops_status_fields_is_an_error(server: ApiServer
     async with controller(server) as reconcile:
         with pytest.raises(OutdatedDefinitionError, match="apply crds/"):
             await reconcile(KEY)
+
+
+async def test_refusal_of_any_length_and_with_any_characters_is_reported(server: ApiServer) -> None:
+    # Given a webhook that denies every child in 60,000 characters, some of which cannot be stored
+    server.refuses = True
+    server.denial = "denied by policy \x00\ud800 " + "because of a rule; " * 3000 + "ask the platform team"
+
+    # When the engine is reconciled
+    async with controller(server) as reconcile:
+        await reconcile(KEY)
+
+    # Then status keeps the beginning and the end of the message, within the limit of the API
+    message = condition(server, ConditionType.STALLED)["message"]
+    assert len(message) == 32768
+    assert "denied by policy \ufffd\ufffd because" in message
+    assert message.endswith("ask the platform team")
+
+
+async def test_cutover_phase_is_measured_from_the_first_reconcile_of_a_leader(server: ApiServer) -> None:
+    # Given an engine whose last cutover is over, and an operator that has just started
+    since = "2026-01-01T12:00:00Z"
+    ends = {end: {"colour": "blue", "version": "1.0.0", "revision": "h1"} for end in ("from", "to")}
+    cutover = {"id": "1.0.0-x", "phase": "Succeeded", "since": since, "startedAt": since, **ends}
+    server.objects[PATH]["status"] = {"cutover": cutover, "active": {"colour": "unreadable"}}
+
+    # When the engine is reconciled, although nothing can be decided
+    async with controller(server) as reconcile:
+        await reconcile(KEY)
+
+    # Then the gauge has its phase
+    labels = {"namespace": "trading", "name": "rtx"}
+    values = {
+        phase: REGISTRY.get_sample_value("rtx_operator_cutover_phase", {**labels, "phase": phase})
+        for phase in CutoverPhase
+    }
+    assert values == {phase: float(phase is CutoverPhase.SUCCEEDED) for phase in CutoverPhase}
 
 
 @pytest.mark.parametrize("gone", ["deleted", "of another class", "being deleted"])

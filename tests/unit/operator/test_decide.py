@@ -264,6 +264,22 @@ def test_missing_credentials_stop_the_installation(secret: Object | None, expect
     assert decision.apply == ()
 
 
+@pytest.mark.parametrize(
+    "problem", [{"lost_secrets": ("rtx-internal",)}, {"unreadable_keys": ("DB_PASSWORD of Secret mine",)}]
+)
+def test_engine_without_its_passwords_is_repaired_but_for_its_pods(problem: dict[str, Any]):
+    desired = replace(DESIRED, **problem)
+    decision = decided(engine(active=True), desired, SERVING)
+
+    assert isinstance(decision.unready, Failure)
+    assert {applied["kind"] for applied in decision.apply} == {
+        "ControllerRevision",
+        "Service",
+        "HorizontalPodAutoscaler",
+    }
+    assert decided(engine(), desired, SERVING).apply == ()
+
+
 # --- the fence ---
 
 

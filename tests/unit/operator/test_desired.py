@@ -43,6 +43,43 @@ def test_every_object_has_the_labels_and_owner_of_its_engine(spec: dict[str, Any
 
 
 @pytest.mark.parametrize("spec", [SMALL, FULL])
+def test_no_object_has_the_label_by_which_helm_and_argo_cd_select_and_prune(spec: dict[str, Any]) -> None:
+    # Neither in its labels, nor in its pods', its claims' and its selectors
+    assert "app.kubernetes.io/instance" not in yaml.safe_dump_all(everything(build_input(spec)))
+
+
+@pytest.mark.parametrize("spec", [SMALL, FULL])
+def test_every_selector_is_of_the_engine_alone(spec: dict[str, Any]) -> None:
+    # Given the pods of a chart or an application called like the engine, with all recommended labels
+    foreign = {
+        "app.kubernetes.io/name": "rtx-engine",
+        "app.kubernetes.io/instance": "rtx",
+        "app.kubernetes.io/component": "engine",
+        "app.kubernetes.io/part-of": "trading-engine",
+        "app.kubernetes.io/managed-by": "Helm",
+    }
+    # Then no Service, workload, budget or policy selects them
+    for thing in everything(build_input(spec)):
+        selectors = [thing.get("spec", {}).get(field) for field in ("selector", "podSelector")]
+        for selector in filter(None, selectors):
+            labels = selector.get("matchLabels", selector)
+            assert not labels.items() <= foreign.items(), f"{thing['kind']} {thing['metadata']['name']}"
+
+
+def test_what_outlives_the_engine_is_not_pruned_by_argo_cd_and_helm() -> None:
+    # Given an engine with deletionPolicy Retain
+    built = everything(build_input(SMALL))
+    claims = [claim for thing in built for claim in thing.get("spec", {}).get("volumeClaimTemplates", [])]
+    kept = [*(thing for thing in built if thing["kind"] == "Secret"), *claims]
+    # Then its Secrets and volume claims say so
+    assert len(kept) == 4
+    for thing in kept:
+        annotations = thing["metadata"]["annotations"]
+        assert annotations["argocd.argoproj.io/sync-options"] == "Prune=false,Delete=false"
+        assert annotations["helm.sh/resource-policy"] == "keep"
+
+
+@pytest.mark.parametrize("spec", [SMALL, FULL])
 def test_every_pod_passes_pod_security_restricted_and_has_no_token(spec: dict[str, Any]) -> None:
     found = pods(everything(build_input(spec)))
     assert len(found) == 4  # engine, migration, database, cache

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 from api_server import ApiServer, serving
+from rtx_operator.api.names import Label
 from rtx_operator.cluster.apply import Applied, Applier
 from rtx_operator.cluster.read_cache import MAX_AGE_SECONDS, CachedObjects, ReadCache
 from rtx_operator.cluster.resources import CACHED_KINDS, CONFIG_MAP, SECRET, SERVICE
@@ -38,7 +39,7 @@ def named(found: CachedObjects) -> set[str]:
 
 
 def child(kind: str, version: str = "v1") -> Object:
-    meta = {"name": "rtx", "namespace": "trading"}
+    meta = {"name": "rtx", "namespace": "trading", "labels": {Label.ENGINE.value: "rtx"}}
     return {"apiVersion": version, "kind": kind, "metadata": meta, "spec": {"selector": {"colour": "green"}}}
 
 

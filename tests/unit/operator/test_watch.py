@@ -83,7 +83,7 @@ async def watching(server: Server) -> AsyncIterator[WatchedObjects]:
 async def until(server: Server, watched: WatchedObjects, watches: int) -> list[str]:
     """The names of the engine's Services once that many watches have begun and the last one's list is complete."""
     async with asyncio.timeout(SECONDS):
-        while len(server.watched_from) < watches or not watched.is_complete([SERVICE]):  # noqa: ASYNC110 - no seam
+        while len(server.watched_from) < watches or not watched.is_complete("trading", [SERVICE]):  # noqa: ASYNC110 - no seam
             await asyncio.sleep(0.01)
     return [found["metadata"]["name"] for found in watched.of(ENGINE, [SERVICE])]
 

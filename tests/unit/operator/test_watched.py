@@ -124,12 +124,12 @@ def test_owned_fields_are_the_same_of_the_live_object_and_of_the_one_kept(world:
 
 def test_kind_is_incomplete_until_all_of_it_was_listed(world: World) -> None:
     world.watched.put(SERVICE, an_object(1))
-    assert not world.watched.is_complete([SERVICE])
+    assert not world.watched.is_complete("trading", [SERVICE])
 
     world.watched.completed(SERVICE, [("trading", "one")], 1)
 
-    assert world.watched.is_complete([SERVICE])
-    assert not world.watched.is_complete([SERVICE, CONFIG_MAP])
+    assert world.watched.is_complete("trading", [SERVICE])
+    assert not world.watched.is_complete("trading", [SERVICE, CONFIG_MAP])
 
 
 def test_broken_watch_makes_its_kind_incomplete(world: World) -> None:
@@ -137,7 +137,7 @@ def test_broken_watch_makes_its_kind_incomplete(world: World) -> None:
 
     world.watched.broken(SERVICE)
 
-    assert not world.watched.is_complete([SERVICE])
+    assert not world.watched.is_complete("trading", [SERVICE])
 
 
 def test_object_deleted_while_the_watch_was_away_is_gone_after_the_list(world: World) -> None:

@@ -1,16 +1,29 @@
-"""Reads the objects of one engine from the API server: those with its label, and the Secret that its spec names."""
+"""Reads the objects of one engine from the API server: those with its label, and by name its Secrets and its volume.
+
+A label may be removed. A Secret that only lost its label must not be generated anew.
+"""
 
 import asyncio
-import base64
 import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from rtx_operator.api.enums import Component
 from rtx_operator.api.names import InternalKey, Label, Names
 from rtx_operator.cluster.client import Client
 from rtx_operator.cluster.read_cache import CachedObjects, ReadCache
-from rtx_operator.cluster.resources import CHILDREN, ENDPOINT_SLICE, EVENT, GRANDCHILDREN, JOB, LIVE_KINDS, POD, SECRET
-from rtx_operator.observation import Object, replicas
+from rtx_operator.cluster.resources import (
+    CHILDREN,
+    ENDPOINT_SLICE,
+    EVENT,
+    GRANDCHILDREN,
+    JOB,
+    LIVE_KINDS,
+    POD,
+    SECRET,
+    VOLUME_CLAIM,
+)
+from rtx_operator.observation import Object, replicas, secret_text
 
 Children = Mapping[tuple[str, str], Object]  # by (kind, name)
 
@@ -42,33 +55,60 @@ async def read_objects(
         read_cache.read(namespace, name, credentials),
         asyncio.gather(*(client.list(resource, namespace, labels=labels) for resource in kinds)),
     )
-    return _together(cached, itertools.chain(*live), pods, slices)
+    children = _by_name(itertools.chain(cached.children, *live))
+    children |= await _unlabelled(client, namespace, Names(name), children, credentials)
+    return _together(cached, children, pods, slices)
 
 
-async def watched_objects(read_cache: ReadCache, namespace: str, name: str, credentials: str) -> EngineObjects | None:
-    """The same by what the watches have delivered, with no request but for the user's Secret; None until all have.
+async def watched_objects(
+    client: Client, read_cache: ReadCache, namespace: str, name: str, credentials: str
+) -> EngineObjects | None:
+    """The same by what the watches have delivered; None until all have.
 
-    It may lag behind: enough to see that nothing is to be done, never to do something. Raises ApiError.
+    A request is sent only for the user's Secret, and for what has lost its label. It may lag behind: enough to see that
+    nothing is to be done, never to do something. Raises ApiError.
     """
     watched, scope = read_cache.watched, (namespace, name)
-    if not watched.is_complete((*CHILDREN, *GRANDCHILDREN)):
+    if not watched.is_complete(namespace, (*CHILDREN, *GRANDCHILDREN)):
         return None
     cached = await read_cache.read(namespace, name, credentials)
     pods, slices = watched.of(scope, [POD]), watched.of(scope, [ENDPOINT_SLICE])
-    return _together(cached, watched.of(scope, LIVE_KINDS), pods, slices)
+    children = _by_name(itertools.chain(cached.children, watched.of(scope, LIVE_KINDS)))
+    children |= await _unlabelled(client, namespace, Names(name), children, credentials)
+    return _together(cached, children, pods, slices)
+
+
+def _by_name(found: Iterable[Object]) -> dict[tuple[str, str], Object]:
+    return {(child["kind"], child["metadata"]["name"]): child for child in found}
 
 
 def _together(
-    cached: CachedObjects, live: Iterable[Object], pods: Iterable[Object], slices: Iterable[Object]
+    cached: CachedObjects, children: Children, pods: Iterable[Object], slices: Iterable[Object]
 ) -> EngineObjects:
-    children = itertools.chain(cached.children, live)
     return EngineObjects(
-        children={(child["kind"], child["metadata"]["name"]): child for child in children},
+        children=children,
         pods=tuple(pods),
         endpoint_slices=tuple(slices),
         credentials=cached.credentials,
         orders_metric_served=cached.orders_metric_served,
     )
+
+
+async def _unlabelled(
+    client: Client, namespace: str, names: Names, children: Children, credentials: str
+) -> dict[tuple[str, str], Object]:
+    """The generated Secrets and, without them, the volume claim whose passwords they hold, that no label finds."""
+    generated = (names.internal,) if credentials else (names.internal, names.credentials)
+    missing = [name for name in generated if (SECRET.kind, name) not in children]
+    wanted = [(SECRET, name) for name in missing]
+    if missing and (VOLUME_CLAIM.kind, names.claim(Component.DATABASE)) not in children:
+        wanted.append((VOLUME_CLAIM, names.claim(Component.DATABASE)))
+    found = await asyncio.gather(*(client.get(resource, namespace, name) for resource, name in wanted))
+    return {
+        (resource.kind, name): {"apiVersion": resource.api_version, "kind": resource.kind, **live}
+        for (resource, name), live in zip(wanted, found, strict=True)
+        if live
+    }
 
 
 async def read_warnings(client: Client, namespace: str, children: Children) -> tuple[Object, ...]:
@@ -84,7 +124,5 @@ def _all_ready(children: Children) -> bool:
 
 
 def internal_secret_value(children: Children, names: Names, key: InternalKey) -> str:
-    """The decoded value of `key` in the engine's internal Secret; empty while the Secret or the key is missing."""
-    secret = children.get((SECRET.kind, names.internal)) or {}
-    encoded = (secret.get("data") or {}).get(key.value, "")
-    return base64.b64decode(encoded).decode()
+    """The value of `key` in the engine's internal Secret; empty while it is missing, and when it is no text."""
+    return secret_text(children.get((SECRET.kind, names.internal)), key.value) or ""

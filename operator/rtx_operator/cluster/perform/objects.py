@@ -11,7 +11,7 @@ from rtx_operator.cluster import events
 from rtx_operator.cluster.apply import Applied, Applier, ForeignObjectError
 from rtx_operator.cluster.client import ApiError, Client, Object
 from rtx_operator.cluster.events import EventReason
-from rtx_operator.cluster.resources import BY_KIND
+from rtx_operator.cluster.resources import BY_KIND, SECRET
 from rtx_operator.observation import Observation, Owner
 from rtx_operator.operations.effects import Scale
 from rtx_operator.results import Failure, Unmet, Waiting
@@ -39,6 +39,7 @@ class ObjectPerformer:
     async def apply_all(self, objects: Iterable[Object], seen: Observation) -> Unmet | None:
         """Apply each in turn; one that fails or hangs keeps no other from being applied. Returns the first refusal.
 
+        A Secret that cannot be created does: a volume must not be older than the passwords to it.
         Raises ApiError when any failed otherwise than by a refusal.
         """
         applying: list[asyncio.Task[Unmet | None]] = []
@@ -47,6 +48,8 @@ class ObjectPerformer:
             for wanted in objects:
                 applying.append(asyncio.create_task(self._apply(wanted, seen)))
                 _, late = await asyncio.wait(applying[-1:], timeout=patience)
+                if _is_new_secret(wanted, seen) and not _has_passed(applying[-1]):
+                    break
                 patience = 0.0 if late else patience  # once one hangs, the others do not wait for each other any more
             results = await asyncio.gather(*applying, return_exceptions=True)
         finally:
@@ -72,7 +75,7 @@ class ObjectPerformer:
             return _refusal(kind, name, error)
         if applied is Applied.TERMINATING:
             return Waiting(f"{kind} {name} is being deleted; it is created again once it is gone", Reason.TERMINATING)
-        if applied is not Applied.UNCHANGED:
+        if applied not in {Applied.UNCHANGED, Applied.DEFERRED}:
             log.info("applied", kind=kind, name=name, outcome=applied.value)
         if applied in _REPORTED:
             message = f"{kind} {name} {_REPORTED[applied]}"
@@ -121,3 +124,12 @@ def _refusal(kind: str, name: str, error: ApiError) -> Failure:
     """What the API server does not let be done, in its own words."""
     reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in error.message else Reason.REQUEST_REFUSED
     return Failure(f"the API server refuses {kind} {name}: {error.message}", reason)
+
+
+def _is_new_secret(wanted: Object, seen: Observation) -> bool:
+    return bool(wanted["kind"] == SECRET.kind) and seen.child(SECRET.kind, wanted["metadata"]["name"]) is None
+
+
+def _has_passed(applying: asyncio.Task[Unmet | None]) -> bool:
+    """Whether it was applied: it neither hangs, nor failed, nor was refused."""
+    return applying.done() and applying.exception() is None and applying.result() is None

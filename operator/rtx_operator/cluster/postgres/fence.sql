@@ -4,7 +4,8 @@
 CREATE SCHEMA IF NOT EXISTS rtx_operator;
 
 CREATE TABLE IF NOT EXISTS rtx_operator.execution_fence (
-    epoch bigint NOT NULL CHECK (epoch >= 0),
+    -- A primary key, because PostgreSQL refuses to update a table without one once it is published (logical replication).
+    epoch bigint PRIMARY KEY CHECK (epoch >= 0),
     executors text[] NOT NULL,
     cutover text NOT NULL,
     owner text NOT NULL,

@@ -38,7 +38,7 @@ def own_event(context: CutoverContext, waits: Unmet | None) -> OwnEvent | None:
     if Event.WITHDRAWN in PHASES[cutover.phase].ways and wanted.hash != cutover.to.revision:
         changed = f"spec asks for version {wanted.version} as it is now, no longer for this"
         return OwnEvent(Event.WITHDRAWN, Failure(changed, Reason.SUPERSEDED))
-    is_kept = previous is not None and previous.revision == cutover.to.revision
+    is_kept = previous is not None and previous.revision == cutover.to.revision and not previous.adopted
     if waits is None and is_kept and Event.KEPT in PHASES[cutover.phase].ways:
         return OwnEvent(Event.KEPT)
     return None

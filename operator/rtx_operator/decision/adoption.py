@@ -1,0 +1,87 @@
+"""Adopts the release that serves, where status names none: status was lost, or the engine was orphaned and came back.
+
+The fence is the authority: what may execute is active, whatever else runs. Its Deployment says which revision that is.
+Without a fence of this engine, or without a Deployment that stays, there is nothing to adopt: the engine is installed.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from rtx_operator.api.engine import TradingEngine
+from rtx_operator.api.enums import Colour
+from rtx_operator.api.names import Label, Names
+from rtx_operator.api.status import Active, Previous
+from rtx_operator.decision.fence import install_move
+from rtx_operator.observation import Fence, Object, Observation, Owner, replicas
+
+
+def adopted(engine: TradingEngine, seen: Observation, wanted: str, now: datetime) -> TradingEngine:
+    """The engine with what serves as its active release, and what else runs as the previous one.
+
+    The engine as it is when its status names an active release, and when there is nothing to adopt. `wanted` is the
+    revision of the spec.
+    """
+    fence = seen.database.fence if seen.database else None
+    owner = Owner(engine.namespace, engine.name, engine.uid)
+    if engine.status.active or fence is None or not owner.owns(fence):
+        return engine
+    found = {colour: deployment for colour in Colour if (deployment := _deployment(engine, seen, colour))}
+    # When the colour that may execute is gone, nobody executes: the other one is better than an installation.
+    colour = next((one for one in found if one.value in fence.executors), next(iter(found), None))
+    if colour is None or _is_being_installed(found[colour], fence, owner, wanted):
+        return engine
+    other = found.get(colour.other)
+    update = {
+        "active": _active(colour, found[colour], fence),
+        "previous": _previous(engine, colour.other, other, now) if other else None,
+    }
+    return replace(engine, status=engine.status.model_copy(update=update))
+
+
+def _deployment(engine: TradingEngine, seen: Observation, colour: Colour) -> Object | None:
+    """The colour's Deployment; None also when it goes with an earlier TradingEngine, which owns it."""
+    deployment = seen.child("Deployment", Names(engine.name).colour(colour))
+    if deployment is None or not _label(deployment, Label.REVISION):
+        return None
+    owners = {owner["uid"] for owner in deployment["metadata"].get("ownerReferences") or []}
+    return deployment if owners <= {engine.uid} else None
+
+
+def _is_being_installed(deployment: Object, fence: Fence, owner: Owner, wanted: str) -> bool:
+    """Whether it is the first installation's, which has not served yet: the spec may still change what it becomes."""
+    is_ours = bool(deployment["metadata"].get("ownerReferences"))
+    is_first = fence.cutover == install_move(owner, 0)
+    _, ready = replicas(deployment)
+    serves_another = ready > 0 and _label(deployment, Label.REVISION) != wanted
+    return is_ours and is_first and not serves_another
+
+
+def _active(colour: Colour, deployment: Object, fence: Fence) -> Active:
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    config = container["envFrom"][0]["configMapRef"]["name"]
+    return Active(
+        colour=colour,
+        version=_label(deployment, Label.APP_VERSION),
+        digest=container["image"].partition("@")[2] or None,
+        config_hash=config.rpartition("-")[2],
+        revision=_label(deployment, Label.REVISION),
+        epoch=fence.epoch,
+    )
+
+
+def _previous(engine: TradingEngine, colour: Colour, deployment: Object, now: datetime) -> Previous | None:
+    """The other colour, kept as after a cutover; None when it has no pods."""
+    size, _ = replicas(deployment)
+    if not size:
+        return None
+    return Previous(
+        colour=colour,
+        version=_label(deployment, Label.APP_VERSION),
+        revision=_label(deployment, Label.REVISION),
+        retire_after=now + engine.spec.rollout.keep_previous_for,
+        adopted=True,
+    )
+
+
+def _label(labelled: Object, label: Label) -> str:
+    return str(labelled["metadata"].get("labels", {}).get(label.value, ""))

@@ -1,0 +1,230 @@
+"""What serves is adopted when status is lost, or the engine was orphaned and applied again."""
+
+from typing import Any
+
+import pytest
+from cutover_cluster import label
+from cutover_walks import UPGRADE_PHASES, upgraded, walk
+from cutover_world import World, copied
+from rtx_operator.api.enums import Colour, CutoverPhase, RetirementPhase
+from rtx_operator.api.names import Label
+from rtx_operator.observation import Object
+
+DEPLOYMENTS = [("Deployment", f"rtx-engine-{colour}") for colour in Colour]
+
+
+def lose_status(world: World) -> None:
+    world.status = "{}"
+
+
+def orphan_and_apply_again(world: World) -> None:
+    """`kubectl delete te --cascade=orphan`, then the same YAML again."""
+    lose_status(world)
+    world.uid = "uid-2"
+    for key, child in world.children.items():
+        meta = {name: value for name, value in child["metadata"].items() if name != "ownerReferences"}
+        world.children[key] = {**child, "metadata": meta}
+
+
+def installs(world: World) -> set[str]:
+    """Names of the Jobs that run both halves of the migrations."""
+    return {
+        name
+        for (kind, name), job in world.children.items()
+        if kind == "Job" and job["spec"]["template"]["spec"]["containers"][0]["args"] == ["migrate", "up"]
+    }
+
+
+def owners(child: Object) -> list[str]:
+    return [owner["uid"] for owner in child["metadata"].get("ownerReferences", [])]
+
+
+def reconcile(world: World, times: int = 5) -> None:
+    for _ in range(times):
+        world.tick()
+        world.reconcile()
+        world.judge()
+
+
+@pytest.mark.parametrize("lose", [lose_status, orphan_and_apply_again])
+def test_executing_colour_is_adopted_as_active_and_the_other_one_is_kept(world: World, lose: Any) -> None:
+    # Given 1.1.0 in green, and 1.0.0 in blue kept warm
+    upgraded(world)
+    status, fence, made = world.stored, world.fence, installs(world)
+    assert fence is not None
+
+    # When status is lost
+    lose(world)
+    reconcile(world)
+
+    # Then green stays active, the executor and selected, blue stays the previous one, and nothing was installed
+    kept = ("colour", "version", "revision", "configHash")
+    assert [world.active[field] for field in kept] == [status["active"][field] for field in kept]
+    assert world.fence is not None
+    assert (world.fence.executors, world.selected) == (fence.executors, Colour.GREEN)
+    assert world.active["epoch"] == world.fence.epoch >= fence.epoch
+    assert world.stored["previous"]["revision"] == status["previous"]["revision"]
+    assert installs(world) == made
+    assert [owners(world.children[key]) for key in DEPLOYMENTS] == [[world.uid]] * 2
+
+
+@pytest.mark.parametrize("phase", UPGRADE_PHASES)
+def test_status_lost_in_any_phase_moves_no_traffic_back_and_the_upgrade_ends(world: World, phase: CutoverPhase) -> None:
+    # Given an upgrade in one of its phases
+    world.set_spec(version="1.1.0")
+    assert world.run_until(phase)
+    assert world.fence is not None
+    executor, made = world.fence.executors, installs(world)
+
+    # When status is lost
+    lose_status(world)
+    reconcile(world, times=2)
+
+    # Then what executed still does, and the upgrade ends without an installation
+    assert world.fence.executors == executor
+    world.settle()
+    assert world.active["version"] == "1.1.0"
+    assert installs(world) == made
+
+
+def test_adopted_previous_release_is_migrated_before_it_serves_again(world: World) -> None:
+    # Given an adopted release in green, and another one beside it
+    upgraded(world)
+    lose_status(world)
+    reconcile(world)
+
+    # When the other one is asked for
+    world.set_spec(version="1.0.0")
+    phases, _ = walk(world)
+
+    # Then its migrations run: it may never have served
+    assert CutoverPhase.MIGRATING in phases
+    assert phases[-1] is CutoverPhase.SUCCEEDED
+
+
+def test_adopted_previous_release_is_retired_in_its_time(world: World) -> None:
+    # Given an adopted release, and another one beside it
+    upgraded(world)
+    orphan_and_apply_again(world)
+    reconcile(world)
+
+    # When its time is over
+    for _ in range(90):
+        reconcile(world, times=1)
+
+    # Then it is retired, and green serves
+    assert world.stored["retirement"]["phase"] == RetirementPhase.SUCCEEDED
+    assert world.colour_pods("blue") == []
+    assert (world.active["colour"], world.selected) == (Colour.GREEN, Colour.GREEN)
+
+
+def test_other_colour_is_adopted_when_the_executing_one_is_gone(world: World) -> None:
+    # Given 1.1.0 in green, 1.0.0 in blue kept warm, a lost status, and a deleted Deployment of green
+    upgraded(world)
+    made = installs(world)
+    lose_status(world)
+    del world.children["Deployment", "rtx-engine-green"]
+
+    # When the engine is reconciled
+    reconcile(world, times=1)
+
+    # Then blue is active, and goes the way of a cutover to what the spec asks for
+    assert world.active["version"] == "1.0.0"
+    world.settle()
+    assert world.active["version"] == "1.1.0"
+    assert installs(world) == made
+
+
+def fresh() -> World:
+    world = World()
+    spec: dict[str, Any] = {
+        "version": "1.0.0",
+        "image": {"repository": "example.com/rtx-engine"},
+        "credentialsSecretRef": {"name": "mine"},
+        "scaling": {"minReplicas": 2, "maxReplicas": 4},
+        "rollout": {"drainTimeout": "5s", "monitor": {"duration": "10s", "minimumRequests": 20}},
+    }
+    world.set_spec(**spec)
+    return world
+
+
+def test_installation_that_never_served_is_changed_in_place() -> None:
+    # Given an installation whose pods do not get ready
+    world = fresh()
+    world.faults.add("unready:1.0.0")
+    reconcile(world, times=15)
+    assert world.colour_pods("blue")
+
+    # When the spec names another version
+    world.set_spec(version="1.0.1")
+    reconcile(world, times=15)
+
+    # Then that one is installed, without a cutover
+    assert (world.active["version"], world.active["colour"]) == ("1.0.1", Colour.BLUE)
+    assert world.phase is None
+
+
+def test_installation_that_serves_is_left_by_a_cutover() -> None:
+    # Given an installation of which one pod is ready, and the other is not
+    world = fresh()
+    world.faults.add("unready:1.0.0")
+    reconcile(world, times=15)
+    ready = world.colour_pods("blue")[0]
+    condition = {"type": "Ready", "status": "True"}
+    world.pods[ready] = {**world.pods[ready], "status": {"conditions": [condition]}}
+    world.run_deployments()
+    made = installs(world)
+    assert not world.stored.get("active")
+
+    # When the spec names another version
+    world.set_spec(version="1.0.1")
+    world.reconcile()
+
+    # Then what serves is active, and no contract migration runs under it
+    assert world.active["version"] == "1.0.0"
+    world.settle()
+    assert (world.active["version"], world.active["colour"]) == ("1.0.1", Colour.GREEN)
+    assert installs(world) == made
+
+
+def test_installation_waits_for_the_pods_of_an_earlier_one(world: World) -> None:
+    # Given an engine that was deleted and applied again at once: the garbage collector deletes its Deployment
+    made, uid = installs(world), world.uid
+    lose_status(world)
+    world.uid = "uid-2"
+    assert owners(world.children[DEPLOYMENTS[0]]) == [uid]
+    world.set_spec(version="1.1.0")
+
+    # When it is reconciled while pods of 1.0.0 execute
+    for _ in range(5):
+        world.tick()
+        world.reconcile()
+    message = next(one["message"] for one in world.stored["conditions"] if one["type"] == "Ready")
+    migrated_early = installs(world) - made
+
+    # Then it does not migrate under them
+    assert not migrated_early
+    assert "waiting for pod rtx-engine-blue-" in message
+
+    # When the last of them has ended
+    for key in DEPLOYMENTS:
+        world.children.pop(key, None)
+    world.pods = {name: pod for name, pod in world.pods.items() if label(pod, Label.COLOUR) == ""}
+    world.processes.clear()
+    world.settle()
+
+    # Then it is installed
+    assert world.active["version"] == "1.1.0"
+
+
+def test_engine_that_is_known_is_not_adopted_again(world: World) -> None:
+    # Given an engine whose colours somebody changed by hand
+    before = world.active
+    again = copied(world)
+    again.children["Deployment", "rtx-engine-green"] = again.children["Deployment", "rtx-engine-blue"]
+
+    # When it is reconciled
+    reconcile(again, times=1)
+
+    # Then status names the same release as active
+    assert again.active == before

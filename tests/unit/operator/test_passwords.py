@@ -1,0 +1,165 @@
+"""Passwords that a volume holds are never generated anew; of a Secret only the operator's keys are read."""
+
+import base64
+from typing import Any
+
+import pytest
+from api_server import ApiServer, serving
+from cutover_world import World
+from rtx_operator.api.enums import ConditionType, Reason
+from rtx_operator.cluster.apply import Applied, Applier, ForeignObjectError
+from rtx_operator.cluster.observe.objects import read_objects
+from rtx_operator.cluster.read_cache import ReadCache
+from rtx_operator.cluster.resources import SECRET, VOLUME_CLAIM
+from rtx_operator.observation import Object
+
+INTERNAL = ("Secret", "rtx-internal")
+BUDGET = ("PodDisruptionBudget", "rtx-engine")
+NO_TEXT = base64.b64encode(b"\xff\xfe").decode()
+
+
+def condition(world: World, kind: ConditionType) -> Object:
+    return next(one for one in world.stored["conditions"] if one["type"] == kind)
+
+
+def templates(world: World) -> list[Object]:
+    return [child["spec"]["template"] for child in world.children.values() if "template" in child.get("spec", {})]
+
+
+def set_key(world: World, key: str, value: str) -> None:
+    secret = world.children[INTERNAL]
+    changed = {**secret, "data": {**secret["data"], key: value}}
+    world._store(INTERNAL, changed)
+
+
+def reconcile(world: World, times: int = 5) -> None:
+    for _ in range(times):
+        world.tick()
+        world.reconcile()
+
+
+def test_deleted_secret_is_not_generated_anew_while_its_volume_exists(world: World) -> None:
+    # Given an engine that serves
+    before = templates(world)
+
+    # When its Secret is deleted, and its disruption budget too
+    del world.children[INTERNAL]
+    del world.children[BUDGET]
+    reconcile(world)
+
+    # Then no passwords are generated, no pod is restarted, and what needs no password is repaired
+    assert INTERNAL not in world.children
+    assert templates(world) == before
+    assert BUDGET in world.children
+    stalled = condition(world, ConditionType.STALLED)
+    assert (stalled["status"], stalled["reason"]) == ("True", Reason.CREDENTIALS_LOST)
+    assert "kubectl create secret generic rtx-internal -n trading" in stalled["message"]
+
+
+def test_restored_secret_ends_the_stall(world: World) -> None:
+    # Given an engine whose Secret was deleted
+    secret = world.children.pop(INTERNAL)
+    before = templates(world)
+    reconcile(world)
+
+    # When it is restored
+    world.children[INTERNAL] = secret
+    reconcile(world)
+
+    # Then nothing is stalled, and no pod was restarted
+    assert condition(world, ConditionType.STALLED)["status"] == "False"
+    assert templates(world) == before
+
+
+def test_empty_secret_with_the_label_asks_for_new_passwords(world: World) -> None:
+    # Given an engine whose Secret was deleted
+    secret = world.children.pop(INTERNAL)
+    reconcile(world)
+
+    # When a person creates an empty one, as the message says
+    world.children[INTERNAL] = {name: value for name, value in secret.items() if name != "data"}
+    reconcile(world)
+
+    # Then it gets new passwords
+    assert world.children[INTERNAL]["data"].keys() == secret["data"].keys()
+
+
+def test_binary_key_of_others_changes_nothing(world: World) -> None:
+    # Given a keystore beside the passwords
+    set_key(world, "keystore.p12", NO_TEXT)
+    before = templates(world)
+
+    # When a child is deleted
+    del world.children[BUDGET]
+    reconcile(world)
+
+    # Then it is made again, and no pod is restarted
+    assert BUDGET in world.children
+    assert templates(world) == before
+    assert condition(world, ConditionType.STALLED)["status"] == "False"
+
+
+def test_needed_key_that_is_no_text_is_named(world: World) -> None:
+    # Given a password that is no text
+    set_key(world, "DB_OPERATOR_PASSWORD", NO_TEXT)
+    before = templates(world)
+
+    # When the engine is reconciled
+    reconcile(world)
+
+    # Then the condition names the key, its value is left, and no pod is restarted
+    stalled = condition(world, ConditionType.STALLED)
+    assert stalled["reason"] == Reason.CREDENTIALS_MISSING
+    assert "DB_OPERATOR_PASSWORD of Secret rtx-internal" in stalled["message"]
+    assert world.children[INTERNAL]["data"]["DB_OPERATOR_PASSWORD"] == NO_TEXT
+    assert templates(world) == before
+
+
+# --- read by name ---
+
+
+@pytest.mark.parametrize(
+    ("credentials", "found"), [("", {"rtx-internal", "rtx-credentials"}), ("mine", {"rtx-internal"})]
+)
+async def test_secrets_and_volume_without_their_label_are_found_by_name(credentials: str, found: set[str]) -> None:
+    # Given Secrets and a volume claim from which somebody has removed the label
+    server = ApiServer()
+    for name in ("rtx-internal", "rtx-credentials", "theirs"):
+        server.put(SECRET, name, labels={})
+    server.put(VOLUME_CLAIM, "data-rtx-postgres-0", labels={})
+
+    # When the engine's objects are read
+    async with serving(server) as client:
+        objects = await read_objects(client, ReadCache(client), "trading", "rtx", credentials)
+
+    # Then the engine's own are found
+    assert {name for kind, name in objects.children if kind == "Secret"} == found
+    assert ("PersistentVolumeClaim", "data-rtx-postgres-0") in objects.children
+
+
+@pytest.mark.parametrize("is_made_by_operator", [True, False])
+async def test_secret_found_by_name_is_taken_over_only_if_the_operator_made_it(is_made_by_operator: bool) -> None:
+    # Given a Secret without the label
+    server = ApiServer()
+    server.put(SECRET, "rtx-internal", labels={})
+    live: Any = server.objects[SECRET.path("trading", "rtx-internal")]
+    if not is_made_by_operator:
+        live["metadata"]["managedFields"] = []
+    meta = {"name": "rtx-internal", "namespace": "trading", "labels": {"rtx-trading.com/engine": "rtx"}}
+    desired = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": {}}
+
+    # When it is applied
+    async with serving(server) as client:
+        applier = Applier(client, ReadCache(client))
+        applying = applier.apply(("trading", "rtx"), SECRET, desired, live, "uid")
+        if is_made_by_operator:
+            outcome, _ = await applying
+        else:
+            with pytest.raises(ForeignObjectError, match="was not made for this TradingEngine"):
+                await applying
+
+    # Then only the operator's own gets its label back
+    if is_made_by_operator:
+        assert outcome is not Applied.UNCHANGED
+    labels = server.objects[SECRET.path("trading", "rtx-internal")]["metadata"]["labels"]
+    assert bool(labels) is is_made_by_operator
