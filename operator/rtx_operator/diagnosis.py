@@ -1,16 +1,38 @@
 """The cause that keeps a workload's pods from starting, with a remedy for the person on call. Pure.
 
-The checks follow the start of a pod: creation, volume, node, image, container. The first failure counts. No failure
-means that the pods only need time.
+The checks follow the start of a pod: creation, volume, node, mounts, image, container. The first failure counts. No
+failure means that the pods only need time.
 """
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
-from rtx_operator.api.enums import Reason
+from rtx_operator.api.enums import Component, Reason
+from rtx_operator.api.names import Label
 from rtx_operator.desired.state import Workload
-from rtx_operator.observation import Object, Observation
+from rtx_operator.observation import Object, Observation, hangs
 from rtx_operator.results import Failure
+
+
+def lost_pod(observation: Observation, workload: Workload, now: datetime) -> Failure | None:
+    """A pod of the workload that does not end, so that no other takes its place: its node does not answer.
+
+    StatefulSets and Jobs replace a pod only when it is gone, and only a person can tell whether the node is.
+    """
+    for pod in observation.alive(workload.pods):
+        if hangs(pod, now):
+            name, namespace = _name(pod), pod["metadata"].get("namespace", "")
+            node, until = pod.get("spec", {}).get("nodeName", "unknown"), pod["metadata"]["deletionTimestamp"]
+            return Failure(
+                f"pod {name} should have ended at {until}, and node {node} does not answer. If the node is powered off "
+                f"for good: kubectl taint nodes {node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute, which "
+                "also detaches its volumes; or for this pod alone: kubectl delete pod "
+                f"{name} -n {namespace} --force. Risk: a node that is only cut off still runs the pod, and then two "
+                "processes write the same data",
+                Reason.NODE_LOST,
+            )
+    return None
 
 
 def diagnose(observation: Observation, workload: Workload) -> Failure | None:
@@ -30,7 +52,9 @@ def _not_created(observation: Observation, workload: Workload) -> Failure | None
     if len(observation.pods_of(workload.pods)) >= wanted:
         return None  # Events stay for an hour: once the pods exist, the warnings are outdated
     for condition in live.get("status", {}).get("conditions") or []:
-        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+        if (condition["type"], condition["status"]) == ("ReplicaFailure", "True") or condition.get(
+            "reason"
+        ) == "ReplicaSetCreateError":
             message = condition.get("message", "")
     for warning in _warnings(observation, workload.name, "FailedCreate"):
         message = message or warning
@@ -39,10 +63,23 @@ def _not_created(observation: Observation, workload: Workload) -> Failure | None
     if "exceeded quota" in message:
         return Failure(
             f"{workload.kind} {workload.name} cannot create its pods: {message}; raise the namespace's ResourceQuota "
-            "or lower spec.resources",
+            f"or lower {_resources_of(workload)}",
             Reason.QUOTA_EXCEEDED,
         )
-    return Failure(f"{workload.kind} {workload.name} cannot create its pods: {message}", Reason.PODS_REFUSED)
+    return Failure(
+        f"{workload.kind} {workload.name} cannot create its pods: {message}; correct the policy or LimitRange that "
+        f"refuses them, or {_resources_of(workload)}",
+        Reason.PODS_REFUSED,
+    )
+
+
+def _resources_of(workload: Workload) -> str:
+    """The field of spec with the resources of the workload's pods."""
+    if workload.kind == "Job":
+        return "spec.rollout.migrationResources"
+    if workload.kind == "StatefulSet":
+        return f"spec.{workload.pods.get(Label.COMPONENT.value, Component.DATABASE.value)}.resources"
+    return "spec.resources"
 
 
 def _volume_unbound(observation: Observation, workload: Workload) -> Failure | None:
@@ -72,6 +109,22 @@ def _unschedulable(observation: Observation, workload: Workload) -> Failure | No
                     f"pod {_name(pod)} fits on no node: {cause}",
                     Reason.VOLUME_UNBOUND if unbound else Reason.UNSCHEDULABLE,
                 )
+    return None
+
+
+def _not_mounted(observation: Observation, workload: Workload) -> Failure | None:
+    """A volume that the kubelet cannot mount: the pod waits for it without any state that says so, only Events do."""
+    for pod, waiting in _waiting(observation, workload):
+        if waiting["reason"] not in {"ContainerCreating", "PodInitializing"}:
+            continue
+        for reason in ("FailedMount", "FailedAttachVolume"):
+            for cause in _warnings(observation, _name(pod), reason):
+                remedy = (
+                    "see its volume, and the node that had it last"
+                    if workload.kind == "StatefulSet"
+                    else "create what is missing, or correct spec.extraVolumes or spec.trustedCA"
+                )
+                return Failure(f"pod {_name(pod)} waits for a volume: {cause}; {remedy}", Reason.VOLUME_NOT_MOUNTED)
     return None
 
 
@@ -120,6 +173,7 @@ _CHECKS: tuple[Callable[[Observation, Workload], Failure | None], ...] = (
     _not_created,
     _volume_unbound,
     _unschedulable,
+    _not_mounted,
     _image_unavailable,
     _misconfigured,
     _crash_looping,

@@ -11,6 +11,7 @@ from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.spec import SmokeTest
 from rtx_operator.api.status import Release
 from rtx_operator.pod_reports import EngineReport, ReachReport, SmokeResult
+from rtx_operator.results import Failure
 
 Object = dict[str, Any]
 
@@ -91,6 +92,18 @@ class Freshness(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class BlockingSession:
+    """A database session that keeps a migration waiting, by a lock or by an old snapshot."""
+
+    pid: int
+    name: str  # its application_name
+    role: str
+    client: str  # its address; empty: a local socket
+    state: str  # active, idle in transaction, …
+    since: datetime | None  # begin of its transaction, on the database's clock
+
+
+@dataclass(frozen=True, slots=True)
 class FenceReport:
     """The answer of the database: the fence (None: not created yet), or why it is unknown, as text."""
 
@@ -98,6 +111,7 @@ class FenceReport:
     error: str = ""
     silent_since: datetime | None = None  # of an error: the first time that the database did not answer
     age_seconds: float = 0.0  # since it was asked
+    blocking: tuple[BlockingSession, ...] = ()  # for which a migration waits; queried while one runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +131,7 @@ class Observation:
     smoke: tuple[SmokeResult, ...] = ()
     volume: Object | None = None  # PersistentVolume of PodQueries.volume_of; {}: not bound yet; None: not read
     maintenance_slot: bool = False  # this engine has, or may have, one of the fleet's slots for maintenance
+    refusals: Mapping[tuple[str, str], Failure] = field(default_factory=dict)  # of the last writes, by (kind, name)
     observed_recently: bool = True  # no gap before this observation, so a deadline that has passed may fire
     is_whole: bool = True  # all that was asked has answered, be it with an error; else no deadline fires yet
 
@@ -124,6 +139,11 @@ class Observation:
         """The child; None when it does not exist or is being deleted."""
         found = self.children.get((kind, name))
         return None if found is None or found["metadata"].get("deletionTimestamp") else found
+
+    def refusal_of(self, *objects: Object) -> Failure | None:
+        """What the API server said when it refused the first of these objects; None when it refused none."""
+        keys = ((wanted["kind"], wanted["metadata"]["name"]) for wanted in objects)
+        return next((self.refusals[key] for key in keys if key in self.refusals), None)
 
     def children_of(self, kind: str) -> list[Object]:
         """All children of one kind, those being deleted included."""
@@ -185,6 +205,16 @@ def secret_text(secret: Object | None, key: str) -> str | None:
         return base64.b64decode(((secret or {}).get("data") or {}).get(key) or "").decode()
     except UnicodeDecodeError:
         return None
+
+
+def age(thing: Object) -> str:
+    """Since when a pod or a Job is to end, or else runs, as words for a message."""
+    meta = thing["metadata"]
+    if until := meta.get("deletionTimestamp"):
+        held = f", held by {', '.join(meta['finalizers'])}" if meta.get("finalizers") else ""
+        return f"being deleted since {until}{held}"
+    since = thing.get("status", {}).get("startTime") or meta.get("creationTimestamp")
+    return f"running since {since}" if since else "running"
 
 
 def is_ready(pod: Object) -> bool:

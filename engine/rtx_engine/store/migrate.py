@@ -11,11 +11,22 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 import structlog
 
 from rtx_engine.config import Database
-from rtx_engine.store.migration_files import Half, Migration, concurrent_index_name, load, runs_in_transaction
+from rtx_engine.store.migration_files import (
+    Half,
+    Migration,
+    concurrent_index_name,
+    load,
+    runs_concurrently,
+    runs_in_transaction,
+)
+from rtx_engine.store.migration_waits import SessionWatch
 
 LOCK_KEY = 0x52545800  # "RTX"; key of the runner's advisory lock
 CONNECT_TIMEOUT_SECONDS = 30.0  # all attempts included; a new database may still be starting
-RUNNER_LOCK_TIMEOUT_SECONDS = 60  # to wait for another runner
+RUNNER_LOCK_TIMEOUT_SECONDS = 60.0  # to wait for another runner
+RUNNER_LOCK_PAUSE_SECONDS = 0.2  # between two tries to get its lock
+ORPHAN_CHECK = "5s"  # PostgreSQL ends the statement of a runner that is gone this long after it has gone
+CLEANUP_TIMEOUT_SECONDS = 10.0  # to drop an invalid index when the runner is ended
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -77,9 +88,14 @@ class Migrator:
     """Runs migrations over one connection with the role rtx_migrator."""
 
     def __init__(
-        self, connection: "asyncpg.Connection", migrations: Sequence[Migration], lock: LockRetries = PRODUCTION
+        self,
+        connection: "asyncpg.Connection",
+        watch: SessionWatch,
+        migrations: Sequence[Migration],
+        lock: LockRetries = PRODUCTION,
     ) -> None:
         self._connection = connection
+        self._watch = watch
         self._migrations = migrations
         self._lock = lock
 
@@ -91,7 +107,12 @@ class Migrator:
         """A migrator with an open connection. Raises MigrationError if the database cannot be reached."""
         connection = await _connect(database)
         try:
-            yield cls(connection, load() if migrations is None else migrations, lock)
+            watcher = await _connect(database)
+            try:
+                async with SessionWatch.of(connection, watcher) as watch:
+                    yield cls(connection, watch, load() if migrations is None else migrations, lock)
+            finally:
+                await watcher.close(timeout=5)
         finally:
             await connection.close(timeout=5)
 
@@ -104,6 +125,7 @@ class Migrator:
         async with self._exclusive():
             await self._create_table()
             applied = await self._applied()
+            await self._drop_unfinished_indexes(applied)
             self._check_unchanged(applied)
             self._check_not_contracted(applied)
             done = []
@@ -123,6 +145,7 @@ class Migrator:
         async with self._exclusive():
             await self._create_table()
             applied = await self._applied()
+            await self._drop_unfinished_indexes(applied)
             if not applied:
                 return []
             if cutover is not None:
@@ -164,14 +187,20 @@ class Migrator:
 
     @asynccontextmanager
     async def _exclusive(self) -> AsyncIterator[None]:
-        """Hold the runner lock. It is a session lock: PostgreSQL releases it if the runner dies."""
-        try:
-            async with self._connection.transaction():
-                await self._connection.execute(f"SET LOCAL lock_timeout = '{RUNNER_LOCK_TIMEOUT_SECONDS}s'")
-                await self._connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
-        except asyncpg.LockNotAvailableError:
-            message = f"another migration has run for {RUNNER_LOCK_TIMEOUT_SECONDS} s; try again when it has ended"
-            raise MigrationError(message) from None
+        """Hold the runner lock. It is a session lock: PostgreSQL releases it if the runner dies.
+
+        It is tried and not waited for: a statement that waits has a snapshot, for which an index that the other runner
+        builds concurrently would wait in turn.
+        """
+        deadline = asyncio.get_running_loop().time() + RUNNER_LOCK_TIMEOUT_SECONDS
+        while not await self._connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):
+            if asyncio.get_running_loop().time() > deadline:
+                holder = await self._connection.fetchval(_RUNNER, LOCK_KEY)
+                raise MigrationError(
+                    f"another migration, of database session {holder}, has run for {RUNNER_LOCK_TIMEOUT_SECONDS:g} s; "
+                    "try again when it has ended"
+                )
+            await asyncio.sleep(RUNNER_LOCK_PAUSE_SECONDS)
         try:
             yield
         finally:
@@ -179,6 +208,9 @@ class Migrator:
                 await self._connection.execute("SELECT pg_advisory_unlock_all()")
 
     async def _create_table(self) -> None:
+        """Create the record of migrations, or add what it lacks: only then, as others may be reading it for long."""
+        if await self._connection.fetchval(_TABLE_IS_COMPLETE):
+            return
         await self._connection.execute(_TABLE)
         await self._connection.execute("GRANT SELECT ON schema_migrations TO rtx_engine")
 
@@ -224,7 +256,9 @@ class Migrator:
             except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
                 log.warning("migration waits for a lock", migration=migration.label, attempt=attempt)
                 if attempt == attempts:
-                    raise MigrationError(f"{migration.label} got no lock in {attempts} attempts: {error}") from error
+                    held = f" (last held by {self._watch.last_seen})" if self._watch.last_seen else ""
+                    message = f"{migration.label} got no lock in {attempts} attempts{held}: {error}"
+                    raise MigrationError(message) from error
                 await asyncio.sleep(self._lock.pause_seconds)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 raise MigrationError(f"{migration.label} failed and changed nothing: {error}") from error
@@ -241,28 +275,49 @@ class Migrator:
             await self._connection.execute(*record)
 
     async def _without_transaction(self, _: Migration, sql: str, record: tuple[object, ...]) -> None:
-        """Run one statement, then record it. Drops an invalid index before and, on failure, after."""
+        """Run one statement, then record it. Drops an invalid index before and, on failure or cancellation, after.
+
+        A concurrent one waits as long as it takes, for locks and old snapshots of others: no order queues behind it,
+        and each new try would build the whole index anew.
+        """
         index = concurrent_index_name(sql)
-        await self._connection.execute(f"SET lock_timeout = '{self._lock.timeout_ms}ms'")
+        limit = 0 if runs_concurrently(sql) else self._lock.timeout_ms
+        await self._connection.execute(f"SET lock_timeout = '{limit}ms'")
         try:
             if index is not None:
                 await self._drop_invalid_index(index)
             if index is None or not await self._connection.fetchval(_INDEX_IS_VALID, index):
                 await self._connection.execute(sql)
             await self._connection.execute(*record)
-        except asyncpg.PostgresError:
-            if index is not None:
-                await self._drop_invalid_index(index)
+        except BaseException:  # also when the runner is ended
+            if index is not None and not self._connection.is_closed():
+                async with asyncio.timeout(CLEANUP_TIMEOUT_SECONDS):
+                    await self._drop_invalid_index(index)
             raise
         finally:
             if not self._connection.is_closed():
                 await self._connection.execute("RESET lock_timeout")
+
+    async def _drop_unfinished_indexes(self, applied: dict[tuple[int, Half], _Applied]) -> None:
+        """Drop the indexes that a killed runner has left invalid: orders keep them up to date, and nobody uses them."""
+        for migration in self._migrations:
+            index = concurrent_index_name(migration.sql)
+            if index is not None and (migration.version, migration.half) not in applied:
+                await self._drop_invalid_index(index)
 
     async def _drop_invalid_index(self, index: str) -> None:
         """Drop `index` if it is invalid, as a failed CREATE INDEX leaves it: it slows down orders."""
         if await self._connection.fetchval(_INDEX_IS_VALID, index) is False:
             await self._connection.execute(f"DROP INDEX CONCURRENTLY {index}")
 
+
+_TABLE_IS_COMPLETE = (
+    "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('public.schema_migrations')"
+    " AND attname = 'applied_for')"
+)
+
+# The session that holds the lock of runners; NULL if none does any more.
+_RUNNER = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = 0 AND objid = $1 AND granted"
 
 # Whether the index is valid; NULL if it does not exist.
 _INDEX_IS_VALID = "SELECT (SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1))"
@@ -289,7 +344,10 @@ async def _connect(database: Database) -> "asyncpg.Connection":
                 user=database.user,
                 password=database.password,
                 timeout=5,
-                server_settings={"application_name": "rtx-migrate"},
+                server_settings={
+                    "application_name": "rtx-migrate",
+                    "client_connection_check_interval": ORPHAN_CHECK,
+                },
             )
         except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as refusal:
             error = refusal

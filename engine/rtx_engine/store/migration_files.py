@@ -17,6 +17,7 @@ from importlib.resources.abc import Traversable
 
 NO_TRANSACTION = "-- rtx: without a transaction\n"
 _INDEX = re.compile(r"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?P<name>[a-z_][a-z0-9_]*)\s+ON\s")
+_CONCURRENTLY = re.compile(r"INDEX\s+CONCURRENTLY\s")
 _NAME = re.compile(r"(?P<version>\d{4})_(?P<name>[a-z0-9_]+)\.(?P<half>expand|contract)(?P<reverse>\.reverse)?\.sql")
 
 
@@ -75,6 +76,11 @@ def load(folder: Traversable | None = None) -> tuple[Migration, ...]:
 def runs_in_transaction(sql: str) -> bool:
     """Whether `sql` runs in a transaction."""
     return not sql.startswith(NO_TRANSACTION)
+
+
+def runs_concurrently(sql: str) -> bool:
+    """Whether `sql` builds or drops an index beside all reads and writes: nothing queues behind it while it waits."""
+    return not runs_in_transaction(sql) and _CONCURRENTLY.search(sql) is not None
 
 
 def concurrent_index_name(sql: str) -> str | None:

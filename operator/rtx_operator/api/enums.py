@@ -118,10 +118,11 @@ class CutoverPhase(StrEnum):
     SUCCEEDED = "Succeeded"
     ROLLING_BACK = "RollingBack"  # fence and live Service return to the old colour; the new one is emptied
     ROLLED_BACK = "RolledBack"
+    FAILED = "Failed"  # going back was impossible, and spec asked for a third version: the new one stays until then
 
     @property
     def is_terminal(self) -> bool:
-        return self in {CutoverPhase.SUCCEEDED, CutoverPhase.ROLLED_BACK}
+        return self in {CutoverPhase.SUCCEEDED, CutoverPhase.ROLLED_BACK, CutoverPhase.FAILED}
 
 
 class RetirementPhase(StrEnum):
@@ -214,7 +215,7 @@ class Reason(StrEnum):
     # A person has to act
     PAUSED = "Paused"
     REJECTED = "Rejected"  # the spec's revision was rolled back
-    CANNOT_ROLL_BACK = "CannotRollBack"  # the old colour has no ready pod
+    CANNOT_ROLL_BACK = "CannotRollBack"  # the old colour has no ready pod, or none that answers
     CONTRACT_FAILED = "ContractFailed"  # the contract migrations failed
     CHECK_FAILED = "CheckFailed"  # the new image of database or cache does not run
     DATA_MISSING = "DataMissing"  # the restarted database has not the data that it had
@@ -230,6 +231,8 @@ class Reason(StrEnum):
     QUOTA_EXCEEDED = "QuotaExceeded"
     PODS_REFUSED = "PodsRefused"  # the API server refuses the pods, but not because of a quota
     VOLUME_UNBOUND = "VolumeUnbound"
+    VOLUME_NOT_MOUNTED = "VolumeNotMounted"  # a volume's Secret or ConfigMap is missing, or it cannot be attached
+    NODE_LOST = "NodeLost"  # a pod does not end, because its node does not answer
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_UNAVAILABLE = "ImageUnavailable"
     CONTAINER_CANNOT_START = "ContainerCannotStart"

@@ -147,12 +147,24 @@ class Cutover(OperationRecord):
     )
 
 
+class FailedTry(ApiModel):
+    """A retirement that failed, and is tried again."""
+
+    reason: str = Field(max_length=64, description="Why it failed, in one word.")
+    message: str = Field(max_length=MESSAGE_LIMIT, description="Why it failed.")
+
+
 class Retirement(OperationRecord):
     """The retirement of a previous colour that is under way, or the last one."""
 
     phase: RetirementPhase = Field(description="Its phase.")
     release: Release = Field(description="The release that it removes.")
-    retry: str = Field(default="", max_length=256, description="Value of the retry annotation when it began.")
+    retry: str = Field(
+        default="", max_length=256, description="Last value of the retry annotation that does not retry it again."
+    )
+    last_try: FailedTry | None = Field(
+        default=None, description="The try before, which failed: Stalled until this one has done what it could not."
+    )
     seconds: Annotated[dict[RetirementPhase, float], SECONDS] = Field(
         default={}, description="Seconds that each phase took, of the phases that are over."
     )
@@ -181,7 +193,7 @@ class HistoryEntry(ApiModel):
     id: str = Field(max_length=80, description="Names the cutover, in the fence too.")
     from_version: str = Field(max_length=64, description="The version that was active when it began.")
     to_version: str = Field(max_length=64, description="The version that it was to make active.")
-    result: CutoverPhase = Field(description="Succeeded or RolledBack.")
+    result: CutoverPhase = Field(description="Succeeded, RolledBack or Failed.")
     started_at: Time = Field(description="When it began.")
     ended_at: Time = Field(description="When it was over.")
     fenced_at: Time | None = Field(default=None, description="When the fence named the new colour as executor.")

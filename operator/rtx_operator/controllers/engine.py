@@ -171,7 +171,12 @@ class EngineController(Controller):
         recently = is_recent(now - self._observed.get(key, -math.inf))
         if seen.is_whole:
             self._observed[key] = now
-        return replace(seen, observed_recently=recently, maintenance_slot=self._slots.may_take(key))
+        return replace(
+            seen,
+            observed_recently=recently,
+            maintenance_slot=self._slots.may_take(key),
+            refusals=self._performer.refusals.of(engine.scope),
+        )
 
     async def _know_slots(self, engine: TradingEngine) -> None:
         """Note the slot of this engine, and before the first one is asked for those of all engines. Raises ApiError."""

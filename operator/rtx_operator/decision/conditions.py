@@ -121,12 +121,14 @@ def _progress(decision: Decision, refusal: Unmet | None) -> Iterable[Condition]:
     size, ready = decision.ready
     pods = f"{ready} of {size} engine pods ready"
     scaling = Waiting(pods, Reason.SCALING) if ready != size else None
-    unready = decision.unready and (refusal or decision.unready)
+    operations = _of_operations(decision)
+    stuck = operations if operations and operations.reason is Reason.CANNOT_ROLL_BACK else None
+    unready = decision.unready and (stuck or refusal or decision.unready)
     if unready is None:
         yield Condition(ConditionType.READY, True, Reason.SCALING if scaling else Reason.SERVING, pods)
     else:
         yield Condition(ConditionType.READY, False, _reason(unready), unready.message)
-    pending = unready or refusal or _of_operations(decision) or scaling
+    pending = stuck or unready or refusal or operations or scaling
     if decision.pause:
         yield Condition(ConditionType.RECONCILING, False, Reason.PAUSED, decision.pause)
         yield Condition(ConditionType.STALLED, False, Reason.DONE, NOTHING_LEFT)
@@ -158,6 +160,8 @@ def _under_way(decision: Decision) -> Waiting | Failure | None:
         if is_stuck:
             return Failure(message, Reason.CANNOT_ROLL_BACK)
         return Waiting(message, Reason.CUTOVER_IN_PROGRESS)
+    if retirement and retirement.last_try:
+        return _failed_retirement(retirement, retirement.last_try.reason, retirement.last_try.message)
     if retirement:
         cause = f": {waits.message}" if waits else ""
         return Waiting(
@@ -169,7 +173,7 @@ def _under_way(decision: Decision) -> Waiting | Failure | None:
 def _left_over(state: PersistedState) -> Failure | None:
     retirement, rejected = state.retirement, state.rejected
     if retirement and retirement.phase is RetirementPhase.FAILED and retirement.reason != Reason.SUPERSEDED:
-        return _failed_retirement(retirement)
+        return _failed_retirement(retirement, retirement.reason, retirement.message)
     if rejected:
         return Failure(f"version {rejected.version} was rolled back: {rejected.message}", Reason.REJECTED)
     return _failed_maintenance(state)
@@ -192,15 +196,18 @@ def _course_of_maintenance(maintenance: Maintenance) -> str:
     return f"maintenance of the {maintenance.component} is {maintenance.phase}{waits}"
 
 
-def _failed_retirement(retirement: Retirement) -> Failure:
+def _failed_retirement(retirement: Retirement, reason: str, message: str) -> Failure:
+    """Also while it is tried again: what failed once is over when it has passed."""
     # Not the retry annotation: it would retry a rejected version as well.
     retry = "correct the cause and delete the Job to retry"
-    if retirement.reason != Reason.CONTRACT_FAILED:
+    if not retirement.phase.is_terminal:
+        retry = f"it is tried again now, and is {retirement.phase}"
+    elif reason != Reason.CONTRACT_FAILED:
         retry = "the operator retries every ten minutes"
     return Failure(
-        f"version {retirement.release.version} is not removed: {retirement.message}; {retry}. "
+        f"version {retirement.release.version} is not removed: {message}; {retry}. "
         "The next upgrade does not wait for it",
-        _known(retirement.reason, Reason.RETIRING),
+        _known(reason, Reason.RETIRING),
     )
 
 

@@ -1,6 +1,7 @@
 """An engine, its desired state and what was observed of it, as each part of the decision asks for them."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.status import Cutover
@@ -17,6 +18,7 @@ class DecisionContext:
     engine: TradingEngine
     desired: DesiredState
     seen: Observation
+    now: datetime
 
     @property
     def state(self) -> PersistedState:

@@ -81,7 +81,7 @@ def decide(
     `operation_id` names an operation that begins now.
     """
     engine = engine if engine.spec.paused else resumed(engine, now)
-    context = DecisionContext(engine, desired, seen)
+    context = DecisionContext(engine, desired, seen, now)
     unready = first_unmet(context, READY)
     ready = replicas(seen.child(desired.engine.kind, desired.engine.name))
     if engine.spec.paused:

@@ -9,12 +9,11 @@ from rtx_operator.api.names import REQUIRED_CREDENTIALS, Label
 from rtx_operator.decision.context import DecisionContext
 from rtx_operator.decision.fence import fence_to_move
 from rtx_operator.desired.state import Workload, job_workload
-from rtx_operator.diagnosis import diagnose
+from rtx_operator.diagnosis import diagnose, lost_pod
 from rtx_operator.observation import (
     DEADLINE_EXCEEDED,
     JobEnd,
     Object,
-    Observation,
     executes,
     is_ready,
     job_ended,
@@ -61,18 +60,20 @@ def _credentials_given(name: str, secret: Object | None) -> Unmet | None:
 
 
 def database_ready(context: DecisionContext) -> Unmet | None:
-    return _workload_ready(context.seen, context.desired.database, Reason.DATABASE_STARTING, "the database")
+    return _server_ready(context, context.desired.database, Reason.DATABASE_STARTING, "the database")
 
 
 def cache_ready(context: DecisionContext) -> Unmet | None:
-    return _workload_ready(context.seen, context.desired.cache, Reason.CACHE_STARTING, "the cache")
+    return _server_ready(context, context.desired.cache, Reason.CACHE_STARTING, "the cache")
 
 
-def _workload_ready(seen: Observation, workload: Workload, waiting: Reason, what: str) -> Unmet | None:
+def _server_ready(context: DecisionContext, workload: Workload, waiting: Reason, what: str) -> Unmet | None:
+    seen = context.seen
     size, ready = replicas(seen.child(workload.kind, workload.name))
     if size and ready >= size:
         return None
-    return diagnose(seen, workload) or Waiting(f"waiting for {what}: {ready} of {size or 1} pods ready", waiting)
+    failure = lost_pod(seen, workload, context.now) or diagnose(seen, workload)
+    return failure or Waiting(f"waiting for {what}: {ready} of {size or 1} pods ready", waiting)
 
 
 def database_answers(context: DecisionContext) -> Unmet | None:
@@ -145,9 +146,9 @@ def migrated(context: DecisionContext) -> Unmet | None:
             Reason.MIGRATION_FAILED,
         )
     again = " (it exceeded its deadline and is created again)" if failed else ""
-    return diagnose(context.seen, job_workload(context.desired.active.install)) or Waiting(
-        f"waiting for migration Job {name} to end{again}", Reason.MIGRATING
-    )
+    workload = job_workload(context.desired.active.install)
+    failure = lost_pod(context.seen, workload, context.now) or diagnose(context.seen, workload)
+    return failure or Waiting(f"waiting for migration Job {name} to end{again}", Reason.MIGRATING)
 
 
 def exceeded_its_deadline(job: Object | None) -> bool:
@@ -158,13 +159,21 @@ def exceeded_its_deadline(job: Object | None) -> bool:
 
 def engine_ready(context: DecisionContext) -> Unmet | None:
     """The first time all pods must be ready; later on the engine serves as long as one of them is."""
-    workload, minimum = context.desired.engine, context.desired.minimum
+    workload, minimum = _executing(context), context.desired.minimum
     size, ready = replicas(context.seen.child(workload.kind, workload.name))
     if ready >= (1 if context.is_installed else max(minimum, size)):
         return None
     return diagnose(context.seen, workload) or Waiting(
         f"waiting for the engine: {ready} of {max(minimum, size)} pods ready", Reason.ENGINE_STARTING
     )
+
+
+def _executing(context: DecisionContext) -> Workload:
+    """The Deployment whose pods execute: the active colour's, or in a cutover that of the colour the fence names."""
+    cutover, desired = context.cutover, context.desired
+    if cutover and executes(context.fence, [cutover.to]):
+        return desired.traffic[cutover.to.colour].workload
+    return desired.engine
 
 
 def live_service_has_endpoints(context: DecisionContext) -> Unmet | None:

@@ -35,7 +35,7 @@ _BETWEEN_COLOURS = frozenset({CutoverPhase.SWITCHING, CutoverPhase.MONITORING, C
 
 
 def data_to_keep(context: DecisionContext) -> tuple[KeepData, ...]:
-    """Retain takes effect although the engine is paused: what would be deleted with it is no longer (ADR 0039).
+    """Retain takes effect although the engine is paused: what would be deleted with it is no longer (ADR 0038).
 
     Nothing else of these objects is changed: somebody may be at work on them.
     """

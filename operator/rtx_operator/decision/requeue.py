@@ -9,6 +9,8 @@ from rtx_operator.operations.arbiter import requeue_seconds
 
 IMMEDIATELY = 0.0
 WAITING_SECONDS = 10.0  # while something is waited for: not all of it shows as an event
+UNHURRIED_SECONDS = 1.0  # the pause of phases in which no traffic waits for the operator
+REFUSED_SECONDS = 5.0  # in such a phase, until what the API server refused is tried again
 UNREACHABLE_SECONDS = 2.0  # while an operation waits for a database that does not answer; its answer comes earlier
 
 
@@ -22,7 +24,10 @@ def requeue_after(decision: Decision, outcome: Outcome, *, now: datetime, resync
     of_operation = None if decision.pause else requeue_seconds(decision.state)
     if of_operation is None:
         return _at_rest(decision, outcome, now, resync)
-    return max(of_operation, UNREACHABLE_SECONDS) if decision.is_blind else of_operation
+    if decision.is_blind:
+        return max(of_operation, UNREACHABLE_SECONDS)
+    waits_for_a_person = outcome.refusal is not None and of_operation >= UNHURRIED_SECONDS
+    return max(of_operation, REFUSED_SECONDS) if waits_for_a_person else of_operation
 
 
 def _at_rest(decision: Decision, outcome: Outcome, now: datetime, resync: float) -> float:

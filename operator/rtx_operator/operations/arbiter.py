@@ -27,7 +27,7 @@ from rtx_operator.observation import Freshness, Object, PodQueries
 from rtx_operator.operations.cutover import CUTOVER
 from rtx_operator.operations.machine import Operation, OperationInput, Step, begin, step
 from rtx_operator.operations.maintenance import MAINTENANCE
-from rtx_operator.operations.record import waiting
+from rtx_operator.operations.record import noted, waiting
 from rtx_operator.operations.retirement import RETIREMENT
 from rtx_operator.operations.state import PersistedState
 
@@ -125,7 +125,7 @@ def _first_to_go_on(state: PersistedState, given: OperationInput) -> Step:
                 return taken
             state, waits = taken.state, waits or taken.waits
         elif _may_begin(name, state) and (begun := begin(operation, state, given)):
-            return replace(begun, waits=waits)
+            return replace(_with_retry_taken(begun, given), waits=waits)
     return Step(state, waits=waits)
 
 
@@ -145,6 +145,14 @@ def _told_to_wait(state: PersistedState, moves: OperationName) -> PersistedState
         if mover and name is not moves and (record := state.under_way(name)):
             state = state.with_record(waiting(record, f"waiting for the {moves.lower()}, which is {mover.phase}"))
     return state
+
+
+def _with_retry_taken(taken: Step, given: OperationInput) -> Step:
+    """The retry annotation with which a cutover begins was meant for it: it does not retry a retirement as well."""
+    failed = taken.state.retirement
+    if taken.entered is not CutoverPhase.PENDING or failed is None or failed.phase is not RetirementPhase.FAILED:
+        return taken
+    return replace(taken, state=taken.state.with_record(noted(failed, retry=given.engine.retry)))
 
 
 def _without_failed_retirement(taken: Step) -> Step:

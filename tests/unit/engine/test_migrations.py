@@ -256,6 +256,116 @@ async def test_existing_valid_index_is_recorded(run, fenced_database):
     assert [migration.label for migration in applied] == ["0003 index (expand)"]
 
 
+async def with_old_snapshot(database) -> tuple[asyncpg.Connection, object]:
+    """A session whose transaction has a snapshot of now, and touches none of the engine's tables."""
+    report = await database.connect("rtx_engine", application_name="report", idle_in_transaction_session_timeout="0")
+    transaction = report.transaction(isolation="repeatable_read")
+    await transaction.start()
+    await report.fetch("SELECT 1")
+    return report, transaction
+
+
+async def building(database) -> None:
+    """Return once the index is there and waits for another session to end."""
+    waits = "SELECT FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting for%'"
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while not await database.execute(waits):  # noqa: ASYNC110  # PostgreSQL sends no event
+            await asyncio.sleep(0.02)
+
+
+async def test_concurrent_index_waits_for_an_old_snapshot_and_is_built_once(run, fenced_database):
+    # given a report with an old snapshot, and an index that is to be built
+    await run("up", half=Half.EXPAND)
+    report, transaction = await with_old_snapshot(fenced_database)
+    short = LockRetries(timeout_ms=20, attempts=2, pause_seconds=0.01)
+    with structlog.testing.capture_logs() as told:
+        migrating = asyncio.create_task(run("up", half=Half.EXPAND, edits=INDEX, lock=short))
+        await building(fenced_database)
+        [built] = await fenced_database.execute("SELECT 'notes_by_id'::regclass::oid AS oid")
+
+        # when it has waited for far longer than an attempt to get a lock
+        await asyncio.sleep(0.5)
+        assert not migrating.done()
+        await transaction.rollback()
+        await migrating
+
+    # then the index is the one that was begun, and the log names the session
+    assert await valid(fenced_database, "notes_by_id") is True
+    assert await fenced_database.execute("SELECT 'notes_by_id'::regclass::oid AS oid") == [built]
+    waits = [line["sessions"] for line in told if line["event"] == "migration waits for another session"]
+    assert any("(report, role rtx_engine)" in sessions for sessions in waits)
+    await report.close()
+
+
+async def test_runner_that_is_ended_while_it_waits_leaves_no_invalid_index(run, fenced_database):
+    # given an index that waits for an old snapshot
+    await run("up", half=Half.EXPAND)
+    report, _ = await with_old_snapshot(fenced_database)
+    migrating = asyncio.create_task(run("up", half=Half.EXPAND, edits=INDEX))
+    await building(fenced_database)
+
+    # when its runner is ended
+    migrating.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await migrating
+
+    # then no index is left
+    assert await valid(fenced_database, "notes_by_id") is None
+    await report.close()
+
+
+@pytest.mark.parametrize("command", ["up", "down"])
+async def test_index_that_a_killed_runner_left_invalid_is_dropped_by_the_next(run, fenced_database, command):
+    # given an invalid index of a migration that is not applied
+    await run("up", half=Half.EXPAND)
+    await fenced_database.execute("CREATE INDEX notes_by_id ON notes (id)")
+    await fenced_database.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'notes_by_id'::regclass")
+
+    # when the next runner does something else
+    await run(command, edits=INDEX, **({"to": 2} if command == "up" else {"cutover": "another"}))
+
+    # then the index is gone
+    assert await valid(fenced_database, "notes_by_id") is None
+
+
+async def test_second_runner_does_not_keep_a_concurrent_index_waiting(run, fenced_database):
+    # given an index that waits for an old snapshot, and a second runner that waits for the first
+    await run("up", half=Half.EXPAND)
+    report, transaction = await with_old_snapshot(fenced_database)
+    first = asyncio.create_task(run("up", half=Half.EXPAND, edits=INDEX))
+    await building(fenced_database)
+    second = asyncio.create_task(run("up", half=Half.EXPAND, edits=INDEX))
+    await asyncio.sleep(0.5)
+
+    # when the snapshot is gone, then both end, without a deadlock
+    await transaction.rollback()
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        assert sorted(map(len, await asyncio.gather(first, second))) == [0, 1]
+    await report.close()
+
+
+async def test_session_that_reads_the_record_of_migrations_holds_up_none(run, fenced_database):
+    await run("up", to=1)
+    reader = await fenced_database.connect("rtx_migrator")
+    await reader.execute("BEGIN; SELECT FROM schema_migrations")
+
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        assert len(await run("up")) == 2
+
+    await reader.close()
+
+
+async def test_lock_that_is_never_free_is_named_by_its_session(run, fenced_database):
+    await run("up", to=1)
+    reader = await fenced_database.connect("rtx_migrator", application_name="psql")
+    await reading_again(reader)
+
+    with pytest.raises(MigrationError, match=r"last held by session \d+ \(psql, role rtx_migrator\)"):
+        await run("up", lock=LockRetries(timeout_ms=300, attempts=2, pause_seconds=0.02))
+
+    await reader.close()
+
+
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [

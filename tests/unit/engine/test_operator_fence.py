@@ -419,3 +419,29 @@ async def test_every_table_can_be_updated_while_it_is_published(database: Any) -
         " WHERE NOT EXISTS (SELECT FROM pg_index WHERE indrelid = oid AND indisprimary)"
     )
     assert [row["name"] for row in lacking] == []
+
+
+async def test_session_for_which_a_migration_waits_is_found(mover: Mover) -> None:
+    # given a report that reads a table in its transaction, and a migration that changes it
+    await mover.database.execute("CREATE TABLE public.prices (id int)")
+    await mover.database.execute("GRANT SELECT ON public.prices TO rtx_engine")
+    report = await mover.database.connect(
+        "rtx_engine", application_name="report", idle_in_transaction_session_timeout="0"
+    )
+    await report.execute("BEGIN; SELECT FROM public.prices")
+    migration = await mover.database.connect("postgres", application_name="rtx-migrate")
+    change = asyncio.create_task(migration.execute("ALTER TABLE public.prices ADD COLUMN bid numeric"))
+
+    # when the operator asks for whom it waits
+    async with asyncio.timeout(10):
+        while not (blocking := await mover.reader.find_blocking(mover.address, "operator")):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+    # then it knows who, what it does and since when; and nobody once the report has ended
+    [session] = blocking
+    assert (session.pid, session.name, session.role) == (report.get_server_pid(), "report", "rtx_engine")
+    assert (session.state, session.since is None) == ("idle in transaction", False)
+    await report.close()
+    await change
+    assert await mover.reader.find_blocking(mover.address, "operator") == ()
+    await migration.close()

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from rtx_operator.api.enums import Colour, Component
+from rtx_operator.api.enums import Colour, Component, Reason
 from rtx_operator.api.names import Label
 from rtx_operator.desired.state import JOB_LABEL
 from rtx_operator.observation import Fence, Object, is_ready
 from rtx_operator.operations.effects import Drain, KeepData, MoveFence, Scale
 from rtx_operator.pod_reports import EngineReport, Latency, ReachReport, ServedRequests, SmokeResult
+from rtx_operator.results import Failure
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LIVE_SERVICE = "rtx-engine"
@@ -43,10 +44,14 @@ class EngineProcess:
 
 @dataclass
 class Cluster:
-    """`faults` stay until removed; each is `name`, or `name:version` for the pods or Jobs of one version."""
+    """`faults` stay until removed; each is `name`, or `name:version` for the pods or Jobs of one version.
+
+    With the fault `quota:KIND` no further object of that kind can be made.
+    """
 
     now: datetime = NOON
     uid: str = "uid-1"  # of the TradingEngine
+    ran: float = 0.0  # seconds in which the engine was not known to be paused
     version: int = 1  # the last resourceVersion
     children: dict[tuple[str, str], Object] = field(default_factory=dict)
     pods: dict[str, Object] = field(default_factory=dict)
@@ -56,6 +61,7 @@ class Cluster:
     earlier_fences: list[Fence] = field(default_factory=list)  # the rows before each move, which a failover may restore
     faults: set[str] = field(default_factory=set)
     made_of: dict[str, Object] = field(default_factory=dict)  # the template of each StatefulSet's pod
+    refusals: dict[tuple[str, str], Failure] = field(default_factory=dict)  # of the last writes
     names: Iterator[int] = field(default_factory=itertools.count)
 
     @property
@@ -76,6 +82,10 @@ class Cluster:
     def has_fault(self, fault: str, version: str = "") -> bool:
         return fault in self.faults or f"{fault}:{version}" in self.faults
 
+    def is_paused(self) -> bool:
+        """Whether the engine's status says that it is paused."""
+        return False
+
     # --- hooks for the laws in cutover_laws.py ---
 
     def judge_scale(self, live: Object, replicas: int) -> None:
@@ -95,11 +105,19 @@ class Cluster:
 
     # --- the API server ---
 
-    def apply(self, wanted: Object) -> None:
-        """Server-side apply. Raises Conflict when `wanted` has another resourceVersion than the live object."""
+    def apply(self, wanted: Object) -> Failure | None:
+        """Server-side apply; returns its refusal.
+
+        Raises Conflict when `wanted` has another resourceVersion than the live object.
+        """
         guard = wanted["metadata"].get("resourceVersion", "")
         key = (wanted["kind"], wanted["metadata"]["name"])
         live = self.children.get(key)
+        if live is None and self.has_fault(f"quota:{key[0]}"):
+            words = f"the API server refuses {key[0]} {key[1]}: exceeded quota: few"
+            self.refusals[key] = Failure(words, Reason.QUOTA_EXCEEDED)
+            return self.refusals[key]
+        self.refusals.pop(key, None)
         if live is None:
             meta = {"uid": f"uid-{self.next_version()}", "generation": 1, "creationTimestamp": _time(self.now)}
             spec = {"replicas": 1} if wanted["kind"] == "Deployment" else {}
@@ -110,6 +128,7 @@ class Cluster:
         if wanted["kind"] == "Deployment":
             merged["spec"] = {**wanted["spec"], "replicas": live["spec"]["replicas"]}
         self._store(key, merged)
+        return None
 
     def scale(self, effect: Scale) -> None:
         """Set the size of a Deployment. Raises Conflict when it has changed since it was observed."""
@@ -212,9 +231,9 @@ class Cluster:
                 self.processes[name].draining = True
 
     def report(self, name: str) -> EngineReport | str:
-        if self.has_fault("silent"):
-            return "no response within 2 s"
         process, fence, pod = self.processes[name], self.fence, self.pods[name]
+        if self.has_fault("silent", label(pod, Label.APP_VERSION)):
+            return "no response within 2 s"
         executes = self._executes(name)
         fast = process.requests - process.slow
         latency = Latency(BOUNDS, (fast, 0, 0, process.slow))
@@ -283,6 +302,7 @@ class Cluster:
     def tick(self, seconds: float = 1) -> None:
         """Advance the time, let every controller act, and let clients send requests."""
         self.now += timedelta(seconds=seconds)
+        self.ran += 0.0 if self.is_paused() else seconds
         self.end_pods()
         self.run_deployments()
         self.run_pods()

@@ -7,13 +7,21 @@ from datetime import datetime
 
 from cutover_cluster import Cluster, label, may_run
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Colour, Component, CutoverPhase, MaintenancePhase, OperationName, RetirementPhase
+from rtx_operator.api.enums import (
+    Colour,
+    Component,
+    CutoverPhase,
+    MaintenancePhase,
+    OperationName,
+    Reason,
+    RetirementPhase,
+)
 from rtx_operator.api.names import Label
 from rtx_operator.decision.decide import Decision
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Object, Observation, hangs, is_ready
 from rtx_operator.operations.arbiter import OPERATIONS
-from rtx_operator.operations.cutover.context import BACK
+from rtx_operator.operations.cutover.context import BACK, FORWARD
 from rtx_operator.operations.effects import Effect, EffectName, MoveFence
 
 # The phases, in the status that was read, in which an effect of a cutover may be performed.
@@ -62,12 +70,16 @@ class Judged(Cluster):
     user_requests: int = 0  # number of changes of spec.version and of the retry annotation
     rejected_at: tuple[str, int] = ("", 0)  # the last rejected revision, and `user_requests` at that time
     ended: dict[str, str] = field(default_factory=dict)  # ids of cutovers that are over, with their last phase
+    entered: tuple[str, float, float] = ("", 0.0, 0.0)  # cutover and phase; running time then; seconds to its deadline
 
     @property
     def stored(self) -> Object:
         """The stored status."""
         read: Object = json.loads(self.status)
         return read
+
+    def is_paused(self) -> bool:
+        return "pausedSince" in self.stored
 
     def _must(self, holds: object, violation: str) -> None:
         if not holds:
@@ -109,7 +121,8 @@ class Judged(Cluster):
             self._must(not (cutover and not cutover.phase.is_terminal), f"Contract in {phase}")
         elif isinstance(effect, MoveFence) and cutover and not cutover.phase.is_terminal:
             new = effect.executors == (cutover.to.colour.value,)
-            self._must(not new or phase in NEW_EXECUTES, f"the fence moves to the new colour in {phase}")
+            stays = phase is CutoverPhase.ROLLING_BACK and effect.cutover.endswith(FORWARD)
+            self._must(not new or stays or phase in NEW_EXECUTES, f"the fence moves to the new colour in {phase}")
             self._must(
                 new or not effect.cutover.endswith(BACK) or phase is CutoverPhase.ROLLING_BACK,
                 f"the fence moves back in {phase}",
@@ -149,6 +162,7 @@ class Judged(Cluster):
         """The laws of each status that is written."""
         self._judge_records(before, after)
         self._judge_cutover(before, after)
+        self._judge_deadline(before, after)
 
     def _judge_records(self, before: Object, after: Object) -> None:
         """One operation moves at a time. Its phase follows its table, and has a deadline if the table has one."""
@@ -196,6 +210,21 @@ class Judged(Cluster):
             )
         known = (before.get("active") or after["active"])["epoch"]  # none was: it was adopted
         self._must(after["active"]["epoch"] >= known, "the epoch in status decreases")
+
+    def _judge_deadline(self, before: Object, after: Object) -> None:
+        """No deadline fires for time in which the engine was paused."""
+        was, cutover = before.get("cutover") or {}, after.get("cutover") or {}
+        of, begun, limit = self.entered
+        phase = f"{cutover.get('id')}/{cutover.get('phase')}"
+        if phase == of or not cutover:
+            return
+        expired = cutover.get("reason") == Reason.DEADLINE_EXCEEDED and not was.get("reason")
+        if expired and of == f"{was.get('id')}/{was.get('phase')}":
+            self._must(self.ran - begun >= limit, f"{of} is late after {self.ran - begun} of {limit} s")
+        seconds = 0.0
+        if due := cutover.get("deadline"):
+            seconds = (datetime.fromisoformat(due) - datetime.fromisoformat(cutover["since"])).total_seconds()
+        self.entered = (phase, self.ran, seconds)
 
     def judge(self) -> None:
         """The laws of every instant: the objects of each kept revision exist."""

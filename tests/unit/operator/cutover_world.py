@@ -28,6 +28,7 @@ from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import FenceReport, Object, Observation, is_ready, is_recent
 from rtx_operator.operations.arbiter import queries
 from rtx_operator.operations.effects import Apply, Delete, Effect, KeepData, MoveFence, Scale, objects_of
+from rtx_operator.results import Unmet
 from rtx_operator.settings import from_environment
 
 __all__ = ["Conflict", "Intent", "Unreachable", "World", "copied", "installed"]
@@ -141,23 +142,25 @@ class World(Judged):
 
     def perform_decision(self, intent: Intent, step: Callable[[], None]) -> Outcome:
         """Stands for cluster/perform, and for the controller's handling of its errors."""
+        refusal = None
         try:
             for effect in intent.decision.commands():
                 step()
-                self.perform(effect, intent)
+                refused = self.perform(effect, intent)
+                refusal = refusal or refused
         except Conflict:
             return Outcome(is_stale=True)
         except Unreachable as error:
             return Outcome(interruption=conditions.database_unreachable(str(error)))
-        return Outcome()
+        return Outcome(refusal)
 
-    def perform(self, effect: Effect, intent: Intent) -> None:
-        """Perform one effect now, however long ago it was decided."""
+    def perform(self, effect: Effect, intent: Intent) -> Unmet | None:
+        """Perform one effect now, however long ago it was decided; returns the first refusal."""
         self.judge_effect(effect, intent)
         if isinstance(effect, Apply):
-            for wanted in objects_of(effect, intent.observation):
-                self.apply(wanted)
-        elif isinstance(effect, Delete):
+            refused = [self.apply(wanted) for wanted in objects_of(effect, intent.observation)]
+            return next(filter(None, refused), None)
+        if isinstance(effect, Delete):
             for obsolete in effect.objects:
                 self.delete(obsolete)
         elif isinstance(effect, Scale):
@@ -168,6 +171,7 @@ class World(Judged):
             self.keep_data(effect)
         else:
             self.drain(effect)
+        return None
 
     def write_status(self, intent: Intent, outcome: Outcome) -> None:
         """Write the status after the reconcile. Raises Conflict when the engine has changed since it was read."""
@@ -194,6 +198,7 @@ class World(Judged):
             credentials=self.credentials,
             volume={} if pod_queries.volume_of else None,
             maintenance_slot=self.slot_is_free,
+            refusals=dict(self.refusals),
         )
         if self.has_fault("late answers"):
             return replace(objects, database=FenceReport(error="it has not answered yet"), is_whole=False)
@@ -230,9 +235,12 @@ class World(Judged):
                 return True
         return False
 
-    def settle(self, reconciles: int = 200) -> None:
-        """Remove all faults, then reconcile until the engine settles. Raises LawViolationError if it does not."""
-        self.faults.clear()
+    def settle(self, reconciles: int = 200, *, without: str = "") -> None:
+        """Remove all faults, but for those of the version `without`, and reconcile until the engine settles.
+
+        Raises LawViolationError if it does not.
+        """
+        self.faults = {fault for fault in self.faults if without and fault.endswith(f":{without}")}
         self.slot_is_free = True
         for name in [name for kind, name in self.children if kind == "Job"]:
             if self.children["Job", name]["status"].get("conditions", [{}])[0].get("type") == "Failed":

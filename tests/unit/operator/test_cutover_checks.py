@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,7 +19,8 @@ from cutover_contexts import (
 )
 from cutover_world import copied
 from rtx_operator.api.enums import CutoverPhase, Reason
-from rtx_operator.observation import FenceReport
+from rtx_operator.api.status import Cutover
+from rtx_operator.observation import BlockingSession, FenceReport
 from rtx_operator.operations.cutover import checks
 from rtx_operator.operations.cutover.checks import SWITCH_GATES
 from rtx_operator.operations.cutover.context import CutoverContext
@@ -45,6 +46,43 @@ def test_running_migration_waits_and_failed_migration_fails() -> None:
     assert failed.reason is Reason.MIGRATION_FAILED
     assert "backoff limit" in failed.message
     assert "kubectl logs job/" in failed.message
+
+
+def test_waiting_migration_names_the_session_for_which_it_waits() -> None:
+    # Given a migration Job that runs, and a report's old snapshot in the database
+    since = datetime(2026, 1, 1, 11, 58, 30, tzinfo=UTC)
+    report = BlockingSession(4711, "psql", "analyst", "10.0.0.7", "idle in transaction", since)
+    given = job(passing(CutoverPhase.MIGRATING))
+
+    unmet = checks.migrated(with_observed(given, database=FenceReport(given.fence, blocking=(report,))))
+
+    # Then the message has who it is, since when, and how to end it
+    assert is_waiting(unmet)
+    assert unmet is not None
+    assert "session 4711 (psql, role analyst, from 10.0.0.7, idle in transaction" in unmet.message
+    assert "since 2026-01-01 11:58:30 UTC" in unmet.message
+    assert "SELECT pg_terminate_backend(4711)" in unmet.message
+
+
+def test_migration_pod_on_a_lost_node_fails_the_migration_by_its_name() -> None:
+    # Given a migration Job whose pod should have ended two minutes ago
+    given = job(passing(CutoverPhase.MIGRATING))
+    desired = given.desired.of(given.new.colour)
+    assert desired
+    until = (given.now - timedelta(minutes=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    labels = {"batch.kubernetes.io/job-name": desired.migrate["metadata"]["name"]}
+    lost = {"metadata": {"name": "p", "labels": labels, "deletionTimestamp": until}, "spec": {"nodeName": "node2"}}
+    stuck = with_observed(given, pods=(*given.seen.pods, lost))
+
+    # When it is checked, then it is reported, and fails the migration once it has lasted
+    assert is_waiting(checks.migrated(stuck))
+    unmet = checks.migrated(replace(stuck, cutover=begun_before(stuck, timedelta(minutes=1))))
+    assert unmet is not None
+    assert unmet.reason is Reason.NODE_LOST
+
+
+def begun_before(given: CutoverContext, elapsed: timedelta) -> Cutover:
+    return given.cutover.model_copy(update={"since": given.now - elapsed})
 
 
 def test_failure_of_a_migration_has_its_last_log_line() -> None:

@@ -27,6 +27,7 @@ DEPENDENCIES: list[tuple[CutoverPhase, tuple[str, ...], Check[CutoverContext], t
     (CutoverPhase.PROMOTING, (), checks.promoted, ("no children",)),
     (CutoverPhase.ROLLING_BACK, FAILS_AFTER_FENCE_MOVE, checks.fence_names_old, DATABASE),
     (CutoverPhase.ROLLING_BACK, FAILS_AFTER_FENCE_MOVE, checks.routed_to_old, TRAFFIC),
+    (CutoverPhase.ROLLING_BACK, FAILS_AFTER_FENCE_MOVE, checks.old_colour_serves, (*REPORTS, "no pods")),
     (CutoverPhase.ROLLING_BACK, FAILS_BEFORE_FENCE_MOVE, checks.reversed_, ("no children",)),
 ]
 # Checks that depend on the time only, or that pass without pods.

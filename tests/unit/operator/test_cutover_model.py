@@ -16,7 +16,7 @@ from rtx_operator.operations.effects import MoveFence, Scale
 
 INSTALLED = installed()
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0")
-FAULTS = ("no database", "silent", "reach", "jobs hang")
+FAULTS = ("no database", "silent", "reach", "jobs hang", "quota:Job", "quota:Deployment", "quota:ControllerRevision")
 PHASES = st.sampled_from(list(CutoverPhase))
 SERVERS: dict[str, dict[str, Any]] = {
     "as at first": {},
@@ -79,6 +79,16 @@ class Upgrades(RuleBasedStateMachine):
     @rule(paused=st.booleans())
     def pause(self, *, paused: bool) -> None:
         self.world.set_spec(paused=paused)
+
+    @rule(minutes=st.sampled_from((1, 20, 120)))
+    def pause_for_long(self, minutes: int) -> None:
+        """The operator reconciles all the while, and the engine goes on."""
+        self.world.set_spec(paused=True)
+        for _ in range(8):
+            self.world.reconcile()
+            self.world.tick(minutes * 60 / 8)
+        self.world.reconcile()
+        self.world.set_spec(paused=False)
 
     @rule()
     def retry(self) -> None:
@@ -174,6 +184,15 @@ class Upgrades(RuleBasedStateMachine):
         self.world.faults.add(f"{fault}:{version}")
 
     @rule()
+    def lose_the_old_colour(self) -> None:
+        """Its pods end, and none that takes their place gets ready."""
+        cutover = self.world.stored.get("cutover")
+        if cutover:
+            self.world.faults.add(f"unready:{cutover['from']['version']}")
+            for pod in self.world.colour_pods(cutover["from"]["colour"]):
+                self.world.crash(pod)
+
+    @rule()
     def clear_faults(self) -> None:
         self.world.faults.clear()
 
@@ -184,7 +203,14 @@ class Upgrades(RuleBasedStateMachine):
         self.world.judge()
 
     def teardown(self) -> None:
+        """Every state has a way out: without faults, and out of a rollback also by a third version alone."""
         self.late = None
+        cutover = self.world.stored["cutover"]
+        lost = cutover["from"]["version"]
+        if self.world.phase is CutoverPhase.ROLLING_BACK and f"unready:{lost}" in self.world.faults:
+            [third] = set(VERSIONS) - {lost, cutover["to"]["version"]}
+            self.world.set_spec(version=third)
+            self.world.settle(without=lost)
         self.world.settle()
 
 

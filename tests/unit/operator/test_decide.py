@@ -221,6 +221,20 @@ def test_active_engine_is_ready_with_one_ready_pod():
     assert reason(decided(engine(), DESIRED, observation)) == Reason.ENGINE_STARTING
 
 
+@pytest.mark.parametrize(("name", "component"), [("rtx-postgres", "database"), ("rtx-redis", "cache")])
+def test_server_whose_pod_hangs_on_a_lost_node_is_a_failure_with_the_command_that_helps(name: str, component: str):
+    # Given a StatefulSet whose only pod should have ended ten minutes ago
+    meta = {"name": f"{name}-0", "namespace": "trading", "labels": {"component": component}}
+    lost = {"metadata": {**meta, "deletionTimestamp": "2026-01-01T11:50:00Z"}, "spec": {"nodeName": "node2"}}
+    observation = replace(with_(SERVING, workload("StatefulSet", name, 1, 0)), pods=(lost,))
+
+    # When it is decided about, then a person is told the node and the command
+    decision = decided(engine(active=True), DESIRED, observation)
+    assert isinstance(decision.unready, Failure)
+    assert decision.unready.reason is Reason.NODE_LOST
+    assert f"kubectl delete pod {name}-0 -n trading --force" in decision.unready.message
+
+
 def test_failed_migration_is_a_failure_with_a_remedy():
     failed = job(conditions=[{"type": "Failed", "status": "True", "message": "backoff limit reached"}])
     decision = decided(engine(), DESIRED, observed(DATABASE, CACHE, failed, database=OURS))

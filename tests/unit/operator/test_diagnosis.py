@@ -1,11 +1,12 @@
 """The diagnosis of pods that do not start."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from rtx_operator.api.enums import Reason
 from rtx_operator.desired.state import Workload
-from rtx_operator.diagnosis import diagnose
+from rtx_operator.diagnosis import diagnose, lost_pod
 from rtx_operator.observation import Object, Observation
 
 ENGINE = Workload("Deployment", "rtx-engine-blue", {"component": "engine"})
@@ -36,6 +37,21 @@ UNPLACED = pod(
 )
 ENDED = {"terminated": {"exitCode": 3, "reason": "Error", "message": "DB_HOST is not set"}}
 
+NO_REPLICA_SET = {
+    "metadata": {"name": "rtx-engine-blue"},
+    "spec": {"replicas": 3},
+    "status": {
+        "conditions": [
+            {
+                "type": "Progressing",
+                "status": "False",
+                "reason": "ReplicaSetCreateError",
+                "message": 'Failed to create new replica set "rtx-engine-blue-5d8": denied by policy',
+            }
+        ]
+    },
+}
+
 FAILURES = [
     (
         observed(warnings=(warning("rtx-engine-blue-5d8", "FailedCreate", 'pods "x" forbidden: exceeded quota: q'),)),
@@ -46,6 +62,16 @@ FAILURES = [
         observed(warnings=(warning("rtx-engine-blue-5d8", "FailedCreate", "violates PodSecurity"),)),
         Reason.PODS_REFUSED,
         "violates PodSecurity",
+    ),
+    (
+        observed(children={("Deployment", "rtx-engine-blue"): NO_REPLICA_SET}),
+        Reason.PODS_REFUSED,
+        "denied by policy",
+    ),
+    (
+        observed(waiting("ContainerCreating"), warnings=(warning("p-1", "FailedMount", 'secret "keys" not found'),)),
+        Reason.VOLUME_NOT_MOUNTED,
+        'secret "keys" not found; create what is missing, or correct spec.extraVolumes',
     ),
     (observed(UNPLACED), Reason.UNSCHEDULABLE, "0/3 nodes available"),
     (observed(waiting("ErrImageNeverPull", "not present")), Reason.IMAGE_UNAVAILABLE, "repo/engine:1.0.0"),
@@ -59,7 +85,7 @@ FAILURES = [
 ]
 
 
-@pytest.mark.parametrize(("observation", "reason", "expected"), FAILURES, ids=[reason for _, reason, _ in FAILURES])
+@pytest.mark.parametrize(("observation", "reason", "expected"), FAILURES, ids=[expected for _, _, expected in FAILURES])
 def test_diagnosis_has_reason_and_remedy(observation: Observation, reason: Reason, expected: str):
     failure = diagnose(observation, ENGINE)
 
@@ -111,3 +137,48 @@ def test_unbound_volume_is_reported_with_its_storage_class():
     assert failure.reason == Reason.VOLUME_UNBOUND
     assert cause in failure.message
     assert diagnose(observation, ENGINE) is None
+
+
+def test_mount_that_failed_before_the_container_ran_is_no_failure():
+    earlier = warning("p-1", "FailedMount", "timed out waiting for the cache")
+
+    assert (
+        diagnose(
+            observed(pod(containerStatuses=[{"name": "engine", "state": {"running": {}}}]), warnings=(earlier,)), ENGINE
+        )
+        is None
+    )
+
+
+def test_job_that_a_limit_range_refuses_names_the_field_that_helps():
+    job = Workload("Job", "rtx-migrate-1", {"batch.kubernetes.io/job-name": "rtx-migrate-1"})
+    refused = warning("rtx-migrate-1", "FailedCreate", "minimum cpu usage per Container is 1")
+
+    failure = diagnose(observed(warnings=(refused,)), job)
+
+    assert failure is not None
+    assert "spec.rollout.migrationResources" in failure.message
+
+
+# --- pods that do not end --------------------------------------------------------------------------------------------
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def ending(since: str) -> Object:
+    meta = {"name": "rtx-postgres-0", "namespace": "trading", "labels": {"component": "database"}}
+    return {"metadata": {**meta, "deletionTimestamp": since}, "spec": {"nodeName": "node2"}, "status": {}}
+
+
+def test_pod_that_its_node_does_not_end_is_reported_with_node_commands_and_risk():
+    failure = lost_pod(observed(ending("2026-01-01T11:50:00Z")), DATABASE, NOON)
+
+    assert failure is not None
+    assert failure.reason is Reason.NODE_LOST
+    assert "kubectl taint nodes node2 node.kubernetes.io/out-of-service=nodeshutdown:NoExecute" in failure.message
+    assert "kubectl delete pod rtx-postgres-0 -n trading --force" in failure.message
+    assert "Risk" in failure.message
+
+
+def test_pod_that_has_time_to_end_is_not_lost():
+    assert lost_pod(observed(ending("2026-01-01T11:59:30Z")), DATABASE, NOON) is None

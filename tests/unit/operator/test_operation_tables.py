@@ -32,7 +32,6 @@ BEFORE_THE_FENCE_MOVES = [
     CutoverPhase.TESTING,
 ]
 AT_STAKE = [CutoverPhase.SWITCHING, CutoverPhase.MONITORING]  # the new colour may execute, and is not judged yet
-NO_WAY_BACK = [CutoverPhase.PROMOTING, CutoverPhase.ROLLING_BACK]
 
 # --- every table -----------------------------------------------------------------------------------------------------
 
@@ -124,8 +123,8 @@ def test_documented_diagram_equals_the_table(name: OperationName) -> None:
 
 
 def test_unknown_event_of_a_phase_raises_an_error() -> None:
-    with pytest.raises(UnknownTransitionError, match="Promoting knows no event failed"):
-        PHASES.following(CutoverPhase.PROMOTING, Event.FAILED)
+    with pytest.raises(UnknownTransitionError, match="Promoting knows no event withdrawn"):
+        PHASES.following(CutoverPhase.PROMOTING, Event.WITHDRAWN)
 
 
 # --- the law of the cutover ------------------------------------------------------------------------------------------
@@ -137,13 +136,23 @@ def test_switching_and_monitoring_roll_back_on_every_failure(phase: CutoverPhase
     assert PHASES.following(phase, event) is CutoverPhase.ROLLING_BACK
 
 
-@pytest.mark.parametrize("phase", NO_WAY_BACK)
-def test_promoting_and_rolling_back_have_no_way_but_done(phase: CutoverPhase) -> None:
-    assert set(PHASES[phase].ways) == {Event.DONE}
+def test_promoting_leads_only_to_succeeded() -> None:
+    assert set(PHASES[CutoverPhase.PROMOTING].ways.values()) == {CutoverPhase.SUCCEEDED}
 
 
-def test_rolling_back_leads_only_to_rolled_back() -> None:
-    assert PHASES.reached_from(CutoverPhase.ROLLING_BACK) == {CutoverPhase.ROLLING_BACK, CutoverPhase.ROLLED_BACK}
+def test_rolling_back_ends_and_never_at_its_deadline() -> None:
+    assert PHASES[CutoverPhase.ROLLING_BACK].ways == {
+        Event.DONE: CutoverPhase.ROLLED_BACK,
+        Event.WITHDRAWN: CutoverPhase.FAILED,
+    }
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_phase_has_a_way_out_besides_done(name: OperationName) -> None:
+    """What waits for something else than time can be left without it: by failure, lateness, or another wish."""
+    table = OPERATIONS[name].phases
+
+    assert [phase for phase, row in table.rows.items() if set(row.ways) == {Event.DONE}] == []
 
 
 def leading_to(target: CutoverPhase) -> list[tuple[CutoverPhase, Event]]:
@@ -151,7 +160,7 @@ def leading_to(target: CutoverPhase) -> list[tuple[CutoverPhase, Event]]:
 
 
 def test_cutover_succeeds_only_after_monitoring() -> None:
-    assert leading_to(CutoverPhase.SUCCEEDED) == [(CutoverPhase.PROMOTING, Event.DONE)]
+    assert {phase for phase, _ in leading_to(CutoverPhase.SUCCEEDED)} == {CutoverPhase.PROMOTING}
     assert leading_to(CutoverPhase.PROMOTING) == [(CutoverPhase.MONITORING, Event.DONE)]
     assert leading_to(CutoverPhase.MONITORING) == [(CutoverPhase.SWITCHING, Event.DONE)]
 
@@ -174,7 +183,8 @@ def test_new_colour_is_active_only_after_the_fence_has_moved_to_it() -> None:
     active = {phase for phase in CutoverPhase if PHASES[phase].active is Side.NEW}
 
     assert moving == [CutoverPhase.SWITCHING]
-    assert active == PHASES.reached_from(CutoverPhase.MONITORING) - PHASES.reached_from(CutoverPhase.ROLLING_BACK)
+    after_fence = PHASES.reached_from(CutoverPhase.MONITORING)
+    assert active == after_fence - {CutoverPhase.ROLLING_BACK, CutoverPhase.ROLLED_BACK}
 
 
 @pytest.mark.parametrize("phase", CutoverPhase)

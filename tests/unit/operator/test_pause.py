@@ -92,7 +92,7 @@ def test_pods_get_their_time_to_drain_after_a_pause(world: World) -> None:
     world.faults.add("errors:1.1.0")
     world.set_spec(version="1.1.0")
     assert world.run_until(CutoverPhase.ROLLING_BACK)
-    world.faults.add("silent")
+    world.faults.add("silent:1.1.0")
     while "restoredAt" not in world.stored["cutover"]:
         world.tick(0.2)
         world.reconcile()

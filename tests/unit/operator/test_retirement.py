@@ -111,6 +111,47 @@ def test_failed_contract_migration_is_retried_on_request(retiring: World, way: s
     assert stalled(retiring)[0] == "False"
 
 
+def test_retry_of_a_rejected_version_does_not_retry_failed_contract_migrations_later(retiring: World) -> None:
+    # Given contract migrations that failed, and a version that was rolled back
+    retiring.faults.update({"migration:1.1.0", "smoke:1.2.0"})
+    assert until(retiring, RetirementPhase.FAILED)
+    retiring.set_spec(version="1.2.0")
+    assert retiring.run_until(CutoverPhase.ROLLED_BACK)
+
+    # When the version is tried again by the annotation, in vain, and then spec goes back
+    retiring.retry()
+    assert retiring.run_until(CutoverPhase.ROLLED_BACK)
+    retiring.set_spec(version="1.1.0")
+
+    # Then the contract migrations wait for a request of their own
+    assert not until(retiring, RetirementPhase.EMPTYING, reconciles=20)
+    retiring.retry()
+    assert until(retiring, RetirementPhase.EMPTYING, reconciles=5)
+
+
+def test_engine_stays_stalled_while_a_failed_retirement_is_tried_again(retiring: World) -> None:
+    # Given a retirement that failed for a pod that hangs
+    name = hang(retiring, "blue")
+    assert until(retiring, RetirementPhase.FAILED, reconciles=60, seconds=15)
+
+    # When it is tried again, in vain
+    assert until(retiring, RetirementPhase.EMPTYING, reconciles=60, seconds=15)
+    retiring.reconcile()
+    status, reason, message = stalled(retiring)
+    assert (status, reason) == ("True", Reason.PODS_REMAIN)
+    assert "tried again now" in message
+    assert until(retiring, RetirementPhase.FAILED, reconciles=60, seconds=15)
+    retiring.reconcile()
+    assert stalled(retiring)[0] == "True"
+
+    # Then the engine is no longer stalled once it has passed
+    del retiring.pods[name]
+    assert until(retiring, RetirementPhase.CONTRACTING, reconciles=60, seconds=15)
+    assert stalled(retiring)[0] == "True"
+    assert until(retiring, RetirementPhase.SUCCEEDED)
+    assert stalled(retiring)[0] == "False"
+
+
 def test_hanging_pod_fails_the_retirement_with_its_name_and_a_remedy(retiring: World) -> None:
     # Given a pod of the old colour that never ends
     name = hang(retiring, "blue")

@@ -13,6 +13,7 @@ from rtx_operator.cluster.client import ApiError
 from rtx_operator.cluster.crash import CrashHook
 from rtx_operator.cluster.perform import UPKEEP_PAUSE_SECONDS, Performer
 from rtx_operator.cluster.perform.objects import ObjectPerformer
+from rtx_operator.cluster.perform.refusals import Refusals
 from rtx_operator.cluster.read_cache import ReadCache
 from rtx_operator.observation import Object, Owner
 from rtx_operator.operations.effects import EffectName
@@ -110,7 +111,7 @@ async def test_child_whose_write_hangs_keeps_no_other_from_being_applied(world: 
 
     async with serving(server) as client:
         applier = Applier(client, ReadCache(client))
-        performer = ObjectPerformer(client, applier, intent.manifest, OWNER, patience=0.05)
+        performer = ObjectPerformer(client, applier, intent.manifest, OWNER, Refusals(), patience=0.05)
         with pytest.raises(ApiError, match="the webhook did not answer"):
             await performer.apply_all(intent.decision.apply, nothing_there)
 

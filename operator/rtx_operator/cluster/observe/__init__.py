@@ -13,7 +13,7 @@ from functools import partial
 from rtx_operator.api.names import Names
 from rtx_operator.cluster.client import Client
 from rtx_operator.cluster.engine_pods import EnginePods
-from rtx_operator.cluster.observe.database import can_answer, operator_password, read_fence
+from rtx_operator.cluster.observe.database import can_answer, operator_password, read_fence, runs_migration
 from rtx_operator.cluster.observe.inquiries import Inquiries, Question
 from rtx_operator.cluster.observe.objects import EngineObjects, read_objects, read_warnings
 from rtx_operator.cluster.observe.pods import peer_secret, query_pods
@@ -53,8 +53,10 @@ class Observer:
         objects = objects or await read_objects(self.client, self.read_cache, namespace, name, credentials)
         password = operator_password(objects.children, names)
         engines = EnginePods(peer_secret(objects.children, names))
+        migrates = any(runs_migration(pod, names) for pod in objects.pods)
+        ask_fence = partial(read_fence, self.fences, password, database, migrates=migrates)
         question = Question(
-            fence=partial(read_fence, self.fences, password, database) if can_answer(objects.children, names) else None,
+            fence=ask_fence if can_answer(objects.children, names) else None,
             pods=partial(query_pods, engines, names, namespace, objects.pods, queries) if queries.any else None,
             database=(database, password),
         )

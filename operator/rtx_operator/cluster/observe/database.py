@@ -1,10 +1,11 @@
 """Reads the fence of one engine from its database."""
 
+from rtx_operator.api.enums import Component
 from rtx_operator.api.names import DATABASE_NAME, InternalKey, Names
 from rtx_operator.cluster.observe.objects import Children, internal_secret_value
 from rtx_operator.cluster.postgres import Address, FenceUnreachableError, Reader
 from rtx_operator.cluster.resources import STATEFUL_SET
-from rtx_operator.observation import FenceReport, replicas
+from rtx_operator.observation import FenceReport, Object, replicas
 
 
 def can_answer(children: Children, names: Names) -> bool:
@@ -13,12 +14,19 @@ def can_answer(children: Children, names: Names) -> bool:
     return bool(ready and operator_password(children, names))
 
 
-async def read_fence(reader: Reader, password: str, address: Address) -> FenceReport:
-    """The fence, or the error of the database."""
+async def read_fence(reader: Reader, password: str, address: Address, *, migrates: bool) -> FenceReport:
+    """The fence, or the error of the database; while a pod `migrates`, also the sessions that keep it waiting."""
     try:
-        return FenceReport(fence=await reader.read(address, password))
+        fence = await reader.read(address, password)
+        return FenceReport(fence, blocking=await reader.find_blocking(address, password) if migrates else ())
     except FenceUnreachableError as error:
         return FenceReport(error=f"{DATABASE_NAME} at {error}")
+
+
+def runs_migration(pod: Object, names: Names) -> bool:
+    """Whether it is a pod of a migration Job, and runs."""
+    labels, phase = pod["metadata"].get("labels", {}), pod.get("status", {}).get("phase")
+    return bool(phase == "Running" and names.selector(Component.MIGRATION).items() <= labels.items())
 
 
 def operator_password(children: Children, names: Names) -> str:

@@ -22,6 +22,7 @@ from rtx_operator.cluster.crash import CrashHook, Moment
 from rtx_operator.cluster.engine_pods import EnginePods
 from rtx_operator.cluster.perform.database import move_fence
 from rtx_operator.cluster.perform.objects import ObjectPerformer
+from rtx_operator.cluster.perform.refusals import Refusals
 from rtx_operator.decision.decide import Decision
 from rtx_operator.observation import Observation, Owner
 from rtx_operator.operations.arbiter import running
@@ -53,11 +54,13 @@ class Performer:
     crash: CrashHook
     clock: Callable[[], float] = time.monotonic
     upkeep_budget: float = UPKEEP_BUDGET_SECONDS
+    refusals: Refusals = field(default_factory=Refusals)
     _upkeep_hung: dict[tuple[str, str], float] = field(default_factory=dict)  # engine → when it exceeded its budget
 
     def forget(self, namespace: str, name: str) -> None:
         """Drop what is kept of an engine that is gone."""
         self.applier.forget((namespace, name))
+        self.refusals.forget((namespace, name))
         self._upkeep_hung.pop((namespace, name), None)
 
     async def perform(
@@ -111,16 +114,16 @@ class Performer:
     async def _carry_out(
         self, manifest: Object, owner: Owner, effect: Effect, seen: Observation, access: Access
     ) -> Unmet | None:
-        objects = ObjectPerformer(self.client, self.applier, manifest, owner)
+        objects = ObjectPerformer(self.client, self.applier, manifest, owner, self.refusals)
         match effect:
             case Apply():
                 return await objects.apply_all(objects_of(effect, seen), seen)
             case Delete():
-                await objects.delete_all(effect.objects)
+                return await objects.delete_all(effect.objects)
             case KeepData():
                 return await objects.keep_data(effect.objects)
             case Scale():
-                await objects.scale(effect)
+                return await objects.scale(effect)
             case MoveFence():
                 async with outside():
                     await move_fence(self.client, manifest, owner, effect, access.database, access.database_password)

@@ -11,8 +11,9 @@ from rtx_operator.cluster import events
 from rtx_operator.cluster.apply import Applied, Applier, ForeignObjectError
 from rtx_operator.cluster.client import ApiError, Client, Object
 from rtx_operator.cluster.events import EventReason
+from rtx_operator.cluster.perform.refusals import Refusals
 from rtx_operator.cluster.resources import BY_KIND, SECRET
-from rtx_operator.observation import Observation, Owner
+from rtx_operator.observation import Observation, Owner, age
 from rtx_operator.operations.effects import Scale
 from rtx_operator.results import Failure, Unmet, Waiting
 
@@ -20,7 +21,6 @@ _REPORTED = {
     Applied.REPAIRED: "was changed by somebody else: restored",
     Applied.RECREATED: "was deleted by somebody else: created again",
 }
-REFUSALS = frozenset({400, 403, 422})
 APPLY_PATIENCE_SECONDS = 1.0  # for one object before the next is begun; a healthy API server takes a hundredth of it
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,12 @@ class ObjectPerformer:
     applier: Applier
     manifest: Object
     owner: Owner
+    refusals: Refusals
     patience: float = APPLY_PATIENCE_SECONDS
+
+    @property
+    def _scope(self) -> tuple[str, str]:
+        return self.owner.namespace, self.owner.name
 
     async def apply_all(self, objects: Iterable[Object], seen: Observation) -> Unmet | None:
         """Apply each in turn; one that fails or hangs keeps no other from being applied. Returns the first refusal.
@@ -63,18 +68,17 @@ class ObjectPerformer:
 
     async def _apply(self, wanted: Object, seen: Observation) -> Unmet | None:
         kind, name = wanted["kind"], wanted["metadata"]["name"]
-        scope = (self.owner.namespace, self.owner.name)
         live = seen.children.get((kind, name))
         try:
-            applied, _ = await self.applier.apply(scope, BY_KIND[kind], wanted, live, self.owner.uid)
+            applied, _ = await self.applier.apply(self._scope, BY_KIND[kind], wanted, live, self.owner.uid)
         except ForeignObjectError as error:
             return Failure(error.message, Reason.NAME_TAKEN)
         except ApiError as error:
-            if error.code not in REFUSALS:
-                raise
-            return _refusal(kind, name, error)
+            return self.refusals.refused(self._scope, (kind, name), error)
+        self.refusals.passed(self._scope, (kind, name))
         if applied is Applied.TERMINATING:
-            return Waiting(f"{kind} {name} is being deleted; it is created again once it is gone", Reason.TERMINATING)
+            message = f"{kind} {name} is {age(live or wanted)}; it is created again once it is gone"
+            return Waiting(message, Reason.TERMINATING)
         if applied not in {Applied.UNCHANGED, Applied.DEFERRED}:
             log.info("applied", kind=kind, name=name, outcome=applied.value)
         if applied in _REPORTED:
@@ -82,14 +86,25 @@ class ObjectPerformer:
             await events.record(self.client, self.manifest, EventReason.REPAIRED, message)
         return None
 
-    async def delete_all(self, objects: Iterable[Object]) -> None:
-        """Delete each as it was observed. Raises ApiError."""
+    async def delete_all(self, objects: Iterable[Object]) -> Unmet | None:
+        """Delete each as it was observed; one that is refused keeps no other. Returns the first refusal.
+
+        Raises ApiError.
+        """
+        refusal: Unmet | None = None
         for obsolete in objects:
             kind, name = obsolete["kind"], obsolete["metadata"]["name"]
-            await self.client.delete(BY_KIND[kind], obsolete)
-            self.applier.forget_child((self.owner.namespace, self.owner.name), obsolete)
+            try:
+                await self.client.delete(BY_KIND[kind], obsolete)
+            except ApiError as error:
+                refused = self.refusals.refused(self._scope, (kind, name), error)
+                refusal = refusal or refused
+                continue
+            self.refusals.passed(self._scope, (kind, name))
+            self.applier.forget_child(self._scope, obsolete)
             message = f"deleted {kind} {name}: no longer needed"
             await events.record(self.client, self.manifest, EventReason.DELETED, message)
+        return refusal
 
     async def keep_data(self, objects: Iterable[Object]) -> Unmet | None:
         """Take the owner off Secrets, and have StatefulSets keep their volume claims. Returns the first refusal.
@@ -105,25 +120,22 @@ class ObjectPerformer:
             try:
                 written = await self.client.merge(BY_KIND[kind], live, changes)
             except ApiError as error:
-                if error.code not in REFUSALS:
-                    raise
-                refusal = refusal or _refusal(kind, name, error)
+                refused = self.refusals.refused(self._scope, (kind, name), error)
+                refusal = refusal or refused
                 continue
-            self.applier.forget_child((self.owner.namespace, self.owner.name), live, written)
+            self.applier.forget_child(self._scope, live, written)
             log.info("data is kept", kind=kind, name=name)
         return refusal
 
-    async def scale(self, effect: Scale) -> None:
-        """Raises ConflictError when the Deployment has changed since it was observed."""
+    async def scale(self, effect: Scale) -> Unmet | None:
+        """Returns the refusal. Raises ConflictError when the Deployment has changed since it was observed."""
         name = effect.deployment["metadata"]["name"]
         log.info("scaling", effect=effect.name, deployment=name, replicas=effect.replicas)
-        await self.client.scale(BY_KIND["Deployment"], effect.deployment, effect.replicas)
-
-
-def _refusal(kind: str, name: str, error: ApiError) -> Failure:
-    """What the API server does not let be done, in its own words."""
-    reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in error.message else Reason.REQUEST_REFUSED
-    return Failure(f"the API server refuses {kind} {name}: {error.message}", reason)
+        try:
+            await self.client.scale(BY_KIND["Deployment"], effect.deployment, effect.replicas)
+        except ApiError as error:
+            return self.refusals.refused(self._scope, ("Deployment", name), error)
+        return None
 
 
 def _is_new_secret(wanted: Object, seen: Observation) -> bool:

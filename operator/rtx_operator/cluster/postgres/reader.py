@@ -1,13 +1,15 @@
-"""Reads the fence's row."""
+"""Reads the fence's row, and for which sessions a migration waits."""
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 
 from rtx_operator.cluster.postgres import schema
+from rtx_operator.cluster.postgres.migrations import find_blocking
 from rtx_operator.cluster.postgres.session import (
     CONNECT_DEADLINE_SECONDS,
     UNREACHABLE,
@@ -15,7 +17,9 @@ from rtx_operator.cluster.postgres.session import (
     session_arguments,
     unreachable_error,
 )
-from rtx_operator.observation import Fence
+from rtx_operator.observation import BlockingSession, Fence
+
+T = TypeVar("T")
 
 READ_DEADLINE_SECONDS = 5.0  # for a whole read: a name, a connection, two statements
 MAX_IDLE_SECONDS = 10.0  # the pool closes a session that was not used for longer
@@ -37,12 +41,19 @@ class Reader:
 
     async def read(self, address: Address, password: str) -> Fence | None:
         """The current row; None when there is no fence yet. Raises FenceUnreachableError."""
+        return await self._ask(address, password, read_fence)
+
+    async def find_blocking(self, address: Address, password: str) -> tuple[BlockingSession, ...]:
+        """The sessions for which a running migration waits. Raises FenceUnreachableError."""
+        return await self._ask(address, password, find_blocking)
+
+    async def _ask(self, address: Address, password: str, question: Callable[[Any], Awaitable[T]]) -> T:
         try:
             async with asyncio.timeout(READ_DEADLINE_SECONDS):
                 pool = await self._pool(address, password)
                 async with pool.acquire(timeout=CONNECT_DEADLINE_SECONDS) as connection:
                     try:
-                        return await read_fence(connection)
+                        return await question(connection)
                     except (*UNREACHABLE, asyncio.CancelledError):
                         connection.terminate()  # the next read opens a new session, and nothing waits for this one
                         raise

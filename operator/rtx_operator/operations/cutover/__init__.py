@@ -8,6 +8,7 @@
 6. Monitoring: the old colour forwards and drains, the new one is monitored from the fence's move on.
 7. Promoting: autoscaler and disruption budget follow. The old release is kept as the previous one.
 Whatever goes wrong from 2 to 6 leads to RollingBack: the fence, then the Service go back, then the new colour ends.
+Where the old colour cannot come up, and spec asks for a third version, it leads to Failed: the next goes forward.
 
 Law: the live Service never selects a colour that the fence does not name; what it selects is never made smaller.
 """

@@ -6,8 +6,14 @@ to have both, and the Service follows the fence, never the other way round.
 """
 
 from rtx_operator.api.status import Release
-from rtx_operator.operations.cutover.checks import SWITCH_GATES, new_colour_drained, reverses
-from rtx_operator.operations.cutover.context import BACK, CutoverContext
+from rtx_operator.operations.cutover.checks import (
+    SWITCH_GATES,
+    new_colour_drained,
+    old_colour_serves,
+    reverses,
+    routed_to_old,
+)
+from rtx_operator.operations.cutover.context import BACK, FORWARD, CutoverContext
 from rtx_operator.operations.effects import Apply, Drain, Effect, EffectName, Scale, next_size
 from rtx_operator.operations.fence import fence_move
 from rtx_operator.pod_reports import EngineReport
@@ -84,11 +90,13 @@ def promote(context: CutoverContext) -> tuple[Effect, ...]:
 def roll_back(context: CutoverContext) -> tuple[Effect, ...]:
     old, new = context.old, context.new
     if not context.went_back:
-        ready = context.ready_pods(old)
-        return _move_fence(context, old, f"{context.cutover.id}{BACK}") if ready else ()
+        if context.names(old) or context.ready_pods(old):
+            return _move_fence(context, old, f"{context.cutover.id}{BACK}")
+        keeps_new = context.goes_forward and context.names(new)
+        return _move_fence(context, new, f"{context.cutover.id}{FORWARD}") if keeps_new else ()
     if context.selected() is not old.colour:
         return _select(context, old)
-    if context.cutover.fenced_at and not context.routed_to(old):
+    if context.cutover.fenced_at and (routed_to_old(context) or old_colour_serves(context)):
         return ()
     return _drain(context, new) if new_colour_drained(context) else _empty(context, new)
 

@@ -11,7 +11,7 @@ from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.names import Names
 from rtx_operator.api.status import Release
 from rtx_operator.diagnosis import diagnose
-from rtx_operator.observation import hangs
+from rtx_operator.observation import age, hangs
 from rtx_operator.operations.cutover.context import CutoverContext
 from rtx_operator.operations.jobs import GIVE_UP_AFTER, job_done
 from rtx_operator.pod_reports import EngineReport, ServedRequests
@@ -44,7 +44,8 @@ def no_migration_runs(context: CutoverContext) -> Unmet | None:
     pods = [pod for pod in migrations if not hangs(pod, context.now)]
     if not pods:
         return None
-    return Waiting(f"waiting for pod {pods[0]['metadata']['name']} of an earlier migration Job to end")
+    since = age(pods[0])
+    return Waiting(f"waiting for pod {pods[0]['metadata']['name']} of an earlier migration Job to end; it is {since}")
 
 
 # --- Migrating -------------------------------------------------------------------------------------------------------
@@ -54,7 +55,9 @@ def migrated(context: CutoverContext) -> Unmet | None:
     target = context.desired.of(context.new.colour)
     if target is None:
         return Failure(f"no revision of version {context.new.version} is recorded any more", Reason.SUPERSEDED)
-    return job_done(context.seen, target.migrate, Reason.MIGRATION_FAILED, "migration", context.waited)
+    return job_done(
+        context.seen, target.migrate, Reason.MIGRATION_FAILED, "migration", waited=context.waited, now=context.now
+    )
 
 
 # --- Provisioning, and again before the switch -----------------------------------------------------------------------
@@ -66,7 +69,7 @@ def new_colour_ready(context: CutoverContext) -> Unmet | None:
     ready, others = len(context.ready_pods(new)), context.pods_of_other_revisions(new)
     if ready >= wanted and context.size(new) >= wanted and not others:
         return None
-    diagnosis = diagnose(context.seen, context.workload(new))
+    diagnosis = context.refusal or diagnose(context.seen, context.workload(new))
     if diagnosis and context.waited > GIVE_UP_AFTER:
         return diagnosis
     message = f"waiting for version {new.version} in {new.colour}: {ready} of {wanted} pods ready"
@@ -142,6 +145,8 @@ def routed_to_new(context: CutoverContext) -> Unmet | None:
 def _routed_to(context: CutoverContext, release: Release) -> Unmet | None:
     if context.routed_to(release):
         return None
+    if refusal := context.seen.refusal_of(context.desired.traffic[release.colour].select):
+        return Waiting(refusal.message, refusal.reason)
     return Waiting(
         f"the EndpointSlices of Service {context.desired.live_service} do not name only {release.colour} yet"
     )
@@ -235,6 +240,9 @@ def promoted(context: CutoverContext) -> Unmet | None:
     late = context.not_promoted
     if not late:
         return None
+    refusal = context.seen.refusal_of(*late)
+    if refusal:
+        return refusal if context.waited > GIVE_UP_AFTER else Waiting(refusal.message)
     return Waiting(f"{late[0]['kind']} {late[0]['metadata']['name']} is not on {context.new.colour} yet")
 
 
@@ -244,22 +252,49 @@ def promoted(context: CutoverContext) -> Unmet | None:
 def fence_names_old(context: CutoverContext) -> Unmet | None:
     if context.went_back:
         return None
-    if not context.ready_pods(context.old):
-        return Failure(
-            f"no pod of version {context.old.version} in {context.old.colour} is ready to go back to",
-            Reason.CANNOT_ROLL_BACK,
-        )
+    if not context.names(context.old) and not context.ready_pods(context.old):
+        return _cannot_go_back(context, f"version {context.new.version} goes on executing")
     return Waiting(f"the fence does not name {context.old.colour} as executor again yet")
 
 
 def routed_to_old(context: CutoverContext) -> Unmet | None:
     if context.selected() is context.old.colour and not context.cutover.fenced_at:
         return None  # it never left
+    if context.goes_forward and context.selected() is context.old.colour:
+        return None  # it has no endpoints, and the next version does not wait for them
+    if context.went_back and not context.ready_pods(context.old):
+        return _cannot_go_back(context, "nothing executes orders")
     return _routed_to(context, context.old)
 
 
+def old_colour_serves(context: CutoverContext) -> Unmet | None:
+    """A pod of the old colour answers the operator that it executes. Where it always has, it is not asked."""
+    if context.cutover.fenced_at is None or context.old_serves or context.goes_forward:
+        return None
+    silent = [report for report in context.reports(context.old) if isinstance(report, str)]
+    message = (
+        f"no pod of version {context.old.version} in {context.old.colour} reports that it executes"
+        f"{f': {silent[0]}' if silent else ''}"
+    )
+    if context.waited <= GIVE_UP_AFTER:
+        return Waiting(message)
+    return Failure(f"{message}; {_WAY_OUT}", Reason.CANNOT_ROLL_BACK)
+
+
+_WAY_OUT = "correct the cause, or set spec to a third version, which then goes forward from here"
+
+
+def _cannot_go_back(context: CutoverContext, meanwhile: str) -> Failure:
+    old, diagnosis = context.old, diagnose(context.seen, context.workload(context.old))
+    cause = f": {diagnosis.message}" if diagnosis else ""
+    return Failure(
+        f"no pod of version {old.version} in {old.colour} is ready to go back to{cause}; {meanwhile}; {_WAY_OUT}",
+        Reason.CANNOT_ROLL_BACK,
+    )
+
+
 def new_colour_drained(context: CutoverContext) -> Unmet | None:
-    return _drained(context, context.new) if context.cutover.fenced_at else None
+    return _drained(context, context.new) if context.cutover.fenced_at and not context.goes_forward else None
 
 
 def new_colour_empty(context: CutoverContext) -> Unmet | None:
@@ -274,7 +309,14 @@ def reversed_(context: CutoverContext) -> Unmet | None:
     target = context.desired.of(context.new.colour)
     if target is None or not reverses(context) or context.waited > REVERSE_TIMEOUT:
         return None  # the old version runs on what was added
-    unmet = job_done(context.seen, target.reverse, Reason.MIGRATION_FAILED, "reverse migration", context.waited)
+    unmet = job_done(
+        context.seen,
+        target.reverse,
+        Reason.MIGRATION_FAILED,
+        "reverse migration",
+        waited=context.waited,
+        now=context.now,
+    )
     return unmet if isinstance(unmet, Waiting) else None
 
 

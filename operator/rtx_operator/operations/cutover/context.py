@@ -10,12 +10,15 @@ from rtx_operator.api.status import Cutover, Release
 from rtx_operator.desired.state import DesiredState, Workload
 from rtx_operator.observation import Fence, Object, Observation, executes, hangs, is_ready, replicas
 from rtx_operator.operations.fence import other_pods, revision_of, sends_revision
+from rtx_operator.operations.jobs import GIVE_UP_AFTER
 from rtx_operator.operations.machine import OperationInput
 from rtx_operator.operations.record import time_in_phase
 from rtx_operator.operations.state import PersistedState
 from rtx_operator.pod_reports import EngineReport
+from rtx_operator.results import Failure
 
 BACK = "-back"  # suffix of the id of the fence move in a rollback
+FORWARD = "-forward"  # of the move that keeps the new release, since there is nothing to go back to
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,10 @@ class CutoverContext:
         active = self.engine.status.active
         return executes(self.fence, [release], known_epoch=active.epoch if active else 0)
 
+    def names(self, release: Release) -> bool:
+        """Whether the fence names the colour alone, at whatever epoch: a failover may have lost later moves."""
+        return self.fence is not None and self.fence.executors == (release.colour,)
+
     @property
     def went_back(self) -> bool:
         """Whether the old colour executes, and no late move can change that.
@@ -63,6 +70,34 @@ class CutoverContext:
         may_have_moved = Phase.SWITCHING in self.cutover.seconds
         settled = self.fence is not None and self.fence.cutover == f"{self.cutover.id}{BACK}"
         return self.executes(self.old) and (settled or not may_have_moved)
+
+    @property
+    def refusal(self) -> Failure | None:
+        """What the API server does not let be made of the new colour."""
+        target = self.desired.of(self.new.colour)
+        return self.seen.refusal_of(*target.objects) if target else None
+
+    @property
+    def old_serves(self) -> bool:
+        """Whether the old colour can be gone back to: it has a ready pod, and once it executes one that says so."""
+        if self.cutover.fenced_at is None or not self.went_back:
+            return bool(self.ready_pods(self.old))
+        return any(isinstance(report, EngineReport) and report.executing for report in self.reports(self.old))
+
+    @property
+    def asks_for_third_version(self) -> bool:
+        return self.desired.wanted.hash not in {self.old.revision, self.new.revision}
+
+    @property
+    def goes_forward(self) -> bool:
+        """Whether the rollback is given up for a third version, because the old colour does not come up."""
+        return self.asks_for_third_version and self.waited > GIVE_UP_AFTER and not self.old_serves
+
+    @property
+    def went_forward(self) -> bool:
+        """Whether the new release executes by a move that no late move of the rollback can undo."""
+        fence = self.fence
+        return self.executes(self.new) and fence is not None and fence.cutover == f"{self.cutover.id}{FORWARD}"
 
     def workload(self, release: Release) -> Workload:
         return self.desired.traffic[release.colour].workload

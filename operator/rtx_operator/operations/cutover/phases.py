@@ -5,8 +5,9 @@ The law, which the table keeps and the tests check:
 - A phase is left by an event, and only by one that its row names. What is not in the table does not happen.
 - A terminal phase has no way out. A new cutover is a new record, not an old one that continues.
 - Before Switching everything that was made can be thrown away: the old colour has not noticed.
-- From Switching to Monitoring each failure, lateness or change of mind leads to RollingBack, and RollingBack leads
-  nowhere but to RolledBack: it waits as long as it takes, because there is nothing further to fall back to.
+- From Switching to Monitoring each failure, lateness or change of mind leads to RollingBack. It waits as long as it
+  takes for the old colour; only where that cannot serve, and spec asks for a third version, it leads on to Failed: the
+  new release stays active, and the next cutover goes forward from it (ADR 0039).
 - From Promoting on there is no way back: the cutover has been judged, and going back is a cutover of its own.
 """
 
@@ -132,7 +133,8 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             repairs_both=True,
         ),
         Phase.PROMOTING: CutoverRow(
-            ways={Event.DONE: Phase.SUCCEEDED},
+            # What cannot be moved is reported when the cutover is over, and tried again all the time.
+            ways={Event.DONE: Phase.SUCCEEDED, Event.FAILED: Phase.SUCCEEDED},
             event_text="version {new} kept its limits: autoscaler and disruption budget move to it",
             checks=(checks.promoted,),
             action=actions.promote,
@@ -148,17 +150,18 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             scales=Side.NEW,
         ),
         Phase.ROLLING_BACK: CutoverRow(
-            ways={Event.DONE: Phase.ROLLED_BACK},
+            ways={Event.DONE: Phase.ROLLED_BACK, Event.WITHDRAWN: Phase.FAILED},
             event_text="going back to version {old}: {message} ({reason})",
             checks=(
                 checks.fence_names_old,
                 checks.routed_to_old,
+                checks.old_colour_serves,
                 checks.new_colour_drained,
                 checks.new_colour_empty,
                 checks.reversed_,
             ),
             action=actions.roll_back,
-            queries=queries.reports_of_new,
+            queries=queries.reports_once_fenced,
             requeue=_until_restored,
             goes_first=True,
             is_warning=True,
@@ -169,6 +172,13 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             ways={},
             event_text="version {old} runs again: {message} ({reason})",
             is_warning=True,
+        ),
+        Phase.FAILED: CutoverRow(
+            ways={},
+            event_text="version {new} stays active: {message} ({reason})",
+            is_warning=True,
+            active=Side.NEW,
+            scales=Side.NEW,
         ),
     }),
 )  # fmt: skip

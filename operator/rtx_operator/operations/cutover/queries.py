@@ -20,6 +20,6 @@ def reports_of_both(_: Rollout, cutover: Cutover) -> PodQueries:
     return PodQueries(reports=frozenset({cutover.from_.colour, cutover.to.colour}))
 
 
-def reports_of_new(_: Rollout, cutover: Cutover) -> PodQueries:
-    """Reports of the new colour's pods, which drain."""
-    return PodQueries(reports=frozenset({cutover.to.colour}))
+def reports_once_fenced(rollout: Rollout, cutover: Cutover) -> PodQueries:
+    """The same, if the old colour has lost execution: otherwise nothing drains, and it serves as before."""
+    return reports_of_both(rollout, cutover) if cutover.fenced_at else PodQueries()

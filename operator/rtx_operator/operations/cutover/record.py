@@ -6,7 +6,7 @@ from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.enums import Reason
 from rtx_operator.api.status import HISTORY_LIMIT, Active, Cutover, HistoryEntry, Previous, Rejected
 from rtx_operator.operations.cutover.context import CutoverContext
-from rtx_operator.operations.cutover.phases import PHASES
+from rtx_operator.operations.cutover.phases import PHASES, Side
 from rtx_operator.operations.machine import Event, OwnEvent
 from rtx_operator.operations.record import noted
 from rtx_operator.operations.state import PersistedState
@@ -35,6 +35,8 @@ def _is_restored(context: CutoverContext) -> bool:
 def own_event(context: CutoverContext, waits: Unmet | None) -> OwnEvent | None:
     """WITHDRAWN when spec asks for another revision; KEPT when the target is still warm from before."""
     cutover, wanted, previous = context.cutover, context.desired.wanted, context.engine.status.previous
+    if cutover.phase is Phase.ROLLING_BACK:
+        return _forward(context)
     if Event.WITHDRAWN in PHASES[cutover.phase].ways and wanted.hash != cutover.to.revision:
         changed = f"spec asks for version {wanted.version} as it is now, no longer for this"
         return OwnEvent(Event.WITHDRAWN, Failure(changed, Reason.SUPERSEDED))
@@ -44,13 +46,25 @@ def own_event(context: CutoverContext, waits: Unmet | None) -> OwnEvent | None:
     return None
 
 
+def _forward(context: CutoverContext) -> OwnEvent | None:
+    """WITHDRAWN when the new release stays, because the old one cannot come back and a third one is asked for."""
+    if not (context.asks_for_third_version and context.went_forward):
+        return None
+    cutover, old = context.cutover, context.old
+    why = (
+        f"version {old.version} could not come back; version {context.desired.wanted.version} follows. "
+        f"It was to go back because {cutover.message}"
+    )
+    return OwnEvent(Event.WITHDRAWN, Failure(why, Reason.CANNOT_ROLL_BACK))
+
+
 def settle(state: PersistedState, context: CutoverContext) -> PersistedState:
     """The active release follows the phase; a cutover that is over leaves what is kept or rejected, and its history."""
     cutover = context.cutover
     state = _with_active(state, context)
     if not cutover.phase.is_terminal:
         return state
-    if cutover.phase is Phase.SUCCEEDED:
+    if PHASES[cutover.phase].active is Side.NEW:
         state = replace(state, previous=_kept(context))
     elif cutover.reason != Reason.SUPERSEDED:
         state = replace(state, rejected=_rejected(context))

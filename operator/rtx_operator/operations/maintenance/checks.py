@@ -30,7 +30,7 @@ def image_and_place_tried(context: MaintenanceContext) -> Unmet | None:
     server = context.server
     if server.check is None:
         return Waiting(f"the volume of PersistentVolumeClaim {server.claim} is not known yet")
-    unmet = job_done(context.seen, server.check, Reason.CHECK_FAILED, "check", context.waited)
+    unmet = job_done(context.seen, server.check, Reason.CHECK_FAILED, "check", waited=context.waited, now=context.now)
     if isinstance(unmet, Failure):
         return Failure(f"{unmet.message}; the running pod was not touched", unmet.reason)
     return unmet

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from rtx_operator.api.enums import Reason
 from rtx_operator.api.names import Label
-from rtx_operator.observation import DEADLINE_EXCEEDED, JobEnd, job_ended
+from rtx_operator.observation import DEADLINE_EXCEEDED, JobEnd, age, job_ended
 from rtx_operator.operations.jobs import job_done
 from rtx_operator.operations.retirement.context import EMPTYING_TIMEOUT, RetirementContext
 from rtx_operator.results import Failure, Unmet, Waiting
@@ -21,7 +21,7 @@ def no_pod_left(context: RetirementContext) -> Unmet | None:
         name, version = left[0]["metadata"]["name"], left[0]["metadata"]["labels"].get(Label.APP_VERSION.value)
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""
         return Waiting(
-            f"waiting for pod {name}{more} of version {version} to end; if its node is gone for good: "
+            f"waiting for pod {name}{more} of version {version} to end ({age(left[0])}); if its node is gone for good: "
             f"kubectl delete pod {name} --force"
         )
     return Waiting(f"Deployment of {release.colour} is not scaled to 0 yet") if context.size else None
@@ -48,4 +48,6 @@ def contracted(context: RetirementContext) -> Unmet | None:
     if failed and failed.get("reason") == DEADLINE_EXCEEDED:
         message = f"contract migration Job {job['metadata']['name']} exceeded its deadline"
         return Failure(message, Reason.DEADLINE_EXCEEDED)
-    return job_done(context.seen, job, Reason.CONTRACT_FAILED, "contract migration", timedelta())
+    return job_done(
+        context.seen, job, Reason.CONTRACT_FAILED, "contract migration", waited=timedelta(), now=context.now
+    )

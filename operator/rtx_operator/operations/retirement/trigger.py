@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from rtx_operator.api.enums import Reason
 from rtx_operator.api.enums import RetirementPhase as Phase
-from rtx_operator.api.status import Release, Retirement
+from rtx_operator.api.status import FailedTry, Release, Retirement
 from rtx_operator.operations.machine import OperationInput
 from rtx_operator.operations.state import PersistedState
 
@@ -21,15 +21,22 @@ def trigger(state: PersistedState, given: OperationInput) -> PersistedState | No
     if previous and given.now >= previous.retire_after:
         release = Release(colour=previous.colour, version=previous.version, revision=previous.revision)
         # `previous` goes once the record is read back (record.py): a CRD without status.retirement loses neither.
-        return replace(state, retirement=_begun(release, given))
+        return replace(state, retirement=_begun(release, given, None))
     is_left = failed is not None and failed.release.colour is not given.desired.active.colour
     if previous is None and failed and is_left and failed.phase is Phase.FAILED and _may_be_retried(failed, given):
-        return replace(state, retirement=_begun(failed.release, given))
+        return replace(state, retirement=_begun(failed.release, given, _why(failed)))
     return None
 
 
+def _why(failed: Retirement) -> FailedTry | None:
+    """Why it failed; of one that gave way to a cutover, why the try before it did."""
+    if failed.reason == Reason.SUPERSEDED:
+        return failed.last_try
+    return FailedTry(reason=failed.reason, message=failed.message)
+
+
 def _may_be_retried(failed: Retirement, given: OperationInput) -> bool:
-    """Somebody deleted the failed Job, or gave the retry annotation a value that was not meant for a rejected version.
+    """Somebody deleted the failed Job, or gave the retry annotation a value that no cutover has taken for itself.
 
     Other causes pass by themselves.
     """
@@ -40,7 +47,7 @@ def _may_be_retried(failed: Retirement, given: OperationInput) -> bool:
     return given.now >= failed.since + RETRY_PAUSE
 
 
-def _begun(release: Release, given: OperationInput) -> Retirement:
+def _begun(release: Release, given: OperationInput, last_try: FailedTry | None) -> Retirement:
     return Retirement(
         id=given.operation_id,
         phase=Phase.EMPTYING,
@@ -48,4 +55,5 @@ def _begun(release: Release, given: OperationInput) -> Retirement:
         since=given.now,
         release=release,
         retry=given.engine.retry,
+        last_try=last_try,
     )

@@ -1,0 +1,149 @@
+"""What the API server refuses, and only a person can change: told in its own words, and given up after 45 s."""
+
+from datetime import timedelta
+
+import pytest
+from api_server import ApiServer, serving
+from cutover_walks import last_result
+from cutover_world import World
+from retirement_walks import stalled
+from rtx_operator.api.enums import ConditionType, CutoverPhase, Reason
+from rtx_operator.cluster.apply import Applier
+from rtx_operator.cluster.client import ConflictError
+from rtx_operator.cluster.perform.objects import ObjectPerformer
+from rtx_operator.cluster.perform.refusals import Refusals
+from rtx_operator.cluster.read_cache import ReadCache
+from rtx_operator.cluster.resources import CONFIG_MAP, DEPLOYMENT, SECRET
+from rtx_operator.decision.outcome import Outcome
+from rtx_operator.decision.requeue import REFUSED_SECONDS, requeue_after
+from rtx_operator.observation import Object, Owner
+from rtx_operator.operations.effects import EffectName, Scale
+
+OWNER = Owner("trading", "rtx", "uid-1")
+ENGINE = ("trading", "rtx")
+
+
+@pytest.mark.parametrize(
+    ("refused", "phase"),
+    [
+        ("Job", CutoverPhase.MIGRATING),
+        ("Deployment", CutoverPhase.PROVISIONING),
+        ("ControllerRevision", CutoverPhase.PROVISIONING),
+    ],
+)
+def test_object_that_may_not_be_made_ends_the_upgrade_with_its_cause(
+    world: World, refused: str, phase: CutoverPhase
+) -> None:
+    # Given a namespace in which no more objects of a kind may be made
+    world.faults.update({f"quota:{refused}", "unready:1.1.0"})
+    world.set_spec(version="1.1.0")
+    assert world.run_until(phase)
+    begun = world.now
+
+    # When the operator goes on, then it is told at once
+    for _ in range(5):
+        world.tick()
+        world.reconcile()
+    assert stalled(world)[:2] == ("True", Reason.QUOTA_EXCEEDED)
+
+    # And the upgrade is given up, long before its deadline
+    assert world.run_until(CutoverPhase.ROLLING_BACK, 80)
+    assert timedelta(seconds=45) < world.now - begun < timedelta(seconds=60)
+    world.faults.clear()
+    assert world.run_until(CutoverPhase.ROLLED_BACK, 80)
+
+    # And its history and the rejection keep the API server's words
+    assert last_result(world) == (CutoverPhase.ROLLED_BACK, Reason.QUOTA_EXCEEDED)
+    assert "exceeded quota: few" in world.stored["history"][0]["message"]
+    assert world.stored["rejected"]["reason"] == Reason.QUOTA_EXCEEDED
+
+
+def test_upgrade_goes_on_when_the_quota_is_raised_in_time(world: World) -> None:
+    world.faults.add("quota:Job")
+    world.set_spec(version="1.1.0")
+    assert not world.run_until(CutoverPhase.ROLLING_BACK, 30)
+
+    world.faults.clear()
+
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+
+
+def test_autoscaler_that_may_not_be_made_holds_up_no_later_upgrade(world: World) -> None:
+    # Given an engine whose autoscaler was deleted, and may not be made again
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.MONITORING)
+    del world.children["HorizontalPodAutoscaler", "rtx-engine"]
+    world.faults.add("quota:HorizontalPodAutoscaler")
+    assert world.run_until(CutoverPhase.PROMOTING)
+
+    # When the operator goes on, then the upgrade ends, and the cause stays told
+    assert world.run_until(CutoverPhase.SUCCEEDED, 80)
+    world.tick()
+    world.reconcile()
+    assert stalled(world)[:2] == ("True", Reason.QUOTA_EXCEEDED)
+
+    # And another version can follow
+    world.set_spec(version="1.2.0")
+    assert world.run_until(CutoverPhase.MONITORING)
+
+
+def test_refused_object_is_not_tried_every_second(world: World) -> None:
+    world.faults.add("quota:Job")
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.MIGRATING)
+    intent = world.intend()
+    outcome = world.perform_decision(intent, lambda: None)
+
+    assert outcome.refusal
+    assert requeue_after(intent.decision, outcome, now=world.now, resync=300) == REFUSED_SECONDS
+    assert requeue_after(intent.decision, Outcome(), now=world.now, resync=300) == 1.0
+
+
+def test_paused_engine_reports_no_refusal_as_stalled(world: World) -> None:
+    world.faults.add("quota:Job")
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.MIGRATING)
+    world.reconcile()
+    world.set_spec(paused=True)
+
+    world.reconcile()
+
+    [reconciling] = [one for one in world.stored["conditions"] if one["type"] == ConditionType.RECONCILING]
+    assert reconciling["reason"] == Reason.PAUSED
+
+
+# --- at the API server -----------------------------------------------------------------------------------------------
+
+
+def live(server: ApiServer, kind: str = "Deployment", **fields: object) -> Object:
+    resource = {"Deployment": DEPLOYMENT, "Secret": SECRET, "ConfigMap": CONFIG_MAP}[kind]
+    server.put(resource, "x", kind=kind, **fields)
+    found = server.objects[resource.path("trading", "x")]
+    return {**found, "metadata": {**found["metadata"], "uid": "uid-x"}}
+
+
+async def test_refused_scale_is_remembered_until_it_passes() -> None:
+    server, refusals = ApiServer(), Refusals()
+    server.refuses = True
+    async with serving(server) as client:
+        performer = ObjectPerformer(client, Applier(client, ReadCache(client)), {}, OWNER, refusals)
+
+        refused = await performer.scale(Scale(EffectName.RESIZE, live(server), 3))
+
+    assert refused is not None
+    assert "denied by a webhook" in refused.message
+    assert refusals.of(ENGINE) == {("Deployment", "x"): refused}
+    refusals.passed(ENGINE, ("Deployment", "x"))
+    assert refusals.of(ENGINE) == {}
+
+
+async def test_conflict_is_no_refusal() -> None:
+    server, refusals = ApiServer(), Refusals()
+    server.fails = 409
+    async with serving(server) as client:
+        performer = ObjectPerformer(client, Applier(client, ReadCache(client)), {}, OWNER, refusals)
+
+        with pytest.raises(ConflictError):
+            await performer.scale(Scale(EffectName.RESIZE, live(server), 3))
+
+    assert refusals.of(ENGINE) == {}
