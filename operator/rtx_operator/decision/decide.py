@@ -9,7 +9,7 @@ from rtx_operator.api.status import Active
 from rtx_operator.decision.apply import objects_to_apply
 from rtx_operator.decision.context import DecisionContext
 from rtx_operator.decision.fence import fence_to_move
-from rtx_operator.decision.install import BEFORE_MIGRATION, READY
+from rtx_operator.decision.install import BEFORE_OPERATIONS, READY
 from rtx_operator.decision.pause import data_to_keep, where_it_stands
 from rtx_operator.decision.prune import objects_to_prune
 from rtx_operator.decision.sizes import active_size, kept_size
@@ -86,7 +86,7 @@ def decide(
     ready = replicas(seen.child(desired.engine.kind, desired.engine.name))
     if engine.spec.paused:
         return _of_paused(context, unready, ready, now)
-    held = first_unmet(context, BEFORE_MIGRATION)
+    held = first_unmet(context, BEFORE_OPERATIONS)
     given = OperationInput(engine, desired, seen, now, operation_id, held.message if held else "")
     step = advance(given)
     effects = _effects(context, step)

@@ -73,7 +73,9 @@ def _server_ready(context: DecisionContext, workload: Workload, waiting: Reason,
     if size and ready >= size:
         return None
     failure = lost_pod(seen, workload, context.now) or diagnose(seen, workload)
-    return failure or Waiting(f"waiting for {what}: {ready} of {size or 1} pods ready", waiting)
+    return failure or Waiting(
+        f"waiting for {what} (StatefulSet {workload.name}): {ready} of {size or 1} pods ready", waiting
+    )
 
 
 def database_answers(context: DecisionContext) -> Unmet | None:
@@ -192,5 +194,7 @@ BEFORE_MIGRATION: tuple[Check[DecisionContext], ...] = (
     fence_names_active,
     no_older_pod_executes,
 )
+# What a cutover or a retirement needs. Engine pods start and serve without the cache: a lost one holds up neither.
+BEFORE_OPERATIONS = tuple(check for check in BEFORE_MIGRATION if check is not cache_ready)
 BEFORE_COLOUR: tuple[Check[DecisionContext], ...] = (*BEFORE_MIGRATION, migrated)
 READY: tuple[Check[DecisionContext], ...] = (*BEFORE_COLOUR, engine_ready, live_service_has_endpoints)

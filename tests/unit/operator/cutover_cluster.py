@@ -356,7 +356,8 @@ class Cluster:
         for name, pod in self.pods.items():
             if label(pod, Label.COMPONENT) not in {Component.DATABASE, Component.CACHE}:
                 continue
-            cause = "" if not self.has_fault("no database") or "postgres" not in name else "unready"
+            away = {"postgres": "no database", "redis": "no cache"}[name.split("-")[-2]]
+            cause = "unready" if self.has_fault(away) else ""
             self.pods[name] = {**pod, "status": _status_of(pod, cause)}
 
     def _claim(self, name: str) -> None:

@@ -37,6 +37,14 @@ def test_upgrade_passes_all_phases_and_keeps_the_old_colour(world: World) -> Non
     assert "message" not in past or not past["message"]
 
 
+def test_lost_cache_holds_up_no_upgrade(world: World) -> None:
+    world.faults.add("no cache")
+    world.tick()
+    world.set_spec(version="1.1.0")
+
+    assert walk(world)[0] == UPGRADE_PHASES
+
+
 def test_spec_change_that_keeps_the_revision_starts_no_cutover(world: World) -> None:
     world.set_spec(scaling={"minReplicas": 3, "maxReplicas": 5})
 

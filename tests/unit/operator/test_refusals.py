@@ -147,3 +147,22 @@ async def test_conflict_is_no_refusal() -> None:
             await performer.scale(Scale(EffectName.RESIZE, live(server), 3))
 
     assert refusals.of(ENGINE) == {}
+
+
+async def test_data_is_kept_by_a_merge_of_nothing_else() -> None:
+    # Given a Secret that would go with its engine, and a StatefulSet whose volumes would
+    server = ApiServer()
+    ours = [{"uid": "uid-1", "controller": True}]
+    secret = live(server, "Secret", data={"key": "eA=="})
+    secret["metadata"]["ownerReferences"] = ours
+    database = {**live(server), "kind": "StatefulSet"}
+
+    async with serving(server) as client:
+        performer = ObjectPerformer(client, Applier(client, ReadCache(client)), {}, OWNER, Refusals())
+        assert await performer.keep_data((secret, database)) is None
+
+    # Then each is patched where it says so, at the resourceVersion that was observed
+    merged = server.objects[SECRET.path("trading", "x")]
+    assert merged["metadata"]["ownerReferences"] == []
+    assert "data" not in merged  # the patch has nothing else; this server does not merge
+    assert server.count("PATCH") == 2

@@ -17,6 +17,7 @@ from rtx_operator.cluster.client import Client
 from rtx_operator.cluster.lease import Lease
 from rtx_operator.cluster.observe.objects import read_objects, read_warnings
 from rtx_operator.cluster.perform.objects import ObjectPerformer
+from rtx_operator.cluster.perform.refusals import Refusals
 from rtx_operator.cluster.read_cache import ReadCache
 from rtx_operator.cluster.resources import BY_KIND, CHILDREN, ENGINE, GRANDCHILDREN, OURS, SECRET, VOLUME, VOLUME_CLAIM
 from rtx_operator.decision.prune import PRUNABLE_KINDS
@@ -84,7 +85,7 @@ async def perform_everything(client: Client, worlds: Iterable[World]) -> None:
     owner = Owner("trading", "rtx", "uid-1")
     meta = {"name": "rtx", "namespace": "trading", "uid": "uid-1", "resourceVersion": "1"}
     engine = {"apiVersion": ENGINE.api_version, "kind": ENGINE.kind, "metadata": meta}
-    performer = ObjectPerformer(client, Applier(client, cache), engine, owner)
+    performer = ObjectPerformer(client, Applier(client, cache), engine, owner, Refusals())
     nothing = Observation(children=objects.children)
     for spec in (SMALL, FULL):
         await performer.apply_all(everything(build_input(spec)), nothing)
