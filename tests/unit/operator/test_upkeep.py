@@ -107,11 +107,11 @@ async def test_upkeep_beside_a_rollback_is_given_up_after_its_budget_and_tried_a
 async def test_child_whose_write_hangs_keeps_no_other_from_being_applied(world: World, server: ApiServer):
     intent = world.intend()
     nothing_there = replace(intent.observation, children={})
-    server.hang_seconds = 0.5
+    server.hang_seconds = 2.0
 
     async with serving(server) as client:
         applier = Applier(client, ReadCache(client))
-        performer = ObjectPerformer(client, applier, intent.manifest, OWNER, Refusals(), patience=0.05)
+        performer = ObjectPerformer(client, applier, intent.manifest, OWNER, Refusals(), patience=0.4)
         with pytest.raises(ApiError, match="the webhook did not answer"):
             await performer.apply_all(intent.decision.apply, nothing_there)
 
