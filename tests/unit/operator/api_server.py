@@ -94,7 +94,8 @@ class ApiServer:
         if request.method in {"PATCH", "PUT", "POST"} and self.hangs and self.hangs in request.path:
             await asyncio.sleep(self.hang_seconds)
             return web.json_response({"message": "the webhook did not answer", "reason": "Timeout"}, status=504)
-        if request.method == "PATCH" and request.content_type == "application/merge-patch+json":
+        passes = not (self.refuses or self.fails)
+        if passes and request.method == "PATCH" and request.content_type == "application/merge-patch+json":
             return self._merge(request.path, await request.json())
         if request.method in {"PATCH", "PUT", "POST"}:
             return self._write(request.method, request.path, await request.json())

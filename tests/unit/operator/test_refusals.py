@@ -13,7 +13,7 @@ from rtx_operator.cluster.client import ConflictError
 from rtx_operator.cluster.perform.objects import ObjectPerformer
 from rtx_operator.cluster.perform.refusals import Refusals
 from rtx_operator.cluster.read_cache import ReadCache
-from rtx_operator.cluster.resources import CONFIG_MAP, DEPLOYMENT, SECRET
+from rtx_operator.cluster.resources import BY_KIND, SECRET, STATEFUL_SET
 from rtx_operator.decision.outcome import Outcome
 from rtx_operator.decision.requeue import REFUSED_SECONDS, requeue_after
 from rtx_operator.observation import Object, Owner
@@ -116,7 +116,7 @@ def test_paused_engine_reports_no_refusal_as_stalled(world: World) -> None:
 
 
 def live(server: ApiServer, kind: str = "Deployment", **fields: object) -> Object:
-    resource = {"Deployment": DEPLOYMENT, "Secret": SECRET, "ConfigMap": CONFIG_MAP}[kind]
+    resource = BY_KIND[kind]
     server.put(resource, "x", kind=kind, **fields)
     found = server.objects[resource.path("trading", "x")]
     return {**found, "metadata": {**found["metadata"], "uid": "uid-x"}}
@@ -152,17 +152,17 @@ async def test_conflict_is_no_refusal() -> None:
 async def test_data_is_kept_by_a_merge_of_nothing_else() -> None:
     # Given a Secret that would go with its engine, and a StatefulSet whose volumes would
     server = ApiServer()
-    ours = [{"uid": "uid-1", "controller": True}]
     secret = live(server, "Secret", data={"key": "eA=="})
-    secret["metadata"]["ownerReferences"] = ours
-    database = {**live(server), "kind": "StatefulSet"}
+    secret["metadata"]["ownerReferences"] = [{"uid": "uid-1", "controller": True}]
+    database = live(server, "StatefulSet", spec={})
 
+    # When their data is to be kept
     async with serving(server) as client:
         performer = ObjectPerformer(client, Applier(client, ReadCache(client)), {}, OWNER, Refusals())
         assert await performer.keep_data((secret, database)) is None
 
-    # Then each is patched where it says so, at the resourceVersion that was observed
-    merged = server.objects[SECRET.path("trading", "x")]
-    assert merged["metadata"]["ownerReferences"] == []
-    assert "data" not in merged  # the patch has nothing else; this server does not merge
-    assert server.count("PATCH") == 2
+    # Then each has what keeps it, and what it had
+    kept = server.objects[SECRET.path("trading", "x")]
+    assert (kept["metadata"]["ownerReferences"], kept["data"]) == ([], {"key": "eA=="})
+    policy = server.objects[STATEFUL_SET.path("trading", "x")]["spec"]["persistentVolumeClaimRetentionPolicy"]
+    assert policy == {"whenDeleted": "Retain"}
