@@ -20,6 +20,16 @@ class UnknownActiveError(ValueError):
     """What status or the cluster records of the active release is not understood, or lost; the message says which."""
 
 
+class OperatorTooOldError(ValueError):
+    """A later release of the operator wrote something that this one does not know; the message names the field."""
+
+    def __str__(self) -> str:
+        return (
+            f"{super().__str__()}, which this release of the operator does not know: a later one wrote it. Nothing is "
+            "changed; run that release, or a later one"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class TradingEngine:
     """Identity, spec and last status of one engine."""

@@ -140,6 +140,10 @@ class Names:
         """Name of the immutable ConfigMap whose content has this digest."""
         return f"{self.engine}-engine-{digest}"
 
+    def record(self, colour: Colour, revision: str) -> str:
+        """Name of the ControllerRevision that records a revision in a colour."""
+        return f"{self.colour(colour)}-{revision}"
+
     def migration(self, digest: str) -> str:
         """Name of a migration Job; `digest` stands for its revision, direction and cutover."""
         return f"{self.engine}-migrate-{digest}"

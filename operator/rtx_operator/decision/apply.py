@@ -22,10 +22,11 @@ def objects_to_apply(context: DecisionContext) -> tuple[Object, ...]:
         return ()  # every pod would hang on the missing Secret
     wanted = desired.base_objects
     if first_unmet(context, BEFORE_MIGRATION) is None:
-        wanted += (desired.active.install,)
+        # Recorded first: another release of the operator goes on with the Job that this one has begun.
+        wanted += (desired.active.controller_revision, desired.active.install)
     if first_unmet(context, BEFORE_COLOUR) is None:
         traffic = desired.traffic[desired.active.colour]
-        wanted += (*desired.active.objects, traffic.select, *traffic.promote)
+        wanted += (*desired.active.objects[1:], traffic.select, *traffic.promote)
     return wanted
 
 

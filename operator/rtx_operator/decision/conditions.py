@@ -17,7 +17,7 @@ from rtx_operator.api.enums import (
 )
 from rtx_operator.api.names import REFRESH, RETRY
 from rtx_operator.api.schema import ApiModel
-from rtx_operator.api.status import Cutover, Maintenance, Retirement
+from rtx_operator.api.status import Active, Cutover, Maintenance, Retirement
 from rtx_operator.decision.decide import Decision
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Object
@@ -257,9 +257,11 @@ def _up_to_date(desired: DesiredState, decision: Decision) -> Condition:
     if maintenance := state.maintenance_under_way:
         return Condition(condition, False, Reason.MAINTENANCE_IN_PROGRESS, _course_of_maintenance(maintenance))
     if active.revision == wanted.hash:
-        return _servers_up_to_date(desired, state) or Condition(
-            condition, True, Reason.AS_SPECIFIED, f"version {active.version} runs"
-        )
+        if unlike := _servers_up_to_date(desired, state):
+            return unlike
+        if desired.is_refreshable:
+            return Condition(condition, True, Reason.REFRESH_AVAILABLE, _refreshable(active))
+        return Condition(condition, True, Reason.AS_SPECIFIED, f"version {active.version} runs")
     if rejected and rejected.revision == wanted.hash:
         return Condition(
             condition,
@@ -298,6 +300,13 @@ def _servers_up_to_date(desired: DesiredState, state: PersistedState) -> Conditi
 
 def _and(components: Iterable[Component]) -> str:
     return " and ".join(f"the {component} runs" for component in components)
+
+
+def _refreshable(active: Active) -> str:
+    return (
+        f"version {active.version} runs, as an earlier release of the operator made its pods; the next upgrade makes "
+        f"them as this release does. To have that now, give the annotation {REFRESH} a new value"
+    )
 
 
 def _course(cutover: Cutover, decision: Decision) -> str:

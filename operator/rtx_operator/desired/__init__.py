@@ -10,11 +10,12 @@ from rtx_operator.desired.cache.server import cache_services
 from rtx_operator.desired.credentials import fingerprints, secrets, unreadable
 from rtx_operator.desired.database.server import database_services
 from rtx_operator.desired.engine.account import service_account
-from rtx_operator.desired.engine.colour import colour_children, controller_revision
+from rtx_operator.desired.engine.colour import colour_children, controller_revision, rendered
 from rtx_operator.desired.engine.migration import migration_job
 from rtx_operator.desired.engine.traffic import traffic_children
 from rtx_operator.desired.inputs import BuildInput, Fingerprints
 from rtx_operator.desired.network.policies import network_objects
+from rtx_operator.desired.record import Record, recorded
 from rtx_operator.desired.render import Object
 from rtx_operator.desired.revision import RevisionSpec, revision_spec
 
@@ -22,12 +23,15 @@ __all__ = [
     "BuildInput",
     "Fingerprints",
     "Object",
+    "Record",
     "RevisionSpec",
     "base_objects",
     "colour_children",
     "controller_revision",
     "fingerprints",
     "migration_job",
+    "recorded",
+    "rendered",
     "revision_spec",
     "secrets",
     "traffic_children",

@@ -1,7 +1,7 @@
 """From a TradingEngine's spec, and what it already made, to the desired state that the decision works on. Pure.
 
-While a colour runs that the spec no longer describes, its objects are built from its own revision, recorded when
-it was installed: a running colour is repaired as it was, and never changed into something else.
+The objects of a colour are built from its own record, made when the colour was: a running colour is repaired as it
+was, and never changed into something else, whatever spec or the templates say by now.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,8 @@ from rtx_operator.api import sizes
 from rtx_operator.api.engine import TradingEngine, UnknownActiveError
 from rtx_operator.api.enums import Colour, Component, RetirementPhase
 from rtx_operator.api.status import Cutover, TradingEngineStatus
-from rtx_operator.desired import BuildInput, Fingerprints, RevisionSpec
+from rtx_operator.desired import BuildInput, Fingerprints, Record, RevisionSpec
+from rtx_operator.desired.record import KIND, recorded
 from rtx_operator.desired.servers import desired_servers
 from rtx_operator.desired.state import (
     DesiredColour,
@@ -26,21 +27,20 @@ from rtx_operator.observation import Object, Observation
 from rtx_operator.settings import Settings
 
 FIRST_COLOUR = Colour.BLUE
-REVISION_KIND = "ControllerRevision"  # Kubernetes' own kind for a snapshot of what a workload was
 
 
 def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: bytes) -> DesiredState:
     """The desired state of an engine; `seed` is 32 random bytes, of which missing credentials are made.
 
-    Raises UnknownActiveError.
+    Raises UnknownActiveError, and OperatorTooOldError.
     """
     inputs = _inputs(engine, seen, settings)
     passwords = _passwords(inputs, seen, seed)
     inputs = replace(inputs, fingerprints=passwords.fingerprints)
-    wanted = desired.revision_spec(inputs)
     status = engine.status
     colour = status.active.colour if status.active else FIRST_COLOUR
-    running = _running(status, wanted, seen)
+    wanted = desired.revision_spec(inputs, _refresh(engine, inputs, seen))
+    running = _running(status, inputs, wanted, seen)
     cutover = _under_way(status)
     cutover_id = cutover.id if cutover else ""
     given = engine.spec.credentials_secret_ref
@@ -50,7 +50,9 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
         active=_colour(inputs, colour, running, cutover_id),
         idle=_idle(inputs, status, colour, wanted, seen),
         traffic={one: _traffic(inputs, one) for one in Colour},
-        wanted=_identified(wanted),
+        wanted=Revision(wanted.version, wanted.digest or None, wanted.config_hash, wanted.hash),
+        is_refreshable=running.revision == wanted.hash
+        and not running.makes_the_pods_of(desired.rendered(inputs, colour, wanted)),
         base_objects=(*passwords.secrets, *desired.base_objects(inputs), *_kept(status, servers.values())),
         borrowed_revision=_borrowed_revision(inputs, status, seen),
         servers=servers,
@@ -76,18 +78,25 @@ def _kept(status: TradingEngineStatus, servers: Iterable[DesiredServer]) -> Iter
         yield from server.kept[:1] if is_replaced else server.kept
 
 
-def _running(status: TradingEngineStatus, wanted: RevisionSpec, seen: Observation) -> RevisionSpec:
+def _refresh(engine: TradingEngine, inputs: BuildInput, seen: Observation) -> str:
+    """The value of the refresh annotation that counts: a lost annotation asks for nothing."""
+    active = engine.status.active
+    running = recorded(inputs.names, seen, active.colour, active.revision) if active else None
+    return engine.refresh or (running.refresh if running else "")
+
+
+def _running(status: TradingEngineStatus, inputs: BuildInput, wanted: RevisionSpec, seen: Observation) -> Record:
     """What the active colour runs, or is to run first. What spec asks for now never stands in for what runs."""
     if status.active is None:
-        return wanted
-    recorded = _revision(status.active.revision, wanted, seen)
-    if recorded is None or recorded.hash != status.active.revision:
+        first = recorded(inputs.names, seen, FIRST_COLOUR, wanted.hash)
+        return first or desired.rendered(inputs, FIRST_COLOUR, wanted)
+    record = _record(inputs, status.active.colour, status.active.revision, wanted, seen)
+    if record is None:
         raise UnknownActiveError(
-            f"the {REVISION_KIND} that records version {status.active.version} (revision {status.active.revision}), "
-            "which runs, is gone or was written by a later operator: nothing is changed; restore it from a backup, or "
-            "set spec to what that version had"
+            f"the {KIND} that records version {status.active.version} (revision {status.active.revision}), "
+            "which runs, is gone: nothing is changed; restore it from a backup, or set spec to what that version had"
         )
-    return recorded
+    return record
 
 
 def _under_way(status: TradingEngineStatus) -> Cutover | None:
@@ -107,27 +116,37 @@ def _idle(
         revision = status.retirement.release.revision
     else:
         return None
-    spec = _revision(revision, wanted, seen)
-    return _colour(inputs, active.other, spec, cutover.id if cutover else "") if spec else None
+    record = _record(inputs, active.other, revision, wanted, seen)
+    return _colour(inputs, active.other, record, cutover.id if cutover else "") if record else None
 
 
 def _borrowed_revision(inputs: BuildInput, status: TradingEngineStatus, seen: Observation) -> tuple[Object, ...]:
     cutover, previous = _under_way(status), status.previous
     if not cutover or not previous or previous.revision in {cutover.to.revision, cutover.from_.revision}:
         return ()
-    revision = _recorded_spec(previous.revision, seen)
-    return (desired.controller_revision(inputs, revision),) if revision else ()
+    record = recorded(inputs.names, seen, previous.colour, previous.revision)
+    return (desired.controller_revision(inputs, previous.colour, record),) if record else ()
 
 
-def _colour(inputs: BuildInput, colour: Colour, revision: RevisionSpec, cutover_id: str) -> DesiredColour:
+def _record(
+    inputs: BuildInput, colour: Colour, revision: str, wanted: RevisionSpec, seen: Observation
+) -> Record | None:
+    """The record of the revision in the colour. One that spec asks for, and nobody has made yet, is rendered now."""
+    record = recorded(inputs.names, seen, colour, revision)
+    if record is None and wanted.hash == revision:
+        return desired.rendered(inputs, colour, wanted)
+    return record
+
+
+def _colour(inputs: BuildInput, colour: Colour, record: Record, cutover_id: str) -> DesiredColour:
     return DesiredColour(
         colour=colour,
-        revision=_identified(revision),
-        objects=tuple(desired.colour_children(inputs, colour, revision)),
-        install=desired.migration_job(inputs, revision, "up"),
-        migrate=desired.migration_job(inputs, revision, "up", "--half", "expand", cutover=cutover_id),
-        reverse=desired.migration_job(inputs, revision, "down", cutover=cutover_id),
-        contract=desired.migration_job(inputs, revision, "up", "--half", "contract"),
+        revision=Revision(record.version, record.digest or None, record.config_hash, record.revision),
+        objects=tuple(desired.colour_children(inputs, colour, record)),
+        install=desired.migration_job(inputs, record, "up"),
+        migrate=desired.migration_job(inputs, record, "up", "--half", "expand", cutover=cutover_id),
+        reverse=desired.migration_job(inputs, record, "down", cutover=cutover_id),
+        contract=desired.migration_job(inputs, record, "up", "--half", "contract"),
     )
 
 
@@ -135,10 +154,6 @@ def _traffic(inputs: BuildInput, colour: Colour) -> TrafficObjects:
     select, *promote = desired.traffic_children(inputs, colour)
     workload = Workload("Deployment", inputs.names.colour(colour), inputs.names.selector(Component.ENGINE, colour))
     return TrafficObjects(select, tuple(promote), workload)
-
-
-def _identified(revision: RevisionSpec) -> Revision:
-    return Revision(revision.version, revision.digest or None, revision.config_hash, revision.hash)
 
 
 def _inputs(engine: TradingEngine, seen: Observation, settings: Settings) -> BuildInput:
@@ -180,15 +195,3 @@ def _passwords(inputs: BuildInput, seen: Observation, seed: bytes) -> _Passwords
     of_name = {secret["metadata"]["name"]: secret for secret in secrets}
     in_use = of_name[names.credentials] if generated else seen.credentials
     return _Passwords(tuple(secrets), desired.fingerprints(of_name[names.internal], in_use))
-
-
-def _revision(revision: str, wanted: RevisionSpec, seen: Observation) -> RevisionSpec | None:
-    return wanted if wanted.hash == revision else _recorded_spec(revision, seen)
-
-
-def _recorded_spec(revision: str, seen: Observation) -> RevisionSpec | None:
-    """The revision of a colour that was installed earlier."""
-    for recorded in seen.children_of(REVISION_KIND):
-        if recorded["metadata"]["name"].endswith(f"-engine-{revision}"):
-            return RevisionSpec.recorded(recorded)
-    return None

@@ -321,7 +321,7 @@ class Cluster:
                 continue
             size, labels = live["spec"]["replicas"], live["spec"]["template"]["metadata"]["labels"]
             owned = self.colour_pods(labels[Label.COLOUR.value])
-            current = [name for name in owned if self.pods[name]["metadata"]["labels"] == labels]
+            current = [name for name in owned if _is_made_from(self.pods[name], live["spec"]["template"])]
             others = [name for name in owned if name not in current]
             while len(current) < size and len(current) + len(others) < size + 1:
                 current.append(self._new_pod(key[1], labels, live["spec"]["template"]["spec"]))
@@ -460,6 +460,10 @@ def _status_of(pod: Object, cause: str) -> Object:
             return {"phase": "Pending", "conditions": [], "containerStatuses": [one]}
     ready = {"type": "Ready", "status": "False" if cause else "True"}
     return {"phase": "Running", "conditions": [ready]}
+
+
+def _is_made_from(pod: Object, template: Object) -> bool:
+    return bool(pod["metadata"]["labels"] == template["metadata"]["labels"] and pod["spec"] == template["spec"])
 
 
 def _is_ending(pod: Object) -> bool:

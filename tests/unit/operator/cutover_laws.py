@@ -232,12 +232,9 @@ class Judged(Cluster):
         active, previous = stored.get("active"), stored.get("previous")
         if not active:
             return
-        kept = {active["revision"]} | ({previous["revision"]} if previous else set())
-        for revision in kept:
-            self._must(
-                ("ControllerRevision", f"rtx-engine-{revision}") in self.children,
-                f"the ControllerRevision of {revision} is deleted",
-            )
+        for kept in filter(None, (active, previous)):
+            record = f"rtx-engine-{kept['colour']}-{kept['revision']}"
+            self._must(("ControllerRevision", record) in self.children, f"the ControllerRevision {record} is deleted")
         for (kind, name), live in self.children.items():
             if kind == "Deployment" and live["spec"]["replicas"]:
                 for source in live["spec"]["template"]["spec"]["containers"][0]["envFrom"]:

@@ -297,8 +297,11 @@ def forget_desired_states() -> None:
 
 def _desired(engine: TradingEngine, observation: Observation) -> DesiredState:
     """The desired state, cached by its inputs: building it is the slowest part of a reconcile."""
-    # The name of a ControllerRevision contains a hash of its content.
-    known = [name for kind, name in observation.children if kind in {"ControllerRevision", "PersistentVolumeClaim"}]
+    known = [
+        (one["metadata"]["name"], one["metadata"]["uid"])
+        for kind in ("ControllerRevision", "PersistentVolumeClaim")
+        for one in observation.children_of(kind)
+    ]
     secrets = [repr(one.get("data")) for one in observation.children_of("Secret")]
     secrets.append(repr(observation.credentials))
     status = engine.status

@@ -147,14 +147,19 @@ def servers(given: desired.BuildInput) -> Mapping[Component, DesiredServer]:
     return desired_servers(given, TradingEngineStatus(), Observation(children={}))
 
 
+def blue(given: desired.BuildInput) -> desired.Record:
+    """The record of the spec's revision in blue, made now."""
+    return desired.rendered(given, Colour.BLUE, desired.revision_spec(given))
+
+
 def everything(given: desired.BuildInput) -> list[desired.Object]:
-    revision = desired.revision_spec(given)
+    record = blue(given)
     return [
         *desired.secrets(given, None, None, SEED),
         *desired.base_objects(given),
         *(made for server in servers(given).values() for made in server.kept),
-        desired.migration_job(given, revision, "up"),
-        *desired.colour_children(given, Colour.BLUE, revision),
+        desired.migration_job(given, record, "up"),
+        *desired.colour_children(given, Colour.BLUE, record),
         *desired.traffic_children(given, Colour.BLUE),
     ]
 

@@ -182,7 +182,7 @@ def test_lost_record_of_the_active_release_changes_nothing(world: World) -> None
     world.faults.add("smoke:1.1.0")
     world.set_spec(version="1.1.0")
     assert world.run_until(CutoverPhase.ROLLED_BACK)
-    del world.children["ControllerRevision", f"rtx-engine-{world.active['revision']}"]
+    del world.children["ControllerRevision", f"rtx-engine-blue-{world.active['revision']}"]
 
     # When the engine is reconciled, then what spec asks for does not stand in for what runs
     with pytest.raises(UnknownActiveError, match=r"records version 1\.0\.0"):
@@ -191,7 +191,7 @@ def test_lost_record_of_the_active_release_changes_nothing(world: World) -> None
     # And when spec asks for what runs, then the record is made again
     world.set_spec(version="1.0.0")
     world.reconcile()
-    assert ("ControllerRevision", f"rtx-engine-{world.active['revision']}") in world.children
+    assert ("ControllerRevision", f"rtx-engine-blue-{world.active['revision']}") in world.children
 
 
 def test_message_of_a_job_is_cut_to_what_status_may_hold(world: World) -> None:

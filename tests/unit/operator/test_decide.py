@@ -62,6 +62,8 @@ BLUE = DesiredColour(
 TRAFFIC = {colour: traffic_to(colour) for colour in Colour}
 TO_BLUE = (TRAFFIC[Colour.BLUE].select, *TRAFFIC[Colour.BLUE].promote)
 COLOUR_OBJECTS = (*BLUE.objects, *TO_BLUE)
+TO_MIGRATE = (*BASE_OBJECTS, BLUE.controller_revision, INSTALL)
+TO_START = (*TO_MIGRATE, *BLUE.objects[1:], *TO_BLUE)
 
 DESIRED = DesiredState(
     active=BLUE,
@@ -141,20 +143,20 @@ INSTALLATION = [
     (observed(DATABASE, database=FenceReport()), Reason.CACHE_STARTING, BASE_OBJECTS),
     (observed(DATABASE, CACHE), Reason.DATABASE_UNREACHABLE, BASE_OBJECTS),
     (observed(DATABASE, CACHE, database=FenceReport()), Reason.FENCE_MOVING, BASE_OBJECTS),
-    (observed(DATABASE, CACHE, database=OURS), Reason.MIGRATING, (*BASE_OBJECTS, INSTALL)),
-    (observed(DATABASE, CACHE, job(active=1), database=OURS), Reason.MIGRATING, (*BASE_OBJECTS, INSTALL)),
+    (observed(DATABASE, CACHE, database=OURS), Reason.MIGRATING, TO_MIGRATE),
+    (observed(DATABASE, CACHE, job(active=1), database=OURS), Reason.MIGRATING, TO_MIGRATE),
     (
         observed(DATABASE, CACHE, MIGRATED, database=OURS),
         Reason.ENGINE_STARTING,
-        (*BASE_OBJECTS, INSTALL, *COLOUR_OBJECTS),
+        TO_START,
     ),
     (
         with_(SERVING, workload("Deployment", "rtx-engine-blue", 3, 2)),
         Reason.ENGINE_STARTING,
-        (*BASE_OBJECTS, INSTALL, *COLOUR_OBJECTS),
+        TO_START,
     ),
-    (replace(SERVING, endpoint_slices=()), Reason.ENDPOINTS_PENDING, (*BASE_OBJECTS, INSTALL, *COLOUR_OBJECTS)),
-    (SERVING, None, (*BASE_OBJECTS, INSTALL, *COLOUR_OBJECTS)),
+    (replace(SERVING, endpoint_slices=()), Reason.ENDPOINTS_PENDING, TO_START),
+    (SERVING, None, TO_START),
 ]
 
 
@@ -243,7 +245,7 @@ def test_failed_migration_is_a_failure_with_a_remedy():
     assert decision.unready is not None
     assert isinstance(decision.unready, Failure)
     assert "kubectl logs job/rtx-migrate-h1" in decision.unready.message
-    assert COLOUR_OBJECTS[0] not in decision.apply
+    assert decision.apply == TO_MIGRATE
 
 
 def test_migration_past_its_deadline_is_restarted():

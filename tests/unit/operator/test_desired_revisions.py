@@ -1,44 +1,79 @@
 """Which fields of spec are part of a revision, and how it is recorded."""
 
+import json
 from typing import Any
 
 import pytest
-from desired_objects import ENGINE, SMALL, build_input, everything, one, template
+from desired_objects import ENGINE, FULL, SMALL, blue, build_input, everything, one, template
 from rtx_operator import desired
+from rtx_operator.api.engine import OperatorTooOldError
 from rtx_operator.api.enums import Colour
-from rtx_operator.desired.revision import DEFAULT_SPREAD
+from rtx_operator.api.spec import TradingEngineSpec
+from rtx_operator.desired.revision import POD_FIELDS, pod_inputs
+
+# A change of any of these makes no upgrade. A new field of spec belongs here, or among POD_FIELDS.
+OTHER_FIELDS = {
+    "cache",
+    "database",
+    "deletion_policy",
+    "network_policy",
+    "paused",
+    "rollout",
+    "scaling",
+    "service",
+}
 
 
 @pytest.mark.parametrize(
-    ("spec", "before"),
+    ("spec", "earlier"),
     [
-        ({}, "a1256b75ed"),
-        (
-            {
-                "scheduling": {"nodeSelector": {"a": "b"}, "tolerations": [{"operator": "Exists"}]},
-                "imagePullSecrets": [{"name": "registry"}],
-            },
-            "bef915e8b8",
-        ),
+        (SMALL, "80bd506073"),
+        (FULL, "70eef7dec1"),
     ],
 )
-def test_new_fields_change_no_old_hash(spec: dict[str, Any], before: str) -> None:
-    # Given the hash of a revision before most of its fields existed
-    # When the present operator computes it, with these fields left out
-    # Then it is the same: an upgrade of the operator is no upgrade of engines
-    assert desired.revision_spec(build_input({**SMALL, **spec})).hash == before
+def test_hash_of_an_unchanged_spec_is_that_of_earlier_releases(spec: dict[str, Any], earlier: str) -> None:
+    # Given the hash by which earlier releases of the operator know what runs
+    # When this one computes it
+    # Then it is the same. A release that changes it upgrades every engine by itself: never edit these hashes
+    assert desired.revision_spec(build_input(spec)).hash == earlier
 
 
-def test_recorded_revision_has_no_empty_field() -> None:
-    # A ControllerRevision cannot change: a later operator, with more fields, must write the same data.
-    recorded = one(everything(build_input()), "ControllerRevision", "rtx-engine-a1256b75ed")["data"]["spec"]
+def test_every_field_of_spec_is_known_to_shape_pods_or_not_to() -> None:
+    assert set(POD_FIELDS).isdisjoint(OTHER_FIELDS)
+    assert set(POD_FIELDS) | OTHER_FIELDS == set(TradingEngineSpec.model_fields)
 
-    assert set(recorded) == {"version", "image", "pull_policy", "credentials", "config", "resources"}
+
+# The smallest spec as an API server stores it: with the defaults of the release that was there when it was written.
+STORED: dict[str, Any] = {
+    **SMALL,
+    "image": {**SMALL["image"], "pullPolicy": "IfNotPresent"},
+    "broker": {"name": "RTX Trading", "executionMode": "BBook", "priceFeed": "Simulated"},
+    "resources": {"requests": {}, "limits": {}},
+    "scheduling": {"nodeSelector": {}, "tolerations": []},
+    "podLabels": {},
+    "podAnnotations": {},
+    "extraEnv": [],
+    "extraVolumes": [],
+    "extraVolumeMounts": [],
+    "imagePullSecrets": [],
+    "serviceAccount": {"annotations": {}},
+    "config": {"logLevel": "INFO"},
+}
+
+
+def test_stored_defaults_are_no_part_of_the_revision() -> None:
+    # Given a stored spec; when it is read by a release whose fields have the same defaults, then it asks for the same.
+    # A release that changes the default of one of these fields upgrades every engine by itself: never edit STORED
+    assert pod_inputs(TradingEngineSpec.model_validate(STORED)) == {
+        "version": SMALL["version"],
+        "image": SMALL["image"],
+    }
 
 
 @pytest.mark.parametrize(
     "edit",
     [
+        {"version": "1.0.1"},
         {"podLabels": {"team": "trading"}},
         {"podAnnotations": {"a": "b"}},
         {"podSecurityContext": {}},
@@ -58,14 +93,13 @@ def test_recorded_revision_has_no_empty_field() -> None:
 def test_field_that_shapes_engine_pods_is_part_of_the_revision(edit: dict[str, Any]) -> None:
     # Given a revision with the field, recorded in its ControllerRevision
     given = build_input({**SMALL, **edit})
-    revision = desired.revision_spec(given)
-    recorded = desired.RevisionSpec.recorded(desired.controller_revision(given, revision))
+    made = desired.colour_children(given, Colour.BLUE, blue(given))
+    record = read(made[0])
     # When a colour is built from it after the spec has lost the field
-    before = one(desired.colour_children(given, Colour.BLUE, revision), *ENGINE)
-    after = one(desired.colour_children(build_input(), Colour.BLUE, recorded), *ENGINE)
+    after = one(desired.colour_children(build_input(), Colour.BLUE, record), *ENGINE)
     # Then its hash is its own, and its pods are unchanged
-    assert revision.hash != desired.revision_spec(build_input()).hash
-    assert after == before
+    assert record.revision != desired.revision_spec(build_input()).hash
+    assert after == one(made, *ENGINE)
     assert after["spec"]["template"] != template(ENGINE)
 
 
@@ -78,8 +112,7 @@ def test_field_that_shapes_engine_pods_is_part_of_the_revision(edit: dict[str, A
         {"rollout": {"migrationTimeout": "3h", "migrationResources": {"limits": {"memory": "1Gi"}}}},
         {"database": {"scheduling": {"nodeSelector": {"a": "b"}}, "podLabels": {"a": "b"}}},
         {"cache": {"scheduling": {"nodeSelector": {"a": "b"}}, "serviceAccount": {"name": "a"}}},
-        {"podSecurityContext": {"runAsUser": 1000, "runAsGroup": 1000}},
-        {"scheduling": {"topologySpreadConstraints": DEFAULT_SPREAD}},
+        {"serviceAccount": {"annotations": {"a": "b"}}},
         {"resources": {"requests": {}, "limits": {}}},
     ],
 )
@@ -93,3 +126,48 @@ def test_cpu_is_the_same_as_a_number_and_as_text() -> None:
 
     assert resources(2).resources["requests"]["cpu"] == "2"
     assert resources(2).hash == resources("2").hash
+
+
+# --- records ---------------------------------------------------------------------------------------------------------
+
+
+def read(controller_revision: desired.Object) -> desired.Record:
+    """The record as the API server gives it back."""
+    data = json.loads(json.dumps(controller_revision["data"]))
+    return desired.Record.of(controller_revision["metadata"]["name"], data)
+
+
+@pytest.mark.parametrize("spec", [SMALL, FULL])
+def test_record_is_read_as_it_was_written(spec: dict[str, Any]) -> None:
+    # Given the record of a revision
+    given = build_input(spec)
+    made = desired.controller_revision(given, Colour.BLUE, blue(given))
+    # When it is read, and written again
+    record = read(made)
+    # Then nothing has changed: a ControllerRevision cannot
+    assert record == blue(given)
+    assert desired.controller_revision(given, Colour.BLUE, record) == made
+
+
+def test_record_holds_no_password() -> None:
+    # Given an engine whose passwords are known, and their fingerprint stands on its pods
+    given = build_input(fingerprints=desired.Fingerprints(engine="f1"))
+    objects = everything(given)
+    assert "f1" in json.dumps(one(objects, *ENGINE))
+    # Then the record has no fingerprint: it outlives the passwords
+    assert "f1" not in json.dumps(objects[[thing["kind"] for thing in objects].index("ControllerRevision")])
+
+
+def test_record_of_a_later_layout_is_refused() -> None:
+    made = desired.controller_revision(build_input(), Colour.BLUE, blue(build_input()))
+    made["data"]["layout"] += 1
+
+    with pytest.raises(OperatorTooOldError, match=r"data\.layout of ControllerRevision rtx-engine-blue-"):
+        read(made)
+
+
+def test_record_with_fields_of_a_later_release_is_read_as_far_as_it_is_known() -> None:
+    made = desired.controller_revision(build_input(), Colour.BLUE, blue(build_input()))
+    made["data"]["later"] = {"a": 1}
+
+    assert read(made) == blue(build_input())

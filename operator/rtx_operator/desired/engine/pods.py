@@ -4,18 +4,17 @@ from collections.abc import Mapping
 
 from rtx_operator.api.names import TRUSTED_CA_FILE, TRUSTED_CA_FOLDER, TRUSTED_CA_VOLUME
 from rtx_operator.desired.inputs import BuildInput
-from rtx_operator.desired.pods import annotations
 from rtx_operator.desired.render import Object
-from rtx_operator.desired.revision import DEFAULT_SECURITY_CONTEXT, RevisionSpec
+from rtx_operator.desired.revision import RevisionSpec
 
 
-def pod_values(inputs: BuildInput, revision: RevisionSpec, labels: Mapping[str, str], fingerprint: str) -> Object:
+def pod_values(inputs: BuildInput, revision: RevisionSpec, labels: Mapping[str, str]) -> Object:
     """The values of the template's part that is a pod. `labels` are the operator's, which win over the user's."""
     return {
         "pod_labels": {**revision.pod_labels, **labels},
-        "pod_annotations": annotations(revision.pod_annotations, fingerprint),
-        "account": revision.account or inputs.names.engine_account,
-        "security_context": dict(revision.security_context) or DEFAULT_SECURITY_CONTEXT,
+        "pod_annotations": dict(revision.pod_annotations),
+        "account": revision.account,
+        "security_context": dict(revision.security_context),
         "priority_class": revision.priority_class,
         "pull_secrets": revision.pull_secrets,
         "node_selector": dict(revision.node_selector),

@@ -1,0 +1,222 @@
+"""What another release of the operator does with engines that run: nothing, until their users ask for something."""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import pytest
+from cutover_walks import upgraded
+from cutover_world import World
+from operator_release import DEPLOYMENT, JOB, another_variable, edited_template
+from rtx_operator.api.enums import ConditionType, CutoverPhase, Reason
+from rtx_operator.observation import Object
+
+Release = Callable[[], AbstractContextManager[None]]
+PROBES = ("periodSeconds: 2", "periodSeconds: 5")
+
+
+@contextmanager
+def edited_job() -> Iterator[None]:
+    with edited_template(JOB, "backoffLimit: 3", "backoffLimit: 5"):
+        yield
+
+
+@contextmanager
+def edited_pods() -> Iterator[None]:
+    with edited_template(DEPLOYMENT, *PROBES):
+        yield
+
+
+def everything() -> AbstractContextManager[None]:
+    return _all(edited_pods, edited_job, another_variable)
+
+
+@contextmanager
+def _all(*releases: Release) -> Iterator[None]:
+    if not releases:
+        yield
+        return
+    with releases[0](), _all(*releases[1:]):
+        yield
+
+
+RELEASES = pytest.mark.parametrize("release", [edited_pods, edited_job, another_variable, everything])
+
+
+def pods_of(world: World) -> dict[str, Object]:
+    return copy.deepcopy(world.pods)
+
+
+def template(world: World, colour: str) -> Object:
+    found: Object = world.children["Deployment", f"rtx-engine-{colour}"]["spec"]["template"]
+    return found
+
+
+def condition(world: World, kind: ConditionType) -> Object:
+    return next(one for one in world.stored["conditions"] if one["type"] == kind)
+
+
+def reconciled(world: World, times: int = 10) -> None:
+    for _ in range(times):
+        world.tick()
+        world.reconcile()
+        world.judge()
+
+
+@RELEASES
+def test_another_release_changes_no_engine_that_runs(world: World, release: Release) -> None:
+    # Given an engine that runs, with a kept previous release
+    upgraded(world)
+    before, cutover = pods_of(world), world.stored["cutover"]["id"]
+
+    # When another release of the operator reconciles it
+    with release():
+        reconciled(world)
+
+    # Then no pod is replaced, and no cutover begins
+    assert set(world.pods) == set(before)
+    assert world.stored["cutover"]["id"] == cutover
+
+
+@RELEASES
+def test_colour_is_repaired_as_it_was_made(world: World, release: Release) -> None:
+    made = copy.deepcopy(template(world, "blue"))
+    # Given another release, and a person who deletes Deployment and ConfigMap of what runs
+    config = next(name for kind, name in world.children if kind == "ConfigMap" and "-engine-" in name)
+    data = world.children["ConfigMap", config]["data"]
+    with release():
+        del world.children["Deployment", "rtx-engine-blue"]
+        del world.children["ConfigMap", config]
+
+        # When they are created again
+        reconciled(world)
+
+    # Then they are as they were made
+    assert template(world, "blue") == made
+    assert world.children["ConfigMap", config]["data"] == data
+
+
+def test_next_cutover_has_the_templates_of_the_present_release(world: World) -> None:
+    # Given another release, and an engine that runs as the last one made it
+    with everything():
+        reconciled(world)
+
+        # When its version changes
+        world.set_spec(version="1.1.0")
+        assert world.run_until(CutoverPhase.SUCCEEDED)
+
+    # Then the new colour is as the new release makes it, and the kept one as it was
+    assert template(world, "green")["spec"]["containers"][0]["readinessProbe"]["periodSeconds"] == 5
+    assert template(world, "blue")["spec"]["containers"][0]["readinessProbe"]["periodSeconds"] == 2
+
+
+def test_kept_colour_comes_back_as_it_was_made(world: World) -> None:
+    # Given a release kept in blue that the last operator made, and a newer operator
+    made = copy.deepcopy(template(world, "blue"))
+    upgraded(world)
+    with everything():
+        reconciled(world)
+
+        # When spec goes back to it
+        world.set_spec(version="1.0.0")
+        assert world.run_until(CutoverPhase.SUCCEEDED)
+
+    # Then it is the switch back to the kept pods
+    assert "Migrating" not in world.stored["cutover"]["seconds"]
+    assert template(world, "blue") == made
+
+
+@pytest.mark.parametrize(
+    "phase",
+    [
+        CutoverPhase.MIGRATING,
+        CutoverPhase.PROVISIONING,
+        CutoverPhase.TESTING,
+        CutoverPhase.SWITCHING,
+        CutoverPhase.MONITORING,
+        CutoverPhase.PROMOTING,
+    ],
+)
+def test_another_release_finishes_a_cutover_as_it_was_begun(world: World, phase: CutoverPhase) -> None:
+    # Given a cutover under way
+    world.set_spec(version="1.1.0")
+    assert world.run_until(phase)
+    world.reconcile()
+    cutover = world.stored["cutover"]["id"]
+
+    # When another release of the operator takes over
+    with everything():
+        assert world.run_until(CutoverPhase.SUCCEEDED)
+
+        # Then it ends as that cutover, with the pods of the release that began it, and only one expand Job ran
+        reconciled(world)
+    assert world.stored["cutover"]["id"] == cutover
+    assert template(world, "green")["spec"]["containers"][0]["readinessProbe"]["periodSeconds"] == 2
+    jobs = [name for kind, name in world.children if kind == "Job"]
+    assert len([one for one in jobs if "expand" in str(world.children["Job", one]["spec"])]) == 1
+
+
+def test_up_to_date_says_that_a_newer_shape_is_there(world: World) -> None:
+    with edited_pods():
+        reconciled(world)
+
+    up_to_date = condition(world, ConditionType.UP_TO_DATE)
+    assert (up_to_date["status"], up_to_date["reason"]) == ("True", Reason.REFRESH_AVAILABLE)
+    assert "rtx-trading.com/refresh" in up_to_date["message"]
+
+
+def test_new_value_of_the_refresh_annotation_begins_one_cutover_to_the_newer_shape(world: World) -> None:
+    with edited_pods():
+        # Given an engine that runs as an earlier release made it
+        reconciled(world)
+
+        # When its user asks for a refresh
+        world.refresh("1")
+        assert world.run_until(CutoverPhase.SUCCEEDED)
+        cutover = world.stored["cutover"]
+        reconciled(world)
+
+        # Then one cutover replaced its pods, and it is up to date
+        assert world.stored["cutover"] == cutover
+        assert (cutover["from"]["version"], cutover["to"]["version"]) == ("1.0.0", "1.0.0")
+        assert template(world, "green")["spec"]["containers"][0]["readinessProbe"]["periodSeconds"] == 5
+        assert condition(world, ConditionType.UP_TO_DATE)["reason"] == Reason.AS_SPECIFIED
+
+
+def test_lost_refresh_annotation_begins_no_cutover(world: World) -> None:
+    # Given an engine that was refreshed
+    world.refresh("1")
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+    cutover = world.stored["cutover"]["id"]
+
+    # When somebody removes the annotation
+    world.refresh("")
+    reconciled(world)
+
+    # Then nothing begins; a later version keeps the value, and going back to the kept one is a switch
+    assert world.stored["cutover"]["id"] == cutover
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+    world.set_spec(version="1.0.0")
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+    assert "Migrating" not in world.stored["cutover"]["seconds"]
+
+
+def test_refresh_that_fails_is_rejected_until_another_value_or_a_retry(world: World) -> None:
+    # Given a newer shape whose smoke tests fail
+    world.faults.add("smoke")
+    with edited_pods():
+        world.refresh("1")
+        assert world.run_until(CutoverPhase.ROLLED_BACK)
+        reconciled(world)
+        cutover = world.stored["cutover"]["id"]
+
+        # Then it is not tried again by itself
+        assert world.stored["rejected"]["reason"] == Reason.SMOKE_FAILED
+        world.faults.clear()
+        reconciled(world)
+        assert world.stored["cutover"]["id"] == cutover
+
+        # And when the annotation gets another value, then it is
+        world.refresh("2")
+        assert world.run_until(CutoverPhase.SUCCEEDED)
