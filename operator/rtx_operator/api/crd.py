@@ -98,7 +98,7 @@ def _root(kind: Kind) -> Schema:
             "kind": {"type": "string"},
             "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},
             "spec": _explained(structural(kind.spec)),
-            "status": structural(kind.status),
+            "status": _open(structural(kind.status)),
         },
         VALIDATIONS: [name],
     }
@@ -159,6 +159,19 @@ def _explained(schema: Schema) -> Schema:
     if "description" in schema:
         explained["description"] = " ".join([schema["description"], *_limits(schema), *default_sentence(schema)])
     return explained
+
+
+def _open(schema: Schema) -> Schema:
+    """The schema without its enums: a later operator writes words that this release's CRD does not list."""
+    opened = {key: value for key, value in schema.items() if key != "enum"}
+    if "enum" in schema:
+        opened["maxLength"] = 64
+    if "properties" in opened:
+        opened["properties"] = {name: _open(field) for name, field in opened["properties"].items()}
+    for inner in ("items", "additionalProperties"):
+        if inner in opened:
+            opened[inner] = _open(opened[inner])
+    return opened
 
 
 def _limits(field: Schema) -> Iterator[str]:

@@ -17,7 +17,7 @@ class InvalidSpecError(ValueError):
 
 
 class UnknownActiveError(ValueError):
-    """What status or the cluster records of the active release is not understood, or lost; the message says which."""
+    """The record of the active release is lost; the message says which, and what to do."""
 
 
 class OperatorTooOldError(ValueError):
@@ -43,6 +43,7 @@ class TradingEngine:
     retry: str  # value of the retry annotation
     refresh: str  # value of the refresh annotation
     spec: TradingEngineSpec
+    given: dict[str, Any]  # spec as it is stored, with the fields that only a later release knows
     status: TradingEngineStatus
 
     @property
@@ -52,16 +53,16 @@ class TradingEngine:
 
     @classmethod
     def parse(cls, manifest: dict[str, Any]) -> Self:
-        """Parse an object of the API server. Raises InvalidSpecError: its CRD may be older than this operator."""
+        """Parse an object of the API server. Its CRD may be of another release than this operator.
+
+        Fields that this release does not know are ignored. Raises OperatorTooOldError for a choice that it does not
+        know, and for a record in status that it cannot read, and InvalidSpecError for any other value of spec.
+        """
         meta = manifest["metadata"]
         try:
             spec = TradingEngineSpec.model_validate(manifest["spec"])
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(["spec", *map(str, first["loc"])])
-            raise InvalidSpecError(
-                f"{field}: {first['msg'].removeprefix('Value error, ')}; correct the field and apply again"
-            ) from error
+            raise _spec_error(error) from error
         return cls(
             namespace=meta["namespace"],
             name=meta["name"],
@@ -72,6 +73,7 @@ class TradingEngine:
             retry=_annotation(meta, RETRY),
             refresh=_annotation(meta, REFRESH),
             spec=spec,
+            given=manifest["spec"],
             status=_status(manifest.get("status") or {}),
         )
 
@@ -81,28 +83,35 @@ def _annotation(meta: dict[str, Any], name: str) -> str:
     return value[:MAX_ANNOTATION_LENGTH]
 
 
+def _spec_error(error: ValidationError) -> ValueError:
+    """An unknown choice comes first: other errors may follow from what this release does not know."""
+    for one in error.errors():
+        if one["type"] in _UNKNOWN_CHOICE:
+            return OperatorTooOldError(_field("spec", one))
+    first = error.errors()[0]
+    message = first["msg"].removeprefix("Value error, ")
+    return InvalidSpecError(
+        f"{'.'.join(['spec', *map(str, first['loc'])])}: {message}; correct the field and apply again"
+    )
+
+
 def _status(written: dict[str, Any]) -> TradingEngineStatus:
-    """The fields that this operator can parse; a later operator may have written others.
+    """The status that decisions rest on. Raises OperatorTooOldError.
 
-    Each field is parsed alone, so that an unreadable one does not hide the active colour. Raises UnknownActiveError
-    when that one is unreadable: an engine that runs must not be taken for one that is not installed.
+    A record that cannot be read is not left out: an engine amid a cutover must not be taken for one at rest. What
+    status only reports is left out, the operator writes it anew.
     """
-    parsed: dict[str, Any] = {}
-    for name, value in written.items():
-        if name not in _STATUS_FIELDS:
-            continue
-        try:
-            TradingEngineStatus.model_validate({name: value})
-        except ValidationError as error:
-            if name == _ACTIVE:
-                raise UnknownActiveError(
-                    "status.active was written by another release of the operator and cannot be read: nothing is "
-                    "changed; run the release that wrote it"
-                ) from error
-            continue
-        parsed[name] = value
-    return TradingEngineStatus.model_validate(parsed)
+    known = {name: value for name, value in written.items() if name not in _REPORTED}
+    try:
+        return TradingEngineStatus.model_validate(known)
+    except ValidationError as error:
+        raise OperatorTooOldError(_field("status", error.errors()[0])) from error
 
 
-_ACTIVE = "active"
-_STATUS_FIELDS = {field.alias for field in TradingEngineStatus.model_fields.values()}
+def _field(root: str, error: Any) -> str:
+    value = str(error["input"]) if not isinstance(error["input"], str) else repr(error["input"])
+    return f"{'.'.join([root, *map(str, error['loc'])])} is {value[:100]}"
+
+
+_UNKNOWN_CHOICE = frozenset({"enum", "literal_error"})
+_REPORTED = frozenset({"conditions", "observedGeneration", "replicas", "pods"})

@@ -220,7 +220,8 @@ class Reason(StrEnum):
     CHECK_FAILED = "CheckFailed"  # the new image of database or cache does not run
     DATA_MISSING = "DataMissing"  # the restarted database has not the data that it had
     PODS_REMAIN = "PodsRemain"  # pods of the previous colour did not end in time
-    UNKNOWN_ACTIVE = "UnknownActive"  # what is recorded of the active release is lost, or of another operator
+    UNKNOWN_ACTIVE = "UnknownActive"  # the record of the active release is lost
+    OPERATOR_TOO_OLD = "OperatorTooOld"  # a later release wrote what this one does not know; it changes nothing
     INVALID_SPEC = "InvalidSpec"  # the stored object does not match this operator's schema
     CREDENTIALS_MISSING = "CredentialsMissing"  # the Secret, or a key of it
     CREDENTIALS_LOST = "CredentialsLost"  # a generated Secret is gone while a volume has its passwords

@@ -51,11 +51,17 @@ def only(works: str, *, later: str) -> Callable[[Schema], None]:
 
 
 class ApiModel(BaseModel):
-    """A frozen object of the API: camelCase outside, no field that is not in the schema."""
+    """A frozen object of the API: camelCase outside. Fields of a later release are ignored: the CRD may be newer."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
+        frozen=True, extra="ignore", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
     )
+
+
+class StatusModel(ApiModel):
+    """A frozen object of status. Fields of a later release stay in it, and are written with it."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 def _string(*written: dict[str, str], max_length: int) -> WithJsonSchema:

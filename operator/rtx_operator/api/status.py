@@ -14,7 +14,7 @@ from rtx_operator.api.enums import (
     RetirementPhase,
     ServerComponent,
 )
-from rtx_operator.api.schema import ApiModel
+from rtx_operator.api.schema import StatusModel
 
 Time = Annotated[datetime, WithJsonSchema({"type": "string", "format": "date-time"})]
 SECONDS = WithJsonSchema({"type": "object", "additionalProperties": {"type": "number"}, "maxProperties": 16})
@@ -22,7 +22,7 @@ MESSAGE_LIMIT = 4096  # characters; the API server refuses a longer message
 HISTORY_LIMIT = 10  # cutovers that status remembers
 
 
-class Condition(ApiModel):
+class Condition(StatusModel):
     """One condition, as `metav1.Condition` defines it."""
 
     type: ConditionType = Field(description="Ready, Reconciling, Stalled, UpToDate or Disputed.")
@@ -35,7 +35,7 @@ class Condition(ApiModel):
     observed_generation: int = Field(ge=0, description="The generation of the spec that this speaks of.")
 
 
-class Release(ApiModel):
+class Release(StatusModel):
     """A version in a colour."""
 
     colour: Colour = Field(description="The colour: blue or green.")
@@ -65,7 +65,7 @@ class Previous(Release):
     )
 
 
-class Rejected(ApiModel):
+class Rejected(StatusModel):
     """The revision that was rolled back. It is not tried again until spec or the retry annotation changes."""
 
     revision: str = Field(max_length=64, description="Hash of everything that shapes its pods.")
@@ -75,7 +75,7 @@ class Rejected(ApiModel):
     retry: str = Field(default="", max_length=256, description="Value of the retry annotation at that time.")
 
 
-class Asked(ApiModel):
+class Asked(StatusModel):
     """What a user asked for of database or cache. The operator's own templates and defaults are no part of it."""
 
     spec: str = Field(
@@ -88,7 +88,7 @@ class Asked(ApiModel):
         return self.spec != made.spec or self.refresh not in {"", made.refresh}
 
 
-class FailedMaintenance(ApiModel):
+class FailedMaintenance(StatusModel):
     """What failed. It is not tried again until spec or an annotation asks for something else."""
 
     asked: Asked = Field(description="What was asked for.")
@@ -97,7 +97,7 @@ class FailedMaintenance(ApiModel):
     message: str = Field(max_length=MESSAGE_LIMIT, description="Why it failed.")
 
 
-class Server(ApiModel):
+class Server(StatusModel):
     """Database or cache as it was made: by the installation, or by its last maintenance that succeeded."""
 
     revision: str = Field(
@@ -110,7 +110,7 @@ class Server(ApiModel):
     )
 
 
-class OperationRecord(ApiModel):
+class OperationRecord(StatusModel):
     """What status records of an operation: one at a time of each kind, the one under way or the last one."""
 
     id: str = Field(max_length=80, description="Names the operation; no two have the same.")
@@ -142,12 +142,12 @@ class Cutover(OperationRecord):
         default=None,
         description="Until when the colour that lost the traffic may drain. A pause moves it by its length.",
     )
-    seconds: Annotated[dict[CutoverPhase, float], SECONDS] = Field(
+    seconds: Annotated[dict[str, float], SECONDS] = Field(
         default={}, description="Seconds that each phase took, of the phases that are over."
     )
 
 
-class FailedTry(ApiModel):
+class FailedTry(StatusModel):
     """A retirement that failed, and is tried again."""
 
     reason: str = Field(max_length=64, description="Why it failed, in one word.")
@@ -165,7 +165,7 @@ class Retirement(OperationRecord):
     last_try: FailedTry | None = Field(
         default=None, description="The try before, which failed: Stalled until this one has done what it could not."
     )
-    seconds: Annotated[dict[RetirementPhase, float], SECONDS] = Field(
+    seconds: Annotated[dict[str, float], SECONDS] = Field(
         default={}, description="Seconds that each phase took, of the phases that are over."
     )
 
@@ -179,7 +179,7 @@ class Maintenance(OperationRecord):
     to: str = Field(max_length=64, description="The revision that it goes to.")
     asked: Asked = Field(description="What was asked for when it began.")
     retry: str = Field(default="", max_length=256, description="Value of the retry annotation when it began.")
-    seconds: Annotated[dict[MaintenancePhase, float], SECONDS] = Field(
+    seconds: Annotated[dict[str, float], SECONDS] = Field(
         default={}, description="Seconds that each phase took, of the phases that are over."
     )
 
@@ -187,13 +187,13 @@ class Maintenance(OperationRecord):
 Record = Cutover | Maintenance | Retirement  # of an operation
 
 
-class HistoryEntry(ApiModel):
+class HistoryEntry(StatusModel):
     """A cutover that is over."""
 
     id: str = Field(max_length=80, description="Names the cutover, in the fence too.")
     from_version: str = Field(max_length=64, description="The version that was active when it began.")
     to_version: str = Field(max_length=64, description="The version that it was to make active.")
-    result: CutoverPhase = Field(description="Succeeded, RolledBack or Failed.")
+    result: str = Field(max_length=64, description="Succeeded, RolledBack or Failed.")
     started_at: Time = Field(description="When it began.")
     ended_at: Time = Field(description="When it was over.")
     fenced_at: Time | None = Field(default=None, description="When the fence named the new colour as executor.")
@@ -201,19 +201,17 @@ class HistoryEntry(ApiModel):
     restored_at: Time | None = Field(default=None, description="When it had only pods of the old colour again.")
     reason: str = Field(default="", max_length=64, description="Why it went back, in one word.")
     message: str = Field(default="", max_length=MESSAGE_LIMIT, description="Why it went back.")
-    seconds: Annotated[dict[CutoverPhase, float], SECONDS] = Field(
-        default={}, description="Seconds that each phase took."
-    )
+    seconds: Annotated[dict[str, float], SECONDS] = Field(default={}, description="Seconds that each phase took.")
 
 
-class ReplicaCount(ApiModel):
+class ReplicaCount(StatusModel):
     """Pods of the active colour."""
 
     desired: int = Field(ge=0, description="How many there should be now.")
     ready: int = Field(ge=0, description="How many are ready.")
 
 
-class TradingEngineStatus(ApiModel):
+class TradingEngineStatus(StatusModel):
     """What the operator last observed and did."""
 
     observed_generation: int = Field(default=0, ge=0, description="The generation of spec that was reconciled last.")

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 import structlog
 
 from rtx_operator import measure
-from rtx_operator.api.engine import InvalidSpecError, TradingEngine, UnknownActiveError
+from rtx_operator.api.engine import InvalidSpecError, OperatorTooOldError, TradingEngine, UnknownActiveError
+from rtx_operator.api.enums import Reason
 from rtx_operator.api.names import Names
 from rtx_operator.cluster import events, postgres
 from rtx_operator.cluster.client import ApiError, Client, Object
@@ -136,9 +137,10 @@ class EngineController(Controller):
             unmet = conditions.invalid_spec(str(error))
             attempt.status = conditions.after_unmet(attempt.before, attempt.generation, unmet, attempt.now)
             return self._settings.resync_seconds
-        except UnknownActiveError as error:
+        except (UnknownActiveError, OperatorTooOldError) as error:
+            reason = Reason.OPERATOR_TOO_OLD if isinstance(error, OperatorTooOldError) else Reason.UNKNOWN_ACTIVE
             message, before = str(error), attempt.before
-            attempt.status = conditions.after_unknown_active(before, attempt.generation, message, attempt.now)
+            attempt.status = conditions.after_hands_off(before, attempt.generation, reason, message, attempt.now)
             return self._settings.resync_seconds
         decision = self._decide(engine, desired, seen, attempt.now)
 

@@ -72,11 +72,11 @@ def after_error(before: Object, generation: int, message: str, now: datetime) ->
     return _with(dict(before), generation, [failed], now)
 
 
-def after_unknown_active(before: Object, generation: int, message: str, now: datetime) -> Object:
-    """The status while what is recorded of the active release is not understood, or lost: it serves as before."""
+def after_hands_off(before: Object, generation: int, reason: Reason, message: str, now: datetime) -> Object:
+    """The status while the operator must not touch the engine: it serves as before."""
     conditions = [
-        Condition(ConditionType.RECONCILING, False, Reason.UNKNOWN_ACTIVE, message),
-        Condition(ConditionType.STALLED, True, Reason.UNKNOWN_ACTIVE, message),
+        Condition(ConditionType.RECONCILING, False, reason, message),
+        Condition(ConditionType.STALLED, True, reason, message),
     ]
     return _with(dict(before), generation, conditions, now)
 
@@ -340,8 +340,9 @@ def _with(status: dict[str, Any], generation: int, conditions: Iterable[Conditio
             "observedGeneration": generation,
             "lastTransitionTime": since,
         }
-    order = [kind.value for kind in ConditionType]
-    status["conditions"] = sorted(before.values(), key=lambda condition: order.index(condition["type"]))
+    order = {kind.value: place for place, kind in enumerate(ConditionType)}
+    # Those of a later release stay, after ours.
+    status["conditions"] = sorted(before.values(), key=lambda condition: order.get(condition["type"], len(order)))
     status["observedGeneration"] = generation
     return status
 

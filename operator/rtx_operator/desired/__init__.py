@@ -18,6 +18,7 @@ from rtx_operator.desired.network.policies import network_objects
 from rtx_operator.desired.record import Record, recorded
 from rtx_operator.desired.render import Object
 from rtx_operator.desired.revision import RevisionSpec, revision_spec
+from rtx_operator.desired.wanted import wanted_revision
 
 __all__ = [
     "BuildInput",
@@ -36,6 +37,7 @@ __all__ = [
     "secrets",
     "traffic_children",
     "unreadable",
+    "wanted_revision",
 ]
 
 

@@ -39,7 +39,7 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
     inputs = replace(inputs, fingerprints=passwords.fingerprints)
     status = engine.status
     colour = status.active.colour if status.active else FIRST_COLOUR
-    wanted = desired.revision_spec(inputs, _refresh(engine, inputs, seen))
+    wanted = desired.wanted_revision(engine, inputs, seen)
     running = _running(status, inputs, wanted, seen)
     cutover = _under_way(status)
     cutover_id = cutover.id if cutover else ""
@@ -76,13 +76,6 @@ def _kept(status: TradingEngineStatus, servers: Iterable[DesiredServer]) -> Iter
     for server in servers:
         is_replaced = maintenance and maintenance.component is server.component and maintenance.phase.replaces_pod
         yield from server.kept[:1] if is_replaced else server.kept
-
-
-def _refresh(engine: TradingEngine, inputs: BuildInput, seen: Observation) -> str:
-    """The value of the refresh annotation that counts: a lost annotation asks for nothing."""
-    active = engine.status.active
-    running = recorded(inputs.names, seen, active.colour, active.revision) if active else None
-    return engine.refresh or (running.refresh if running else "")
 
 
 def _running(status: TradingEngineStatus, inputs: BuildInput, wanted: RevisionSpec, seen: Observation) -> Record:

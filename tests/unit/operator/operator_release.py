@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import cutover_world
 import jinja2
 import pytest
-from rtx_operator.desired import render, revision
+from rtx_operator.api.spec import TradingEngineSpec
+from rtx_operator.desired import render, revision, wanted
 
 DEPLOYMENT = "engine/deployment-spec"
 JOB = "engine/migration-job-spec"
@@ -20,26 +22,47 @@ def edited_template(template: str, old: str, new: str) -> Iterator[None]:
     source = environment.loader.get_source(environment, name)[0]
     assert old in source, f"{name} does not have {old!r}"
     edited = jinja2.DictLoader({name: source.replace(old, new)})
-    with pytest.MonkeyPatch.context() as patch:
+    with _release() as patch:
         patch.setattr(environment, "loader", jinja2.ChoiceLoader([edited, environment.loader]))
-        _forget(environment)
         yield
-    _forget(environment)
 
 
 @contextmanager
 def another_variable() -> Iterator[None]:
     """A release that gives engines one more environment variable."""
     config = revision._config
-    with pytest.MonkeyPatch.context() as patch:
+    with _release() as patch:
         patch.setattr(revision, "_config", lambda inputs: {**config(inputs), "NEW_VARIABLE": "1"})
-        cutover_world.forget_desired_states()
         yield
-    cutover_world.forget_desired_states()
 
 
-def _forget(environment: jinja2.Environment) -> None:
-    if environment.cache is not None:
-        environment.cache.clear()
+@contextmanager
+def another_field(**value: Any) -> Iterator[None]:
+    """A release that knows one more field of spec that shapes pods; every spec has this value in it."""
+    known = revision.pod_inputs
+
+    def pod_inputs(spec: TradingEngineSpec) -> dict[str, Any]:
+        return {**known(spec), **value}
+
+    with _release() as patch:
+        patch.setattr(revision, "pod_inputs", pod_inputs)
+        patch.setattr(wanted, "pod_inputs", pod_inputs)
+        yield
+
+
+@contextmanager
+def _release() -> Iterator[pytest.MonkeyPatch]:
+    """What was built by one release is forgotten by the other."""
+    _forget()
+    with pytest.MonkeyPatch.context() as patch:
+        try:
+            yield patch
+        finally:
+            _forget()
+
+
+def _forget() -> None:
+    if render._ENVIRONMENT.cache is not None:
+        render._ENVIRONMENT.cache.clear()
     render._rendered.cache_clear()
     cutover_world.forget_desired_states()

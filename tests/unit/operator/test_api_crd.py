@@ -67,6 +67,7 @@ def test_sample_is_valid(sample: Path) -> None:
     spec = yaml.safe_load(sample.read_text())["spec"]
 
     assert TradingEngineSpec.model_validate(spec).version == spec["version"]
+    assert list(_fields_of(spec, SCHEMA["properties"]["spec"], "spec"))  # raises KeyError for a field that is none
 
 
 def test_production_sample_sets_every_spec_field() -> None:

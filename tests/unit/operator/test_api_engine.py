@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from rtx_operator.api.engine import InvalidSpecError, TradingEngine, UnknownActiveError
+from rtx_operator.api.engine import InvalidSpecError, TradingEngine
 from rtx_operator.api.enums import Colour, DeletionPolicy
 
 
@@ -52,8 +52,6 @@ def test_request_of_more_cores_than_the_limit_is_refused() -> None:
     [
         ({"version": None}, "spec.version"),
         ({"scaling": {"maxReplicas": 99}}, "spec.scaling.maxReplicas"),
-        ({"broker": {"executionMode": "ABook"}}, "spec.broker.executionMode"),
-        ({"newerThanThisOperator": 1}, "spec.newerThanThisOperator"),
     ],
 )
 def test_invalid_spec_error_is_one_line_that_names_the_field(spec: dict[str, Any], field: str) -> None:
@@ -73,42 +71,8 @@ def test_status_is_parsed() -> None:
     assert (engine.status.active.colour, engine.status.active.epoch) == (Colour.GREEN, 4)
 
 
-def test_unreadable_active_release_is_an_error_because_the_engine_runs() -> None:
-    with pytest.raises(UnknownActiveError, match=r"status\.active was written by another release"):
-        TradingEngine.parse({**_manifest(), "status": {"active": {"colour": "red"}}})
-
-
-@pytest.mark.parametrize("status", [{"cutover": {"phase": "Later"}}, {"conditions": "none"}])
-def test_unreadable_status_field_is_dropped_and_the_spec_is_kept(status: dict[str, Any]) -> None:
-    engine = TradingEngine.parse({**_manifest(), "status": status})
-
-    assert engine.status.conditions == []
-    assert engine.status.cutover is None
-    assert engine.spec.version == "1.0.0"
-
-
-def test_unknown_status_field_is_ignored() -> None:
-    engine = TradingEngine.parse({**_manifest(), "status": {"observedGeneration": 2, "later": {}}})
-
-    assert engine.status.observed_generation == 2
-
-
 def test_spec_is_immutable() -> None:
     engine = TradingEngine.parse(_manifest())
 
     with pytest.raises(ValidationError):
         engine.spec.version = "2.0.0"
-
-
-def test_unreadable_cutover_does_not_hide_the_active_colour() -> None:
-    # Given a status whose cutover is in a phase of a later operator
-    active = {"colour": "green", "version": "1.1.0", "configHash": "c", "revision": "h", "epoch": 4}
-    status = {"active": active, "cutover": {"id": "x", "phase": "Later"}}
-
-    # When it is parsed
-    engine = TradingEngine.parse({**_manifest(), "status": status})
-
-    # Then the active colour is known, so blue is not installed over it
-    assert engine.status.active is not None
-    assert engine.status.active.colour is Colour.GREEN
-    assert engine.status.cutover is None

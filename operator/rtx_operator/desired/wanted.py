@@ -1,0 +1,81 @@
+"""Which revision spec asks for, also where a later release of the operator recorded fields that this one does not know.
+
+Such a field counts as the record has it, as long as spec has it so, too: then spec asks for what is recorded. When it
+asks for anything else, this release cannot make it without losing the field (ADR 0032).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from rtx_operator.api.engine import OperatorTooOldError, TradingEngine
+from rtx_operator.api.spec import TradingEngineSpec
+from rtx_operator.desired.inputs import BuildInput
+from rtx_operator.desired.record import Record, recorded
+from rtx_operator.desired.render import Object
+from rtx_operator.desired.revision import RevisionSpec, pod_inputs, revision_spec
+from rtx_operator.observation import Observation
+
+Path = tuple[str, ...]
+
+
+def wanted_revision(engine: TradingEngine, inputs: BuildInput, seen: Observation) -> RevisionSpec:
+    """The revision that spec asks for. Raises OperatorTooOldError."""
+    records = list(_records(engine, inputs, seen))
+    refresh = engine.refresh or next((record.refresh for record in records), "")  # a lost annotation asks for nothing
+    wanted = revision_spec(inputs, refresh)
+    unknown = {record.revision: _unknown(record) for record in records}
+    for record in records:
+        if record.refresh == refresh and _asks_for(engine, wanted, record, unknown[record.revision]):
+            return replace(wanted, inputs=record.inputs)
+    for paths in unknown.values():
+        for path in paths:
+            value = str(_at(engine.given, path))[:100]
+            raise OperatorTooOldError(f"{'.'.join(('spec', *path))} is {value}")
+    return wanted
+
+
+def _records(engine: TradingEngine, inputs: BuildInput, seen: Observation) -> Iterator[Record]:
+    """The records of what runs, of what a cutover goes to, and of what is kept, those that there are."""
+    status = engine.status
+    target = status.cutover.to if status.cutover and not status.cutover.phase.is_terminal else None
+    for release in filter(None, (status.active, target, status.previous)):
+        if record := recorded(inputs.names, seen, release.colour, release.revision):
+            yield record
+
+
+def _asks_for(engine: TradingEngine, wanted: RevisionSpec, record: Record, unknown: Mapping[Path, Any]) -> bool:
+    known = _known(record.inputs)
+    return wanted.inputs == known and all(_at(engine.given, path) == value for path, value in unknown.items())
+
+
+def _unknown(record: Record) -> dict[Path, Any]:
+    """The recorded values that this release does not read, by their path in spec."""
+    return dict(_lost(record.inputs, _known(record.inputs), ()))
+
+
+def _known(inputs: Mapping[str, Any]) -> Object:
+    """The part of recorded inputs that this release reads; none of it where a value is none that it knows."""
+    try:
+        return pod_inputs(TradingEngineSpec.model_validate(inputs))
+    except ValidationError:
+        return {}
+
+
+def _lost(given: Mapping[str, Any], kept: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Any]]:
+    for name, value in given.items():
+        left = kept.get(name)
+        if isinstance(value, dict) and isinstance(left, dict):
+            yield from _lost(value, left, (*path, name))
+        elif name not in kept or value != left:
+            yield (*path, name), value
+
+
+def _at(spec: Mapping[str, Any], path: Path) -> Any:
+    """The value at a path of spec; None where there is none."""
+    value: Any = spec
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
