@@ -51,6 +51,28 @@ class Fence:
     revisions: tuple[str, ...] | None = None  # the revisions that may execute in these colours; None: any
 
 
+FENCE_SCHEMA = 2  # version of cluster/postgres/fence.sql
+FENCE_SCHEMA_NEEDS = 1  # the earliest version whose operators can use a schema of FENCE_SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class FenceSchema:
+    """The version of the fence's tables and functions in a database, and the version that its operators need."""
+
+    version: int
+    needs: int
+
+    @property
+    def is_older(self) -> bool:
+        """Whether this release is to bring it up to date."""
+        return self.version < FENCE_SCHEMA
+
+    @property
+    def is_too_new(self) -> bool:
+        """Whether a later release made it into what this one must not touch."""
+        return self.needs > FENCE_SCHEMA
+
+
 def executes(fence: Fence | None, releases: Collection[Release], *, known_epoch: int = 0) -> bool:
     """Whether exactly these releases may execute, by a fence of epoch `known_epoch` or later.
 
@@ -112,6 +134,7 @@ class FenceReport:
     silent_since: datetime | None = None  # of an error: the first time that the database did not answer
     age_seconds: float = 0.0  # since it was asked
     blocking: tuple[BlockingSession, ...] = ()  # for which a migration waits; queried while one runs
+    schema: FenceSchema | None = None  # None: there is no fence
 
 
 @dataclass(frozen=True, slots=True)

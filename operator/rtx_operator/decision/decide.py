@@ -8,7 +8,7 @@ from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.status import Active
 from rtx_operator.decision.apply import objects_to_apply
 from rtx_operator.decision.context import DecisionContext
-from rtx_operator.decision.fence import fence_to_move
+from rtx_operator.decision.fence import fence_to_move, fence_to_update
 from rtx_operator.decision.install import BEFORE_OPERATIONS, READY
 from rtx_operator.decision.pause import data_to_keep, where_it_stands
 from rtx_operator.decision.prune import objects_to_prune
@@ -93,7 +93,7 @@ def decide(
     return Decision(
         apply=objects_to_apply(context),
         delete=objects_to_prune(context),
-        effects=effects,
+        effects=(*effects, *fence_to_update(context)),
         effects_first=traffic_waits(context.state),
         is_blind=context.is_blind,
         is_whole=seen.is_whole,

@@ -5,7 +5,8 @@ The database is the authority; what a failover or a restore made it forget is co
 
 from rtx_operator.decision.context import DecisionContext
 from rtx_operator.observation import Owner, executes
-from rtx_operator.operations.effects import MoveFence
+from rtx_operator.operations.arbiter import traffic_waits
+from rtx_operator.operations.effects import MoveFence, UpdateFence
 from rtx_operator.operations.fence import fence_move, lets_others_execute
 
 
@@ -35,3 +36,12 @@ def fence_to_move(context: DecisionContext) -> MoveFence | None:
 def install_move(owner: Owner, known_epoch: int) -> str:
     """The id of a move outside of a cutover; that of the first installation has epoch 0."""
     return f"install-{owner.uid}-{known_epoch}"
+
+
+def fence_to_update(context: DecisionContext) -> tuple[UpdateFence, ...]:
+    """Brings the fence of an earlier release up to date, unless traffic waits: a move of the fence does that itself."""
+    if traffic_waits(context.state):
+        return ()
+    report = context.seen.database
+    ours = report is not None and report.fence is not None and context.owner.owns(report.fence)
+    return (UpdateFence(),) if ours and report and report.schema and report.schema.is_older else ()

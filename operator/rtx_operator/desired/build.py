@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from rtx_operator import desired
 from rtx_operator.api import sizes
-from rtx_operator.api.engine import TradingEngine, UnknownActiveError
+from rtx_operator.api.engine import OperatorTooOldError, TradingEngine, UnknownActiveError
 from rtx_operator.api.enums import Colour, Component, RetirementPhase
 from rtx_operator.api.status import Cutover, TradingEngineStatus
 from rtx_operator.desired import BuildInput, Fingerprints, Record, RevisionSpec
@@ -34,6 +34,7 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
 
     Raises UnknownActiveError, and OperatorTooOldError.
     """
+    _refuse_newer_fence(seen)
     inputs = _inputs(engine, seen, settings)
     passwords = _passwords(inputs, seen, seed)
     inputs = replace(inputs, fingerprints=passwords.fingerprints)
@@ -76,6 +77,12 @@ def _kept(status: TradingEngineStatus, servers: Iterable[DesiredServer]) -> Iter
     for server in servers:
         is_replaced = maintenance and maintenance.component is server.component and maintenance.phase.replaces_pod
         yield from server.kept[:1] if is_replaced else server.kept
+
+
+def _refuse_newer_fence(seen: Observation) -> None:
+    schema = seen.database.schema if seen.database else None
+    if schema and schema.is_too_new:
+        raise OperatorTooOldError(f"the version of the fence's schema in the database is {schema.version}")
 
 
 def _running(status: TradingEngineStatus, inputs: BuildInput, wanted: RevisionSpec, seen: Observation) -> Record:

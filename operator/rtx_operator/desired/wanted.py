@@ -29,7 +29,7 @@ def wanted_revision(engine: TradingEngine, inputs: BuildInput, seen: Observation
     unknown = {record.revision: _unknown(record) for record in records}
     for record in records:
         if record.refresh == refresh and _asks_for(engine, wanted, record, unknown[record.revision]):
-            return replace(wanted, inputs=record.inputs)
+            return replace(wanted, inputs=dict(record.inputs))
     for paths in unknown.values():
         for path in paths:
             value = str(_at(engine.given, path))[:100]

@@ -15,6 +15,7 @@ class EffectName(StrEnum):
     PROVISION = "Provision"  # the new colour's objects
     RESIZE = "Resize"  # the size of a colour, within its bounds
     MOVE_FENCE = "MoveFence"  # another colour executes
+    UPDATE_FENCE = "UpdateFence"  # the fence's functions become those of this release
     SELECT = "Select"  # the live Service selects another colour
     DRAIN = "Drain"  # the pods of a colour that lost execution close their WebSockets
     PROMOTE = "Promote"  # autoscaler and disruption budget follow
@@ -73,6 +74,13 @@ class MoveFence:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateFence:
+    """Bring the fence's schema up to date; no order waits for it, and what fails is tried again."""
+
+    name: EffectName = EffectName.UPDATE_FENCE
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Have pods that lost execution at `epoch` close their WebSockets, spread over `seconds`."""
 
@@ -90,7 +98,7 @@ class KeepData:
     name: EffectName = EffectName.KEEP_DATA
 
 
-Effect = Apply | Delete | Scale | MoveFence | Drain | KeepData
+Effect = Apply | Delete | Scale | MoveFence | UpdateFence | Drain | KeepData
 
 
 def objects_of(effect: Apply, seen: Observation) -> tuple[Object, ...]:

@@ -17,6 +17,7 @@ from engine_processes import Colours, Engines
 from engine_redis import RedisServer
 from engine_servers import START_TIMEOUT_SECONDS
 from engine_traders import Trader
+from fence_mover import OWNER, Mover
 from free_ports import free_port
 from rtx_engine.config import Database
 from rtx_engine.store.writer import PRODUCTION, Limits
@@ -39,6 +40,15 @@ async def fenced_database(postgres_server: Server) -> AsyncIterator[TestDatabase
     database = await copy_database(postgres_server, "trading_engine", f"test_{secrets.token_hex(4)}")
     yield database
     await drop_database(database)
+
+
+@pytest_asyncio.fixture
+async def mover(fenced_database: TestDatabase) -> AsyncIterator[Mover]:
+    """Of a database that is OWNER's; the fence names blue at epoch 1."""
+    await fenced_database.execute("UPDATE rtx_operator.execution_fence SET owner = $1", str(OWNER))
+    mover = Mover(fenced_database)
+    yield mover
+    mover.reader.forget(mover.address)
 
 
 @pytest_asyncio.fixture

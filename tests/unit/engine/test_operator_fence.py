@@ -1,91 +1,25 @@
 """The operator's fence moves on a real PostgreSQL: no session blocks a move, and no move happens twice."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from contextlib import suppress
 
 import asyncpg
 import pytest
-import pytest_asyncio
+from fence_mover import OWNER, Mover
 from rtx_operator.cluster import postgres as fence
 from rtx_operator.cluster.postgres import mover as fence_mover
 from rtx_operator.cluster.postgres.schema import LOCK
 from rtx_operator.cluster.postgres.session import connected
 from rtx_operator.observation import Fence, Owner
 
-OWNER = Owner("rtx-trading", "rtx", "uid-1")
 OTHER = Owner("elsewhere", "rtx", "uid-2")
-
-
-class Mover:
-    """Moves the fence of one test's database."""
-
-    def __init__(self, database: Any) -> None:
-        self.database = database
-        self.address = fence.Address("127.0.0.1", database.server.port, database.name)
-        self.reader = fence.Reader()
-
-    async def move(
-        self,
-        *executors: str,
-        owner: Owner = OWNER,
-        known: int = 0,
-        cutover: str = "1.1.0-0a1b2c3d",
-        expected: int | None = 1,
-        revisions: tuple[str, ...] | None = ("r2",),
-    ) -> Fence:
-        return await fence.move(
-            self.address, "operator", owner, executors or ("green",), revisions, known, cutover, expected_epoch=expected
-        )
-
-    async def history(self) -> list[tuple[int, list[str], str]]:
-        rows = await self.database.execute(
-            "SELECT epoch, executors, cutover FROM rtx_operator.execution_fence_history ORDER BY epoch"
-        )
-        return [tuple(row) for row in rows]
-
-    async def row(self) -> tuple[int, list[str], str]:
-        [row] = await self.database.execute("SELECT epoch, executors, cutover FROM rtx_operator.execution_fence")
-        return tuple(row)
-
-    async def readers(self) -> list[int]:
-        """The server's processes that serve the operator's looks."""
-        rows = await self.database.execute("SELECT pid FROM pg_stat_activity WHERE usename = 'rtx_operator'")
-        return [row["pid"] for row in rows]
-
-    async def sessions(self) -> set[int]:
-        """The server's processes that serve somebody."""
-        return {row["pid"] for row in await self.database.execute("SELECT pid FROM pg_stat_activity")}
-
-    @asynccontextmanager
-    async def frozen(self, name: str) -> AsyncIterator[asyncpg.Connection]:
-        """A session that took the fence as an order does, and then does nothing; `name` is its application_name."""
-        timeouts = {"idle_in_transaction_session_timeout": "0", "statement_timeout": "0"}
-        session = await self.database.connect("rtx_engine", application_name=name, **timeouts)
-        try:
-            await session.execute("BEGIN")
-            await session.execute("SELECT set_config('rtx.colour', 'blue', false), set_config('rtx.epoch', '1', false)")
-            await session.execute("SELECT rtx_operator.assert_executor()")
-            yield session
-        finally:
-            session.terminate()
-
-
-@pytest_asyncio.fixture
-async def mover(fenced_database: Any) -> AsyncIterator[Mover]:
-    """Of a database that is OWNER's; the fence names blue at epoch 1."""
-    await fenced_database.execute("UPDATE rtx_operator.execution_fence SET owner = $1", str(OWNER))
-    mover = Mover(fenced_database)
-    yield mover
-    mover.reader.forget(mover.address)
 
 
 async def test_a_move_names_the_new_executors_at_a_higher_epoch_and_is_remembered(mover: Mover) -> None:
     moved = await mover.move("green", known=6)
 
     assert (moved.epoch, moved.executors, moved.owner) == (7, ("green",), str(OWNER))
-    assert moved == await mover.reader.read(mover.address, "operator")
+    assert moved == await mover.read()
     assert await mover.history() == [(1, ["blue"], ""), (7, ["green"], "1.1.0-0a1b2c3d")]
     [(together,)] = await mover.database.execute(
         "SELECT h.xmin = f.xmin FROM rtx_operator.execution_fence f JOIN rtx_operator.execution_fence_history h "
@@ -111,54 +45,6 @@ async def test_fence_is_created_if_it_is_missing(mover: Mover) -> None:
     assert await mover.history() == [(4, ["blue"], "1.1.0-0a1b2c3d")]
 
 
-async def test_fence_of_an_older_schema_is_read_and_the_next_move_names_revisions(mover: Mover) -> None:
-    # Given a fence whose tables were made before revisions were named
-    await drop_revisions(mover)
-
-    # When it is read and moved
-    before = await mover.reader.read(mover.address, "operator")
-    after = await mover.move("green")
-
-    # Then it named any revision, and names one
-    assert before is not None
-    assert (before.revisions, after.revisions) == (None, ("r2",))
-    assert await mover.reader.read(mover.address, "operator") == after
-
-
-async def test_move_of_a_fence_of_an_older_schema_waits_for_no_reader(mover: Mover) -> None:
-    # Given a fence without the column, and a reader that keeps its lock, as a dump does
-    await drop_revisions(mover)
-    async with reading(mover):
-        # When it is moved, and no revision has to be named
-        after = await mover.move("green", revisions=None)
-
-    # Then it has moved, and the schema is as it was
-    assert (after.executors, after.revisions) == (("green",), None)
-    columns = (
-        "SELECT FROM information_schema.columns WHERE table_name = 'execution_fence' AND column_name = 'revisions'"
-    )
-    assert await mover.database.execute(columns) == []
-
-
-async def drop_revisions(mover: Mover) -> None:
-    """Make the schema that of an operator which knew no revisions, but for the history's trigger."""
-    for trigger in ("forget_revisions", "remember"):
-        await mover.database.execute(f"DROP TRIGGER {trigger} ON rtx_operator.execution_fence")
-    for table in ("execution_fence", "execution_fence_history"):
-        await mover.database.execute(f"ALTER TABLE rtx_operator.{table} DROP COLUMN revisions")
-
-
-@asynccontextmanager
-async def reading(mover: Mover) -> AsyncIterator[None]:
-    session = await mover.database.connect("rtx_operator")
-    try:
-        async with session.transaction():
-            await session.execute("SELECT FROM rtx_operator.execution_fence")
-            yield
-    finally:
-        await session.close()
-
-
 async def test_move_by_who_knows_no_revisions_means_any(mover: Mover) -> None:
     # Given a fence that names a revision
     assert (await mover.move("green")).revisions == ("r2",)
@@ -169,18 +55,9 @@ async def test_move_by_who_knows_no_revisions_means_any(mover: Mover) -> None:
     )
 
     # Then every revision of the colour may execute
-    moved = await mover.reader.read(mover.address, "operator")
+    moved = await mover.read()
     assert moved is not None
     assert (moved.executors, moved.revisions) == (("blue",), None)
-
-
-async def test_fence_without_history_gets_one_from_the_current_epoch(mover: Mover) -> None:
-    await mover.database.execute("DROP FUNCTION rtx_operator.remember_fence CASCADE")
-    await mover.database.execute("DROP TABLE rtx_operator.execution_fence_history")
-
-    await mover.move("green")
-
-    assert [epoch for epoch, _, _ in await mover.history()] == [1, 2]
 
 
 async def test_fence_moved_by_another_is_left_alone(mover: Mover) -> None:
@@ -343,12 +220,12 @@ async def test_a_database_that_does_not_answer_is_unreachable(mover: Mover) -> N
 
 async def test_many_observations_use_one_session(mover: Mover) -> None:
     # given a look
-    seen = await mover.reader.read(mover.address, "operator")
+    seen = await mover.read()
     session = await mover.readers()
 
     # when the fence moves and is looked at again
     moved = await mover.move("green")
-    again = await mover.reader.read(mover.address, "operator")
+    again = await mover.read()
 
     # then the same session tells what is true now
     assert seen is not None
@@ -358,14 +235,14 @@ async def test_many_observations_use_one_session(mover: Mover) -> None:
 
 async def test_observation_survives_a_terminated_session(mover: Mover) -> None:
     # given a session that was ended from outside, between two looks or amid one
-    await mover.reader.read(mover.address, "operator")
+    await mover.read()
     [session] = await mover.readers()
     await mover.database.execute("SELECT pg_terminate_backend($1)", session)
     with suppress(fence.FenceUnreachableError):
-        await mover.reader.read(mover.address, "operator")
+        await mover.read()
 
     # when it is looked at again
-    seen = await mover.reader.read(mover.address, "operator")
+    seen = await mover.read()
 
     # then by a new session
     assert seen is not None
@@ -373,7 +250,7 @@ async def test_observation_survives_a_terminated_session(mover: Mover) -> None:
 
 
 async def test_connections_of_a_deleted_engine_are_closed(mover: Mover) -> None:
-    await mover.reader.read(mover.address, "operator")
+    await mover.read()
     [session] = await mover.readers()
 
     mover.reader.forget(mover.address)

@@ -25,9 +25,18 @@ from rtx_operator.decision.decide import Decision, decide
 from rtx_operator.decision.outcome import Outcome, status_after
 from rtx_operator.desired import build
 from rtx_operator.desired.state import DesiredState
-from rtx_operator.observation import FenceReport, Object, Observation, is_ready, is_recent
+from rtx_operator.observation import (
+    FENCE_SCHEMA,
+    FENCE_SCHEMA_NEEDS,
+    FenceReport,
+    FenceSchema,
+    Object,
+    Observation,
+    is_ready,
+    is_recent,
+)
 from rtx_operator.operations.arbiter import queries
-from rtx_operator.operations.effects import Apply, Delete, Effect, KeepData, MoveFence, Scale, objects_of
+from rtx_operator.operations.effects import Apply, Delete, Effect, KeepData, MoveFence, Scale, UpdateFence, objects_of
 from rtx_operator.results import Unmet
 from rtx_operator.settings import from_environment
 
@@ -49,6 +58,7 @@ class World(Judged):
     generation: int = 1
     engine_version: int = 1
     refresh_value: str = ""
+    fence_schema: FenceSchema = field(default_factory=lambda: FenceSchema(FENCE_SCHEMA, FENCE_SCHEMA_NEEDS))
     slot_is_free: bool = True
     credentials: Object | None = field(default_factory=lambda: CREDENTIALS)  # the user's Secret
     last_observed: datetime | None = None  # time of the last observation by the current operator process
@@ -169,6 +179,8 @@ class World(Judged):
             self.move_fence(effect)
         elif isinstance(effect, KeepData):
             self.keep_data(effect)
+        elif isinstance(effect, UpdateFence):
+            self.fence_schema = FenceSchema(FENCE_SCHEMA, FENCE_SCHEMA_NEEDS)
         else:
             self.drain(effect)
         return None
@@ -204,11 +216,14 @@ class World(Judged):
             return replace(objects, database=FenceReport(error="it has not answered yet"), is_whole=False)
         return replace(
             objects,
-            database=FenceReport(self.fence) if is_up else FenceReport(error="no response"),
+            database=self._fence_report() if is_up else FenceReport(error="no response"),
             engines={name: self.report(name) for name in self._ready(pod_queries.reports)},
             reach={name: self.reach(name) for name in self._ready([pod_queries.reach] if pod_queries.reach else [])},
             smoke=tuple(self.smoke(test.name, new) for test in (pod_queries.tests if new else ())),
         )
+
+    def _fence_report(self) -> FenceReport:
+        return FenceReport(self.fence, schema=self.fence_schema if self.fence else None)
 
     def _ready(self, colours: Iterable[Colour]) -> list[str]:
         return [name for colour in colours for name in self.colour_pods(colour, ready=True)]
@@ -308,8 +323,10 @@ def _desired(engine: TradingEngine, observation: Observation) -> DesiredState:
     cutover = status.cutover and status.cutover.model_copy(update={"message": "", "deadline": None})
     maintenance = status.maintenance and status.maintenance.model_copy(update={"message": "", "deadline": None})
     servers = (maintenance, status.database, status.cache, observation.volume, _server_pods(observation))
-    made = (engine.uid, engine.spec, engine.refresh, status.active, cutover, status.previous, status.retirement)
-    key = repr((made, servers, known, secrets))
+    schema = observation.database.schema if observation.database else None
+    remembered = (status.active, cutover, status.previous, status.retirement)
+    made = (engine.uid, engine.given, engine.refresh, remembered)
+    key = repr((made, servers, known, secrets, schema))
     if key not in _DESIRED_STATES:
         _DESIRED_STATES[key] = build.build(engine, observation, SETTINGS, SEED)
     return _DESIRED_STATES[key]

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from rtx_operator.api.engine import OperatorTooOldError, TradingEngine
 from rtx_operator.api.enums import ConditionType, CutoverPhase, Reason
 from rtx_operator.api.kinds import KINDS
 from rtx_operator.cluster.resources import ENGINE
-from rtx_operator.observation import Object
+from rtx_operator.observation import FENCE_SCHEMA, FenceSchema, Object
+from rtx_operator.operations.effects import EffectName
 from test_controller import KEY, PATH, SPEC, condition, controller
 
 RELEASE = {"colour": "blue", "version": "1.0.0", "revision": "h1"}
@@ -215,4 +217,46 @@ def test_record_of_a_newer_layout_keeps_hands_off(world: World) -> None:
     record["data"]["layout"] += 1
 
     with pytest.raises(OperatorTooOldError, match=r"data\.layout of ControllerRevision"):
+        world.intend()
+
+
+# --- the fence's schema ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", [None, CutoverPhase.PROVISIONING, CutoverPhase.PROMOTING])
+def test_fence_of_an_earlier_release_is_brought_up_to_date(world: World, phase: CutoverPhase | None) -> None:
+    # Given an engine, also amid a cutover, whose fence an earlier release made
+    if phase:
+        world.set_spec(version="1.1.0")
+        assert world.run_until(phase)
+    world.fence_schema = FenceSchema(FENCE_SCHEMA - 1, 0)
+
+    # When it is reconciled twice, then it is updated once
+    updates = [world.reconcile() for _ in range(2)]
+    names = [effect.name for decision in updates if decision for effect in decision.effects]
+    assert names.count(EffectName.UPDATE_FENCE) == 1
+    assert world.fence_schema.version == FENCE_SCHEMA
+
+
+def test_fence_of_another_engine_is_not_updated(world: World) -> None:
+    world.fence_schema = FenceSchema(FENCE_SCHEMA - 1, 0)
+    assert world.fence
+    world.fence = replace(world.fence, owner="elsewhere/rtx/uid-2")
+
+    world.reconcile()
+
+    assert world.fence_schema.version == FENCE_SCHEMA - 1
+
+
+def test_fence_of_a_later_release_is_used_as_long_as_this_one_can(world: World) -> None:
+    # Given a fence that a later release brought up to date, such that this one can still use it
+    world.fence_schema = FenceSchema(FENCE_SCHEMA + 1, FENCE_SCHEMA)
+
+    # When the version changes, then the cutover succeeds, and the schema is as it was
+    upgraded(world)
+    assert world.fence_schema.version == FENCE_SCHEMA + 1
+
+    # And when a still later one needs a later operator, then hands off
+    world.fence_schema = FenceSchema(FENCE_SCHEMA + 2, FENCE_SCHEMA + 1)
+    with pytest.raises(OperatorTooOldError, match="version of the fence's schema"):
         world.intend()

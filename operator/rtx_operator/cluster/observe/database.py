@@ -1,6 +1,8 @@
 """Reads the fence of one engine from its database."""
 
 from rtx_operator.api.enums import Component
+from dataclasses import replace
+
 from rtx_operator.api.names import DATABASE_NAME, InternalKey, Names
 from rtx_operator.cluster.observe.objects import Children, internal_secret_value
 from rtx_operator.cluster.postgres import Address, FenceUnreachableError, Reader
@@ -17,8 +19,8 @@ def can_answer(children: Children, names: Names) -> bool:
 async def read_fence(reader: Reader, password: str, address: Address, *, migrates: bool) -> FenceReport:
     """The fence, or the error of the database; while a pod `migrates`, also the sessions that keep it waiting."""
     try:
-        fence = await reader.read(address, password)
-        return FenceReport(fence, blocking=await reader.find_blocking(address, password) if migrates else ())
+        report = await reader.read(address, password)
+        return replace(report, blocking=await reader.find_blocking(address, password)) if migrates else report
     except FenceUnreachableError as error:
         return FenceReport(error=f"{DATABASE_NAME} at {error}")
 

@@ -20,13 +20,23 @@ from rtx_operator.cluster.apply import Applier
 from rtx_operator.cluster.client import Client, Object
 from rtx_operator.cluster.crash import CrashHook, Moment
 from rtx_operator.cluster.engine_pods import EnginePods
-from rtx_operator.cluster.perform.database import move_fence
+from rtx_operator.cluster.perform.database import move_fence, update_fence
 from rtx_operator.cluster.perform.objects import ObjectPerformer
 from rtx_operator.cluster.perform.refusals import Refusals
 from rtx_operator.decision.decide import Decision
 from rtx_operator.observation import Observation, Owner
 from rtx_operator.operations.arbiter import running
-from rtx_operator.operations.effects import Apply, Delete, Drain, Effect, KeepData, MoveFence, Scale, objects_of
+from rtx_operator.operations.effects import (
+    Apply,
+    Delete,
+    Drain,
+    Effect,
+    KeepData,
+    MoveFence,
+    Scale,
+    UpdateFence,
+    objects_of,
+)
 from rtx_operator.results import Unmet
 from rtx_operator.workers import outside
 
@@ -127,6 +137,9 @@ class Performer:
             case MoveFence():
                 async with outside():
                     await move_fence(self.client, manifest, owner, effect, access.database, access.database_password)
+            case UpdateFence():
+                async with outside():
+                    await update_fence(access.database, access.database_password)
             case Drain():
                 async with outside():
                     answers = await access.engines.drain(effect.pods, effect.epoch, effect.seconds)

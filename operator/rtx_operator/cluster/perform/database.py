@@ -28,3 +28,13 @@ async def move_fence(
     log.info("fence moved", executors=moved.executors, epoch=moved.epoch, cutover=moved.cutover)
     message = f"the fence names {', '.join(moved.executors)} as executor from epoch {moved.epoch}"
     await events.record(client, manifest, EventReason.FENCE_MOVED, message)
+
+
+async def update_fence(address: postgres.Address, password: str) -> None:
+    """An update that fails holds up nothing: the fence is as good as it was, and the next reconcile tries again."""
+    try:
+        schema = await postgres.update_schema(address, password)
+    except postgres.FenceUnreachableError as error:
+        log.warning("the fence's schema was not updated; the operator retries", error=str(error))
+    else:
+        log.info("the fence's schema is up to date", version=schema.version)

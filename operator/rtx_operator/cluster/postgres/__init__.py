@@ -11,14 +11,22 @@ Law: the database is the authority. The TradingEngine's status only remembers wh
 | module       | content                                                                        |
 |--------------|--------------------------------------------------------------------------------|
 | `session.py` | address, deadlines, connecting as the operator's role                          |
-| `schema.py`  | `fence.sql`: the table, its history, the functions that engines and migrations call |
+| `schema.py`  | `fence.sql`: the table, its history, the functions that engines and migrations call; their version |
 | `reader.py`  | reads the row, over one session per engine                                     |
 | `mover.py`   | moves the row, in one transaction                                              |
 | `holders.py` | finds and ends the sessions that block a move                                  |
 """
 
-from rtx_operator.cluster.postgres.mover import DatabaseInUseError, FenceChangedError, move
+from rtx_operator.cluster.postgres.mover import DatabaseInUseError, FenceChangedError, move, update_schema
 from rtx_operator.cluster.postgres.reader import Reader
 from rtx_operator.cluster.postgres.session import Address, FenceUnreachableError
 
-__all__ = ["Address", "DatabaseInUseError", "FenceChangedError", "FenceUnreachableError", "Reader", "move"]
+__all__ = [
+    "Address",
+    "DatabaseInUseError",
+    "FenceChangedError",
+    "FenceUnreachableError",
+    "Reader",
+    "move",
+    "update_schema",
+]

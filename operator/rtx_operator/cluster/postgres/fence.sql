@@ -1,5 +1,7 @@
 -- The execution fence: one row names the colours that may execute orders, and the epoch since which they may.
--- The role rtx_operator runs this before the first migration (docs/architecture.md: the contract). Idempotent.
+-- The role rtx_operator runs this before the first migration (docs/architecture.md: the contract), and again where an
+-- earlier version of it was run (schema.py). So it is idempotent, and waits for no order: nothing in it locks the fence
+-- against readers, as ALTER TABLE would. With each change of this file, raise the version in rtx_operator/observation.py.
 
 CREATE SCHEMA IF NOT EXISTS rtx_operator;
 
@@ -7,14 +9,13 @@ CREATE TABLE IF NOT EXISTS rtx_operator.execution_fence (
     -- A primary key, because PostgreSQL refuses to update a table without one once it is published (logical replication).
     epoch bigint PRIMARY KEY CHECK (epoch >= 0),
     executors text[] NOT NULL,
+    -- The revisions that may execute in these colours; NULL: any. A pod of an earlier revision that hangs on a lost node
+    -- does not execute when its colour is named again (ADR 0030).
+    revisions text[] CHECK (array_position(revisions, NULL) IS NULL),
     cutover text NOT NULL,
     owner text NOT NULL,
     since timestamptz NOT NULL DEFAULT now()
 );
--- The revisions that may execute in these colours; NULL: any. A pod of an earlier revision that hangs on a lost node
--- does not execute when its colour is named again (ADR 0030).
-ALTER TABLE rtx_operator.execution_fence ADD COLUMN IF NOT EXISTS revisions text[]
-    CHECK (array_position(revisions, NULL) IS NULL);
 -- At most one row: two rows could name two executors.
 CREATE UNIQUE INDEX IF NOT EXISTS execution_fence_is_one_row ON rtx_operator.execution_fence ((true));
 
@@ -24,11 +25,19 @@ CREATE UNIQUE INDEX IF NOT EXISTS execution_fence_is_one_row ON rtx_operator.exe
 CREATE TABLE IF NOT EXISTS rtx_operator.execution_fence_history (
     epoch bigint PRIMARY KEY,
     executors text[] NOT NULL,
+    revisions text[],
     cutover text NOT NULL,
     owner text NOT NULL,
     moved_at timestamptz NOT NULL DEFAULT now()
 );
-ALTER TABLE rtx_operator.execution_fence_history ADD COLUMN IF NOT EXISTS revisions text[];
+
+-- The versions of this file that were run here. `needs` is the earliest version whose operators may use what a version
+-- leaves: an older operator does not touch the database then.
+CREATE TABLE IF NOT EXISTS rtx_operator.fence_schema (
+    version integer PRIMARY KEY,
+    needs integer NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
 
 -- A trigger writes the history in the transaction of the move, also of a move by hand.
 CREATE OR REPLACE FUNCTION rtx_operator.remember_fence() RETURNS trigger
@@ -58,11 +67,6 @@ END
 $function$;
 CREATE OR REPLACE TRIGGER forget_revisions BEFORE UPDATE ON rtx_operator.execution_fence
     FOR EACH ROW EXECUTE FUNCTION rtx_operator.forget_revisions();
-
--- For a fence that was created before the history table existed.
-INSERT INTO rtx_operator.execution_fence_history (epoch, executors, cutover, owner, moved_at)
-SELECT epoch, executors, cutover, owner, since FROM rtx_operator.execution_fence
-ON CONFLICT (epoch) DO NOTHING;
 
 -- The first statement of each order transaction, so that the fence is the first lock it takes. FOR SHARE lets order
 -- transactions run side by side, and a move of the fence waits until they have ended. A transaction that waited for a

@@ -8,27 +8,19 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 
 from rtx_operator.cluster.postgres import schema
 from rtx_operator.cluster.postgres.holders import end_holders, find_holders
-from rtx_operator.cluster.postgres.reader import fence_of, read_fence
+from rtx_operator.cluster.postgres.reader import COLUMNS, fence_of, read_fence
 from rtx_operator.cluster.postgres.session import Address, FenceUnreachableError, connected
 from rtx_operator.metrics import FENCE_MOVE_SECONDS
-from rtx_operator.observation import Fence, Owner
+from rtx_operator.observation import Fence, FenceSchema, Owner
 
 TRIES = 3  # that end silent holders only; then as many that end every colour that holds the fence
 _INSERT = (
-    "INSERT INTO rtx_operator.execution_fence (epoch, executors, revisions, cutover, owner) "
-    "VALUES ($1 + 1, $2, $3, $4, $5) "
-    "RETURNING epoch, executors, to_jsonb(revisions) AS revisions, cutover, owner, since"
+    "INSERT INTO rtx_operator.execution_fence (epoch, executors, revisions, cutover, owner) "  # noqa: S608 - constants
+    f"VALUES ($1 + 1, $2, $3, $4, $5) RETURNING {COLUMNS}"
 )
 _MOVE = (
-    "UPDATE rtx_operator.execution_fence "
-    "SET epoch = GREATEST(epoch, $1) + 1, executors = $2, revisions = $3, cutover = $4, owner = $5, since = now() "
-    "RETURNING epoch, executors, to_jsonb(revisions) AS revisions, cutover, owner, since"
-)
-# Of a fence that has no such column.
-_MOVE_COLOURS = (
-    "UPDATE rtx_operator.execution_fence "
-    "SET epoch = GREATEST(epoch, $1) + 1, executors = $2, cutover = $3, owner = $4, since = now() "
-    "RETURNING epoch, executors, NULL AS revisions, cutover, owner, since"
+    "UPDATE rtx_operator.execution_fence SET epoch = GREATEST(epoch, $1) + 1, executors = $2, revisions = $3, "  # noqa: S608 - constants
+    f"cutover = $4, owner = $5, since = now() RETURNING {COLUMNS}"
 )
 _NOTIFY = "SELECT pg_notify('execution_fence', $1)"
 
@@ -95,6 +87,13 @@ class _Move:
     cutover: str
     expected_epoch: int | None
 
+    def refuse_owner_of(self, fence: Fence | None) -> None:
+        """Raises DatabaseInUseError when the fence is of another TradingEngine."""
+        if fence is not None and not self.owner.owns(fence):
+            raise DatabaseInUseError(
+                f"the database belongs to TradingEngine {fence.owner}; give this one a database of its own"
+            )
+
     def is_done(self, fence: Fence) -> bool:
         """Whether the row is already what this move makes it, at an epoch that status does not exceed."""
         mine = (self.cutover, self.executors, self.revisions, str(self.owner))
@@ -104,13 +103,13 @@ class _Move:
 
 async def _move(connection: Any, wanted: _Move) -> tuple[Fence, bool]:
     """(the fence, whether this call moved it). The caller opens the transaction."""
-    names_revisions = await schema.lock_and_update(connection, to_name_revisions=wanted.revisions is not None)
+    wanted.refuse_owner_of(await read_fence(connection))
+    if (found := await schema.bring_up_to_date(connection)).is_too_new:
+        raise FenceChangedError(f"a later release of the operator made the fence's schema version {found.version}")
+    await connection.execute(schema.LOCK)
     fence = await read_fence(connection)
     if fence is not None:
-        if not wanted.owner.owns(fence):
-            raise DatabaseInUseError(
-                f"the database belongs to TradingEngine {fence.owner}; give this one a database of its own"
-            )
+        wanted.refuse_owner_of(fence)
         if wanted.is_done(fence):
             return fence, False
         if wanted.expected_epoch != fence.epoch:
@@ -118,10 +117,19 @@ async def _move(connection: Any, wanted: _Move) -> tuple[Fence, bool]:
                 f"the fence names {', '.join(fence.executors)} at epoch {fence.epoch} for cutover {fence.cutover!r}; "
                 f"the decision expected epoch {wanted.expected_epoch}"
             )
-    revisions = [list(wanted.revisions) if wanted.revisions else None] if names_revisions else []
-    statement = _INSERT if fence is None else _MOVE if names_revisions else _MOVE_COLOURS
     row = await connection.fetchrow(
-        statement, wanted.known_epoch, list(wanted.executors), *revisions, wanted.cutover, str(wanted.owner)
+        _INSERT if fence is None else _MOVE,
+        wanted.known_epoch,
+        list(wanted.executors),
+        None if wanted.revisions is None else list(wanted.revisions),
+        wanted.cutover,
+        str(wanted.owner),
     )
     await connection.execute(_NOTIFY, str(row["epoch"]))
     return fence_of(row), True
+
+
+async def update_schema(address: Address, password: str) -> FenceSchema:
+    """Bring the fence's schema up to date; returns its version. Raises FenceUnreachableError."""
+    async with connected(address, password) as connection, connection.transaction():
+        return await schema.bring_up_to_date(connection)

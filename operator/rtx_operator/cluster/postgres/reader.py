@@ -1,7 +1,6 @@
 """Reads the fence's row, and for which sessions a migration waits."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -17,17 +16,14 @@ from rtx_operator.cluster.postgres.session import (
     session_arguments,
     unreachable_error,
 )
-from rtx_operator.observation import BlockingSession, Fence
+from rtx_operator.observation import BlockingSession, Fence, FenceReport
 
 T = TypeVar("T")
 
 READ_DEADLINE_SECONDS = 5.0  # for a whole read: a name, a connection, two statements
 MAX_IDLE_SECONDS = 10.0  # the pool closes a session that was not used for longer
-# As JSON, where a column that an older fence lacks is only absent; the next move adds it.
-_READ = (
-    "SELECT epoch, executors, to_jsonb(fence) -> 'revisions' AS revisions, cutover, owner, since"
-    " FROM rtx_operator.execution_fence AS fence"
-)
+COLUMNS = "epoch, executors, revisions, cutover, owner, since"
+_READ = f"SELECT {COLUMNS} FROM rtx_operator.execution_fence"  # noqa: S608 - constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +35,9 @@ class Reader:
 
     _pools: dict[Address, tuple[str, Any]] = field(default_factory=dict)  # (password, pool)
 
-    async def read(self, address: Address, password: str) -> Fence | None:
-        """The current row; None when there is no fence yet. Raises FenceUnreachableError."""
-        return await self._ask(address, password, read_fence)
+    async def read(self, address: Address, password: str) -> FenceReport:
+        """The current row, and the version of the schema. Raises FenceUnreachableError."""
+        return await self._ask(address, password, _report)
 
     async def find_blocking(self, address: Address, password: str) -> tuple[BlockingSession, ...]:
         """The sessions for which a running migration waits. Raises FenceUnreachableError."""
@@ -80,6 +76,11 @@ class Reader:
         return await pool
 
 
+async def _report(connection: Any) -> FenceReport:
+    fence = await read_fence(connection)
+    return FenceReport(fence, schema=await schema.version(connection) if fence else None)
+
+
 async def read_fence(connection: Any) -> Fence | None:
     """The current row; None when there is no fence yet. Raises asyncpg's errors."""
     if not await schema.exists(connection):
@@ -90,12 +91,11 @@ async def read_fence(connection: Any) -> Fence | None:
 
 def fence_of(row: Any) -> Fence:
     """A Fence from a row of rtx_operator.execution_fence."""
-    revisions = json.loads(row["revisions"] or "null")
     return Fence(
         epoch=row["epoch"],
         executors=tuple(row["executors"]),
         cutover=row["cutover"],
         owner=row["owner"],
         since=row["since"],
-        revisions=None if revisions is None else tuple(revisions),
+        revisions=None if row["revisions"] is None else tuple(row["revisions"]),
     )

@@ -1,16 +1,23 @@
-"""Creates and updates the fence's schema, `fence.sql`."""
+"""Creates the fence's schema, `fence.sql`, and brings that of an earlier release up to date (ADR 0032)."""
 
 from importlib.resources import files
 from typing import Any
 
+from rtx_operator.observation import FENCE_SCHEMA, FENCE_SCHEMA_NEEDS, FenceSchema
+
 # A table lock is granted in the order of requests; an UPDATE alone starves under overlapping FOR SHARE readers.
 LOCK = "LOCK TABLE rtx_operator.execution_fence IN EXCLUSIVE MODE"
 _EXISTS = "SELECT to_regclass('rtx_operator.execution_fence') IS NOT NULL"
-_HAS_HISTORY = "SELECT to_regclass('rtx_operator.execution_fence_history') IS NOT NULL"
-_NAMES_REVISIONS = (
-    "SELECT EXISTS (SELECT FROM pg_attribute WHERE attname = 'revisions'"
-    " AND attrelid = to_regclass('rtx_operator.execution_fence'))"
-)
+_HAS_VERSION = "SELECT to_regclass('rtx_operator.fence_schema') IS NOT NULL"
+_VERSION = "SELECT version, needs FROM rtx_operator.fence_schema ORDER BY version DESC LIMIT 1"
+_RECORD = "INSERT INTO rtx_operator.fence_schema (version, needs) VALUES ($1, $2)"
+# Two operators would replace one function at the same time, and one of them fail. Ends with the transaction.
+_ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('rtx_operator.fence_schema'))"
+
+
+def sql() -> str:
+    """The text of `fence.sql`."""
+    return files(__package__).joinpath("fence.sql").read_text(encoding="utf-8")
 
 
 async def exists(connection: Any) -> bool:
@@ -18,19 +25,23 @@ async def exists(connection: Any) -> bool:
     return bool(await connection.fetchval(_EXISTS))
 
 
-async def lock_and_update(connection: Any, *, to_name_revisions: bool) -> bool:
-    """Lock the fence's table, if there is one, and run `fence.sql` where something that is needed is missing.
+async def version(connection: Any) -> FenceSchema:
+    """The version of the schema that is there; 0 where none is recorded. Raises asyncpg's errors."""
+    row = await connection.fetchrow(_VERSION) if await connection.fetchval(_HAS_VERSION) else None
+    return FenceSchema(row["version"], row["needs"]) if row else FenceSchema(0, 0)
 
-    A fence without the column `revisions` gets it only `to_name_revisions`: that takes a lock which waits for every
-    reader. Returns whether the row can name revisions.
-    The caller opens the transaction and inserts the row in it, so that nobody ever reads a fence without a row.
-    Raises asyncpg.LockNotAvailableError after LOCK_TIMEOUT_MS, and asyncpg's other errors.
+
+async def bring_up_to_date(connection: Any) -> FenceSchema:
+    """Run `fence.sql` where an earlier version of it is there, or none. Returns the version that is there now.
+
+    The caller opens the transaction; with a fence that is created, it inserts the row in it, so that nobody ever reads
+    a fence without a row. Raises asyncpg.LockNotAvailableError after LOCK_TIMEOUT_MS, and asyncpg's other errors.
     """
-    if await exists(connection):
-        await connection.execute(LOCK)
-    names_revisions = bool(await connection.fetchval(_NAMES_REVISIONS))
-    if await connection.fetchval(_HAS_HISTORY) and (names_revisions or not to_name_revisions):
-        return names_revisions
-    sql = files(__package__).joinpath("fence.sql").read_text(encoding="utf-8")
-    await connection.execute(sql)
-    return True
+    if not (found := await version(connection)).is_older:
+        return found
+    await connection.execute(_ONE_AT_A_TIME)
+    if not (found := await version(connection)).is_older:
+        return found  # another operator has just done it
+    await connection.execute(sql())
+    await connection.execute(_RECORD, FENCE_SCHEMA, FENCE_SCHEMA_NEEDS)
+    return FenceSchema(FENCE_SCHEMA, FENCE_SCHEMA_NEEDS)
