@@ -11,7 +11,7 @@ from rtx_lab.provider import Provider
 from .kubectl import Kubectl
 
 NODES = 3
-OPERATOR_IMAGE = "rtx-operator"
+OPERATOR_IMAGE = "localhost/rtx-operator:dev"
 
 
 @contextmanager

@@ -45,6 +45,8 @@ class Image:
 
 IMAGES = (
     Image("rtx-operator", "Dockerfile.operator", "dev"),
+    # An earlier release from the same tree (operator/releases): what an operator is upgraded from, and taken back to.
+    Image("rtx-operator", "Dockerfile.operator", "0.9.0", ("RELEASE=0.9.0",)),
     # Three releases from one tree (engine/releases): upgrade source, upgrade target, and one that must be rolled back.
     Image("rtx-engine", "Dockerfile.engine", "1.0.0", ("RELEASE=1.0.0",)),
     Image("rtx-engine", "Dockerfile.engine", "1.1.0", ("RELEASE=1.1.0",)),

@@ -113,5 +113,5 @@ def _field(root: str, error: Any) -> str:
     return f"{'.'.join([root, *map(str, error['loc'])])} is {value[:100]}"
 
 
-_UNKNOWN_CHOICE = frozenset({"enum", "literal_error"})
+_UNKNOWN_CHOICE = frozenset({"enum", "literal_error", "extra_forbidden"})
 _REPORTED = frozenset({"conditions", "observedGeneration", "replicas", "pods"})

@@ -58,6 +58,15 @@ class ApiModel(BaseModel):
     )
 
 
+class WholeModel(ApiModel):
+    """An object of spec that means nothing without all of its fields, so that none of a later release is ignored.
+
+    A policy would let more through without it, and a volume of an unknown kind would be an empty folder.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class StatusModel(ApiModel):
     """A frozen object of status. Fields of a later release stay in it, and are written with it."""
 

@@ -46,6 +46,12 @@ def test_spec_field_of_a_newer_release_is_ignored(spec: Object) -> None:
     [
         ({"database": {"type": "External"}}, r"spec\.database\.type is 'External'"),
         ({"rollout": {"strategy": "Canary"}}, r"spec\.rollout\.strategy is 'Canary'"),
+        # Without it, the volume would be an empty folder, and the policy would let more through.
+        ({"extraVolumes": [{"name": "a", "nfs": {}}]}, r"spec\.extraVolumes\.0\.nfs is {}"),
+        (
+            {"networkPolicy": {"extraPeers": [{"name": "a", "later": 1}]}},
+            r"spec\.networkPolicy\.extraPeers\.0\.later is 1",
+        ),
         # A field of the newer release beside it hides nothing.
         ({"later": 1, "broker": {"executionMode": "ABook"}}, r"spec\.broker\.executionMode is 'ABook'"),
     ],

@@ -3,7 +3,7 @@
 from pydantic import ConfigDict, Field
 
 from rtx_operator.api.names import ENGINE_FOLDERS, ENGINE_VARIABLES, ENGINE_VOLUMES
-from rtx_operator.api.schema import ApiModel, ObjectName, PodObject, VolumeName, matches, rule, rules
+from rtx_operator.api.schema import ApiModel, ObjectName, PodObject, VolumeName, WholeModel, matches, rule, rules
 
 # Without the segments . and .., so that a path has one notation only.
 _MOUNT_PATH = r"^(/[A-Za-z0-9_.-]*[A-Za-z0-9_-])+$"
@@ -29,7 +29,7 @@ class FieldRef(ApiModel):
     )
 
 
-class EnvVarSource(ApiModel):
+class EnvVarSource(WholeModel):
     """The source of a variable's value."""
 
     model_config = ConfigDict(
@@ -75,7 +75,7 @@ class EnvVar(ApiModel):
     value_from: EnvVarSource | None = Field(default=None, description="Source of its value, instead of value.")
 
 
-class Volume(ApiModel):
+class Volume(WholeModel):
     """A volume of engine pods. Both colours mount it at the same time, on several nodes."""
 
     model_config = ConfigDict(

@@ -5,12 +5,12 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from rtx_operator.api.enums import PeerPort
-from rtx_operator.api.schema import ApiModel, Cidr, LabelKey, Labels, NamespaceName, ObjectName, rule, rules
+from rtx_operator.api.schema import ApiModel, Cidr, LabelKey, Labels, NamespaceName, ObjectName, WholeModel, rule, rules
 
 _MAX_PORT = 65_535
 
 
-class Peer(ApiModel):
+class Peer(WholeModel):
     """Pods that may connect to the engine, besides those that the engine itself needs."""
 
     name: ObjectName = Field(description="Name of this entry, unique in the list.")
@@ -25,7 +25,7 @@ class Peer(ApiModel):
     )
 
 
-class IPBlock(ApiModel):
+class IPBlock(WholeModel):
     """A range of IP addresses."""
 
     model_config = ConfigDict(
@@ -48,7 +48,7 @@ class IPBlock(ApiModel):
     )
 
 
-class LabelSelectorRequirement(ApiModel):
+class LabelSelectorRequirement(WholeModel):
     """A condition on a label."""
 
     model_config = ConfigDict(
@@ -73,7 +73,7 @@ class LabelSelectorRequirement(ApiModel):
     )
 
 
-class LabelSelector(ApiModel):
+class LabelSelector(WholeModel):
     """Selects by labels; without any it selects all."""
 
     match_labels: Labels = Field(default={}, description="Labels that must be there. Unset: any.")
@@ -85,7 +85,7 @@ class LabelSelector(ApiModel):
     )
 
 
-class NetworkPolicyPeer(ApiModel):
+class NetworkPolicyPeer(WholeModel):
     """The other side of a connection: pods, or a range of addresses, as in a NetworkPolicy."""
 
     model_config = ConfigDict(
@@ -106,7 +106,7 @@ class NetworkPolicyPeer(ApiModel):
     )
 
 
-class NetworkPolicyPort(ApiModel):
+class NetworkPolicyPort(WholeModel):
     """A port, or a range of ports, as in a NetworkPolicy."""
 
     model_config = ConfigDict(
@@ -126,7 +126,7 @@ class NetworkPolicyPort(ApiModel):
     )
 
 
-class EgressRule(ApiModel):
+class EgressRule(WholeModel):
     """Connections that the engine's pods may make."""
 
     to: list[NetworkPolicyPeer] = Field(
