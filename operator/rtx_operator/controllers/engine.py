@@ -95,7 +95,7 @@ class EngineController(Controller):
             seen = await self._observe(engine, objects)
             engine = adopted(engine, seen, build.wanted_revision(engine, seen, self._settings), self._now())
             desired = build.build(engine, seen, self._settings, bytes(32))
-        except (InvalidSpecError, UnknownActiveError, ApiError):
+        except (InvalidSpecError, OperatorTooOldError, UnknownActiveError, ApiError):
             return None  # the live reconcile says so in status
         now, before = self._now(), manifest.get("status") or {}
         decision = decide(engine, desired, seen, now, "")
