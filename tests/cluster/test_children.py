@@ -251,3 +251,32 @@ def test_paused_engine_is_observed_and_not_changed(ready: Engine) -> None:
 
     # Then the child is made again.
     eventually(lambda: ready.child("networkpolicy", "rtx-redis"), "the deleted NetworkPolicy is made again")
+
+
+def test_record_of_a_revision_is_stored_as_it_was_made_and_repaired_around(ready: Engine) -> None:
+    # Given the record of the revision that runs.
+    name = f"rtx-engine-blue-{ready.status()['active']['revision']}"
+    record = ready.child("controllerrevision", name)
+    assert record
+    deployment = ready.child("deployment", "rtx-engine-blue")
+    assert deployment
+    (live,), (made,) = (
+        spec["template"]["spec"]["containers"] for spec in (deployment["spec"], record["data"]["deployment"])
+    )
+    # Kubernetes adds defaults to what it runs, not to what is recorded.
+    assert {field: live[field] for field in ("image", "args", "env", "envFrom", "resources")} == {
+        field: made[field] for field in ("image", "args", "env", "envFrom", "resources")
+    }
+    assert record["data"]["deployment"]["template"]["spec"]["imagePullSecrets"] == []
+
+    # When a label of it is removed.
+    ready.kubectl("label", "controllerrevision", name, "app.kubernetes.io/version-")
+
+    # Then the operator restores the label: the API server accepts the same data again.
+    def restored() -> bool:
+        found = ready.child("controllerrevision", name)
+        return bool(found) and "app.kubernetes.io/version" in found["metadata"]["labels"]
+
+    eventually(restored, "the label of the record")
+    assert (ready.child("controllerrevision", name) or {})["data"] == record["data"]
+    assert ready.condition(ConditionType.STALLED)["status"] == ConditionStatus.FALSE
