@@ -257,11 +257,7 @@ def _up_to_date(desired: DesiredState, decision: Decision) -> Condition:
     if maintenance := state.maintenance_under_way:
         return Condition(condition, False, Reason.MAINTENANCE_IN_PROGRESS, _course_of_maintenance(maintenance))
     if active.revision == wanted.hash:
-        if unlike := _servers_up_to_date(desired, state):
-            return unlike
-        if desired.is_refreshable:
-            return Condition(condition, True, Reason.REFRESH_AVAILABLE, _refreshable(active))
-        return Condition(condition, True, Reason.AS_SPECIFIED, f"version {active.version} runs")
+        return _servers_up_to_date(desired, state) or _colour_up_to_date(desired, active)
     if rejected and rejected.revision == wanted.hash:
         return Condition(
             condition,
@@ -302,11 +298,16 @@ def _and(components: Iterable[Component]) -> str:
     return " and ".join(f"the {component} runs" for component in components)
 
 
-def _refreshable(active: Active) -> str:
-    return (
-        f"version {active.version} runs, as an earlier release of the operator made its pods; the next upgrade makes "
-        f"them as this release does. To have that now, give the annotation {REFRESH} a new value"
+def _colour_up_to_date(desired: DesiredState, active: Active) -> Condition:
+    """What is to be said of a colour that runs what spec asks for."""
+    condition, runs = ConditionType.UP_TO_DATE, f"version {active.version} runs"
+    if not desired.is_refreshable:
+        return Condition(condition, True, Reason.AS_SPECIFIED, runs)
+    message = (
+        f"{runs}, as an earlier release of the operator made its pods; the next upgrade makes them as this release "
+        f"does. To have that now, give the annotation {REFRESH} a new value"
     )
+    return Condition(condition, True, Reason.REFRESH_AVAILABLE, message)
 
 
 def _course(cutover: Cutover, decision: Decision) -> str:
