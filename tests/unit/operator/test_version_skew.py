@@ -219,7 +219,7 @@ def test_cutover_of_a_newer_release_is_finished(world: World, phase: CutoverPhas
 
 def test_record_of_a_newer_layout_keeps_hands_off(world: World) -> None:
     upgraded(world)
-    record = next(one for (kind, _), one in world.children.items() if kind == "ControllerRevision")
+    record = world.children["ControllerRevision", f"rtx-engine-green-{world.active['revision']}"]
     record["data"]["layout"] += 1
 
     with pytest.raises(OperatorTooOldError, match=r"data\.layout of ControllerRevision"):
