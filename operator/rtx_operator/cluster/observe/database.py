@@ -1,8 +1,8 @@
 """Reads the fence of one engine from its database."""
 
-from rtx_operator.api.enums import Component
 from dataclasses import replace
 
+from rtx_operator.api.enums import Component
 from rtx_operator.api.names import DATABASE_NAME, InternalKey, Names
 from rtx_operator.cluster.observe.objects import Children, internal_secret_value
 from rtx_operator.cluster.postgres import Address, FenceUnreachableError, Reader
