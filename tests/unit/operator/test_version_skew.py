@@ -219,8 +219,10 @@ def test_cutover_of_a_newer_release_is_finished(world: World, phase: CutoverPhas
 
 def test_record_of_a_newer_layout_keeps_hands_off(world: World) -> None:
     upgraded(world)
-    record = world.children["ControllerRevision", f"rtx-engine-green-{world.active['revision']}"]
-    record["data"]["layout"] += 1
+    key = ("ControllerRevision", f"rtx-engine-green-{world.active['revision']}")
+    record = world.children[key]
+    newer = {**record["data"], "layout": record["data"]["layout"] + 1}
+    world.children[key] = {**record, "metadata": {**record["metadata"], "uid": "another"}, "data": newer}
 
     with pytest.raises(OperatorTooOldError, match=r"data\.layout of ControllerRevision"):
         world.intend()
