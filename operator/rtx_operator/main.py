@@ -112,30 +112,39 @@ async def operate(chosen: settings.Settings) -> None:
             working = asyncio.create_task(queue.run(chosen.workers))
             kinds = (*CHILDREN, *GRANDCHILDREN)
             watching = asyncio.create_task(Watches(client, watched, chosen.watch_namespaces).run(kinds))
-            blind = asyncio.Event()
-            looking = asyncio.create_task(definitions.stop_when_blind(len(chosen.watch_namespaces) or 1, blind))
-            # From here kopf handles SIGTERM and SIGINT: it returns after either.
-            await kopf.operator(
-                registry=handlers.registry(queue, controllers, fleet),
-                settings=handlers.settings(chosen.operator_class),
-                # kopf's default contains the user's name, which a pod does not have; kopf does not export the type.
-                identity=cast("Any", chosen.identity),
-                clusterwide=not chosen.watch_namespaces,
-                namespaces=chosen.watch_namespaces,
-                standalone=True,
-                stop_flag=blind,
-            )
-            tasks = (holding, working, watching, looking)
+            failed = await _watch_until_stopped(chosen, handlers.registry(queue, controllers, fleet))
+            tasks = (holding, working, watching)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await lease.release(lease_client)
-            if blind.is_set():
+            if failed:
                 sys.exit(1)
     finally:
         await runner.cleanup()
         await client.close()
         await lease_client.close()
+
+
+async def _watch_until_stopped(chosen: settings.Settings, registry: kopf.OperatorRegistry) -> bool:
+    """Watch the objects of the API until SIGTERM or SIGINT, which kopf handles from here on; True when a watch failed.
+
+    kopf retries what may pass; what it gives up on is a CRD that was deleted, or a right that was taken away.
+    """
+    try:
+        await kopf.operator(
+            registry=registry,
+            settings=handlers.settings(chosen.operator_class),
+            # kopf's default contains the user's name, which a pod does not have; kopf does not export the type.
+            identity=cast("Any", chosen.identity),
+            clusterwide=not chosen.watch_namespaces,
+            namespaces=chosen.watch_namespaces,
+            standalone=True,
+        )
+    except Exception as error:  # noqa: BLE001 - whatever ended it, this replica no longer watches
+        log.error("a watch has ended for good; the process ends, and the next one waits for the CRD", error=str(error))  # noqa: TRY400
+        return True
+    return False
 
 
 async def _leads_before_stop(acquire: Coroutine[None, None, None]) -> bool:

@@ -27,13 +27,13 @@ def credentials_exist(context: DecisionContext) -> Unmet | None:
     """Every Secret exists, with every key that is needed, as text."""
     desired = context.desired
     if lost := desired.lost_secrets:
-        namespace, engine = context.engine.namespace, context.engine.name
-        create = f"kubectl create secret generic {lost[0]} -n {namespace}"
-        label = f"kubectl label secret {lost[0]} -n {namespace} {Label.ENGINE}={engine}"
+        namespace, label = context.engine.namespace, f"{Label.ENGINE}={context.engine.name}"
+        names = " ".join(lost)
+        create = f"for s in {names}; do kubectl create secret generic $s -n {namespace}; done"
         return Failure(
-            f"Secret {' and Secret '.join(lost)} is gone, but a volume has its passwords: restore it from a backup, or "
-            "from the environment of the pods that still run. To have new passwords generated instead, which restarts "
-            f"every pod and ends every session: {create} && {label}",
+            f"missing while a volume has its passwords: Secret {names}. Restore it from a backup, or from the "
+            "environment of the pods that still run. To have new passwords generated instead, which restarts every pod "
+            f"and ends every session: {create}; kubectl label secret {names} -n {namespace} {label}",
             Reason.CREDENTIALS_LOST,
         )
     if desired.unreadable_keys:

@@ -7,7 +7,7 @@ from aiohttp import ClientSession
 from api_server import ApiServer, serving
 from free_ports import free_port
 from rtx_operator import definitions, health
-from rtx_operator.cluster.resources import ENGINE, OURS
+from rtx_operator.cluster.resources import ENGINE
 
 DISCOVERY = f"/apis/{ENGINE.api_version}"
 
@@ -39,21 +39,3 @@ async def test_operator_that_starts_before_the_crd_waits_and_says_so() -> None:
         async with kubelet.get("/readyz") as response:
             assert response.status == 200
     await runner.cleanup()
-
-
-async def test_process_ends_when_a_watch_has_ended() -> None:
-    # Given all watches
-    running = [asyncio.create_task(asyncio.sleep(60), name=f"watcher for {kind}@None") for kind in OURS]
-    stop = asyncio.Event()
-    watching = asyncio.create_task(definitions.stop_when_blind(1, stop))
-    await asyncio.sleep(0.05)
-    assert not stop.is_set()
-
-    # When one ends
-    running[0].cancel()
-
-    # Then the process is told to stop
-    await asyncio.wait_for(stop.wait(), 10)
-    for task in running:
-        task.cancel()
-    await watching

@@ -53,7 +53,7 @@ def test_deleted_secret_is_not_generated_anew_while_its_volume_exists(world: Wor
     assert BUDGET in world.children
     stalled = condition(world, ConditionType.STALLED)
     assert (stalled["status"], stalled["reason"]) == ("True", Reason.CREDENTIALS_LOST)
-    assert "kubectl create secret generic rtx-internal -n trading" in stalled["message"]
+    assert "kubectl label secret rtx-internal -n trading rtx-trading.com/engine=rtx" in stalled["message"]
 
 
 def test_restored_secret_ends_the_stall(world: World) -> None:
