@@ -1,5 +1,7 @@
 """The controller of TradingEngines."""
 
+import asyncio
+import itertools
 import math
 import random
 import secrets
@@ -185,7 +187,9 @@ class EngineController(Controller):
         state = PersistedState.of(engine.status)
         self._slots.note(_key(engine), has_slot=state.has_slot)
         if state.waits_for_slot and not self._slots.is_loaded:
-            served = [one for one in await self._client.list(ENGINE, "") if self._serves(one)]
+            namespaces = self._settings.watch_namespaces or ("",)
+            listed = await asyncio.gather(*(self._client.list(ENGINE, namespace) for namespace in namespaces))
+            served = [one for one in itertools.chain(*listed) if self._serves(one)]
             self._slots.load({_key_of(one): has_slot(one.get("status") or {}) for one in served})
 
     def _decide(self, engine: TradingEngine, desired: DesiredState, seen: Observation, now: datetime) -> Decision:
