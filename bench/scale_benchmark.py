@@ -67,7 +67,7 @@ def measure(
     """
     reporter, report = Reporter(), Report()
     try:
-        with running(count, reporter, keep=keep) as fleet:
+        with running([Engine(number) for number in range(count)], reporter, keep=keep) as fleet:
             environment = {"MAX_CUTOVERS": str(max_cutovers)}
             leader = fleet.start_operator(environment)
             fleet.wait("the operator leads", 60, lambda: leader.leads)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +29,7 @@ Object = dict[str, Any]
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
-INSTANCE = Instance("rtx-lab-scale")
+INSTANCE = Instance(os.environ.get("BENCH_CLUSTER", "rtx-lab-scale"))  # another name runs beside it
 DOUBLE = Path(__file__).with_name("doubles.py")
 HOME = "rtx-system"  # the operator's namespace
 STORAGE_CLASS = "fleet"  # of no provisioner: volumes exist beforehand
@@ -36,6 +37,8 @@ NAMESPACES = 10
 ENGINES_PER_NODE = 125  # kwok's nodes take 1,000 pods each
 POSTGRES_PORT = 5433  # the double has 5432, to which the operator connects
 POD_NETWORK = "10.0.0.0/16"  # kwok takes the addresses of its pods from it
+SILENT_ADDRESS = "127.2.0.1"  # connections to it are accepted by the double, and then get no answer
+NO_IMAGES = "no-images"  # a node whose pods never get their images
 CRASH_FILE = "crash"
 START_DEADLINE_SECONDS = 60.0
 POLL_SECONDS = 0.5
@@ -46,11 +49,20 @@ class FleetError(Exception):
     """The benchmark cannot go on. The message is one sentence."""
 
 
+class Fault(StrEnum):
+    """What is wrong with an engine."""
+
+    NONE = "none"
+    DEAD_DATABASE = "dead database"  # its pod is ready, and connections get no answer
+    MISSING_IMAGE = "missing image"  # of the engine
+
+
 @dataclass(frozen=True)
 class Engine:
     """The name and the place of the engine `number`, from 0."""
 
     number: int
+    fault: Fault = Fault.NONE
 
     @property
     def name(self) -> str:
@@ -71,9 +83,12 @@ class Engine:
 
     @property
     def hosts(self) -> str:
-        """Its line of /etc/hosts."""
-        services = [f"{self.name}-{part}.{self.namespace}.svc" for part in ("postgres", "engine-blue", "engine-green")]
-        return " ".join([self.address, *services])
+        """Its lines of /etc/hosts."""
+        postgres, *colours = (
+            f"{self.name}-{part}.{self.namespace}.svc" for part in ("postgres", "engine-blue", "engine-green")
+        )
+        database = SILENT_ADDRESS if self.fault is Fault.DEAD_DATABASE else self.address
+        return f"{database} {postgres}\n{self.address} {' '.join(colours)}"
 
     def manifest(self) -> Object:
         """The TradingEngine: with an autoscaler, on kwok's nodes, and with short times."""
@@ -81,6 +96,7 @@ class Engine:
             "nodeSelector": {"type": "kwok"},
             "tolerations": [{"key": "kwok.x-k8s.io/node", "operator": "Exists", "effect": "NoSchedule"}],
         }
+        no_images = {"nodeSelector": {"kubernetes.io/hostname": NO_IMAGES}, "tolerations": [{"operator": "Exists"}]}
         small = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "256Mi"}}
         server = {"storage": "1Gi", "storageClassName": STORAGE_CLASS, "scheduling": fake, "resources": small}
         return {
@@ -97,7 +113,7 @@ class Engine:
                     "monitor": {"duration": "10s", "minimumRequests": 20},
                     "migrationResources": small,
                 },
-                "scheduling": fake,
+                "scheduling": no_images if self.fault is Fault.MISSING_IMAGE else fake,
                 "database": server,
                 "cache": server,
             },
@@ -187,9 +203,9 @@ class Fleet:
 
 
 @contextmanager
-def running(count: int, reporter: Reporter, *, keep: bool) -> Iterator[Fleet]:
-    """The cluster, with CRD, volumes, PostgreSQL and the double for `count` engines; gone afterwards unless `keep`."""
-    engines = [Engine(number) for number in range(count)]
+def running(engines: Sequence[Engine], reporter: Reporter, *, keep: bool) -> Iterator[Fleet]:
+    """The cluster, with CRD, volumes, PostgreSQL and the double for the engines; gone afterwards unless `keep`."""
+    count = len(engines)
     packages.ensure(packages.SERVERS, reporter)
     cluster.down(INSTANCE)
     with ExitStack() as stack:
@@ -198,7 +214,7 @@ def running(count: int, reporter: Reporter, *, keep: bool) -> Iterator[Fleet]:
             stack.callback(cluster.down, INSTANCE)
         folder = INSTANCE.run / "fleet"
         folder.mkdir()
-        fleet = Fleet(connect(INSTANCE), engines, folder, reporter)
+        fleet = Fleet(connect(INSTANCE), list(engines), folder, reporter)
         stack.callback(lambda: [operator.stop() for operator in fleet.operators])
         with reporter.step(f"preparing {count} databases and volumes"):
             _network(folder, engines)
@@ -261,9 +277,35 @@ def _objects(fleet: Fleet) -> None:
     for number in range(NAMESPACES):
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"fleet-{number}"}}
         fleet.api.create("/api/v1/namespaces", namespace)
+    fleet.api.create("/api/v1/nodes", _node_without_images())
     with ThreadPoolExecutor(4) as pool:
         volumes = map(_volume, range(2 * len(fleet.engines)))
         list(pool.map(lambda volume: fleet.api.create("/api/v1/persistentvolumes", volume), volumes))
+
+
+def _node_without_images() -> Object:
+    """A node that neither kwok nor a kubelet manages: its pods stay as `lose_images` leaves them."""
+    capacity = {"cpu": "32", "memory": "256Gi", "pods": "1000"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": NO_IMAGES, "labels": {"kubernetes.io/hostname": NO_IMAGES}},
+        "status": {"allocatable": capacity, "capacity": capacity},
+    }
+
+
+def lose_images(fleet: Fleet) -> int:
+    """Have the pods without images report it, as a kubelet would; returns how many there are."""
+    pods = fleet.api.get(f"/api/v1/pods?fieldSelector=spec.nodeName={NO_IMAGES}")["items"]
+    waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image: not found"}
+    for pod in pods:
+        if not pod["status"].get("containerStatuses"):
+            [container] = pod["spec"]["containers"]
+            status = {"name": container["name"], "image": container["image"], "imageID": "", "ready": False}
+            states = [{**status, "restartCount": 0, "state": {"waiting": waiting}}]
+            path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}/status"
+            fleet.api.merge_patch(path, {"status": {"containerStatuses": states}})
+    return len(pods)
 
 
 def _volume(number: int) -> Object:

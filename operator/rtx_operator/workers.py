@@ -4,7 +4,8 @@ Law: a reconcile holds a place while it computes or talks to an API server that 
 
 - What may hang (a database, a pod) is awaited `outside` of the place, and the reconcile takes a place again afterwards.
 - Who holds a place for longer than PATIENCE_SECONDS has met something else that hangs, such as a write behind a webhook
-  that does not answer: it goes on, and its place is given to the next. At most MAX_OVERDUE go on like this.
+  that does not answer: it goes on, and its place is given to the next. At most MAX_OVERDUE go on like this, and none
+  while the process itself is late: more reconciles at a time would make it later.
 - URGENT goes before NORMAL: traffic waits for those reconciles. After URGENT_IN_A_ROW of them a NORMAL one that waits
   has its turn, so none starves; and the last free place is kept for the urgent, so that they find one at once.
 """
@@ -16,8 +17,9 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from enum import Enum, auto
 
-PATIENCE_SECONDS = 1.0  # a reconcile whose API server answers takes a tenth of it
-MAX_OVERDUE = 64  # each is a request that hangs for up to 10 s: memory, and no CPU
+PATIENCE_SECONDS = 2.0  # a reconcile whose API server answers takes a tenth of it
+MAX_OVERDUE = 32  # each is a request that hangs for up to 10 s: memory, and no CPU
+MAX_LAG_SECONDS = 0.2  # of a timer, in a process that has processor time enough
 URGENT_IN_A_ROW = 4
 
 
@@ -104,10 +106,16 @@ class Workers:
         self._limit(place)
 
     def _limit(self, place: _Place) -> None:
-        place.patience = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._lose_patience, place)
+        loop = asyncio.get_running_loop()
+        due = loop.time() + PATIENCE_SECONDS
+        place.patience = loop.call_at(due, self._lose_patience, place, due)
 
-    def _lose_patience(self, place: _Place) -> None:
-        if place.is_held and self._overdue < MAX_OVERDUE:
+    def _lose_patience(self, place: _Place, due: float) -> None:
+        if not place.is_held:
+            return
+        if asyncio.get_running_loop().time() - due > MAX_LAG_SECONDS or self._overdue >= MAX_OVERDUE:
+            self._limit(place)
+        else:
             place.is_held, place.is_overdue = False, True
             self._held[place.priority] -= 1
             self._overdue += 1

@@ -97,7 +97,10 @@ class WorkQueue(Generic[Key]):
         """Run until cancelled, with up to `workers` keys at a time, besides those that wait for what may hang."""
         async with asyncio.TaskGroup() as self._group:
             self._workers.open(workers)
-            await asyncio.get_running_loop().create_future()  # until cancelled
+            try:
+                await asyncio.get_running_loop().create_future()  # until cancelled
+            finally:
+                self._workers.open(0)  # those that end now make room for nobody
 
     def _start(self, key: Key, turn: Priority) -> bool:
         """Start a key that waits; False when it does not wait any more, because it had an earlier turn."""

@@ -118,7 +118,7 @@ async def test_remembered_answer_never_satisfies_a_check_that_needs_a_new_one():
     assert [await asked.epoch(Freshness.NEW) for _ in range(3)] == [2, 3, 4]
 
     # And while a slow one is not there, the fence is unknown, although an answer is remembered
-    asked.database.seconds = 1.0
+    asked.database.seconds = 2.0
     answers = await asked.ask(Freshness.NEW)
     assert answers.fence is not None
     assert (answers.fence.fence, answers.is_whole) == (None, False)
@@ -127,16 +127,16 @@ async def test_remembered_answer_never_satisfies_a_check_that_needs_a_new_one():
 @virtual
 async def test_answer_asked_before_an_act_of_the_operator_does_not_count_after_it():
     # Given a slow answer that a reconcile has not waited for
-    asked = Asked(Database(seconds=1.0))
+    asked = Asked(Database(seconds=2.0))
     assert await asked.epoch(Freshness.NEW) is None
 
     # When the operator acts on the engine, and the answer would be there
     asked.inquiries.outdate(KEY)
-    await asyncio.sleep(2.0)
+    await asyncio.sleep(3.0)
 
     # Then it is dropped, and the next one is another
     assert await asked.epoch(Freshness.NEW) is None
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(2.0)
     assert await asked.epoch(Freshness.NEW) == 2
     asked.inquiries.outdate(KEY)
     assert await asked.epoch(Freshness.RECENT) == 3

@@ -170,7 +170,7 @@ def test_worker_held_beyond_patience_is_replaced():
 
         async def work(key: str) -> None:
             if key != "healthy":
-                await asyncio.sleep(10.0)  # a write behind a webhook that is down
+                await asyncio.sleep(5 * PATIENCE_SECONDS)  # a write behind a webhook that is down
             runs[key] += 1
 
         # Given as many keys that hang as there are workers, and more
@@ -181,7 +181,7 @@ def test_worker_held_beyond_patience_is_replaced():
 
         # When they have hung for a while
         async with running(queue):
-            await asyncio.sleep(6 * PATIENCE_SECONDS)
+            await asyncio.sleep(4 * PATIENCE_SECONDS)
         return runs
 
     # Then another key has run beside them

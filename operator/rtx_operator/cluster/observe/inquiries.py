@@ -21,7 +21,7 @@ from rtx_operator.observation import FenceReport, Freshness
 from rtx_operator.workers import outside
 from rtx_operator.workqueue import Backoff
 
-BUDGET_SECONDS = 0.3  # that a reconcile which needs new answers waits for them; a healthy engine takes 0.05
+BUDGET_SECONDS = 1.0  # that a reconcile waits for new answers; healthy pods take 0.05, and on a starved machine 0.5
 RECENT_SECONDS = 10.0  # the oldest answer of the database that counts where a recent one will do
 ROUND_SECONDS = 6.0  # from its begin; no question takes longer, and a later answer is not new any more
 PAUSES = Backoff(first=0.5, limit=30.0)
