@@ -17,6 +17,7 @@ from maintenance_walks import (
 )
 from operator_release import edited_template
 from rtx_operator.api.enums import ConditionType, CutoverPhase, MaintenancePhase, Reason
+from rtx_operator.decision.events import events
 from rtx_operator.observation import Fence
 from rtx_operator.operations.effects import EffectName
 
@@ -365,6 +366,33 @@ def test_database_with_an_older_fence_than_status_knows_is_found_out(world: Worl
     world.reconcile()
 
     assert world.stored["maintenance"]["reason"] == Reason.DATA_MISSING
+
+
+def test_pod_as_before_that_does_not_come_up_either_lets_the_next_edit_begin(world: World) -> None:
+    # Given a database whose new pod crashes, and whose pod as before does not come up
+    world.set_spec(database={"image": "example.com/postgres:crash"})
+    assert until(world, MaintenancePhase.RESTARTING)
+    assert until(world, MaintenancePhase.ROLLING_BACK, reconciles=90)
+    world.faults.add("no database")
+
+    # When its time is over, then the maintenance is, and the next edit is tried
+    assert until(world, MaintenancePhase.FAILED, reconciles=200, seconds=15)
+    world.set_spec(database=MORE)
+    assert until(world, MaintenancePhase.RESTARTING)
+    world.faults.clear()
+    assert until(world, MaintenancePhase.SUCCEEDED)
+
+
+def test_each_phase_of_a_maintenance_is_one_event(world: World) -> None:
+    emitted: list[str] = []
+    world.set_spec(database=MORE)
+
+    for _ in range(30):
+        before = world.stored
+        reconciled(world, 1)
+        emitted += [one.reason for one in events(before, world.stored) if one.reason.startswith("Maintenance")]
+
+    assert emitted == [f"Maintenance{phase}" for phase in WALK]
 
 
 @pytest.mark.parametrize("killed_at", range(6))
