@@ -63,11 +63,12 @@ def test_database_and_cache_are_changed_one_after_the_other(world: World) -> Non
 def test_edited_template_of_another_release_restarts_nothing(world: World) -> None:
     # Given what runs, made by one release of the operator
     away, before = taken_away(world), server_pods(world)
+    template = world.children["StatefulSet", "rtx-postgres"]["spec"]["template"]
 
     # When another release reconciles it, even one that must create the StatefulSet again
     with edited_template(*POSTGRES_TEMPLATE):
         reconciled(world)
-        template = world.children.pop(("StatefulSet", "rtx-postgres"))["spec"]["template"]
+        del world.children["StatefulSet", "rtx-postgres"]
         reconciled(world)
 
         # Then it is as it was, and UpToDate says that a newer shape is there
