@@ -62,7 +62,7 @@ class Observer:
         )
         answers, volume = await asyncio.gather(
             self.inquiries.ask((namespace, name), question, freshness),
-            read_volume(self.client, objects.children, names, queries.volume_of),
+            read_volume(self.client, objects.children, objects.pods, names, queries.volume_of),
         )
         return Observation(
             children=objects.children,
