@@ -43,6 +43,7 @@ class Decision:
     pause: str = ""
     is_blind: bool = False  # the database has not answered; its answer wakes the next reconcile
     is_whole: bool = True  # all that was asked has answered; else the answers wake the next reconcile
+    installs: bool = False  # the installation ends with it, and what is desired depends on that
     effects_first: bool = False  # traffic waits for them: no child's repair keeps them waiting
 
     def commands(self) -> Iterator[Effect]:
@@ -90,6 +91,7 @@ def decide(
     given = OperationInput(engine, desired, seen, now, operation_id, held.message if held else "")
     step = advance(given)
     effects = _effects(context, step)
+    state = _state(context, step, unready)
     return Decision(
         apply=objects_to_apply(context),
         delete=objects_to_prune(context),
@@ -98,7 +100,8 @@ def decide(
         is_blind=context.is_blind,
         is_whole=seen.is_whole,
         unready=unready,
-        state=_state(context, step, unready),
+        state=state,
+        installs=context.state.active is None and state.active is not None,
         entered=step.entered,
         waits=step.waits,
         ready=ready,

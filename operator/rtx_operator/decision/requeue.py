@@ -19,7 +19,8 @@ def requeue_after(decision: Decision, outcome: Outcome, *, now: datetime, resync
     if outcome.interruption:
         return UNREACHABLE_SECONDS
     # What was refused has done nothing: it is reported, and not tried again without a pause.
-    if outcome.is_stale or decision.entered or (decision.is_urgent and outcome.is_complete):
+    # No event tells of the status that the operator writes itself.
+    if outcome.is_stale or decision.entered or decision.installs or (decision.is_urgent and outcome.is_complete):
         return IMMEDIATELY
     of_operation = None if decision.pause else requeue_seconds(decision.state)
     if of_operation is None:

@@ -13,7 +13,7 @@ from rtx_operator.api.names import REQUIRED_CREDENTIALS, Label
 from rtx_operator.api.status import Cutover
 from rtx_operator.decision.decide import Decision, decide
 from rtx_operator.decision.outcome import Outcome
-from rtx_operator.decision.requeue import WAITING_SECONDS, requeue_after
+from rtx_operator.decision.requeue import IMMEDIATELY, WAITING_SECONDS, requeue_after
 from rtx_operator.desired.state import DesiredColour, DesiredState, Revision, TrafficObjects, Workload
 from rtx_operator.observation import Fence, FenceReport, Object, Observation
 from rtx_operator.operations.effects import MoveFence, Scale
@@ -181,7 +181,7 @@ RESYNC = 300.0
         (observed(DATABASE, CACHE), WAITING_SECONDS),
         (observed(DATABASE, CACHE, database=FenceReport(error="no answer")), RESYNC),  # its first answer wakes it
         (observed(DATABASE, CACHE, job(active=1), database=OURS), WAITING_SECONDS),
-        (SERVING, RESYNC),
+        (SERVING, IMMEDIATELY),  # the installation ends with it: the servers' pods are kept from now on
     ],
 )
 def test_requeue_delay_follows_the_cause(observation: Observation, seconds: float):
