@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import hypothesis
 import pytest
 from rtx_lab import packages
 from rtx_lab.choice import choose
@@ -16,6 +17,9 @@ from rtx_lab.instance import Instance
 from rtx_lab.progress import Reporter
 from rtx_lab.provider import Provider, ProviderName, docker_is_running
 
+# How long one example takes says how busy the machine is.
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.load_profile("default")
 # So that their asserts report both sides of a comparison, as those of test files do.
 pytest.register_assert_rewrite("upgrades", "loads", "kills", "nodes")
 pytest_plugins = ["pytester", "evidence", "fault_table", "system_fixtures"]

@@ -22,7 +22,7 @@ def test_every_symbol_has_a_market():
     assert MARKETS.keys() == SYMBOLS.keys()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(name=st.sampled_from(sorted(MARKETS)), at=times)
 def test_quote_is_valid(name, at):
     market = MARKETS[name]

@@ -8,7 +8,7 @@ import jinja2
 import pytest
 import yaml
 from desired_objects import FULL, SMALL, blue, build_input, everything, one, pods
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rtx_operator import desired
 from rtx_operator.api.enums import Colour
@@ -109,7 +109,6 @@ def test_two_builds_are_equal_and_share_no_data() -> None:
     assert all(thing["metadata"]["name"] for thing in everything(build_input()))
 
 
-@settings(deadline=None)
 @given(text=st.text(max_size=60))
 def test_broker_name_cannot_change_the_structure_of_an_object(text: str) -> None:
     # Given any text as the broker's name
