@@ -11,6 +11,7 @@ CHILD_KINDS = (
     "deployment,statefulset,service,configmap,secret,serviceaccount,poddisruptionbudget,horizontalpodautoscaler,"
     "networkpolicy"
 )
+COPIED = ("image", "args", "envFrom", "resources", "volumeMounts")  # fields to which Kubernetes adds no default
 
 
 @pytest.fixture
@@ -262,9 +263,10 @@ def test_record_of_a_revision_is_stored_as_it_was_made_and_repaired_around(ready
         spec["template"]["spec"]["containers"] for spec in (deployment["spec"], record["data"]["deployment"])
     )
     # Kubernetes adds defaults to what it runs, not to what is recorded.
-    assert {field: live[field] for field in ("image", "args", "env", "envFrom", "resources")} == {
-        field: made[field] for field in ("image", "args", "env", "envFrom", "resources")
-    }
+    assert [live[field] for field in COPIED] == [made[field] for field in COPIED]
+    assert [variable["name"] for variable in live["env"]] == [variable["name"] for variable in made["env"]]
+    assert "terminationMessagePath" in live
+    assert "terminationMessagePath" not in made
     assert record["data"]["deployment"]["template"]["spec"]["imagePullSecrets"] == []
 
     # When a label of it is removed.

@@ -18,7 +18,7 @@ from rtx_operator.desired.network.policies import network_objects
 from rtx_operator.desired.record import Record, recorded
 from rtx_operator.desired.render import Object
 from rtx_operator.desired.revision import RevisionSpec, revision_spec
-from rtx_operator.desired.wanted import wanted_revision
+from rtx_operator.desired.wanted import refuse_unknown_server, wanted_revision
 
 __all__ = [
     "BuildInput",
@@ -32,6 +32,7 @@ __all__ = [
     "fingerprints",
     "migration_job",
     "recorded",
+    "refuse_unknown_server",
     "rendered",
     "revision_spec",
     "secrets",

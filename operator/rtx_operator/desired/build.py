@@ -46,6 +46,7 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
     cutover_id = cutover.id if cutover else ""
     given = engine.spec.credentials_secret_ref
     servers = desired_servers(inputs, status, seen)
+    desired.refuse_unknown_server(engine, servers.values())
     names, size = inputs.names, sizes.replica_range(engine.spec.environment, engine.spec.scaling)
     return DesiredState(
         active=_colour(inputs, colour, running, cutover_id),

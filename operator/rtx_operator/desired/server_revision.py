@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from rtx_operator.api.engine import OperatorTooOldError
 from rtx_operator.api.enums import Component
 from rtx_operator.api.names import Label
 from rtx_operator.desired.inputs import BuildInput
@@ -15,6 +16,7 @@ from rtx_operator.desired.render import Object, digest, render
 
 # Fields of a StatefulSet that Kubernetes lets nobody change: they stay as they were first made.
 FIXED = ("serviceName", "podManagementPolicy", "selector", "volumeClaimTemplates")
+LAYOUT = 1  # of a record; a release raises it when earlier ones cannot read what it writes
 # The partition of a StatefulSet of one pod: keep the pod whatever becomes of the template, or replace it.
 KEEP_POD, REPLACE_POD = 1, 0
 
@@ -47,8 +49,11 @@ class ServerRevision:
 
     @classmethod
     def recorded(cls, revision: Object) -> Self:
-        """What a ControllerRevision records."""
+        """What a ControllerRevision records. Raises OperatorTooOldError for a layout that a later release wrote."""
         data = revision["data"]["server"]
+        if data["layout"] > LAYOUT:
+            name = revision["metadata"]["name"]
+            raise OperatorTooOldError(f"data.server.layout of ControllerRevision {name} is {data['layout']}")
         return cls(data["hash"], data["asked"], data["pod"], data["configuration"], data["fixed"])
 
     @classmethod
@@ -78,6 +83,7 @@ class ServerRevision:
     def record(self) -> Object:
         """The inverse of `recorded`."""
         return {
+            "layout": LAYOUT,
             "hash": self.hash,
             "asked": self.asked,
             "pod": self.pod,

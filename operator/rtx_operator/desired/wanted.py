@@ -4,18 +4,20 @@ Such a field counts as the record has it, as long as spec has it so, too: then s
 asks for anything else, this release cannot make it without losing the field (ADR 0032).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
 from rtx_operator.api.engine import OperatorTooOldError, TradingEngine
+from rtx_operator.api.enums import Component
 from rtx_operator.api.spec import TradingEngineSpec
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.record import Record, recorded
 from rtx_operator.desired.render import Object
 from rtx_operator.desired.revision import RevisionSpec, pod_inputs, revision_spec
+from rtx_operator.desired.state import DesiredServer
 from rtx_operator.observation import Observation
 
 Path = tuple[str, ...]
@@ -30,11 +32,29 @@ def wanted_revision(engine: TradingEngine, inputs: BuildInput, seen: Observation
     for record in records:
         if record.refresh == refresh and _asks_for(engine, wanted, record, unknown[record.revision]):
             return replace(wanted, inputs=dict(record.inputs))
-    for paths in unknown.values():
-        for path in paths:
-            value = str(_at(engine.given, path))[:100]
-            raise OperatorTooOldError(f"{'.'.join(('spec', *path))} is {value}")
+    if unread := [path for paths in unknown.values() for path in paths]:
+        raise _too_old(engine, unread[0])
     return wanted
+
+
+def refuse_unknown_server(engine: TradingEngine, servers: Iterable[DesiredServer]) -> None:
+    """Raises OperatorTooOldError for a server that is to be made anew, from fields that this release does not know.
+
+    Its record has only a hash of what was asked for: whether that has changed, or is not understood, cannot be told.
+    """
+    specs = {Component.DATABASE: engine.spec.database, Component.CACHE: engine.spec.cache}
+    for server in servers:
+        made = getattr(engine.status, server.component)
+        if made and server.asked.differs_from(made.asked):
+            known = specs[Component(server.component)].model_dump(mode="json", by_alias=True)
+            given = engine.given.get(server.component) or {}
+            unread = [path for path, _ in _lost(given, known, (server.component,)) if _at(known, path[1:]) is None]
+            if unread:
+                raise _too_old(engine, unread[0])
+
+
+def _too_old(engine: TradingEngine, path: Path) -> OperatorTooOldError:
+    return OperatorTooOldError(f"{'.'.join(('spec', *path))} is {str(_at(engine.given, path))[:100]}")
 
 
 def _records(engine: TradingEngine, inputs: BuildInput, seen: Observation) -> Iterator[Record]:

@@ -218,14 +218,28 @@ def test_cutover_of_a_newer_release_is_finished(world: World, phase: CutoverPhas
 
 
 def test_record_of_a_newer_layout_keeps_hands_off(world: World) -> None:
-    upgraded(world)
-    key = ("ControllerRevision", f"rtx-engine-green-{world.active['revision']}")
-    record = world.children[key]
-    newer = {**record["data"], "layout": record["data"]["layout"] + 1}
-    world.children[key] = {**record, "metadata": {**record["metadata"], "uid": "another"}, "data": newer}
+    name = f"rtx-engine-blue-{world.active['revision']}"
+    data = world.children["ControllerRevision", name]["data"]
+    rewrite(world, name, {**data, "layout": data["layout"] + 1})
 
     with pytest.raises(OperatorTooOldError, match=r"data\.layout of ControllerRevision"):
         world.intend()
+
+
+def test_record_of_a_server_in_a_newer_layout_keeps_hands_off(world: World) -> None:
+    name = next(name for kind, name in world.children if kind == "ControllerRevision" and "-database-" in name)
+    server = world.children["ControllerRevision", name]["data"]["server"]
+    rewrite(world, name, {"server": {**server, "layout": server["layout"] + 1}})
+
+    with pytest.raises(OperatorTooOldError, match=r"data\.server\.layout of ControllerRevision"):
+        world.intend()
+
+
+def rewrite(world: World, name: str, data: Object) -> None:
+    """A newer release has written this record."""
+    record = world.children["ControllerRevision", name]
+    meta = {**record["metadata"], "uid": "another"}
+    world.children["ControllerRevision", name] = {**record, "metadata": meta, "data": data}
 
 
 # --- the fence's schema ----------------------------------------------------------------------------------------------
@@ -268,3 +282,29 @@ def test_fence_of_a_later_release_is_used_as_long_as_this_one_can(world: World) 
     world.fence_schema = FenceSchema(FENCE_SCHEMA + 2, FENCE_SCHEMA + 1)
     with pytest.raises(OperatorTooOldError, match="version of the fence's schema"):
         world.intend()
+
+
+# --- database and cache ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("component", ["database", "cache"])
+def test_server_that_a_newer_release_made_is_not_restarted(world: World, component: str) -> None:
+    # Given a server that a newer release made with a field of spec that this one does not know
+    world.set_spec(**{component: {"resources": {"later": 1}}})
+    stored = world.stored
+    stored[component]["asked"]["spec"] = "a hash that the field is part of"
+    world.status = json.dumps(stored)
+
+    # When this release reconciles it, then no maintenance makes it anew without that field
+    with pytest.raises(OperatorTooOldError, match=rf"spec\.{component}\.resources\.later is 1"):
+        world.intend()
+
+
+@pytest.mark.parametrize("component", ["database", "cache"])
+def test_server_field_of_a_newer_definition_stops_nothing(world: World, component: str) -> None:
+    # Given a field that a newer definition has put into spec, and servers that this release made
+    world.set_spec(**{component: {"later": 1}})
+
+    # When the version changes, then the cutover succeeds, and no maintenance begins
+    upgraded(world)
+    assert "maintenance" not in world.stored
