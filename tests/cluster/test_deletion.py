@@ -1,7 +1,7 @@
 """Deleting a TradingEngine never hangs and follows deletionPolicy; an engine applied again finds the kept data."""
 
 from cluster_support import Engine, Operator, eventually
-from rtx_operator.api.enums import DeletionPolicy
+from rtx_operator.api.enums import ConditionStatus, ConditionType, DeletionPolicy, Reason
 
 ALWAYS_DELETED_KINDS = (
     "deployment,statefulset,service,configmap,serviceaccount,poddisruptionbudget,horizontalpodautoscaler,"
@@ -85,6 +85,42 @@ def test_deletion_policy_can_change_in_both_directions(engine: Engine) -> None:
     engine.delete()
 
     # Then its volumes and Secrets stay.
+    eventually(lambda: children(engine, ALWAYS_DELETED_KINDS) == [], "only data is left")
+    assert children(engine, "secret,pvc") == [
+        "PersistentVolumeClaim/data-rtx-postgres-0",
+        "PersistentVolumeClaim/data-rtx-redis-0",
+        "Secret/rtx-credentials",
+        "Secret/rtx-internal",
+    ]
+
+
+def test_retain_set_under_a_pause_keeps_the_data_and_changes_nothing_else(engine: Engine) -> None:
+    def policy() -> str:
+        spec = (engine.child("statefulset", "rtx-postgres") or {})["spec"]
+        return str(spec["persistentVolumeClaimRetentionPolicy"]["whenDeleted"])
+
+    # Given an engine whose data would go with it, paused, and a child that somebody has deleted meanwhile.
+    deleting = engine.with_spec(deletionPolicy=DeletionPolicy.DELETE)
+    deleting.apply()
+    deleting.wait_ready()
+    deleting.with_spec(paused=True).apply()
+    engine.wait_condition(ConditionType.RECONCILING, ConditionStatus.FALSE, Reason.PAUSED)
+    engine.kubectl("delete", "networkpolicy", "rtx-redis")
+
+    # When the policy changes to Retain.
+    engine.with_spec(deletionPolicy=DeletionPolicy.RETAIN, paused=True).apply()
+
+    # Then it takes effect, and nothing else is applied.
+    secrets = ("rtx-internal", "rtx-credentials")
+    eventually(
+        lambda: not any((engine.child("secret", one) or {})["metadata"].get("ownerReferences") for one in secrets),
+        "the engine does not own its Secrets",
+    )
+    eventually(lambda: policy() == "Retain", "the database's volume claim is kept")
+    assert engine.child("networkpolicy", "rtx-redis") is None
+
+    # When the engine is deleted, then its volumes and Secrets stay.
+    engine.delete()
     eventually(lambda: children(engine, ALWAYS_DELETED_KINDS) == [], "only data is left")
     assert children(engine, "secret,pvc") == [
         "PersistentVolumeClaim/data-rtx-postgres-0",
