@@ -55,8 +55,8 @@ def test_status_fence_and_columns_of_a_ready_engine_agree(ready: Engine, sql: Ca
 
 
 def test_every_deleted_child_is_made_again(ready: Engine) -> None:
-    # Given the children of a ready engine.
-    before = children(ready)
+    # Given the children of a ready engine, but for its Secrets: lost passwords are not made anew.
+    before = {key: uid for key, uid in children(ready).items() if key[0] != "Secret"}
     assert len(before) >= 15, f"the engine lacks children: {sorted(before)}"
 
     # When all of them are deleted.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from cluster_support import Cluster, Engine, Operator, eventually, make_engine
 from rtx_operator.api.enums import ConditionStatus, ConditionType, Reason
+from rtx_operator.cluster.observe.inquiries import RECENT_SECONDS
 
 ON_REAL_NODES: dict[str, object] = {"nodeSelector": {}, "tolerations": []}
 SMALL = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"cpu": "100m", "memory": "64Mi"}}
@@ -21,7 +22,8 @@ def wait_stalled(engine: Engine, reason: Reason) -> str:
 
 
 def trigger_reconcile(engine: Engine) -> None:
-    """Change an annotation of a child, which makes the operator reconcile the engine."""
+    """Change an annotation of a child, so that the operator reconciles the engine and asks its database again."""
+    time.sleep(RECENT_SECONDS)
     engine.kubectl("annotate", "service", "rtx-engine", f"reconcile={time.time_ns()}", "--overwrite")
 
 

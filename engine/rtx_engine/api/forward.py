@@ -162,8 +162,10 @@ class Forwarder:
         if scope["path"] == _ORDER_PATH:
             headers.append((peer.ORDER_ID, str(self._peers.order_id(scope)).encode()))
         client = scope.get("client")
-        addresses = [header(scope, b"x-forwarded-for"), client[0].encode() if client else b"unknown"]
-        headers.append((b"x-forwarded-for", b", ".join(address for address in addresses if address)))
+        # The listener serves both families: an IPv4 client has an IPv6 address that embeds its own.
+        address = client[0].removeprefix("::ffff:").encode() if client else b"unknown"
+        addresses = [header(scope, b"x-forwarded-for"), address]
+        headers.append((b"x-forwarded-for", b", ".join(one for one in addresses if one)))
         path, query = scope["raw_path"], scope["query_string"]
         # HEAD is forwarded as GET; uvicorn leaves out the body of the response to a HEAD request.
         method = "GET" if scope["method"] == "HEAD" else scope["method"]

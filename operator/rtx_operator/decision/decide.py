@@ -43,7 +43,7 @@ class Decision:
     pause: str = ""
     is_blind: bool = False  # the database has not answered; its answer wakes the next reconcile
     is_whole: bool = True  # all that was asked has answered; else the answers wake the next reconcile
-    installs: bool = False  # the installation ends with it, and what is desired depends on that
+    is_news: bool = False  # status will say more than before, and what is desired depends on that
     effects_first: bool = False  # traffic waits for them: no child's repair keeps them waiting
 
     def commands(self) -> Iterator[Effect]:
@@ -101,7 +101,7 @@ def decide(
         is_whole=seen.is_whole,
         unready=unready,
         state=state,
-        installs=context.state.active is None and state.active is not None,
+        is_news=state.says_more_than(PersistedState.of(engine.status)),
         entered=step.entered,
         waits=step.waits,
         ready=ready,

@@ -19,8 +19,7 @@ def requeue_after(decision: Decision, outcome: Outcome, *, now: datetime, resync
     if outcome.interruption:
         return UNREACHABLE_SECONDS
     # What was refused has done nothing: it is reported, and not tried again without a pause.
-    # No event tells of the status that the operator writes itself.
-    if outcome.is_stale or decision.entered or decision.installs or (decision.is_urgent and outcome.is_complete):
+    if outcome.is_stale or decision.entered or (decision.is_urgent and outcome.is_complete):
         return IMMEDIATELY
     of_operation = None if decision.pause else requeue_seconds(decision.state)
     if of_operation is None:
@@ -32,6 +31,8 @@ def requeue_after(decision: Decision, outcome: Outcome, *, now: datetime, resync
 
 
 def _at_rest(decision: Decision, outcome: Outcome, now: datetime, resync: float) -> float:
+    if decision.is_news and outcome.refusal is None:
+        return IMMEDIATELY  # no event tells of the status that the operator writes itself
     unready = decision.unready
     if unready is not None and unready.reason is Reason.DATABASE_UNREACHABLE and decision.is_blind:
         return resync  # the database is asked without reconciles, and its first answer wakes one
