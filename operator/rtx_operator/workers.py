@@ -37,6 +37,7 @@ class _Place:
         self.priority = priority
         self.is_held = True
         self.is_overdue = False
+        self.has_ended = False  # with its reconcile, of which a task may go on
         self.patience: asyncio.TimerHandle | None = None
 
 
@@ -75,6 +76,7 @@ class Workers:
         finally:
             _current.reset(before[0])
             _current_workers.reset(before[1])
+            place.has_ended = True
             self.leave(place)
 
     def leave(self, place: _Place) -> None:
@@ -90,11 +92,19 @@ class Workers:
         self._give_out()
 
     async def take_again(self, place: _Place) -> None:
-        """Wait for a place, before those of the same priority that have not started yet."""
+        """Wait for a place, before those of the same priority that have not started yet.
+
+        A task that outlives its reconcile gets none: nobody would give it back.
+        """
+        if place.has_ended:
+            return
         turn = asyncio.get_running_loop().create_future()
 
         def go_on() -> bool:
             if turn.cancelled():
+                return False
+            if place.has_ended:
+                turn.set_result(None)
                 return False
             place.is_held = True
             turn.set_result(None)
@@ -103,7 +113,8 @@ class Workers:
         self._lines[place.priority].appendleft(go_on)
         self._give_out()
         await turn
-        self._limit(place)
+        if place.is_held:
+            self._limit(place)
 
     def _limit(self, place: _Place) -> None:
         loop = asyncio.get_running_loop()

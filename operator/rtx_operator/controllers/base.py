@@ -110,7 +110,7 @@ class Controller(ABC):
         """One reconcile; returns when the next one is due, None for an object that is not (any more) ours."""
         name = f"{key.namespace}/{key.name}"
         with RECONCILE_SECONDS.time(), structlog.contextvars.bound_contextvars(engine=name):
-            due = await self.rests(key)
+            due = await self._rests(key)
             if due is not None:
                 return Due(due)
             async with asyncio.timeout(RECONCILE_DEADLINE_SECONDS):
@@ -121,6 +121,15 @@ class Controller(ABC):
             if manifest["metadata"].get("deletionTimestamp"):
                 return None  # the garbage collector does the rest, by owner references
             return await self._attempt(Attempt(manifest, self._now()))
+
+    async def _rests(self, key: Key) -> float | None:
+        """As `rests`; None after an error, which the live reconcile meets again and reports in status."""
+        try:
+            async with asyncio.timeout(RECONCILE_DEADLINE_SECONDS):
+                return await self.rests(key)
+        except Exception:
+            log.warning("cannot tell by the watches whether it is at rest; reading it live", exc_info=True)
+            return None
 
     def _serves(self, manifest: Object) -> bool:
         return bool(manifest["metadata"].get("labels", {}).get(Label.OPERATOR, "") == self._operator_class)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from api_server import ApiServer, serving
+from rtx_operator.api.enums import Reason
 from rtx_operator.api.names import Label
 from rtx_operator.cluster.apply import Applier
 from rtx_operator.cluster.crash import CrashHook
@@ -13,7 +14,15 @@ from rtx_operator.cluster.observe import Inquiries, Observer
 from rtx_operator.cluster.perform import Performer
 from rtx_operator.cluster.postgres import Reader
 from rtx_operator.cluster.read_cache import ReadCache
-from rtx_operator.cluster.resources import CHILDREN, DEPLOYMENT, ENGINE, GRANDCHILDREN, NETWORK_POLICY, SERVICE
+from rtx_operator.cluster.resources import (
+    CHILDREN,
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    ENGINE,
+    GRANDCHILDREN,
+    NETWORK_POLICY,
+    SERVICE,
+)
 from rtx_operator.cluster.watched import WatchedObjects
 from rtx_operator.controllers.base import Key
 from rtx_operator.controllers.engine import EngineController
@@ -29,8 +38,11 @@ EVENTS = ("GET", "/api/v1/namespaces/trading/events")  # of a database that is n
 class World:
     """An API server with one engine, and an operator whose watches deliver when the test says so."""
 
-    def __init__(self, server: ApiServer, watched: WatchedObjects, fleet: Fleet, reconcile: EngineController) -> None:
+    def __init__(
+        self, server: ApiServer, watched: WatchedObjects, fleet: Fleet, reconcile: EngineController, cache: ReadCache
+    ) -> None:
         self.server, self.watched, self.fleet, self.reconcile = server, watched, fleet, reconcile
+        self.read_cache = cache
 
     async def requests(self) -> list[tuple[str, str]]:
         """What one reconcile sends to the API server."""
@@ -64,7 +76,7 @@ async def world() -> AsyncIterator[World]:
         performer = Performer(client, Applier(client, cache), CrashHook(None))
         observer = Observer(client, cache, Reader(), Inquiries(lambda _: None))
         reconcile = EngineController(client, observer, performer, SETTINGS, fleet=fleet)
-        world = World(server, watched, fleet, reconcile)
+        world = World(server, watched, fleet, reconcile, cache)
         await world.requests()
         world.deliver()
         await world.requests()  # the metrics API is asked once for all
@@ -135,3 +147,21 @@ async def test_next_reconcile_sees_an_own_write_before_the_watch_does(world: Wor
 
     # When nothing has come from the watch yet, then nothing is written twice
     assert await world.requests() == [EVENTS]
+
+
+async def test_error_while_deciding_on_the_watches_is_found_again_live_and_told(world: World) -> None:
+    # Given a ControllerRevision that somebody made anew without its data
+    path = next(path for path in world.server.objects if "controllerrevisions" in path and "cache" in path)
+    record = world.server.objects[path]
+    record["data"] = {}
+    record["metadata"] |= {"resourceVersion": "100000", "labels": {Label.ENGINE.value: "rtx"}}
+    world.watched.put(CONTROLLER_REVISION, record)
+    world.read_cache.changed(("trading", "rtx"))
+
+    # When the engine is reconciled
+    with pytest.raises(KeyError):
+        await world.requests()
+
+    # Then status says that it failed
+    conditions = world.server.objects[PATH]["status"]["conditions"]
+    assert Reason.RECONCILE_FAILED in {one["reason"] for one in conditions}

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from rtx_operator.cluster.observe.inquiries import Inquiries, Question
 from rtx_operator.observation import Fence, FenceReport, Freshness
-from rtx_operator.workers import PATIENCE_SECONDS, URGENT_IN_A_ROW, Priority, outside
+from rtx_operator.workers import MAX_OVERDUE, PATIENCE_SECONDS, URGENT_IN_A_ROW, Priority, outside
 from rtx_operator.workqueue import Due, WorkQueue
 from virtual_time import clock, run
 
@@ -252,3 +252,34 @@ def test_switch_beside_dead_databases_is_looked_at_as_often_as_alone():
     assert alone["switching"] > 200
     assert beside["switching"] >= 0.97 * alone["switching"]
     assert all(beside[f"dead-{number}"] == 1 for number in range(12))
+
+
+def test_task_that_outlives_its_reconcile_keeps_no_place():
+    async def ran() -> list[str]:
+        runs: list[str] = []
+        tasks: list[asyncio.Task[None]] = []
+
+        async def ask() -> None:
+            async with outside():
+                await asyncio.sleep(0.05)
+
+        async def work(key: str) -> None:
+            runs.append(key)
+            if key != "healthy":
+                tasks.append(asyncio.create_task(ask()))
+                await asyncio.sleep(0)  # it asks, and the reconcile ends without it
+
+        # Given more reconciles that end before what they asked than places, those given away early included
+        queue = queue_of(work)
+        async with running(queue):
+            for number in range(MAX_OVERDUE + WORKERS):
+                queue.add(f"ended-{number}")
+                await asyncio.sleep(1.0)
+
+            # When another engine has its turn
+            queue.add("healthy")
+            await asyncio.sleep(1.0)
+        return runs
+
+    # Then there is a place for it
+    assert run(ran())[-1] == "healthy"
