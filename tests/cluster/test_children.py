@@ -80,7 +80,7 @@ EDITS = [
     ("statefulset", "rtx-postgres", {"spec": {"template": {"spec": {"automountServiceAccountToken": True}}}}),
     ("networkpolicy", "rtx-postgres", {"spec": {"ingress": None}}),
     ("horizontalpodautoscaler", "rtx-engine", {"spec": {"maxReplicas": 50}}),
-    ("poddisruptionbudget", "rtx-engine", {"spec": {"maxUnavailable": 2}}),
+    ("poddisruptionbudget", "rtx-engine-blue", {"spec": {"maxUnavailable": 2}}),
     ("serviceaccount", "rtx-engine", {"automountServiceAccountToken": True}),
     ("configmap", "rtx-postgres", {"data": None}),
 ]

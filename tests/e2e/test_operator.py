@@ -32,7 +32,7 @@ def patch(engine: Engine, kind: str, name: str, change: Object, *, manager: str 
         ("service", "rtx-postgres"),
         ("networkpolicy", "rtx-engine"),
         ("horizontalpodautoscaler", "rtx-engine"),
-        ("poddisruptionbudget", "rtx-engine"),
+        ("poddisruptionbudget", "rtx-engine-blue"),
     ],
 )
 def test_deleted_child_is_made_again(engine: Engine, kind: str, name: str) -> None:
@@ -96,11 +96,11 @@ def test_standby_takes_over_from_a_killed_leader(kubectl: Kubectl, engine: Engin
 
     # Then another replica leads and reconciles.
     eventually(lambda: installation.leader(kubectl) not in {"", leader}, "another leader")
-    before = child(engine, "poddisruptionbudget", "rtx-engine")["metadata"]["uid"]
-    engine.kubectl.delete("poddisruptionbudget", "rtx-engine", engine.namespace)
+    before = child(engine, "horizontalpodautoscaler", "rtx-engine")["metadata"]["uid"]
+    engine.kubectl.delete("horizontalpodautoscaler", "rtx-engine", engine.namespace)
     eventually(
         lambda: (
-            (found := engine.kubectl.get("poddisruptionbudget", "rtx-engine", engine.namespace))
+            (found := engine.kubectl.get("horizontalpodautoscaler", "rtx-engine", engine.namespace))
             and found["metadata"]["uid"] != before
         ),
         "a child made again by the new leader",

@@ -65,8 +65,7 @@ SCENARIOS = {
         around(CutoverPhase.MIGRATING, "Migrate")
         + around(CutoverPhase.PROVISIONING, "Provision", "Resize")
         + around(CutoverPhase.SWITCHING, "MoveFence", "Select")
-        + around(CutoverPhase.MONITORING, "Drain")
-        + around(CutoverPhase.PROMOTING, "Promote"),
+        + around(CutoverPhase.MONITORING, "Drain"),
         {
             "phase": CutoverPhase.SUCCEEDED,
             "reason": "",
@@ -78,9 +77,7 @@ SCENARIOS = {
     ),
     "back to the kept version": KillScenario(
         {"version": OLD_VERSION, "rollout": FAST_ROLLOUT},
-        around(CutoverPhase.SWITCHING, "MoveFence", "Select")
-        + around(CutoverPhase.MONITORING, "Drain")
-        + around(CutoverPhase.PROMOTING, "Promote"),
+        around(CutoverPhase.SWITCHING, "MoveFence", "Select") + around(CutoverPhase.MONITORING, "Drain"),
         {
             "phase": CutoverPhase.SUCCEEDED,
             "reason": "",

@@ -192,10 +192,9 @@ class Upgrades:
         status = self.wait_until_reconciled()
         active = status["active"]["colour"]
         replicas = self.replicas()
-        budget = self.kubectl.get("poddisruptionbudget", f"{self.engine.name}-engine", self.engine.namespace) or {}
+        budget = self.kubectl.get("poddisruptionbudget", f"{self.engine.name}-engine-{active}", self.engine.namespace)
         autoscaler = self.kubectl.get("horizontalpodautoscaler", f"{self.engine.name}-engine", self.engine.namespace)
         scales = (autoscaler or {}).get("spec", {}).get("scaleTargetRef", {}).get("name", "")
-        protects = budget.get("spec", {}).get("selector", {}).get("matchLabels", {}).get(COLOUR_LABEL, "")
         return {
             "phase": status["cutover"]["phase"],
             "reason": status["cutover"].get("reason", ""),
@@ -207,7 +206,7 @@ class Upgrades:
             "active pods": replicas.pop(active),
             "idle pods": sum(replicas.values()),
             "autoscaler on the active colour": scales.endswith(active) if scales else None,
-            "budget on the active colour": protects in {active, ""},
+            "budget on the active colour": budget is not None,
         }
 
 

@@ -114,7 +114,7 @@ class CutoverPhase(StrEnum):
     TESTING = "Testing"  # smoke tests run; every old pod must reach a new one
     SWITCHING = "Switching"  # the fence moves, then the live Service
     MONITORING = "Monitoring"  # the old colour drains; the new one must stay within spec.rollout.monitor
-    PROMOTING = "Promoting"  # autoscaler and disruption budget move to the new colour
+    PROMOTING = "Promoting"  # the new colour has been judged: there is no way back from here but another cutover
     SUCCEEDED = "Succeeded"
     ROLLING_BACK = "RollingBack"  # fence and live Service return to the old colour; the new one is emptied
     ROLLED_BACK = "RolledBack"

@@ -156,9 +156,8 @@ class Names:
     def autoscaler(self) -> str:
         return f"{self.engine}-engine"
 
-    @property
-    def disruption_budget(self) -> str:
-        return f"{self.engine}-engine"
+    def disruption_budget(self, colour: Colour) -> str:
+        return f"{self.engine}-engine-{colour}"
 
     @property
     def postgres(self) -> str:

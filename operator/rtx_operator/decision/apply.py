@@ -26,7 +26,7 @@ def objects_to_apply(context: DecisionContext) -> tuple[Object, ...]:
         wanted += (desired.active.controller_revision, desired.active.install)
     if first_unmet(context, BEFORE_COLOUR) is None:
         traffic = desired.traffic[desired.active.colour]
-        wanted += (*desired.active.objects[1:], traffic.select, *traffic.promote)
+        wanted += (*desired.active.objects[1:], traffic.select, *traffic.scaling)
     return wanted
 
 
@@ -41,13 +41,13 @@ def _idle_objects(context: DecisionContext) -> tuple[Object, ...]:
 
 
 def _traffic_objects(context: DecisionContext) -> tuple[Object, ...]:
-    """The live Service, disruption budget and autoscaler, on the colours on which a cutover has put them."""
+    """The live Service and the autoscaler, on the colours on which a cutover has put them."""
     desired, cutover, row = context.desired, context.cutover, context.cutover_row
     # The live Service follows the fence: it stays where it is while the fence is to move.
     fence_moves = row.moves_fence_to if row else fence_to_move(context)
     selected = desired.selected(context.seen) if fence_moves else None
     if cutover is None or row is None:
         traffic = desired.traffic[selected or desired.active.colour]
-        return (traffic.select, *desired.traffic[desired.active.colour].promote)
+        return (traffic.select, *desired.traffic[desired.active.colour].scaling)
     select = desired.traffic[selected or desired.active.colour].select
-    return (select, *(desired.traffic[row.scales.release(cutover).colour].promote if row.scales else ()))
+    return (select, *(desired.traffic[row.scales.release(cutover).colour].scaling if row.scales else ()))

@@ -80,4 +80,4 @@ def _named(context: DecisionContext) -> Iterator[Object]:
         yield from colour.objects
         yield from colour.jobs
     for traffic in desired.traffic.values():
-        yield from (traffic.select, *traffic.promote)
+        yield from (traffic.select, *traffic.scaling)

@@ -152,9 +152,9 @@ def _colour(inputs: BuildInput, colour: Colour, record: Record, cutover_id: str)
 
 
 def _traffic(inputs: BuildInput, colour: Colour) -> TrafficObjects:
-    select, *promote = desired.traffic_children(inputs, colour)
+    select, *scaling = desired.traffic_children(inputs, colour)
     workload = Workload("Deployment", inputs.names.colour(colour), inputs.names.selector(Component.ENGINE, colour))
-    return TrafficObjects(select, tuple(promote), workload)
+    return TrafficObjects(select, tuple(scaling), workload)
 
 
 def _inputs(engine: TradingEngine, seen: Observation, settings: Settings) -> BuildInput:

@@ -59,7 +59,7 @@ class TrafficObjects:
     """What leads to a colour, whatever its revision."""
 
     select: Object  # the live Service that selects it
-    promote: tuple[Object, ...]  # disruption budget and autoscaler
+    scaling: tuple[Object, ...]  # the autoscaler that scales it; empty when the size is fixed
     workload: Workload  # its Deployment
 
 

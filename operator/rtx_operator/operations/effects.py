@@ -18,7 +18,7 @@ class EffectName(StrEnum):
     UPDATE_FENCE = "UpdateFence"  # the fence's functions become those of this release
     SELECT = "Select"  # the live Service selects another colour
     DRAIN = "Drain"  # the pods of a colour that lost execution close their WebSockets
-    PROMOTE = "Promote"  # autoscaler and disruption budget follow
+    AUTOSCALE = "Autoscale"  # the autoscaler scales the colour that executes
     EMPTY = "Empty"  # no pod of a colour that is needed no longer
     REVERSE = "Reverse"  # the Job that takes the expand migrations back
     CONTRACT = "Contract"  # the Job that runs the contract migrations

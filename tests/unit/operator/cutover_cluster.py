@@ -46,7 +46,7 @@ class EngineProcess:
 class Cluster:
     """`faults` stay until removed; each is `name`, or `name:version` for the pods or Jobs of one version.
 
-    With the fault `quota:KIND` no further object of that kind can be made.
+    With the fault `quota:KIND` no further object of that kind can be made, with `refused:KIND` none can be changed either.
     """
 
     now: datetime = NOON
@@ -113,7 +113,7 @@ class Cluster:
         guard = wanted["metadata"].get("resourceVersion", "")
         key = (wanted["kind"], wanted["metadata"]["name"])
         live = self.children.get(key)
-        if live is None and self.has_fault(f"quota:{key[0]}"):
+        if self.has_fault(f"refused:{key[0]}") or (live is None and self.has_fault(f"quota:{key[0]}")):
             words = f"the API server refuses {key[0]} {key[1]}: exceeded quota: few"
             self.refusals[key] = Failure(words, Reason.QUOTA_EXCEEDED)
             return self.refusals[key]

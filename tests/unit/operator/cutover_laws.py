@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cutover_cluster import Cluster, label, may_run
+from cutover_cluster import LIVE_SERVICE, Cluster, label, may_run
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import (
     Colour,
@@ -30,7 +30,14 @@ OF_PHASE: Mapping[EffectName, frozenset[CutoverPhase]] = {
     EffectName.PROVISION: frozenset({CutoverPhase.PROVISIONING}),
     EffectName.SELECT: frozenset({CutoverPhase.SWITCHING, CutoverPhase.MONITORING, CutoverPhase.ROLLING_BACK}),
     EffectName.DRAIN: frozenset({CutoverPhase.MONITORING, CutoverPhase.ROLLING_BACK}),
-    EffectName.PROMOTE: frozenset({CutoverPhase.PROMOTING}),
+    EffectName.AUTOSCALE: frozenset(
+        {
+            CutoverPhase.SWITCHING,
+            CutoverPhase.MONITORING,
+            CutoverPhase.PROMOTING,
+            CutoverPhase.ROLLING_BACK,
+        }
+    ),
     EffectName.REVERSE: frozenset({CutoverPhase.ROLLING_BACK}),
 }
 OF_MAINTENANCE: Mapping[EffectName, frozenset[MaintenancePhase]] = {
@@ -41,6 +48,7 @@ OF_MAINTENANCE: Mapping[EffectName, frozenset[MaintenancePhase]] = {
 NEW_EXECUTES = frozenset(
     {CutoverPhase.SWITCHING, CutoverPhase.MONITORING, CutoverPhase.PROMOTING, CutoverPhase.SUCCEEDED}
 )
+MONITORED = frozenset({CutoverPhase.MONITORING, CutoverPhase.PROMOTING})
 NEVER_DELETED = frozenset({"Deployment", "Service", "StatefulSet", "Secret", "ServiceAccount"})
 
 
@@ -149,6 +157,18 @@ class Judged(Cluster):
             cutover and not CutoverPhase(cutover["phase"]).is_terminal and cutover["to"]["colour"] == colour
         )
         self._must(not kept or borrowed_revision, f"{colour} is emptied while it is kept")
+
+    def judge_performed(self, intent: Intent) -> None:
+        """The laws after a reconcile of which all was performed: each colour is protected, and traffic is scaled."""
+        cutover = intent.engine.status.cutover
+        scaler = self.children.get(("HorizontalPodAutoscaler", LIVE_SERVICE))
+        if intent.engine.spec.paused or cutover is None or cutover.phase not in MONITORED or scaler is None:
+            return
+        target = scaler["spec"]["scaleTargetRef"]["name"]
+        self._must(target.endswith(cutover.to.colour), f"the autoscaler scales {target} in {cutover.phase}")
+        for colour in Colour:
+            budget = self.children.get(("PodDisruptionBudget", f"rtx-engine-{colour}"))
+            self._must(budget, f"no disruption budget protects {colour} in {cutover.phase}")
 
     def judge_service(self, before: Object | None, after: Object) -> None:
         selector = after["spec"]["selector"]

@@ -143,6 +143,8 @@ class World(Judged):
             outcome = self.perform_decision(intent, step)
             step()
             self.write_status(intent, outcome)
+            if outcome.is_complete:
+                self.judge_performed(intent)
         except Killed:
             self.last_observed = None
             return None

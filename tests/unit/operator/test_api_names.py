@@ -21,7 +21,7 @@ def _all(names: Names) -> Iterator[str]:
         names.migration(HASH),
         names.check(HASH),
     )
-    yield from (names.engine_account, names.autoscaler, names.disruption_budget)
+    yield from (names.engine_account, names.autoscaler, *map(names.disruption_budget, Colour))
     yield from (names.postgres, names.postgres_headless, names.redis, names.redis_headless)
     yield from (names.server_revision(component, HASH) for component in SERVERS)
     yield from (names.credentials, names.internal, *map(names.network_policy, Component))

@@ -49,7 +49,7 @@ def test_process_ends_at_the_named_moment_and_the_next_process_does_not(
 
 
 @pytest.mark.parametrize(
-    "written", ["", "before", "MoveFence", "during MoveFence", "before Promote", "before Other/Select"]
+    "written", ["", "before", "MoveFence", "during MoveFence", "before Autoscale", "before Other/Select"]
 )
 def test_file_without_a_known_moment_ends_no_process(tmp_path: Path, written: str) -> None:
     file = tmp_path / "crash"

@@ -23,7 +23,6 @@ def test_upgrade_passes_all_phases_and_keeps_the_old_colour(world: World) -> Non
         EffectName.MOVE_FENCE,
         EffectName.SELECT,
         EffectName.DRAIN,
-        EffectName.PROMOTE,
     ]
     assert (world.active["colour"], world.active["version"], world.selected) == ("green", "1.1.0", "green")
     # And the old colour keeps its size, for keepPreviousFor

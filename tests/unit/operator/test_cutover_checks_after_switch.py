@@ -120,10 +120,9 @@ def test_drain_ends_at_its_timeout() -> None:
 # --- Promoting -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["HorizontalPodAutoscaler", "PodDisruptionBudget"])
-def test_object_on_the_old_colour_is_not_promoted(kind: str) -> None:
+def test_version_whose_pods_are_not_autoscaled_is_not_promoted() -> None:
     given = passing(CutoverPhase.PROMOTING)
-    (old,) = [one for one in given.desired.traffic[given.old.colour].promote if one["kind"] == kind]
+    (old,) = given.desired.traffic[given.old.colour].scaling
 
     assert is_waiting(checks.promoted(with_child(given, old)))
 

@@ -60,7 +60,7 @@ BLUE = DesiredColour(
     contract=child("Job", "rtx-migrate-h1-contract"),
 )
 TRAFFIC = {colour: traffic_to(colour) for colour in Colour}
-TO_BLUE = (TRAFFIC[Colour.BLUE].select, *TRAFFIC[Colour.BLUE].promote)
+TO_BLUE = (TRAFFIC[Colour.BLUE].select, *TRAFFIC[Colour.BLUE].scaling)
 COLOUR_OBJECTS = (*BLUE.objects, *TO_BLUE)
 TO_MIGRATE = (*BASE_OBJECTS, BLUE.controller_revision, INSTALL)
 TO_START = (*TO_MIGRATE, *BLUE.objects[1:], *TO_BLUE)

@@ -1,4 +1,4 @@
-"""The HorizontalPodAutoscaler of the active colour."""
+"""The HorizontalPodAutoscaler of the colour that executes."""
 
 from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.sizes import replica_range

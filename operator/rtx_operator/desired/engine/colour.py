@@ -1,4 +1,4 @@
-"""The objects of one colour: ControllerRevision, ConfigMap, Service, Deployment.
+"""The objects of one colour: ControllerRevision, ConfigMap, Service, PodDisruptionBudget, Deployment.
 
 A record is rendered once, from today's templates (`rendered`); the objects are then made from the record.
 """
@@ -92,6 +92,18 @@ def _service(inputs: BuildInput, colour: Colour) -> Object:
     )
 
 
+def _disruption_budget(inputs: BuildInput, colour: Colour) -> Object:
+    """The budget that lets a drain of nodes evict one pod of the colour at a time, whether it has traffic or not."""
+    return render(
+        "engine/poddisruptionbudget",
+        name=inputs.names.disruption_budget(colour),
+        namespace=inputs.namespace,
+        labels=inputs.names.labels(Component.ENGINE, colour=colour),
+        owners=inputs.owners,
+        selector=inputs.names.selector(Component.ENGINE, colour),
+    )
+
+
 def _deployment(inputs: BuildInput, colour: Colour, record: Record) -> Object:
     """The Deployment of one colour, as it was recorded; its pods are replaced when their passwords change."""
     template = record.deployment["template"]
@@ -113,5 +125,6 @@ def colour_children(inputs: BuildInput, colour: Colour, record: Record) -> list[
         controller_revision(inputs, colour, record),
         _config(inputs, record),
         _service(inputs, colour),
+        _disruption_budget(inputs, colour),
         _deployment(inputs, colour, record),
     ]

@@ -1,4 +1,4 @@
-"""The objects that follow the active colour: live Service, PodDisruptionBudget, HorizontalPodAutoscaler."""
+"""The objects that lead to one colour at a time: live Service and HorizontalPodAutoscaler."""
 
 from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.names import SERVICE_PORT
@@ -11,7 +11,7 @@ _STICKY = {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": 
 
 
 def _live_service(inputs: BuildInput, colour: Colour) -> Object:
-    """The live Service, to which clients connect. It selects the active colour."""
+    """The live Service, to which clients connect. It selects one colour."""
     service = inputs.spec.service
     given = {
         "externalTrafficPolicy": service.external_traffic_policy,
@@ -32,20 +32,7 @@ def _live_service(inputs: BuildInput, colour: Colour) -> Object:
     )
 
 
-def _disruption_budget(inputs: BuildInput, colour: Colour) -> Object:
-    """The budget that lets a drain of nodes evict one pod of the active colour at a time."""
-    return render(
-        "engine/poddisruptionbudget",
-        name=inputs.names.disruption_budget,
-        namespace=inputs.namespace,
-        labels=inputs.names.labels(Component.ENGINE),
-        owners=inputs.owners,
-        selector=inputs.names.selector(Component.ENGINE, colour),
-    )
-
-
-def traffic_children(inputs: BuildInput, active: Colour) -> list[Object]:
-    """The live Service first, then PodDisruptionBudget and, unless the size is fixed, HorizontalPodAutoscaler."""
-    scaler = autoscaler(inputs, active)
-    objects = [_live_service(inputs, active), _disruption_budget(inputs, active)]
-    return [*objects, scaler] if scaler else objects
+def traffic_children(inputs: BuildInput, colour: Colour) -> list[Object]:
+    """The live Service first, then, unless the size is fixed, the HorizontalPodAutoscaler."""
+    scaler = autoscaler(inputs, colour)
+    return [_live_service(inputs, colour), *([scaler] if scaler else [])]

@@ -4,11 +4,11 @@
 2. Migrating: the expand migrations of the new version, by a Job of its image.
 3. Provisioning: the idle colour comes up, as large as the active one.
 4. Testing: smoke tests on the new colour's own Service; every old pod reaches the new ones.
-5. Switching: the gates once more; the fence moves, then the live Service.
+5. Switching: the gates once more; the fence moves, then the live Service and the autoscaler.
 6. Monitoring: the old colour forwards and drains, the new one is monitored from the fence's move on.
-7. Promoting: autoscaler and disruption budget follow. The old release is kept as the previous one.
-Whatever goes wrong from 2 to 6 leads to RollingBack: the fence, then the Service go back, then the new colour ends.
-Where the old colour cannot come up, and spec asks for a third version, it leads to Failed: the next goes forward.
+7. Promoting: the new release is judged; the old one is kept as the previous one.
+Whatever goes wrong from 2 to 6 leads to RollingBack: the fence, then Service and autoscaler go back; the new colour
+ends. Where the old colour cannot come up, and spec asks for a third version, it leads to Failed: the next goes forward.
 
 Law: the live Service never selects a colour that the fence does not name; what it selects is never made smaller.
 """

@@ -34,11 +34,15 @@ def provision(context: CutoverContext) -> tuple[Effect, ...]:
 
 
 def resize(context: CutoverContext) -> tuple[Effect, ...]:
-    deployment = context.deployment_of_revision(context.new)
-    size, needed = context.size(context.new), context.size_needed
+    return _grow(context, context.new, context.size_needed)
+
+
+def _grow(context: CutoverContext, release: Release, needed: int) -> tuple[Effect, ...]:
+    deployment = context.deployment_of_revision(release)
+    size = context.size(release)
     if deployment is None or size >= needed:
         return ()
-    wanted = next_size(len(context.ready_pods(context.new)), needed)
+    wanted = next_size(len(context.ready_pods(release)), needed)
     return (Scale(EffectName.RESIZE, deployment, wanted),) if wanted > size else ()
 
 
@@ -47,7 +51,7 @@ def switch(context: CutoverContext) -> tuple[Effect, ...]:
         if worst_unmet(context, SWITCH_GATES):
             return resize(context)
         return _move_fence(context, context.new, context.cutover.id)
-    return _select(context, context.new)
+    return _select(context, context.new) or _autoscale(context, context.new)
 
 
 def _move_fence(context: CutoverContext, to: Release, cutover_id: str) -> tuple[Effect, ...]:
@@ -64,10 +68,18 @@ def _select(context: CutoverContext, to: Release) -> tuple[Effect, ...]:
     return (Apply(EffectName.SELECT, (context.desired.traffic[to.colour].select,), guarded=True),)
 
 
+def _autoscale(context: CutoverContext, release: Release) -> tuple[Effect, ...]:
+    """An autoscaler that stayed behind would shrink the colour that lost the traffic, and never grow the other one."""
+    elsewhere = context.autoscaler_elsewhere(release)
+    return (Apply(EffectName.AUTOSCALE, elsewhere, guarded=True),) if elsewhere else ()
+
+
 def monitor(context: CutoverContext) -> tuple[Effect, ...]:
     if not context.executes(context.new):  # a failover of the database has lost the move
         return _move_fence(context, context.new, context.cutover.id)
-    return _select(context, context.new) or _drain(context, context.old)
+    # The old colour grows with the new one: going back at any moment must not lose capacity.
+    way_back = _grow(context, context.old, context.size(context.new))
+    return _select(context, context.new) or (*_drain(context, context.old), *way_back)
 
 
 def _drain(context: CutoverContext, release: Release) -> tuple[Effect, ...]:
@@ -83,8 +95,7 @@ def _drain(context: CutoverContext, release: Release) -> tuple[Effect, ...]:
 
 
 def promote(context: CutoverContext) -> tuple[Effect, ...]:
-    late = context.not_promoted
-    return (Apply(EffectName.PROMOTE, late, guarded=True),) if late else ()
+    return _autoscale(context, context.new)
 
 
 def roll_back(context: CutoverContext) -> tuple[Effect, ...]:
@@ -97,8 +108,9 @@ def roll_back(context: CutoverContext) -> tuple[Effect, ...]:
     if context.selected() is not old.colour:
         return _select(context, old)
     if context.cutover.fenced_at and (routed_to_old(context) or old_colour_serves(context)):
-        return ()
-    return _drain(context, new) if new_colour_drained(context) else _empty(context, new)
+        return _autoscale(context, old)
+    ends = _drain(context, new) if new_colour_drained(context) else _empty(context, new)
+    return (*ends, *_autoscale(context, old))
 
 
 def _empty(context: CutoverContext, new: Release) -> tuple[Effect, ...]:

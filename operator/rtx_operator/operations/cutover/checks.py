@@ -236,14 +236,15 @@ def _drained(context: CutoverContext, release: Release) -> Unmet | None:
 
 
 def promoted(context: CutoverContext) -> Unmet | None:
-    """Autoscaler and disruption budget are on the new colour."""
-    late = context.not_promoted
-    if not late:
+    """The autoscaler scales the new colour."""
+    elsewhere = context.autoscaler_elsewhere(context.new)
+    if not elsewhere:
         return None
-    refusal = context.seen.refusal_of(*late)
+    refusal = context.seen.refusal_of(*elsewhere)
     if refusal:
         return refusal if context.waited > GIVE_UP_AFTER else Waiting(refusal.message)
-    return Waiting(f"{late[0]['kind']} {late[0]['metadata']['name']} is not on {context.new.colour} yet")
+    autoscaler = elsewhere[0]
+    return Waiting(f"{autoscaler['kind']} {autoscaler['metadata']['name']} does not scale {context.new.colour} yet")
 
 
 # --- RollingBack -----------------------------------------------------------------------------------------------------

@@ -149,10 +149,9 @@ class CutoverContext:
         ours = {pod["metadata"]["name"] for pod in self.pods(release)}
         return self.selected() is release.colour and bool(names) and ours.issuperset(names)
 
-    @property
-    def not_promoted(self) -> tuple[Object, ...]:
-        """The desired disruption budget and autoscaler of the new colour that the live ones differ from."""
-        desired = self.desired.traffic[self.new.colour].promote
+    def autoscaler_elsewhere(self, release: Release) -> tuple[Object, ...]:
+        """The autoscaler as it scales the release's colour, if the live one does not; empty when the size is fixed."""
+        desired = self.desired.traffic[release.colour].scaling
         return tuple(
             one for one in desired if not _same_target(self.seen.child(one["kind"], one["metadata"]["name"]), one)
         )
@@ -180,6 +179,5 @@ def context_of(state: PersistedState, given: OperationInput) -> CutoverContext:
 
 
 def _same_target(live: Object | None, desired: Object) -> bool:
-    """Whether both objects have the same selector and the same scaled Deployment."""
-    fields = ("selector", "scaleTargetRef")
-    return live is not None and all(live["spec"].get(field) == desired["spec"].get(field) for field in fields)
+    """Whether both autoscalers scale the same Deployment."""
+    return live is not None and live["spec"].get("scaleTargetRef") == desired["spec"].get("scaleTargetRef")

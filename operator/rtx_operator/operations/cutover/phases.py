@@ -41,7 +41,7 @@ class CutoverRow(PhaseRow[Phase, CutoverContext]):
     active: Side = Side.OLD  # the release that status.active names
     moves_fence_to: Side | None = None  # the release that its own action makes execute
     repairs_both: bool = False  # the objects of both colours are kept as desired
-    scales: Side | None = Side.OLD  # the release that autoscaler and disruption budget are on; None: they are moving
+    scales: Side | None = Side.OLD  # the release that the autoscaler scales; None: it follows the fence, by the action
 
 
 _BACK: Mapping[Event, Phase] = {
@@ -113,6 +113,7 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             goes_first=True,
             moves_fence_to=Side.NEW,
             repairs_both=True,
+            scales=None,
         ),
         Phase.MONITORING: CutoverRow(
             ways={Event.DONE: Phase.PROMOTING, **_BACK},
@@ -131,17 +132,18 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             goes_first=True,
             active=Side.NEW,
             repairs_both=True,
+            scales=Side.NEW,
         ),
         Phase.PROMOTING: CutoverRow(
             # What cannot be moved is reported when the cutover is over, and tried again all the time.
             ways={Event.DONE: Phase.SUCCEEDED, Event.FAILED: Phase.SUCCEEDED},
-            event_text="version {new} kept its limits: autoscaler and disruption budget move to it",
+            event_text="version {new} has been monitored: it stays",
             checks=(checks.promoted,),
             action=actions.promote,
             requeue=every(1.0),
             active=Side.NEW,
             repairs_both=True,
-            scales=None,
+            scales=Side.NEW,
         ),
         Phase.SUCCEEDED: CutoverRow(
             ways={},
@@ -167,6 +169,7 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             is_warning=True,
             keeps_message=True,
             moves_fence_to=Side.OLD,
+            scales=None,
         ),
         Phase.ROLLED_BACK: CutoverRow(
             ways={},
