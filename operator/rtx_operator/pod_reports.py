@@ -4,6 +4,7 @@ Law: an answer that is missing, late or invalid is no report. The error as text 
 """
 
 import math
+import re
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class ServedRequests:
-    """The client requests that a pod, or several, answered since their colour became executor at `epoch`."""
+    """What pods answered to clients, without answers 4xx, since their colour became executor at `epoch`."""
 
     epoch: Count
     requests: Count
@@ -108,6 +109,17 @@ class EngineReport:
     forwarded: Count  # requests forwarded to the other colour since the pod's start
     drained_connections: Count  # WebSockets that a drain closed, since the pod's start
     executed: ServedRequests | None  # None: the pod does not execute
+    revision: str = ""  # as the operator named it to the pod; empty: a build that does not report it
+
+
+def is_same_version(one: str, other: str) -> bool:
+    """Whether both name one version: packages of Python write 1.4.0-rc.1 as 1.4.0rc1, and tags cannot have a plus."""
+    return _parts(one) == _parts(other)
+
+
+def _parts(version: str) -> list[str]:
+    short = {"alpha": "a", "beta": "b", "c": "rc", "pre": "rc", "preview": "rc"}
+    return [short.get(part, part) for part in re.findall(r"\d+|[a-z]+", version.lower().removeprefix("v"))]
 
 
 @dataclass(frozen=True, slots=True)

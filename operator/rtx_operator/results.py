@@ -11,10 +11,14 @@ Context = TypeVar("Context")
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Not true yet: time is all it takes. `reason` is None where the operation that waits has one of its own."""
+    """Not true yet: time is all it takes. `reason` is None where the operation that waits has one of its own.
+
+    `is_endless`: spec asks to wait for it however long it takes, so no deadline passes meanwhile.
+    """
 
     message: str
     reason: Reason | None = None
+    is_endless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 _PROBE_PATHS = frozenset({"/health", "/ready"})
 _EXECUTOR_PREFIX = "/api/"  # paths that only the executing colour answers; the other paths are about the pod itself
+# Answers in which the release had no part: another colour executes, or the queue was full before a handler's turn.
+_NOT_BY_HANDLER = frozenset({OrderErrorReason.FENCED, OrderErrorReason.OVERLOADED})
 
 Table = Mapping[str, Mapping[str, Handler]]
 
@@ -78,14 +80,18 @@ class Application:
         if path.startswith(PREFIX) and self._peers.trusts(scope):
             await self._respond(scope, receive, sender, self._internal)
             return
-        started = time.perf_counter()
         self._activity.begin()
         try:
             await self._respond(scope, receive, sender, self._hot)
         finally:
             self._activity.end()
-            if sender.status is not None and not sender.for_other_colour:
-                self._request_stats.record(sender.status, time.perf_counter() - started)
+            self._count(scope, sender)
+
+    def _count(self, scope: Scope, sender: "_ResponseSender") -> None:
+        """Counts what this release answered to a client. A smoke test is no client."""
+        is_client = scope["path"].startswith(_EXECUTOR_PREFIX) and not self._peers.is_for_this_pod(scope)
+        if sender.handled_since is not None and sender.status is not None and is_client:
+            self._request_stats.record(sender.status, sender.answered_at - sender.handled_since)
 
     async def _respond(self, scope: Scope, receive: Receive, sender: "_ResponseSender", table: Table) -> None:
         try:
@@ -131,6 +137,15 @@ class Application:
 
     async def _respond_locally(self, scope: Scope, body: bytes, sender: "_ResponseSender", table: Table) -> None:
         """Respond in this pod. Raises only before the response has begun; `to_api_error` maps the errors."""
+        sender.handled_since = time.perf_counter()
+        try:
+            await self._handle(scope, body, sender, table)
+        except OrderError as error:
+            if error.reason in _NOT_BY_HANDLER:
+                sender.handled_since = None
+            raise
+
+    async def _handle(self, scope: Scope, body: bytes, sender: "_ResponseSender", table: Table) -> None:
         methods = table.get(scope["path"])
         if methods is None:
             scope["app"] = self._cold  # makes Starlette's router raise its errors instead of sending plain text
@@ -146,7 +161,16 @@ class Application:
 class _ResponseSender:
     """The ASGI `send` of one request: adds the headers that every response gets and records the status."""
 
-    __slots__ = ("_activity", "_drain", "_send", "_version", "for_other_colour", "status")
+    __slots__ = (
+        "_activity",
+        "_drain",
+        "_send",
+        "_version",
+        "answered_at",
+        "for_other_colour",
+        "handled_since",
+        "status",
+    )
 
     def __init__(self, send: Send, activity: Activity, drain: Drain, version: bytes) -> None:
         self._send = send
@@ -155,10 +179,15 @@ class _ResponseSender:
         self._version = version
         self.status: int | None = None  # None until the response has begun
         self.for_other_colour = False  # forwarded, or refused because no executor could be reached
+        # By time.perf_counter: when this pod's own handler began what was answered (None: it did not), and when the
+        # answer began. A client that sends or reads slowly is in neither.
+        self.handled_since: float | None = None
+        self.answered_at = 0.0
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             status = self.status = message["status"]
+            self.answered_at = time.perf_counter()
             metrics.REQUESTS_BY_CLASS[status // 100].inc()
             more = []
             # Checked now and not at the request's start: the pod may have begun to shut down in between. After a

@@ -22,6 +22,7 @@ class Status(msgspec.Struct, frozen=True):
     pod: str
     colour: str
     version: str
+    revision: str  # of the release's pods, as the operator names it; empty outside of Kubernetes
     epoch: int | None
     executors: list[str]
     executing: bool
@@ -77,6 +78,7 @@ class InternalRoutes:
             pod=context.settings.pod_name,
             colour=context.settings.colour,
             version=context.version,
+            revision=context.settings.revision,
             epoch=fence.state.epoch if fence.state else None,
             executors=list(fence.state.executors) if fence.state else [],
             executing=fence.executing,

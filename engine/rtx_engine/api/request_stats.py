@@ -16,7 +16,10 @@ class LatencyHistogram(msgspec.Struct, frozen=True):
 
 
 class ServedRequests(msgspec.Struct, frozen=True):
-    """Clients' requests that this pod served without forwarding since the fence named its colour at `epoch`."""
+    """What this pod's own handlers answered to clients since the fence named its colour at `epoch`.
+
+    Without answers 4xx, which are the clients' faults: they neither spoil nor dilute what the release did.
+    """
 
     epoch: int
     requests: int
@@ -39,8 +42,8 @@ class RequestStats:
         self._counts = [0] * len(UPPER_BOUNDS_MS)
 
     def record(self, status: int, seconds: float) -> None:
-        """Count a client's request, served in `seconds`. Does nothing while another colour executes."""
-        if self._epoch is None:
+        """Count a client's request, handled in `seconds`. Does nothing for a 4xx, or while another colour executes."""
+        if self._epoch is None or 400 <= status < 500:
             return
         self._counts[bisect.bisect_left(UPPER_BOUNDS_MS, seconds * 1000)] += 1
         if status >= 500:

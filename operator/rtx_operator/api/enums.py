@@ -125,6 +125,13 @@ class CutoverPhase(StrEnum):
         return self in {CutoverPhase.SUCCEEDED, CutoverPhase.ROLLED_BACK, CutoverPhase.FAILED}
 
 
+class Judgement(StrEnum):
+    """By what a new version is judged while it is monitored."""
+
+    TRAFFIC = "Traffic"  # by its answers to clients: at least spec.rollout.monitor.minimumRequests
+    PROBES = "Probes"  # by its smoke tests, since it answered fewer
+
+
 class RetirementPhase(StrEnum):
     """The phase of a retirement; operations/retirement/phases.py has everything about each."""
 
@@ -206,6 +213,7 @@ class Reason(StrEnum):
     # A cutover rolls back
     SUPERSEDED = "Superseded"  # the spec has changed to another revision
     SMOKE_FAILED = "SmokeFailed"
+    WRONG_VERSION = "WrongVersion"  # a pod reports another version than the spec asks for
     PEERS_UNREACHABLE = "PeersUnreachable"  # old pods could not forward requests to the new ones
     NOT_READY = "NotReady"  # pods of the new colour are not ready, or no longer ready
     CONTAINER_RESTARTED = "ContainerRestarted"  # a container of the new colour ended during Monitoring

@@ -10,6 +10,7 @@ from rtx_operator.api.enums import (
     ConditionStatus,
     ConditionType,
     CutoverPhase,
+    Judgement,
     MaintenancePhase,
     RetirementPhase,
     ServerComponent,
@@ -142,6 +143,16 @@ class Cutover(OperationRecord):
         default=None,
         description="Until when the colour that lost the traffic may drain. A pause moves it by its length.",
     )
+    judged: Judgement | None = Field(
+        default=None, description="By what the new version is judged: Traffic or Probes; absent before Monitoring."
+    )
+    requests: int | None = Field(
+        default=None, ge=0, description="Answers to clients by which it was judged, without answers 4xx."
+    )
+    smoke_failing_since: Time | None = Field(
+        default=None, description="Since when a smoke test fails while the new version is monitored."
+    )
+    monitored_at: Time | None = Field(default=None, description="When its time of monitoring was over.")
     seconds: Annotated[dict[str, float], SECONDS] = Field(
         default={}, description="Seconds that each phase took, of the phases that are over."
     )
@@ -199,6 +210,10 @@ class HistoryEntry(StatusModel):
     fenced_at: Time | None = Field(default=None, description="When the fence named the new colour as executor.")
     switched_at: Time | None = Field(default=None, description="When the live Service had only pods of the new colour.")
     restored_at: Time | None = Field(default=None, description="When it had only pods of the old colour again.")
+    judged: Judgement | None = Field(
+        default=None, description="By what the new version was judged: Traffic or Probes; absent when it went back."
+    )
+    requests: int | None = Field(default=None, ge=0, description="Answers to clients by which it was judged.")
     reason: str = Field(default="", max_length=64, description="Why it went back, in one word.")
     message: str = Field(default="", max_length=MESSAGE_LIMIT, description="Why it went back.")
     seconds: Annotated[dict[str, float], SECONDS] = Field(default={}, description="Seconds that each phase took.")

@@ -14,6 +14,7 @@ from rtx_operator.api.enums import (
 )
 from rtx_operator.observation import Object
 from rtx_operator.operations.arbiter import OPERATIONS
+from rtx_operator.operations.cutover.evidence import in_words
 from rtx_operator.operations.machine import Phase
 
 
@@ -37,7 +38,9 @@ def events(before: Object, after: Object) -> Iterator[EngineEvent]:
     cutover = _entered(before, after, "cutover")
     if cutover:
         phase = CutoverPhase(cutover["phase"])
-        yield _event(OperationName.CUTOVER, phase, cutover, _of_versions(cutover["from"], cutover["to"]))
+        evidence = in_words(cutover.get("judged", ""), cutover.get("requests", 0))
+        of = {**_of_versions(cutover["from"], cutover["to"]), "evidence": evidence}
+        yield _event(OperationName.CUTOVER, phase, cutover, of)
     maintenance = _entered(before, after, "maintenance")
     if maintenance:
         of = {"server": maintenance["component"]}

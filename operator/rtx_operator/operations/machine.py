@@ -18,9 +18,9 @@ from rtx_operator.api.status import Record
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Observation, PodQueries
 from rtx_operator.operations.effects import Effect
-from rtx_operator.operations.record import entered, noted, waiting, with_grace
+from rtx_operator.operations.record import entered, noted, renewed, waiting, with_grace
 from rtx_operator.operations.state import PersistedState
-from rtx_operator.results import Check, Failure, Unmet, worst_unmet
+from rtx_operator.results import Check, Failure, Unmet, Waiting, worst_unmet
 
 Phase = CutoverPhase | MaintenancePhase | RetirementPhase
 P = TypeVar("P", CutoverPhase, MaintenancePhase, RetirementPhase)
@@ -250,6 +250,9 @@ def step(operation: Operation[Any, C], state: PersistedState, given: OperationIn
     record, context = _record(operation, state), operation.context(state, given)
     row: PhaseRow[Any, C] = operation.phases[record.phase]
     waits = worst_unmet(context, row.checks)
+    if isinstance(waits, Waiting) and waits.is_endless and row.deadline:
+        record = renewed(record, given.now, row.deadline(given.engine.spec.rollout))
+        state = state.with_record(record)
     happened = operation.own_event(context, waits) or _event(row, record, waits, given)
     if happened is not None:
         return _moved(operation, state, given, happened)

@@ -13,6 +13,9 @@ from rtx_operator.api.status import Cutover, OperationRecord, Previous, Record
 from rtx_operator.operations.record import DEADLINE_GRACE, noted
 from rtx_operator.operations.state import PersistedState
 
+# Of a cutover, from which durations are counted on.
+_INSTANTS = ("drain_until", "smoke_failing_since")
+
 
 def paused(state: PersistedState, now: datetime) -> PersistedState:
     """The state of an engine that is paused, since `now` unless it was paused already."""
@@ -40,6 +43,7 @@ def _record_after(record: OperationRecord, pause: timedelta, now: datetime) -> O
     changes: dict[str, object] = {"paused_seconds": round(record.paused_seconds + pause.total_seconds(), 3)}
     if record.deadline:
         changes["deadline"] = max(record.deadline + pause, now + DEADLINE_GRACE)
-    if isinstance(record, Cutover) and record.drain_until:
-        changes["drain_until"] = record.drain_until + pause
+    for name in _INSTANTS:
+        if instant := getattr(record, name, None):
+            changes[name] = instant + pause
     return noted(record, **changes)

@@ -47,6 +47,13 @@ def entered(record: Record, phase: object, now: datetime, limit: timedelta | Non
     )
 
 
+def renewed(record: R, now: datetime, limit: timedelta) -> R:
+    """The record with its deadline put off by another `limit`, if it would pass soon."""
+    if record.deadline is None or record.deadline >= now + DEADLINE_GRACE:
+        return record
+    return noted(record, deadline=now + limit)
+
+
 def with_grace(record: R, now: datetime, *, observed_recently: bool) -> R:
     """The record with its deadline put off, if nobody has observed the engine for a while before `now`."""
     if observed_recently or record.deadline is None or record.deadline >= now + DEADLINE_GRACE:

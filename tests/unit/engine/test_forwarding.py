@@ -47,7 +47,7 @@ async def test_requests_to_the_other_colour_are_answered_by_the_executing_one(
     # and both say who did what
     assert (await status(anybody, blue))["forwarded"] >= len(answers)
     assert (await status(anybody, blue))["executed"] is None
-    assert (await status(anybody, green))["executed"]["requests"] >= len(answers)
+    assert (await status(anybody, green))["executed"]["requests"] >= len(answers) - len(wrong)  # 4xx is not counted
     async with anybody.session.get(blue.metrics_url) as metrics:
         assert 'rtx_forwarded_requests_total{result="answered"}' in await metrics.text()
     # and what is about the pod itself is the pod's

@@ -116,6 +116,41 @@ async def test_status_counts_requests_served_since_the_fence_named_the_colour(
     assert (await ask(session, green))["executed"]["requests"] == 0
 
 
+async def test_only_answers_of_the_pods_own_handlers_to_clients_are_counted(
+    engines: Any, session: aiohttp.ClientSession
+) -> None:
+    # Given a pod that executes, and one that does not
+    colours = await engines.start_colours()
+    blue, green = colours.blue, colours.green
+    bearer = {"Authorization": f"Bearer {await token(session, blue)}"}
+
+    async def counted() -> int:
+        return int((await ask(session, blue))["executed"]["requests"])
+
+    async def counted_after(method: str, url: str, **more: Any) -> int:
+        before = await counted()
+        async with session.request(method, url, **more) as answer:
+            await answer.read()
+        return await counted() - before
+
+    # When clients are at fault, or the operator runs a smoke test, or a page of the pod itself is read
+    # Then nothing counts
+    assert await counted_after("GET", f"{blue.url}/api/positions") == 0
+    assert await counted_after("GET", f"{blue.url}/api/nothing", headers=bearer) == 0
+    assert await counted_after("POST", f"{blue.url}/api/orders/market", headers=bearer, data=b"{") == 0
+    assert await counted_after("GET", f"{blue.url}/api/symbols", headers={**PEER, "x-rtx-here": "1"}) == 0
+    assert await counted_after("GET", f"{blue.url}/docs") == 0
+
+    # And when a client is served, also by way of the other colour, then it counts where it was handled
+    assert await counted_after("GET", f"{blue.url}/api/symbols") == 1
+    assert await counted_after("GET", f"{green.url}/api/positions", headers=bearer) == 1
+    assert (await ask(session, green))["executed"] is None
+
+
+async def test_status_names_the_revision_of_the_release(engines: Any, session: aiohttp.ClientSession) -> None:
+    assert (await ask(session, await engines.start(REVISION="abc")))["revision"] == "abc"
+
+
 async def test_reach_reports_whether_the_other_colour_answers(engines: Any, session: aiohttp.ClientSession) -> None:
     # given a pod of each colour
     colours = await engines.start_colours()

@@ -46,7 +46,8 @@ class EngineProcess:
 class Cluster:
     """`faults` stay until removed; each is `name`, or `name:version` for the pods or Jobs of one version.
 
-    With the fault `quota:KIND` no further object of that kind can be made, with `refused:KIND` none can be changed either.
+    With the fault `quota:KIND` no further object of that kind can be made; with `refused:KIND` none can be changed
+    either.
     """
 
     now: datetime = NOON
@@ -232,7 +233,8 @@ class Cluster:
 
     def report(self, name: str) -> EngineReport | str:
         process, fence, pod = self.processes[name], self.fence, self.pods[name]
-        if self.has_fault("silent", label(pod, Label.APP_VERSION)):
+        version = label(pod, Label.APP_VERSION)
+        if self.has_fault("silent", version):
             return "no response within 2 s"
         executes = self._executes(name)
         fast = process.requests - process.slow
@@ -240,7 +242,8 @@ class Cluster:
         return EngineReport(
             pod=name,
             colour=label(pod, Label.COLOUR),
-            version=label(pod, Label.APP_VERSION),
+            version="0.9.0" if self.has_fault("wrong version", version) else version,
+            revision=label(pod, Label.REVISION),
             epoch=fence.epoch if fence else None,
             executors=fence.executors if fence else (),
             executing=executes,
@@ -256,6 +259,8 @@ class Cluster:
     def traffic(self) -> None:
         """Clients send requests to the pods in the EndpointSlices; pods that do not execute forward them."""
         receiving = [name for name in self.slices.get(LIVE_SERVICE, ()) if name in self.processes]
+        if self.has_fault("no traffic"):
+            receiving = []
         executing = [name for name in self.processes if self._executes(name) and is_ready(self.pods[name])]
         for name in receiving:
             self.processes[name].last_request = self.now

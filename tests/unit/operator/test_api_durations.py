@@ -50,7 +50,13 @@ def test_empty_rollout_has_the_defaults() -> None:
         },
         "readyTimeout": "10m",
         "drainTimeout": "30s",
-        "monitor": {"duration": "5m", "maxErrorPercent": 1, "maxP99Milliseconds": 500, "minimumRequests": 200},
+        "monitor": {
+            "duration": "5m",
+            "maxErrorPercent": 1,
+            "maxP99Milliseconds": 500,
+            "minimumRequests": 200,
+            "requireTraffic": False,
+        },
         "keepPreviousFor": "1h",
     }
     assert rollout.monitor.duration == timedelta(minutes=5)

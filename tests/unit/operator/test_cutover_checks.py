@@ -211,9 +211,11 @@ def test_every_smoke_test_of_the_spec_must_pass() -> None:
 @pytest.mark.parametrize("gate", SWITCH_GATES)
 def test_gates_are_checked_again_before_the_fence_moves(gate: Check[CutoverContext]) -> None:
     # Given a cutover in Switching whose fence has not moved
-    missing = {checks.new_colour_ready: "no pods", checks.old_pods_reach_new: "reach was not queried"}.get(
-        gate, "smoke was not run"
-    )
+    missing = {
+        checks.new_colour_ready: "no pods",
+        checks.pods_are_of_version: "pods were not queried",
+        checks.old_pods_reach_new: "reach was not queried",
+    }.get(gate, "smoke was not run")
     world = copied(INSTALLED)
     world.set_spec(version="1.1.0")
     assert world.run_until(CutoverPhase.SWITCHING)

@@ -67,7 +67,10 @@ def with_served_requests(given: CutoverContext, **changes: Any) -> CutoverContex
         ({"server_errors": 11}, Reason.TOO_MANY_ERRORS),
         ({"counts": (990, 0, 0, 10)}, None),
         ({"counts": (989, 0, 0, 11)}, Reason.TOO_SLOW),
-        ({"counts": (19, 0, 0, 0), "server_errors": 19}, None),  # fewer than minimumRequests
+        ({"counts": (15, 0, 0, 0), "server_errors": 1}, None),  # fewer than minimumRequests: chance explains one
+        ({"counts": (15, 0, 0, 0), "server_errors": 3}, Reason.TOO_MANY_ERRORS),  # but not three
+        ({"counts": (2, 0, 0, 0), "server_errors": 2}, Reason.TOO_MANY_ERRORS),
+        ({"counts": (0, 0, 0, 19)}, None),  # latency of so few says nothing
         ({"server_errors": 1000, "epoch": 1}, None),  # of an earlier epoch
     ],
 )

@@ -16,6 +16,7 @@ DEPENDENCIES: list[tuple[CutoverPhase, tuple[str, ...], Check[CutoverContext], t
     (CutoverPhase.MIGRATING, (), checks.migrated, ("no children",)),
     (CutoverPhase.PROVISIONING, (), checks.new_colour_ready, ("no children", "no pods")),
     (CutoverPhase.TESTING, (), checks.new_colour_ready, ("no children", "no pods")),
+    (CutoverPhase.TESTING, (), checks.pods_are_of_version, REPORTS),
     (CutoverPhase.TESTING, (), checks.old_pods_reach_new, REACH),
     (CutoverPhase.TESTING, (), checks.smoke_passes, ("smoke was not run",)),
     (CutoverPhase.SWITCHING, (), checks.fence_names_new, DATABASE),
@@ -23,6 +24,7 @@ DEPENDENCIES: list[tuple[CutoverPhase, tuple[str, ...], Check[CutoverContext], t
     (CutoverPhase.MONITORING, (), checks.new_colour_lives, ("no pods",)),
     (CutoverPhase.MONITORING, (), checks.new_colour_executes, DATABASE),
     (CutoverPhase.MONITORING, (), checks.limits_kept, REPORTS),
+    (CutoverPhase.MONITORING, ("no traffic",), checks.probes_pass, ("smoke was not run",)),
     (CutoverPhase.MONITORING, (), checks.old_colour_drained, REPORTS),
     (CutoverPhase.PROMOTING, (), checks.promoted, ("no children",)),
     (CutoverPhase.ROLLING_BACK, FAILS_AFTER_FENCE_MOVE, checks.fence_names_old, DATABASE),
@@ -36,6 +38,7 @@ OTHERS: set[Check[CutoverContext]] = {
     checks.no_migration_runs,
     checks.nodes_settled,
     checks.monitored_long_enough,
+    checks.traffic_seen,
     checks.new_colour_empty,
     checks.new_colour_drained,
 }

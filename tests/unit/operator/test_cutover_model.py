@@ -16,7 +16,16 @@ from rtx_operator.operations.effects import MoveFence, Scale
 
 INSTALLED = installed()
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0")
-FAULTS = ("no database", "silent", "reach", "jobs hang", "quota:Job", "quota:Deployment", "quota:ControllerRevision")
+FAULTS = (
+    "no database",
+    "silent",
+    "reach",
+    "jobs hang",
+    "no traffic",
+    "quota:Job",
+    "quota:Deployment",
+    "quota:ControllerRevision",
+)
 PHASES = st.sampled_from(list(CutoverPhase))
 SERVERS: dict[str, dict[str, Any]] = {
     "as at first": {},
@@ -25,7 +34,7 @@ SERVERS: dict[str, dict[str, Any]] = {
     "an image that crashes": {"image": "example.com/server:crash"},
     "a node without the volume": {"scheduling": {"nodeSelector": {"node": "elsewhere"}}},
 }
-VERSION_FAULTS = ("migration", "unready", "smoke", "errors", "slow")
+VERSION_FAULTS = ("migration", "unready", "smoke", "errors", "slow", "wrong version")
 
 
 class Upgrades(RuleBasedStateMachine):

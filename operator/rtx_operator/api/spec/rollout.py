@@ -45,7 +45,14 @@ class Monitor(ApiModel):
         default=200,
         ge=1,
         le=1_000_000,
-        description="Fewest answers on which the limits are judged; with fewer, neither can roll back.",
+        description="Fewest answers by which the version is judged; answers 4xx do not count. With fewer, its smoke "
+        "tests go on until the end of duration and count instead, no limit of latency applies, and 5xx roll back when "
+        "there are more than chance explains at maxErrorPercent: 3 of 15 at 1 %.",
+    )
+    require_traffic: bool = Field(
+        default=False,
+        description="Whether the upgrade waits until minimumRequests are answered, however long it takes. Without it, "
+        "a version that nobody uses is promoted by its smoke tests.",
     )
 
 

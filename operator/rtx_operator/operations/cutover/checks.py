@@ -6,15 +6,16 @@ its message, so the order is the one in which a person would look.
 
 from datetime import timedelta
 
-from rtx_operator.api.enums import Component, Reason
+from rtx_operator.api.enums import Component, Judgement, Reason
 from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.names import Names
 from rtx_operator.api.status import Release
 from rtx_operator.diagnosis import diagnose
 from rtx_operator.observation import age, hangs
+from rtx_operator.operations.cutover import evidence
 from rtx_operator.operations.cutover.context import CutoverContext
 from rtx_operator.operations.jobs import GIVE_UP_AFTER, job_done
-from rtx_operator.pod_reports import EngineReport, ServedRequests
+from rtx_operator.pod_reports import EngineReport, is_same_version
 from rtx_operator.results import Check, Failure, Unmet, Waiting, worst_unmet
 
 # A query that is repeated with each reconcile and fails for this long is no blip.
@@ -95,8 +96,32 @@ def old_pods_reach_new(context: CutoverContext) -> Unmet | None:
     return None
 
 
+def pods_are_of_version(context: CutoverContext) -> Unmet | None:
+    """Each new pod reports the version that it was made for: a tag may lead to another build."""
+    version = context.new.version
+    for pod in context.ready_pods(context.new):
+        name = pod["metadata"]["name"]
+        report = context.seen.engines.get(name)
+        if report is None:
+            return Waiting(f"pod {name} has not reported its version yet")
+        if isinstance(report, str):
+            return _after_retries(context, f"pod {name} does not report its version: {report}", Reason.NOT_READY)
+        if not is_same_version(report.version, version):
+            return Failure(
+                f"pod {name} reports version {report.version}, not {version}: its image is another build than "
+                "spec.version says; push the right image, or correct spec.version or spec.image",
+                Reason.WRONG_VERSION,
+            )
+    return None
+
+
 def smoke_passes(context: CutoverContext) -> Unmet | None:
     """Each smoke test of the spec was run anew for this reconcile and passed."""
+    return _smoke(context, context.waited)
+
+
+def _smoke(context: CutoverContext, failing_for: timedelta) -> Unmet | None:
+    """The first smoke test that has not passed in this reconcile; one that fails for longer than RETRY_FOR counts."""
     results = {result.name: result for result in context.seen.smoke}
     for test in context.engine.spec.rollout.smoke:
         result = results.get(test.name)
@@ -105,7 +130,7 @@ def smoke_passes(context: CutoverContext) -> Unmet | None:
             return Waiting(f"{title} has no result yet")
         if not result.passed:
             message = f"{title} does not pass: {result.detail}"
-            return _after_retries(context, message, Reason.SMOKE_FAILED)
+            return Failure(message, Reason.SMOKE_FAILED) if failing_for > RETRY_FOR else Waiting(message)
     return None
 
 
@@ -122,7 +147,12 @@ def _after_retries(context: CutoverContext, message: str, reason: Reason) -> Unm
     return Failure(message, reason) if context.waited > RETRY_FOR else Waiting(message)
 
 
-SWITCH_GATES: tuple[Check[CutoverContext], ...] = (new_colour_ready, old_pods_reach_new, smoke_passes)
+SWITCH_GATES: tuple[Check[CutoverContext], ...] = (
+    new_colour_ready,
+    pods_are_of_version,
+    old_pods_reach_new,
+    smoke_passes,
+)
 
 
 # --- Switching -------------------------------------------------------------------------------------------------------
@@ -179,27 +209,45 @@ def new_colour_executes(context: CutoverContext) -> Unmet | None:
 
 
 def limits_kept(context: CutoverContext) -> Unmet | None:
-    """What the new colour served since the fence named it is within spec.rollout.monitor; too little proves nothing."""
+    """What the new colour served since the fence named it is within spec.rollout.monitor."""
     monitor, new = context.engine.spec.rollout.monitor, context.new
-    reports = context.reports(new)
-    epoch = context.fence.epoch if context.fence else 0
-    served = ServedRequests.total((report.executed for report in reports if isinstance(report, EngineReport)), epoch)
-    error_percent, p99 = served.error_percent(), served.p99_milliseconds()
-    if served.requests >= monitor.minimum_requests:
-        if error_percent > monitor.max_error_percent:
-            return Failure(
-                f"version {new.version} failed {served.server_errors} of {served.requests} requests "
-                f"({error_percent:.1f} %, allowed are {monitor.max_error_percent:g} %)",
-                Reason.TOO_MANY_ERRORS,
-            )
-        if p99 > monitor.max_p99_milliseconds:
-            return Failure(
-                f"the slowest hundredth of {served.requests} requests took version {new.version} "
-                f"{p99:.0f} ms (allowed are {monitor.max_p99_milliseconds:g} ms)",
-                Reason.TOO_SLOW,
-            )
-    silent = [cause for cause in reports if isinstance(cause, str)]
+    served = evidence.served(context)
+    if evidence.exceeds(served, monitor.max_error_percent, monitor.minimum_requests):
+        return Failure(
+            f"version {new.version} failed {served.server_errors} of {served.requests} requests "
+            f"({served.error_percent():.1f} %, allowed are {monitor.max_error_percent:g} %)",
+            Reason.TOO_MANY_ERRORS,
+        )
+    p99 = served.p99_milliseconds()
+    if served.requests >= monitor.minimum_requests and p99 > monitor.max_p99_milliseconds:
+        return Failure(
+            f"the slowest hundredth of {served.requests} requests took version {new.version} "
+            f"{p99:.0f} ms (allowed are {monitor.max_p99_milliseconds:g} ms)",
+            Reason.TOO_SLOW,
+        )
+    silent = [cause for cause in context.reports(new) if isinstance(cause, str)]
     return Waiting(f"a pod of version {new.version} does not report: {silent[0]}") if silent else None
+
+
+def probes_pass(context: CutoverContext) -> Unmet | None:
+    """Until there is enough traffic to judge by, the smoke tests go on; one that fails for RETRY_FOR counts."""
+    if context.cutover.judged is Judgement.TRAFFIC:
+        return None
+    since = context.cutover.smoke_failing_since or context.now
+    return _smoke(context, context.now - since)
+
+
+def traffic_seen(context: CutoverContext) -> Unmet | None:
+    """There was enough traffic to judge by, if spec.rollout.monitor asks for that."""
+    monitor, new = context.engine.spec.rollout.monitor, context.new
+    if not monitor.require_traffic or context.cutover.judged is Judgement.TRAFFIC:
+        return None
+    return Waiting(
+        f"version {new.version} keeps the traffic and has answered {evidence.served(context).requests} of the "
+        f"{monitor.minimum_requests} requests by which it is judged (spec.rollout.monitor.requireTraffic); it waits "
+        "for them without end. With requireTraffic false it is promoted by its smoke tests",
+        is_endless=True,
+    )
 
 
 def monitored_long_enough(context: CutoverContext) -> Unmet | None:

@@ -56,9 +56,14 @@ def _until_restored(cutover: Cutover) -> float:
     return 1.0 if cutover.restored_at else 0.2
 
 
+def _until_monitored(cutover: Cutover) -> float:
+    """A bad version is to be found out soon; one that only waits for traffic may wait for hours."""
+    return 1.0 if cutover.monitored_at else 0.4
+
+
 PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
     first=Phase.PENDING,
-    event_fields=frozenset({"id", "old", "new", "colour", "message", "reason"}),
+    event_fields=frozenset({"id", "old", "new", "colour", "evidence", "message", "reason"}),
     rows=MappingProxyType({
         Phase.PENDING: CutoverRow(
             ways={
@@ -92,12 +97,13 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             event_text="version {new} is tested before it gets traffic",
             checks=(
                 checks.new_colour_ready,
+                checks.pods_are_of_version,
                 checks.old_pods_reach_new,
                 checks.smoke_passes,
                 checks.nodes_settled,
             ),
             action=actions.resize,
-            queries=queries.reach_and_smoke,
+            queries=queries.gates,
             deadline=lambda _: timedelta(minutes=2),
             requeue=every(1.0),
             repairs_both=True,
@@ -122,13 +128,15 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
                 checks.new_colour_lives,
                 checks.new_colour_executes,
                 checks.limits_kept,
+                checks.probes_pass,
                 checks.monitored_long_enough,
                 checks.old_colour_drained,
+                checks.traffic_seen,
             ),
             action=actions.monitor,
-            queries=queries.reports_of_both,
+            queries=queries.monitoring,
             deadline=lambda rollout: rollout.monitor.duration + rollout.drain_timeout + timedelta(minutes=2),
-            requeue=every(0.4),  # a bad version is to be found out
+            requeue=_until_monitored,
             goes_first=True,
             active=Side.NEW,
             repairs_both=True,
@@ -137,7 +145,7 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
         Phase.PROMOTING: CutoverRow(
             # What cannot be moved is reported when the cutover is over, and tried again all the time.
             ways={Event.DONE: Phase.SUCCEEDED, Event.FAILED: Phase.SUCCEEDED},
-            event_text="version {new} has been monitored: it stays",
+            event_text="version {new} {evidence}",
             checks=(checks.promoted,),
             action=actions.promote,
             requeue=every(1.0),

@@ -1,25 +1,33 @@
 """What each phase queries of the engine pods; they are left in peace while no phase needs an answer."""
 
+from rtx_operator.api.enums import Colour, Judgement
 from rtx_operator.api.spec import Rollout
 from rtx_operator.api.status import Cutover
 from rtx_operator.observation import PodQueries
 
 
-def reach_and_smoke(rollout: Rollout, cutover: Cutover) -> PodQueries:
-    """Whether the old pods reach the new ones, and the smoke tests on the new colour."""
-    return PodQueries(reach=cutover.from_.colour, smoke=cutover.to.colour, tests=tuple(rollout.smoke))
+def gates(rollout: Rollout, cutover: Cutover) -> PodQueries:
+    """Whether the old pods reach the new ones, what these report, and the smoke tests on the new colour."""
+    new = cutover.to.colour
+    return PodQueries(reports=frozenset({new}), reach=cutover.from_.colour, smoke=new, tests=tuple(rollout.smoke))
 
 
 def gates_until_fenced(rollout: Rollout, cutover: Cutover) -> PodQueries:
     """The same again until the fence has moved: the gates are checked again on entering Switching."""
-    return reach_and_smoke(rollout, cutover) if cutover.fenced_at is None else PodQueries()
+    return gates(rollout, cutover) if cutover.fenced_at is None else PodQueries()
 
 
-def reports_of_both(_: Rollout, cutover: Cutover) -> PodQueries:
-    """Reports of the pods of both colours."""
-    return PodQueries(reports=frozenset({cutover.from_.colour, cutover.to.colour}))
+def monitoring(rollout: Rollout, cutover: Cutover) -> PodQueries:
+    """Reports of the pods of both colours, and the smoke tests until there is enough traffic to judge by."""
+    if cutover.judged is Judgement.TRAFFIC:
+        return PodQueries(reports=_both(cutover))
+    return PodQueries(reports=_both(cutover), smoke=cutover.to.colour, tests=tuple(rollout.smoke))
 
 
-def reports_once_fenced(rollout: Rollout, cutover: Cutover) -> PodQueries:
-    """The same, if the old colour has lost execution: otherwise nothing drains, and it serves as before."""
-    return reports_of_both(rollout, cutover) if cutover.fenced_at else PodQueries()
+def reports_once_fenced(_: Rollout, cutover: Cutover) -> PodQueries:
+    """Reports of both, if the old colour has lost execution: otherwise nothing drains, and it serves as before."""
+    return PodQueries(reports=_both(cutover)) if cutover.fenced_at else PodQueries()
+
+
+def _both(cutover: Cutover) -> frozenset[Colour]:
+    return frozenset({cutover.from_.colour, cutover.to.colour})

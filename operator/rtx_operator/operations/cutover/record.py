@@ -5,6 +5,8 @@ from dataclasses import replace
 from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.enums import Reason
 from rtx_operator.api.status import HISTORY_LIMIT, Active, Cutover, HistoryEntry, Previous, Rejected
+from rtx_operator.operations.cutover import evidence
+from rtx_operator.operations.cutover.checks import monitored_long_enough
 from rtx_operator.operations.cutover.context import CutoverContext
 from rtx_operator.operations.cutover.phases import PHASES, Side
 from rtx_operator.operations.machine import Event, OwnEvent
@@ -22,7 +24,23 @@ def note(state: PersistedState, context: CutoverContext) -> PersistedState:
         cutover = noted(cutover, switched_at=now, drain_until=now + context.drain_timeout)
     if _is_restored(context):
         cutover = noted(cutover, restored_at=now, drain_until=now + context.drain_timeout)
+    if cutover.phase is Phase.MONITORING and context.seen.is_whole:
+        cutover = _judged(cutover, context)
     return state.with_record(cutover)
+
+
+def _judged(cutover: Cutover, context: CutoverContext) -> Cutover:
+    """By what the new release is judged by now, since when its smoke tests fail, and when its time was over."""
+    judged, now = evidence.judgement(context), context.now
+    if judged is not cutover.judged:
+        cutover = noted(cutover, judged=judged, requests=evidence.served(context).requests)
+    if cutover.monitored_at is None and monitored_long_enough(context) is None:
+        cutover = noted(cutover, monitored_at=now)
+    if not context.seen.smoke:
+        return cutover
+    failing_since = cutover.smoke_failing_since if context.seen.observed_recently else None
+    fails = any(not result.passed for result in context.seen.smoke)
+    return noted(cutover, smoke_failing_since=(failing_since or now) if fails else None)
 
 
 def _is_restored(context: CutoverContext) -> bool:
@@ -62,6 +80,10 @@ def settle(state: PersistedState, context: CutoverContext) -> PersistedState:
     """The active release follows the phase; a cutover that is over leaves what is kept or rejected, and its history."""
     cutover = context.cutover
     state = _with_active(state, context)
+    if cutover.phase is Phase.PROMOTING:
+        state = state.with_record(
+            noted(cutover, requests=max(cutover.requests or 0, evidence.served(context).requests))
+        )
     if not cutover.phase.is_terminal:
         return state
     if PHASES[cutover.phase].active is Side.NEW:
@@ -116,6 +138,8 @@ def _history_entry(context: CutoverContext) -> HistoryEntry:
         fenced_at=cutover.fenced_at,
         switched_at=cutover.switched_at,
         restored_at=cutover.restored_at,
+        judged=cutover.judged if cutover.phase is Phase.SUCCEEDED else None,
+        requests=cutover.requests if cutover.phase is Phase.SUCCEEDED else None,
         reason=cutover.reason,
         message=cutover.message if cutover.reason else "",
         seconds=cutover.seconds,

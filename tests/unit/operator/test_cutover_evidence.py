@@ -1,0 +1,224 @@
+"""The evidence by which a new version is promoted: its traffic, or its smoke tests, and status says which."""
+
+from typing import Any
+
+import pytest
+from cutover_walks import ROLLBACK_PHASES, UPGRADE_PHASES, last_result, walk
+from cutover_world import World
+from rtx_operator.api.enums import CutoverPhase, Judgement, Reason
+from rtx_operator.decision.events import events
+from rtx_operator.operations.arbiter import queries
+from rtx_operator.operations.cutover.evidence import is_beyond_chance
+from rtx_operator.pod_reports import is_same_version
+
+
+def monitored(world: World, *faults: str, **monitor: Any) -> World:
+    """The world in which 1.1.0 has just begun to be monitored."""
+    world.faults.update(faults)
+    if monitor:
+        given = world.spec["rollout"]
+        world.set_spec(rollout={**given, "monitor": {**given["monitor"], **monitor}})
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.MONITORING)
+    return world
+
+
+def promotion(world: World) -> str:
+    """Reconcile until the version is promoted; returns the message of that Event."""
+    for _ in range(40):
+        before = world.stored
+        world.tick()
+        world.reconcile()
+        if world.phase is CutoverPhase.PROMOTING:
+            (message,) = [one.message for one in events(before, world.stored) if one.reason == "CutoverPromoting"]
+            return message
+    raise AssertionError(f"not promoted: {world.stored['cutover']}")
+
+
+def reconcile_for(world: World, seconds: int) -> None:
+    for _ in range(seconds):
+        world.tick()
+        world.reconcile()
+
+
+def message(world: World) -> str:
+    return str(world.stored["cutover"]["message"])
+
+
+# --- by traffic, or by smoke tests -----------------------------------------------------------------------------------
+
+
+def test_version_with_enough_requests_is_judged_by_its_traffic(world: World) -> None:
+    # Given a version that is monitored under load, then it is promoted by its limits
+    assert promotion(monitored(world)).startswith("version 1.1.0 kept its limits over ")
+
+    # And status and history say so
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+    past = world.stored["history"][0]
+    assert (world.stored["cutover"]["judged"], past["judged"]) == (Judgement.TRAFFIC, Judgement.TRAFFIC)
+    assert past["requests"] >= 20
+
+
+def test_version_that_nobody_uses_is_promoted_by_its_smoke_tests_and_nothing_else_is_claimed(world: World) -> None:
+    # Given a version without requests
+    monitored(world, "no traffic")
+    assert world.stored["cutover"].get("judged") is None
+    reconcile_for(world, 1)
+    assert world.stored["cutover"]["judged"] == Judgement.PROBES
+
+    # When its time is over, then no limit was kept
+    assert promotion(world) == (
+        "version 1.1.0 passed its smoke tests; the 0 requests that it answered are too few to judge its limits"
+    )
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+    past = world.stored["history"][0]
+    assert (past["judged"], past["requests"]) == (Judgement.PROBES, 0)
+
+
+def test_smoke_test_that_fails_for_ten_seconds_rolls_back_a_version_without_traffic(world: World) -> None:
+    # Given a version without requests, whose smoke tests begin to fail while it is monitored
+    monitored(world, "no traffic")
+    reconcile_for(world, 3)
+    world.faults.add("smoke:1.1.0")
+
+    # Then it is not promoted at the end of its time, and goes back
+    assert walk(world)[0] == ROLLBACK_PHASES
+    assert last_result(world) == (CutoverPhase.ROLLED_BACK, Reason.SMOKE_FAILED)
+    assert "judged" not in world.stored["history"][0]
+
+
+def test_smoke_test_that_fails_once_does_not_roll_back(world: World) -> None:
+    monitored(world, "no traffic")
+    for _ in range(2):
+        world.faults.add("smoke:1.1.0")
+        reconcile_for(world, 3)
+        world.faults.discard("smoke:1.1.0")
+        reconcile_for(world, 3)
+    reconcile_for(world, 10)
+
+    assert last_result(world) == (CutoverPhase.SUCCEEDED, "")
+
+
+def test_smoke_tests_end_once_there_is_enough_traffic(world: World) -> None:
+    monitored(world)
+    reconcile_for(world, 1)
+
+    assert queries(world.intend().engine).smoke is None
+
+
+# --- requireTraffic --------------------------------------------------------------------------------------------------
+
+
+def waiting_for_traffic(world: World) -> World:
+    """1.1.0 has waited for traffic far longer than the phase may last."""
+    monitored(world, "no traffic", requireTraffic=True)
+    reconcile_for(world, 400)
+    assert world.phase is CutoverPhase.MONITORING
+    return world
+
+
+def test_version_that_requires_traffic_waits_without_end_and_says_for_what(world: World) -> None:
+    waiting_for_traffic(world)
+    assert "0 of the 20 requests" in message(world)
+
+    # When clients come back, then it is judged by them
+    world.faults.clear()
+    assert promotion(world).startswith("version 1.1.0 kept its limits")
+
+
+def test_bad_version_that_requires_traffic_goes_back_at_its_first_requests(world: World) -> None:
+    waiting_for_traffic(world)
+    world.faults.remove("no traffic")
+    world.faults.add("errors:1.1.0")
+
+    assert walk(world)[0] == ROLLBACK_PHASES
+    assert last_result(world) == (CutoverPhase.ROLLED_BACK, Reason.TOO_MANY_ERRORS)
+
+
+def test_pod_that_does_not_report_once_does_not_end_a_long_wait_for_traffic(world: World) -> None:
+    waiting_for_traffic(world)
+    world.faults.add("silent")
+    reconcile_for(world, 5)
+    world.faults.discard("silent")
+    reconcile_for(world, 5)
+
+    assert world.phase is CutoverPhase.MONITORING
+
+
+def test_wait_for_traffic_ends_when_it_is_no_longer_required(world: World) -> None:
+    waiting_for_traffic(world)
+    rollout = world.spec["rollout"]
+    world.set_spec(rollout={**rollout, "monitor": {**rollout["monitor"], "requireTraffic": False}})
+
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+    assert world.stored["history"][0]["judged"] == Judgement.PROBES
+
+
+def test_third_version_ends_a_wait_for_traffic(world: World) -> None:
+    waiting_for_traffic(world)
+    world.set_spec(version="1.2.0")
+
+    assert walk(world)[0] == ROLLBACK_PHASES
+    assert last_result(world) == (CutoverPhase.ROLLED_BACK, Reason.SUPERSEDED)
+
+
+# --- few requests ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("failed", "total", "share", "beyond"),
+    [
+        (0, 0, 0.01, False),
+        (1, 1, 0.01, False),
+        (2, 2, 0.01, True),
+        (1, 15, 0.01, False),
+        (2, 15, 0.01, False),
+        (3, 15, 0.01, True),
+        (15, 15, 0.01, True),
+        (30, 1000, 0.01, True),
+        (14, 1000, 0.01, False),
+        (1, 15, 0.0, True),
+        (0, 15, 0.0, False),
+        (15, 15, 1.0, False),
+        (5, 5, 0.5, False),
+        (10, 10, 0.5, True),
+        (12_000, 999_999, 0.01, True),
+        (10_050, 999_999, 0.01, False),
+    ],
+)
+def test_errors_among_few_requests_count_when_chance_does_not_explain_them(
+    failed: int, total: int, share: float, *, beyond: bool
+) -> None:
+    assert is_beyond_chance(failed, total, share) == beyond
+
+
+# --- the version -----------------------------------------------------------------------------------------------------
+
+
+def test_image_that_is_another_version_than_its_tag_fails_testing(world: World) -> None:
+    # Given a tag 1.1.0 that leads to a build of 0.9.0
+    world.faults.add("wrong version:1.1.0")
+    world.set_spec(version="1.1.0")
+    phases, _ = walk(world)
+
+    # Then it never gets traffic, and the sentence names both
+    assert phases == [*UPGRADE_PHASES[:4], *ROLLBACK_PHASES]
+    assert last_result(world) == (CutoverPhase.ROLLED_BACK, Reason.WRONG_VERSION)
+    assert "reports version 0.9.0, not 1.1.0" in world.stored["history"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("1.1.0", "1.1.0", True),
+        ("1.2.0-broken", "1.2.0+broken", True),
+        ("1.4.0-rc.1", "1.4.0rc1", True),
+        ("v2.0.0-Alpha.3", "2.0.0a3", True),
+        ("1.1.0", "11.0", False),
+        ("1.1.0", "1.1.1", False),
+        ("1.1.0", "1.1.0-rc.1", False),
+        ("1.1.0", "", False),
+    ],
+)
+def test_spellings_of_a_version_are_compared_by_their_parts(one: str, other: str, *, same: bool) -> None:
+    assert is_same_version(one, other) == same
