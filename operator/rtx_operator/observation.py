@@ -17,6 +17,7 @@ Object = dict[str, Any]
 
 OBSERVATION_GAP_SECONDS = 20.0  # after a longer gap between two whole observations, no deadline fires
 HANGS_AFTER = timedelta(seconds=60)  # a running kubelet ends a pod within seconds of its deletionTimestamp
+ENGINE_CONTAINER = "engine"  # of engine pods; others may have been injected
 ENDED = frozenset({"Succeeded", "Failed"})  # pod phases in which no container runs or restarts
 
 
@@ -47,7 +48,6 @@ class Fence:
     executors: tuple[str, ...]
     cutover: str  # id of the move
     owner: str  # namespace/name/uid of a TradingEngine
-    since: datetime | None = None  # time of the move, on the database's clock
     revisions: tuple[str, ...] | None = None  # the revisions that may execute in these colours; None: any
 
 
@@ -217,7 +217,10 @@ def job_ended(job: Object | None, end: JobEnd) -> Object | None:
 
 
 def hangs(pod: Object, now: datetime) -> bool:
-    """Whether the pod's deletionTimestamp passed more than HANGS_AFTER ago: its node is lost, or cannot end it."""
+    """Whether the pod's deletionTimestamp passed more than HANGS_AFTER ago: its node is lost, or cannot end it.
+
+    Both by the operator's clock (controllers/clock.py).
+    """
     until = pod["metadata"].get("deletionTimestamp")
     return bool(until) and now > datetime.fromisoformat(until) + HANGS_AFTER
 
@@ -238,6 +241,12 @@ def age(thing: Object) -> str:
         return f"being deleted since {until}{held}"
     since = thing.get("status", {}).get("startTime") or meta.get("creationTimestamp")
     return f"running since {since}" if since else "running"
+
+
+def restarts(pod: Object) -> int:
+    """How often the engine's container of the pod was started again, by the kubelet's count."""
+    containers = pod.get("status", {}).get("containerStatuses") or []
+    return sum(int(one.get("restartCount", 0)) for one in containers if one["name"] == ENGINE_CONTAINER)
 
 
 def is_ready(pod: Object) -> bool:

@@ -18,6 +18,7 @@ from rtx_operator.api.enums import (
 from rtx_operator.api.schema import StatusModel
 
 Time = Annotated[datetime, WithJsonSchema({"type": "string", "format": "date-time"})]
+COUNTS = WithJsonSchema({"type": "object", "additionalProperties": {"type": "integer"}, "maxProperties": 64})
 SECONDS = WithJsonSchema({"type": "object", "additionalProperties": {"type": "number"}, "maxProperties": 16})
 MESSAGE_LIMIT = 4096  # characters; the API server refuses a longer message
 HISTORY_LIMIT = 10  # cutovers that status remembers
@@ -142,6 +143,15 @@ class Cutover(OperationRecord):
     drain_until: Time | None = Field(
         default=None,
         description="Until when the colour that lost the traffic may drain. A pause moves it by its length.",
+    )
+    restarts: Annotated[dict[str, int], COUNTS] = Field(
+        default={},
+        description="How often pods of the new version had restarted before the switch, of those that had. One that "
+        "restarts after it rolls the upgrade back.",
+    )
+    resumed_at: Time | None = Field(
+        default=None,
+        description="When an operator observed the new version again, after nobody had for a while in Monitoring.",
     )
     judged: Judgement | None = Field(
         default=None, description="By what the new version is judged: Traffic or Probes; absent before Monitoring."

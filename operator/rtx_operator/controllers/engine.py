@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import math
 import random
 import secrets
 import time
@@ -25,6 +24,7 @@ from rtx_operator.cluster.observe.objects import EngineObjects, watched_objects
 from rtx_operator.cluster.perform import Access, Performer
 from rtx_operator.cluster.resources import ENGINE
 from rtx_operator.controllers.base import Attempt, Controller, Key
+from rtx_operator.controllers.clock import ObservationClock
 from rtx_operator.controllers.slots import Slots, has_slot
 from rtx_operator.decision import conditions
 from rtx_operator.decision.adoption import adopted
@@ -34,7 +34,7 @@ from rtx_operator.decision.outcome import Outcome, status_after
 from rtx_operator.decision.requeue import requeue_after
 from rtx_operator.desired import build
 from rtx_operator.desired.state import DesiredState
-from rtx_operator.observation import Observation, Owner, is_recent
+from rtx_operator.observation import Observation, Owner
 from rtx_operator.operations.arbiter import freshness, may_rest, queries, traffic_waits_by
 from rtx_operator.operations.state import PersistedState
 from rtx_operator.settings import Settings
@@ -66,7 +66,7 @@ class EngineController(Controller):
         self._settings = settings
         self._clock = clock
         self._slots = Slots(settings.max_maintenance)
-        self._observed: dict[Key, float] = {}  # when each engine was last observed whole, by `clock`
+        self._times = ObservationClock()
 
     def forget(self, key: Key) -> None:
         """Drop what is kept of an engine that is gone, or not ours."""
@@ -74,7 +74,7 @@ class EngineController(Controller):
         self._observer.forget(key.namespace, key.name, self._database(key.namespace, key.name))
         self._fleet.remove((key.namespace, key.name))
         self._slots.forget(key)
-        self._observed.pop(key, None)
+        self._times.forget(key)
         measure.forget(key.namespace, key.name)
 
     def priority(self, status: Object) -> Priority:
@@ -89,17 +89,18 @@ class EngineController(Controller):
         manifest = self._fleet.get((key.namespace, key.name))
         if manifest is None or not self._serves(manifest) or manifest["metadata"].get("deletionTimestamp"):
             return None
+        now = self._now()
         try:
             engine = TradingEngine.parse(manifest)
             objects = await self._watched(engine) if self._may_rest(engine) else None
             if objects is None:
                 return None
-            seen = await self._observe(engine, objects)
-            engine = adopted(engine, seen, build.wanted_revision(engine, seen, self._settings), self._now())
+            seen = await self._observe(engine, now, objects)
+            engine = adopted(engine, seen, build.wanted_revision(engine, seen, self._settings), now)
             desired = build.build(engine, seen, self._settings, bytes(32))
         except (InvalidSpecError, OperatorTooOldError, UnknownActiveError, ApiError):
             return None  # the live reconcile says so in status
-        now, before = self._now(), manifest.get("status") or {}
+        before = manifest.get("status") or {}
         decision = decide(engine, desired, seen, now, "")
         disputes = self._performer.applier.disputes.of(engine.scope)
         status = status_after(before, engine, desired, decision, Outcome(disputes=disputes), now)
@@ -132,7 +133,7 @@ class EngineController(Controller):
         try:
             engine = TradingEngine.parse(attempt.manifest)
             await self._know_slots(engine)
-            seen = await self._observe(engine)
+            seen = await self._observe(engine, attempt.now)
             engine = adopted(engine, seen, build.wanted_revision(engine, seen, self._settings), attempt.now)
             desired = build.build(engine, seen, self._settings, secrets.token_bytes(32))
         except InvalidSpecError as error:
@@ -160,7 +161,7 @@ class EngineController(Controller):
         """Spread, so that a thousand engines are not reconciled in the same second."""
         return self._settings.resync_seconds * random.uniform(0.8, 1.2)  # noqa: S311 - spreading is no secret
 
-    async def _observe(self, engine: TradingEngine, objects: EngineObjects | None = None) -> Observation:
+    async def _observe(self, engine: TradingEngine, now: datetime, objects: EngineObjects | None = None) -> Observation:
         credentials = engine.spec.credentials_secret_ref
         seen = await self._observer.observe(
             engine.namespace,
@@ -171,16 +172,10 @@ class EngineController(Controller):
             freshness(engine),
             objects,
         )
-        key, now = _key(engine), self._clock()
-        recently = is_recent(now - self._observed.get(key, -math.inf))
-        if seen.is_whole:
-            self._observed[key] = now
-        return replace(
-            seen,
-            observed_recently=recently,
-            maintenance_slot=self._slots.may_take(key),
-            refusals=self._performer.refusals.of(engine.scope),
-        )
+        key = _key(engine)
+        timed = self._times.timed(key, seen, now, self._clock())
+        refusals = self._performer.refusals.of(engine.scope)
+        return replace(timed, maintenance_slot=self._slots.may_take(key), refusals=refusals)
 
     async def _know_slots(self, engine: TradingEngine) -> None:
         """Note the slot of this engine, and before the first one is asked for those of all engines. Raises ApiError."""

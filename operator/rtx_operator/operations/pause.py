@@ -9,12 +9,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.status import Cutover, OperationRecord, Previous, Record
+from rtx_operator.api.status import OperationRecord, Previous, Record
 from rtx_operator.operations.record import DEADLINE_GRACE, noted
 from rtx_operator.operations.state import PersistedState
 
 # Of a cutover, from which durations are counted on.
-_INSTANTS = ("drain_until", "smoke_failing_since")
+_INSTANTS = ("drain_until", "resumed_at", "smoke_failing_since")
 
 
 def paused(state: PersistedState, now: datetime) -> PersistedState:

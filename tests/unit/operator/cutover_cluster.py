@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from rtx_operator.api.enums import Colour, Component, Reason
 from rtx_operator.api.names import Label
 from rtx_operator.desired.state import JOB_LABEL
-from rtx_operator.observation import Fence, Object, is_ready
+from rtx_operator.observation import Fence, Object, is_ready, restarts
 from rtx_operator.operations.effects import Drain, KeepData, MoveFence, Scale
 from rtx_operator.pod_reports import EngineReport, Latency, ReachReport, ServedRequests, SmokeResult
 from rtx_operator.results import Failure
@@ -194,9 +194,7 @@ class Cluster:
             self.earlier_fences.append(fence)
         self.judge_move(effect)
         epoch = max(fence.epoch if fence else 0, effect.known_epoch) + 1
-        self.fence = Fence(
-            epoch, effect.executors, effect.cutover, f"trading/rtx/{self.uid}", self.now, effect.revisions
-        )
+        self.fence = Fence(epoch, effect.executors, effect.cutover, f"trading/rtx/{self.uid}", effect.revisions)
         self._update_engines()
 
     def lose_move(self) -> None:
@@ -277,8 +275,10 @@ class Cluster:
 
     def crash(self, pod: str) -> None:
         """The pod's container ends and restarts; the pod is not ready until `run_pods`."""
-        state = {"terminated": {"exitCode": 1, "finishedAt": _time(self.now)}}
-        last = {"containerStatuses": [{"name": "engine", "state": {"running": {}}, "lastState": state}]}
+        state = {"terminated": {"exitCode": 1, "finishedAt": "1970-01-01T00:00:00Z"}}  # by the node's clock
+        count = restarts(self.pods[pod]) + 1
+        container = {"name": "engine", "state": {"running": {}}, "lastState": state, "restartCount": count}
+        last = {"containerStatuses": [container]}
         self.pods[pod] = {**self.pods[pod], "status": last}
         self.processes[pod] = self._process(self.pods[pod])
 

@@ -33,17 +33,22 @@ GREEN = "rtx-engine-green"
 # --- Monitoring ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("seconds", "restarted"), [(-5, False), (5, True)])
-def test_container_that_ends_after_the_fence_move_fails(seconds: int, restarted: bool) -> None:
+@pytest.mark.parametrize(
+    ("container", "before", "restarted"), [("engine", 1, True), ("engine", 2, False), ("injected", 0, False)]
+)
+def test_container_that_ends_after_the_switch_began_fails(container: str, before: int, *, restarted: bool) -> None:
+    # Given a pod whose container has ended twice, some of it before the switch, whatever the clock of its node says
     given = passing(CutoverPhase.MONITORING)
-    assert given.cutover.fenced_at
-    at = (given.cutover.fenced_at + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    last = [{"name": "engine", "lastState": {"terminated": {"exitCode": 137, "finishedAt": at}}}]
+    pod = new_pod(given)
+    ended = {"terminated": {"exitCode": 137, "finishedAt": "2036-01-01T00:00:00Z"}}
+    last = [{"name": container, "lastState": ended, "restartCount": 2}]
     ready = [{"type": "Ready", "status": "True"}]
+    given = replace(given, cutover=given.cutover.model_copy(update={"restarts": {pod: before}}))
 
-    unmet = checks.new_colour_lives(with_status(given, new_pod(given), conditions=ready, containerStatuses=last))
+    unmet = checks.new_colour_lives(with_status(given, pod, conditions=ready, containerStatuses=last))
 
     assert (unmet is not None and unmet.reason is Reason.CONTAINER_RESTARTED) == restarted
+    assert unmet is None or "exit code 137" in unmet.message
 
 
 def with_served_requests(given: CutoverContext, **changes: Any) -> CutoverContext:

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 READ_DEADLINE_SECONDS = 5.0  # for a whole read: a name, a connection, two statements
 MAX_IDLE_SECONDS = 10.0  # the pool closes a session that was not used for longer
-COLUMNS = "epoch, executors, revisions, cutover, owner, since"
+COLUMNS = "epoch, executors, revisions, cutover, owner"
 _READ = f"SELECT {COLUMNS} FROM rtx_operator.execution_fence"  # noqa: S608 - constants
 
 
@@ -96,6 +96,5 @@ def fence_of(row: Any) -> Fence:
         executors=tuple(row["executors"]),
         cutover=row["cutover"],
         owner=row["owner"],
-        since=row["since"],
         revisions=None if row["revisions"] is None else tuple(row["revisions"]),
     )

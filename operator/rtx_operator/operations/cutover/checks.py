@@ -4,6 +4,7 @@ Unknown, missing and unanswered is never passed. The first check that is not pas
 its message, so the order is the one in which a person would look.
 """
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 from rtx_operator.api.enums import Component, Judgement, Reason
@@ -11,7 +12,7 @@ from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.names import Names
 from rtx_operator.api.status import Release
 from rtx_operator.diagnosis import diagnose
-from rtx_operator.observation import age, hangs
+from rtx_operator.observation import ENGINE_CONTAINER, Object, age, hangs, restarts
 from rtx_operator.operations.cutover import evidence
 from rtx_operator.operations.cutover.context import CutoverContext
 from rtx_operator.operations.jobs import GIVE_UP_AFTER, job_done
@@ -24,6 +25,8 @@ RETRY_FOR = timedelta(seconds=10)
 SETTLE_TIME = timedelta(seconds=2)
 # A pod that does not drain does not hold up the cutover for ever.
 DRAIN_GRACE = timedelta(seconds=15)
+# Whatever the clock says after nobody has observed the new version for a while, it is watched for so long again.
+WATCH_AFTER_GAP = timedelta(seconds=10)
 QUIET_SECONDS = 5.0  # without a request, after which no client is expected to send one
 REVERSE_TIMEOUT = timedelta(minutes=5)
 
@@ -189,16 +192,20 @@ def new_colour_lives(context: CutoverContext) -> Unmet | None:
     new = context.new
     if not context.ready_pods(new):
         return Failure(f"no pod of version {new.version} is ready any more", Reason.NOT_READY)
-    since = context.cutover.fenced_at
     for pod in context.pods(new):
-        for container in pod.get("status", {}).get("containerStatuses") or []:
-            ended = (container.get("lastState") or {}).get("terminated") or {}
-            if since and ended.get("finishedAt", "") > since.strftime("%Y-%m-%dT%H:%M:%SZ"):
-                name, code = pod["metadata"]["name"], ended.get("exitCode")
-                return Failure(
-                    f"pod {name} of version {new.version} ended with exit code {code}", Reason.CONTAINER_RESTARTED
-                )
+        name = pod["metadata"]["name"]
+        if restarts(pod) > context.cutover.restarts.get(name, 0):
+            code = next((ended["exitCode"] for ended in _last_ends(pod) if "exitCode" in ended), "unknown")
+            return Failure(
+                f"pod {name} of version {new.version} ended with exit code {code}", Reason.CONTAINER_RESTARTED
+            )
     return None
+
+
+def _last_ends(pod: Object) -> Iterator[Object]:
+    for container in pod.get("status", {}).get("containerStatuses") or []:
+        if container["name"] == ENGINE_CONTAINER:
+            yield (container.get("lastState") or {}).get("terminated") or {}
 
 
 def new_colour_executes(context: CutoverContext) -> Unmet | None:
@@ -251,7 +258,10 @@ def traffic_seen(context: CutoverContext) -> Unmet | None:
 
 
 def monitored_long_enough(context: CutoverContext) -> Unmet | None:
-    left = context.engine.spec.rollout.monitor.duration - context.waited
+    cutover, duration = context.cutover, context.engine.spec.rollout.monitor.duration
+    left = duration - context.waited
+    if cutover.resumed_at:  # this leader's clock may be ahead of the last one's
+        left = max(left, cutover.resumed_at + min(duration, WATCH_AFTER_GAP) - context.now)
     if left <= timedelta():
         return None
     until = context.now + left

@@ -5,6 +5,7 @@ from dataclasses import replace
 from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.enums import Reason
 from rtx_operator.api.status import HISTORY_LIMIT, Active, Cutover, HistoryEntry, Previous, Rejected
+from rtx_operator.observation import restarts
 from rtx_operator.operations.cutover import evidence
 from rtx_operator.operations.cutover.checks import monitored_long_enough
 from rtx_operator.operations.cutover.context import CutoverContext
@@ -19,13 +20,14 @@ def note(state: PersistedState, context: CutoverContext) -> PersistedState:
     """Instants that later checks and the figures rest on, noted when they are first observed."""
     cutover, fence, now = context.cutover, context.fence, context.now
     if cutover.fenced_at is None and context.executes(context.new) and fence and fence.cutover == cutover.id:
-        cutover = noted(cutover, fenced_at=fence.since or now)
+        cutover = noted(cutover, fenced_at=now)
     if cutover.phase is Phase.SWITCHING and cutover.switched_at is None and context.routed_to(context.new):
         cutover = noted(cutover, switched_at=now, drain_until=now + context.drain_timeout)
     if _is_restored(context):
         cutover = noted(cutover, restored_at=now, drain_until=now + context.drain_timeout)
     if cutover.phase is Phase.MONITORING and context.seen.is_whole:
-        cutover = _judged(cutover, context)
+        resumed = {} if context.seen.observed_recently else {"resumed_at": now}
+        cutover = noted(_judged(cutover, context), **resumed)
     return state.with_record(cutover)
 
 
@@ -80,6 +82,8 @@ def settle(state: PersistedState, context: CutoverContext) -> PersistedState:
     """The active release follows the phase; a cutover that is over leaves what is kept or rejected, and its history."""
     cutover = context.cutover
     state = _with_active(state, context)
+    if cutover.phase is Phase.SWITCHING:
+        state = state.with_record(noted(cutover, restarts=_restarts(context)))
     if cutover.phase is Phase.PROMOTING:
         state = state.with_record(
             noted(cutover, requests=max(cutover.requests or 0, evidence.served(context).requests))
@@ -91,6 +95,12 @@ def settle(state: PersistedState, context: CutoverContext) -> PersistedState:
     elif cutover.reason != Reason.SUPERSEDED:
         state = replace(state, rejected=_rejected(context))
     return replace(state, history=(_history_entry(context), *state.history)[:HISTORY_LIMIT])
+
+
+def _restarts(context: CutoverContext) -> dict[str, int]:
+    """How often each pod of the new release has restarted so far, of those that have."""
+    counts = {str(pod["metadata"]["name"]): restarts(pod) for pod in context.pods(context.new)}
+    return {name: count for name, count in counts.items() if count}
 
 
 def _with_active(state: PersistedState, context: CutoverContext) -> PersistedState:
