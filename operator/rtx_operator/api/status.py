@@ -220,8 +220,10 @@ class HistoryEntry(StatusModel):
     fenced_at: Time | None = Field(default=None, description="When the fence named the new colour as executor.")
     switched_at: Time | None = Field(default=None, description="When the live Service had only pods of the new colour.")
     restored_at: Time | None = Field(default=None, description="When it had only pods of the old colour again.")
-    judged: Judgement | None = Field(
-        default=None, description="By what the new version was judged: Traffic or Probes; absent when it went back."
+    judged: str | None = Field(
+        default=None,
+        max_length=64,
+        description="By what the new version was judged: Traffic or Probes; absent when it went back.",
     )
     requests: int | None = Field(default=None, ge=0, description="Answers to clients by which it was judged.")
     reason: str = Field(default="", max_length=64, description="Why it went back, in one word.")
