@@ -141,7 +141,8 @@ def test_another_release_finishes_a_cutover_as_it_was_begun(world: World, phase:
     # Given a cutover under way
     world.set_spec(version="1.1.0")
     assert world.run_until(phase)
-    world.reconcile()
+    if phase is not CutoverPhase.PROMOTING:  # which one more reconcile ends
+        world.reconcile()
     cutover = world.stored["cutover"]["id"]
 
     # When another release of the operator takes over
