@@ -160,6 +160,8 @@ class Judged(Cluster):
 
     def judge_performed(self, intent: Intent) -> None:
         """The laws after a reconcile of which all was performed: each colour is protected, and traffic is scaled."""
+        if intent.decision.is_urgent:
+            return  # the children's upkeep follows in the next one
         cutover = intent.engine.status.cutover
         scaler = self.children.get(("HorizontalPodAutoscaler", LIVE_SERVICE))
         if intent.engine.spec.paused or cutover is None or cutover.phase not in MONITORED or scaler is None:
