@@ -39,6 +39,7 @@ class Label(StrEnum):
 
 
 RETRY = f"{GROUP}/retry"  # annotation: a new value makes the operator retry
+DIGEST = f"{GROUP}/digest"  # annotation of a revision's record: the digest to which its image's tag was resolved
 REFRESH = f"{GROUP}/refresh"  # annotation: a new value replaces pods by those of the present templates
 # Annotations of what outlives its TradingEngine: Argo CD neither prunes nor deletes it, Helm leaves it.
 KEPT = {"argocd.argoproj.io/sync-options": "Prune=false,Delete=false", "helm.sh/resource-policy": "keep"}

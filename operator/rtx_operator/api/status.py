@@ -48,9 +48,13 @@ class Release(StatusModel):
 class Active(Release):
     """The release that takes the traffic."""
 
-    digest: str | None = Field(
-        default=None, max_length=71, description="The image digest, as spec.image.digest gave it."
+    image: str = Field(
+        default="",
+        max_length=512,
+        description="The image of its pods: with the digest that its migration Job ran, so that later pods run the "
+        "same, or by tag only, where nodes report no digest that its registry knows.",
     )
+    digest: str | None = Field(default=None, max_length=71, description="The digest in image; absent: by tag only.")
     config_hash: str = Field(max_length=64, description="Ends the name of its ConfigMap.")
     epoch: int = Field(
         default=0, ge=0, description="The fence's epoch from which the database lets it execute; 0 while unknown."
@@ -143,6 +147,12 @@ class Cutover(OperationRecord):
     drain_until: Time | None = Field(
         default=None,
         description="Until when the colour that lost the traffic may drain. A pause moves it by its length.",
+    )
+    digest: str | None = Field(
+        default=None,
+        max_length=71,
+        description="The digest to which the new version's tag was resolved; empty: pods are made by tag, as nodes "
+        "report no digest that its registry knows. Absent before that, and where pods of the version are kept.",
     )
     restarts: Annotated[dict[str, int], COUNTS] = Field(
         default={},

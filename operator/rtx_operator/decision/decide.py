@@ -149,6 +149,7 @@ def _state(context: DecisionContext, step: Step, unready: Unmet | None) -> Persi
     first = Active(
         colour=context.desired.active.colour,
         version=revision.version,
+        image=revision.image,
         digest=revision.digest,
         config_hash=revision.config_hash,
         revision=revision.hash,

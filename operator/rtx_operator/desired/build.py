@@ -13,6 +13,7 @@ from rtx_operator.api.engine import OperatorTooOldError, TradingEngine, UnknownA
 from rtx_operator.api.enums import Colour, Component, RetirementPhase
 from rtx_operator.api.status import Cutover, TradingEngineStatus
 from rtx_operator.desired import BuildInput, Fingerprints, Record, RevisionSpec
+from rtx_operator.desired.image import resolved
 from rtx_operator.desired.record import KIND, recorded
 from rtx_operator.desired.servers import desired_servers
 from rtx_operator.desired.state import (
@@ -89,15 +90,25 @@ def _refuse_newer_fence(seen: Observation) -> None:
 def _running(status: TradingEngineStatus, inputs: BuildInput, wanted: RevisionSpec, seen: Observation) -> Record:
     """What the active colour runs, or is to run first. What spec asks for now never stands in for what runs."""
     if status.active is None:
-        first = recorded(inputs.names, seen, FIRST_COLOUR, wanted.hash)
-        return first or desired.rendered(inputs, FIRST_COLOUR, wanted)
+        recorded_first = recorded(inputs.names, seen, FIRST_COLOUR, wanted.hash)
+        first = recorded_first or desired.rendered(inputs, FIRST_COLOUR, wanted)
+        return replace(first, pin=first.pin or resolved(seen, _install(inputs, first)))
     record = _record(inputs, status.active.colour, status.active.revision, wanted, seen)
     if record is None:
         raise UnknownActiveError(
             f"the {KIND} that records version {status.active.version} (revision {status.active.revision}), "
             "which runs, is gone: nothing is changed; restore it from a backup, or set spec to what that version had"
         )
-    return record
+    return replace(record, pin=record.pin or _digest_of_tag(record, status.active.digest))
+
+
+def _digest_of_tag(record: Record, digest: str | None) -> str:
+    """The digest in status, if the image of the record has none of its own."""
+    return digest or "" if not record.by_tag.digest else ""
+
+
+def _install(inputs: BuildInput, record: Record) -> Object:
+    return desired.migration_job(inputs, record.by_tag, "up")
 
 
 def _under_way(status: TradingEngineStatus) -> Cutover | None:
@@ -118,6 +129,8 @@ def _idle(
     else:
         return None
     record = _record(inputs, active.other, revision, wanted, seen)
+    if record and cutover and cutover.digest is not None and revision == cutover.to.revision:
+        record = replace(record, pin=cutover.digest)
     return _colour(inputs, active.other, record, cutover.id if cutover else "") if record else None
 
 
@@ -142,10 +155,10 @@ def _record(
 def _colour(inputs: BuildInput, colour: Colour, record: Record, cutover_id: str) -> DesiredColour:
     return DesiredColour(
         colour=colour,
-        revision=Revision(record.version, record.digest or None, record.config_hash, record.revision),
+        revision=Revision(record.version, record.digest or None, record.config_hash, record.revision, record.image),
         objects=tuple(desired.colour_children(inputs, colour, record)),
-        install=desired.migration_job(inputs, record, "up"),
-        migrate=desired.migration_job(inputs, record, "up", "--half", "expand", cutover=cutover_id),
+        install=_install(inputs, record),
+        migrate=desired.migration_job(inputs, record.by_tag, "up", "--half", "expand", cutover=cutover_id),
         reverse=desired.migration_job(inputs, record, "down", cutover=cutover_id),
         contract=desired.migration_job(inputs, record, "up", "--half", "contract"),
     )

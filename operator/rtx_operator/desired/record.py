@@ -6,12 +6,13 @@ written anew, and a record is read as it is, also where an earlier or later rele
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from rtx_operator.api.engine import OperatorTooOldError
 from rtx_operator.api.enums import Colour
-from rtx_operator.api.names import Names
+from rtx_operator.api.names import DIGEST, Names
+from rtx_operator.desired.image import with_digest
 from rtx_operator.desired.render import Object
 from rtx_operator.observation import Observation
 
@@ -34,6 +35,19 @@ class Record:
     config: Mapping[str, str]
     deployment: Mapping[str, Any]
     migration: Mapping[str, Any]
+    # To which the image's tag was resolved; empty: it was not. An annotation holds it: it is known only after the
+    # record was made, and what a ControllerRevision holds cannot change.
+    pin: str = ""
+
+    @property
+    def image(self) -> str:
+        """The image of the colour's pods."""
+        return with_digest(self.deployment["template"]["spec"]["containers"][0]["image"], self.pin)
+
+    @property
+    def by_tag(self) -> "Record":
+        """The record as it was before its tag was resolved."""
+        return replace(self, pin="")
 
     @property
     def version(self) -> str:
@@ -43,8 +57,7 @@ class Record:
     @property
     def digest(self) -> str:
         """The digest of the image; empty when the image has a tag only."""
-        image = self.deployment["template"]["spec"]["containers"][0]["image"]
-        return str(image).partition("@")[2]
+        return self.image.partition("@")[2]
 
     @property
     def config_hash(self) -> str:
@@ -73,7 +86,7 @@ class Record:
         }
 
     @classmethod
-    def of(cls, name: str, data: Object) -> Self:
+    def of(cls, name: str, data: Object, pin: str = "") -> Self:
         """The record in a ControllerRevision. Raises OperatorTooOldError for a layout that a later release wrote."""
         if data["layout"] > LAYOUT:
             raise OperatorTooOldError(f"data.layout of {KIND} {name} is {data['layout']}")
@@ -85,6 +98,7 @@ class Record:
             config=data["configMap"]["data"],
             deployment=data["deployment"],
             migration=data["migration"],
+            pin=pin,
         )
 
 
@@ -92,4 +106,6 @@ def recorded(names: Names, seen: Observation, colour: Colour, revision: str) -> 
     """The record of a colour that was made earlier; None when there is none. Raises OperatorTooOldError."""
     name = names.record(colour, revision)
     found = seen.children.get((KIND, name))  # also while it is being deleted
-    return Record.of(name, found["data"]) if found else None
+    if found is None:
+        return None
+    return Record.of(name, found["data"], (found["metadata"].get("annotations") or {}).get(DIGEST, ""))

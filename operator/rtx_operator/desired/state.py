@@ -23,9 +23,10 @@ class Revision:
     """What identifies the pods that a spec asks for: two that differ need other pods."""
 
     version: str
-    digest: str | None  # of the image, when spec gives it
+    digest: str | None  # of the image, when spec gives it or the tag was resolved
     config_hash: str  # names its ConfigMap
     hash: str  # of everything that shapes a pod
+    image: str = ""  # of its pods, with the digest if that is known
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ class Cluster:
     faults: set[str] = field(default_factory=set)
     made_of: dict[str, Object] = field(default_factory=dict)  # the template of each StatefulSet's pod
     refusals: dict[tuple[str, str], Failure] = field(default_factory=dict)  # of the last writes
+    image_ids: dict[str, str] = field(default_factory=dict)  # that nodes report, by image
     names: Iterator[int] = field(default_factory=itertools.count)
 
     @property
@@ -412,6 +413,7 @@ class Cluster:
             fails = self.has_fault("migration", label(job, Label.APP_VERSION))
             kind = "Failed" if fails else "Complete"
             ended = {"type": kind, "status": "True", "message": "BackoffLimitExceeded"}
+            self._run_job_pod(key[1], job["spec"]["template"])
             self._store(key, {**job, "status": {"conditions": [ended]}})
 
     def _runs_check(self, name: str, job: Object) -> bool:
@@ -422,6 +424,15 @@ class Cluster:
         if status["phase"] == "Pending":
             self.pods[f"{name}-x"] = {**pod, "status": status}
         return bool(status["phase"] != "Pending")
+
+    def _run_job_pod(self, job: str, template: Object) -> None:
+        """The pod of a Job whose image the nodes report by an id."""
+        (container,) = template["spec"]["containers"]
+        if container["image"] in self.image_ids:
+            ran = {"name": container["name"], "imageID": self.image_ids[container["image"]]}
+            labels = {**template["metadata"]["labels"], JOB_LABEL: job}
+            status = {"phase": "Succeeded", "containerStatuses": [ran]}
+            self.pods[f"{job}-0"] = {"metadata": {"name": f"{job}-0", "labels": labels}, "spec": {}, "status": status}
 
     def run_endpoints(self) -> None:
         """The EndpointSlice controller: the live Service has the ready pods of its colour."""

@@ -24,7 +24,7 @@ from rtx_operator.decision.adoption import adopted
 from rtx_operator.decision.decide import Decision, decide
 from rtx_operator.decision.outcome import Outcome, status_after
 from rtx_operator.desired import build
-from rtx_operator.desired.state import DesiredState
+from rtx_operator.desired.state import JOB_LABEL, DesiredState
 from rtx_operator.observation import (
     FENCE_SCHEMA,
     FENCE_SCHEMA_NEEDS,
@@ -315,7 +315,7 @@ def forget_desired_states() -> None:
 def _desired(engine: TradingEngine, observation: Observation) -> DesiredState:
     """The desired state, cached by its inputs: building it is the slowest part of a reconcile."""
     known = [
-        (one["metadata"]["name"], one["metadata"]["uid"])
+        (one["metadata"]["name"], one["metadata"]["uid"], one["metadata"].get("annotations"))
         for kind in ("ControllerRevision", "PersistentVolumeClaim")
         for one in observation.children_of(kind)
     ]
@@ -325,10 +325,11 @@ def _desired(engine: TradingEngine, observation: Observation) -> DesiredState:
     cutover = status.cutover and status.cutover.model_copy(update={"message": "", "deadline": None})
     maintenance = status.maintenance and status.maintenance.model_copy(update={"message": "", "deadline": None})
     servers = (maintenance, status.database, status.cache, observation.volume, _server_pods(observation))
+    jobs = [pod.get("status") for pod in observation.pods if JOB_LABEL in pod["metadata"].get("labels", {})]
     schema = observation.database.schema if observation.database else None
     remembered = (status.active, cutover, status.previous, status.retirement)
     made = (engine.uid, engine.given, engine.refresh, remembered)
-    key = repr((made, servers, known, secrets, schema))
+    key = repr((made, servers, known, jobs, secrets, schema))
     if key not in _DESIRED_STATES:
         _DESIRED_STATES[key] = build.build(engine, observation, SETTINGS, SEED)
     return _DESIRED_STATES[key]
@@ -342,9 +343,9 @@ def _server_pods(observation: Observation) -> list[Object]:
     return [{"sets": sets, "pods": [(label(pod, Label.REVISION), is_ready(pod)) for pod in pods]}]
 
 
-def installed() -> World:
-    """A world whose engine runs version 1.0.0 in blue."""
-    world = World()
+def installed(**image_ids: str) -> World:
+    """A world whose engine runs version 1.0.0 in blue, on nodes that report these ids of images."""
+    world = World(image_ids=dict(image_ids))
     world.set_spec(
         version="1.0.0",
         image={"repository": "example.com/rtx-engine"},

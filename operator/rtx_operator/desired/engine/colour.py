@@ -4,7 +4,7 @@ A record is rendered once, from today's templates (`rendered`); the objects are 
 """
 
 from rtx_operator.api.enums import Colour, Component
-from rtx_operator.api.names import HTTP_PORT, METRICS_PORT, SERVICE_PORT, Label
+from rtx_operator.api.names import DIGEST, HTTP_PORT, METRICS_PORT, SERVICE_PORT, Label
 from rtx_operator.desired.engine.migration import migration_spec
 from rtx_operator.desired.engine.pods import container_values, pod_values
 from rtx_operator.desired.inputs import BuildInput
@@ -60,6 +60,7 @@ def controller_revision(inputs: BuildInput, colour: Colour, record: Record) -> O
         namespace=inputs.namespace,
         labels=_labels(inputs, colour, record.version, record.revision),
         owners=inputs.owners,
+        annotations={DIGEST: record.pin} if record.pin else {},
         data=record.data(),
     )
 
@@ -107,6 +108,8 @@ def _disruption_budget(inputs: BuildInput, colour: Colour) -> Object:
 def _deployment(inputs: BuildInput, colour: Colour, record: Record) -> Object:
     """The Deployment of one colour, as it was recorded; its pods are replaced when their passwords change."""
     template = record.deployment["template"]
+    (container,) = template["spec"]["containers"]
+    pod = {**template["spec"], "containers": [{**container, "image": record.image}]}
     noted = annotations(template["metadata"].get("annotations", {}), inputs.fingerprints.engine)
     metadata = {**template["metadata"], **({"annotations": noted} if noted else {})}
     return render(
@@ -115,7 +118,7 @@ def _deployment(inputs: BuildInput, colour: Colour, record: Record) -> Object:
         namespace=inputs.namespace,
         labels=_labels(inputs, colour, record.version, record.revision),
         owners=inputs.owners,
-        spec={**record.deployment, "template": {**template, "metadata": metadata}},
+        spec={**record.deployment, "template": {**template, "metadata": metadata, "spec": pod}},
     )
 
 

@@ -4,6 +4,7 @@ from rtx_operator.api.enums import Component
 from rtx_operator.api.names import Label
 from rtx_operator.api.sizes import migration_resources
 from rtx_operator.desired.engine.pods import pod_values
+from rtx_operator.desired.image import with_digest
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.record import Record
 from rtx_operator.desired.render import Object, digest, render
@@ -40,5 +41,6 @@ def _completed(inputs: BuildInput, record: Record, arguments: list[str]) -> Obje
     template = record.migration["template"]
     (container,) = template["spec"]["containers"]
     resources = migration_resources(inputs.spec.rollout.migration_resources).model_dump(mode="json", exclude_none=True)
-    containers = [{**container, "args": arguments, "resources": resources}]
+    image = with_digest(container["image"], record.pin)
+    containers = [{**container, "image": image, "args": arguments, "resources": resources}]
     return {**record.migration, "template": {**template, "spec": {**template["spec"], "containers": containers}}}

@@ -5,9 +5,10 @@ from dataclasses import replace
 from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.enums import Reason
 from rtx_operator.api.status import HISTORY_LIMIT, Active, Cutover, HistoryEntry, Previous, Rejected
+from rtx_operator.desired.image import resolved
 from rtx_operator.observation import restarts
 from rtx_operator.operations.cutover import evidence
-from rtx_operator.operations.cutover.checks import monitored_long_enough
+from rtx_operator.operations.cutover.checks import migrated, monitored_long_enough
 from rtx_operator.operations.cutover.context import CutoverContext
 from rtx_operator.operations.cutover.phases import PHASES, Side
 from rtx_operator.operations.machine import Event, OwnEvent
@@ -19,6 +20,8 @@ from rtx_operator.results import Failure, Unmet
 def note(state: PersistedState, context: CutoverContext) -> PersistedState:
     """Instants that later checks and the figures rest on, noted when they are first observed."""
     cutover, fence, now = context.cutover, context.fence, context.now
+    if cutover.phase is Phase.MIGRATING:
+        cutover = _with_digest(cutover, context)
     if cutover.fenced_at is None and context.executes(context.new) and fence and fence.cutover == cutover.id:
         cutover = noted(cutover, fenced_at=now)
     if cutover.phase is Phase.SWITCHING and cutover.switched_at is None and context.routed_to(context.new):
@@ -29,6 +32,14 @@ def note(state: PersistedState, context: CutoverContext) -> PersistedState:
         resumed = {} if context.seen.observed_recently else {"resumed_at": now}
         cutover = noted(_judged(cutover, context), **resumed)
     return state.with_record(cutover)
+
+
+def _with_digest(cutover: Cutover, context: CutoverContext) -> Cutover:
+    """What the migration Job ran is what the new colour's pods run, wherever the tag leads by then."""
+    target = context.desired.of(context.new.colour)
+    if target is None or migrated(context):
+        return cutover
+    return noted(cutover, digest=resolved(context.seen, target.migrate))
 
 
 def _judged(cutover: Cutover, context: CutoverContext) -> Cutover:
@@ -111,6 +122,7 @@ def _with_active(state: PersistedState, context: CutoverContext) -> PersistedSta
     active = Active(
         colour=release.colour,
         version=release.version,
+        image=target.revision.image if target else "",
         digest=target.revision.digest if target else None,
         config_hash=target.revision.config_hash if target else "",
         revision=release.revision,
