@@ -93,6 +93,9 @@ class Cluster:
     def judge_scale(self, live: Object, replicas: int) -> None:
         """Called before a Deployment gets another size."""
 
+    def judge_template(self, live: Object, wanted: Object) -> None:
+        """Called before a Deployment is applied."""
+
     def judge_service(self, before: Object | None, after: Object) -> None:
         """Called after a change of the live Service."""
 
@@ -128,6 +131,7 @@ class Cluster:
             raise Conflict(f"{key} has changed")
         merged = {**live, **wanted, "metadata": {**live["metadata"], **wanted["metadata"]}, "status": live["status"]}
         if wanted["kind"] == "Deployment":
+            self.judge_template(live, wanted)
             merged["spec"] = {**wanted["spec"], "replicas": live["spec"]["replicas"]}
         self._store(key, merged)
         return None

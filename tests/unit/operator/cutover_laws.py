@@ -158,6 +158,13 @@ class Judged(Cluster):
         )
         self._must(not kept or borrowed_revision, f"{colour} is emptied while it is kept")
 
+    def judge_template(self, live: Object, wanted: Object) -> None:
+        template = live["spec"].get("template")
+        if template is None or label(live, Label.REVISION) != label(wanted, Label.REVISION):
+            return
+        is_same = template["spec"] == wanted["spec"]["template"]["spec"] or not live["spec"]["replicas"]
+        self._must(is_same, f"pods of {live['metadata']['name']} are replaced by others of their revision")
+
     def judge_performed(self, intent: Intent) -> None:
         """The laws after a reconcile of which all was performed: each colour is protected, and traffic is scaled."""
         if intent.decision.is_urgent:

@@ -14,8 +14,10 @@ from maintenance_walks import until
 from rtx_operator.api.enums import CutoverPhase, MaintenancePhase
 from rtx_operator.operations.effects import MoveFence, Scale
 
-INSTALLED = installed()
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0")
+REPOSITORY = "example.com/rtx-engine"
+IMAGE_IDS = ("", *(f"{REPOSITORY}@sha256:{digit * 64}" for digit in "12"))  # without one: loaded onto the nodes
+INSTALLED = installed(**{f"{REPOSITORY}:{VERSIONS[0]}": IMAGE_IDS[1]})
 FAULTS = (
     "no database",
     "silent",
@@ -98,6 +100,10 @@ class Upgrades(RuleBasedStateMachine):
             self.world.tick(minutes * 60 / 8)
         self.world.reconcile()
         self.world.set_spec(paused=False)
+
+    @rule(version=st.sampled_from(VERSIONS), image_id=st.sampled_from(IMAGE_IDS))
+    def push_an_image(self, version: str, image_id: str) -> None:
+        self.world.image_ids[f"{REPOSITORY}:{version}"] = image_id
 
     @rule()
     def retry(self) -> None:

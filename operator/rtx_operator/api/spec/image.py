@@ -32,7 +32,7 @@ class Image(ApiModel):
         max_length=71,
         description="Pins the image: sha256: and 64 hexadecimal digits. Pods then run exactly this image, whatever the "
         "tag points to; spec.version stays the name of the version. Without it the tag counts as it is when an upgrade "
-        "begins: the digest that the migration Job ran is that of all pods of the upgrade, and stands in status.active.",
+        "begins: the digest that the migration Job ran is that of all pods of the upgrade. It stands in status.active.",
         json_schema_extra=rules(
             matches(f"^{DIGEST}$", "must be sha256: and 64 hexadecimal digits: leave it out for none")
         ),
