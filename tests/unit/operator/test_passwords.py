@@ -14,7 +14,7 @@ from rtx_operator.cluster.resources import SECRET, VOLUME_CLAIM
 from rtx_operator.observation import Object
 
 INTERNAL = ("Secret", "rtx-internal")
-BUDGET = ("PodDisruptionBudget", "rtx-engine")
+BUDGET = ("PodDisruptionBudget", "rtx-engine-blue")
 NO_TEXT = base64.b64encode(b"\xff\xfe").decode()
 
 
