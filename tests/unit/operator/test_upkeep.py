@@ -37,13 +37,13 @@ def server() -> ApiServer:
 
 
 def rolling_back(world: World, effect: EffectName | None) -> Intent:
-    """The first decision in RollingBack with this effect; with None, the first without any."""
+    """The first decision in RollingBack that begins with this effect; with None, the first without any."""
     world.faults.add("errors:1.1.0")
     world.set_spec(version="1.1.0")
     for _ in range(100):
         intent = world.intend()
         effects = [one.name for one in intent.decision.effects]
-        if world.phase is CutoverPhase.ROLLING_BACK and effects == ([effect] if effect else []):
+        if world.phase is CutoverPhase.ROLLING_BACK and effects[:1] == ([effect] if effect else []):
             return intent
         world.reconcile()
         world.tick()
@@ -66,7 +66,8 @@ def test_nothing_is_done_beside_a_move_of_the_fence_or_the_service(world: World,
 def test_children_come_after_every_effect_of_a_rollback(world: World, effect: EffectName):
     decision = rolling_back(world, effect).decision
 
-    assert [one.name for one in decision.commands()][:2] == [effect, EffectName.REPAIR]
+    commands = [one.name for one in decision.commands()]
+    assert commands.index(EffectName.REPAIR) == len(decision.effects)
 
 
 async def test_hanging_write_keeps_the_service_not_from_moving_back(world: World, server: ApiServer):
