@@ -132,9 +132,9 @@ class Client:
             items += page
         return items
 
-    def pages(self, resource: Resource, namespace: str, *, label: str) -> AsyncIterator[Page]:
-        """All objects of a kind that have the label, in all namespaces if it is empty: page by page."""
-        return self._pages(resource, namespace, label, "")
+    def pages(self, resource: Resource, namespace: str, *, labels: str) -> AsyncIterator[Page]:
+        """All objects of a kind that the label selector chooses, in all namespaces if it is empty: page by page."""
+        return self._pages(resource, namespace, labels, "")
 
     async def _pages(self, resource: Resource, namespace: str, labels: str, fields: str) -> AsyncIterator[Page]:
         query = {"limit": str(LIST_PAGE_OBJECTS), "fieldSelector": fields, "labelSelector": labels}

@@ -72,7 +72,7 @@ class Lease:
                     return
             except (ApiError, TimeoutError) as error:
                 log.warning("cannot read or write the Lease; the replica retries", error=str(error))
-            await asyncio.sleep(self.timing.retry)
+            await asyncio.sleep(self._until_next_try())
 
     async def hold(self, client: Client) -> None:
         """Renew the Lease until that fails. Never returns; raises LeadershipLostError."""
@@ -122,6 +122,15 @@ class Lease:
             self._live = await self._write(client)
         return True
 
+    def _until_next_try(self) -> float:
+        """Seconds; less than `retry` when the Lease will have expired before: an engine may wait in a switch."""
+        left = self._changed + self._duration() - self.clock()
+        return min(self.timing.retry, left) if left > 0 else self.timing.retry
+
+    def _duration(self) -> float:
+        """For how long the Lease is held without a renewal, by its holder's word."""
+        return float(_spec(self._live).get("leaseDurationSeconds") or self.timing.duration)
+
     async def _observe(self, client: Client) -> None:
         live = await client.get(LEASE, self.namespace, self.name)
         if self._live is None or live is None or _version(live) != _version(self._live):
@@ -133,7 +142,7 @@ class Lease:
         spec = _spec(self._live)
         if spec.get("holderIdentity") in {None, "", self.identity}:
             return True
-        return self.clock() - self._changed >= float(spec.get("leaseDurationSeconds") or self.timing.duration)
+        return self.clock() - self._changed >= self._duration()
 
     async def _write(self, client: Client) -> Object:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -9,7 +9,7 @@ import itertools
 import random
 from collections.abc import Iterable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import structlog
@@ -40,6 +40,8 @@ class Watches:
     client: Client
     watched: WatchedObjects
     namespaces: tuple[str, ...] = ()
+    # One kind is listed at a time: a new leader reads a fleet's forty thousand objects, and has switches to go on with.
+    _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
     async def run(self, resources: Iterable[Resource]) -> None:
         """Watch until cancelled."""
@@ -51,7 +53,8 @@ class Watches:
         failures = 0
         while True:
             try:
-                version = await self._list(resource, namespace)
+                async with self._turn:
+                    version = await self._list(resource, namespace)
                 failures = 0
                 await self._watch(resource, namespace, version)
             except Exception as error:  # noqa: BLE001 - no error may end a watch: the operator would be blind
@@ -67,7 +70,7 @@ class Watches:
         """List all objects of the kind; returns the resourceVersion from which to watch."""
         listed: list[tuple[str, str]] = []
         version = ""
-        async for items, version in self.client.pages(resource, namespace, label=Label.ENGINE.value):  # noqa: B007 - the last one
+        async for items, version in self.client.pages(resource, namespace, labels=Label.ENGINE.value):  # noqa: B007 - the last one
             for item in items:
                 self.watched.put(resource, item)
                 listed.append((item["metadata"]["namespace"], item["metadata"]["name"]))

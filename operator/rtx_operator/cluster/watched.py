@@ -9,9 +9,10 @@ decision reads: other managers' fields, and of the operator's own fields only a 
 """
 
 import hashlib
+import itertools
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -59,6 +60,8 @@ class WatchedObjects:
     _objects: dict[_Id, _Kept] = field(default_factory=dict)
     _of: dict[Scope, set[_Id]] = field(default_factory=dict)
     _complete: set[tuple[str, str]] = field(default_factory=set)  # (kind, namespace); all namespaces if empty
+    _revisions: dict[Scope, int] = field(default_factory=dict)
+    _changes: Iterator[int] = field(default_factory=itertools.count)
 
     def is_complete(self, namespace: str, resources: Iterable[Resource]) -> bool:
         """Whether a missing object of these kinds is known not to exist in the namespace."""
@@ -68,6 +71,10 @@ class WatchedObjects:
         """The engine's objects of these kinds; new dicts at each call. It may lack some unless `is_complete`."""
         kinds = {resource.kind for resource in resources}
         return [self._objects[one].object() for one in sorted(self._of.get(scope, ())) if one.kind in kinds]
+
+    def revision(self, scope: Scope) -> int:
+        """A number that differs after something that decisions rest on has changed."""
+        return self._revisions.get(scope, -1)
 
     def put(self, resource: Resource, live: Object) -> None:
         """Keep `live`, of an event, a list, or the response to a write, unless a newer version is known.
@@ -84,9 +91,10 @@ class WatchedObjects:
         self._objects[key] = kept
         if known is not None and known.scope != kept.scope:
             self._leave(key, known.scope)
+            self._tell(known.scope)
         self._of.setdefault(kept.scope, set()).add(key)
         if known is None or (known.scope, known.uid, known.essence) != (kept.scope, kept.uid, kept.essence):
-            self.changed(kept.scope)
+            self._tell(kept.scope)
 
     def remove(self, resource: Resource, gone: Object) -> None:
         """Drop an object that was deleted, or lost its label; not a newer one of the same name."""
@@ -117,7 +125,11 @@ class WatchedObjects:
     def _drop(self, key: _Id, known: _Kept) -> None:
         del self._objects[key]
         self._leave(key, known.scope)
-        self.changed(known.scope)
+        self._tell(known.scope)
+
+    def _tell(self, scope: Scope) -> None:
+        self._revisions[scope] = next(self._changes)
+        self.changed(scope)
 
     def _leave(self, key: _Id, scope: Scope) -> None:
         self._of[scope].discard(key)

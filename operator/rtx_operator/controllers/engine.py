@@ -67,6 +67,7 @@ class EngineController(Controller):
         self._clock = clock
         self._slots = Slots(settings.max_maintenance)
         self._times = ObservationClock()
+        self._resting: dict[Key, object] = {}  # what it was decided on that nothing is to be done
 
     def forget(self, key: Key) -> None:
         """Drop what is kept of an engine that is gone, or not ours."""
@@ -75,6 +76,7 @@ class EngineController(Controller):
         self._fleet.remove((key.namespace, key.name))
         self._slots.forget(key)
         self._times.forget(key)
+        self._resting.pop(key, None)
         measure.forget(key.namespace, key.name)
 
     def priority(self, status: Object) -> Priority:
@@ -92,10 +94,14 @@ class EngineController(Controller):
         now = self._now()
         try:
             engine = TradingEngine.parse(manifest)
+            revision = self._observer.read_cache.watched.revision(engine.scope)
             objects = await self._watched(engine) if self._may_rest(engine) else None
             if objects is None:
                 return None
             seen = await self._observe(engine, now, objects)
+            ground = _ground(engine, seen, revision)
+            if self._resting.get(key) == ground:
+                return self._resync()
             engine = adopted(engine, seen, build.wanted_revision(engine, seen, self._settings), now)
             desired = build.build(engine, seen, self._settings, bytes(32))
         except (InvalidSpecError, OperatorTooOldError, UnknownActiveError, ApiError):
@@ -107,7 +113,11 @@ class EngineController(Controller):
         acts = decision.entered or decision.effects or decision.delete or not self._is_applied(engine, decision, seen)
         if acts or status not in (None, before):
             return None
-        return requeue_after(decision, Outcome(), now=now, resync=self._resync())
+        resync = self._resync()
+        due = requeue_after(decision, Outcome(), now=now, resync=resync)
+        if due == resync:  # no time is waited for: until something changes, nothing is to be done
+            self._resting[key] = ground
+        return due
 
     def _may_rest(self, engine: TradingEngine) -> bool:
         knows_slots = self._slots.is_loaded or not PersistedState.of(engine.status).waits_for_slot
@@ -243,3 +253,10 @@ def _key(engine: TradingEngine) -> Key:
 
 def _key_of(manifest: Object) -> Key:
     return Key(ENGINE.kind, manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+
+
+def _ground(engine: TradingEngine, seen: Observation, revision: int) -> object:
+    """All that a decision about an engine at rest depends on, besides the time; `revision` is that of its children."""
+    given = (seen.credentials or {}).get("metadata", {}).get("resourceVersion")
+    answer = seen.database and (seen.database.fence, seen.database.error)
+    return engine.uid, engine.resource_version, revision, given, seen.orders_metric_served, answer

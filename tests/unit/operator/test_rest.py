@@ -24,6 +24,7 @@ from rtx_operator.cluster.resources import (
     SERVICE,
 )
 from rtx_operator.cluster.watched import WatchedObjects
+from rtx_operator.controllers import engine as engine_controller
 from rtx_operator.controllers.base import Key
 from rtx_operator.controllers.engine import EngineController
 from rtx_operator.settings import from_environment
@@ -165,3 +166,22 @@ async def test_error_while_deciding_on_the_watches_is_found_again_live_and_told(
     # Then status says that it failed
     conditions = world.server.objects[PATH]["status"]["conditions"]
     assert Reason.RECONCILE_FAILED in {one["reason"] for one in conditions}
+
+
+async def test_engine_at_which_nothing_has_changed_is_not_decided_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an engine that waits for nothing
+    monkeypatch.setattr(engine_controller, "requeue_after", lambda *_, resync, **__: resync)
+    await world.reconcile(KEY)
+    monkeypatch.setattr(engine_controller, "decide", lambda *_: pytest.fail("it is decided"))
+
+    # When it is reconciled again, then nothing is decided
+    await world.reconcile(KEY)
+
+    # And after any change of a child it is
+    changed = world.server.objects[SERVICE_PATH]
+    changed["metadata"] |= {"resourceVersion": "1000", "annotations": {"of": "somebody"}}
+    world.watched.put(SERVICE, changed)
+    with pytest.raises(pytest.fail.Exception):
+        await world.reconcile(KEY)
