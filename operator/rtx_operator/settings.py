@@ -29,6 +29,7 @@ class Settings:
     log_level: str
     workers: int  # engines that are reconciled at a time
     max_maintenance: int  # engines whose database or cache is in maintenance at a time
+    max_cutovers: int  # engines that are in a cutover at a time
     resync_seconds: float  # between two reconciles of an engine without events
     lease_seconds: float  # without a renewal, after which another replica takes the Lease
     crash_hook_file: Path | None  # for tests (cluster/crash.py); None: no crash hook
@@ -55,6 +56,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         log_level=environment.get("LOG_LEVEL", "INFO").upper(),
         workers=_number(environment, "RECONCILE_WORKERS", 4),
         max_maintenance=_number(environment, "MAX_MAINTENANCE", 2),
+        max_cutovers=_number(environment, "MAX_CUTOVERS", 20),
         resync_seconds=_number(environment, "RESYNC_SECONDS", 300),
         lease_seconds=_number(environment, "LEASE_SECONDS", 15),
         crash_hook_file=Path(hook) if (hook := environment.get("CRASH_HOOK_FILE", "")) else None,

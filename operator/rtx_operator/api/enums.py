@@ -124,6 +124,11 @@ class CutoverPhase(StrEnum):
     def is_terminal(self) -> bool:
         return self in {CutoverPhase.SUCCEEDED, CutoverPhase.ROLLED_BACK, CutoverPhase.FAILED}
 
+    @property
+    def has_slot(self) -> bool:
+        """Whether it counts for MAX_CUTOVERS."""
+        return not self.is_terminal and self is not CutoverPhase.PENDING
+
 
 class Judgement(StrEnum):
     """By what a new version is judged while it is monitored."""
@@ -201,6 +206,7 @@ class Reason(StrEnum):
     DATABASE_STARTING = "DatabaseStarting"
     CACHE_STARTING = "CacheStarting"
     MIGRATING = "Migrating"
+    FLEET_BUSY = "FleetBusy"  # as many other engines are being upgraded as the operator's MAX_CUTOVERS allows
     ENGINE_STARTING = "EngineStarting"
     FENCE_MOVING = "FenceMoving"  # the database does not name the active colour as its executor yet
     SCALING = "Scaling"  # it serves, while the number of pods changes

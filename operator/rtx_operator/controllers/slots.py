@@ -1,44 +1,75 @@
-"""The fleet's slots for maintenance: at most MAX_MAINTENANCE engines at a time (ADR 0034).
+"""The fleet's slots for one kind of operation: at most so many engines run it at a time (ADR 0034, ADR 0037).
 
-A slot is what status says: an engine has one while its maintenance is under way, past Pending. This process knows the
+A slot is what status says: an engine has one while its operation is under way, past Pending. This process knows the
 statuses that it wrote; of engines that it has not reconciled yet it reads them once. Only the leader asks.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from rtx_operator.api.enums import MaintenancePhase
+from rtx_operator.api.enums import CutoverPhase, MaintenancePhase
+
+Engine = TypeVar("Engine", bound=Hashable)
 
 
 def has_slot(status: Mapping[str, Any]) -> bool:
-    """Whether a stored status holds a slot. A phase of a later operator's does: its pod may be away."""
+    """Whether a stored status holds a slot for maintenance. A phase of a later operator's does: its pod may be away."""
     phase = (status.get("maintenance") or {}).get("phase", "")
     return bool(phase) and (phase not in set(MaintenancePhase) or MaintenancePhase(phase).has_slot)
 
 
+def has_cutover_slot(status: Mapping[str, Any]) -> bool:
+    """Whether a stored status holds a slot for cutovers. A phase of a later operator's does."""
+    phase = (status.get("cutover") or {}).get("phase", "")
+    return bool(phase) and (phase not in set(CutoverPhase) or CutoverPhase(phase).has_slot)
+
+
 @dataclass(slots=True)
-class Slots:
-    """Which engines have a slot. No method awaits, so that two reconciles never get the same one."""
+class Slots(Generic[Engine]):
+    """Which engines have a slot. No method awaits, so that two reconciles never get the same one.
+
+    `wake` is called with the engine that has waited longest when a slot becomes free.
+    """
 
     limit: int
+    wake: Callable[[Engine], None] = lambda _: None
     is_loaded: bool = False
-    _has_slot: dict[Hashable, bool] = field(default_factory=dict)  # of each engine that is known
+    _has_slot: dict[Engine, bool] = field(default_factory=dict)  # of each engine that is known
+    _waiting: dict[Engine, None] = field(default_factory=dict)  # in the order in which they began to wait
 
-    def load(self, has_slot: Mapping[Hashable, bool]) -> None:
+    def load(self, has_slot: Mapping[Engine, bool]) -> None:
         """What status says of all engines; it may be older than what was noted of one meanwhile."""
         self._has_slot = {**has_slot, **self._has_slot}
         self.is_loaded = True
 
-    def note(self, engine: Hashable, *, has_slot: bool) -> None:
+    def note(self, engine: Engine, *, has_slot: bool) -> None:
         """What the engine's status says, or is about to say."""
+        had = self._has_slot.get(engine, False)
         self._has_slot[engine] = has_slot
+        if had and not has_slot:
+            self._wake_next()
 
-    def may_take(self, engine: Hashable) -> bool:
+    def may_take(self, engine: Engine) -> bool:
         """Whether the engine has a slot, or would get one. False until all engines are known."""
-        taken = sum(self._has_slot.values())
-        return self.is_loaded and (self._has_slot.get(engine, False) or taken < self.limit)
+        may = self.is_loaded and (self._has_slot.get(engine, False) or self.elsewhere(engine) < self.limit)
+        if may:
+            self._waiting.pop(engine, None)
+        else:
+            self._waiting.setdefault(engine)
+        return may
 
-    def forget(self, engine: Hashable) -> None:
+    def elsewhere(self, engine: Engine) -> int:
+        """How many other engines have a slot."""
+        return sum(has for other, has in self._has_slot.items() if other != engine)
+
+    def forget(self, engine: Engine) -> None:
         """The engine is gone."""
-        self._has_slot.pop(engine, None)
+        self._waiting.pop(engine, None)
+        if self._has_slot.pop(engine, False):
+            self._wake_next()
+
+    def _wake_next(self) -> None:
+        for engine in list(self._waiting)[:1]:
+            del self._waiting[engine]  # it waits again, at the end, if it does not take the slot
+            self.wake(engine)

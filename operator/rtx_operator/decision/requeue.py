@@ -21,6 +21,8 @@ def requeue_after(decision: Decision, outcome: Outcome, *, now: datetime, resync
     # What was refused has done nothing: it is reported, and not tried again without a pause.
     if outcome.is_stale or decision.entered or (decision.is_urgent and outcome.is_complete):
         return IMMEDIATELY
+    if decision.waits is not None and decision.waits.reason is Reason.FLEET_BUSY:
+        return WAITING_SECONDS  # the end of another engine's cutover wakes it
     of_operation = None if decision.pause else requeue_seconds(decision.state)
     if of_operation is None:
         return _at_rest(decision, outcome, now, resync)

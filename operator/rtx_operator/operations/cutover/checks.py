@@ -52,6 +52,17 @@ def no_migration_runs(context: CutoverContext) -> Unmet | None:
     return Waiting(f"waiting for pod {pods[0]['metadata']['name']} of an earlier migration Job to end; it is {since}")
 
 
+def slot_is_free(context: CutoverContext) -> Unmet | None:
+    """Fewer engines than MAX_CUTOVERS are in a cutover; going back to the release that is kept waits for none."""
+    if context.seen.cutover_slot or context.goes_back:
+        return None
+    others = context.seen.cutovers_elsewhere
+    return Waiting(
+        f"{others} other engines are being upgraded, as many as MAX_CUTOVERS of the operator allows; this one waits",
+        Reason.FLEET_BUSY,
+    )
+
+
 # --- Migrating -------------------------------------------------------------------------------------------------------
 
 

@@ -43,6 +43,12 @@ class CutoverContext:
         return self.cutover.to
 
     @property
+    def goes_back(self) -> bool:
+        """Whether the release that it makes active is the previous one, which is kept warm."""
+        previous = self.engine.status.previous
+        return previous is not None and previous.revision == self.new.revision and not previous.adopted
+
+    @property
     def waited(self) -> timedelta:
         """Time since the phase began, without pauses."""
         return time_in_phase(self.cutover, self.now)

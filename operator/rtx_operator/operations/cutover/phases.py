@@ -72,7 +72,7 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
                 Event.DONE: Phase.MIGRATING,
             },
             event_text="cutover {id} from version {old} to {new} begins",
-            checks=(checks.nothing_holds, checks.no_migration_runs),
+            checks=(checks.nothing_holds, checks.no_migration_runs, checks.slot_is_free),
             requeue=every(1.0),
             only_waits=True,
         ),

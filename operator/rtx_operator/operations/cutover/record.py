@@ -65,14 +65,13 @@ def _is_restored(context: CutoverContext) -> bool:
 
 def own_event(context: CutoverContext, waits: Unmet | None) -> OwnEvent | None:
     """WITHDRAWN when spec asks for another revision; KEPT when the target is still warm from before."""
-    cutover, wanted, previous = context.cutover, context.desired.wanted, context.engine.status.previous
+    cutover, wanted = context.cutover, context.desired.wanted
     if cutover.phase is Phase.ROLLING_BACK:
         return _forward(context)
     if Event.WITHDRAWN in PHASES[cutover.phase].ways and wanted.hash != cutover.to.revision:
         changed = f"spec asks for version {wanted.version} as it is now, no longer for this"
         return OwnEvent(Event.WITHDRAWN, Failure(changed, Reason.SUPERSEDED))
-    is_kept = previous is not None and previous.revision == cutover.to.revision and not previous.adopted
-    if waits is None and is_kept and Event.KEPT in PHASES[cutover.phase].ways:
+    if waits is None and context.goes_back and Event.KEPT in PHASES[cutover.phase].ways:
         return OwnEvent(Event.KEPT)
     return None
 
