@@ -4,18 +4,26 @@ An event only adds the engine's key to the queue. The reconcile observes the sta
 event contains. An event that says nothing new is dropped: the echo of an own write, an autoscaler's status.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import kopf
+import structlog
 
 from rtx_operator.api.names import Label
+from rtx_operator.cluster.client import ApiError, Client
 from rtx_operator.cluster.fleet import Fleet
 from rtx_operator.cluster.resources import ENGINE, OURS
 from rtx_operator.controllers.base import Controller, Key
+from rtx_operator.operations.arbiter import operates
+from rtx_operator.settings import Settings
 from rtx_operator.workqueue import WorkQueue
 
 CHILD_EVENT_DELAY_SECONDS = 0.5  # events of children within this time share one reconcile
+LIST_RETRY_SECONDS = 5.0  # the CRD may come after the operator
+
+log = structlog.get_logger(__name__)
 
 
 def registry(queue: WorkQueue[Key], controllers: Mapping[str, Controller], fleet: Fleet) -> kopf.OperatorRegistry:
@@ -34,7 +42,6 @@ def registry(queue: WorkQueue[Key], controllers: Mapping[str, Controller], fleet
             fleet.remove(scope)
         elif not fleet.put(dict(body)):
             return
-        # After a change of the leader, the engines whose traffic waits for it are known by their events.
         queue.add(Key(ENGINE.kind, *scope), controllers[ENGINE.kind].priority(body.get("status") or {}))
 
     kopf.on.login(registry=watched)(login)
@@ -42,6 +49,38 @@ def registry(queue: WorkQueue[Key], controllers: Mapping[str, Controller], fleet
         handler = engine_event if ours is ENGINE else event_of(ours.kind)
         kopf.on.event(*_selector(ours.api_version), ours.plural, registry=watched)(handler)
     return watched
+
+
+async def add_all(client: Client, queue: WorkQueue[Key], engines: Controller, fleet: Fleet, chosen: Settings) -> None:
+    """Add all engines to the queue, those with an operation under way before the others. Retries until it can.
+
+    A new leader has a whole fleet to reconcile, and traffic may wait for it in one engine. kopf lists in any order.
+    """
+    while True:
+        try:
+            await _add_all(client, queue, engines, fleet, chosen)
+        except (ApiError, TimeoutError) as error:
+            log.warning("cannot list the engines; the operator retries", error=str(error) or type(error).__name__)
+            await asyncio.sleep(LIST_RETRY_SECONDS)
+        else:
+            return
+
+
+async def _add_all(client: Client, queue: WorkQueue[Key], engines: Controller, fleet: Fleet, chosen: Settings) -> None:
+    others: list[Key] = []
+    for namespace in chosen.watch_namespaces or ("",):
+        async for page, _ in client.pages(ENGINE, namespace, labels=_served(chosen.operator_class)):
+            for manifest in page:
+                meta, status = manifest["metadata"], manifest.get("status") or {}
+                fleet.put(manifest)
+                key = Key(ENGINE.kind, meta["namespace"], meta["name"])
+                if operates(status):
+                    queue.add(key, engines.priority(status))
+                else:
+                    others.append(key)
+    fleet.is_complete = True
+    for key in others:
+        queue.add(key)
 
 
 def child_changed(queue: WorkQueue[Key], scope: tuple[str, str]) -> None:
@@ -63,11 +102,14 @@ def settings(operator_class: str) -> kopf.OperatorSettings:
     chosen.networking.request_timeout = 30
     chosen.watching.server_timeout = 300
     chosen.watching.client_timeout = 310
-    # The API server filters, so that objects of other operators never reach this process.
-    served = f"{Label.OPERATOR}={operator_class}" if operator_class else f"!{Label.OPERATOR}"
     for ours in OURS.values():
-        chosen.watching.label_selectors[(*_selector(ours.api_version), ours.plural)] = served
+        chosen.watching.label_selectors[(*_selector(ours.api_version), ours.plural)] = _served(operator_class)
     return chosen
+
+
+def _served(operator_class: str) -> str:
+    """The API server filters, so that objects of other operators never reach this process."""
+    return f"{Label.OPERATOR}={operator_class}" if operator_class else f"!{Label.OPERATOR}"
 
 
 def _selector(api_version: str) -> tuple[str, str]:

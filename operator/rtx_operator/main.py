@@ -106,12 +106,19 @@ async def operate(chosen: settings.Settings) -> None:
             inquiries = Inquiries[tuple[str, str]](lambda engine: queue.add(Key(ENGINE.kind, *engine)))
             observer = Observer(client, read_cache, postgres.Reader(), inquiries)
             performer = Performer(client, Applier(client, read_cache), CrashHook(chosen.crash_hook_file))
-            controllers = {ENGINE.kind: EngineController(client, observer, performer, chosen, fleet=fleet)}
+            controllers: dict[str, EngineController] = {}
             queue: WorkQueue[Key] = WorkQueue(lambda key: controllers[key.kind](key), _failed)
+            controllers[ENGINE.kind] = EngineController(
+                client, observer, performer, chosen, fleet=fleet, wake=queue.add
+            )
             QUEUE_DEPTH.set_function(lambda: queue.depth)
             working = asyncio.create_task(queue.run(chosen.workers))
-            kinds = (*CHILDREN, *GRANDCHILDREN)
-            watching = asyncio.create_task(Watches(client, watched, chosen.watch_namespaces).run(kinds))
+
+            async def watch() -> None:
+                await handlers.add_all(client, queue, controllers[ENGINE.kind], fleet, chosen)
+                await Watches(client, watched, chosen.watch_namespaces).run((*CHILDREN, *GRANDCHILDREN))
+
+            watching = asyncio.create_task(watch())
             failed = await _watch_until_stopped(chosen, handlers.registry(queue, controllers, fleet))
             tasks = (holding, working, watching)
             for task in tasks:

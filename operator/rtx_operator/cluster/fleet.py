@@ -6,7 +6,8 @@ still exists, either.
 """
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from rtx_operator.cluster.client import Object
 
@@ -19,11 +20,17 @@ class _Known:
     content: bytes  # JSON of the manifest, without resourceVersion and managedFields
 
 
-@dataclass(frozen=True, slots=True)
 class Fleet:
-    """All engines of this operator class."""
+    """All engines of this operator class. `is_complete` once all were listed."""
 
-    _engines: dict[Scope, _Known] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.is_complete = False
+        self._engines: dict[Scope, _Known] = {}
+
+    def statuses(self) -> Iterator[tuple[Scope, Object]]:
+        """Each engine's (namespace, name) and status."""
+        for scope, known in self._engines.items():
+            yield scope, json.loads(known.content).get("status") or {}
 
     def put(self, manifest: Object) -> bool:
         """Keep the manifest unless a newer one is known. Returns whether it is news, and so a reason to reconcile.

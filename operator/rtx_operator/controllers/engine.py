@@ -13,7 +13,7 @@ import structlog
 
 from rtx_operator import measure
 from rtx_operator.api.engine import InvalidSpecError, OperatorTooOldError, TradingEngine, UnknownActiveError
-from rtx_operator.api.enums import Reason
+from rtx_operator.api.enums import CutoverPhase, Reason
 from rtx_operator.api.names import Names
 from rtx_operator.cluster import events, postgres
 from rtx_operator.cluster.client import ApiError, Client, Object
@@ -25,7 +25,7 @@ from rtx_operator.cluster.perform import Access, Performer
 from rtx_operator.cluster.resources import ENGINE
 from rtx_operator.controllers.base import Attempt, Controller, Key
 from rtx_operator.controllers.clock import ObservationClock
-from rtx_operator.controllers.slots import Slots, has_slot
+from rtx_operator.controllers.slots import Slots, has_cutover_slot, has_slot
 from rtx_operator.decision import conditions
 from rtx_operator.decision.adoption import adopted
 from rtx_operator.decision.decide import Decision, decide
@@ -56,6 +56,7 @@ class EngineController(Controller):
         settings: Settings,
         *,
         fleet: Fleet | None = None,
+        wake: Callable[[Key], None] = lambda _: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -63,6 +64,7 @@ class EngineController(Controller):
         self._observer = observer
         self._performer = performer
         self._fleet = fleet or Fleet()
+        self._cutovers: Slots[Key] = Slots(settings.max_cutovers, wake)
         self._settings = settings
         self._clock = clock
         self._slots = Slots(settings.max_maintenance)
@@ -76,6 +78,7 @@ class EngineController(Controller):
         self._fleet.remove((key.namespace, key.name))
         self._slots.forget(key)
         self._times.forget(key)
+        self._cutovers.forget(key)
         self._resting.pop(key, None)
         measure.forget(key.namespace, key.name)
 
@@ -107,7 +110,7 @@ class EngineController(Controller):
         except (InvalidSpecError, OperatorTooOldError, UnknownActiveError, ApiError):
             return None  # the live reconcile says so in status
         before = manifest.get("status") or {}
-        decision = decide(engine, desired, seen, now, "")
+        decision = self._decide(engine, desired, seen, now)
         disputes = self._performer.applier.disputes.of(engine.scope)
         status = status_after(before, engine, desired, decision, Outcome(disputes=disputes), now)
         acts = decision.entered or decision.effects or decision.delete or not self._is_applied(engine, decision, seen)
@@ -200,9 +203,22 @@ class EngineController(Controller):
     def _decide(self, engine: TradingEngine, desired: DesiredState, seen: Observation, now: datetime) -> Decision:
         """The decision. A slot that it takes is taken at once: nothing awaits between the observation and the note."""
         operation_id = f"{engine.spec.version[:48]}-{secrets.token_hex(4)}"
-        decision = decide(engine, desired, seen, now, operation_id)
+        decision = decide(engine, desired, self._with_cutover_slot(engine, seen), now, operation_id)
         self._slots.note(_key(engine), has_slot=decision.state.has_slot)
+        self._cutovers.note(_key(engine), has_slot=decision.state.has_cutover_slot)
         return decision
+
+    def _with_cutover_slot(self, engine: TradingEngine, seen: Observation) -> Observation:
+        slots, key, state = self._cutovers, _key(engine), PersistedState.of(engine.status)
+        if not slots.is_loaded and self._fleet.is_complete:
+            slots.load({Key(ENGINE.kind, *scope): has_cutover_slot(status) for scope, status in self._fleet.statuses()})
+        slots.note(key, has_slot=state.has_cutover_slot)
+        if state.cutover is None or state.cutover.phase is not CutoverPhase.PENDING:
+            return seen
+        is_free = slots.may_take(key)
+        if not is_free:
+            slots.wait(key)
+        return replace(seen, cutover_slot=is_free, cutovers_elsewhere=slots.elsewhere(key))
 
     async def _perform(self, manifest: Object, engine: TradingEngine, seen: Observation, decision: Decision) -> Outcome:
         """Carry out the decision. Raises what the API server's client raises."""

@@ -47,17 +47,18 @@ class Slots(Generic[Engine]):
         """What the engine's status says, or is about to say."""
         had = self._has_slot.get(engine, False)
         self._has_slot[engine] = has_slot
+        if has_slot:
+            self._waiting.pop(engine, None)
         if had and not has_slot:
             self._wake_next()
 
     def may_take(self, engine: Engine) -> bool:
         """Whether the engine has a slot, or would get one. False until all engines are known."""
-        may = self.is_loaded and (self._has_slot.get(engine, False) or self.elsewhere(engine) < self.limit)
-        if may:
-            self._waiting.pop(engine, None)
-        else:
-            self._waiting.setdefault(engine)
-        return may
+        return self.is_loaded and (self._has_slot.get(engine, False) or self.elsewhere(engine) < self.limit)
+
+    def wait(self, engine: Engine) -> None:
+        """Wake the engine when a slot is free, after those that have waited longer."""
+        self._waiting.setdefault(engine)
 
     def elsewhere(self, engine: Engine) -> int:
         """How many other engines have a slot."""

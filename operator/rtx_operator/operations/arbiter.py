@@ -72,6 +72,17 @@ def may_rest(engine: TradingEngine) -> bool:
     return moving(PersistedState.of(engine.status)) is None
 
 
+def operates(status: Mapping[str, Any]) -> bool:
+    """Whether an operation is under way by a status as it is stored, which another release may have written."""
+    return any(_is_under_way(name, (status.get(name.lower()) or {}).get("phase")) for name in OPERATIONS)
+
+
+def _is_under_way(name: OperationName, phase: object) -> bool:
+    return bool(phase) and not any(
+        phase == known and row.is_terminal for known, row in OPERATIONS[name].phases.rows.items()
+    )
+
+
 def queries(engine: TradingEngine) -> PodQueries:
     """What the operation that moves has read besides; nothing while the engine is paused."""
     state = PersistedState.of(engine.status)

@@ -73,6 +73,11 @@ class PersistedState:
         """Whether the engine has one of the fleet's slots for maintenance."""
         return self.maintenance is not None and self.maintenance.phase.has_slot
 
+    @property
+    def has_cutover_slot(self) -> bool:
+        """Whether the engine has one of the fleet's slots for cutovers."""
+        return self.cutover is not None and self.cutover.phase.has_slot
+
     def under_way(self, operation: OperationName) -> Record | None:
         """The record of the operation, unless it is over or never was."""
         match operation:
