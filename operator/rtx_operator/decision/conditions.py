@@ -159,7 +159,8 @@ def _under_way(decision: Decision) -> Waiting | Failure | None:
         is_stuck = cutover.phase is CutoverPhase.ROLLING_BACK and isinstance(waits, Failure)
         if is_stuck:
             return Failure(message, Reason.CANNOT_ROLL_BACK)
-        return Waiting(message, Reason.CUTOVER_IN_PROGRESS)
+        own_reason = waits.reason if isinstance(waits, Waiting) else None
+        return Waiting(message, own_reason or Reason.CUTOVER_IN_PROGRESS)
     if retirement and retirement.last_try:
         return _failed_retirement(retirement, retirement.last_try.reason, retirement.last_try.message)
     if retirement:

@@ -139,6 +139,15 @@ def test_running_cutover_is_reconciling_with_the_unmet_check_in_its_message():
     assert message(written, "UpToDate") == "1.0.0 → 1.1.0 is Provisioning: 2 of 3 pods ready"
 
 
+def test_cutover_that_waits_for_a_slot_of_the_fleet_says_so():
+    busy = Waiting("20 other engines are being upgraded", Reason.FLEET_BUSY)
+
+    written = after(wanted="h2", state=cutover(CutoverPhase.PENDING), waits=busy)
+
+    assert conditions(written)["Reconciling"] == ("True", Reason.FLEET_BUSY)
+    assert "20 other engines" in message(written, "UpToDate")
+
+
 def test_blocked_rollback_is_stalled():
     back = cutover(CutoverPhase.ROLLING_BACK, reason="TooManyErrors", message="it failed")
     written = after(wanted="h2", state=back, waits=Failure("no pod is ready", Reason.CANNOT_ROLL_BACK))
