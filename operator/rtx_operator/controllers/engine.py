@@ -67,7 +67,7 @@ class EngineController(Controller):
         self._cutovers: Slots[Key] = Slots(settings.max_cutovers, wake)
         self._settings = settings
         self._clock = clock
-        self._slots = Slots(settings.max_maintenance)
+        self._slots: Slots[Key] = Slots(settings.max_maintenance)
         self._times = ObservationClock()
         self._resting: dict[Key, object] = {}  # what it was decided on that nothing is to be done
 
