@@ -92,6 +92,8 @@ def _install(fleet: Fleet, report: Report) -> None:
         for one in created:
             one.result()
         fleet.wait("all engines are ready", limit, lambda: _ready(fleet) == len(fleet.engines))
+        if not any(operator.process.poll() is None for operator in fleet.operators):
+            raise FleetError("the operator has ended: on a machine with other work it may lose its Lease")
     report.add("install_s", f"from the first of {len(fleet.engines)} engines to the last Ready", _since(begun), "s")
 
 

@@ -22,7 +22,7 @@ from rtx_operator.cluster.fleet import Fleet
 from rtx_operator.cluster.observe import Observer, operator_password, peer_secret
 from rtx_operator.cluster.observe.objects import EngineObjects, watched_objects
 from rtx_operator.cluster.perform import Access, Performer
-from rtx_operator.cluster.resources import ENGINE
+from rtx_operator.cluster.resources import ENGINE, SECRET
 from rtx_operator.controllers.base import Attempt, Controller, Key
 from rtx_operator.controllers.clock import ObservationClock
 from rtx_operator.controllers.slots import Slots, has_cutover_slot, has_slot
@@ -102,7 +102,8 @@ class EngineController(Controller):
             if objects is None:
                 return None
             seen = await self._observe(engine, now, objects)
-            ground = _ground(engine, seen, revision)
+            disputes = self._performer.applier.disputes.of(engine.scope)
+            ground = _ground(engine, seen, revision, disputes)
             if self._resting.get(key) == ground:
                 return self._resync()
             engine = adopted(engine, seen, build.wanted_revision(engine, seen, self._settings), now)
@@ -111,7 +112,6 @@ class EngineController(Controller):
             return None  # the live reconcile says so in status
         before = manifest.get("status") or {}
         decision = self._decide(engine, desired, seen, now)
-        disputes = self._performer.applier.disputes.of(engine.scope)
         status = status_after(before, engine, desired, decision, Outcome(disputes=disputes), now)
         acts = decision.entered or decision.effects or decision.delete or not self._is_applied(engine, decision, seen)
         if acts or status not in (None, before):
@@ -127,10 +127,14 @@ class EngineController(Controller):
         return may_rest(engine) and knows_slots
 
     async def _watched(self, engine: TradingEngine) -> EngineObjects | None:
-        given = engine.spec.credentials_secret_ref
-        return await watched_objects(
+        """None also while Secrets are to be generated: hashing a password takes longer than all the rest."""
+        given, names = engine.spec.credentials_secret_ref, Names(engine.name)
+        objects = await watched_objects(
             self._client, self._observer.read_cache, *engine.scope, given.name if given else ""
         )
+        secrets_needed = (names.internal, *([] if given else [names.credentials]))
+        known = objects is not None and all((SECRET.kind, name) in objects.children for name in secrets_needed)
+        return objects if known else None
 
     def _is_applied(self, engine: TradingEngine, decision: Decision, seen: Observation) -> bool:
         def live(desired: Object) -> Object | None:
@@ -271,8 +275,8 @@ def _key_of(manifest: Object) -> Key:
     return Key(ENGINE.kind, manifest["metadata"]["namespace"], manifest["metadata"]["name"])
 
 
-def _ground(engine: TradingEngine, seen: Observation, revision: int) -> object:
+def _ground(engine: TradingEngine, seen: Observation, revision: int, disputes: object) -> object:
     """All that a decision about an engine at rest depends on, besides the time; `revision` is that of its children."""
     given = (seen.credentials or {}).get("metadata", {}).get("resourceVersion")
     answer = seen.database and (seen.database.fence, seen.database.error)
-    return engine.uid, engine.resource_version, revision, given, seen.orders_metric_served, answer
+    return engine.uid, engine.resource_version, revision, given, seen.orders_metric_served, answer, disputes
