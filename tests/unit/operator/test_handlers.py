@@ -7,8 +7,11 @@ from rtx_operator import handlers
 from rtx_operator.cluster.fleet import Fleet
 from rtx_operator.cluster.resources import ENGINE
 from rtx_operator.controllers.base import Controller, Key
+from rtx_operator.settings import from_environment
 from rtx_operator.workers import Priority
 from rtx_operator.workqueue import WorkQueue
+
+SETTINGS = from_environment({"POSTGRES_IMAGE": "postgres", "REDIS_IMAGE": "redis"})
 
 
 class Queue(WorkQueue[Key]):
@@ -44,7 +47,7 @@ async def test_engines_in_an_operation_are_added_first() -> None:
 
     # When a new leader lists it
     async with serving(server) as client:
-        await handlers.add_all(client, queue, cast("Controller", Engines()), fleet, "")
+        await handlers.add_all(client, queue, cast("Controller", Engines()), fleet, SETTINGS)
 
     # Then these are the first
     assert queue.added == ["in-switch", "retires", "at-rest", "upgraded"]
