@@ -11,7 +11,7 @@ from rtx_operator.settings import from_environment
 from rtx_operator.workers import Priority
 from rtx_operator.workqueue import WorkQueue
 
-SETTINGS = from_environment({"POSTGRES_IMAGE": "postgres", "REDIS_IMAGE": "redis"})
+SETTINGS = from_environment({"POSTGRES_IMAGE": "postgres", "REDIS_IMAGE": "redis", "OPERATOR_CLASS": "a"})
 
 
 class Queue(WorkQueue[Key]):
@@ -43,6 +43,8 @@ async def test_engines_in_an_operation_are_added_first() -> None:
     for name, status in statuses.items():
         server.put(ENGINE, name, spec={}, status=status)
     objects = server.objects
+    for found in objects.values():
+        found["metadata"]["labels"] = {"rtx-trading.com/operator": "a"}
     server.objects = {path.replace("namespaces/trading/", ""): found for path, found in objects.items()}
 
     # When a new leader lists it
