@@ -21,7 +21,7 @@ from rtx_operator.settings import Settings
 from rtx_operator.workqueue import WorkQueue
 
 CHILD_EVENT_DELAY_SECONDS = 0.5  # events of children within this time share one reconcile
-LIST_RETRY_SECONDS = 5.0  # the CRD may come after the operator
+LIST_RETRY_SECONDS = 5.0  # while the API server does not answer
 
 log = structlog.get_logger(__name__)
 
