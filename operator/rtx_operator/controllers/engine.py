@@ -111,14 +111,14 @@ class EngineController(Controller):
         except (InvalidSpecError, OperatorTooOldError, UnknownActiveError, ApiError):
             return None  # the live reconcile says so in status
         before = manifest.get("status") or {}
-        decision = self._decide(engine, desired, seen, now)
+        decision = decide(engine, desired, self._with_cutover_slot(engine, seen), now, "")  # takes no slot
         status = status_after(before, engine, desired, decision, Outcome(disputes=disputes), now)
         acts = decision.entered or decision.effects or decision.delete or not self._is_applied(engine, decision, seen)
         if acts or status not in (None, before):
             return None
         resync = self._resync()
         due = requeue_after(decision, Outcome(), now=now, resync=resync)
-        if due == resync:  # no time is waited for: until something changes, nothing is to be done
+        if due == resync and not decision.state.waits_for_time:  # until something changes, nothing is to be done
             self._resting[key] = ground
         return due
 
@@ -278,5 +278,5 @@ def _key_of(manifest: Object) -> Key:
 def _ground(engine: TradingEngine, seen: Observation, revision: int, disputes: object) -> object:
     """All that a decision about an engine at rest depends on, besides the time; `revision` is that of its children."""
     given = (seen.credentials or {}).get("metadata", {}).get("resourceVersion")
-    answer = seen.database and (seen.database.fence, seen.database.error)
+    answer = seen.database and replace(seen.database, age_seconds=0.0)
     return engine.uid, engine.resource_version, revision, given, seen.orders_metric_served, answer, disputes

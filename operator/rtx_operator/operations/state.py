@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Self
 
-from rtx_operator.api.enums import Component, MaintenancePhase, OperationName
+from rtx_operator.api.enums import Component, MaintenancePhase, OperationName, RetirementPhase
 from rtx_operator.api.status import (
     Active,
     Cutover,
@@ -77,6 +77,12 @@ class PersistedState:
     def has_cutover_slot(self) -> bool:
         """Whether the engine has one of the fleet's slots for cutovers."""
         return self.cutover is not None and self.cutover.phase.has_slot
+
+    @property
+    def waits_for_time(self) -> bool:
+        """Whether an operation begins by time alone: a retirement of what is kept, or of what could not be retired."""
+        has_failed = self.retirement is not None and self.retirement.phase is RetirementPhase.FAILED
+        return self.previous is not None or has_failed
 
     def under_way(self, operation: OperationName) -> Record | None:
         """The record of the operation, unless it is over or never was."""

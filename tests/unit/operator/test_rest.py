@@ -1,11 +1,13 @@
 """An engine at rest is observed by what the watches delivered; whatever is to be done is decided on live objects."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from api_server import ApiServer, serving
-from rtx_operator.api.enums import Reason
+from rtx_operator.api.enums import Reason, RetirementPhase
 from rtx_operator.api.names import Label
 from rtx_operator.cluster.apply import Applier
 from rtx_operator.cluster.crash import CrashHook
@@ -27,12 +29,15 @@ from rtx_operator.cluster.watched import WatchedObjects
 from rtx_operator.controllers import engine as engine_controller
 from rtx_operator.controllers.base import Key
 from rtx_operator.controllers.engine import EngineController
+from rtx_operator.observation import FENCE_SCHEMA, Fence, FenceReport, FenceSchema, Observation
 from rtx_operator.settings import from_environment
 
 KEY = Key(ENGINE.kind, "trading", "rtx")
 PATH = ENGINE.path("trading", "rtx")
 SERVICE_PATH = SERVICE.path("trading", "rtx-postgres")
 SETTINGS = from_environment({"POSTGRES_IMAGE": "postgres", "REDIS_IMAGE": "redis"})
+GREEN = {"colour": "green", "version": "0.9.0", "revision": "green1"}
+TIMES = {"startedAt": "2026-11-26T12:00:00Z", "since": "2026-11-26T12:01:00Z"}
 EVENTS = ("GET", "/api/v1/namespaces/trading/events")  # of a database that is not ready yet
 
 
@@ -183,5 +188,58 @@ async def test_engine_at_which_nothing_has_changed_is_not_decided_again(
     changed = world.server.objects[SERVICE_PATH]
     changed["metadata"] |= {"resourceVersion": "1000", "annotations": {"of": "somebody"}}
     world.watched.put(SERVICE, changed)
+    with pytest.raises(pytest.fail.Exception):
+        await world.reconcile(KEY)
+
+
+@pytest.mark.parametrize(
+    "waits",
+    [
+        {"previous": {**GREEN, "retireAfter": "2999-01-01T00:00:00Z"}},
+        {"retirement": {**TIMES, "id": "a", "phase": RetirementPhase.FAILED, "release": GREEN}},
+    ],
+    ids=["previous release", "failed retirement"],
+)
+async def test_engine_of_which_a_release_is_to_be_retired_is_decided_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, waits: dict[str, Any]
+) -> None:
+    # Given an engine at which nothing changes, and whose next operation begins by time
+    manifest = world.server.objects[PATH]
+    manifest["status"] = {**manifest["status"], **waits}
+    manifest["metadata"]["resourceVersion"] = "1000"
+    world.deliver()
+    await world.reconcile(KEY)
+    world.deliver()
+    monkeypatch.setattr(engine_controller, "requeue_after", lambda *_, resync, **__: resync)
+    assert await world.requests() == [EVENTS]
+
+    # When it is reconciled again, then it is decided by the time of then
+    monkeypatch.setattr(engine_controller, "decide", lambda *_: pytest.fail("it is decided"))
+    with pytest.raises(pytest.fail.Exception):
+        await world.reconcile(KEY)
+
+
+async def test_engine_whose_database_answers_otherwise_is_decided_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a database of another engine, with the fence's tables of today: there is nothing to be done in it
+    fence = Fence(epoch=7, executors=("blue",), cutover="a", owner="trading/other/uid")
+    report = FenceReport(fence, age_seconds=1.0, schema=FenceSchema(FENCE_SCHEMA, FENCE_SCHEMA))
+    observe = Observer.observe
+
+    async def answered(*arguments: Any) -> Observation:
+        return replace(await observe(*arguments), database=report)
+
+    monkeypatch.setattr(Observer, "observe", answered)
+    monkeypatch.setattr(engine_controller, "requeue_after", lambda *_, resync, **__: resync)
+    await world.reconcile(KEY)
+    monkeypatch.setattr(engine_controller, "decide", lambda *_: pytest.fail("it is decided"))
+
+    # When the same answer is older, then nothing is decided
+    report = replace(report, age_seconds=2.0)
+    await world.reconcile(KEY)
+
+    # But it is when the tables are those of an earlier release
+    report = replace(report, schema=FenceSchema(FENCE_SCHEMA - 1, FENCE_SCHEMA - 1))
     with pytest.raises(pytest.fail.Exception):
         await world.reconcile(KEY)
