@@ -155,7 +155,7 @@ class Observation:
     volume: Object | None = None  # PersistentVolume of PodQueries.volume_of; {}: not bound yet; None: not read
     maintenance_slot: bool = False  # this engine has, or may have, one of the fleet's slots for maintenance
     refusals: Mapping[tuple[str, str], Failure] = field(default_factory=dict)  # of the last writes, by (kind, name)
-    cutover_slot: bool = True  # this engine has, or may have, one of the fleet's slots for cutovers
+    cutover_slot: bool = False  # it has, or may have, one of those for cutovers; counted while its cutover is Pending
     cutovers_elsewhere: int = 0  # cutovers of other engines that have one
     observed_recently: bool = True  # no gap before this observation, so a deadline that has passed may fire
     is_whole: bool = True  # all that was asked has answered, be it with an error; else no deadline fires yet

@@ -94,6 +94,7 @@ MISSING: Mapping[str, Callable[[CutoverContext], CutoverContext]] = {
     "reach was not queried": lambda given: with_observed(given, reach={}),
     "reach did not respond": lambda given: with_observed(given, reach=dict.fromkeys(given.seen.reach, "no response")),
     "smoke was not run": lambda given: with_observed(given, smoke=()),
+    "slots were not counted": lambda given: with_observed(given, cutover_slot=False),
     "no children": lambda given: with_observed(given, children={}),
     "no pods": lambda given: with_observed(given, pods=()),
     "no slices": lambda given: with_observed(given, endpoint_slices=()),

@@ -212,6 +212,7 @@ class World(Judged):
             credentials=self.credentials,
             volume={} if pod_queries.volume_of else None,
             maintenance_slot=self.slot_is_free,
+            cutover_slot=True,
             refusals=dict(self.refusals),
         )
         if self.has_fault("late answers"):

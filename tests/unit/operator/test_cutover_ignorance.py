@@ -13,6 +13,7 @@ REPORTS, REACH = ("pods were not queried", "pods did not respond"), ("reach was 
 TRAFFIC = ("no children", "no pods", "no slices")
 
 DEPENDENCIES: list[tuple[CutoverPhase, tuple[str, ...], Check[CutoverContext], tuple[str, ...]]] = [
+    (CutoverPhase.PENDING, (), checks.slot_is_free, ("slots were not counted",)),
     (CutoverPhase.MIGRATING, (), checks.migrated, ("no children",)),
     (CutoverPhase.PROVISIONING, (), checks.new_colour_ready, ("no children", "no pods")),
     (CutoverPhase.TESTING, (), checks.new_colour_ready, ("no children", "no pods")),
