@@ -36,7 +36,7 @@ from rtx_operator.cluster.perform import Performer
 from rtx_operator.cluster.read_cache import ReadCache
 from rtx_operator.cluster.resources import CHILDREN, ENGINE, GRANDCHILDREN
 from rtx_operator.cluster.watch import Watches
-from rtx_operator.cluster.watched import WatchedObjects
+from rtx_operator.cluster.watched import VersionsWentBackError, WatchedObjects
 from rtx_operator.controllers.base import Key, OutdatedDefinitionError
 from rtx_operator.controllers.engine import EngineController
 from rtx_operator.metrics import LEADER, QUEUE_DEPTH, RECONCILE_ERRORS
@@ -94,7 +94,7 @@ async def operate(chosen: settings.Settings) -> None:
     try:
         if await _leads_before_stop(lead()):
             LEADER.set(1)
-            holding = asyncio.create_task(_hold_or_die(lease.hold(lease_client)))
+            holding = asyncio.create_task(run_or_die(lease.hold(lease_client)))
 
             def changed(scope: tuple[str, str]) -> None:
                 read_cache.changed(scope)
@@ -118,7 +118,7 @@ async def operate(chosen: settings.Settings) -> None:
                 await handlers.add_all(client, queue, controllers[ENGINE.kind], fleet, chosen)
                 await Watches(client, watched, chosen.watch_namespaces).run((*CHILDREN, *GRANDCHILDREN))
 
-            watching = asyncio.create_task(watch())
+            watching = asyncio.create_task(run_or_die(watch()))
             failed = await _watch_until_stopped(chosen, handlers.registry(queue, controllers, fleet))
             tasks = (holding, working, watching)
             for task in tasks:
@@ -169,11 +169,13 @@ async def _leads_before_stop(acquire: Coroutine[None, None, None]) -> bool:
     return not stop.is_set()
 
 
-async def _hold_or_die(hold: Coroutine[None, None, None]) -> None:
+async def run_or_die(part: Coroutine[None, None, None]) -> None:
+    """Run a part of the process; end the process when this replica must not act any more."""
     try:
-        await hold
-    except LeadershipLostError as error:
-        log.error("leadership lost; the process exits, so that only one replica acts", reason=str(error))  # noqa: TRY400
+        await part
+    except* (LeadershipLostError, VersionsWentBackError) as errors:
+        reason = "; ".join(str(error) for error in errors.exceptions)
+        log.error("the process ends, so that a leader acts on what is there", reason=reason)  # noqa: TRY400
         sys.stdout.flush()
         os._exit(1)  # a graceful shutdown would still perform effects
 

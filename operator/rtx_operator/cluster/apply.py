@@ -68,9 +68,11 @@ class Applier:
             self._read_cache.wrote(resource, written)
 
     def is_applied(self, scope: Hashable, desired: Object, live: Object | None) -> bool:
-        """Whether `live` is what came of applying `desired`, unchanged since: `apply` would not write."""
+        """Whether `live` is what came of applying `desired`, unchanged since and to stay."""
+        if live is None or live["metadata"].get("deletionTimestamp"):
+            return False
         before = self._applied.get(scope, {}).get((desired["kind"], desired["metadata"]["name"]))
-        return live is not None and before is not None and before == _last_applied(_digest_of(desired), live)
+        return before is not None and before == _last_applied(_digest_of(desired), live)
 
     async def apply(
         self, scope: Hashable, resource: Resource, desired: Object, live: Object | None, owner_uid: str
@@ -85,7 +87,7 @@ class Applier:
         key = (resource.kind, meta["name"])
         before, digest = applied.get(key), _digest_of(desired)
         if self.is_applied(scope, desired, live) and live is not None:
-            return Applied.TERMINATING if live["metadata"].get("deletionTimestamp") else Applied.UNCHANGED, live
+            return Applied.UNCHANGED, live
         if live is None or is_from_watch(live):
             live = await self._client.get(resource, meta["namespace"], meta["name"])
         if live is not None and not _is_ours(live, desired, owner_uid):

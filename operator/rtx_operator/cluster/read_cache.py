@@ -71,10 +71,10 @@ class ReadCache:
 
     def wrote(self, resource: Resource, written: Object) -> None:
         """Keep the API server's response to a write of the operator, which the next read is to see."""
-        self.watched.put(resource, written)
+        self.watched.wrote(resource, written)
 
     def deleted(self, resource: Resource, gone: Object) -> None:
-        """Drop an object that the operator deleted."""
+        """Drop an object that the operator deleted, unless it is known to be deleted later, as by a finalizer."""
         self.watched.remove(resource, gone)
 
     def _drop_old_readings(self) -> None:

@@ -6,6 +6,7 @@ say when its list is complete or what was deleted while it was away; this does (
 
 import asyncio
 import itertools
+import math
 import random
 from collections.abc import Iterable
 from contextlib import aclosing
@@ -16,11 +17,16 @@ import structlog
 
 from rtx_operator.api.names import Label
 from rtx_operator.cluster.client import ApiError, Client, Object, Resource
-from rtx_operator.cluster.watched import WatchedObjects
+from rtx_operator.cluster.watched import VersionsWentBackError, WatchedObjects
+from rtx_operator.workqueue import Backoff
 
 WATCH_SECONDS = 300  # the API server ends a watch after this time, and it goes on from where it was
 RELIST_SECONDS = 3600.0  # a kind is listed again so often: should an event ever have been lost, it is found then
-FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.5, 30.0
+HEALTHY_SECONDS = 30.0  # a watch that lasted for so long works: what failed before it is over
+RETRIES = Backoff(first=0.5, limit=30.0)  # after a list or a watch that failed
+# After a watch that ended before its time without an error: as late as what is read otherwise (read_cache.py).
+RESUMES = Backoff(first=0.5, limit=5.0)
+MANY_EARLY_ENDS = 3  # in a row: an API server that restarts ends a watch once
 
 log = structlog.get_logger(__name__)
 
@@ -44,27 +50,28 @@ class Watches:
     _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
     async def run(self, resources: Iterable[Resource]) -> None:
-        """Watch until cancelled."""
+        """Watch until cancelled. Raises an ExceptionGroup of VersionsWentBackError."""
         async with asyncio.TaskGroup() as group:
             for resource, namespace in itertools.product(resources, self.namespaces or ("",)):
                 group.create_task(self._keep(resource, namespace), name=f"watch-{resource.plural}")
 
     async def _keep(self, resource: Resource, namespace: str) -> None:
-        failures = 0
+        clock, failures = asyncio.get_running_loop().time, 0
         while True:
+            watching_since = math.inf
             try:
                 async with self._turn:
                     version = await self._list(resource, namespace)
-                failures = 0
+                watching_since = clock()
                 await self._watch(resource, namespace, version)
-            except Exception as error:  # noqa: BLE001 - no error may end a watch: the operator would be blind
+            except VersionsWentBackError:
+                raise
+            except Exception as error:  # noqa: BLE001 - no other error may end a watch: the operator would be blind
                 self.watched.broken(resource, namespace)
-                if isinstance(error, ApiError) and error.code == 410:
-                    continue  # the version is too old to go on from: list again
-                longest = min(MAX_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2.0 ** min(failures, 10))
-                failures += 1
-                log.warning("watch failed; the operator retries", kind=resource.kind, error=repr(error))
-                await asyncio.sleep(longest * random.uniform(0.5, 1))  # noqa: S311 - jitter is no secret
+                failures = 1 if clock() - watching_since >= HEALTHY_SECONDS else failures + 1
+                if failures == 1:
+                    log.warning("watch failed; the operator lists again", kind=resource.kind, error=repr(error))
+                await asyncio.sleep(_pause(RETRIES, failures))
 
     async def _list(self, resource: Resource, namespace: str) -> str:
         """List all objects of the kind; returns the resourceVersion from which to watch."""
@@ -80,17 +87,23 @@ class Watches:
 
     async def _watch(self, resource: Resource, namespace: str, version: str) -> None:
         """Follow the kind from `version` on until it is to be listed again. Raises ApiError."""
-        clock = asyncio.get_running_loop().time
+        clock, early = asyncio.get_running_loop().time, 0
         until = clock() + RELIST_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311 - spreading is no secret
         while clock() < until:
+            begun = clock()
             events = self.client.watch(
                 resource, namespace, label=Label.ENGINE.value, version=version, seconds=WATCH_SECONDS
             )
             async with aclosing(events):
                 async for kind, body in events:
-                    version = self._follow(resource, kind, body)
+                    version = self._follow(resource, namespace, kind, body)
+            early = 0 if clock() - begun >= HEALTHY_SECONDS else early + 1
+            if early == MANY_EARLY_ENDS:
+                log.warning("watches end at once; look at what is between operator and API server", kind=resource.kind)
+            if early:
+                await asyncio.sleep(_pause(RESUMES, early))
 
-    def _follow(self, resource: Resource, kind: str, body: Object) -> str:
+    def _follow(self, resource: Resource, namespace: str, kind: str, body: Object) -> str:
         """Take one event in; returns its resourceVersion. Raises ApiError."""
         if kind == _EventType.ERROR:
             raise ApiError(int(body.get("code", 0)), str(body.get("reason")), str(body.get("message")))
@@ -98,4 +111,10 @@ class Watches:
             self.watched.remove(resource, body)
         elif kind != _EventType.BOOKMARK:
             self.watched.put(resource, body)
-        return str(body["metadata"]["resourceVersion"])
+        version = str(body["metadata"]["resourceVersion"])
+        self.watched.passed(resource, int(version), namespace)
+        return version
+
+
+def _pause(backoff: Backoff, failures: int) -> float:
+    return backoff.delay(failures, random.random())  # noqa: S311 - jitter is no secret

@@ -4,6 +4,8 @@ A kind is *complete* from the end of its list until its watch breaks. Only then 
 before it, "not seen" says nothing. After a watch that was away for too long the kind is listed again, and what that
 list lacks is dropped: no event tells of an object that was deleted meanwhile.
 
+Versions only grow, so what is newer is told by comparing them. Where that ends, all that this process knows is void.
+
 An engine has some forty objects, and a fleet has thousands of engines, so objects are kept as JSON without what no
 decision reads: other managers' fields, and of the operator's own fields only a digest (see `owned_fields`).
 """
@@ -25,6 +27,10 @@ Scope = tuple[str, str]  # an engine's (namespace, name)
 # Fields that controllers write all the time and that no decision rests on: a change of them is no reason to reconcile.
 _NOISE: Mapping[str, str] = {AUTOSCALER.kind: "status", DISRUPTION_BUDGET.kind: "status"}
 DIGEST = "digest"  # in an entry of managedFields, in place of fieldsV1
+
+
+class VersionsWentBackError(Exception):
+    """The API server's versions are lower than those that it told before: its etcd was restored from a backup."""
 
 
 class _Id(NamedTuple):
@@ -60,6 +66,7 @@ class WatchedObjects:
     _objects: dict[_Id, _Kept] = field(default_factory=dict)
     _of: dict[Scope, set[_Id]] = field(default_factory=dict)
     _complete: set[tuple[str, str]] = field(default_factory=set)  # (kind, namespace); all namespaces if empty
+    _passed: dict[tuple[str, str], int] = field(default_factory=dict)  # the same → the last version of its watch
     _revisions: dict[Scope, int] = field(default_factory=dict)
     _changes: Iterator[int] = field(default_factory=itertools.count)
 
@@ -77,10 +84,7 @@ class WatchedObjects:
         return self._revisions.get(scope, -1)
 
     def put(self, resource: Resource, live: Object) -> None:
-        """Keep `live`, of an event, a list, or the response to a write, unless a newer version is known.
-
-        A response and the event of one write come in either order; the second of them changes nothing.
-        """
+        """Keep `live`, of an event or a list, unless a newer version is known."""
         kept = _kept(resource, live)
         if kept is None:
             return
@@ -96,21 +100,37 @@ class WatchedObjects:
         if known is None or (known.scope, known.uid, known.essence) != (kept.scope, kept.uid, kept.essence):
             self._tell(kept.scope)
 
+    def wrote(self, resource: Resource, written: Object) -> None:
+        """Keep the response to a write of the operator, unless the watch has come past it.
+
+        Then the watch has told of this write, and of what has become of the object since, its deletion too.
+        """
+        kind, namespace = resource.kind, written["metadata"]["namespace"]
+        passed = max(self._passed.get((kind, watched), 0) for watched in ("", namespace))
+        if _version(written) > passed:
+            self.put(resource, written)
+
     def remove(self, resource: Resource, gone: Object) -> None:
-        """Drop an object that was deleted, or lost its label; not a newer one of the same name."""
+        """Drop an object that was deleted, or lost its label; not what is known to be newer than `gone`."""
         key = _id(resource, gone)
         known = self._objects.get(key)
-        if known is None or (known.uid != gone["metadata"]["uid"] and known.version > _version(gone)):
-            return
-        self._drop(key, known)
+        if known is not None and known.version <= _version(gone):
+            self._drop(key, known)
+
+    def passed(self, resource: Resource, version: int, namespace: str = "") -> None:
+        """The watch of the kind in the namespace has told of everything up to `version`."""
+        self._passed[resource.kind, namespace] = version
 
     def completed(
         self, resource: Resource, listed: Iterable[tuple[str, str]], version: int, namespace: str = ""
     ) -> None:
         """All objects of the kind in the namespace (empty: in all) were listed, as of `version`.
 
-        `listed` has their (namespace, name).
+        `listed` has their (namespace, name). Raises VersionsWentBackError.
         """
+        if version < (passed := self._passed.get((resource.kind, namespace), 0)):
+            raise VersionsWentBackError(f"a list of {resource.kind} is as of {version}, and {passed} was told before")
+        self.passed(resource, version, namespace)
         found = set(listed)
         for key, known in list(self._objects.items()):
             is_meant = key.kind == resource.kind and namespace in {"", key.namespace}

@@ -32,6 +32,11 @@ class ApiServer:
         self.hang_seconds = 60.0
         self._version = 0
 
+    @property
+    def version(self) -> int:
+        """The resourceVersion of the last write."""
+        return self._version
+
     def put(self, resource: Resource, name: str, labels: Object | None = None, **fields: Any) -> None:
         """Store an object of another client; without `labels`, with that of the engine `rtx`."""
         path = resource.path("trading", name)

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import cast
 
 import pytest
+from rtx_operator.cluster.observe.database import read_fence
 from rtx_operator.cluster.observe.inquiries import (
     BUDGET_SECONDS,
     PAUSES,
@@ -15,8 +17,9 @@ from rtx_operator.cluster.observe.inquiries import (
     Inquiries,
     Question,
 )
-from rtx_operator.cluster.observe.pods import PodAnswers
-from rtx_operator.observation import OBSERVATION_GAP_SECONDS, Fence, FenceReport, Freshness
+from rtx_operator.cluster.observe.pods import NO_ANSWERS, PodAnswers
+from rtx_operator.cluster.postgres import Address, Reader
+from rtx_operator.observation import OBSERVATION_GAP_SECONDS, BlockingSession, Fence, FenceReport, Freshness
 from virtual_time import clock, run
 
 KEY = ("trading", "rtx")
@@ -184,6 +187,55 @@ async def test_round_that_nobody_has_taken_for_long_is_not_new_any_more():
     answers = await asked.ask(Freshness.NEW)
 
     assert (answers.is_whole, len(asked.database.asked)) == (False, 2)
+
+
+@virtual
+async def test_question_that_is_never_answered_is_answered_so_when_its_round_ends():
+    # Given pods that hang for longer than any deadline of theirs
+    asked = Asked(pods_seconds=1e6)
+
+    # When new answers are needed for as long
+    answers = [await asked.ask(Freshness.NEW) for _ in range(20)]
+
+    # Then a deadline finds what has answered, and runs
+    whole = [one for one in answers if one.is_whole]
+    assert whole
+    assert all(one.pods == NO_ANSWERS and one.fence and one.fence.fence for one in whole)
+
+
+@virtual
+async def test_database_that_never_answers_is_silent_when_its_round_ends():
+    asked = Asked(Database(seconds=1e6))
+
+    answers = [await asked.ask(Freshness.NEW) for _ in range(20)]
+
+    whole = [one.fence for one in answers if one.is_whole]
+    assert {report and report.error for report in whole} == {"the database has not answered for 6 s"}
+    assert whole[0] is not None
+    assert whole[0].silent_since is not None
+
+
+@virtual
+async def test_fence_counts_although_a_busy_database_does_not_tell_what_a_migration_waits_for_in_time():
+    # Given a database that takes 3.6 s for each query, while a migration runs
+    class Busy:
+        async def read(self, *_: object) -> FenceReport:
+            await asyncio.sleep(3.6)
+            return FenceReport(Fence(1, ("blue",), "", "owner"))
+
+        async def find_blocking(self, *_: object) -> tuple[BlockingSession, ...]:
+            await asyncio.sleep(3.6)
+            raise AssertionError("it is not waited for")
+
+    asked = Asked()
+    question = Question(lambda: read_fence(cast("Reader", Busy()), "x", Address("db", 1), migrates=True), None, "db")
+
+    # When new answers are needed
+    answers = [await asked.inquiries.ask(KEY, question, Freshness.NEW) for _ in range(6)]
+
+    # Then the fence is known
+    fences = [one.fence and one.fence.fence for one in answers if one.is_whole]
+    assert fences == [Fence(1, ("blue",), "", "owner")]
 
 
 # --- a database that does not answer ---------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from rtx_operator.cluster.watched import WatchedObjects
 from rtx_operator.controllers import engine as engine_controller
 from rtx_operator.controllers.base import Key
 from rtx_operator.controllers.engine import EngineController
+from rtx_operator.decision.requeue import WAITING_SECONDS
 from rtx_operator.observation import FENCE_SCHEMA, Fence, FenceReport, FenceSchema, Observation
 from rtx_operator.settings import from_environment
 
@@ -65,7 +66,7 @@ class World:
                 found["metadata"].setdefault("labels", {})[Label.ENGINE.value] = "rtx"
                 self.watched.put(resource, found)
             listed = [("trading", found["metadata"]["name"]) for found in there]
-            self.watched.completed(resource, listed, 1_000_000)
+            self.watched.completed(resource, listed, self.server.version)
         if PATH in self.server.objects:
             self.fleet.put(self.server.objects[PATH])
 
@@ -153,6 +154,22 @@ async def test_next_reconcile_sees_an_own_write_before_the_watch_does(world: Wor
 
     # When nothing has come from the watch yet, then nothing is written twice
     assert await world.requests() == [EVENTS]
+
+
+async def test_child_that_hangs_in_its_deletion_is_told_at_rest_and_not_asked_for_in_a_loop(world: World) -> None:
+    # Given a Service that the finalizer of a load balancer's controller keeps
+    live = world.server.objects[SERVICE_PATH]
+    live["metadata"] |= {"deletionTimestamp": "2026-01-01T12:00:00Z", "resourceVersion": "100000"}
+    world.watched.put(SERVICE, live)
+
+    # When the engine is reconciled
+    due = await world.reconcile(KEY)
+
+    # Then status tells of it
+    conditions = world.server.objects[PATH]["status"]["conditions"]
+    assert Reason.TERMINATING in {one["reason"] for one in conditions}
+    assert due is not None
+    assert due.seconds >= WAITING_SECONDS
 
 
 async def test_error_while_deciding_on_the_watches_is_found_again_live_and_told(world: World) -> None:

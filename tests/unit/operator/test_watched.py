@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from rtx_operator.cluster.client import FIELD_MANAGER
 from rtx_operator.cluster.resources import AUTOSCALER, CONFIG_MAP, SERVICE
-from rtx_operator.cluster.watched import WatchedObjects, is_from_watch, owned_fields
+from rtx_operator.cluster.watched import VersionsWentBackError, WatchedObjects, is_from_watch, owned_fields
 from rtx_operator.observation import Object
 
 ENGINE = ("trading", "rtx")
@@ -190,6 +190,46 @@ def test_late_news_of_a_deletion_leaves_the_object_that_came_after_it(world: Wor
     world.watched.remove(SERVICE, an_object(7, uid="u1"))
 
     assert world.specs() == ["new"]
+
+
+def test_late_response_to_an_own_write_brings_no_deleted_object_back(world: World) -> None:
+    # Given an own write, and a deletion by somebody, of which the watch has told both
+    world.watched.put(SERVICE, an_object(11))
+    world.watched.remove(SERVICE, an_object(12))
+    world.watched.passed(SERVICE, 12)
+
+    # When the response to the write comes after them
+    world.watched.wrote(SERVICE, an_object(11))
+
+    assert world.specs() == []
+
+
+def test_response_to_an_own_write_is_kept_before_the_watch_tells_of_it(world: World) -> None:
+    world.watched.completed(SERVICE, [], 9)
+
+    world.watched.wrote(SERVICE, an_object(10, spec="written"))
+
+    assert world.specs() == ["written"]
+
+
+def test_object_whose_deletion_a_finalizer_holds_up_stays_after_the_own_delete(world: World) -> None:
+    # Given an object that the operator deletes, and of which the watch tells that it is being deleted
+    read = an_object(5, spec="is being deleted")
+    world.watched.put(SERVICE, an_object(6, spec="is being deleted"))
+
+    # When the response to the delete comes after that
+    world.watched.remove(SERVICE, read)
+
+    assert world.specs() == ["is being deleted"]
+
+
+def test_list_older_than_what_the_watch_has_told_is_an_error(world: World) -> None:
+    world.watched.completed(SERVICE, [], 900)
+    world.watched.passed(SERVICE, 1000)
+    world.watched.broken(SERVICE)
+
+    with pytest.raises(VersionsWentBackError, match=r"Service is as of 500, and 1000 was told before"):
+        world.watched.completed(SERVICE, [], 500)
 
 
 def test_object_that_changes_its_engine_leaves_the_old_one(world: World) -> None:

@@ -1,11 +1,12 @@
 """Reads the fence of one engine from its database."""
 
+import asyncio
 from dataclasses import replace
 
 from rtx_operator.api.enums import Component
 from rtx_operator.api.names import DATABASE_NAME, InternalKey, Names
 from rtx_operator.cluster.observe.objects import Children, internal_secret_value
-from rtx_operator.cluster.postgres import Address, FenceUnreachableError, Reader
+from rtx_operator.cluster.postgres import READ_DEADLINE_SECONDS, Address, FenceUnreachableError, Reader
 from rtx_operator.cluster.resources import STATEFUL_SET
 from rtx_operator.observation import FenceReport, Object, replicas
 
@@ -17,12 +18,22 @@ def can_answer(children: Children, names: Names) -> bool:
 
 
 async def read_fence(reader: Reader, password: str, address: Address, *, migrates: bool) -> FenceReport:
-    """The fence, or the error of the database; while a pod `migrates`, also the sessions that keep it waiting."""
+    """The fence, or the error of the database; while a pod `migrates`, also the sessions that keep it waiting.
+
+    The fence counts for itself: these sessions are known when the database tells them in the rest of the time.
+    """
+    until = asyncio.get_running_loop().time() + READ_DEADLINE_SECONDS
     try:
         report = await reader.read(address, password)
-        return replace(report, blocking=await reader.find_blocking(address, password)) if migrates else report
     except FenceUnreachableError as error:
         return FenceReport(error=f"{DATABASE_NAME} at {error}")
+    if not migrates:
+        return report
+    try:
+        async with asyncio.timeout_at(until):
+            return replace(report, blocking=await reader.find_blocking(address, password))
+    except (FenceUnreachableError, TimeoutError):
+        return report
 
 
 def runs_migration(pod: Object, names: Names) -> bool:

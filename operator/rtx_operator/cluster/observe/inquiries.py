@@ -4,14 +4,15 @@ Law: an answer is about the engine as it was when it was asked. After an act of 
 answer counts, and one that is not there yet is unknown, never the one before.
 
 All that one reconcile needs to know is asked in one round, of which it takes the parts that are there when its budget
-is spent. The end of the round wakes the engine's next reconcile, which takes the rest. A database that does not answer
-is asked again after a growing pause, without a reconcile, until it does (ADR 0035).
+is spent. The end of the round wakes the engine's next reconcile, which takes the rest. A round ends in time: no answer
+is an answer then, against which deadlines run. A database that does not answer is asked again after a growing pause,
+without a reconcile, until it does (ADR 0035).
 """
 
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
@@ -23,11 +24,15 @@ from rtx_operator.workqueue import Backoff
 
 BUDGET_SECONDS = 1.0  # that a reconcile waits for new answers; healthy pods take 0.05, and on a starved machine 0.5
 RECENT_SECONDS = 10.0  # the oldest answer of the database that counts where a recent one will do
-ROUND_SECONDS = 6.0  # from its begin; no question takes longer, and a later answer is not new any more
+ROUND_SECONDS = 6.0  # of any question: who has not answered then has not answered, and deadlines go on
+NEW_SECONDS = 12.0  # from the begin of a round, in which its answers count as new
 PAUSES = Backoff(first=0.5, limit=30.0)
 PAUSES_IN_AN_OPERATION = Backoff(first=0.5, limit=4.0)  # its deadlines rest on what is observed meanwhile
 
+_SILENT = FenceReport(error=f"the database has not answered for {ROUND_SECONDS:.0f} s")
+
 Key = TypeVar("Key", bound=Hashable)
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +153,7 @@ class Inquiries(Generic[Key]):
 
     def _round_of(self, key: Key, engine: _Engine) -> _Round:
         """The round under way or not taken yet, else a new one."""
-        if engine.round and self._clock() - engine.round.begun > ROUND_SECONDS:
+        if engine.round and self._clock() - engine.round.begun > NEW_SECONDS:
             _cancel_round(engine)
         if engine.round is None:
             engine.round = self._begin(key, engine, engine.question)
@@ -159,7 +164,7 @@ class Inquiries(Generic[Key]):
         begun = _Round(
             self._clock(),
             asyncio.create_task(self._ask_database(key, engine, fence)) if fence else None,
-            asyncio.create_task(question.pods()) if question.pods else None,
+            asyncio.create_task(_in_time(question.pods(), NO_ANSWERS)) if question.pods else None,
         )
         for task in begun.tasks:
             task.add_done_callback(lambda _: self._ended(key, begun))
@@ -185,10 +190,10 @@ class Inquiries(Generic[Key]):
     # --- the database ---
 
     async def _ask_database(
-        self, key: Key, engine: _Engine, fence: Callable[[], Awaitable[FenceReport]]
+        self, key: Key, engine: _Engine, fence: Callable[[], Coroutine[Any, Any, FenceReport]]
     ) -> FenceReport:
         asked, silent_since = self._clock(), engine.report.silent_since if engine.failures and engine.report else None
-        report = await fence()
+        report = await _in_time(fence(), _SILENT)
         if report.error:
             report = replace(report, silent_since=silent_since or self._now())
             engine.failures += 1
@@ -216,6 +221,15 @@ class Inquiries(Generic[Key]):
             return
         if before is None or report.error != before.error:
             self._wake(key)
+
+
+async def _in_time(answer: Coroutine[Any, Any, Answer], otherwise: Answer) -> Answer:
+    """The answer, or `otherwise` when the round ends before it is there."""
+    try:
+        async with asyncio.timeout(ROUND_SECONDS):
+            return await answer
+    except TimeoutError:
+        return otherwise
 
 
 def _cancel_round(engine: _Engine) -> None:

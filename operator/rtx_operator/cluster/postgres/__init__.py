@@ -18,10 +18,11 @@ Law: the database is the authority. The TradingEngine's status only remembers wh
 """
 
 from rtx_operator.cluster.postgres.mover import DatabaseInUseError, FenceChangedError, move, update_schema
-from rtx_operator.cluster.postgres.reader import Reader
+from rtx_operator.cluster.postgres.reader import READ_DEADLINE_SECONDS, Reader
 from rtx_operator.cluster.postgres.session import Address, FenceUnreachableError
 
 __all__ = [
+    "READ_DEADLINE_SECONDS",
     "Address",
     "DatabaseInUseError",
     "FenceChangedError",
