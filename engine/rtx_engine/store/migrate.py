@@ -11,10 +11,11 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 import structlog
 
 from rtx_engine.config import Database
+from rtx_engine.store import concurrent_indexes
 from rtx_engine.store.migration_files import (
+    ConcurrentIndex,
     Half,
     Migration,
-    concurrent_index_name,
     load,
     runs_concurrently,
     runs_in_transaction,
@@ -26,7 +27,6 @@ CONNECT_TIMEOUT_SECONDS = 30.0  # all attempts included; a new database may stil
 RUNNER_LOCK_TIMEOUT_SECONDS = 60.0  # to wait for another runner
 RUNNER_LOCK_PAUSE_SECONDS = 0.2  # between two tries to get its lock
 ORPHAN_CHECK = "5s"  # PostgreSQL ends the statement of a runner that is gone this long after it has gone
-CLEANUP_TIMEOUT_SECONDS = 10.0  # to drop an invalid index when the runner is ended
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -45,7 +45,12 @@ log = structlog.get_logger(__name__)
 
 
 class MigrationError(Exception):
-    """A migration failed and had no effect; earlier ones of the same run stay applied. The message is one sentence."""
+    """A migration failed; earlier ones of the same run stay applied. The one line of its message says what is left."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            " ".join(message.split())
+        )  # PostgreSQL's details have lines of their own; status shows the last
 
 
 class MigrationState(StrEnum):
@@ -260,6 +265,8 @@ class Migrator:
                     message = f"{migration.label} got no lock in {attempts} attempts{held}: {error}"
                     raise MigrationError(message) from error
                 await asyncio.sleep(self._lock.pause_seconds)
+            except concurrent_indexes.IndexNotMadeError as error:
+                raise MigrationError(f"{migration.label} failed: {error}") from error
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 raise MigrationError(f"{migration.label} failed and changed nothing: {error}") from error
             else:
@@ -280,20 +287,15 @@ class Migrator:
         A concurrent one waits as long as it takes, for locks and old snapshots of others: no order queues behind it,
         and each new try would build the whole index anew.
         """
-        index = concurrent_index_name(sql)
+        index = ConcurrentIndex.of(sql)
         limit = 0 if runs_concurrently(sql) else self._lock.timeout_ms
         await self._connection.execute(f"SET lock_timeout = '{limit}ms'")
         try:
-            if index is not None:
-                await self._drop_invalid_index(index)
-            if index is None or not await self._connection.fetchval(_INDEX_IS_VALID, index):
+            if index is None:
                 await self._connection.execute(sql)
+            elif not await concurrent_indexes.exists(self._connection, index):
+                await concurrent_indexes.create(self._connection, index, sql)
             await self._connection.execute(*record)
-        except BaseException:  # also when the runner is ended
-            if index is not None and not self._connection.is_closed():
-                async with asyncio.timeout(CLEANUP_TIMEOUT_SECONDS):
-                    await self._drop_invalid_index(index)
-            raise
         finally:
             if not self._connection.is_closed():
                 await self._connection.execute("RESET lock_timeout")
@@ -301,14 +303,9 @@ class Migrator:
     async def _drop_unfinished_indexes(self, applied: dict[tuple[int, Half], _Applied]) -> None:
         """Drop the indexes that a killed runner has left invalid: orders keep them up to date, and nobody uses them."""
         for migration in self._migrations:
-            index = concurrent_index_name(migration.sql)
+            index = ConcurrentIndex.of(migration.sql)
             if index is not None and (migration.version, migration.half) not in applied:
-                await self._drop_invalid_index(index)
-
-    async def _drop_invalid_index(self, index: str) -> None:
-        """Drop `index` if it is invalid, as a failed CREATE INDEX leaves it: it slows down orders."""
-        if await self._connection.fetchval(_INDEX_IS_VALID, index) is False:
-            await self._connection.execute(f"DROP INDEX CONCURRENTLY {index}")
+                await concurrent_indexes.drop_invalid(self._connection, index)
 
 
 _TABLE_IS_COMPLETE = (
@@ -318,10 +315,6 @@ _TABLE_IS_COMPLETE = (
 
 # The session that holds the lock of runners; NULL if none does any more.
 _RUNNER = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = 0 AND objid = $1 AND granted"
-
-# Whether the index is valid; NULL if it does not exist.
-_INDEX_IS_VALID = "SELECT (SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1))"
-
 
 _RECORD = "INSERT INTO schema_migrations (version, half, name, checksum, applied_for) VALUES ($1, $2, $3, $4, $5)"
 # Matches all columns, so that it deletes no record of another migration.

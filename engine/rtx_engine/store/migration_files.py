@@ -5,7 +5,7 @@ switch and must not depend on a contract half. `NNNN_name.contract.sql` removes 
 runs after the old version is gone. Each has a `.reverse.sql` file. A version may lack either half.
 
 A file that begins with NO_TRANSACTION has one statement that cannot run in a transaction: `CREATE INDEX CONCURRENTLY
-name`, which the runner cleans up after a failure, or a statement that can be repeated safely.
+name ON table`, which the runner cleans up after a failure, or a statement that can be repeated safely.
 """
 
 import re
@@ -16,8 +16,16 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 NO_TRANSACTION = "-- rtx: without a transaction\n"
-_INDEX = re.compile(r"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?P<name>[a-z_][a-z0-9_]*)\s+ON\s")
-_CONCURRENTLY = re.compile(r"INDEX\s+CONCURRENTLY\s")
+_COMMENT = r"--[^\n]*(\n|\Z)|/\*.*?\*/"
+_COMMENTS = re.compile(_COMMENT, re.DOTALL)
+_COMMENTS_BEFORE = re.compile(rf"(\s|{_COMMENT})*", re.DOTALL)
+_INDEX = re.compile(
+    r"CREATE\s+(UNIQUE\s+)?INDEX\s+(?P<concurrently>CONCURRENTLY\s+)(IF\s+NOT\s+EXISTS\s+)?"
+    r"(?P<name>[a-z_][a-z0-9_]*)\s+ON\s+(?!ONLY\b)(?P<table>[a-z_][a-z0-9_]*)\b(?!\s*\.)",
+    re.IGNORECASE,
+)
+_DROP = re.compile(r"DROP\s+INDEX\s+CONCURRENTLY\s", re.IGNORECASE)
+_MENTIONS = re.compile(r"\bINDEX\b.*\bCONCURRENTLY\b", re.IGNORECASE | re.DOTALL)
 _NAME = re.compile(r"(?P<version>\d{4})_(?P<name>[a-z0-9_]+)\.(?P<half>expand|contract)(?P<reverse>\.reverse)?\.sql")
 
 
@@ -80,13 +88,40 @@ def runs_in_transaction(sql: str) -> bool:
 
 def runs_concurrently(sql: str) -> bool:
     """Whether `sql` builds or drops an index beside all reads and writes: nothing queues behind it while it waits."""
-    return not runs_in_transaction(sql) and _CONCURRENTLY.search(sql) is not None
+    is_drop = not runs_in_transaction(sql) and _DROP.match(_statement(sql)) is not None
+    return is_drop or ConcurrentIndex.of(sql) is not None
 
 
-def concurrent_index_name(sql: str) -> str | None:
-    """The index that `sql` creates concurrently; None if it creates none."""
-    match = _INDEX.search(sql)
-    return match["name"] if match else None
+@dataclass(frozen=True, slots=True)
+class ConcurrentIndex:
+    """An index that a file creates concurrently. PostgreSQL leaves it invalid when that fails or is ended."""
+
+    name: str
+    table: str
+    in_transaction: str  # the statement that creates the same index in a transaction
+
+    @classmethod
+    def of(cls, sql: str) -> "ConcurrentIndex | None":
+        """The index that `sql` creates; None if it creates none concurrently.
+
+        Raises MigrationFilesError for a statement that does not name it plainly: nobody could find what a failure left.
+        """
+        statement = _statement(sql)
+        if runs_in_transaction(sql) or _DROP.match(statement) or not _MENTIONS.search(_COMMENTS.sub(" ", sql)):
+            return None
+        match = _INDEX.match(statement)
+        if match is None:
+            raise MigrationFilesError(
+                f"write it as CREATE INDEX CONCURRENTLY name ON table, without schema and quotes: {statement[:80]}"
+            )
+        in_transaction = statement[: match.start("concurrently")] + statement[match.end("concurrently") :]
+        return cls(match["name"].lower(), match["table"].lower(), in_transaction)
+
+
+def _statement(sql: str) -> str:
+    """`sql` without the comments before its statement."""
+    before = _COMMENTS_BEFORE.match(sql)
+    return sql[before.end() :] if before else sql
 
 
 def required_version() -> int:
@@ -100,4 +135,10 @@ def _migration(key: tuple[int, bool, str], texts: dict[bool, str]) -> Migration:
     if set(texts) != {False, True}:
         missing = f"{version:04}_{name}.{half}{'.reverse' if False in texts else ''}.sql"
         raise MigrationFilesError(f"{missing} is missing; each half needs its file and its reverse")
-    return Migration(version, half, name, texts[False], texts[True])
+    migration = Migration(version, half, name, texts[False], texts[True])
+    for sql in (migration.sql, migration.reverse):
+        try:
+            ConcurrentIndex.of(sql)
+        except MigrationFilesError as error:
+            raise MigrationFilesError(f"{migration.label}: {error}") from None
+    return migration

@@ -1,11 +1,13 @@
 """Migrations: applied completely or not at all, by one runner at a time, and reversible."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import asyncpg
 import pytest
 import structlog
+from rtx_engine.store import concurrent_indexes
 from rtx_engine.store.migrate import PRODUCTION, LockRetries, MigrationError, MigrationState, Migrator
 from rtx_engine.store.migration_files import NO_TRANSACTION, Half, MigrationFilesError, load, required_version
 
@@ -244,6 +246,97 @@ async def test_failed_index_is_dropped(run, fenced_database):
         await run("up", half=Half.EXPAND, edits=unique)
 
     assert await valid(fenced_database, "notes_by_id") is None
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE UNIQUE INDEX CONCURRENTLY notes_by_id ON notes (id)",
+        "create unique index concurrently notes_by_id on notes (id)",
+        "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS notes_by_id ON notes (id)",
+        "-- for reports\nCREATE UNIQUE INDEX CONCURRENTLY /* as it is large */ notes_by_id ON notes (id)",
+        "CREATE UNIQUE INDEX CONCURRENTLY Notes_by_ID ON Notes (id)",
+        "CREATE UNIQUE INDEX CONCURRENTLY notes_by_id ON public.notes (id)",
+        'CREATE UNIQUE INDEX CONCURRENTLY "notes_by_id" ON notes (id)',
+        "CREATE UNIQUE INDEX CONCURRENTLY ON notes (id)",
+        "CREATE UNIQUE INDEX CONCURRENTLY notes_by_id ON ONLY notes (id)",
+        "REINDEX INDEX CONCURRENTLY notes_by_id",
+    ],
+)
+async def test_invalid_index_is_never_recorded(run, fenced_database, statement):
+    """However its statement is written: the file is refused, or the second try gives a valid index."""
+    await run("up", half=Half.EXPAND)
+    await fenced_database.execute("INSERT INTO notes VALUES (1, 'a'), (1, 'b')")
+    unique = {**INDEX, "0003_index.expand.sql": f"{NO_TRANSACTION}{statement}"}
+
+    # given a first try that fails on duplicates, and a second one once they are gone
+    with pytest.raises((MigrationError, MigrationFilesError), match=r"duplicate|write it as CREATE INDEX CONCURRENTLY"):
+        await run("up", half=Half.EXPAND, edits=unique)
+    await fenced_database.execute("DELETE FROM notes")
+    with contextlib.suppress(MigrationFilesError):
+        await run("up", half=Half.EXPAND, edits=unique)
+
+    # then the migration is recorded only with its index
+    recorded = await fenced_database.execute("SELECT FROM schema_migrations WHERE version = 3")
+    assert await valid(fenced_database, "notes_by_id") is (True if recorded else None)
+
+
+OTHERS = [
+    "CREATE INDEX notes_by_id ON others (id)",
+    "CREATE INDEX notes_by_id ON notes (old)",
+    "CREATE UNIQUE INDEX notes_by_id ON notes (id)",
+    "CREATE INDEX notes_by_id ON notes (id) WHERE id > 7",
+]
+
+
+@pytest.mark.parametrize("other", OTHERS)
+async def test_other_index_of_that_name_is_not_taken_for_the_migrations(run, fenced_database, other):
+    await run("up", half=Half.EXPAND)
+    await fenced_database.execute("CREATE TABLE others (id int)", user="rtx_migrator")
+    await fenced_database.execute(other, user="rtx_migrator")
+
+    with pytest.raises(MigrationError, match=r"another index is called notes_by_id \(CREATE .*rename or drop it"):
+        await run("up", half=Half.EXPAND, edits=INDEX)
+
+    assert not await fenced_database.execute("SELECT FROM schema_migrations WHERE version = 3")
+
+
+async def test_cause_is_told_when_the_invalid_index_cannot_be_dropped(run, fenced_database, monkeypatch):
+    # given an index that fails on duplicates, and a reader for which its removal waits
+    monkeypatch.setattr(concurrent_indexes, "CLEANUP_TIMEOUT_SECONDS", 0.5)
+    await run("up", half=Half.EXPAND)
+    await fenced_database.execute("INSERT INTO notes VALUES (1, 'a'), (1, 'b')")
+    reader = await fenced_database.connect("rtx_migrator")
+    await reading_again(reader)
+    unique = INDEX["0003_index.expand.sql"].replace("CREATE", "CREATE UNIQUE")
+
+    # when it fails, then both are told, in one line
+    both = r"could not create unique index .*duplicated\.; it may have left index notes_by_id invalid"
+    with pytest.raises(MigrationError, match=both):
+        await run("up", half=Half.EXPAND, edits={**INDEX, "0003_index.expand.sql": unique})
+
+    # and the next run drops it
+    await reader.close()
+    await run("up", half=Half.EXPAND, to=2, edits=INDEX)
+    assert await valid(fenced_database, "notes_by_id") is None
+
+
+async def test_comment_does_not_let_a_statement_wait_for_its_lock_without_limit(run, fenced_database):
+    # given a statement with a comment on concurrent indexes, and a reader that keeps its lock
+    await run("up", half=Half.EXPAND)
+    reader = await fenced_database.connect("rtx_migrator")
+    await reading_again(reader)
+    statement = "-- no INDEX CONCURRENTLY is needed\nALTER TABLE notes ADD COLUMN IF NOT EXISTS more int"
+
+    # when it is run, then it gives up, and no order queues behind it
+    with pytest.raises(MigrationError, match="got no lock in 2 attempts"):
+        await run(
+            "up",
+            half=Half.EXPAND,
+            edits={**INDEX, "0003_index.expand.sql": f"{NO_TRANSACTION}{statement}"},
+            lock=LockRetries(timeout_ms=20, attempts=2, pause_seconds=0.01),
+        )
+    await reader.close()
 
 
 async def test_existing_valid_index_is_recorded(run, fenced_database):

@@ -13,8 +13,28 @@ from rtx_operator.observation import FENCE_SCHEMA, FENCE_SCHEMA_NEEDS, FenceSche
 BROKEN = "CREATE OR REPLACE FUNCTION rtx_operator.assert_executor() RETURNS bigint LANGUAGE sql AS 'SELECT -1::bigint'"
 ASSERT = "SELECT prosrc LIKE '%RX001%' FROM pg_proc WHERE proname = 'assert_executor'"
 TODAY = FenceSchema(FENCE_SCHEMA, FENCE_SCHEMA_NEEDS)
-# Of fence.sql: with another one, raise FENCE_SCHEMA, or no existing database gets the change.
-VERSIONS = {2: "ef0f019a2d"}
+# Of fence.sql and its steps: with others, raise FENCE_SCHEMA, or no existing database gets the change.
+VERSIONS = {3: "4e25ecee38"}
+HAS_PRIMARY_KEY = (
+    "SELECT count(*) FROM pg_index WHERE indrelid = 'rtx_operator.execution_fence'::regclass AND indisprimary"
+)
+# Tables, columns, constraints, indexes, triggers, functions and rights of the fence's schema, as text.
+CATALOGUE = """
+SELECT c.relname || ': ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || ' ' || a.attnotnull AS what
+FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid
+WHERE relnamespace = 'rtx_operator'::regnamespace AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
+UNION ALL SELECT conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
+    WHERE connamespace = 'rtx_operator'::regnamespace
+UNION ALL SELECT pg_get_indexdef(indexrelid) FROM pg_index JOIN pg_class ON pg_class.oid = indrelid
+    WHERE relnamespace = 'rtx_operator'::regnamespace
+UNION ALL SELECT pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid
+    WHERE relnamespace = 'rtx_operator'::regnamespace
+UNION ALL SELECT pg_get_functiondef(oid) || ' ' || coalesce(proacl::text, '') FROM pg_proc
+    WHERE pronamespace = 'rtx_operator'::regnamespace
+UNION ALL SELECT relname || ' ' || coalesce(relacl::text, '') FROM pg_class
+    WHERE relnamespace = 'rtx_operator'::regnamespace
+ORDER BY 1
+"""
 
 
 @pytest_asyncio.fixture
@@ -24,6 +44,14 @@ async def earlier(mover: Mover) -> Mover:
     await mover.database.execute("DELETE FROM rtx_operator.fence_schema")
     await mover.database.execute("INSERT INTO rtx_operator.fence_schema (version, needs) VALUES (1, 1)")
     return mover
+
+
+@pytest_asyncio.fixture
+async def without_key(earlier: Mover) -> Mover:
+    """A fence that was made before it had a primary key, and was brought up to version 2 all the same."""
+    await earlier.database.execute("ALTER TABLE rtx_operator.execution_fence DROP CONSTRAINT execution_fence_pkey")
+    await earlier.database.execute("UPDATE rtx_operator.fence_schema SET version = 2")
+    return earlier
 
 
 async def is_mended(mover: Mover) -> bool:
@@ -37,8 +65,9 @@ async def versions(mover: Mover) -> list[int]:
 
 
 def test_every_change_of_the_file_has_a_version() -> None:
-    text = schema.sql()
+    text = "".join((schema.sql(), *schema.steps().values()))
 
+    assert max(schema.steps()) <= FENCE_SCHEMA
     assert VERSIONS[FENCE_SCHEMA] == hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
@@ -56,6 +85,69 @@ async def test_mended_function_reaches_an_existing_database(earlier: Mover) -> N
     assert await earlier.read() == before
     assert await versions(earlier) == [1, FENCE_SCHEMA]
     assert (await earlier.reader.read(earlier.address, "operator")).schema == TODAY
+
+
+async def test_fence_without_a_primary_key_gets_one(without_key: Mover) -> None:
+    before = await without_key.read()
+
+    assert await without_key.update() == TODAY
+
+    assert await without_key.database.execute(HAS_PRIMARY_KEY) == [(1,)]
+    assert await without_key.read() == before
+
+
+async def test_fence_that_was_without_a_primary_key_moves_once_it_is_published(without_key: Mover) -> None:
+    await without_key.database.execute("CREATE PUBLICATION everything FOR ALL TABLES")
+
+    assert (await without_key.move("green")).executors == ("green",)
+
+
+async def test_fence_that_was_brought_up_to_date_is_as_a_new_one(without_key: Mover, mover: Mover) -> None:
+    await without_key.update()
+    brought_up = await without_key.database.execute(CATALOGUE)
+
+    await mover.database.execute("DROP SCHEMA rtx_operator CASCADE")
+    await mover.move("blue", expected=None)
+
+    assert brought_up == await mover.database.execute(CATALOGUE)
+
+
+async def test_step_is_run_once(earlier: Mover, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a step that cannot be run twice, and one that an earlier release has run
+    steps = {1: "SELECT 1 / 0", FENCE_SCHEMA: "CREATE TABLE rtx_operator.once ()"}
+    monkeypatch.setattr(schema, "steps", lambda: steps)
+
+    # When the schema is brought up to date, twice, and the fence moves
+    assert await earlier.update() == TODAY
+    assert await earlier.update() == TODAY
+
+    # Then the step was run
+    assert (await earlier.move("green")).executors == ("green",)
+    assert await earlier.database.execute("SELECT FROM rtx_operator.once") == []
+
+
+async def test_new_fence_takes_no_steps(mover: Mover, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "steps", lambda: {FENCE_SCHEMA: "SELECT 1 / 0"})
+    await mover.database.execute("DROP SCHEMA rtx_operator CASCADE")
+
+    assert (await mover.move("blue", expected=None)).executors == ("blue",)
+
+
+async def test_step_gives_up_behind_a_reader_and_is_tried_again(without_key: Mover) -> None:
+    # Given a reader that keeps its lock, as a dump does
+    reader = await without_key.database.connect("rtx_operator")
+    async with reader.transaction():
+        await reader.execute("SELECT FROM rtx_operator.execution_fence")
+
+        # When the step waits for it, then it gives up as a move does, and has changed nothing
+        with pytest.raises(fence.FenceUnreachableError, match="lock timeout"):
+            await without_key.update()
+        assert await versions(without_key) == [2]
+        assert not await is_mended(without_key)
+    await reader.close()
+
+    # And when it is tried again, then it is done
+    assert await without_key.update() == TODAY
 
 
 async def test_move_brings_the_schema_up_to_date_first(earlier: Mover) -> None:

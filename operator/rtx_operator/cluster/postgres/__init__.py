@@ -11,7 +11,7 @@ Law: the database is the authority. The TradingEngine's status only remembers wh
 | module       | content                                                                        |
 |--------------|--------------------------------------------------------------------------------|
 | `session.py` | address, deadlines, connecting as the operator's role                          |
-| `schema.py`  | `fence.sql`: the table, its history, the functions that engines and migrations call; their version |
+| `schema.py`  | `fence.sql`: the table, its history, the functions that engines call; `steps/`: from earlier versions |
 | `reader.py`  | reads the row, over one session per engine                                     |
 | `mover.py`   | moves the row, in one transaction                                              |
 | `holders.py` | finds and ends the sessions that block a move                                  |

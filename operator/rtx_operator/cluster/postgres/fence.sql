@@ -1,7 +1,8 @@
 -- The execution fence: one row names the colours that may execute orders, and the epoch since which they may.
 -- The role rtx_operator runs this before the first migration (docs/architecture.md: the contract), and again where an
--- earlier version of it was run (schema.py). So it is idempotent, and waits for no order: nothing in it locks the fence
--- against readers, as ALTER TABLE would. With each change of this file, raise the version in rtx_operator/observation.py.
+-- earlier version of it was run (schema.py). So it is idempotent, and waits for no order. It makes tables where there are
+-- none; a change of tables that exist is a step of its own (steps/), which is run once. With each change of either,
+-- raise the version in rtx_operator/observation.py.
 
 CREATE SCHEMA IF NOT EXISTS rtx_operator;
 

@@ -1,4 +1,4 @@
-"""Creates the fence's schema, `fence.sql`, and brings that of an earlier release up to date (ADR 0032)."""
+"""Creates the fence's schema, `fence.sql`, and brings that of an earlier release up to date (ADR 0032, 0049)."""
 
 from importlib.resources import files
 from typing import Any
@@ -20,6 +20,12 @@ def sql() -> str:
     return files(__package__).joinpath("fence.sql").read_text(encoding="utf-8")
 
 
+def steps() -> dict[int, str]:
+    """What each version changes in tables that an earlier one has made, by version, in order: `steps/NNNN_*.sql`."""
+    found = sorted(files(__package__).joinpath("steps").iterdir(), key=lambda file: file.name)
+    return {int(file.name.partition("_")[0]): file.read_text(encoding="utf-8") for file in found}
+
+
 async def exists(connection: Any) -> bool:
     """Whether the database has the fence's table. Raises asyncpg's errors."""
     return bool(await connection.fetchval(_EXISTS))
@@ -32,16 +38,21 @@ async def version(connection: Any) -> FenceSchema:
 
 
 async def bring_up_to_date(connection: Any) -> FenceSchema:
-    """Run `fence.sql` where an earlier version of it is there, or none. Returns the version that is there now.
+    """Run the steps since the version that is there, and `fence.sql`; nothing where it is not an older one.
 
-    The caller opens the transaction; with a fence that is created, it inserts the row in it, so that nobody ever reads
-    a fence without a row. Raises asyncpg.LockNotAvailableError after LOCK_TIMEOUT_MS, and asyncpg's other errors.
+    The caller opens the transaction, so that a step is run once or not at all. With a fence that is created, the caller
+    inserts the row in it: nobody ever reads a fence without a row. Returns the version that is there now.
+    Raises asyncpg.LockNotAvailableError after LOCK_TIMEOUT_MS, and asyncpg's other errors.
     """
     if not (found := await version(connection)).is_older:
         return found
     await connection.execute(_ONE_AT_A_TIME)
     if not (found := await version(connection)).is_older:
         return found  # another operator has just done it
+    if await exists(connection):
+        for number, step in steps().items():
+            if number > found.version:
+                await connection.execute(step)
     await connection.execute(sql())
     await connection.execute(_RECORD, FENCE_SCHEMA, FENCE_SCHEMA_NEEDS)
     return FenceSchema(FENCE_SCHEMA, FENCE_SCHEMA_NEEDS)
