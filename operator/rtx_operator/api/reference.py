@@ -17,7 +17,8 @@ _INTRODUCTION = f"""\
 # {KIND} ({GROUP}/{VERSION})
 
 `kubectl explain te.spec` shows the same. A field without a default may be left out unless it is *required*.
-The list below a table holds what the API server refuses. manifests/samples has examples.
+The list below a table holds what the API server refuses. An optional field whose text has rules is left out, never
+empty. manifests/samples has examples.
 """
 
 
@@ -62,6 +63,7 @@ def _rules(schema: Schema) -> Iterator[str]:
         for name, field in schema["properties"].items()
         if "properties" not in field
         for rule in field.get(VALIDATIONS, [])
+        if rule != crd.NOT_EMPTY  # of every optional field, so the reference says it once
     ]
     of_object = [f"- {rule['message']}" for rule in schema.get(VALIDATIONS, [])]
     if of_fields or of_object:

@@ -33,9 +33,7 @@ class Image(ApiModel):
         description="Pins the image: sha256: and 64 hexadecimal digits. Pods then run exactly this image, whatever the "
         "tag points to; spec.version stays the name of the version. Without it the tag counts as it is when an upgrade "
         "begins: the digest that the migration Job ran is that of all pods of the upgrade. It stands in status.active.",
-        json_schema_extra=rules(
-            matches(f"^{DIGEST}$", "must be sha256: and 64 hexadecimal digits: leave it out for none")
-        ),
+        json_schema_extra=rules(matches(f"^{DIGEST}$", "must be sha256: and 64 hexadecimal digits")),
     )
     pull_policy: PullPolicy = Field(
         default=PullPolicy.IF_NOT_PRESENT,
