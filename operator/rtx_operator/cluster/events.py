@@ -23,6 +23,7 @@ class EventReason(StrEnum):
     """Reasons of Events that are no reasons of conditions. Events about Ready have the condition's reason."""
 
     REPAIRED = "Repaired"  # another writer had changed or deleted a child
+    SCALED = "Scaled"  # the size of a colour was outside of its bounds
     DELETED = "Deleted"  # the operator deleted a child that is no longer needed
     FENCE_MOVED = "FenceMoved"  # another epoch, or other executors
 

@@ -15,7 +15,10 @@ def active_size(context: DecisionContext) -> tuple[Scale, ...]:
         return ()
     size = int(deployment["spec"].get("replicas", 1))
     bounded = min(max(size, desired.minimum), desired.maximum)
-    return () if size == bounded else (Scale(EffectName.RESIZE, deployment, bounded),)
+    if size == bounded:
+        return ()
+    why = f"had {size} pods, and spec.scaling allows {desired.minimum} to {desired.maximum}: set to {bounded}"
+    return (Scale(EffectName.RESIZE, deployment, bounded, why),)
 
 
 def kept_size(context: DecisionContext, state: PersistedState) -> tuple[Scale, ...]:

@@ -51,11 +51,15 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Set the size of a Deployment as it was observed; it fails (409) if the Deployment has changed since."""
+    """Set the size of a Deployment as it was observed; it fails (409) if the Deployment has changed since.
+
+    `why` is emitted as an Event. Empty: the size is part of an operation, which has Events of its own.
+    """
 
     name: EffectName
     deployment: Object
     replicas: int
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -346,6 +346,7 @@ def test_only_a_size_out_of_bounds_is_corrected(size: int, wanted: int | None):
     scale = of_kind(Scale, decided(engine(active=True), DESIRED, observation))
 
     assert (scale.replicas if scale else None) == wanted
+    assert scale is None or scale.why == f"had {size} pods, and spec.scaling allows 3 to 10: set to {wanted}"
 
 
 def test_only_owned_objects_of_prunable_kinds_are_deleted():

@@ -13,7 +13,8 @@ from rtx_operator.cluster.client import ConflictError
 from rtx_operator.cluster.perform.objects import ObjectPerformer
 from rtx_operator.cluster.perform.refusals import Refusals
 from rtx_operator.cluster.read_cache import ReadCache
-from rtx_operator.cluster.resources import BY_KIND, SECRET, STATEFUL_SET
+from rtx_operator.cluster.resources import BY_KIND, EVENT, SECRET, STATEFUL_SET
+from rtx_operator.cluster.resources import ENGINE as ENGINE_KIND
 from rtx_operator.decision.outcome import Outcome
 from rtx_operator.decision.requeue import REFUSED_SECONDS, requeue_after
 from rtx_operator.observation import Object, Owner
@@ -46,10 +47,9 @@ def test_object_that_may_not_be_made_ends_the_upgrade_with_its_cause(
         world.reconcile()
     assert stalled(world)[:2] == ("True", Reason.QUOTA_EXCEEDED)
 
-    # And the upgrade is given up, long before its deadline
+    # And the upgrade is given up, long before its deadline, and rolled back although nothing more may be made
     assert world.run_until(CutoverPhase.ROLLING_BACK, 80)
     assert timedelta(seconds=45) < world.now - begun < timedelta(seconds=60)
-    world.faults.clear()
     assert world.run_until(CutoverPhase.ROLLED_BACK, 80)
 
     # And its history and the rejection keep the API server's words
@@ -135,6 +135,21 @@ async def test_refused_scale_is_remembered_until_it_passes() -> None:
     assert refusals.of(ENGINE) == {("Deployment", "x"): refused}
     refusals.passed(ENGINE, ("Deployment", "x"))
     assert refusals.of(ENGINE) == {}
+
+
+@pytest.mark.parametrize("why", ["", "had 0 pods, and spec.scaling allows 2 to 4: set to 3"])
+async def test_size_that_no_operation_asked_for_is_told_by_an_event(why: str) -> None:
+    server = ApiServer()
+    engine = {"apiVersion": ENGINE_KIND.api_version, "kind": ENGINE_KIND.kind}
+    meta = {"namespace": "trading", "name": "rtx", "uid": "uid-1", "resourceVersion": "7"}
+    async with serving(server) as client:
+        applier = Applier(client, ReadCache(client))
+        performer = ObjectPerformer(client, applier, {**engine, "metadata": meta}, OWNER, Refusals())
+
+        assert await performer.scale(Scale(EffectName.RESIZE, live(server), 3, why)) is None
+
+    told = [(one["reason"], one["message"]) for path, one in server.objects.items() if f"/{EVENT.plural}/" in path]
+    assert told == ([("Scaled", f"Deployment x {why}")] if why else [])
 
 
 async def test_conflict_is_no_refusal() -> None:

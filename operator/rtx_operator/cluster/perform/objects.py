@@ -135,6 +135,8 @@ class ObjectPerformer:
             await self.client.scale(BY_KIND["Deployment"], effect.deployment, effect.replicas)
         except ApiError as error:
             return self.refusals.refused(self._scope, ("Deployment", name), error)
+        if effect.why:
+            await events.record(self.client, self.manifest, EventReason.SCALED, f"Deployment {name} {effect.why}")
         return None
 
 
