@@ -116,6 +116,7 @@ class EngineController(Controller):
         acts = decision.entered or decision.effects or decision.delete or not self._is_applied(engine, decision, seen)
         if acts or status not in (None, before):
             return None
+        measure.phase(key.namespace, key.name, before)  # of a paused engine a new leader reconciles nothing live
         resync = self._resync()
         due = requeue_after(decision, Outcome(), now=now, resync=resync)
         if due == resync and not decision.state.waits_for_time:  # until something changes, nothing is to be done

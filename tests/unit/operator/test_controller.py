@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from api_server import ApiServer, serving
 from prometheus_client import REGISTRY
+from rtx_operator import measure
 from rtx_operator.api.enums import ConditionType, CutoverPhase, Reason
 from rtx_operator.cluster.apply import Applier
 from rtx_operator.cluster.client import ApiError, ConflictError, Object
@@ -139,6 +140,13 @@ async def test_cutover_phase_is_measured_from_the_first_reconcile_of_a_leader(se
     # When the engine is reconciled, although nothing can be decided
     async with controller(server) as reconcile:
         await reconcile(KEY)
+
+    # And again by a new leader, which writes nothing
+    measure.forget("trading", "rtx")
+    written = server.objects[PATH]["status"]
+    async with controller(server) as reconcile:
+        await reconcile(KEY)
+    assert server.objects[PATH]["status"] == written
 
     # Then the gauge has its phase
     labels = {"namespace": "trading", "name": "rtx"}

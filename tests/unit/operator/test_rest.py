@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from api_server import ApiServer, serving
+from prometheus_client import REGISTRY
+from rtx_operator import measure
 from rtx_operator.api.enums import Reason, RetirementPhase
 from rtx_operator.api.names import Label
 from rtx_operator.cluster.apply import Applier
@@ -92,6 +94,25 @@ async def world() -> AsyncIterator[World]:
 
 async def test_engine_at_rest_is_reconciled_without_reading_its_objects(world: World) -> None:
     assert await world.requests() == [EVENTS]
+
+
+async def test_phase_of_a_paused_engine_is_measured_by_a_new_leader_that_reads_nothing_live(world: World) -> None:
+    # Given a paused engine at rest, whose last cutover is over
+    ends = {end: {"colour": "blue", "version": "1.0.0", "revision": "h1"} for end in ("from", "to")}
+    manifest = world.server.objects[PATH]
+    manifest["spec"] = {**manifest["spec"], "paused": True}
+    manifest["status"] = {**manifest["status"], "cutover": {"id": "1.0.0-x", "phase": "Succeeded", **TIMES, **ends}}
+    world.fleet.put(manifest)
+    await world.requests()
+    world.deliver()
+
+    # When the process has just started, without metrics
+    measure.forget("trading", "rtx")
+    assert await world.requests() == [EVENTS]
+
+    # Then the gauge has the phase
+    labels = {"namespace": "trading", "name": "rtx", "phase": "Succeeded"}
+    assert REGISTRY.get_sample_value("rtx_operator_cutover_phase", labels) == 1.0
 
 
 @pytest.mark.parametrize("resource", [SERVICE, DEPLOYMENT], ids=["written", "only missing"])
