@@ -5,8 +5,9 @@ import json
 import time
 from collections.abc import Callable
 
+import pytest
 from cluster_support import Cluster, Engine, Operator, eventually, make_engine
-from rtx_operator.api.enums import ConditionStatus, ConditionType, Reason
+from rtx_operator.api.enums import ConditionStatus, ConditionType, CutoverPhase, Reason
 from rtx_operator.cluster.observe.inquiries import RECENT_SECONDS
 
 ON_REAL_NODES: dict[str, object] = {"nodeSelector": {}, "tolerations": []}
@@ -115,6 +116,37 @@ def test_full_quota_is_named_and_a_larger_one_lets_the_engine_start(engine: Engi
 
     # Then the engine gets ready.
     engine.wait_ready()
+
+
+@pytest.mark.parametrize("kind", ["jobs.batch", "deployments.apps"])
+def test_quota_that_admits_no_object_of_an_upgrade_ends_it_in_the_words_of_the_api_server(
+    engine: Engine, kind: str
+) -> None:
+    # Given a ready engine in a namespace in which no more Jobs, or Deployments, may be made.
+    engine.apply()
+    engine.wait_ready()
+    engine.kubectl("create", "quota", "tight", f"--hard=count/{kind}=1")
+    eventually(
+        lambda: (engine.child("quota", "tight") or {}).get("status", {}).get("used", {}).get(f"count/{kind}") == "1",
+        "the quota is used up",
+    )
+
+    # When its spec asks for other pods.
+    engine.with_spec(config={"logLevel": "DEBUG"}).apply()
+
+    # Then Stalled names the quota while the upgrade waits.
+    stalled = engine.wait_condition(ConditionType.STALLED, ConditionStatus.TRUE, Reason.QUOTA_EXCEEDED)
+    assert "exceeded quota: tight" in stalled["message"]
+
+    # Then the upgrade is rolled back, and history and rejection keep the words.
+    for phase in (CutoverPhase.ROLLING_BACK, CutoverPhase.ROLLED_BACK):
+        entered = [phase, CutoverPhase.ROLLED_BACK]
+        eventually(lambda known=entered: engine.status()["cutover"]["phase"] in known, f"the cutover is {phase}")
+    status = engine.status()
+    assert status["history"][0]["reason"] == Reason.QUOTA_EXCEEDED
+    assert "exceeded quota: tight" in status["history"][0]["message"]
+    assert status["rejected"]["reason"] == Reason.QUOTA_EXCEEDED
+    assert engine.condition(ConditionType.READY)["status"] == ConditionStatus.TRUE
 
 
 def test_pods_that_fit_on_no_node_are_reported(engine: Engine) -> None:

@@ -23,6 +23,12 @@ def until(world: World, phase: RetirementPhase, reconciles: int = 40, seconds: f
 def hang(world: World, colour: str) -> str:
     """Keep a pod of the colour for ever, as on a lost node; returns its name."""
     name = world.colour_pods(colour)[0]
+    keep(world, name)
+    return name
+
+
+def keep(world: World, name: str) -> None:
+    """Keep the pod's object for ever, also once it is deleted."""
     ended = world.end_pods
 
     def all_but_one() -> None:
@@ -32,4 +38,3 @@ def hang(world: World, colour: str) -> str:
             world.pods[name] = kept
 
     world.end_pods = all_but_one  # type: ignore[method-assign]
-    return name

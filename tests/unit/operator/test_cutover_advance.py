@@ -1,9 +1,11 @@
 """Whole cutovers, forward and back: their phases and effects."""
 
 import pytest
+from cutover_cluster import label
 from cutover_walks import ROLLBACK_PHASES, UPGRADE_PHASES, last_result, until_retiring, upgraded, walk
 from cutover_world import World, copied
-from rtx_operator.api.enums import CutoverPhase, Reason
+from rtx_operator.api.enums import Component, CutoverPhase, Reason, RetirementPhase
+from rtx_operator.api.names import Label
 from rtx_operator.operations.effects import EffectName, next_size
 
 # --- forward ---------------------------------------------------------------------------------------------------------
@@ -158,6 +160,34 @@ def test_third_version_during_a_cutover_rolls_back_first(world: World, phase: Cu
     assert "rejected" not in world.stored
     assert walk(world)[0] == UPGRADE_PHASES
     assert world.active["version"] == "1.2.0"
+
+
+@pytest.mark.parametrize("pace", [4, 12, 25])
+def test_two_writers_of_one_version_end_on_the_last_one_and_leave_nothing_behind(world: World, pace: int) -> None:
+    # Given two who write the version in turns, ten times, so many seconds apart
+    for turn in range(10):
+        world.set_spec(version=("1.1.0", "1.2.0")[turn % 2])
+        for _ in range(pace):
+            world.tick()
+            world.reconcile()
+            world.judge()
+
+    # When they have stopped, and what was kept is retired
+    world.settle()
+    for _ in range(120):
+        world.tick()
+        world.reconcile()
+        world.judge()
+
+    # Then the last one's version runs, and no Job, ConfigMap or record of another is left
+    assert world.active["version"] == "1.2.0"
+    assert world.stored["retirement"]["phase"] == RetirementPhase.SUCCEEDED
+    left: dict[str, list[str]] = {kind: [] for kind in ("Job", "ConfigMap", "ControllerRevision")}
+    for (kind, name), child in world.children.items():
+        if kind in left and label(child, Label.COMPONENT) in {Component.ENGINE, Component.MIGRATION}:
+            left[kind].append(label(child, Label.APP_VERSION) or name)
+    assert set(left["Job"]) <= {"1.2.0"}
+    assert (left["ControllerRevision"], left["ConfigMap"]) == (["1.2.0"], [f"rtx-engine-{world.active['configHash']}"])
 
 
 def test_cutover_withdrawn_in_pending_has_no_effects(world: World) -> None:

@@ -99,6 +99,22 @@ def test_binary_key_of_others_changes_nothing(world: World) -> None:
     assert condition(world, ConditionType.STALLED)["status"] == "False"
 
 
+def test_binary_key_in_the_secret_of_the_user_changes_nothing(world: World) -> None:
+    # Given a keystore beside the credentials that the spec names
+    before = templates(world)
+    assert world.credentials
+    world.credentials = {"data": {**world.credentials["data"], "keystore.p12": NO_TEXT}}
+
+    # When a child is deleted
+    del world.children[BUDGET]
+    reconcile(world)
+
+    # Then it is made again, and no pod is restarted
+    assert BUDGET in world.children
+    assert templates(world) == before
+    assert condition(world, ConditionType.STALLED)["status"] == "False"
+
+
 def test_needed_key_that_is_no_text_is_named(world: World) -> None:
     # Given a password that is no text
     set_key(world, "DB_OPERATOR_PASSWORD", NO_TEXT)

@@ -4,8 +4,8 @@ import pytest
 from cutover_cluster import label
 from cutover_walks import UPGRADE_PHASES, walk
 from cutover_world import World
-from retirement_walks import hang, stalled, until
-from rtx_operator.api.enums import CutoverPhase, Reason, RetirementPhase
+from retirement_walks import hang, keep, stalled, until
+from rtx_operator.api.enums import Colour, CutoverPhase, Reason, RetirementPhase
 from rtx_operator.api.names import Label
 from rtx_operator.operations.effects import EffectName
 from rtx_operator.operations.retirement.trigger import RETRY_PAUSE
@@ -45,18 +45,39 @@ def test_evicted_pod_does_not_hold_the_retirement(retiring: World) -> None:
     # Given a pod of the old colour that was evicted, whose object stays for ever
     evicted = retiring.colour_pods("blue")[0]
     retiring.evict(evicted)
-    object_of_it = retiring.pods[evicted]
+    keep(retiring, evicted)
 
     # When the colour is emptied
     for _ in range(20):
         retiring.tick()
-        retiring.pods[evicted] = object_of_it
         retiring.reconcile()
 
     # Then the retirement ends, and the next upgrade is an upgrade
     assert retiring.stored["retirement"]["phase"] == RetirementPhase.SUCCEEDED
     retiring.set_spec(version="1.2.0")
     assert walk(retiring)[0] == UPGRADE_PHASES
+
+
+@pytest.mark.parametrize("colour", Colour)
+@pytest.mark.parametrize("phase", UPGRADE_PHASES[2:-1])
+def test_pod_evicted_in_an_upgrade_holds_up_neither_it_nor_the_next_one(
+    world: World, phase: CutoverPhase, colour: Colour
+) -> None:
+    # Given an upgrade in whose course a pod of one of the colours is evicted, whose object stays for ever
+    world.set_spec(version="1.1.0")
+    assert world.run_until(phase)
+    while not world.colour_pods(colour):
+        world.reconcile()
+        world.tick()
+    evicted = world.colour_pods(colour)[0]
+    world.evict(evicted)
+    keep(world, evicted)
+
+    # Then it succeeds, and so does the next one, and what they leave is retired
+    assert world.run_until(CutoverPhase.SUCCEEDED, 80)
+    world.set_spec(version="1.2.0")
+    assert world.run_until(CutoverPhase.SUCCEEDED, 80)
+    assert until(world, RetirementPhase.SUCCEEDED, 120)
 
 
 def test_failed_contract_migration_blocks_no_later_release(retiring: World) -> None:
