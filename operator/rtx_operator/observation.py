@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from rtx_operator.api.enums import Colour, Component
+from rtx_operator.api.names import Label
 from rtx_operator.api.spec import SmokeTest
 from rtx_operator.api.status import Release
 from rtx_operator.pod_reports import EngineReport, ReachReport, SmokeResult
@@ -249,6 +250,11 @@ def restarts(pod: Object) -> int:
     """How often the engine's container of the pod was started again, by the kubelet's count."""
     containers = pod.get("status", {}).get("containerStatuses") or []
     return sum(int(one.get("restartCount", 0)) for one in containers if one["name"] == ENGINE_CONTAINER)
+
+
+def revision_of(labelled: Object) -> str:
+    """The revision in the labels of a pod or a workload; empty when it has none."""
+    return str((labelled["metadata"].get("labels") or {}).get(Label.REVISION.value, ""))
 
 
 def is_ready(pod: Object) -> bool:

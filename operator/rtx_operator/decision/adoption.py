@@ -1,7 +1,8 @@
 """Adopts the release that serves, where status names none: status was lost, or the engine was orphaned and came back.
 
 The fence is the authority: what may execute is active, whatever else runs. Its Deployment says which revision that is.
-Without a fence of this engine, or without a Deployment that stays, there is nothing to adopt: the engine is installed.
+Without a Deployment that stays there is nothing to adopt: the engine is installed. With one that has served, and no
+answer of the database, what serves is unknown, not absent: it waits untouched (DecisionContext.serves_unknown).
 """
 
 from dataclasses import replace
@@ -12,6 +13,7 @@ from rtx_operator.api.enums import Colour
 from rtx_operator.api.names import Label, Names
 from rtx_operator.api.status import Active, Previous
 from rtx_operator.decision.fence import install_move
+from rtx_operator.desired.served import colour_deployment, was_complete
 from rtx_operator.observation import Fence, Object, Observation, Owner, replicas
 
 
@@ -25,7 +27,8 @@ def adopted(engine: TradingEngine, seen: Observation, wanted: str, now: datetime
     owner = Owner(engine.namespace, engine.name, engine.uid)
     if engine.status.active or fence is None or not owner.owns(fence):
         return engine
-    found = {colour: deployment for colour in Colour if (deployment := _deployment(engine, seen, colour))}
+    names = Names(engine.name)
+    found = {one: live for one in Colour if (live := colour_deployment(names, engine.uid, seen, one))}
     # When the colour that may execute is gone, nobody executes: the other one is better than an installation.
     colour = next((one for one in found if one.value in fence.executors), next(iter(found), None))
     if colour is None or _is_being_installed(found[colour], fence, owner, wanted):
@@ -38,22 +41,13 @@ def adopted(engine: TradingEngine, seen: Observation, wanted: str, now: datetime
     return replace(engine, status=engine.status.model_copy(update=update))
 
 
-def _deployment(engine: TradingEngine, seen: Observation, colour: Colour) -> Object | None:
-    """The colour's Deployment; None also when it goes with an earlier TradingEngine, which owns it."""
-    deployment = seen.child("Deployment", Names(engine.name).colour(colour))
-    if deployment is None or not _label(deployment, Label.REVISION):
-        return None
-    owners = {owner["uid"] for owner in deployment["metadata"].get("ownerReferences") or []}
-    return deployment if owners <= {engine.uid} else None
-
-
 def _is_being_installed(deployment: Object, fence: Fence, owner: Owner, wanted: str) -> bool:
     """Whether it is the first installation's, which has not served yet: the spec may still change what it becomes."""
     is_ours = bool(deployment["metadata"].get("ownerReferences"))
     is_first = fence.cutover == install_move(owner, 0)
     _, ready = replicas(deployment)
     serves_another = ready > 0 and _label(deployment, Label.REVISION) != wanted
-    return is_ours and is_first and not serves_another
+    return is_ours and is_first and not serves_another and not was_complete(deployment)
 
 
 def _active(colour: Colour, deployment: Object, fence: Fence) -> Active:
@@ -62,6 +56,7 @@ def _active(colour: Colour, deployment: Object, fence: Fence) -> Active:
     return Active(
         colour=colour,
         version=_label(deployment, Label.APP_VERSION),
+        image=container["image"],
         digest=container["image"].partition("@")[2] or None,
         config_hash=config.rpartition("-")[2],
         revision=_label(deployment, Label.REVISION),

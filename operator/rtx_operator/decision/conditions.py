@@ -252,7 +252,9 @@ def _up_to_date(desired: DesiredState, decision: Decision) -> Condition:
     condition, state, wanted = ConditionType.UP_TO_DATE, decision.state, desired.wanted
     active, cutover, rejected = state.active, state.cutover_under_way, state.rejected
     if active is None:
-        return Condition(condition, False, Reason.ENGINE_STARTING, "the first installation is under way")
+        lost = "status was lost: what serves is adopted once the database says which colour executes"
+        message = lost if desired.has_served else "the first installation is under way"
+        return Condition(condition, False, Reason.ENGINE_STARTING, message)
     if cutover:
         return Condition(condition, False, Reason.CUTOVER_IN_PROGRESS, _course(cutover, decision))
     if maintenance := state.maintenance_under_way:

@@ -54,3 +54,11 @@ class DecisionContext:
         """The active colour was brought up once: its migration is done, its Deployment may be repaired at any time."""
         active = self.engine.status.active
         return active is not None and active.revision == self.desired.active.revision.hash
+
+    @property
+    def serves_unknown(self) -> bool:
+        """Whether the engine has served, and nobody knows with which release: status was lost, and the fence is unknown
+        or gone. With the fence, either the release was adopted, or the engine is being installed.
+        """
+        is_known = self.engine.status.active is not None or (self.fence is not None and self.owner.owns(self.fence))
+        return self.desired.has_served and not is_known

@@ -18,8 +18,8 @@ from rtx_operator.observation import (
     is_ready,
     job_ended,
     replicas,
+    revision_of,
 )
-from rtx_operator.operations.fence import revision_of
 from rtx_operator.results import Check, Failure, Unmet, Waiting
 
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
-from rtx_operator.api.names import Label
+from rtx_operator.api.enums import Colour, Component
+from rtx_operator.api.names import Label, Names
 from rtx_operator.decision.context import DecisionContext
 from rtx_operator.decision.install import exceeded_its_deadline
-from rtx_operator.observation import JobEnd, Object, job_ended
+from rtx_operator.desired.servers import SERVERS
+from rtx_operator.observation import JobEnd, Object, job_ended, replicas, revision_of
 
 # What holds data, serves traffic or runs pods is never deleted for being desired no longer.
 PRUNABLE_KINDS = frozenset({
@@ -21,8 +23,12 @@ PRUNABLE_KINDS = frozenset({
 def objects_to_prune(context: DecisionContext) -> tuple[Object, ...]:
     """Children that this engine controls and desires no longer (an autoscaler switched off, a Job of another version),
     and Jobs that must not run late or again.
+
+    Nothing while it is not known what serves, and never what a workload or a pod is made from, whatever status says.
     """
-    named = {(wanted["kind"], wanted["metadata"]["name"]) for wanted in _named(context)}
+    if context.serves_unknown:
+        return ()
+    named = {(wanted["kind"], wanted["metadata"]["name"]) for wanted in _named(context)} | set(_in_use(context))
     return tuple(
         child
         for key, child in context.seen.children.items()
@@ -66,6 +72,22 @@ def _has_ended(job: Object) -> bool:
 def _is_controlled_by(child: Object, uid: str) -> bool:
     owners = child["metadata"].get("ownerReferences", [])
     return any(owner["uid"] == uid and owner.get("controller") for owner in owners)
+
+
+def _in_use(context: DecisionContext) -> Iterator[tuple[str, str]]:
+    """What records the revision of a workload with pods, or of a pod, and the configuration of its containers."""
+    seen, names = context.seen, Names(context.engine.name)
+    with_pods = (live for live in seen.children_of("Deployment") if replicas(live)[0])
+    for made in (*with_pods, *seen.children_of("StatefulSet"), *seen.pods):
+        labels, spec = made["metadata"].get("labels") or {}, made.get("spec") or {}
+        revision, colour = revision_of(made), labels.get(Label.COLOUR.value)
+        if colour in set(Colour):
+            yield "ControllerRevision", names.record(Colour(colour), revision)
+        elif (component := labels.get(Label.COMPONENT.value)) in set(SERVERS):
+            yield "ControllerRevision", names.server_revision(Component(component), revision)
+        for container in spec.get("template", made).get("spec", {}).get("containers") or []:
+            for source in container.get("envFrom") or []:
+                yield "ConfigMap", source.get("configMapRef", {}).get("name", "")
 
 
 def _named(context: DecisionContext) -> Iterator[Object]:

@@ -1,9 +1,8 @@
 """The sizes that no operation decides: the active colour within its bounds, and a kept one as small as it may be."""
 
 from rtx_operator.decision.context import DecisionContext
-from rtx_operator.observation import replicas
+from rtx_operator.observation import replicas, revision_of
 from rtx_operator.operations.effects import EffectName, Scale, next_size
-from rtx_operator.operations.fence import revision_of
 from rtx_operator.operations.state import PersistedState
 
 

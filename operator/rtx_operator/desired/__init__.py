@@ -12,6 +12,7 @@ from rtx_operator.desired.database.server import database_services
 from rtx_operator.desired.engine.account import service_account
 from rtx_operator.desired.engine.colour import colour_children, controller_revision, rendered
 from rtx_operator.desired.engine.migration import migration_job
+from rtx_operator.desired.engine.running import running
 from rtx_operator.desired.engine.traffic import traffic_children
 from rtx_operator.desired.inputs import BuildInput, Fingerprints
 from rtx_operator.desired.network.policies import network_objects
@@ -35,6 +36,7 @@ __all__ = [
     "refuse_unknown_server",
     "rendered",
     "revision_spec",
+    "running",
     "secrets",
     "traffic_children",
     "unreadable",

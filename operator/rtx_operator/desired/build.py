@@ -15,6 +15,7 @@ from rtx_operator.api.status import Cutover, TradingEngineStatus
 from rtx_operator.desired import BuildInput, Fingerprints, Record, RevisionSpec
 from rtx_operator.desired.image import resolved
 from rtx_operator.desired.record import KIND, recorded
+from rtx_operator.desired.served import has_served
 from rtx_operator.desired.servers import desired_servers
 from rtx_operator.desired.state import (
     DesiredColour,
@@ -63,6 +64,7 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
         credentials_name=given.name if given else "",
         lost_secrets=passwords.lost,
         unreadable_keys=passwords.unreadable,
+        has_served=status.active is not None or has_served(inputs.names, inputs.uid, seen),
         minimum=size.minimum,
         maximum=size.maximum,
     )
@@ -97,7 +99,8 @@ def _running(status: TradingEngineStatus, inputs: BuildInput, wanted: RevisionSp
     if record is None:
         raise UnknownActiveError(
             f"the {KIND} that records version {status.active.version} (revision {status.active.revision}), "
-            "which runs, is gone: nothing is changed; restore it from a backup, or set spec to what that version had"
+            "which runs, is gone, and so is its Deployment: nothing is changed; restore one of them from a backup, or "
+            "set spec to what that version had"
         )
     return replace(record, pin=record.pin or _digest_of_tag(record, status.active.digest))
 
@@ -146,10 +149,11 @@ def _record(
     inputs: BuildInput, colour: Colour, revision: str, wanted: RevisionSpec, seen: Observation
 ) -> Record | None:
     """The record of the revision in the colour. One that spec asks for, and nobody has made yet, is rendered now."""
-    record = recorded(inputs.names, seen, colour, revision)
-    if record is None and wanted.hash == revision:
+    if record := recorded(inputs.names, seen, colour, revision):
+        return record
+    if wanted.hash == revision:
         return desired.rendered(inputs, colour, wanted)
-    return record
+    return desired.running(inputs, colour, revision, wanted, seen)
 
 
 def _colour(inputs: BuildInput, colour: Colour, record: Record, cutover_id: str) -> DesiredColour:

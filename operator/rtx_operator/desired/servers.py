@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from rtx_operator.api.enums import Component, MaintenancePhase, ServerComponent
-from rtx_operator.api.names import Label
 from rtx_operator.api.spec import StatefulServer
 from rtx_operator.api.status import Asked, Maintenance, Server, TradingEngineStatus
 from rtx_operator.desired.cache.server import cache_configuration, cache_stateful_set
@@ -13,6 +12,7 @@ from rtx_operator.desired.database.server import database_configuration, databas
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.pods import CREDENTIALS
 from rtx_operator.desired.render import Object, digest
+from rtx_operator.desired.served import has_served
 from rtx_operator.desired.server_revision import (
     KEEP_POD,
     REPLACE_POD,
@@ -21,7 +21,7 @@ from rtx_operator.desired.server_revision import (
     controller_revision,
 )
 from rtx_operator.desired.state import DesiredServer, Workload
-from rtx_operator.observation import Observation, is_ready
+from rtx_operator.observation import Observation, is_ready, revision_of
 
 SERVERS: tuple[ServerComponent, ...] = (Component.DATABASE, Component.CACHE)
 _RENDERED = {
@@ -63,6 +63,16 @@ class _Given:
         return self.status.cache if self.component is Component.CACHE else self.status.database
 
     @property
+    def is_being_installed(self) -> bool:
+        """Whether the engine has never served: its servers follow the spec at once."""
+        return self.status.active is None and not has_served(self.inputs.names, self.inputs.uid, self.seen)
+
+    @property
+    def pods(self) -> list[Object]:
+        """Its pods that are not being deleted."""
+        return self.seen.pods_of(self.inputs.names.selector(self.component))
+
+    @property
     def maintenance(self) -> Maintenance | None:
         """Its maintenance under way."""
         record = self.status.maintenance
@@ -84,8 +94,8 @@ def _server(given: _Given) -> DesiredServer:
         wanted = ServerRevision.rendered(_with_credentials(stateful_set, runs.credentials), config_map, "")
     asked = Asked(spec=_asked(given, wanted.credentials), refresh=inputs.refresh)
     wanted = replace(wanted, asked=asked.spec, fixed=runs.fixed if runs else wanted.fixed)
-    if runs is None or (given.status.active is None and runs.asked != asked.spec):
-        runs = given.recorded(wanted.hash) or wanted  # while it is installed, it follows the spec at once
+    if runs is None or (given.is_being_installed and runs.asked != asked.spec):
+        runs = given.recorded(wanted.hash) or wanted
     renewed = _renewed(given, wanted)
 
     def objects(revision: ServerRevision, partition: int) -> tuple[Object, ...]:
@@ -115,24 +125,34 @@ def _server(given: _Given) -> DesiredServer:
 
 
 def _partition(given: _Given, runs: ServerRevision) -> int:
-    """A pod that runs is kept. One of another revision that is not ready serves nobody, and is replaced."""
-    pods = given.seen.pods_of(given.inputs.names.selector(given.component))
-    is_stray = any(pod["metadata"]["labels"].get(Label.REVISION) != runs.hash and not is_ready(pod) for pod in pods)
-    return REPLACE_POD if given.status.active is None or is_stray else KEEP_POD
+    """A pod that runs is kept. One of another revision that is not ready serves nobody, and is replaced.
+
+    Where status was lost in a restart, between two pods, the next one is of the revision that is taken for what runs.
+    """
+    is_stray = any(revision_of(pod) != runs.hash and not is_ready(pod) for pod in given.pods)
+    is_between_pods = given.made is None and not given.pods
+    return REPLACE_POD if given.is_being_installed or is_stray or is_between_pods else KEEP_POD
 
 
 def _running(given: _Given, wanted: ServerRevision) -> ServerRevision | None:
-    """What runs: as status names it, else as the StatefulSet does; None before the first installation."""
+    """What runs: as status names it, else as the pod does, else the StatefulSet; None before the first installation.
+
+    A maintenance gives the StatefulSet its new revision before the pod has it.
+    """
+    stateful_set = given.seen.child("StatefulSet", given.name)
+    labelled = [revision_of(one) for one in (*given.pods, *filter(None, [stateful_set]))]
+    named = [given.made.revision] if given.made else labelled
+    return next(filter(None, (_made(given, wanted, revision) for revision in named if revision)), None)
+
+
+def _made(given: _Given, wanted: ServerRevision, revision: str) -> ServerRevision | None:
+    """The revision as it was recorded, else as it can be found out; None when it cannot."""
     stateful_set, config_map = given.seen.child("StatefulSet", given.name), given.seen.child("ConfigMap", given.name)
-    labelled = (stateful_set or {}).get("metadata", {}).get("labels", {}).get(Label.REVISION.value, "")
-    revision = given.made.revision if given.made else labelled
-    if not revision:
-        return None
     if recorded := given.recorded(revision):
         return recorded
     if wanted.hash == revision:
         return wanted
-    if stateful_set and config_map and labelled == revision:
+    if stateful_set and config_map and revision_of(stateful_set) == revision:
         return ServerRevision.running(stateful_set, config_map, "")
     return None
 

@@ -120,6 +120,7 @@ class DesiredState:
     maximum: int
     lost_secrets: tuple[str, ...] = ()  # names of generated Secrets that are gone while a volume has their passwords
     unreadable_keys: tuple[str, ...] = ()  # keys of Secrets that are needed and are no text, with their Secret
+    has_served: bool = False  # by status, or by what the Deployments show; else it is being installed
     is_refreshable: bool = False  # it runs what spec asks for, and this release of the operator would make it otherwise
 
     @property

@@ -44,7 +44,7 @@ BESIDE_WAITING: Mapping[OperationName, frozenset[OperationName]] = {
 def advance(given: OperationInput) -> Step:
     """The one step of all operations: of the one that moves, else of the first that can go on or is due."""
     state = PersistedState.of(given.engine.status)
-    if state.active is None:
+    if not given.desired.has_served:
         return Step(state)  # nothing is installed yet
     moves = moving(state)
     if moves is None:

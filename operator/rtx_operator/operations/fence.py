@@ -1,9 +1,8 @@
 """How the fence is moved to a release, and which pods it must keep from executing (ADR 0030). Pure."""
 
-from rtx_operator.api.names import Label
 from rtx_operator.api.status import Release
 from rtx_operator.desired.state import DesiredState
-from rtx_operator.observation import Fence, Object, Observation
+from rtx_operator.observation import Fence, Object, Observation, revision_of
 from rtx_operator.operations.effects import MoveFence
 
 REVISION_VARIABLE = "REVISION"  # of an engine pod's environment, which it sends to the database
@@ -49,8 +48,3 @@ def sends_revision(desired: DesiredState, seen: Observation, release: Release) -
     containers = deployment["spec"]["template"]["spec"].get("containers") or []
     variables = [variable for container in containers for variable in container.get("env") or []]
     return {"name": REVISION_VARIABLE, "value": release.revision} in variables
-
-
-def revision_of(labelled: Object) -> str:
-    """The revision in the labels of a pod or a Deployment; empty when it has none."""
-    return str(labelled["metadata"].get("labels", {}).get(Label.REVISION.value, ""))

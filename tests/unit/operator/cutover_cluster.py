@@ -131,6 +131,8 @@ class Cluster:
             raise Conflict(f"{key} has changed")
         merged = {**live, **wanted, "metadata": {**live["metadata"], **wanted["metadata"]}, "status": live["status"]}
         if wanted["kind"] == "Deployment":
+            if live["spec"].get("template") != wanted["spec"]["template"]:
+                merged["status"] = {**live["status"], "conditions": []}
             self.judge_template(live, wanted)
             merged["spec"] = {**wanted["spec"], "replicas": live["spec"]["replicas"]}
         self._store(key, merged)
@@ -343,6 +345,8 @@ class Cluster:
             left = [name for name in current[:size] if name in ready]
             kept = [name for name in others[spare:] if is_ready(self.pods[name])]
             self._report_pods(key, self.children[key], len(left) + len(kept), len(current[:size]))
+            if size == len(left) == len(owned):
+                self._report_complete(key)
 
     def _run_stateful_set(self, key: tuple[str, str], live: Object) -> None:
         """The StatefulSet controller, with one pod: RollingUpdate with a partition."""
@@ -389,7 +393,13 @@ class Cluster:
             "readyReplicas": ready,
             "updatedReplicas": updated,
         }
-        self._store(key, {**live, "status": status})
+        self._store(key, {**live, "status": {**live["status"], **status}})
+
+    def _report_complete(self, key: tuple[str, str]) -> None:
+        """All pods of the Deployment's template were ready once: it stays so, whatever becomes of them."""
+        complete = {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}
+        live = self.children[key]
+        self._store(key, {**live, "status": {**live["status"], "conditions": [complete]}})
 
     def run_pods(self) -> None:
         """The kubelet: pods without the fault `unready` become ready."""

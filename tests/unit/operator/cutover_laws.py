@@ -77,6 +77,7 @@ class Judged(Cluster):
     status: str = "{}"  # the stored status, as JSON
     user_requests: int = 0  # number of changes of spec.version and of the retry annotation
     rejected_at: tuple[str, int] = ("", 0)  # the last rejected revision, and `user_requests` at that time
+    has_served: bool = False  # a status named an active release, be it lost by now
     ended: dict[str, str] = field(default_factory=dict)  # ids of cutovers that are over, with their last phase
     entered: tuple[str, float, float] = ("", 0.0, 0.0)  # cutover and phase; running time then; seconds to its deadline
 
@@ -189,6 +190,7 @@ class Judged(Cluster):
 
     def judge_status(self, before: Object, after: Object) -> None:
         """The laws of each status that is written."""
+        self.has_served = self.has_served or "active" in after
         self._judge_records(before, after)
         self._judge_cutover(before, after)
         self._judge_deadline(before, after)
@@ -256,19 +258,20 @@ class Judged(Cluster):
         self.entered = (phase, self.ran, seconds)
 
     def judge(self) -> None:
-        """The laws of every instant: the objects of each kept revision exist."""
+        """The laws of every instant: the objects of each kept revision, and of all that runs, exist."""
         stored = self.stored
-        active, previous = stored.get("active"), stored.get("previous")
-        if not active:
-            return
-        for kept in filter(None, (active, previous)):
-            record = f"rtx-engine-{kept['colour']}-{kept['revision']}"
-            self._must(("ControllerRevision", record) in self.children, f"the ControllerRevision {record} is deleted")
+        for kept in filter(None, (stored.get("active"), stored.get("previous"))):
+            self._must_be_recorded(kept["colour"], kept["revision"])
         for (kind, name), live in self.children.items():
-            if kind == "Deployment" and live["spec"]["replicas"]:
+            if kind == "Deployment" and live["spec"]["replicas"] and self.has_served:
+                self._must_be_recorded(label(live, Label.COLOUR), label(live, Label.REVISION))
                 for source in live["spec"]["template"]["spec"]["containers"][0]["envFrom"]:
                     config = source["configMapRef"]["name"]
                     self._must(("ConfigMap", config) in self.children, f"Deployment {name} lacks ConfigMap {config}")
+
+    def _must_be_recorded(self, colour: str, revision: str) -> None:
+        record = f"rtx-engine-{colour}-{revision}"
+        self._must(("ControllerRevision", record) in self.children, f"the ControllerRevision {record} is deleted")
 
     def judge_move(self, effect: MoveFence) -> None:
         self._must(effect.cutover not in self.ended, "a cutover that is over moves the fence")
@@ -297,7 +300,7 @@ class Judged(Cluster):
             row = phases[type(phases.first)(record["phase"])] if record else None
             if row and not row.is_terminal and not row.only_waits:
                 moving.append(operation.name)
-        self._must(not stored.get("active") or replaces or not is_ready(pod), f"{name} is taken away unasked")
+        self._must(not self.has_served or replaces or not is_ready(pod), f"{name} is taken away unasked")
         self._must(set(moving) <= {OperationName.MAINTENANCE}, f"{name} is taken away beside {moving}")
 
     def judge_delete(self, key: tuple[str, str]) -> None:

@@ -17,13 +17,14 @@ from cutover_cluster import LIVE_SERVICE, Conflict, Unreachable, label
 from cutover_laws import Intent, Judged
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour, CutoverPhase, MaintenancePhase, RetirementPhase
-from rtx_operator.api.names import REFRESH, RETRY, Label
+from rtx_operator.api.names import REFRESH, RETRY, Label, Names
 from rtx_operator.api.status import Asked
 from rtx_operator.decision import conditions
 from rtx_operator.decision.adoption import adopted
 from rtx_operator.decision.decide import Decision, decide
 from rtx_operator.decision.outcome import Outcome, status_after
 from rtx_operator.desired import build
+from rtx_operator.desired.served import has_served
 from rtx_operator.desired.state import JOB_LABEL, DesiredState
 from rtx_operator.observation import (
     FENCE_SCHEMA,
@@ -34,6 +35,7 @@ from rtx_operator.observation import (
     Observation,
     is_ready,
     is_recent,
+    revision_of,
 )
 from rtx_operator.operations.arbiter import queries
 from rtx_operator.operations.effects import Apply, Delete, Effect, KeepData, MoveFence, Scale, UpdateFence, objects_of
@@ -97,6 +99,12 @@ class World(Judged):
         """Give the refresh annotation this value."""
         self.user_requests += 1
         self.refresh_value = value
+        self.engine_version = self.next_version()
+
+    def lose_status(self) -> None:
+        """A restore of the TradingEngine brings its spec back, without what the operator remembered of it."""
+        self.status = "{}"
+        self.rejected_at = ("", 0)
         self.engine_version = self.next_version()
 
     # --- the operator ---
@@ -330,7 +338,9 @@ def _desired(engine: TradingEngine, observation: Observation) -> DesiredState:
     schema = observation.database.schema if observation.database else None
     remembered = (status.active, cutover, status.previous, status.retirement)
     made = (engine.uid, engine.given, engine.refresh, remembered)
-    key = repr((made, servers, known, jobs, secrets, schema))
+    served = status.active is None and has_served(Names(engine.name), engine.uid, observation)
+    deployments = [revision_of(one) for one in observation.children_of("Deployment")]
+    key = repr((made, servers, known, jobs, secrets, schema, served, deployments))
     if key not in _DESIRED_STATES:
         _DESIRED_STATES[key] = build.build(engine, observation, SETTINGS, SEED)
     return _DESIRED_STATES[key]
@@ -340,7 +350,11 @@ def _server_pods(observation: Observation) -> list[Object]:
     """What the desired state of database and cache depends on besides status: StatefulSets' labels, and pods."""
     names = ("rtx-postgres", "rtx-redis")
     sets = [(observation.child("StatefulSet", name) or {}).get("metadata", {}).get("labels") for name in names]
-    pods = [pod for pod in observation.pods if pod["metadata"]["name"] in {f"{name}-0" for name in names}]
+    pods = [
+        pod
+        for pod in observation.pods
+        if pod["metadata"]["name"] in {f"{name}-0" for name in names} and "deletionTimestamp" not in pod["metadata"]
+    ]
     return [{"sets": sets, "pods": [(label(pod, Label.REVISION), is_ready(pod)) for pod in pods]}]
 
 

@@ -13,13 +13,9 @@ from rtx_operator.observation import Object
 DEPLOYMENTS = [("Deployment", f"rtx-engine-{colour}") for colour in Colour]
 
 
-def lose_status(world: World) -> None:
-    world.status = "{}"
-
-
 def orphan_and_apply_again(world: World) -> None:
     """`kubectl delete te --cascade=orphan`, then the same YAML again."""
-    lose_status(world)
+    world.lose_status()
     world.uid = "uid-2"
     for key, child in world.children.items():
         meta = {name: value for name, value in child["metadata"].items() if name != "ownerReferences"}
@@ -46,7 +42,7 @@ def reconcile(world: World, times: int = 5) -> None:
         world.judge()
 
 
-@pytest.mark.parametrize("lose", [lose_status, orphan_and_apply_again])
+@pytest.mark.parametrize("lose", [World.lose_status, orphan_and_apply_again])
 def test_executing_colour_is_adopted_as_active_and_the_other_one_is_kept(world: World, lose: Any) -> None:
     # Given 1.1.0 in green, and 1.0.0 in blue kept warm
     upgraded(world)
@@ -77,7 +73,7 @@ def test_status_lost_in_any_phase_moves_no_traffic_back_and_the_upgrade_ends(wor
     executor, made = world.fence.executors, installs(world)
 
     # When status is lost
-    lose_status(world)
+    world.lose_status()
     reconcile(world, times=2)
 
     # Then what executed still does, and the upgrade ends without an installation
@@ -90,7 +86,7 @@ def test_status_lost_in_any_phase_moves_no_traffic_back_and_the_upgrade_ends(wor
 def test_adopted_previous_release_is_migrated_before_it_serves_again(world: World) -> None:
     # Given an adopted release in green, and another one beside it
     upgraded(world)
-    lose_status(world)
+    world.lose_status()
     reconcile(world)
 
     # When the other one is asked for
@@ -122,7 +118,7 @@ def test_other_colour_is_adopted_when_the_executing_one_is_gone(world: World) ->
     # Given 1.1.0 in green, 1.0.0 in blue kept warm, a lost status, and a deleted Deployment of green
     upgraded(world)
     made = installs(world)
-    lose_status(world)
+    world.lose_status()
     del world.children["Deployment", "rtx-engine-green"]
 
     # When the engine is reconciled
@@ -190,7 +186,7 @@ def test_installation_that_serves_is_left_by_a_cutover() -> None:
 def test_installation_waits_for_the_pods_of_an_earlier_one(world: World) -> None:
     # Given an engine that was deleted and applied again at once: the garbage collector deletes its Deployment
     made, uid = installs(world), world.uid
-    lose_status(world)
+    world.lose_status()
     world.uid = "uid-2"
     assert owners(world.children[DEPLOYMENTS[0]]) == [uid]
     world.set_spec(version="1.1.0")

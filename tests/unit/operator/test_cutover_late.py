@@ -177,12 +177,30 @@ def test_late_scale_is_refused(world: World) -> None:
 # --- records that are lost, and texts of others ----------------------------------------------------------------------
 
 
-def test_lost_record_of_the_active_release_changes_nothing(world: World) -> None:
+def test_lost_record_of_the_active_release_is_made_again_from_what_runs(world: World) -> None:
     # Given a rejected version that spec still asks for, and a ControllerRevision of the active one that is deleted
-    world.faults.add("smoke:1.1.0")
-    world.set_spec(version="1.1.0")
-    assert world.run_until(CutoverPhase.ROLLED_BACK)
-    del world.children["ControllerRevision", f"rtx-engine-blue-{world.active['revision']}"]
+    key = rejected_without_record(world)
+    pods = dict(world.pods)
+
+    # When the engine is reconciled
+    world.reconcile()
+
+    # Then the record is there again, and makes the pods that run
+    assert key in world.children
+    world.settle()
+    assert {name: pod["spec"] for name, pod in world.pods.items()} == {name: pod["spec"] for name, pod in pods.items()}
+
+    # And the engine can be upgraded from there
+    world.faults.clear()
+    world.set_spec(version="1.2.0")
+    world.settle()
+    assert world.active["version"] == "1.2.0"
+
+
+def test_lost_record_and_deployment_of_the_active_release_change_nothing(world: World) -> None:
+    # Given a rejected version that spec still asks for, and an active one of which nothing is left
+    key = rejected_without_record(world)
+    del world.children["Deployment", "rtx-engine-blue"]
 
     # When the engine is reconciled, then what spec asks for does not stand in for what runs
     with pytest.raises(UnknownActiveError, match=r"records version 1\.0\.0"):
@@ -191,7 +209,17 @@ def test_lost_record_of_the_active_release_changes_nothing(world: World) -> None
     # And when spec asks for what runs, then the record is made again
     world.set_spec(version="1.0.0")
     world.reconcile()
-    assert ("ControllerRevision", f"rtx-engine-blue-{world.active['revision']}") in world.children
+    assert key in world.children
+
+
+def rejected_without_record(world: World) -> tuple[str, str]:
+    """Version 1.1.0 was rolled back, and the record of 1.0.0 is deleted; its key."""
+    world.faults.add("smoke:1.1.0")
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.ROLLED_BACK)
+    key = ("ControllerRevision", f"rtx-engine-blue-{world.active['revision']}")
+    del world.children[key]
+    return key
 
 
 def test_message_of_a_job_is_cut_to_what_status_may_hold(world: World) -> None:

@@ -8,8 +8,8 @@ from rtx_operator.api.enums import Colour
 from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.status import Cutover, Release
 from rtx_operator.desired.state import DesiredState, Workload
-from rtx_operator.observation import Fence, Object, Observation, executes, hangs, is_ready, replicas
-from rtx_operator.operations.fence import other_pods, revision_of, sends_revision
+from rtx_operator.observation import Fence, Object, Observation, executes, hangs, is_ready, replicas, revision_of
+from rtx_operator.operations.fence import other_pods, sends_revision
 from rtx_operator.operations.jobs import GIVE_UP_AFTER
 from rtx_operator.operations.machine import OperationInput
 from rtx_operator.operations.record import time_in_phase

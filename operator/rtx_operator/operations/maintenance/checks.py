@@ -4,8 +4,7 @@ from datetime import datetime, timedelta
 
 from rtx_operator.api.enums import Component, Reason
 from rtx_operator.diagnosis import diagnose
-from rtx_operator.observation import Object, Owner, is_ready
-from rtx_operator.operations.fence import revision_of
+from rtx_operator.observation import Object, Owner, is_ready, revision_of
 from rtx_operator.operations.jobs import GIVE_UP_AFTER, job_done
 from rtx_operator.operations.maintenance.context import MaintenanceContext
 from rtx_operator.results import Failure, Unmet, Waiting

@@ -7,8 +7,7 @@ from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Component
 from rtx_operator.api.status import Maintenance
 from rtx_operator.desired.state import DesiredServer, DesiredState
-from rtx_operator.observation import Fence, Object, Observation
-from rtx_operator.operations.fence import revision_of
+from rtx_operator.observation import Fence, Object, Observation, revision_of
 from rtx_operator.operations.machine import OperationInput
 from rtx_operator.operations.record import time_in_phase
 from rtx_operator.operations.state import PersistedState

@@ -8,8 +8,7 @@ from rtx_operator.api.enums import Component
 from rtx_operator.api.names import Names
 from rtx_operator.api.status import Release, Retirement
 from rtx_operator.desired.state import JOB_LABEL, DesiredState
-from rtx_operator.observation import Object, Observation, executes, replicas
-from rtx_operator.operations.fence import revision_of
+from rtx_operator.observation import Object, Observation, executes, replicas, revision_of
 from rtx_operator.operations.machine import OperationInput
 from rtx_operator.operations.record import time_in_phase
 from rtx_operator.operations.state import PersistedState
