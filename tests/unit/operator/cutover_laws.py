@@ -258,20 +258,16 @@ class Judged(Cluster):
         self.entered = (phase, self.ran, seconds)
 
     def judge(self) -> None:
-        """The laws of every instant: the objects of each kept revision, and of all that runs, exist."""
+        """The laws of every instant: the records of what is kept, and the configuration of what runs, exist."""
         stored = self.stored
         for kept in filter(None, (stored.get("active"), stored.get("previous"))):
-            self._must_be_recorded(kept["colour"], kept["revision"])
+            record = f"rtx-engine-{kept['colour']}-{kept['revision']}"
+            self._must(("ControllerRevision", record) in self.children, f"the ControllerRevision {record} is deleted")
         for (kind, name), live in self.children.items():
             if kind == "Deployment" and live["spec"]["replicas"] and self.has_served:
-                self._must_be_recorded(label(live, Label.COLOUR), label(live, Label.REVISION))
                 for source in live["spec"]["template"]["spec"]["containers"][0]["envFrom"]:
                     config = source["configMapRef"]["name"]
                     self._must(("ConfigMap", config) in self.children, f"Deployment {name} lacks ConfigMap {config}")
-
-    def _must_be_recorded(self, colour: str, revision: str) -> None:
-        record = f"rtx-engine-{colour}-{revision}"
-        self._must(("ControllerRevision", record) in self.children, f"the ControllerRevision {record} is deleted")
 
     def judge_move(self, effect: MoveFence) -> None:
         self._must(effect.cutover not in self.ended, "a cutover that is over moves the fence")
@@ -305,3 +301,7 @@ class Judged(Cluster):
 
     def judge_delete(self, key: tuple[str, str]) -> None:
         self._must(key[0] not in NEVER_DELETED, f"{key} is deleted")
+        for (kind, name), live in self.children.items():
+            if kind == "Deployment" and live["spec"]["replicas"]:
+                record = f"{name}-{label(live, Label.REVISION)}"
+                self._must(key != ("ControllerRevision", record), f"the record of Deployment {name} is deleted")
