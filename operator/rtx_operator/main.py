@@ -40,6 +40,7 @@ from rtx_operator.cluster.watched import VersionsWentBackError, WatchedObjects
 from rtx_operator.controllers.base import Key, OutdatedDefinitionError
 from rtx_operator.controllers.engine import EngineController
 from rtx_operator.metrics import LEADER, QUEUE_DEPTH, RECONCILE_ERRORS
+from rtx_operator.own_thread import OwnThread
 from rtx_operator.workqueue import WorkQueue
 
 log = structlog.get_logger(__name__)
@@ -82,7 +83,6 @@ async def operate(chosen: settings.Settings) -> None:
     Losing the Lease ends the process with exit code 1, and so does a watch that has ended for good.
     """
     lease = Lease(chosen.namespace, chosen.lease_name, chosen.identity, Timing.within(chosen.lease_seconds))
-    # The Lease has its own connections, so that other requests cannot delay its renewal.
     lease_client, client = await connect(guard=lambda: None), await connect(guard=lease.guard)
     readiness = health.Readiness()
     runner = await health.serve(chosen.listen_port, readiness)
@@ -94,7 +94,8 @@ async def operate(chosen: settings.Settings) -> None:
     try:
         if await _leads_before_stop(lead()):
             LEADER.set(1)
-            holding = asyncio.create_task(run_or_die(lease.hold(lease_client)))
+            # Hashing the passwords of new engines, or parsing a long list, keeps this loop busy for seconds.
+            holding = OwnThread(run_or_die(_hold(lease)), "lease")
 
             def changed(scope: tuple[str, str]) -> None:
                 read_cache.changed(scope)
@@ -112,7 +113,7 @@ async def operate(chosen: settings.Settings) -> None:
                 client, observer, performer, chosen, fleet=fleet, wake=queue.add
             )
             QUEUE_DEPTH.set_function(lambda: queue.depth)
-            working = asyncio.create_task(queue.run(chosen.workers))
+            working = asyncio.create_task(run_or_die(queue.run(chosen.workers)))
 
             async def watch() -> None:
                 await handlers.add_all(client, queue, controllers[ENGINE.kind], fleet, chosen)
@@ -120,10 +121,11 @@ async def operate(chosen: settings.Settings) -> None:
 
             watching = asyncio.create_task(run_or_die(watch()))
             failed = await _watch_until_stopped(chosen, handlers.registry(queue, controllers, fleet))
-            tasks = (holding, working, watching)
+            tasks = (working, watching)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await holding.stop()
             await lease.release(lease_client)
             if failed:
                 sys.exit(1)
@@ -170,14 +172,31 @@ async def _leads_before_stop(acquire: Coroutine[None, None, None]) -> bool:
 
 
 async def run_or_die(part: Coroutine[None, None, None]) -> None:
-    """Run a part of the process; end the process when this replica must not act any more."""
+    """Run a part without which this replica must not act: an error of it ends the process, and another one leads."""
     try:
         await part
-    except* (LeadershipLostError, VersionsWentBackError) as errors:
-        reason = "; ".join(str(error) for error in errors.exceptions)
-        log.error("the process ends, so that a leader acts on what is there", reason=reason)  # noqa: TRY400
-        sys.stdout.flush()
-        os._exit(1)  # a graceful shutdown would still perform effects
+    except LeadershipLostError as error:
+        _die("leadership lost; the process exits, so that only one replica acts", error)
+    except VersionsWentBackError as error:
+        _die("the API server was restored; the process exits, so that the next leader starts from what is there", error)
+    except Exception as error:
+        log.exception("a bug has ended a part of the operator")
+        _die("the process exits, so that the next leader goes on", error)
+
+
+def _die(message: str, error: Exception) -> None:
+    log.error(message, reason=str(error))
+    sys.stdout.flush()
+    os._exit(1)  # a graceful shutdown would still perform effects
+
+
+async def _hold(lease: Lease) -> None:
+    """Renew the Lease, over connections of its own: no other request can delay that."""
+    client = await connect(guard=lambda: None)
+    try:
+        await lease.hold(client)
+    finally:
+        await client.close()
 
 
 def _failed(key: Key, error: Exception) -> None:

@@ -50,10 +50,13 @@ class Watches:
     _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
     async def run(self, resources: Iterable[Resource]) -> None:
-        """Watch until cancelled. Raises an ExceptionGroup of VersionsWentBackError."""
-        async with asyncio.TaskGroup() as group:
-            for resource, namespace in itertools.product(resources, self.namespaces or ("",)):
-                group.create_task(self._keep(resource, namespace), name=f"watch-{resource.plural}")
+        """Watch until cancelled. Raises VersionsWentBackError."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for resource, namespace in itertools.product(resources, self.namespaces or ("",)):
+                    group.create_task(self._keep(resource, namespace), name=f"watch-{resource.plural}")
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
 
     async def _keep(self, resource: Resource, namespace: str) -> None:
         clock, failures = asyncio.get_running_loop().time, 0
