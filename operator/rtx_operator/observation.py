@@ -157,7 +157,7 @@ class Observation:
     maintenance_slot: bool = False  # this engine has, or may have, one of the fleet's slots for maintenance
     refusals: Mapping[tuple[str, str], Failure] = field(default_factory=dict)  # of the last writes, by (kind, name)
     cutover_slot: bool = False  # it has, or may have, one of those for cutovers; counted while its cutover is Pending
-    cutovers_elsewhere: int = 0  # cutovers of other engines that have one
+    cutovers_elsewhere: int | None = None  # cutovers of other engines that have one; None: not counted yet
     observed_recently: bool = True  # no gap before this observation, so a deadline that has passed may fire
     is_whole: bool = True  # all that was asked has answered, be it with an error; else no deadline fires yet
 

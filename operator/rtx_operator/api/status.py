@@ -260,7 +260,8 @@ class TradingEngineStatus(StatusModel):
     )
     paused_since: Time | None = Field(
         default=None,
-        description="Since when the engine is paused; absent: it is not. Until it goes on, no time counts.",
+        description="Since when the operator leaves the engine alone, because it is paused, or cannot be read; absent: "
+        "it does not. Until it goes on, no time counts.",
     )
     active: Active | None = Field(default=None, description="The release that takes the traffic.")
     replicas: ReplicaCount | None = Field(default=None, description="Pods of the active colour.")

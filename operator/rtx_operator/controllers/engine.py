@@ -13,7 +13,7 @@ import structlog
 
 from rtx_operator import measure
 from rtx_operator.api.engine import InvalidSpecError, OperatorTooOldError, TradingEngine, UnknownActiveError
-from rtx_operator.api.enums import CutoverPhase, Reason
+from rtx_operator.api.enums import CutoverPhase
 from rtx_operator.api.names import Names
 from rtx_operator.cluster import events, postgres
 from rtx_operator.cluster.client import ApiError, Client, Object
@@ -148,20 +148,15 @@ class EngineController(Controller):
         """Raises what the API server's client raises; then everything is observed again."""
         meta = attempt.manifest["metadata"]
         measure.phase(meta["namespace"], meta["name"], attempt.before)
+        self._note_slots(_key_of(attempt.manifest), attempt.before)
         try:
             engine = TradingEngine.parse(attempt.manifest)
-            await self._know_slots(engine)
+            await self._load_slots(engine)
             seen = await self._observe(engine, attempt.now)
             engine = adopted(engine, seen, build.wanted_revision(engine, seen, self._settings), attempt.now)
             desired = build.build(engine, seen, self._settings, secrets.token_bytes(32))
-        except InvalidSpecError as error:
-            unmet = conditions.invalid_spec(str(error))
-            attempt.status = conditions.after_unmet(attempt.before, attempt.generation, unmet, attempt.now)
-            return self._settings.resync_seconds
-        except (UnknownActiveError, OperatorTooOldError) as error:
-            reason = Reason.OPERATOR_TOO_OLD if isinstance(error, OperatorTooOldError) else Reason.UNKNOWN_ACTIVE
-            message, before = str(error), attempt.before
-            attempt.status = conditions.after_hands_off(before, attempt.generation, reason, message, attempt.now)
+        except (InvalidSpecError, UnknownActiveError, OperatorTooOldError) as error:
+            attempt.status = conditions.after_hands_off(attempt.before, attempt.generation, error, attempt.now)
             return self._settings.resync_seconds
         decision = self._decide(engine, desired, seen, attempt.now)
 
@@ -195,11 +190,14 @@ class EngineController(Controller):
         refusals = self._performer.refusals.of(engine.scope)
         return replace(timed, maintenance_slot=self._slots.may_take(key), refusals=refusals)
 
-    async def _know_slots(self, engine: TradingEngine) -> None:
-        """Note the slot of this engine, and before the first one is asked for those of all engines. Raises ApiError."""
-        state = PersistedState.of(engine.status)
-        self._slots.note(_key(engine), has_slot=state.has_slot)
-        if state.waits_for_slot and not self._slots.is_loaded:
+    def _note_slots(self, key: Key, status: Object) -> None:
+        """What the engine's stored status says: a slot that was taken, and of which no status was written, is free."""
+        self._slots.note(key, has_slot=has_slot(status))
+        self._cutovers.note(key, has_slot=has_cutover_slot(status))
+
+    async def _load_slots(self, engine: TradingEngine) -> None:
+        """Before the first slot for maintenance is asked for, note those of all engines. Raises ApiError."""
+        if PersistedState.of(engine.status).waits_for_slot and not self._slots.is_loaded:
             namespaces = self._settings.watch_namespaces or ("",)
             listed = await asyncio.gather(*(self._client.list(ENGINE, namespace) for namespace in namespaces))
             served = [one for one in itertools.chain(*listed) if self._serves(one)]
@@ -217,13 +215,13 @@ class EngineController(Controller):
         slots, key, state = self._cutovers, _key(engine), PersistedState.of(engine.status)
         if not slots.is_loaded and self._fleet.is_complete:
             slots.load({Key(ENGINE.kind, *scope): has_cutover_slot(status) for scope, status in self._fleet.statuses()})
-        slots.note(key, has_slot=state.has_cutover_slot)
         if state.cutover is None or state.cutover.phase is not CutoverPhase.PENDING:
             return seen
         is_free = slots.may_take(key)
         if not is_free:
             slots.wait(key)
-        return replace(seen, cutover_slot=is_free, cutovers_elsewhere=slots.elsewhere(key))
+        elsewhere = slots.elsewhere(key) if slots.is_loaded else None
+        return replace(seen, cutover_slot=is_free, cutovers_elsewhere=elsewhere)
 
     async def _perform(self, manifest: Object, engine: TradingEngine, seen: Observation, decision: Decision) -> Outcome:
         """Carry out the decision. Raises what the API server's client raises."""

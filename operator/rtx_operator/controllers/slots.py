@@ -42,6 +42,9 @@ class Slots(Generic[Engine]):
         """What status says of all engines; it may be older than what was noted of one meanwhile."""
         self._has_slot = {**has_slot, **self._has_slot}
         self.is_loaded = True
+        waiting, self._waiting = self._waiting, {}
+        for engine in waiting:
+            self.wake(engine)
 
     def note(self, engine: Engine, *, has_slot: bool) -> None:
         """What the engine's status says, or is about to say."""
@@ -61,7 +64,7 @@ class Slots(Generic[Engine]):
         self._waiting.setdefault(engine)
 
     def elsewhere(self, engine: Engine) -> int:
-        """How many other engines have a slot."""
+        """How many other engines have a slot, of those that are known."""
         return sum(has for other, has in self._has_slot.items() if other != engine)
 
     def forget(self, engine: Engine) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from rtx_operator.api.engine import TradingEngine
+from rtx_operator.api.engine import InvalidSpecError, OperatorTooOldError, TradingEngine, UnknownActiveError
 from rtx_operator.api.enums import (
     Component,
     ConditionStatus,
@@ -72,13 +72,22 @@ def after_error(before: Object, generation: int, message: str, now: datetime) ->
     return _with(dict(before), generation, [failed], now)
 
 
-def after_hands_off(before: Object, generation: int, reason: Reason, message: str, now: datetime) -> Object:
-    """The status while the operator must not touch the engine: it serves as before."""
+def after_hands_off(
+    before: Object, generation: int, error: InvalidSpecError | OperatorTooOldError | UnknownActiveError, now: datetime
+) -> Object:
+    """The status while the operator must not touch the engine, because it cannot read what is asked or what runs.
+
+    Nothing is observed meanwhile: no time counts, as in a pause (ADR 0038).
+    """
+    status, message = {"pausedSince": _instant(now), **before}, str(error)
+    if isinstance(error, InvalidSpecError):
+        return after_unmet(status, generation, Failure(message, Reason.INVALID_SPEC), now)
+    reason = Reason.OPERATOR_TOO_OLD if isinstance(error, OperatorTooOldError) else Reason.UNKNOWN_ACTIVE
     conditions = [
         Condition(ConditionType.RECONCILING, False, reason, message),
         Condition(ConditionType.STALLED, True, reason, message),
     ]
-    return _with(dict(before), generation, conditions, now)
+    return _with(status, generation, conditions, now)
 
 
 def after_disputes(status: Object, generation: int, disputes: Sequence[Dispute], now: datetime) -> Object:
@@ -110,11 +119,6 @@ def database_unreachable(message: str) -> Unmet:
 def database_in_use(message: str) -> Unmet:
     """The fence belongs to another TradingEngine."""
     return Failure(message, Reason.DATABASE_IN_USE)
-
-
-def invalid_spec(message: str) -> Unmet:
-    """The stored spec does not fit this operator's schema."""
-    return Failure(message, Reason.INVALID_SPEC)
 
 
 def _progress(decision: Decision, refusal: Unmet | None) -> Iterable[Condition]:
@@ -243,7 +247,7 @@ def _remembered(state: PersistedState) -> Object:
     }
     kept: Object = {field: plain(value) for field, value in one_each.items() if value is not None}
     if state.paused_since:
-        kept["pausedSince"] = state.paused_since.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        kept["pausedSince"] = _instant(state.paused_since)
     # Also while it is empty: the API server defaults it to an empty list, and status would differ from that each time.
     return {**kept, "history": [plain(entry) for entry in state.history]}
 
@@ -349,6 +353,10 @@ def _with(status: dict[str, Any], generation: int, conditions: Iterable[Conditio
     status["conditions"] = sorted(before.values(), key=lambda condition: order.get(condition["type"], len(order)))
     status["observedGeneration"] = generation
     return status
+
+
+def _instant(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _time(now: datetime) -> str:

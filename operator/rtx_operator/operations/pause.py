@@ -1,8 +1,8 @@
 """What a pause does to the clocks of operations: the time counts on from where it was (ADR 0038). Pure.
 
-The pause is in status from the first reconcile that finds spec.paused true to the first one that finds it false. That
-one moves every instant that is still to come by the length of the pause, and ends the pause, in one write of status: a
-write that fails leaves the pause as it was.
+The pause is in status from the first reconcile that finds spec.paused true, or cannot read the engine, to the first one
+that finds neither. That one moves every instant that is still to come by the length of the pause, and ends the pause,
+in one write of status: a write that fails leaves the pause as it was.
 """
 
 from dataclasses import replace

@@ -106,6 +106,36 @@ async def test_invalid_spec_is_reported_by_its_field(server: ApiServer) -> None:
     assert "spec.scaling.minReplicas" in stalled["message"]
 
 
+async def test_engine_that_cannot_be_read_stops_its_clocks_once(server: ApiServer) -> None:
+    server.objects[PATH]["spec"] = {**SPEC, "scaling": {"minReplicas": "many"}}
+
+    async with controller(server) as reconcile:
+        await reconcile(KEY)
+        since = server.objects[PATH]["status"]["pausedSince"]
+        await reconcile(KEY)
+
+    assert server.objects[PATH]["status"]["pausedSince"] == since
+
+
+async def test_slot_of_which_no_status_was_written_is_free_although_the_spec_is_invalid_now(server: ApiServer) -> None:
+    other = Key(ENGINE.kind, "trading", "other")
+    async with controller(server) as reconcile:
+        # Given an engine that took the last slots, and whose status could not be written
+        for slots in (reconcile._cutovers, reconcile._slots):
+            slots.load({})
+            slots.limit = 1
+            slots.note(KEY, has_slot=True)
+            assert not slots.may_take(other)
+
+        # When its spec cannot be read any more
+        server.objects[PATH]["spec"] = {**SPEC, "scaling": {"minReplicas": "many"}}
+        await reconcile(KEY)
+
+        # Then another engine may have them
+        assert reconcile._cutovers.may_take(other)
+        assert reconcile._slots.may_take(other)
+
+
 async def test_definition_that_drops_status_fields_is_an_error(server: ApiServer) -> None:
     server.drops = "replicas"
 

@@ -27,6 +27,27 @@ def test_cutover_without_a_slot_waits_and_says_for_how_many() -> None:
     assert "MAX_CUTOVERS" in unmet.message
 
 
+def test_number_that_is_not_known_yet_is_not_told() -> None:
+    given = waiting()
+
+    unmet = checks.slot_is_free(replace(given, seen=replace(given.seen, cutovers_elsewhere=None)))
+
+    assert isinstance(unmet, Waiting)
+    assert unmet.reason is Reason.FLEET_BUSY
+    assert unmet.message == "waiting until the operator, which has just started, knows all engines"
+
+
+def test_engines_that_wait_are_woken_once_all_are_known() -> None:
+    woken: list[str] = []
+    slots: Slots[str] = Slots(1, woken.append)
+    for engine in ("a", "b"):
+        slots.wait(engine)
+
+    slots.load({})
+
+    assert woken == ["a", "b"]
+
+
 def test_cutover_with_a_slot_waits_for_none() -> None:
     assert checks.slot_is_free(passing(CutoverPhase.PENDING)) is None
 

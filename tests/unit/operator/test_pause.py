@@ -1,12 +1,16 @@
 """A pause: the time counts on from where it was, status says what stands still, and data is kept all the same."""
 
-from datetime import timedelta
+import json
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from cutover_walks import upgraded
 from cutover_world import World
 from maintenance_walks import MORE, reconciled, until
+from rtx_operator.api.engine import InvalidSpecError, OperatorTooOldError, UnknownActiveError
 from rtx_operator.api.enums import ConditionType, CutoverPhase, MaintenancePhase, RetirementPhase
+from rtx_operator.decision.conditions import after_hands_off
 from rtx_operator.observation import Object
 
 LONG = 100  # reconciles of a pause, each PAUSE_STEP seconds apart
@@ -233,3 +237,39 @@ def test_delete_takes_no_effect_while_the_engine_is_paused(world: World) -> None
     world.reconcile()
 
     assert expendable(world) == []
+
+
+def leave_alone(world: World, error: Any, seconds: float) -> None:
+    """The operator cannot read the engine for so long, and then it can again."""
+    world.status = json.dumps(after_hands_off(world.stored, world.generation, error, world.now))
+    world.now += timedelta(seconds=seconds)
+    world.last_observed = None
+
+
+def test_deadline_has_the_time_that_was_left_after_the_engine_could_not_be_read(world: World) -> None:
+    # Given a new colour that has ten minutes to get ready
+    world.faults.add("unready:1.1.0")
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.PROVISIONING)
+
+    # When the operator leaves the engine alone for an hour
+    leave_alone(world, InvalidSpecError("spec"), seconds=3600)
+    resumed = world.now
+    assert world.run_until(CutoverPhase.ROLLING_BACK, reconciles=800)
+
+    # Then it has these ten minutes
+    assert timedelta(minutes=9.5) < world.now - resumed < timedelta(minutes=10.5)
+
+
+@pytest.mark.parametrize("error", [InvalidSpecError("spec"), OperatorTooOldError("spec"), UnknownActiveError("record")])
+def test_previous_release_is_kept_longer_by_the_time_in_which_the_engine_could_not_be_read(
+    world: World, error: Any
+) -> None:
+    upgraded(world)
+    kept_until = datetime.fromisoformat(world.stored["previous"]["retireAfter"])
+
+    leave_alone(world, error, seconds=7 * 24 * 3600)
+    world.reconcile()
+
+    assert datetime.fromisoformat(world.stored["previous"]["retireAfter"]) == kept_until + timedelta(days=7)
+    assert "retirement" not in world.stored

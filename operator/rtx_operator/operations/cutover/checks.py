@@ -57,6 +57,8 @@ def slot_is_free(context: CutoverContext) -> Unmet | None:
     if context.seen.cutover_slot or context.goes_back:
         return None
     others = context.seen.cutovers_elsewhere
+    if others is None:
+        return Waiting("waiting until the operator, which has just started, knows all engines", Reason.FLEET_BUSY)
     return Waiting(
         f"{others} other engines are being upgraded, as many as MAX_CUTOVERS of the operator allows; this one waits",
         Reason.FLEET_BUSY,
