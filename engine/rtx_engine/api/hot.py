@@ -40,7 +40,10 @@ class HotRoutes:
         )
 
     async def ready(self, scope: Scope, body: bytes) -> Response:
-        """200 if the database is migrated, the fence is known and the pod is not shutting down; else ApiError (503)."""
+        """200 if the database is migrated, the fence is known and the pod is not shutting down; else ApiError (503).
+
+        A database that does not answer changes nothing; one that answers without a fence does.
+        """
         if self._context.activity.ending:
             raise ApiError(
                 503, ErrorReason.SHUTTING_DOWN, "This pod is shutting down: connect to another one.", headers=RETRY
@@ -49,7 +52,7 @@ class HotRoutes:
             raise ApiError(
                 503,
                 ErrorReason.NOT_READY,
-                "This pod has not read the fence yet: check that the database is up and migrated to this version.",
+                "This pod knows no fence: check that the database is up, has its data and is migrated to this version.",
                 headers=RETRY,
             )
         return await self.health(scope, body)

@@ -57,7 +57,7 @@ class FenceWatch:
 
     @property
     def state(self) -> FenceState | None:
-        """None until the database is migrated for this build and the fence has been read."""
+        """None until the database is migrated for this build and the fence has been read, and while it has none."""
         return self._state
 
     async def wait_until_known(self) -> FenceState:
@@ -83,24 +83,41 @@ class FenceWatch:
         self._notified.set()
 
     async def refresh(self, connection: "asyncpg.Connection") -> FenceState | None:
-        """Read the fence now. None if the database is not migrated for this build, or has no fence."""
+        """Read the fence now. None if the database is not migrated for this build, or has no fence.
+
+        A database that had one, and answers that it has none, has lost this engine's data: the pod takes back its
+        readiness. One that does not answer changes nothing: asyncpg's error is raised.
+        """
+        state = await self._read(connection)
+        if state != self._state:
+            self._change(state)
+        return state
+
+    async def _read(self, connection: "asyncpg.Connection") -> FenceState | None:
         if self._state is None and not await _is_migrated(connection):
             return None
-        row = await connection.fetchrow(_READ)
+        try:
+            row = await connection.fetchrow(_READ)
+        except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+            return None
         if row is None:
             return None
         revisions = msgspec.json.decode(row["revisions"] or "null", type=tuple[str, ...] | None)
-        state = FenceState(row["epoch"], tuple(row["executors"]), revisions)
-        if state != self._state:
-            self._state = state
-            self.executing = state.names(self._colour, self._revision)
-            log.info("fence read", epoch=state.epoch, executors=state.executors, executing=self.executing)
-            self._known.set()
-            self._changed.set()
-            self._changed = asyncio.Event()
-            for callback in self._callbacks:
-                callback(state)
-        return state
+        return FenceState(row["epoch"], tuple(row["executors"]), revisions)
+
+    def _change(self, state: FenceState | None) -> None:
+        self._state = state
+        self.executing = state is not None and state.names(self._colour, self._revision)
+        self._changed.set()
+        self._changed = asyncio.Event()
+        if state is None:
+            self._known.clear()
+            log.error("the database has no fence any more: this pod is not ready until it has one again")
+            return
+        log.info("fence read", epoch=state.epoch, executors=state.executors, executing=self.executing)
+        self._known.set()
+        for callback in self._callbacks:
+            callback(state)
 
     async def run(self, session: Session) -> None:
         """Watch until cancelled; survives outages of the database."""

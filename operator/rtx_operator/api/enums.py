@@ -232,7 +232,7 @@ class Reason(StrEnum):
     CANNOT_ROLL_BACK = "CannotRollBack"  # the old colour has no ready pod, or none that answers
     CONTRACT_FAILED = "ContractFailed"  # the contract migrations failed
     CHECK_FAILED = "CheckFailed"  # the new image of database or cache does not run
-    DATA_MISSING = "DataMissing"  # the restarted database has not the data that it had
+    DATA_MISSING = "DataMissing"  # the database has not the data that it had
     PODS_REMAIN = "PodsRemain"  # pods of the previous colour did not end in time
     UNKNOWN_ACTIVE = "UnknownActive"  # the record of the active release is lost
     OPERATOR_TOO_OLD = "OperatorTooOld"  # a later release wrote what this one does not know; it changes nothing

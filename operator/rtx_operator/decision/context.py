@@ -41,6 +41,12 @@ class DecisionContext:
         return self.seen.database.fence if self.seen.database else None
 
     @property
+    def lost_its_fence(self) -> bool:
+        """Whether the database answers and has no fence, although the engine has served: it has not the data it had."""
+        report = self.seen.database
+        return report is not None and not report.error and report.fence is None and self.desired.has_served
+
+    @property
     def is_blind(self) -> bool:
         """Whether the database was queried, and the fence is unknown."""
         return self.seen.database is not None and bool(self.seen.database.error)

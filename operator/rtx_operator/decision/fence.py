@@ -1,6 +1,7 @@
 """Who is to execute while no cutover moves the fence itself: the active colour.
 
-The database is the authority; what a failover or a restore made it forget is corrected by a higher epoch.
+The database is the authority; what a failover or a restore made it forget is corrected by a higher epoch. A fence is
+created only for an engine that never had one: a database without it has not the data of one that has served.
 """
 
 from rtx_operator.decision.context import DecisionContext
@@ -13,11 +14,8 @@ from rtx_operator.operations.fence import fence_move, lets_others_execute
 def fence_to_move(context: DecisionContext) -> MoveFence | None:
     """The move that makes the active colour the executor; None when it is, or when the fence is not ours to move."""
     report, owner, row = context.seen.database, context.owner, context.cutover_row
-    if report is None or report.error:
+    if report is None or report.error or context.lost_its_fence:
         return None
-    maintenance = context.state.maintenance_under_way
-    if report.fence is None and maintenance and maintenance.phase.replaces_pod:
-        return None  # a new image that shows an empty database is to be found out, not installed into
     if row and row.moves_fence_to:
         return None  # the cutover itself says which colour executes, and from when
     fence, active = report.fence, context.desired.active.release

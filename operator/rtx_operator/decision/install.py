@@ -4,7 +4,7 @@ The first check that is not passed is the engine's Ready condition, so the order
 look for the cause. The chain stays in force after the installation: it is what Ready says of an engine that runs.
 """
 
-from rtx_operator.api.enums import Reason
+from rtx_operator.api.enums import Component, Reason
 from rtx_operator.api.names import REQUIRED_CREDENTIALS, Label
 from rtx_operator.decision.context import DecisionContext
 from rtx_operator.decision.fence import fence_to_move
@@ -102,6 +102,19 @@ def database_is_ours(context: DecisionContext) -> Unmet | None:
     )
 
 
+def database_has_its_data(context: DecisionContext) -> Unmet | None:
+    """The fence is there, if it ever was: an empty database is not installed into."""
+    if not context.lost_its_fence:
+        return None
+    claim = context.desired.servers[Component.DATABASE].claim
+    return Failure(
+        "the database answers and has no fence, although this engine has served: its data are gone, or it runs on "
+        f"another volume. Nothing is installed into it. Restore the volume of PersistentVolumeClaim {claim}, or its "
+        "data, from a backup. To give the data up and begin anew: delete the TradingEngine and apply it again",
+        Reason.DATA_MISSING,
+    )
+
+
 def fence_names_active(context: DecisionContext) -> Unmet | None:
     """The fence names the active colour, or one of the two of a cutover: pods of either forward to it."""
     cutover, fence = context.cutover, context.fence
@@ -191,6 +204,7 @@ BEFORE_MIGRATION: tuple[Check[DecisionContext], ...] = (
     cache_ready,
     database_answers,
     database_is_ours,
+    database_has_its_data,
     fence_names_active,
     no_older_pod_executes,
 )

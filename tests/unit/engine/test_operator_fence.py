@@ -40,10 +40,23 @@ async def test_the_history_can_be_read_by_the_engine_and_written_by_nobody_but_t
 async def test_fence_is_created_if_it_is_missing(mover: Mover) -> None:
     await mover.database.execute("DROP SCHEMA rtx_operator CASCADE")
 
-    made = await mover.move("blue", known=3, expected=None)
+    made = await mover.move("blue", known=0, expected=None)
 
-    assert (made.epoch, made.executors, made.revisions) == (4, ("blue",), ("r2",))
-    assert await mover.history() == [(4, ["blue"], "1.1.0-0a1b2c3d")]
+    assert (made.epoch, made.executors, made.revisions) == (1, ("blue",), ("r2",))
+    assert await mover.history() == [(1, ["blue"], "1.1.0-0a1b2c3d")]
+
+
+async def test_fence_that_was_lost_with_its_database_is_not_created_again(mover: Mover) -> None:
+    # Given an engine whose fence was at epoch 7, and an empty volume: there are roles, and nothing else
+    await mover.database.execute("DROP SCHEMA rtx_operator CASCADE")
+
+    # When the fence is to move, by a decision that knew it or one that did not find it
+    for expected in (7, None):
+        with pytest.raises(fence.FenceChangedError, match="no fence any more; the decision knew epoch 7"):
+            await mover.move("blue", known=7, expected=expected)
+
+    # Then the database stays empty
+    assert await mover.read() is None
 
 
 async def test_move_by_who_knows_no_revisions_means_any(mover: Mover) -> None:

@@ -211,6 +211,50 @@ async def test_fence_move_is_notified(pod, database):
     assert pod.store.fence.state.executors == ("green",)
 
 
+@pytest.mark.parametrize(
+    "loss", ["DELETE FROM rtx_operator.execution_fence", "DROP SCHEMA rtx_operator CASCADE"], ids=["row", "schema"]
+)
+async def test_a_pod_of_a_database_without_its_fence_is_not_ready(database, loss):
+    # Given a pod that has read the fence and executes
+    fence = Pod(database.engine).store.fence
+    session = await database.connect("rtx_engine")
+    try:
+        assert await fence.refresh(session)
+        assert fence.executing
+
+        # When the database answers without a fence: its volume came back empty
+        await database.execute(loss)
+        assert await fence.refresh(session) is None
+
+        # Then the pod neither executes nor is ready, until it is migrated and has a fence again
+        assert fence.state is None
+        assert not fence.executing
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await fence.wait_until_known()
+    finally:
+        await session.close()
+
+
+async def test_a_pod_of_a_restored_database_is_ready_again(database):
+    # Given a pod that found its database without a fence
+    fence = Pod(database.engine).store.fence
+    session = await database.connect("rtx_engine")
+    try:
+        before = await fence.refresh(session)
+        await database.execute("ALTER TABLE rtx_operator.execution_fence RENAME TO away")
+        assert await fence.refresh(session) is None
+
+        # When the data are restored
+        await database.execute("ALTER TABLE rtx_operator.away RENAME TO execution_fence")
+
+        # Then it executes again
+        assert await fence.refresh(session) == before
+        assert fence.executing
+    finally:
+        await session.close()
+
+
 async def test_a_pod_is_not_ready_before_the_migration(fenced_database):
     # given a pod that has read a fence before there are tables
     store = Pod(fenced_database.engine).store

@@ -402,10 +402,14 @@ class Cluster:
         self._store(key, {**live, "status": {**live["status"], "conditions": [complete]}})
 
     def run_pods(self) -> None:
-        """The kubelet: pods without the fault `unready` become ready."""
+        """The kubelet: engine pods become ready, but for the fault `unready`; those that find no fence do not stay so.
+
+        An engine pod that is ready stays so while the database does not answer.
+        """
         for name, pod in self.pods.items():
-            if name in self.processes and not is_ready(pod):
-                ready = not self.has_fault("unready", label(pod, Label.APP_VERSION))
+            is_lost = self.fence is None and not self.has_fault("no database")
+            if name in self.processes and (is_lost or not is_ready(pod)):
+                ready = not is_lost and not self.has_fault("unready", label(pod, Label.APP_VERSION))
                 condition = {"type": "Ready", "status": "True" if ready else "False"}
                 self.pods[name] = {**pod, "status": {**pod["status"], "conditions": [condition]}}
 

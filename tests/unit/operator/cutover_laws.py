@@ -270,6 +270,7 @@ class Judged(Cluster):
                     self._must(("ConfigMap", config) in self.children, f"Deployment {name} lacks ConfigMap {config}")
 
     def judge_move(self, effect: MoveFence) -> None:
+        self._must(self.fence or not self.has_served, "a fence is made in a database that has lost its data")
         self._must(effect.cutover not in self.ended, "a cutover that is over moves the fence")
         cutover = self.stored.get("cutover")
         if cutover and effect.cutover == cutover["id"]:

@@ -338,6 +338,27 @@ def test_spec_that_is_reverted_while_the_new_pod_crashes_goes_back_at_once(world
     assert condition(world, ConditionType.STALLED)["status"] == "False"
 
 
+def test_edit_while_the_new_pod_starts_does_not_take_it_away(world: World) -> None:
+    # Given a new pod of the database that replays its log
+    world.set_spec(database=MORE)
+    assert until(world, MaintenancePhase.RESTARTING)
+    away = taken_away(world)
+    world.faults.add("no database")
+    reconciled(world, 3)
+    assert away == [DATABASE]
+
+    # When spec asks for yet another one
+    world.set_spec(database={"resources": {"requests": {"memory": "4Gi"}}})
+    reconciled(world, 20)
+
+    # Then the pod is left to come up, and only then replaced by that
+    assert away == [DATABASE]
+    world.faults.discard("no database")
+    world.settle()
+    assert away == [DATABASE, DATABASE]
+    assert world.pods[DATABASE]["spec"]["containers"][0]["resources"]["requests"]["memory"] == "4Gi"
+
+
 def test_image_that_shows_an_empty_database_is_found_out_and_not_installed_into(world: World) -> None:
     # Given an image that keeps its data elsewhere: the database has no fence
     fence = world.fence

@@ -46,14 +46,14 @@ async def move(
 ) -> Fence:
     """Make the fence name `executors`, in these `revisions` (None: any), at an epoch above its own and `known_epoch`.
 
-    Creates a missing fence.
+    Creates a missing fence of an engine that never had one, whose `known_epoch` is 0.
 
     `expected_epoch` is the epoch at which the fence was last observed; None: observed not to exist.
     Returns the row after the move. A row that already has this cutover, owner and executors was moved before, and is
     returned unchanged: a caller that does not know whether its COMMIT succeeded calls again.
     Takes at most 2 * TRIES tries of LOCK_TIMEOUT_MS each. Raises FenceUnreachableError when the database does not
     answer or sessions still hold the fence, DatabaseInUseError when another TradingEngine owns the database, and
-    FenceChangedError when the fence has moved since it was observed.
+    FenceChangedError when the fence has moved since it was observed, or is gone.
     """
     wanted = _Move(owner, executors, revisions, known_epoch, cutover, expected_epoch)
     async with connected(address, password) as connection:
@@ -108,6 +108,8 @@ async def _move(connection: Any, wanted: _Move) -> tuple[Fence, bool]:
         raise FenceChangedError(f"a later release of the operator made the fence's schema version {found.version}")
     await connection.execute(schema.LOCK)
     fence = await read_fence(connection)
+    if fence is None and wanted.known_epoch:
+        raise FenceChangedError(f"the database has no fence any more; the decision knew epoch {wanted.known_epoch}")
     if fence is not None:
         wanted.refuse_owner_of(fence)
         if wanted.is_done(fence):

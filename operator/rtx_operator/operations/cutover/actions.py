@@ -55,7 +55,7 @@ def switch(context: CutoverContext) -> tuple[Effect, ...]:
 
 
 def _move_fence(context: CutoverContext, to: Release, cutover_id: str) -> tuple[Effect, ...]:
-    if context.seen.database is None or context.seen.database.error:
+    if context.seen.database is None or context.seen.database.error or context.fence_is_gone:
         return ()
     active, fence = context.engine.status.active, context.fence
     known = active.epoch if active else 0

@@ -324,6 +324,8 @@ def promoted(context: CutoverContext) -> Unmet | None:
 def fence_names_old(context: CutoverContext) -> Unmet | None:
     if context.went_back:
         return None
+    if context.fence_is_gone:
+        return Waiting("the database has no fence; the rollback goes on once its data are restored")
     if not context.names(context.old) and not context.ready_pods(context.old):
         return _cannot_go_back(context, f"version {context.new.version} goes on executing")
     return Waiting(f"the fence does not name {context.old.colour} as executor again yet")
@@ -343,6 +345,8 @@ def old_colour_serves(context: CutoverContext) -> Unmet | None:
     """A pod of the old colour answers the operator that it executes. Where it always has, it is not asked."""
     if context.cutover.fenced_at is None or context.old_serves or context.goes_forward:
         return None
+    if context.fence_is_gone:
+        return None  # nothing executes, and fence_names_old says why
     silent = [report for report in context.reports(context.old) if isinstance(report, str)]
     message = (
         f"no pod of version {context.old.version} in {context.old.colour} reports that it executes"

@@ -57,6 +57,12 @@ class CutoverContext:
     def fence(self) -> Fence | None:
         return self.seen.database.fence if self.seen.database else None
 
+    @property
+    def fence_is_gone(self) -> bool:
+        """Whether the database answers, and has no fence: none is made by a move."""
+        report = self.seen.database
+        return report is not None and not report.error and report.fence is None
+
     def executes(self, release: Release) -> bool:
         """Whether only this release may execute, by a fence of the epoch in status or later."""
         active = self.engine.status.active

@@ -68,7 +68,10 @@ def _age(pod: Object, now: datetime) -> timedelta:
 
 
 def data_are_there(context: MaintenanceContext) -> Unmet | None:
-    """The database answers, and has this engine's fence, at the epoch that status knows or a later one."""
+    """The database answers, and has this engine's fence, at the epoch that status knows or a later one.
+
+    Nothing is asked of the cache: the engine keeps nothing in Redis that must survive (ADR 0027).
+    """
     if context.component is not Component.DATABASE:
         return None
     report, active = context.seen.database, context.engine.status.active

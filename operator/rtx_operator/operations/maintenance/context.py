@@ -43,6 +43,13 @@ class MaintenanceContext:
         return self.server.asked.differs_from(self.maintenance.asked)
 
     @property
+    def asks_for_what_ran(self) -> bool:
+        """Whether spec asks for the server as it was before."""
+        status = self.engine.status
+        made = status.cache if self.component is Component.CACHE else status.database
+        return made is not None and not self.server.asked.differs_from(made.asked)
+
+    @property
     def pods(self) -> list[Object]:
         """The server's pods that may run a process, those being deleted included."""
         return self.seen.alive(self.server.workload.pods)

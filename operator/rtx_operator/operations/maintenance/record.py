@@ -16,10 +16,14 @@ def note(state: PersistedState, _: MaintenanceContext) -> PersistedState:
 
 
 def own_event(context: MaintenanceContext, waits: Unmet | None) -> OwnEvent | None:
-    """WITHDRAWN when something else is asked for; not once the new pod is ready, which a later maintenance changes."""
+    """WITHDRAWN when something else is asked for.
+
+    Once the pod is being replaced, only when spec asks again for what ran before: a pod that recovers is not taken away
+    for another one, which would begin that anew. A later maintenance makes what else is asked for.
+    """
     phase = context.maintenance.phase
-    is_ready = phase is Phase.RESTARTING and waits is None
-    if context.is_withdrawn and Event.WITHDRAWN in PHASES[phase].ways and not is_ready:
+    stays = phase is Phase.RESTARTING and (waits is None or not context.asks_for_what_ran)
+    if context.is_withdrawn and Event.WITHDRAWN in PHASES[phase].ways and not stays:
         changed = f"spec asks for another {context.component} by now"
         return OwnEvent(Event.WITHDRAWN, Failure(changed, Reason.SUPERSEDED))
     return None
