@@ -71,6 +71,10 @@ class Engine:
     def namespace(self) -> str:
         return str(self.manifest["metadata"]["namespace"])
 
+    @property
+    def name(self) -> str:
+        return str(self.manifest["metadata"]["name"])
+
     def with_spec(self, **spec: Any) -> "Engine":
         """The same engine with some fields of spec replaced."""
         changed = copy.deepcopy(self.manifest)
@@ -81,7 +85,7 @@ class Engine:
         self.cluster.apply(self.manifest)
 
     def delete(self) -> None:
-        self.cluster.kubectl("delete", "te", "rtx", "-n", self.namespace, "--timeout=30s")
+        self.cluster.kubectl("delete", "te", self.name, "-n", self.namespace, "--timeout=30s")
 
     def child(self, kind: str, name: str) -> dict[str, Any] | None:
         return self.cluster.get(kind, name, self.namespace)
@@ -90,7 +94,7 @@ class Engine:
         return self.cluster.kubectl("-n", self.namespace, *arguments)
 
     def status(self) -> dict[str, Any]:
-        found = self.child("te", "rtx") or {}
+        found = self.child("te", self.name) or {}
         return dict(found.get("status") or {})
 
     def condition(self, kind: ConditionType) -> dict[str, Any]:
@@ -142,8 +146,8 @@ class Operator:
         self.process.wait(10)
 
 
-def make_engine(cluster: Cluster, namespace: str, operator_class: str) -> Engine:
-    """A TradingEngine rtx on fake nodes, which the operator of that class serves; it is not applied yet."""
+def make_engine(cluster: Cluster, namespace: str, operator_class: str, name: str = "rtx") -> Engine:
+    """A TradingEngine on fake nodes, which the operator of that class serves; it is not applied yet."""
     server = {"storage": "1Gi", "storageClassName": namespace, "scheduling": ON_FAKE_NODES}
     spec = {
         "version": "1.0.0",
@@ -153,6 +157,6 @@ def make_engine(cluster: Cluster, namespace: str, operator_class: str) -> Engine
         "database": server,
         "cache": server,
     }
-    meta = {"name": "rtx", "namespace": namespace, "labels": {"rtx-trading.com/operator": operator_class}}
+    meta = {"name": name, "namespace": namespace, "labels": {"rtx-trading.com/operator": operator_class}}
     manifest = {"apiVersion": "rtx-trading.com/v1alpha1", "kind": "TradingEngine", "metadata": meta, "spec": spec}
     return Engine(cluster, manifest)

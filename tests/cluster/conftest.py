@@ -46,9 +46,12 @@ def cluster(kubeconfig: Path) -> Cluster:
 
 
 @pytest.fixture
-def namespace(cluster: Cluster) -> Iterator[str]:
-    """A namespace that enforces the restricted Pod Security Standard, with two volumes for its engine."""
-    name = f"test-{secrets.token_hex(4)}"
+def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace that enforces the restricted Pod Security Standard, with two volumes for its engine.
+
+    As a parameter it takes the length of its name.
+    """
+    name = f"test-{secrets.token_hex(4)}".ljust(getattr(request, "param", 0), "n")
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
     volumes = [f"{name}-{number}" for number in range(2)]

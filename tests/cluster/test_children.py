@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from cluster_support import Engine, eventually
+from cluster_support import Cluster, Engine, Operator, eventually, make_engine
 from rtx_operator.api.enums import Colour, ConditionStatus, ConditionType, CutoverPhase, Reason
 
 CHILD_KINDS = (
@@ -232,6 +232,25 @@ def test_version_whose_pods_do_not_answer_is_rejected_and_changes_nothing(ready:
     # Then the operator makes it again with the image of version 1.0.0.
     eventually(lambda: ready.child("deployment", "rtx-engine-blue"), "the Deployment is made again")
     assert image() == before
+
+
+@pytest.mark.parametrize("namespace", [63], indirect=True)  # the longest
+def test_engine_with_the_longest_names_comes_up_and_goes_through_an_upgrade(
+    cluster: Cluster, namespace: str, operator: Operator, sql: Callable[[str], str]
+) -> None:
+    # Given an engine with the longest name that the API accepts.
+    engine = make_engine(cluster, namespace, operator.operator_class, "n" * 40)
+    engine.apply()
+    engine.wait_ready()
+    assert sql("SELECT split_part(owner, '/', 2) FROM rtx_operator.execution_fence") == engine.name
+
+    # When its version is bumped to one whose pods answer no smoke test.
+    engine.with_spec(version="1.0.0-" + "rc.1".rjust(40, "a")).apply()
+
+    # Then that is migrated, provisioned, tested, and rolled back: no name or label was refused.
+    engine.wait_condition(ConditionType.UP_TO_DATE, ConditionStatus.FALSE, Reason.REJECTED)
+    eventually(lambda: engine.status()["cutover"]["phase"] == CutoverPhase.ROLLED_BACK, "the cutover is rolled back")
+    assert CutoverPhase.TESTING in engine.status()["history"][0]["seconds"], engine.status()["history"]
 
 
 def test_paused_engine_is_observed_and_not_changed(ready: Engine) -> None:

@@ -1,10 +1,12 @@
 """Two replicas, one leader: when it is killed, frozen or stopped, the standby leads; never both write."""
 
 import signal
+import urllib.request
 from collections.abc import Callable
 
 import pytest
 from cluster_support import Cluster, Engine, Operator, eventually, make_engine
+from rtx_operator.api.enums import CutoverPhase
 
 Pair = tuple[Engine, Operator, Operator]
 WRITE_MESSAGES = ('"applied"', '"event"')  # logged after a write of a child, and of a status that emits an Event
@@ -39,6 +41,27 @@ def test_standby_takes_over_from_a_killed_leader(pair: Pair) -> None:
     # Then the standby leads and reconciles.
     eventually(standby.leads, "the standby leads")
     assert_reconciled(engine)
+
+
+def test_new_leader_measures_the_phase_of_a_cutover_that_is_over(pair: Pair) -> None:
+    # Given an engine whose last cutover is over, and which nothing changes any more.
+    engine, leader, standby = pair
+    engine.with_spec(version="1.1.0").apply()
+    over = CutoverPhase.ROLLED_BACK  # kwok's pods answer no smoke test
+    eventually(lambda: (engine.status().get("cutover") or {}).get("phase") == over, f"the cutover is {over}")
+
+    # When the leader is killed.
+    leader.kill()
+    eventually(standby.leads, "the standby leads")
+
+    # Then the standby's metrics have the phase.
+    sample = f'rtx_operator_cutover_phase{{name="rtx",namespace="{engine.namespace}",phase="{over}"}} 1.0'
+    eventually(lambda: sample in metrics(standby).splitlines(), f"the metrics have {sample}")
+
+
+def metrics(operator: Operator) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{operator.port}/metrics", timeout=5) as response:
+        return str(response.read().decode())
 
 
 def test_stopped_leader_hands_over_and_exits_with_0(pair: Pair) -> None:
