@@ -101,6 +101,16 @@ class PodQueries:
     tests: tuple[SmokeTest, ...] = ()
     volume_of: Component | None = None  # database or cache: where its volume can be
 
+    def beside(self, other: "PodQueries") -> "PodQueries":
+        """These, and what `other` asks besides."""
+        return PodQueries(
+            self.reports | other.reports,
+            self.reach or other.reach,
+            self.smoke or other.smoke,
+            self.tests or other.tests,
+            self.volume_of or other.volume_of,
+        )
+
     @property
     def any(self) -> bool:
         """Whether a pod is asked anything."""

@@ -173,6 +173,12 @@ class Cutover(OperationRecord):
         default=None, description="Since when a smoke test fails while the new version is monitored."
     )
     monitored_at: Time | None = Field(default=None, description="When its time of monitoring was over.")
+    old_down_since: Time | None = Field(
+        default=None, description="In RollingBack: since when the old version cannot serve. A pause moves it."
+    )
+    database_silent_since: Time | None = Field(
+        default=None, description="In RollingBack: since when the database does not say who executes. A pause moves it."
+    )
     seconds: Annotated[dict[str, float], SECONDS] = Field(
         default={}, description="Seconds that each phase took, of the phases that are over."
     )

@@ -36,6 +36,16 @@ def credentials_exist(context: DecisionContext) -> Unmet | None:
             f"and ends every session: {create}; kubectl label secret {names} -n {namespace} {label}",
             Reason.CREDENTIALS_LOST,
         )
+    if desired.lost_keys:
+        key, secret = desired.lost_keys[0]
+        names = ", ".join(f"{key} of Secret {secret}" for key, secret in desired.lost_keys)
+        patch = f"""'{{"stringData":{{"{key}":"VALUE"}}}}'"""
+        return Failure(
+            f"missing while a volume has this password: {names}. Put its value back, from a backup or from the "
+            "environment of the database's pod; another value changes the password, which restarts the database: "
+            f"kubectl patch secret {secret} -n {context.engine.namespace} -p {patch}",
+            Reason.CREDENTIALS_LOST,
+        )
     if desired.unreadable_keys:
         return Failure(
             f"{', '.join(desired.unreadable_keys)} is not text in UTF-8; correct the value", Reason.CREDENTIALS_MISSING
@@ -90,6 +100,13 @@ def database_answers(context: DecisionContext) -> Unmet | None:
         f"the database's pod is ready but does not serve the operator{since}: {cause}; see kubectl logs {pod}",
         Reason.DATABASE_UNREACHABLE,
     )
+
+
+def database_has_passwords(context: DecisionContext) -> Unmet | None:
+    """The database was made with the passwords of today: a new engine pod would be refused by another one."""
+    if context.desired.servers[Component.DATABASE].has_credentials:
+        return None
+    return Waiting("the database gets its new passwords first, by its maintenance", Reason.DATABASE_STARTING)
 
 
 def database_is_ours(context: DecisionContext) -> Unmet | None:
@@ -209,6 +226,6 @@ BEFORE_MIGRATION: tuple[Check[DecisionContext], ...] = (
     no_older_pod_executes,
 )
 # What a cutover or a retirement needs. Engine pods start and serve without the cache: a lost one holds up neither.
-BEFORE_OPERATIONS = tuple(check for check in BEFORE_MIGRATION if check is not cache_ready)
+BEFORE_OPERATIONS = (*(check for check in BEFORE_MIGRATION if check is not cache_ready), database_has_passwords)
 BEFORE_COLOUR: tuple[Check[DecisionContext], ...] = (*BEFORE_MIGRATION, migrated)
 READY: tuple[Check[DecisionContext], ...] = (*BEFORE_COLOUR, engine_ready, live_service_has_endpoints)

@@ -7,7 +7,7 @@ One folder per component (engine/, database/, cache/, network/), and likewise in
 """
 
 from rtx_operator.desired.cache.server import cache_services
-from rtx_operator.desired.credentials import fingerprints, secrets, unreadable
+from rtx_operator.desired.credentials import fingerprints, lost, secrets, unreadable
 from rtx_operator.desired.database.server import database_services
 from rtx_operator.desired.engine.account import service_account
 from rtx_operator.desired.engine.colour import colour_children, controller_revision, rendered
@@ -31,6 +31,7 @@ __all__ = [
     "colour_children",
     "controller_revision",
     "fingerprints",
+    "lost",
     "migration_job",
     "recorded",
     "refuse_unknown_server",

@@ -4,16 +4,18 @@ The objects of a colour are built from its own record, made when the colour was:
 was, and never changed into something else, whatever spec or the templates say by now.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from rtx_operator import desired
 from rtx_operator.api import sizes
 from rtx_operator.api.engine import OperatorTooOldError, TradingEngine, UnknownActiveError
 from rtx_operator.api.enums import Colour, Component, RetirementPhase
+from rtx_operator.api.names import CredentialKey, InternalKey
 from rtx_operator.api.status import Cutover, TradingEngineStatus
 from rtx_operator.desired import BuildInput, Fingerprints, Record, RevisionSpec
 from rtx_operator.desired.image import resolved
+from rtx_operator.desired.pods import CREDENTIALS
 from rtx_operator.desired.record import KIND, recorded
 from rtx_operator.desired.served import has_served
 from rtx_operator.desired.servers import desired_servers
@@ -49,10 +51,11 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
     given = engine.spec.credentials_secret_ref
     servers = desired_servers(inputs, status, seen)
     desired.refuse_unknown_server(engine, servers.values())
+    of_colour = {one: _with_passwords_of(servers, inputs, one, seen) for one in Colour}
     names, size = inputs.names, sizes.replica_range(engine.spec.environment, engine.spec.scaling)
     return DesiredState(
-        active=_colour(inputs, colour, running, cutover_id),
-        idle=_idle(inputs, status, colour, wanted, seen),
+        active=_colour(of_colour[colour], colour, running, cutover_id),
+        idle=_idle(of_colour[colour.other], status, colour, wanted, seen),
         traffic={one: _traffic(inputs, one) for one in Colour},
         wanted=Revision(wanted.version, wanted.digest or None, wanted.config_hash, wanted.hash),
         is_refreshable=running.revision == wanted.hash
@@ -63,11 +66,25 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
         live_service=names.live_service,
         credentials_name=given.name if given else "",
         lost_secrets=passwords.lost,
+        lost_keys=passwords.lost_keys,
         unreadable_keys=passwords.unreadable,
         has_served=status.active is not None or has_served(inputs.names, inputs.uid, seen),
         minimum=size.minimum,
         maximum=size.maximum,
     )
+
+
+def _with_passwords_of(
+    servers: Mapping[Component, DesiredServer], inputs: BuildInput, colour: Colour, seen: Observation
+) -> BuildInput:
+    """The input for a colour. Its pods are replaced for new passwords once the database was made with them, not before:
+    it would refuse them.
+    """
+    live = seen.child("Deployment", inputs.names.colour(colour))
+    if live is None or servers[Component.DATABASE].has_credentials:
+        return inputs
+    taken = (live["spec"]["template"]["metadata"].get("annotations") or {}).get(CREDENTIALS, "")
+    return replace(inputs, fingerprints=replace(inputs.fingerprints, engine=taken))
 
 
 def wanted_revision(engine: TradingEngine, seen: Observation, settings: Settings) -> str:
@@ -195,6 +212,7 @@ class _Passwords:
     secrets: tuple[Object, ...] = ()
     fingerprints: Fingerprints = field(default_factory=Fingerprints)
     lost: tuple[str, ...] = ()
+    lost_keys: tuple[tuple[str, str], ...] = ()  # key, Secret
     unreadable: tuple[str, ...] = ()
 
 
@@ -205,10 +223,14 @@ def _passwords(inputs: BuildInput, seen: Observation, seed: bytes) -> _Passwords
     live = {names.internal: internal, **({names.credentials: credentials} if generated else {})}
     has_volume = ("PersistentVolumeClaim", names.claim(Component.DATABASE)) in seen.children
     lost = tuple(name for name, secret in live.items() if secret is None and has_volume)
+    keys = {names.internal: InternalKey, names.credentials: CredentialKey}
+    lost_keys = tuple(
+        (key, name) for name, secret in live.items() if has_volume for key in desired.lost(secret, keys[name])
+    )
     used = live if generated else {**live, inputs.credentials: seen.credentials}
     unreadable = tuple(f"{key} of Secret {name}" for name, secret in used.items() for key in desired.unreadable(secret))
-    if lost or unreadable:
-        return _Passwords(lost=lost, unreadable=unreadable)
+    if lost or lost_keys or unreadable:
+        return _Passwords(lost=lost, lost_keys=lost_keys, unreadable=unreadable)
     secrets = desired.secrets(inputs, internal, credentials, seed)
     of_name = {secret["metadata"]["name"]: secret for secret in secrets}
     in_use = of_name[names.credentials] if generated else seen.credentials

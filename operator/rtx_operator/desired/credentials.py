@@ -6,7 +6,7 @@ Nothing here is random: new values are derived from a seed of the caller.
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import argon2.low_level
 
@@ -50,6 +50,12 @@ def unreadable(secret: Object | None) -> list[str]:
     return [key for key in _KEYS if secret_text(secret, key) is None]
 
 
+def lost(secret: Object | None, of: Iterable[str]) -> list[str]:
+    """The keys `of` a generated Secret that are gone, and which a volume has. One without any key asks for all anew."""
+    is_empty = not values(secret)
+    return [key for key in VOLUME_KEYS if key in of and secret_text(secret, key) == "" and not is_empty]
+
+
 def fingerprints(internal: Object, credentials: Object | None) -> Fingerprints:
     """The fingerprints of the passwords in the two Secrets; those of database and cache are empty while a user's
     Secret lacks the password.
@@ -78,6 +84,9 @@ _DATABASE_KEYS = (
     InternalKey.DB_OPERATOR_PASSWORD,
     InternalKey.DB_MIGRATOR_PASSWORD,
 )
+
+
+VOLUME_KEYS = (*_DATABASE_KEYS, CredentialKey.DB_PASSWORD)  # which the database keeps in its volume
 
 
 def _internal(kept: _Values, generate: Callable[[str], str]) -> _Values:

@@ -115,6 +115,7 @@ def _server(given: _Given) -> DesiredServer:
         asked=asked,
         wanted=wanted.hash,
         credentials_known=bool(fingerprint),
+        has_credentials=not fingerprint or runs.credentials in {"", fingerprint},
         kept=objects(runs, _partition(given, runs)),
         restored=objects(runs, REPLACE_POD),
         renewed=objects(renewed, REPLACE_POD) if renewed else (),

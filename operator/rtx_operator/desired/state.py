@@ -80,6 +80,7 @@ class DesiredServer:
     asked: Asked  # what is asked for now
     wanted: str  # the revision that today's templates make of it
     credentials_known: bool  # its passwords are; a pod could not start without them
+    has_credentials: bool  # it was made with the passwords of today's Secrets
     kept: tuple[Object, ...]  # as it runs; a running pod is kept whatever else becomes of its template
     restored: tuple[Object, ...]  # as it runs; any other pod is replaced
     renewed: tuple[Object, ...]  # as a maintenance makes it; any other pod is replaced. Empty: its record is lost
@@ -119,6 +120,7 @@ class DesiredState:
     minimum: int
     maximum: int
     lost_secrets: tuple[str, ...] = ()  # names of generated Secrets that are gone while a volume has their passwords
+    lost_keys: tuple[tuple[str, str], ...] = ()  # (key, Secret) that is gone while a volume has its password
     unreadable_keys: tuple[str, ...] = ()  # keys of Secrets that are needed and are no text, with their Secret
     has_served: bool = False  # by status, or by what the Deployments show; else it is being installed
     is_refreshable: bool = False  # it runs what spec asks for, and this release of the operator would make it otherwise

@@ -8,12 +8,17 @@ So a cutover that waits for a broken database does not hold up the maintenance t
 |----------------------|------------------------|----------------|-----------------------------------------|
 | a cutover, waiting   | itself                 | begins, moves  | waits: what is kept may be its target   |
 | a cutover            | itself                 | waits          | waits                                   |
+| a cutover, stuck     | itself, until a pod of | begins, moves  | waits                                   |
+|                      | a server is replaced   |                |                                         |
 | a maint., waiting    | begins, moves          | itself         | begins, moves                           |
 | a maintenance        | waits                  | itself         | waits                                   |
 | a retirement         | waits; it gives way to | waits          | itself                                  |
 |                      | the cutover (ADR 0029) |                |                                         |
+| a retirement, stuck  | as above               | begins, moves  | itself, until a pod is replaced         |
 
-Going back waits for nothing: it is a phase of the operation that runs.
+Going back waits for nothing: it is a phase of the operation that runs. Where that is stuck, because the database does
+not answer or no old pod serves, a maintenance may be what mends it. It goes on only while the other cannot; while it
+replaces the pod of a server, the other acts no more, so that the fence stays (ADR 0047).
 """
 
 from collections.abc import Mapping
@@ -49,15 +54,21 @@ def advance(given: OperationInput) -> Step:
     moves = moving(state)
     if moves is None:
         return _first_to_go_on(state, given)
-    taken = _without_failed_retirement(step(OPERATIONS[moves], state, given))
+    taken = _without_failed_retirement(step(OPERATIONS[moves], _observed(state, moves, given), given))
+    if _is_stuck(moves, taken, given) and (beside := _maintained(taken, given)):
+        return beside
     return replace(taken, state=_told_to_wait(taken.state, moves))
 
 
 def moving(state: PersistedState) -> OperationName | None:
-    """The operation that has effects now; None when none is under way, or those that are do nothing yet."""
-    return next(
-        (name for name in OPERATIONS if (record := state.under_way(name)) and not _only_waits(name, record)), None
-    )
+    """The operation that has effects now; None when none is under way, or those that are do nothing yet.
+
+    Of one that is stuck and the maintenance beside it, the maintenance once it replaces the pod of a server.
+    """
+    maintenance = state.maintenance_under_way
+    if maintenance and maintenance.phase.replaces_pod:
+        return OperationName.MAINTENANCE
+    return next(iter(_past_waiting(state)), None)
 
 
 def running(state: PersistedState) -> Record | None:
@@ -84,13 +95,11 @@ def _is_under_way(name: OperationName, phase: object) -> bool:
 
 
 def queries(engine: TradingEngine) -> PodQueries:
-    """What the operation that moves has read besides; nothing while the engine is paused."""
-    state = PersistedState.of(engine.status)
-    moves = moving(state)
-    record = state.under_way(moves) if moves else None
-    if moves is None or record is None or engine.spec.paused:
-        return PodQueries()
-    asked: PodQueries = OPERATIONS[moves].phases[record.phase].queries(engine.spec.rollout, record)
+    """What the operations that move have read besides; nothing while the engine is paused."""
+    asked, state = PodQueries(), PersistedState.of(engine.status)
+    for name in () if engine.spec.paused else _past_waiting(state):
+        if record := state.under_way(name):
+            asked = asked.beside(OPERATIONS[name].phases[record.phase].queries(engine.spec.rollout, record))
     return asked
 
 
@@ -117,8 +126,7 @@ def _goes_first(name: OperationName, phase: object) -> bool:
 
 def requeue_seconds(state: PersistedState) -> float | None:
     """Seconds until the next reconcile of the operations under way; None when none is."""
-    moves = moving(state)
-    names = [moves] if moves else list(OPERATIONS)
+    names = _past_waiting(state) or list(OPERATIONS)
     pauses = [
         float(OPERATIONS[name].phases[record.phase].requeue(record))
         for name in names
@@ -140,6 +148,40 @@ def _first_to_go_on(state: PersistedState, given: OperationInput) -> Step:
     return Step(state, waits=waits)
 
 
+def _past_waiting(state: PersistedState) -> list[OperationName]:
+    """The operations that do more than wait: one, or one that is stuck and the maintenance beside it."""
+    return [name for name in OPERATIONS if (record := state.under_way(name)) and not _only_waits(name, record)]
+
+
+def _is_stuck(moves: OperationName, taken: Step, given: OperationInput) -> bool:
+    """Whether the operation, after its step, cannot go on by itself."""
+    operation, record = OPERATIONS[moves], taken.state.under_way(moves)
+    if record is None or taken.entered:
+        return False
+    is_stuck = operation.phases[record.phase].is_stuck
+    return is_stuck is not None and bool(is_stuck(operation.context(taken.state, given)))
+
+
+def _maintained(stuck: Step, given: OperationInput) -> Step | None:
+    """The step of a maintenance beside an operation that is stuck; None when there is none to take."""
+    state = stuck.state
+    is_under_way = state.under_way(OperationName.MAINTENANCE) is not None
+    taken = step(MAINTENANCE, state, given) if is_under_way else begin(MAINTENANCE, state, given)
+    if taken is None:
+        return None
+    effects = () if taken.entered else (*stuck.effects, *taken.effects)
+    return Step(taken.state, effects, taken.entered, stuck.waits)
+
+
+def _observed(state: PersistedState, moves: OperationName, given: OperationInput) -> PersistedState:
+    """The state with what the operations note that stand still while another moves: their instants and deadlines."""
+    for name in _past_waiting(state):
+        if name is not moves:
+            operation = OPERATIONS[name]
+            state = operation.note(state, operation.context(state, given))
+    return state
+
+
 def _may_begin(name: OperationName, state: PersistedState) -> bool:
     waiting_ones = {other for other in OPERATIONS if state.under_way(other)}
     return waiting_ones <= BESIDE_WAITING[name]
@@ -153,7 +195,8 @@ def _told_to_wait(state: PersistedState, moves: OperationName) -> PersistedState
     """The state in which each waiting operation says for which one it waits."""
     mover = state.under_way(moves)
     for name in OPERATIONS:
-        if mover and name is not moves and (record := state.under_way(name)):
+        record = state.under_way(name)
+        if mover and record and name is not moves and not OPERATIONS[name].phases[record.phase].keeps_message:
             state = state.with_record(waiting(record, f"waiting for the {moves.lower()}, which is {mover.phase}"))
     return state
 

@@ -81,6 +81,8 @@ class PhaseRow(Generic[P, C]):
     deadline: Callable[[Rollout], timedelta] | None = None  # None: it waits as long as it takes
     requeue: Callable[[Any], float] = never  # seconds until the next reconcile, by the record
     only_waits: bool = False  # nothing has been done yet: the arbiter may let others begin, and go on, beside it
+    # Whether it cannot go on by itself: a maintenance goes on then. Needed by a phase that would wait without end.
+    is_stuck: Callable[[C], bool] | None = None
     goes_first: bool = False  # traffic waits for the operator: its reconciles go before those of other engines
     is_warning: bool = False  # of the Kubernetes Event
     keeps_message: bool = False  # the record's message stays the cause, not what the phase waits for
@@ -183,6 +185,8 @@ def _faults_under_way(phase: Phase, row: PhaseRow[Any, Any]) -> Iterator[str]:
         yield f"{phase} waits for nothing"
     if row.requeue is never:
         yield f"{phase} does not say when it is reconciled again"
+    if not (row.deadline or row.only_waits or row.is_stuck):
+        yield f"{phase} may wait without end, and lets through nothing that would mend its cause"
     if (Event.EXPIRED in row.ways) != (row.deadline is not None):
         yield f"{phase} has a deadline or a way out when it has passed, not both"
 

@@ -1,7 +1,7 @@
 """The laws of every cutover; the simulated cluster checks them at each write and at each instant."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -213,7 +213,7 @@ class Judged(Cluster):
                 ways = phases[type(phase)(was["phase"])].ways
                 self._must(phase in ways.values(), f"{was['phase']} → {phase}")
             self._must(bool(record.get("deadline")) == bool(phases[phase].deadline), f"the deadline of {phase}")
-        self._must(len(running) <= 1, f"{running} run at the same time")
+        self._must(len(running) <= 1 or _mends(after, running), f"{running} run at the same time")
 
     def _judge_cutover(self, before: Object, after: Object) -> None:
         was, cutover = before.get("cutover"), after.get("cutover")
@@ -271,6 +271,10 @@ class Judged(Cluster):
 
     def judge_move(self, effect: MoveFence) -> None:
         self._must(self.fence or not self.has_served, "a fence is made in a database that has lost its data")
+        maintenance, under_way = self.stored.get("maintenance"), self.stored.get("cutover")
+        if under_way and not CutoverPhase(under_way["phase"]).is_terminal and maintenance:
+            replaces = MaintenancePhase(maintenance["phase"]).replaces_pod
+            self._must(not replaces, "a cutover moves the fence while a maintenance replaces a pod")
         self._must(effect.cutover not in self.ended, "a cutover that is over moves the fence")
         cutover = self.stored.get("cutover")
         if cutover and effect.cutover == cutover["id"]:
@@ -298,7 +302,8 @@ class Judged(Cluster):
             if row and not row.is_terminal and not row.only_waits:
                 moving.append(operation.name)
         self._must(not self.has_served or replaces or not is_ready(pod), f"{name} is taken away unasked")
-        self._must(set(moving) <= {OperationName.MAINTENANCE}, f"{name} is taken away beside {moving}")
+        is_alone = set(moving) <= {OperationName.MAINTENANCE}
+        self._must(is_alone or _mends(stored, moving), f"{name} is taken away beside {moving}")
 
     def judge_delete(self, key: tuple[str, str]) -> None:
         self._must(key[0] not in NEVER_DELETED, f"{key} is deleted")
@@ -306,3 +311,10 @@ class Judged(Cluster):
             if kind == "Deployment" and live["spec"]["replicas"]:
                 record = f"{name}-{label(live, Label.REVISION)}"
                 self._must(key != ("ControllerRevision", record), f"the record of Deployment {name} is deleted")
+
+
+def _mends(status: Object, moving: Collection[OperationName]) -> bool:
+    """Whether they are an operation that may be stuck, and the maintenance that may be what mends its cause."""
+    others = set(moving) - {OperationName.MAINTENANCE}
+    records = [status[name.lower()] for name in others]
+    return len(records) == 1 and records[0]["phase"] in {CutoverPhase.ROLLING_BACK, RetirementPhase.EMPTYING}

@@ -21,6 +21,7 @@ def desired_server(component: ServerComponent) -> DesiredServer:
         asked=ASKED,
         wanted="s1",
         credentials_known=True,
+        has_credentials=True,
         kept=(),
         restored=(),
         renewed=(),

@@ -89,6 +89,37 @@ def test_third_version_gives_the_old_colour_its_time_first(stuck: World) -> None
     assert stuck.run_until(CutoverPhase.ROLLED_BACK)
 
 
+def test_old_colour_that_was_down_for_a_moment_late_in_a_rollback_is_given_its_time(world: World) -> None:
+    # Given a rollback that has waited for the database for a minute, with old pods that are ready
+    world.faults.add("errors:1.1.0")
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.ROLLING_BACK)
+    world.faults.add("no database")
+    world.set_spec(version="1.2.0")
+    run(world, 60)
+
+    # When the database answers just when the old pods are not ready for two seconds
+    world.faults.discard("no database")
+    lose(world, "blue", "1.0.0")
+    run(world, 2)
+    world.faults.discard("unready:1.0.0")
+
+    # Then the rollback is carried out, and does not go forward with the version that failed
+    assert world.run_until(CutoverPhase.ROLLED_BACK)
+    assert world.active["version"] == "1.0.0"
+
+
+def test_time_without_an_operator_does_not_count_as_time_that_the_old_colour_was_down(stuck: World) -> None:
+    # Given old pods that are down, and a third version, when the operator is away for a while
+    stuck.set_spec(version="1.2.0")
+    run(stuck, 2)
+    stuck.tick(100)
+
+    # When it is there again, then they have their time
+    run(stuck, 20)
+    assert stuck.phase is CutoverPhase.ROLLING_BACK
+
+
 def test_late_move_back_of_a_paused_leader_is_refused_after_going_forward(stuck: World) -> None:
     # Given a leader that is paused just before it moves the fence back
     stuck.faults.discard("unready:1.0.0")

@@ -62,6 +62,11 @@ MISTAKES: dict[str, tuple[Callable[[Any], Any], Callable[[PhaseRow[Any, Any]], A
         "has a deadline or a way out when it has passed, not both",
     ),
     "no deadline": (under_way, lambda row: replace(row, deadline=None), "not both"),
+    "a wait without end": (
+        under_way,
+        lambda row: replace(row, deadline=None, is_stuck=None),
+        "may wait without end, and lets through nothing that would mend its cause",
+    ),
     "a phase that is never done": (
         under_way,
         lambda row: replace(row, ways={event: to for event, to in row.ways.items() if event is not Event.DONE}),

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from api_server import ApiServer, serving
-from cutover_world import World
-from rtx_operator.api.enums import ConditionType, Reason
+from cutover_world import CREDENTIALS, World
+from rtx_operator.api.enums import ConditionType, CutoverPhase, Reason
 from rtx_operator.cluster.apply import Applied, Applier, ForeignObjectError
 from rtx_operator.cluster.observe.objects import read_objects
 from rtx_operator.cluster.read_cache import ReadCache
@@ -82,6 +82,96 @@ def test_empty_secret_with_the_label_asks_for_new_passwords(world: World) -> Non
 
     # Then it gets new passwords
     assert world.children[INTERNAL]["data"].keys() == secret["data"].keys()
+
+
+@pytest.mark.parametrize("key", ["DB_SUPERUSER_PASSWORD", "DB_OPERATOR_PASSWORD", "DB_MIGRATOR_PASSWORD"])
+def test_lost_key_is_not_generated_anew_while_a_volume_has_its_password(world: World, key: str) -> None:
+    # Given an engine that serves, and a Secret that loses one of its keys
+    secret, before = world.children[INTERNAL], templates(world)
+    world._store(INTERNAL, {**secret, "data": {name: value for name, value in secret["data"].items() if name != key}})
+
+    # When it is reconciled
+    reconcile(world)
+
+    # Then the key is named, with the command that puts it back, and no pod is restarted
+    assert key not in world.children[INTERNAL]["data"]
+    assert templates(world) == before
+    stalled = condition(world, ConditionType.STALLED)
+    assert (stalled["status"], stalled["reason"]) == ("True", Reason.CREDENTIALS_LOST)
+    assert f"{key} of Secret rtx-internal" in stalled["message"]
+    assert "kubectl patch secret rtx-internal -n trading -p" in stalled["message"]
+
+    # And once it is back, nothing is stalled
+    set_key(world, key, secret["data"][key])
+    reconcile(world)
+    assert condition(world, ConditionType.STALLED)["status"] == "False"
+    assert templates(world) == before
+
+
+def test_lost_key_that_no_volume_has_is_generated_anew(world: World) -> None:
+    secret = world.children[INTERNAL]
+    world._store(INTERNAL, {**secret, "data": {key: v for key, v in secret["data"].items() if key != "PEER_SECRET"}})
+
+    reconcile(world)
+
+    assert world.children[INTERNAL]["data"]["PEER_SECRET"]
+
+
+def engine_pods(world: World) -> Object:
+    found: Object = world.children["Deployment", "rtx-engine-blue"]["spec"]["template"]
+    return found
+
+
+def database_is(world: World) -> Object:
+    found: Object = world.children["StatefulSet", "rtx-postgres"]["spec"]["template"]
+    return found
+
+
+def change_database_password(world: World) -> None:
+    world.credentials = {"data": {**CREDENTIALS["data"], "DB_PASSWORD": "bmV3"}}
+
+
+def test_engine_pods_get_a_new_password_after_the_database(world: World) -> None:
+    # Given a password that is changed while the database's maintenance waits
+    engine, database = engine_pods(world), database_is(world)
+    world.slot_is_free = False
+    change_database_password(world)
+    reconcile(world, 10)
+
+    # Then the engine's pods stay, since the database would refuse others
+    assert (engine_pods(world), database_is(world)) == (engine, database)
+
+    # And once the database has restarted with it, they follow
+    world.slot_is_free = True
+    while database_is(world) == database:
+        assert engine_pods(world) == engine
+        reconcile(world, 1)
+    reconcile(world, 10)
+    assert engine_pods(world) != engine
+
+
+def test_engine_pods_get_another_secret_at_once(world: World) -> None:
+    engine, database = engine_pods(world), database_is(world)
+    world.credentials = {"data": {**CREDENTIALS["data"], "JWT_SECRET": "bmV3"}}
+
+    reconcile(world)
+
+    assert engine_pods(world) != engine
+    assert database_is(world) == database
+
+
+def test_cutover_waits_until_the_database_has_a_new_password(world: World) -> None:
+    # Given a new version and a new password
+    world.slot_is_free = False
+    change_database_password(world)
+    world.set_spec(version="1.1.0")
+    reconcile(world, 10)
+
+    # Then no pod of the new version is made before the database takes its password
+    assert world.phase is CutoverPhase.PENDING
+    assert "gets its new passwords first" in world.stored["cutover"]["message"]
+    world.slot_is_free = True
+    assert world.run_until(CutoverPhase.SUCCEEDED, 80)
 
 
 def test_binary_key_of_others_changes_nothing(world: World) -> None:

@@ -352,7 +352,7 @@ def old_colour_serves(context: CutoverContext) -> Unmet | None:
         f"no pod of version {context.old.version} in {context.old.colour} reports that it executes"
         f"{f': {silent[0]}' if silent else ''}"
     )
-    if context.waited <= GIVE_UP_AFTER:
+    if not context.old_is_down:
         return Waiting(message)
     return Failure(f"{message}; {_WAY_OUT}", Reason.CANNOT_ROLL_BACK)
 

@@ -103,7 +103,20 @@ class CutoverContext:
     @property
     def goes_forward(self) -> bool:
         """Whether the rollback is given up for a third version, because the old colour does not come up."""
-        return self.asks_for_third_version and self.waited > GIVE_UP_AFTER and not self.old_serves
+        return self.asks_for_third_version and self.old_is_down and not self.old_serves
+
+    @property
+    def old_is_down(self) -> bool:
+        """Whether the old colour could not serve for so long that it is not waited for."""
+        return self._lasts(self.cutover.old_down_since)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a rollback cannot go on: a maintenance of database or cache may be what mends that."""
+        return self.old_is_down or self._lasts(self.cutover.database_silent_since)
+
+    def _lasts(self, since: datetime | None) -> bool:
+        return since is not None and self.now - since > GIVE_UP_AFTER
 
     @property
     def went_forward(self) -> bool:

@@ -144,10 +144,11 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
         ),
         Phase.PROMOTING: CutoverRow(
             # What cannot be moved is reported when the cutover is over, and tried again all the time.
-            ways={Event.DONE: Phase.SUCCEEDED, Event.FAILED: Phase.SUCCEEDED},
+            ways={Event.DONE: Phase.SUCCEEDED, Event.FAILED: Phase.SUCCEEDED, Event.EXPIRED: Phase.SUCCEEDED},
             event_text="version {new} {evidence}",
             checks=(checks.promoted,),
             action=actions.promote,
+            deadline=lambda _: timedelta(minutes=2),
             requeue=every(1.0),
             active=Side.NEW,
             repairs_both=True,
@@ -173,6 +174,7 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             action=actions.roll_back,
             queries=queries.reports_once_fenced,
             requeue=_until_restored,
+            is_stuck=lambda context: context.is_stuck,
             goes_first=True,
             is_warning=True,
             keeps_message=True,

@@ -1,6 +1,7 @@
 """What status remembers of a cutover besides its phase: instants, and what the end of a phase changes in the rest."""
 
 from dataclasses import replace
+from datetime import datetime
 
 from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.enums import Reason
@@ -28,6 +29,8 @@ def note(state: PersistedState, context: CutoverContext) -> PersistedState:
         cutover = noted(cutover, switched_at=now, drain_until=now + context.drain_timeout)
     if _is_restored(context):
         cutover = noted(cutover, restored_at=now, drain_until=now + context.drain_timeout)
+    if cutover.phase is Phase.ROLLING_BACK and context.seen.is_whole:
+        cutover = _with_obstacles(cutover, context)
     if cutover.phase is Phase.MONITORING and context.seen.is_whole:
         resumed = {} if context.seen.observed_recently else {"resumed_at": now}
         cutover = noted(_judged(cutover, context), **resumed)
@@ -54,6 +57,20 @@ def _judged(cutover: Cutover, context: CutoverContext) -> Cutover:
     failing_since = cutover.smoke_failing_since if context.seen.observed_recently else None
     fails = any(not result.passed for result in context.seen.smoke)
     return noted(cutover, smoke_failing_since=(failing_since or now) if fails else None)
+
+
+def _with_obstacles(cutover: Cutover, context: CutoverContext) -> Cutover:
+    """Since when a rollback cannot go on. What was there before a gap in observation may have been over meanwhile."""
+
+    def since(known: datetime | None, *, lasts: bool) -> datetime | None:
+        begun = known if context.seen.observed_recently else None
+        return (begun or context.now) if lasts else None
+
+    return noted(
+        cutover,
+        old_down_since=since(cutover.old_down_since, lasts=not context.old_serves),
+        database_silent_since=since(cutover.database_silent_since, lasts=context.fence is None),
+    )
 
 
 def _is_restored(context: CutoverContext) -> bool:

@@ -9,7 +9,7 @@ A check that fails leads to Failed, and nothing was touched. A new pod that does
 brings a pod as before, and then to Failed. What failed is tried again when spec or an annotation changes.
 
 Law: a pod is taken away only in Restarting and RollingBack, after its image was run on a node where its volume can be;
-never beside a cutover or a retirement that moves something.
+never beside a cutover or a retirement that moves something; a rollback that is stuck stands still (arbiter.py).
 """
 
 from rtx_operator.api.enums import MaintenancePhase, OperationName

@@ -47,6 +47,16 @@ class RetirementContext:
         return self.only_active_executes and self.active_is_selected
 
     @property
+    def is_barred(self) -> bool:
+        """Whether its pods may not be asked to end yet. It waits for that as long as it takes."""
+        return self.size > 0 and not self.may_be_emptied
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it is barred because the database does not say who executes: a maintenance may be what mends that."""
+        return self.is_barred and (self.seen.database is None or self.seen.database.fence is None)
+
+    @property
     def is_kept(self) -> bool:
         """Whether status still names the release as the previous one, to which a rollback is a switch."""
         previous = self.engine.status.previous

@@ -19,7 +19,8 @@ PHASES: PhaseTable[Phase, PhaseRow[Phase, RetirementContext]] = PhaseTable(
             event_text="version {old} is no longer kept: its pods in {colour} end",
             checks=(checks.no_pod_left, checks.no_job_of_an_earlier_try),
             action=actions.empty,
-            deadline=lambda _: EMPTYING_TIMEOUT,
+            deadline=lambda _: EMPTYING_TIMEOUT,  # from when its pods may be asked to end (record.py)
+            is_stuck=lambda context: context.is_stuck,
             requeue=every(5.0),
         ),
         Phase.CONTRACTING: PhaseRow(

@@ -19,8 +19,11 @@ def note(state: PersistedState, context: RetirementContext) -> PersistedState:
     record, until = context.retirement, context.now + EMPTYING_TIMEOUT
     if state.previous and state.previous.revision == record.release.revision:
         state = replace(state, previous=None)
-    barred = context.size > 0 and not context.may_be_emptied
-    if record.phase is Phase.EMPTYING and barred and (not record.deadline or record.deadline < until - SLACK):
+    if (
+        record.phase is Phase.EMPTYING
+        and context.is_barred
+        and (not record.deadline or record.deadline < until - SLACK)
+    ):
         return state.with_record(noted(record, deadline=until))
     return state
 
