@@ -33,10 +33,7 @@ class Fleet:
             yield scope, json.loads(known.content).get("status") or {}
 
     def put(self, manifest: Object) -> bool:
-        """Keep the manifest unless a newer one is known. Returns whether it is news, and so a reason to reconcile.
-
-        What this process wrote itself is none when its event arrives; what others wrote is, in status too.
-        """
+        """Keep the manifest unless a newer one is known. Returns whether it is news, and so a reason to reconcile."""
         meta = manifest["metadata"]
         scope, version = (meta["namespace"], meta["name"]), int(meta["resourceVersion"])
         known = self._engines.get(scope)
@@ -46,6 +43,14 @@ class Fleet:
         content = json.dumps({**manifest, "metadata": kept}, separators=(",", ":"), sort_keys=True).encode()
         self._engines[scope] = _Known(version, content)
         return known is None or known.content != content
+
+    def wrote(self, manifest: Object) -> None:
+        """Keep the response to a write of status, so that its event is no news; what others write is, in status too.
+
+        Not for an engine that is gone: its deletion may be known before the response to a write that came before it.
+        """
+        if (manifest["metadata"]["namespace"], manifest["metadata"]["name"]) in self._engines:
+            self.put(manifest)
 
     def get(self, scope: Scope) -> Object | None:
         """A copy of the manifest without managedFields; None for an engine that was not seen, or is gone."""

@@ -248,7 +248,7 @@ class EngineController(Controller):
 
     async def wrote(self, before: Object, written: Object) -> None:
         """Emit the Events and the metrics of a change."""
-        self._fleet.put(written)
+        self._fleet.wrote(written)
         was, after = before.get("status") or {}, written.get("status") or {}
         for event in events_between(was, after):
             log.info("event", reason=event.reason, detail=event.message)

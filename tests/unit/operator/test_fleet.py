@@ -35,7 +35,7 @@ def test_change_by_others_is_news(fleet: Fleet, changed: Any) -> None:
 
 
 def test_own_status_write_is_no_news_when_its_event_comes(fleet: Fleet) -> None:
-    fleet.put(engine(6, status={"pods": "2/2"}))  # the API server's response
+    fleet.wrote(engine(6, status={"pods": "2/2"}))  # the API server's response
 
     assert not fleet.put(engine(6, status={"pods": "2/2"}))
 
@@ -50,6 +50,14 @@ def test_older_version_is_no_news_and_changes_nothing(fleet: Fleet) -> None:
     found = fleet.get(SCOPE)
     assert found is not None
     assert (found["spec"]["version"], found["metadata"]["resourceVersion"]) == ("1.0.0", "5")
+
+
+def test_late_response_to_a_write_brings_no_deleted_engine_back(fleet: Fleet) -> None:
+    fleet.remove(SCOPE)
+
+    fleet.wrote(engine(6, status={"pods": "2/2"}))
+
+    assert fleet.get(SCOPE) is None
 
 
 def test_engine_that_is_gone_and_created_again_is_news(fleet: Fleet) -> None:
