@@ -238,6 +238,12 @@ def hangs(pod: Object, now: datetime) -> bool:
     return bool(until) and now > datetime.fromisoformat(until) + HANGS_AFTER
 
 
+def is_younger(pod: Object, than: timedelta, now: datetime) -> bool:
+    """Whether the pod was made less than that ago. False for one that does not say when."""
+    created = pod["metadata"].get("creationTimestamp")
+    return bool(created) and now - datetime.fromisoformat(created) < than
+
+
 def secret_text(secret: Object | None, key: str) -> str | None:
     """The value of `key` in a Secret: empty when it is missing, None when its bytes are no text."""
     try:

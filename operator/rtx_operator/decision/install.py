@@ -106,7 +106,9 @@ def database_has_passwords(context: DecisionContext) -> Unmet | None:
     """The database was made with the passwords of today: a new engine pod would be refused by another one."""
     if context.desired.servers[Component.DATABASE].has_credentials:
         return None
-    return Waiting("the database gets its new passwords first, by its maintenance", Reason.DATABASE_STARTING)
+    made = context.state.servers.get(Component.DATABASE)
+    failed = f", which failed: {made.failed.message}" if made and made.failed else ""
+    return Waiting(f"the database gets its new passwords first, by its maintenance{failed}", Reason.DATABASE_STARTING)
 
 
 def database_is_ours(context: DecisionContext) -> Unmet | None:

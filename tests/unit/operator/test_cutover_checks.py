@@ -172,6 +172,29 @@ def test_diagnosis_fails_the_phase_only_after_a_grace_time() -> None:
     assert late.reason is Reason.IMAGE_UNAVAILABLE
 
 
+def test_pod_that_was_made_late_in_the_phase_has_the_same_grace_time() -> None:
+    # Given a pod that is made after a minute, and whose image cannot be pulled at once
+    given = passing(CutoverPhase.PROVISIONING)
+    state = {"waiting": {"reason": "ErrImagePull", "message": "the registry is busy"}}
+    name, begun = new_pod(given), given.cutover.since
+    given = with_status(given, name, containerStatuses=[{"name": "engine", "state": state, "image": "i"}])
+    made = {"creationTimestamp": (begun + timedelta(seconds=60)).isoformat()}
+    pods = tuple(
+        {**pod, "metadata": {**pod["metadata"], **made}} if pod["metadata"]["name"] == name else pod
+        for pod in given.seen.pods
+    )
+    given = with_observed(given, pods=pods)
+
+    # When it is checked at once, and when its time is over
+    early = checks.new_colour_ready(replace(given, now=begun + timedelta(seconds=63)))
+    late = checks.new_colour_ready(replace(given, now=begun + timedelta(seconds=106)))
+
+    # Then the phase waits, and fails after it
+    assert is_waiting(early)
+    assert late is not None
+    assert late.reason is Reason.IMAGE_UNAVAILABLE
+
+
 # --- the gates -------------------------------------------------------------------------------------------------------
 
 

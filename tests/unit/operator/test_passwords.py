@@ -174,6 +174,17 @@ def test_cutover_waits_until_the_database_has_a_new_password(world: World) -> No
     assert world.run_until(CutoverPhase.SUCCEEDED, 80)
 
 
+def test_cutover_that_waits_for_passwords_says_why_the_database_does_not_get_them(world: World) -> None:
+    world.set_spec(database={"image": "example.com/postgres:nope"})
+    change_database_password(world)
+    reconcile(world, 60)
+    world.set_spec(version="1.1.0")
+
+    reconcile(world, 5)
+
+    assert "by its maintenance, which failed" in world.stored["cutover"]["message"]
+
+
 def test_binary_key_of_others_changes_nothing(world: World) -> None:
     # Given a keystore beside the passwords
     set_key(world, "keystore.p12", NO_TEXT)

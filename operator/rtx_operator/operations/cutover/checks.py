@@ -87,7 +87,8 @@ def new_colour_ready(context: CutoverContext) -> Unmet | None:
     if ready >= wanted and context.size(new) >= wanted and not others:
         return None
     diagnosis = context.refusal or diagnose(context.seen, context.workload(new))
-    if diagnosis and context.waited > GIVE_UP_AFTER:
+    has_had_its_time = context.waited > GIVE_UP_AFTER and (context.refusal or not context.all_are_new(new))
+    if diagnosis and has_had_its_time:
         return diagnosis
     message = f"waiting for version {new.version} in {new.colour}: {ready} of {wanted} pods ready"
     if others and not diagnosis:

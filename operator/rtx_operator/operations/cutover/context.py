@@ -8,7 +8,17 @@ from rtx_operator.api.enums import Colour
 from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.status import Cutover, Release
 from rtx_operator.desired.state import DesiredState, Workload
-from rtx_operator.observation import Fence, Object, Observation, executes, hangs, is_ready, replicas, revision_of
+from rtx_operator.observation import (
+    Fence,
+    Object,
+    Observation,
+    executes,
+    hangs,
+    is_ready,
+    is_younger,
+    replicas,
+    revision_of,
+)
 from rtx_operator.operations.fence import other_pods, sends_revision
 from rtx_operator.operations.jobs import GIVE_UP_AFTER
 from rtx_operator.operations.machine import OperationInput
@@ -88,6 +98,11 @@ class CutoverContext:
         """What the API server does not let be made of the new colour."""
         target = self.desired.of(self.new.colour)
         return self.seen.refusal_of(*target.objects) if target else None
+
+    def all_are_new(self, release: Release) -> bool:
+        """Whether the release has pods that are not ready, and each of them has just been made."""
+        unready = [pod for pod in self.pods(release) if not is_ready(pod)]
+        return bool(unready) and all(is_younger(pod, GIVE_UP_AFTER, self.now) for pod in unready)
 
     @property
     def old_serves(self) -> bool:
