@@ -106,6 +106,11 @@ class Upgrades(RuleBasedStateMachine):
         self.world.image_ids[f"{REPOSITORY}:{version}"] = image_id
 
     @rule()
+    def lose_the_status(self) -> None:
+        """A restore of the TradingEngine from a backup brings back its spec alone."""
+        self.world.lose_status()
+
+    @rule()
     def retry(self) -> None:
         self.world.retry()
 
@@ -218,11 +223,16 @@ class Upgrades(RuleBasedStateMachine):
         self.world.judge()
 
     def teardown(self) -> None:
-        """Every state has a way out: without faults, and out of a rollback also by a third version alone."""
+        """Every state has a way out: without faults, and out of a rollback also by a third version alone.
+
+        Where status was lost while the database went back from an image that crashes, the way out is an edit.
+        """
         self.late = None
-        cutover = self.world.stored["cutover"]
-        lost = cutover["from"]["version"]
-        if self.world.phase is CutoverPhase.ROLLING_BACK and f"unready:{lost}" in self.world.faults:
+        if not self.world.stored.get("active"):
+            self.world.set_spec(database={})
+        cutover = self.world.stored.get("cutover")
+        lost = cutover["from"]["version"] if cutover else ""
+        if cutover and self.world.phase is CutoverPhase.ROLLING_BACK and f"unready:{lost}" in self.world.faults:
             [third] = set(VERSIONS) - {lost, cutover["to"]["version"]}
             self.world.set_spec(version=third)
             self.world.settle(without=lost)
