@@ -6,6 +6,7 @@ import pytest
 from cutover_cluster import label
 from cutover_walks import UPGRADE_PHASES, upgraded, walk
 from cutover_world import World, copied
+from retirement_walks import until
 from rtx_operator.api.enums import Colour, CutoverPhase, RetirementPhase
 from rtx_operator.api.names import Label
 from rtx_operator.observation import Object
@@ -112,6 +113,30 @@ def test_adopted_previous_release_is_retired_in_its_time(world: World) -> None:
     assert world.stored["retirement"]["phase"] == RetirementPhase.SUCCEEDED
     assert world.colour_pods("blue") == []
     assert (world.active["colour"], world.selected) == (Colour.GREEN, Colour.GREEN)
+
+
+@pytest.mark.parametrize("lose", [World.lose_status, orphan_and_apply_again])
+def test_only_release_is_adopted_after_the_other_one_was_retired(world: World, lose: Any) -> None:
+    # Given 1.1.0 in green, and 1.0.0 retired
+    upgraded(world)
+    assert until(world, RetirementPhase.SUCCEEDED, 120)
+    active, made, pods = world.active, installs(world), world.colour_pods(Colour.GREEN)
+
+    # When status is lost
+    lose(world)
+    reconcile(world)
+
+    # Then green's pods execute and have the traffic, as before, and there is no previous release
+    assert (world.active["colour"], world.active["revision"]) == (Colour.GREEN, active["revision"])
+    assert world.fence is not None
+    assert (world.fence.executors, world.selected) == ((Colour.GREEN,), Colour.GREEN)
+    assert "previous" not in world.stored
+    assert installs(world) <= made  # a Job that has ended may go
+    assert world.colour_pods(Colour.GREEN) == pods
+
+    # And the next upgrade is one
+    world.set_spec(version="1.2.0")
+    assert walk(world)[0] == UPGRADE_PHASES
 
 
 def test_other_colour_is_adopted_when_the_executing_one_is_gone(world: World) -> None:
