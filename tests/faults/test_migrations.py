@@ -8,6 +8,7 @@ from rtx_demo import database
 from rtx_demo.engine import Engine
 from rtx_demo.sample import Sample
 from rtx_demo.waiting import eventually
+from rtx_operator.api.names import Label
 
 MIGRATE_DEADLINE_SECONDS = 90
 POD_ENDED = ("Succeeded", "Failed")  # Kubernetes' pod phases, not a cutover's
@@ -29,9 +30,8 @@ def migrate(engine: Engine, *words: str) -> None:
     job = kubectl.list("jobs", engine.namespace, "app.kubernetes.io/component=migration")[0]
     spec = job["spec"]["template"]["spec"]
     spec["containers"][0]["args"] = ["migrate", *words]
-    labels = {
-        key: value for key, value in job["metadata"]["labels"].items() if not key.startswith("rtx-trading.com/")
-    }  # without the engine's labels the operator does not take the pod for a child
+    of_cutover = {Label.CUTOVER, Label.COLOUR, Label.REVISION}  # without them it is no pod of an upgrade's Job
+    labels = {key: value for key, value in job["metadata"]["labels"].items() if key not in of_cutover}
     name = f"drill-{secrets.token_hex(3)}"
     metadata = {"name": name, "namespace": engine.namespace, "labels": labels}
     kubectl.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
