@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from rtx_operator.api.engine import InvalidSpecError, OperatorTooOldError, TradingEngine, UnknownActiveError
@@ -72,21 +73,30 @@ def after_error(before: Object, generation: int, message: str, now: datetime) ->
     return _with(dict(before), generation, [failed], now)
 
 
+_HANDS_OFF = MappingProxyType(
+    {
+        InvalidSpecError: Reason.INVALID_SPEC,
+        OperatorTooOldError: Reason.OPERATOR_TOO_OLD,
+        UnknownActiveError: Reason.UNKNOWN_ACTIVE,
+    }
+)
+
+
 def after_hands_off(
     before: Object, generation: int, error: InvalidSpecError | OperatorTooOldError | UnknownActiveError, now: datetime
 ) -> Object:
     """The status while the operator must not touch the engine, because it cannot read what is asked or what runs.
 
-    Nothing is observed meanwhile: no time counts, as in a pause (ADR 0038).
+    Nothing is observed meanwhile: no time counts, as in a pause (ADR 0038), and what is ready stays so.
     """
     status, message = {"pausedSince": _instant(now), **before}, str(error)
-    if isinstance(error, InvalidSpecError):
-        return after_unmet(status, generation, Failure(message, Reason.INVALID_SPEC), now)
-    reason = Reason.OPERATOR_TOO_OLD if isinstance(error, OperatorTooOldError) else Reason.UNKNOWN_ACTIVE
+    reason = _HANDS_OFF[type(error)]
     conditions = [
         Condition(ConditionType.RECONCILING, False, reason, message),
         Condition(ConditionType.STALLED, True, reason, message),
     ]
+    if not any(condition["type"] == ConditionType.READY for condition in before.get("conditions") or []):
+        conditions.append(Condition(ConditionType.READY, False, reason, message))
     return _with(status, generation, conditions, now)
 
 

@@ -106,6 +106,27 @@ async def test_invalid_spec_is_reported_by_its_field(server: ApiServer) -> None:
     assert "spec.scaling.minReplicas" in stalled["message"]
 
 
+@pytest.mark.parametrize("was", ["True", None])
+async def test_invalid_spec_says_nothing_of_an_engine_that_serves(server: ApiServer, was: str | None) -> None:
+    # Given an engine that is ready, or new
+    ready = {
+        "type": "Ready",
+        "status": was,
+        "reason": "Serving",
+        "message": "",
+        "lastTransitionTime": "2026-01-01T12:00:00Z",
+    }
+    server.objects[PATH]["status"] = {"conditions": [ready] if was else []}
+
+    # When its spec cannot be read any more
+    server.objects[PATH]["spec"] = {**SPEC, "scaling": {"minReplicas": "many"}}
+    async with controller(server) as reconcile:
+        await reconcile(KEY)
+
+    # Then the ready one stays ready
+    assert condition(server, ConditionType.READY)["status"] == (was or "False")
+
+
 async def test_engine_that_cannot_be_read_stops_its_clocks_once(server: ApiServer) -> None:
     server.objects[PATH]["spec"] = {**SPEC, "scaling": {"minReplicas": "many"}}
 
