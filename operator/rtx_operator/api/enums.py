@@ -126,8 +126,8 @@ class CutoverPhase(StrEnum):
 
     @property
     def has_slot(self) -> bool:
-        """Whether it counts for MAX_CUTOVERS."""
-        return not self.is_terminal and self is not CutoverPhase.PENDING
+        """Whether it counts for MAX_CUTOVERS. A rollback makes nothing, and may wait for a person without end."""
+        return not self.is_terminal and self not in {CutoverPhase.PENDING, CutoverPhase.ROLLING_BACK}
 
 
 class Judgement(StrEnum):

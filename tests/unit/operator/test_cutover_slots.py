@@ -63,8 +63,8 @@ def test_return_to_the_kept_release_waits_for_no_slot() -> None:
     assert checks.slot_is_free(replace(given, engine=replace(given.engine, status=status))) is None
 
 
-def test_cutover_has_a_slot_from_the_end_of_pending_until_its_end() -> None:
-    without = {phase for phase in CutoverPhase if phase.is_terminal} | {CutoverPhase.PENDING}
+def test_cutover_has_a_slot_from_the_end_of_pending_until_it_ends_or_goes_back() -> None:
+    without = {phase for phase in CutoverPhase if phase.is_terminal} | {CutoverPhase.PENDING, CutoverPhase.ROLLING_BACK}
 
     assert {phase for phase in CutoverPhase if not has_cutover_slot({"cutover": {"phase": phase}})} == without
     assert not has_cutover_slot({})
