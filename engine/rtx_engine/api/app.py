@@ -4,11 +4,12 @@ import time
 from collections.abc import Mapping
 
 import structlog
+from starlette.exceptions import HTTPException
 
 from rtx_engine import metrics
 from rtx_engine.api import peer
 from rtx_engine.api.context import Activity, Context
-from rtx_engine.api.error_mapping import method_not_allowed, to_api_error
+from rtx_engine.api.error_mapping import allowed_methods, method_not_allowed, to_api_error
 from rtx_engine.api.forward import Forwarder, Receiver
 from rtx_engine.api.hot import HotRoutes
 from rtx_engine.api.http import (
@@ -37,6 +38,7 @@ _EXECUTOR_PREFIX = "/api/"  # paths that only the executing colour answers; the 
 _NOT_BY_HANDLER = frozenset({OrderErrorReason.FENCED, OrderErrorReason.OVERLOADED})
 
 Table = Mapping[str, Mapping[str, Handler]]
+_NO_METHODS: Mapping[str, Handler] = {}
 
 
 class Application:
@@ -146,16 +148,20 @@ class Application:
             raise
 
     async def _handle(self, scope: Scope, body: bytes, sender: "_ResponseSender", table: Table) -> None:
-        methods = table.get(scope["path"])
-        if methods is None:
-            scope["app"] = self._cold  # makes Starlette's router raise its errors instead of sending plain text
-            await self._cold(scope, replay(body), sender)
-            return
+        """By the table, else by the cold routes: GET /api/orders/market looks up the order with the id `market`."""
+        methods = table.get(scope["path"], _NO_METHODS)
         handler = methods.get("GET" if scope["method"] == "HEAD" else scope["method"])
-        if handler is None:
-            raise method_not_allowed(", ".join(methods))
-        response: Response = await handler(scope, body)
-        await send_response(sender, response)
+        if handler is not None:
+            response: Response = await handler(scope, body)
+            await send_response(sender, response)
+            return
+        scope["app"] = self._cold  # makes Starlette's router raise its errors instead of sending plain text
+        try:
+            await self._cold(scope, replay(body), sender)
+        except HTTPException as error:
+            if methods:
+                raise method_not_allowed(", ".join(sorted({*methods, *allowed_methods(error)}))) from error
+            raise
 
 
 class _ResponseSender:

@@ -31,11 +31,16 @@ def to_api_error(error: Exception) -> ApiError:
         case HTTPException(status_code=404):
             return ApiError(404, ErrorReason.NOT_FOUND, "This path does not exist: /docs lists the paths of this API.")
         case HTTPException(status_code=405):
-            return method_not_allowed((error.headers or {}).get("Allow", "another method"))
+            return method_not_allowed(", ".join(allowed_methods(error)))
         case _:
             return ApiError(
                 500, ErrorReason.INTERNAL, "The engine failed unexpectedly and logged the error: try again."
             )
+
+
+def allowed_methods(error: HTTPException) -> list[str]:
+    """The methods that Starlette's router names in a 405; empty for other errors."""
+    return (error.headers or {}).get("Allow", "").replace(" ", "").split(",") if error.status_code == 405 else []
 
 
 def method_not_allowed(allowed: str) -> ApiError:

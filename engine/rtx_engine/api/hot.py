@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
 from uuid import UUID
 
 import msgspec
@@ -14,7 +13,7 @@ from rtx_engine.api.http import Response, Scope
 from rtx_engine.api.request_bodies import MarketOrderRequest, decode
 from rtx_engine.api.response_bodies import Health, PositionResponse, Positions, Rejection
 from rtx_engine.domain.order_response import OrderResponse, order_response
-from rtx_engine.domain.orders import InvalidOrderError, MarketOrder, RejectReason, Side, check
+from rtx_engine.domain.orders import InvalidOrderError, MarketOrder, RejectReason, market_order
 from rtx_engine.store import OrderError, OrderErrorReason
 
 _encode = msgspec.json.Encoder().encode
@@ -90,19 +89,16 @@ class HotRoutes:
 
 def _order(order_id: UUID, account_id: int, request: MarketOrderRequest) -> MarketOrder:
     try:
-        side = Side(request.side)
-    except ValueError:
-        raise bad_request(f"side is {request.side[:32]!r}: give {request.HINTS['side']}.") from None
-    try:
-        quantity = Decimal(request.quantity)
-    except InvalidOperation:
-        raise bad_request(f"quantity is {request.quantity[:32]!r}: give {request.HINTS['quantity']}.") from None
-    order = MarketOrder(order_id, account_id, request.client_order_id, request.symbol, side, quantity)
-    try:
-        check(order)
+        return market_order(
+            order_id,
+            account_id,
+            request.client_order_id,
+            symbol=request.symbol,
+            side=request.side,
+            quantity=request.quantity,
+        )
     except InvalidOrderError as error:
         raise bad_request(sentence(error)) from error
-    return order
 
 
 def _rejected(order: OrderResponse, reason: RejectReason) -> Response:

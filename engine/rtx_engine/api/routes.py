@@ -1,7 +1,6 @@
 """All other routes, on Starlette. The request body has been read before."""
 
 from collections.abc import Awaitable, Callable
-from decimal import Decimal, InvalidOperation
 from importlib import resources
 
 import msgspec
@@ -12,10 +11,11 @@ from starlette.routing import Route, Router
 from rtx_engine.api.context import Context
 from rtx_engine.api.errors import ApiError, ErrorReason, bad_request, sentence, unauthorized
 from rtx_engine.api.openapi import document
+from rtx_engine.api.query import Query
 from rtx_engine.api.request_bodies import AccountRequest, LoginRequest, decode
 from rtx_engine.api.response_bodies import AccountResponse, Login, Orders, SymbolResponse, Symbols
 from rtx_engine.api.tokens import Role
-from rtx_engine.domain import accounts
+from rtx_engine.domain import accounts, grammar
 from rtx_engine.domain.order_response import order_response
 from rtx_engine.domain.symbols import SYMBOLS
 from rtx_engine.store import UsernameTakenError
@@ -39,6 +39,8 @@ class ColdRoutes:
         """A token for a username and a password."""
         body = decode(await request.body(), LoginRequest)
         context = self._context
+        if not grammar.is_name(body.username) or len(body.password) > MAX_PASSWORD_CHARACTERS:
+            raise wrong_credentials()  # no account can have these
         account_id: int | None = None
         if body.username == ADMIN:
             stored: str | None = context.settings.admin_password_hash
@@ -47,7 +49,7 @@ class ColdRoutes:
             stored = credentials.password_hash if credentials else None
             account_id = credentials.account_id if credentials else None
         if not await context.passwords.verify(stored, body.password):
-            raise unauthorized("The username or the password is wrong.")
+            raise wrong_credentials()
         role = Role.TRADER if account_id is not None else Role.ADMIN
         token, expires_at = context.tokens.issue(account_id, role)
         return _json(Login(token, ADMIN if account_id is None else account_id, expires_at))
@@ -60,21 +62,17 @@ class ColdRoutes:
             raise bad_request(f"password must have {MIN_PASSWORD_CHARACTERS} to {MAX_PASSWORD_CHARACTERS} characters.")
         if body.username == ADMIN:
             raise bad_request("username 'admin' is reserved for the administrator: choose another one.")
-        new_account = accounts.NewAccount(
-            username=body.username,
-            password_hash="",
-            balance=_amount(body.balance),
-            leverage=body.leverage,
-            currency=body.currency,
-        )
         try:
-            accounts.check(new_account)  # before the hash, which takes far longer
-            password_hash = await self._context.passwords.hash(body.password)
-            account = await self._context.store.accounts.create(
-                msgspec.structs.replace(new_account, password_hash=password_hash)
+            new_account = accounts.new_account(
+                body.username, balance=body.balance, leverage=body.leverage, currency=body.currency
             )
         except accounts.InvalidAccountError as error:
             raise bad_request(sentence(error)) from error
+        password_hash = await self._context.passwords.hash(body.password)
+        try:
+            account = await self._context.store.accounts.create(
+                msgspec.structs.replace(new_account, password_hash=password_hash)
+            )
         except UsernameTakenError as error:
             raise ApiError(
                 409, ErrorReason.CONFLICT, f"username {body.username!r} is taken: choose another one."
@@ -96,9 +94,10 @@ class ColdRoutes:
     async def orders(self, request: Request) -> Response:
         """A page of the account's orders, newest first."""
         account_id = self._context.account_id(request.scope)
-        limit = _limit(request.query_params.get("limit"))
-        before = _number("before", request.query_params.get("before"))
-        symbol = _symbol(request.query_params.get("symbol"))
+        query = Query(request.scope["query_string"])
+        limit = query.whole_number("limit", DEFAULT_PAGE_ORDERS, minimum=1, maximum=MAX_PAGE_ORDERS)
+        before = query.whole_number("before", None, minimum=1)
+        symbol = _symbol(query.text("symbol"))
         found = await self._context.store.reader.orders(account_id, limit, before, symbol)
         page = [order_response(execution) for execution in found]
         return _json(Orders(page, page[-1].sequence if len(page) == limit else None))
@@ -106,13 +105,15 @@ class ColdRoutes:
     async def order(self, request: Request) -> Response:
         """One order, by its client_order_id."""
         account_id = self._context.account_id(request.scope)
-        client_order_id = request.path_params["client_order_id"]
-        execution = await self._context.store.reader.order(account_id, client_order_id)
+        client_order_id: str = request.path_params["client_order_id"]
+        execution = None
+        if grammar.is_client_order_id(client_order_id):  # else no order can have it
+            execution = await self._context.store.reader.order(account_id, client_order_id)
         if execution is None:
             raise ApiError(
                 404,
                 ErrorReason.NOT_FOUND,
-                f"This account has no order {client_order_id[:64]!r}: it was not placed.",
+                f"This account has no order {client_order_id[:64]!a}: it was not placed.",
             )
         return _json(order_response(execution))
 
@@ -124,6 +125,10 @@ class ColdRoutes:
         """The API documentation as a page that loads nothing from other sites."""
         policy = "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
         return HTMLResponse(self._docs, headers={"content-security-policy": policy})
+
+
+def wrong_credentials() -> ApiError:
+    return unauthorized("The username or the password is wrong.")
 
 
 def cold_routes(context: Context) -> Router:
@@ -146,29 +151,7 @@ def _json(value: msgspec.Struct, status: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status, media_type="application/json")
 
 
-def _amount(text: str) -> Decimal:
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        raise bad_request(f"balance {text[:32]!r} is not a number: give {AccountRequest.HINTS['balance']}.") from None
-
-
-def _limit(text: str | None) -> int:
-    limit = _number("limit", text) or DEFAULT_PAGE_ORDERS
-    if limit > MAX_PAGE_ORDERS:
-        raise bad_request(f"limit is {limit}: give a whole number from 1 to {MAX_PAGE_ORDERS}.")
-    return limit
-
-
 def _symbol(text: str | None) -> str | None:
     if text is not None and text not in SYMBOLS:
-        raise bad_request(f"symbol is {text[:32]!r}: give one of {', '.join(SYMBOLS)}.")
+        raise bad_request(f"symbol is {text[:32]!a}: give one of {', '.join(SYMBOLS)}.")
     return text
-
-
-def _number(name: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 18 and int(text) > 0):
-        raise bad_request(f"{name} is {text[:32]!r}: give a whole number above 0.")
-    return int(text)

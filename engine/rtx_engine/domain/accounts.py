@@ -4,6 +4,8 @@ from decimal import Decimal
 
 import msgspec
 
+from rtx_engine.domain import grammar
+from rtx_engine.domain.positions import CENT
 from rtx_engine.domain.symbols import CURRENCY
 
 MAX_LEVERAGE = 500
@@ -41,15 +43,26 @@ class Login(msgspec.Struct, frozen=True):
     password_hash: str
 
 
-def check(account: NewAccount) -> None:
-    """Raises InvalidAccountError."""
-    if not (1 <= len(account.username) <= 64 and account.username.isascii() and account.username.isprintable()):
+def new_account(username: str, *, balance: str, leverage: int, currency: str = CURRENCY) -> NewAccount:
+    """The account that the administrator asks for, still without its password. Raises InvalidAccountError."""
+    if not grammar.is_name(username):
         raise InvalidAccountError("username must be 1 to 64 printable ASCII characters")
-    if account.currency != CURRENCY:
-        raise InvalidAccountError(f"currency {account.currency!r} is not offered; accounts are in {CURRENCY}")
-    if not account.balance.is_finite() or not 0 <= account.balance < Decimal(10) ** 12:
-        raise InvalidAccountError("balance must be 0 or more, and below 1,000,000,000,000")
-    if account.balance != account.balance.quantize(Decimal("0.01")):
-        raise InvalidAccountError("balance must be in whole cents")
-    if not 1 <= account.leverage <= MAX_LEVERAGE:
+    if currency != CURRENCY:
+        raise InvalidAccountError(f"currency {currency[:32]!a} is not offered; accounts are in {CURRENCY}")
+    if not 1 <= leverage <= MAX_LEVERAGE:
         raise InvalidAccountError(f"leverage must be 1 to {MAX_LEVERAGE}")
+    return NewAccount(username, "", amount(balance), leverage, currency)
+
+
+def amount(text: str) -> Decimal:
+    """An amount of money, in whole cents. Raises InvalidAccountError."""
+    try:
+        written = grammar.decimal(text)
+    except grammar.GrammarError:
+        raise InvalidAccountError(
+            f"balance {text[:32]!a} is not an amount below 1,000,000,000,000; write it like 10000.00"
+        ) from None
+    cents = written.quantize(CENT)
+    if cents != written:
+        raise InvalidAccountError("balance must be in whole cents")
+    return cents

@@ -1,13 +1,15 @@
 """Orders and their executions."""
 
 import datetime as dt
+from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
 import msgspec
 
-from rtx_engine.domain.symbols import SYMBOLS
+from rtx_engine.domain import grammar
+from rtx_engine.domain.symbols import SYMBOLS, Symbol
 
 
 class Side(StrEnum):
@@ -19,6 +21,9 @@ class Side(StrEnum):
     @property
     def sign(self) -> int:
         return 1 if self is Side.BUY else -1
+
+
+_SIDES: Mapping[str, Side] = {side.value: side for side in Side}
 
 
 class OrderStatus(StrEnum):
@@ -69,18 +74,32 @@ class Execution(msgspec.Struct, frozen=True):
     quoted_at: dt.datetime | None = None  # time of the quote; None if version 1.0 filled the order
 
 
-def check(order: MarketOrder) -> None:
-    """Raises InvalidOrderError."""
-    symbol = SYMBOLS.get(order.symbol)
-    if symbol is None:
-        raise InvalidOrderError(f"symbol {order.symbol!r} is not traded; use one of {', '.join(SYMBOLS)}")
-    if not order.quantity.is_finite() or not symbol.quantity_step <= order.quantity <= symbol.quantity_max:
+def market_order(
+    order_id: UUID, account_id: int, client_order_id: str, *, symbol: str, side: str, quantity: str
+) -> MarketOrder:
+    """The order that a client asks for, in its own words. Raises InvalidOrderError.
+
+    Orders with the same content are equal however they are written: "0.1" lots become 0.10, the scale of the step.
+    """
+    if not grammar.is_client_order_id(client_order_id):
+        raise InvalidOrderError("client_order_id must be 1 to 64 printable ASCII characters, and not only dots")
+    instrument = SYMBOLS.get(symbol)
+    if instrument is None:
+        raise InvalidOrderError(f"symbol {symbol[:32]!a} is not traded; use one of {', '.join(SYMBOLS)}")
+    if side not in _SIDES:
+        raise InvalidOrderError(f"side {side[:32]!a} is unknown; use {' or '.join(Side)}")
+    return MarketOrder(order_id, account_id, client_order_id, symbol, _SIDES[side], _lots(quantity, instrument))
+
+
+def _lots(text: str, symbol: Symbol) -> Decimal:
+    try:
+        lots = grammar.decimal(text)
+    except grammar.GrammarError:
+        raise InvalidOrderError(f"quantity {text[:32]!a} is not a number of lots; write it like 0.10") from None
+    if not symbol.quantity_step <= lots <= symbol.quantity_max:
         raise InvalidOrderError(
-            f"quantity {order.quantity} is out of range; give {symbol.quantity_step} to {symbol.quantity_max} lots"
+            f"quantity {lots} is out of range; give {symbol.quantity_step} to {symbol.quantity_max} lots"
         )
-    if order.quantity % symbol.quantity_step:
-        raise InvalidOrderError(f"quantity {order.quantity} is not a multiple of {symbol.quantity_step} lots")
-    if not (1 <= len(order.client_order_id) <= 64 and order.client_order_id.isascii()):
-        raise InvalidOrderError("client_order_id must be 1 to 64 printable ASCII characters")
-    if not order.client_order_id.isprintable():
-        raise InvalidOrderError("client_order_id must be 1 to 64 printable ASCII characters")
+    if lots % symbol.quantity_step:
+        raise InvalidOrderError(f"quantity {lots} is not a multiple of {symbol.quantity_step} lots")
+    return lots.quantize(symbol.quantity_step)

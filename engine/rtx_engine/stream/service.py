@@ -66,8 +66,7 @@ class Stream:
                 503, ErrorReason.SHUTTING_DOWN, "This server is shutting down: connect again.", headers=RETRY
             )
         self._bus.set_subscribed(subscribed=True)
-        target = request.path.decode("ascii", "replace")
-        return Connection(handshake.parse(target, request.headers, self._verify_token), self._hub)
+        return Connection(handshake.parse(request.path, request.headers, self._verify_token), self._hub)
 
     async def _update_subscription(self) -> None:
         """Unsubscribe from other pods' events while this pod has no clients."""

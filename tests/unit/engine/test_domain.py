@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rtx_engine.domain import accounts
-from rtx_engine.domain.accounts import InvalidAccountError, NewAccount
+from rtx_engine.domain.accounts import InvalidAccountError
 from rtx_engine.domain.events import message, order_event
 from rtx_engine.domain.execution import Executor, Portfolio, execute, free_margin
 from rtx_engine.domain.orders import (
@@ -17,7 +17,7 @@ from rtx_engine.domain.orders import (
     OrderStatus,
     RejectReason,
     Side,
-    check,
+    market_order,
 )
 from rtx_engine.domain.positions import CENT, Position, net
 from rtx_engine.domain.pricing import STALE_AFTER, Quote
@@ -34,10 +34,8 @@ symbols = st.sampled_from(["EURUSD", "XAUUSD"])
 trades = st.lists(st.tuples(symbols, sides, lots, prices), max_size=30)
 
 
-def order(
-    symbol: str = "EURUSD", side: Side = Side.BUY, quantity: str | Decimal = "1.00", name: str = "one"
-) -> MarketOrder:
-    return MarketOrder(uuid.UUID(int=1), 1, name, symbol, side, Decimal(quantity))
+def order(symbol: str = "EURUSD", side: Side = Side.BUY, quantity: str | Decimal = "1.00") -> MarketOrder:
+    return MarketOrder(uuid.UUID(int=1), 1, "one", symbol, side, Decimal(quantity))
 
 
 def quotes(bid: Decimal, ask: Decimal | None = None, time: dt.datetime = NOW) -> dict[str, Quote]:
@@ -109,7 +107,13 @@ def test_a_client_buys_at_the_ask_and_sells_at_the_bid():
 
 
 @pytest.mark.parametrize(
-    ("age", "status"), [(STALE_AFTER, "filled"), (STALE_AFTER + dt.timedelta(microseconds=1), "rejected")]
+    ("age", "status"),
+    [
+        (STALE_AFTER, "filled"),
+        (STALE_AFTER + dt.timedelta(microseconds=1), "rejected"),
+        (-STALE_AFTER, "filled"),
+        (-STALE_AFTER - dt.timedelta(microseconds=1), "rejected"),  # dated ahead
+    ],
 )
 def test_order_on_a_stale_quote_is_rejected(age, status):
     after, execution = execute(START, order(), quotes(Decimal("1.1"), time=NOW - age), BLUE, NOW)
@@ -151,39 +155,55 @@ def test_event_is_the_order_response_with_its_type():
     )
 
 
+ASKED = {"client_order_id": "one", "symbol": "EURUSD", "side": "buy", "quantity": "0.10"}
+
+
+def asked(**changes: str) -> MarketOrder:
+    wanted = ASKED | changes
+    return market_order(uuid.UUID(int=1), 1, wanted.pop("client_order_id"), **wanted)
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        (order(symbol="EURGBP"), "symbol 'EURGBP' is not traded; use one of EURUSD"),
-        (order(quantity="0"), "quantity 0 is out of range; give 0.01 to 100 lots"),
-        (order(quantity="-1"), "quantity -1 is out of range"),
-        (order(quantity="100.01"), "out of range"),
-        (order(quantity="0.015"), "quantity 0.015 is not a multiple of 0.01 lots"),
-        (order(quantity="NaN"), "out of range"),
-        (order(quantity="1e999999"), "out of range"),
-        (order(name=""), "client_order_id must be 1 to 64 printable ASCII characters"),
-        (order(name="x" * 65), "client_order_id must be"),
-        (order(name="a\0b"), "client_order_id must be"),
-        (order(name="größe"), "client_order_id must be"),
+        ({"symbol": "EURGBP"}, "symbol 'EURGBP' is not traded; use one of EURUSD"),
+        ({"side": "hold"}, "side 'hold' is unknown; use buy or sell"),
+        ({"quantity": "0"}, "quantity 0 is out of range; give 0.01 to 100 lots"),
+        ({"quantity": "100.01"}, "out of range"),
+        ({"quantity": "0.015"}, "quantity 0.015 is not a multiple of 0.01 lots"),
+        ({"quantity": "-1"}, "quantity '-1' is not a number of lots; write it like 0.10"),
+        ({"quantity": "NaN"}, "not a number of lots"),
+        ({"quantity": "1e999999"}, "not a number of lots"),
+        ({"client_order_id": ""}, "client_order_id must be 1 to 64 printable ASCII characters"),
+        ({"client_order_id": "x" * 65}, "client_order_id must be"),
+        ({"client_order_id": "a\0b"}, "client_order_id must be"),
+        ({"client_order_id": "größe"}, "client_order_id must be"),
+        ({"client_order_id": ".."}, "client_order_id must be"),
     ],
 )
 def test_invalid_order_is_refused_with_a_message(wrong, sentence):
     with pytest.raises(InvalidOrderError) as refusal:
-        check(wrong)
+        asked(**wrong)
     assert sentence in str(refusal.value)
+
+
+@pytest.mark.parametrize("written", ["0.1", "0.10", "0.100"])
+def test_quantity_is_the_same_however_it_is_written(written):
+    assert str(asked(quantity=written).quantity) == "0.10"
 
 
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        (NewAccount("", "h", Decimal(1), 1), "username must be"),
-        (NewAccount("a", "h", Decimal("0.001"), 1), "whole cents"),
-        (NewAccount("a", "h", Decimal("NaN"), 1), "balance must be"),
-        (NewAccount("a", "h", Decimal(-1), 1), "balance must be"),
-        (NewAccount("a", "h", Decimal(1), 0), "leverage must be"),
-        (NewAccount("a", "h", Decimal(1), 1, "EUR"), "currency 'EUR' is not offered"),
+        ({"username": ""}, "username must be"),
+        ({"balance": "0.001"}, "whole cents"),
+        ({"balance": "1000000000000"}, "balance '1000000000000' is not an amount"),
+        ({"balance": "NaN"}, "balance 'NaN' is not an amount below 1,000,000,000,000; write it like 10000.00"),
+        ({"balance": "-1"}, "balance '-1' is not an amount"),
+        ({"leverage": 0}, "leverage must be"),
+        ({"currency": "EUR"}, "currency 'EUR' is not offered"),
     ],
 )
 def test_invalid_account_is_refused_with_a_message(wrong, sentence):
     with pytest.raises(InvalidAccountError, match=sentence):
-        accounts.check(wrong)
+        accounts.new_account(**{"username": "a", "balance": "1", "leverage": 1} | wrong)

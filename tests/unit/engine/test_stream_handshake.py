@@ -19,7 +19,7 @@ def ask(target, authorization=None):
     headers = CIMultiDict(Host="test")
     if authorization is not None:
         headers["Authorization"] = authorization
-    return parse(target, headers, verify)
+    return parse(target.encode(), headers, verify)
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,8 @@ def test_valid_upgrade_request_is_parsed(target, authorization, request_):
 @pytest.mark.parametrize(
     ("target", "authorization", "status", "sentence"),
     [
-        ("/", "Bearer good", 404, "There is no WebSocket at /: connect to /ws."),
-        ("/ws/", "Bearer good", 404, "There is no WebSocket at /ws/: connect to /ws."),
+        ("/", "Bearer good", 404, "There is no WebSocket at '/': connect to /ws."),
+        ("/ws/", "Bearer good", 404, "There is no WebSocket at '/ws/': connect to /ws."),
         ("/ws", None, 401, "The token is missing: send it as `Authorization: Bearer …` or as ?token=…."),
         ("/ws?token=", None, 401, "The token is missing: send it as `Authorization: Bearer …` or as ?token=…."),
         ("/ws", "Bearer ", 401, "The token is missing: send it as `Authorization: Bearer …` or as ?token=…."),
@@ -52,11 +52,21 @@ def test_valid_upgrade_request_is_parsed(target, authorization, request_):
         ("/ws?token=good&token=bad", None, 400, "token is given 2 times: give it once."),
         ("/ws?symbols=EURUSD,DOGE", "Bearer good", 400, "symbols contains 'DOGE', which is not traded: choose from "),
         ("/ws?symbols=eurusd", "Bearer good", 400, "symbols contains 'eurusd', which is not traded: choose from "),
-        ("/ws?since=-1", "Bearer good", 400, "since is '-1': give the sequence of the last event received, "),
-        ("/ws?since=", "Bearer good", 400, "since is '': give the sequence of the last event received, "),
-        ("/ws?since=٣", "Bearer good", 400, "since is '٣': give the sequence of the last event received, "),
-        ("/ws?since=1e3", "Bearer good", 400, "since is '1e3': give the sequence of the last event received, "),
-        ("/ws?since=9223372036854775808", "Bearer good", 400, "since is '9223372036854775808': give the sequence of "),
+        ("/ws?since=-1", "Bearer good", 400, "since is '-1': give a whole number from 0 to 9223372036854775807"),
+        ("/ws?since=", "Bearer good", 400, "since is '': give a whole number from 0 to 9223372036854775807"),
+        (
+            "/ws?since=٣",
+            "Bearer good",
+            400,
+            "since is '\\ufffd\\ufffd': give a whole number from 0 to 9223372036854775807",
+        ),
+        ("/ws?since=1e3", "Bearer good", 400, "since is '1e3': give a whole number from 0 to 9223372036854775807"),
+        (
+            "/ws?since=9223372036854775808",
+            "Bearer good",
+            400,
+            "since is '9223372036854775808': give a whole number from 0 to 9223372036854775807",
+        ),
         ("/ws?since=1&since=2", "Bearer good", 400, "since is given 2 times: give it once."),
     ],
 )
