@@ -1,12 +1,21 @@
 """Settings, read from the environment at start (docs/architecture.md lists the variables)."""
 
+import hashlib
+import hmac
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
+import argon2
+
+from rtx_engine.domain import grammar
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 E = TypeVar("E", bound=StrEnum)
+T = TypeVar("T")
 
 MIN_KEY_BYTES = 32  # RFC 7518: a key for HS256 is at least as long as the hash
 COLOUR_PLACEHOLDER = "{colour}"  # in PEER_SERVICE; replaced by the colour
@@ -27,8 +36,21 @@ class Colour(StrEnum):
 
 
 class ExecutionMode(StrEnum):
-    A_BOOK = "ABOOK"
+    """Only what this release does: an engine told to do more must not start and do less."""
+
     B_BOOK = "BBOOK"
+
+
+class PriceFeed(StrEnum):
+    """Likewise."""
+
+    SIMULATED = "SIMULATED"
+
+
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    STAGING = "staging"
+    PRODUCTION = "production"
 
 
 class LogLevel(StrEnum):
@@ -61,9 +83,9 @@ class Settings:
     """The settings of `rtx-engine serve`."""
 
     broker_name: str
-    price_feed: str
+    price_feed: PriceFeed
     execution_mode: ExecutionMode
-    environment: str
+    environment: Environment  # in the log; changes nothing else
     colour: Colour
     revision: str  # of the release, which the fence may name besides the colour; empty outside of Kubernetes
     pod_name: str
@@ -76,8 +98,9 @@ class Settings:
     admin_password_hash: str
     peer_secret: str
     peer_service: str | None  # host of a colour's Service, with COLOUR_PLACEHOLDER; None: forwarding is off
-    oanda_api_key: str | None
-    oanda_account_id: str | None
+    max_connections: int | None  # None: the default of api/limits.py, or what the process may open if that is less
+    max_connections_per_address: int
+    trusted_proxies: tuple[Network, ...]  # whose x-forwarded-for names the client
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -85,9 +108,9 @@ class Settings:
         read = _EnvironmentReader(environment)
         settings = cls(
             broker_name=read.text("BROKER_NAME", "RTX Trading"),
-            price_feed=read.text("PRICE_FEED_LP", "OANDA"),
+            price_feed=read.choice("PRICE_FEED_LP", PriceFeed, PriceFeed.SIMULATED),
             execution_mode=read.choice("EXECUTION_MODE", ExecutionMode, ExecutionMode.B_BOOK),
-            environment=read.text("ENVIRONMENT", "production"),
+            environment=read.choice("ENVIRONMENT", Environment, Environment.PRODUCTION),
             colour=read.choice("COLOUR", Colour),
             revision=environment.get("REVISION", ""),
             pod_name=read.text("POD_NAME", "local"),
@@ -97,14 +120,21 @@ class Settings:
             database=read.database("rtx_engine"),
             redis=Redis(read.text("REDIS_HOST"), read.port("REDIS_PORT", 6379), environment.get("REDIS_PASSWORD")),
             jwt_secret=read.key("JWT_SECRET"),
-            admin_password_hash=read.text("ADMIN_PASSWORD_HASH"),
+            admin_password_hash=read.password_hash("ADMIN_PASSWORD_HASH"),
             peer_secret=read.text("PEER_SECRET"),
             peer_service=read.service("PEER_SERVICE"),
-            oanda_api_key=environment.get("OANDA_API_KEY"),
-            oanda_account_id=environment.get("OANDA_ACCOUNT_ID"),
+            max_connections=read.number("MAX_CONNECTIONS", None, minimum=100, maximum=1_000_000),
+            max_connections_per_address=read.number("MAX_CONNECTIONS_PER_ADDRESS", 2048, minimum=10, maximum=1_000_000),
+            trusted_proxies=read.networks("TRUSTED_PROXIES"),
         )
+        read.refuse("OANDA_API_KEY", "OANDA_ACCOUNT_ID")
         read.check()
         return settings
+
+    @property
+    def simulator_seed(self) -> str:
+        """Of the simulated prices: a secret, since whoever knows it knows tomorrow's prices; the same in all pods."""
+        return hmac.new(self.peer_secret.encode(), b"simulated prices", hashlib.sha256).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -153,10 +183,48 @@ class _EnvironmentReader:
 
     def port(self, name: str, default: int) -> int:
         value = self.text(name, str(default))
-        if not (value.isascii() and value.isdigit() and 0 < int(value) < 65536):
+        try:
+            return grammar.whole_number(value, minimum=1, maximum=65535)
+        except grammar.GrammarError:
             self._problems.append(f"{name} is {value!r}; it must be a port number from 1 to 65535.")
             return default
-        return int(value)
+
+    def password_hash(self, name: str) -> str:
+        value = self.text(name)
+        try:
+            if value:
+                argon2.extract_parameters(value)
+        except ValueError:  # also argon2's InvalidHashError
+            self._problems.append(
+                f"{name} is not a hash in argon2's PHC format, like $argon2id$v=19$…: nobody could log in."
+            )
+        return value
+
+    def number(self, name: str, default: T, *, minimum: int, maximum: int) -> int | T:
+        value = self._environment.get(name)
+        if not value:
+            return default
+        try:
+            return grammar.whole_number(value, minimum=minimum, maximum=maximum)
+        except grammar.GrammarError:
+            self._problems.append(f"{name} is {value!r}; it must be a whole number from {minimum} to {maximum}.")
+            return default
+
+    def networks(self, name: str) -> tuple[Network, ...]:
+        value = self._environment.get(name, "")
+        try:
+            return tuple(ipaddress.ip_network(one.strip()) for one in value.split(",") if one.strip())
+        except ValueError:
+            self._problems.append(f"{name} is {value!r}; it must be networks like 10.0.0.0/8, separated by commas.")
+            return ()
+
+    def refuse(self, *names: str) -> None:
+        """Refuse variables that ask for what this release does not do."""
+        for name in names:
+            if self._environment.get(name):
+                self._problems.append(
+                    f"{name} is set, but this release takes its prices from the simulator; remove it."
+                )
 
     def choice(self, name: str, choices: type[E], default: E | None = None) -> E:
         value = self.text(name, default)
@@ -164,7 +232,8 @@ class _EnvironmentReader:
             if value.lower() == choice.value.lower():
                 return choice
         if value:
-            self._problems.append(f"{name} is {value!r}; it must be one of {', '.join(choices)}.")
+            allowed = f"one of {', '.join(choices)}" if len(choices) > 1 else f"{next(iter(choices))} in this release"
+            self._problems.append(f"{name} is {value!r}; it must be {allowed}.")
         return next(iter(choices))
 
     def database(self, default_user: str) -> Database:

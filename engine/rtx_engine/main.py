@@ -45,6 +45,6 @@ def _serve(_: argparse.Namespace) -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             # All pods of an engine have the same seed and therefore the same quotes.
-            runner.run(run_server(settings, SimulatedSource(seed=settings.broker_name)))
+            runner.run(run_server(settings, SimulatedSource(seed=settings.simulator_seed)))
     except StartError as error:
         sys.exit(str(error))

@@ -23,4 +23,5 @@ class Quote(msgspec.Struct, frozen=True):
         return self.ask if side is Side.BUY else self.bid
 
     def is_stale(self, now: dt.datetime) -> bool:
-        return now - self.time > STALE_AFTER
+        """Also if it is dated ahead: of two clocks that differ, one is wrong, and it may be the feed's."""
+        return abs(now - self.time) > STALE_AFTER
