@@ -44,6 +44,11 @@ class Store:
         self._writing = asyncio.create_task(self.orders.run(), name="order writer")
         self._watching = asyncio.create_task(self.fence.run(self._session), name="fence watch")
 
+    @property
+    def tasks(self) -> tuple["asyncio.Task[None]", ...]:
+        """The tasks that run from `start` to `stop`."""
+        return tuple(task for task in (self._writing, self._watching) if task is not None)
+
     async def read_fence(self) -> FenceState | None:
         """Read the fence now, which also updates `fence`. None as in FenceWatch.refresh. Raises UnavailableError.
 

@@ -119,6 +119,7 @@ class OrderWriter:
         self._not_empty = asyncio.Event()
         self._batch_ready = asyncio.Event()
         self._stopping = False
+        self._ended = False
         self._replication_in_doubt = False
         self._batch_callbacks: list[Callable[[int], None]] = []
 
@@ -128,6 +129,8 @@ class OrderWriter:
 
     async def submit(self, order: MarketOrder) -> Placed:
         """Place `order`, or return its earlier execution. Raises OrderError if there is no result."""
+        if self._ended:
+            raise OrderError(OrderErrorReason.UNAVAILABLE, _NOT_PLACED)
         if self._stopping or len(self._queue) >= self._limits.max_queued:
             raise OrderError(OrderErrorReason.OVERLOADED, "too many orders are queued; try again in a second")
         pending = _Pending(order, asyncio.get_running_loop().create_future())
@@ -151,10 +154,11 @@ class OrderWriter:
                 await self._wait_for_batch(until=began + self._limits.batch_interval_seconds)
                 began = clock()
                 batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH_ORDERS))]
-                for callback in self._batch_callbacks:
-                    callback(len(batch))
                 await self._complete_batch(batch, began + self._limits.batch_timeout_seconds)
+                for callback in self._batch_callbacks:  # last: one that fails leaves no order without an answer
+                    callback(len(batch))
         finally:
+            self._ended = True
             for pending in self._queue:
                 pending.complete(OrderError(OrderErrorReason.UNAVAILABLE, _NOT_PLACED))
             await self._session.close()

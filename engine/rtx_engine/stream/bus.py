@@ -70,7 +70,13 @@ class Bus:
 
     async def start(self) -> None:
         """Start connecting, in the background."""
-        self._tasks = [asyncio.create_task(self._run(work)) for work in (self._publish_loop, self._receive_loop)]
+        works = {"event publisher": self._publish_loop, "event receiver": self._receive_loop}
+        self._tasks = [asyncio.create_task(self._run(work), name=name) for name, work in works.items()]
+
+    @property
+    def tasks(self) -> tuple[asyncio.Task[None], ...]:
+        """The tasks that run from `start` to `stop`."""
+        return tuple(self._tasks)
 
     async def stop(self) -> None:
         """Disconnect. Queued events are dropped; clients get them from the database."""
@@ -91,6 +97,8 @@ class Bus:
                 if clock() - logged >= LOG_INTERVAL_SECONDS:
                     logged = clock()
                     log.warning("cannot reach Redis; clients get events from the database", error=str(error))
+            except Exception:  # events still come from the database: no reason to end the pod
+                log.exception("the bus failed; clients get events from the database")
             finally:
                 with contextlib.suppress(*_CONNECTION_ERRORS):
                     await client.aclose()

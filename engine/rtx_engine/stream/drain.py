@@ -8,6 +8,7 @@ from picows import WSCloseCode
 from rtx_engine import metrics
 from rtx_engine.stream.connection import Connection
 from rtx_engine.stream.hub import Hub
+from rtx_engine.tasks import log_failure
 
 MAX_BURST = 100  # connections closed without a pause; each client reconnects, with a handshake and a query
 LATE_CLIENT_SECONDS = 1.0  # how long a client stays that connects during the drain
@@ -46,6 +47,7 @@ class Drain:
         """
         if self._task is None:
             self._task = asyncio.create_task(self._run(seconds), name="drain")
+            self._task.add_done_callback(log_failure)
 
     def end(self) -> None:
         """Stop the drain. Does not block."""
