@@ -10,6 +10,7 @@ from rtx_engine import metrics
 from rtx_engine.api import peer
 from rtx_engine.api.context import Activity, Context
 from rtx_engine.api.error_mapping import allowed_methods, method_not_allowed, to_api_error
+from rtx_engine.api.errors import RETRY, ApiError, ErrorReason
 from rtx_engine.api.forward import Forwarder, Receiver
 from rtx_engine.api.hot import HotRoutes
 from rtx_engine.api.http import (
@@ -26,6 +27,7 @@ from rtx_engine.api.http import (
     send_response,
 )
 from rtx_engine.api.internal import PREFIX, InternalRoutes
+from rtx_engine.api.limits import PRODUCTION, Limits
 from rtx_engine.api.routes import cold_routes
 from rtx_engine.store import OrderError, OrderErrorReason
 from rtx_engine.stream.drain import Drain
@@ -44,7 +46,9 @@ _NO_METHODS: Mapping[str, Handler] = {}
 class Application:
     """What uvicorn serves, except WebSockets: those go to stream/."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, limits: Limits = PRODUCTION) -> None:
+        self._limits = limits
+        self._handling = 0  # requests whose body is complete
         self._activity = context.activity
         self._drain = context.stream.drain
         self._fence = context.store.fence
@@ -97,11 +101,8 @@ class Application:
 
     async def _respond(self, scope: Scope, receive: Receive, sender: "_ResponseSender", table: Table) -> None:
         try:
-            body = await read_body(receive)
-            if scope["path"].startswith(_EXECUTOR_PREFIX):
-                await self._respond_as_executor(scope, body, sender)
-            else:
-                await self._respond_locally(scope, body, sender, table)
+            body = await read_body(receive, self._limits.body_bytes)
+            await self._respond_to(scope, body, sender, table)
         except ClientGoneError:
             return
         except Exception as error:
@@ -112,6 +113,19 @@ class Application:
                 metrics.order_errors(api_error.reason).inc()
                 sender.for_other_colour = True
             await send_response(sender, error_response(api_error))
+
+    async def _respond_to(self, scope: Scope, body: bytes, sender: "_ResponseSender", table: Table) -> None:
+        """Respond to a complete request. Raises ApiError (503) if too many others are being handled."""
+        if self._handling >= self._limits.requests and scope["path"] not in _PROBE_PATHS:
+            raise ApiError(503, ErrorReason.BUSY, "Too many requests at once: try again in a second.", headers=RETRY)
+        self._handling += 1
+        try:
+            if scope["path"].startswith(_EXECUTOR_PREFIX):
+                await self._respond_as_executor(scope, body, sender)
+            else:
+                await self._respond_locally(scope, body, sender, table)
+        finally:
+            self._handling -= 1
 
     async def _respond_as_executor(self, scope: Scope, body: bytes, sender: "_ResponseSender") -> None:
         """Respond in this pod if the fence names its colour, or else forward to the colour that it names."""

@@ -15,6 +15,11 @@ class ErrorReason(StrEnum):
     METHOD_NOT_ALLOWED = "MethodNotAllowed"
     CONFLICT = "Conflict"
     PAYLOAD_TOO_LARGE = "PayloadTooLarge"
+    URL_TOO_LONG = "UrlTooLong"
+    HEADERS_TOO_LARGE = "HeadersTooLarge"
+    TOO_SLOW = "TooSlow"
+    TOO_MANY_CONNECTIONS = "TooManyConnections"
+    TOO_MANY_REQUESTS = "TooManyRequests"
     BUSY = "Busy"
     UNAVAILABLE = "Unavailable"
     NOT_READY = "NotReady"
@@ -60,6 +65,12 @@ def unauthorized(message: str) -> ApiError:
 
 def bad_request(message: str) -> ApiError:
     return ApiError(400, ErrorReason.BAD_REQUEST, message)
+
+
+def too_large(max_bytes: int) -> ApiError:
+    return ApiError(
+        413, ErrorReason.PAYLOAD_TOO_LARGE, f"The body has more than {max_bytes} bytes: send a smaller one."
+    )
 
 
 def sentence(error: Exception) -> str:

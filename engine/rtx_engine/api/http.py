@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-from rtx_engine.api.errors import ApiError, ErrorReason
+from rtx_engine.api.errors import ApiError, too_large
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -12,7 +12,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-MAX_BODY_BYTES = 64 * 1024  # the largest valid body, an order, has a few hundred bytes
 _JSON = b"application/json"
 
 
@@ -35,14 +34,14 @@ class ClientGoneError(Exception):
     """The client closed the connection before its request was complete."""
 
 
-async def read_body(receive: Receive) -> bytes:
-    """The whole body. Bytes beyond MAX_BODY_BYTES are read and discarded. Raises ApiError (413), ClientGoneError."""
+async def read_body(receive: Receive, max_bytes: int) -> bytes:
+    """The whole body. Bytes beyond `max_bytes` are read and discarded. Raises ApiError (413), ClientGoneError."""
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body", False):
         body: bytes = message.get("body", b"")
-        if len(body) <= MAX_BODY_BYTES:
+        if len(body) <= max_bytes:
             return body
-        raise _too_large()
+        raise too_large(max_bytes)
     kept = bytearray()
     size = 0
     while True:
@@ -50,13 +49,13 @@ async def read_body(receive: Receive) -> bytes:
             raise ClientGoneError
         part: bytes = message.get("body", b"")
         size += len(part)
-        if size <= MAX_BODY_BYTES:
+        if size <= max_bytes:
             kept += part
         if not message.get("more_body", False):
             break
         message = await receive()
-    if size > MAX_BODY_BYTES:
-        raise _too_large()
+    if size > max_bytes:
+        raise too_large(max_bytes)
     return bytes(kept)
 
 
@@ -101,9 +100,3 @@ def header(scope: Scope, name: bytes) -> bytes | None:
         if key == name:
             return bytes(value)
     return None
-
-
-def _too_large() -> ApiError:
-    return ApiError(
-        413, ErrorReason.PAYLOAD_TOO_LARGE, f"The body is larger than {MAX_BODY_BYTES} bytes: send a smaller one."
-    )

@@ -18,7 +18,9 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from rtx_engine.api import peer
+from rtx_engine.api.client_address import limited_as
 from rtx_engine.api.errors import ApiError
+from rtx_engine.api.limits import Admission
 from rtx_engine.version import VERSION
 
 READ_BUFFER_BYTES = 2048  # initial size; clients send little
@@ -33,7 +35,9 @@ _log = logging.LoggerAdapter(logging.getLogger("picows"), {})
 _CONNECTION = re.compile(rb"(?im)^connection:[^\r\n]*")
 
 
-def protocol_class(accept: Callable[[WSUpgradeRequest], WSListener]) -> type[asyncio.BufferedProtocol]:
+def protocol_class(
+    accept: Callable[[WSUpgradeRequest], WSListener], admission: Admission
+) -> type[asyncio.BufferedProtocol]:
     """A class for `uvicorn.Config(ws=…)`. `accept` returns a listener or raises ApiError, the response."""
 
     def route(request: WSUpgradeRequest) -> WSListener | Response:
@@ -67,10 +71,13 @@ def protocol_class(accept: Callable[[WSUpgradeRequest], WSListener]) -> type[asy
 
         def connection_made(self, transport: asyncio.Transport) -> None:
             self._connections.add(self)
+            self._address = limited_as((transport.get_extra_info("peername") or ("",))[0])
+            admission.opened(self._address)
             super().connection_made(transport)
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._connections.discard(self)
+            admission.closed(self._address)
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:

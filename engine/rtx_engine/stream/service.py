@@ -7,6 +7,7 @@ import structlog
 from picows import WSCloseCode, WSUpgradeRequest
 
 from rtx_engine.api.errors import RETRY, ApiError, ErrorReason
+from rtx_engine.api.limits import Admission
 from rtx_engine.domain.events import AccountEvent
 from rtx_engine.feed.source import PriceSource
 from rtx_engine.store.errors import UnavailableError
@@ -28,7 +29,13 @@ class Stream:
     """The WebSockets of a pod. `verify_token` returns the account of a token, or raises ValueError with a message."""
 
     def __init__(
-        self, log: EventLog, bus: Bus, source: PriceSource, verify_token: Callable[[str], int], colour: str
+        self,
+        log: EventLog,
+        bus: Bus,
+        source: PriceSource,
+        verify_token: Callable[[str], int],
+        colour: str,
+        admission: Admission,
     ) -> None:
         self._bus = bus
         self._verify_token = verify_token
@@ -37,7 +44,7 @@ class Stream:
         self.drain = Drain(self._hub)
         self._work: list[asyncio.Task[None]] = []
         self._stopping = False
-        self.protocol_class = protocol_class(self._accept)
+        self.protocol_class = protocol_class(self._accept, admission)
 
     @property
     def connections(self) -> int:
@@ -47,8 +54,18 @@ class Stream:
     async def start(self) -> None:
         """Start sending; does not block. Needs a running event loop. The caller starts and stops the bus."""
         self._bus.on_events(self._deliver)
-        steps = (self._hub.tick, self._catch_up.send_hello, self._catch_up.poll, self._update_subscription)
-        self._work = [asyncio.create_task(_repeat(step)) for step in steps]
+        steps = {
+            "tick sender": self._hub.tick,
+            "hello sender": self._catch_up.send_hello,
+            "event poll": self._catch_up.poll,
+            "event subscription": self._update_subscription,
+        }
+        self._work = [asyncio.create_task(_repeat(step), name=name) for name, step in steps.items()]
+
+    @property
+    def tasks(self) -> tuple[asyncio.Task[None], ...]:
+        """The tasks that run from `start` to `stop`."""
+        return tuple(self._work)
 
     async def stop(self, grace: float) -> None:
         """Refuse new clients and close all with 1012, spread evenly, so that none is left after `grace` seconds."""

@@ -13,6 +13,7 @@ import pytest_asyncio
 import uvicorn
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 from rtx_engine.api.errors import unauthorized
+from rtx_engine.api.limits import PRODUCTION, Admission
 from rtx_engine.stream import adaptor
 from rtx_engine.stream.adaptor import protocol_class
 
@@ -45,7 +46,12 @@ def server():
     """On uvloop, as in production, in a thread of its own."""
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        http, http="httptools", loop="uvloop", ws=protocol_class(accept), lifespan="off", log_config=None
+        http,
+        http="httptools",
+        loop="uvloop",
+        ws=protocol_class(accept, Admission(PRODUCTION)),
+        lifespan="off",
+        log_config=None,
     )
     server = uvicorn.Server(config)
     server.port = listening.getsockname()[1]

@@ -1,0 +1,313 @@
+"""What anybody may send before it is known who they are. It uses private parts of uvicorn: run this file before
+uvicorn or httptools is upgraded.
+"""
+
+import asyncio
+import functools
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+
+import msgspec
+import pytest
+import uvicorn
+import uvloop
+from rtx_engine.api.http_protocol import BoundedProtocol, check_times
+from rtx_engine.api.limits import PRODUCTION, Admission, Limits
+
+TIMEOUT_SECONDS = 10
+GET = b"GET /get HTTP/1.1\r\nhost: x\r\n\r\n"
+H2C = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
+
+
+async def echo(scope, receive, send):
+    """Answers with the method, the path and the body; /held only once the server is released."""
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    if scope["path"] == "/held":
+        await asyncio.to_thread(scope["app"].released.wait)
+    answer = b"%b %b %b" % (scope["method"].encode(), scope["path"].encode(), body)
+    headers = [(b"content-length", b"%d" % len(answer))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": answer})
+
+
+@dataclass
+class Server:
+    port: int
+    released: threading.Event
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 22)
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def answers(self, *parts: bytes) -> bytes:
+        """All that is answered to `parts`, until the server closes the connection."""
+        async with self.connected() as (reader, writer):
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+            return await whole(reader)
+
+
+async def whole(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        return await reader.read()
+
+
+async def one(reader: asyncio.StreamReader) -> bytes:
+    """The body of the next answer on a connection that stays open."""
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].split()[0])
+        return await reader.readexactly(length)
+
+
+async def sent_for_ever(writer: asyncio.StreamWriter) -> None:
+    """Sends a byte again and again. Raises ConnectionError once the server has ended the connection."""
+    while True:
+        await writer.drain()
+        writer.write(b"x")
+        await asyncio.sleep(0.01)
+
+
+def refused(answer: bytes) -> tuple[int, str]:
+    """The status and the reason of the last answer, which closes the connection."""
+    head, _, body = answer[answer.rindex(b"HTTP/1.1 ") :].partition(b"\r\n\r\n")
+    assert b"connection: close" in head
+    return int(head[9:12]), msgspec.json.decode(body)["error"]["reason"]
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    """`serve(connections=3, …)`: a server with these limits, on uvloop as in production, in a thread of its own."""
+    stops = []
+
+    def start(**changes: float) -> Server:
+        limits: Limits = replace(PRODUCTION, **changes)  # type: ignore[arg-type]
+        listening = socket.create_server(("127.0.0.1", 0))
+        server = Server(listening.getsockname()[1], threading.Event())
+
+        async def app(scope, receive, send):
+            await echo({**scope, "app": server}, receive, send)
+
+        protocol = functools.partial(BoundedProtocol, limits=limits, admission=Admission(limits))
+        config = uvicorn.Config(app, http=protocol, ws="none", lifespan="off", log_config=None, loop="uvloop")
+        running = uvicorn.Server(config)
+
+        async def run() -> None:
+            checking = asyncio.create_task(check_times(running.server_state, 0.02))
+            await running.serve(sockets=[listening])
+            checking.cancel()
+
+        thread = threading.Thread(target=lambda: asyncio.Runner(loop_factory=uvloop.new_event_loop).run(run()))
+        thread.start()
+        stops.append((running, server, thread))
+        return server
+
+    yield start
+    for running, server, thread in stops:
+        server.released.set()
+        running.should_exit = True
+        thread.join(TIMEOUT_SECONDS)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "reason"),
+    [
+        (b"GET /" + b"x" * 200 + b" HTTP/1.1\r\n\r\n", 414, "UrlTooLong"),
+        (b"GET / HTTP/1.1\r\na: " + b"x" * 400 + b"\r\n\r\n", 431, "HeadersTooLarge"),
+        (b"GET / HTTP/1.1\r\n" + b"x" * 400 + b": a\r\n\r\n", 431, "HeadersTooLarge"),
+        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 21 + b"\r\n", 431, "HeadersTooLarge"),
+        (b"POST / HTTP/1.1\r\ncontent-length: 5000\r\n\r\n", 413, "PayloadTooLarge"),
+        (b"STEAL / HTTP/1.1\r\n\r\n", 400, "BadRequest"),
+        (b"CONNECT x:443 HTTP/1.1\r\nhost: x\r\n\r\n", 400, "BadRequest"),
+    ],
+)
+async def test_request_beyond_a_limit_is_refused_with_its_reason(serve, request_, status, reason):
+    server = serve(url_bytes=100, header_bytes=300, headers=20, discarded_bytes=4000)
+    assert refused(await server.answers(request_)) == (status, reason)
+
+
+@pytest.mark.parametrize(
+    ("beginning", "more", "status"),
+    [
+        (b"GET / HTTP/1.1\r\na: ", b"x" * 100, 431),
+        (b"GET / HTTP/1.1\r\n", b"x" * 100, 431),
+        (b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n", b"64\r\n" + b"x" * 100 + b"\r\n", 413),
+        (b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n64;", b"x" * 100, 413),
+    ],
+)
+async def test_request_that_never_ends_is_refused_when_it_has_become_too_large(serve, beginning, more, status):
+    # given a client that goes on sending what never completes a header, a body or a chunk's length
+    server = serve(url_bytes=300, header_bytes=700, discarded_bytes=4000, linger_seconds=TIMEOUT_SECONDS)
+    async with server.connected() as (reader, writer):
+        writer.write(beginning)
+        answering = asyncio.create_task(whole(reader))
+        with suppress(ConnectionError):
+            while not answering.done():
+                writer.write(more)
+                await writer.drain()
+                await asyncio.sleep(0.001)
+                if writer.transport.is_closing():
+                    break
+        # then it is told why, and the connection ends
+        assert refused(await answering)[0] == status
+
+
+async def test_body_that_is_too_large_for_the_application_leaves_the_connection_open(serve):
+    server = serve(discarded_bytes=200_000)
+    async with server.connected() as (reader, writer):
+        writer.write(b"POST /large HTTP/1.1\r\ncontent-length: 150000\r\n\r\n" + b"x" * 150_000)
+        assert len(await one(reader)) == 150_000 + len("POST /large ")
+        writer.write(GET)
+        assert await one(reader) == b"GET /get "
+
+
+@pytest.mark.parametrize(
+    ("parts", "status"),
+    [
+        ([b"GET / HTTP"], 408),
+        ([b"GET / HTTP/1.1\r\nhost: x\r\n"], 408),
+        ([b"POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\n", b"x"], 408),
+        ([GET, b"GET"], 408),
+    ],
+)
+async def test_request_that_takes_too_long_is_refused(serve, parts, status):
+    server = serve(request_seconds=0.2)
+    assert refused(await server.answers(*parts))[0] == status
+
+
+async def test_connection_that_sends_nothing_is_closed(serve):
+    server = serve(first_byte_seconds=0.1)
+    async with server.connected() as (reader, _):
+        with suppress(ConnectionResetError):
+            assert await whole(reader) == b""
+
+
+async def test_connection_is_kept_while_idle(serve):
+    # given a connection that was used, on a server that waits for nothing
+    server = serve(first_byte_seconds=0.05, request_seconds=0.05)
+    async with server.connected() as (reader, writer):
+        writer.write(GET)
+        await one(reader)
+        # when other requests pass, one of which is closed for its slowness
+        await server.answers(b"GET /slow")
+        # then it can still be used
+        writer.write(GET)
+        assert await one(reader) == b"GET /get "
+
+
+async def test_answer_that_nobody_reads_ends_the_connection(serve):
+    server = serve(unread_seconds=0.1, discarded_bytes=1 << 24)
+    async with server.connected() as (reader, writer):
+        # when a client sends 8 MB and reads nothing of the echo
+        reader._transport.pause_reading()
+        writer.write(b"POST / HTTP/1.1\r\ncontent-length: 8388608\r\n\r\n" + b"x" * (1 << 23))
+        # then the connection ends, as the client finds out that goes on sending
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(sent_for_ever(writer), TIMEOUT_SECONDS)
+
+
+@pytest.mark.parametrize("rest", [b"", GET])
+async def test_offer_to_upgrade_to_http2_is_ignored_and_the_body_kept(serve, rest):
+    server = serve()
+    head = b"POST /order HTTP/1.1\r\nhost: x\r\n" + H2C + b"content-length: 5\r\n\r\n"
+    async with server.connected() as (reader, writer):
+        # when a request offers HTTP/2, in one part or with its body in another
+        writer.write(head + b"hello" + rest)
+        assert await one(reader) == b"POST /order hello"
+        if rest:
+            assert await one(reader) == b"GET /get "
+        writer.write(head)
+        await asyncio.sleep(0.01)
+        writer.write(b"hello")
+        # then its body arrives, and the connection goes on
+        assert await one(reader) == b"POST /order hello"
+        writer.write(GET)
+        assert await one(reader) == b"GET /get "
+
+
+async def test_offer_without_a_body_or_with_chunks_is_ignored(serve):
+    server = serve()
+    async with server.connected() as (reader, writer):
+        writer.write(b"GET /get HTTP/1.1\r\nhost: x\r\n" + H2C + b"\r\n")
+        assert await one(reader) == b"GET /get "
+        head = b"POST /order HTTP/1.1\r\nhost: x\r\n" + H2C + b"transfer-encoding: chunked\r\n\r\n"
+        writer.write(head + b"5\r\nhello\r\n0\r\n\r\n")
+        assert await one(reader) == b"POST /order hello"
+
+
+async def test_offer_keeps_the_wish_to_close(serve):
+    server = serve()
+    head = b"GET /get HTTP/1.1\r\nhost: x\r\n" + H2C.replace(b"Upgrade,", b"close, Upgrade,") + b"\r\n"
+    assert (await server.answers(head)).endswith(b"GET /get ")
+
+
+async def test_refusal_is_never_the_answer_to_an_earlier_request(serve):
+    # given a request that is being handled
+    server = serve()
+    async with server.connected() as (reader, writer):
+        writer.write(b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n")
+        # when what follows it on the connection is no request
+        writer.write(b"\x00\x00\x00")
+        await asyncio.sleep(0.1)
+        server.released.set()
+        # then the answer is that of the first, and the connection ends
+        answer = await whole(reader)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+async def test_pipelined_requests_are_answered_up_to_their_limit(serve):
+    server = serve(pipelined=3)
+    server.released.set()
+    answer = await server.answers(b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n" + GET * 100)
+    assert answer.count(b"HTTP/1.1 200") == 4
+
+
+async def test_address_has_a_limit_and_others_do_not_suffer(serve):
+    server = serve(connections_per_address=2)
+    async with server.connected() as (reader, writer), server.connected():
+        # when an address opens a third connection
+        assert refused(await server.answers(GET)) == (429, "TooManyConnections")
+        # then those that it has go on
+        writer.write(GET)
+        assert await one(reader) == b"GET /get "
+
+
+async def test_closed_connection_makes_room(serve):
+    server = serve(connections_per_address=1)
+    for _ in range(5):
+        async with server.connected() as (reader, writer):
+            writer.write(GET.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
+            assert b"200 OK" in await whole(reader)
+
+
+def test_last_connections_are_for_addresses_that_have_none():
+    admission = Admission(replace(PRODUCTION, connections=4, reserved_connections=2))
+    admission.opened("stranger")
+    admission.opened("stranger")
+    assert admission.refusal("stranger").status == 503
+    assert admission.refusal("a probe") is None
+    admission.opened("a probe")
+    admission.opened("another probe")
+    assert admission.refusal("a third").status == 503
+    # and when one closes, there is room again
+    admission.closed("stranger")
+    assert admission.refusal("a third") is None
