@@ -1,63 +1,137 @@
-"""Password hashes (argon2id), computed in a few threads: each takes milliseconds and 19 MiB."""
+"""Password hashes (argon2id), computed in a few threads: each takes milliseconds and 19 MiB.
+
+Two lanes lead to the threads, so that strangers who flood a pod with logins leave a thread to those who have logged in
+from their address before. Either lane is bounded in all, and by user and by address.
+"""
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TypeVar, TypeVarTuple, Unpack
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from rtx_engine.api.errors import RETRY, ApiError, ErrorReason
+from rtx_engine.api.errors import ApiError, ErrorReason
 
 # OWASP's smallest recommendation, 19 MiB a hash: a burst of logins must not exceed the memory limit of a 512 MiB pod.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-_THREADS = 2
-_MAX_WAITING = 64
 _TIMEOUT_SECONDS = 10.0
 
 _Arguments = TypeVarTuple("_Arguments")
 _Result = TypeVar("_Result")
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who wants a hash. `known`: this user has logged in from this address before, or is logged in."""
+
+    username: str
+    address: str
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Of one lane. The defaults are for production."""
+
+    threads: int
+    waiting: int = 64
+    waiting_per_address: int = 16
+    waiting_per_user: int = 8
+
+
+THREADS = 2
+STRANGERS, KNOWN = Bounds(threads=1), Bounds(threads=2)
+
+
 class Passwords:
     """Hashes and verifies passwords. One instance per process; `close()` ends its threads."""
 
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="argon2")
-        self._waiting = 0
+    def __init__(self, strangers: Bounds = STRANGERS, known: Bounds = KNOWN) -> None:
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="argon2")
+        self._lanes = {True: _Lane(known), False: _Lane(strangers)}
         self._dummy_hash = _HASHER.hash("")
 
-    async def hash(self, password: str) -> str:
-        """The PHC string to store. Raises ApiError (503, Busy) if too many calls wait."""
-        return await self._run(_HASHER.hash, password)
+    async def hash(self, password: str, caller: Caller) -> str:
+        """The PHC string to store. Raises ApiError (429) if too many calls wait."""
+        async with self._lanes[caller.known].turn(caller):
+            return await self._run(_HASHER.hash, password)
 
-    async def verify(self, stored: str | None, password: str) -> bool:
+    async def verify(self, stored: str | None, password: str, caller: Caller) -> bool:
         """Whether `password` belongs to `stored`. None (no such user) takes as long as a wrong password.
 
-        Raises ApiError (503, Busy) if too many calls wait.
+        Raises ApiError (429) if too many calls wait.
         """
-        matches = await self._run(_matches, stored or self._dummy_hash, password)
+        clock = asyncio.get_running_loop().time
+        async with self._lanes[caller.known].turn(caller):
+            began = clock()
+            matches = await self._run(_matches, stored or self._dummy_hash, password)
+            if not matches and not caller.known:
+                # Those who guess get half of a processor: orders need the rest.
+                await asyncio.sleep(clock() - began)
         return matches and stored is not None
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, function: Callable[[Unpack[_Arguments]], _Result], *arguments: *_Arguments) -> _Result:
-        if self._waiting >= _MAX_WAITING:
-            raise _busy()
-        self._waiting += 1
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+
+class _Lane:
+    """Callers take their turns, in the order in which they came."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._threads = asyncio.Semaphore(bounds.threads)
+        self._waiting = 0
+        self._by_user: Counter[str] = Counter()
+        self._by_address: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def turn(self, caller: Caller) -> AsyncIterator[None]:
+        """Wait for a thread. Raises ApiError (429) if too many wait, or after _TIMEOUT_SECONDS."""
+        bounds = self._bounds
+        if (
+            self._waiting >= bounds.waiting
+            or self._by_address[caller.address] >= bounds.waiting_per_address
+            or self._by_user[caller.username] >= bounds.waiting_per_user
+        ):
+            raise too_many_logins(1)
+        self._count(caller, 1)
         try:
-            async with asyncio.timeout(_TIMEOUT_SECONDS):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
-        except TimeoutError:
-            raise _busy() from None
+            try:
+                async with asyncio.timeout(_TIMEOUT_SECONDS):
+                    await self._threads.acquire()
+            except TimeoutError:
+                raise too_many_logins(1) from None
+            try:
+                yield
+            finally:
+                self._threads.release()
         finally:
-            self._waiting -= 1
+            self._count(caller, -1)
+
+    def _count(self, caller: Caller, change: int) -> None:
+        self._waiting += change
+        for counter, key in ((self._by_user, caller.username), (self._by_address, caller.address)):
+            counter[key] += change
+            if not counter[key]:
+                del counter[key]
 
 
-def _busy() -> ApiError:
-    return ApiError(503, ErrorReason.BUSY, "Too many logins at once: try again in a second.", headers=RETRY)
+def too_many_logins(seconds: int) -> ApiError:
+    """`seconds`: after which the client may try again."""
+    return ApiError(
+        429,
+        ErrorReason.TOO_MANY_REQUESTS,
+        f"Too many logins: try again in {seconds} seconds." if seconds > 1 else "Too many logins: try again shortly.",
+        headers=((b"retry-after", b"%d" % seconds),),
+    )
 
 
 def _matches(stored: str, password: str) -> bool:

@@ -1,0 +1,65 @@
+"""Which logins are tried, and which wait for their turn. Pure.
+
+Wrong passwords are counted over all pods, by user and address together, by address, and by user. The last two hold only
+for pairs that never logged in: whoever logs in from where they did before has a budget of their own, which nobody
+elsewhere can use up. So there is no lockout to use against others; a user at a new address may have to wait while
+somebody guesses at their password.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LoginLimits:
+    """The defaults are for production."""
+
+    window_seconds: int = 300  # wrong passwords are forgotten so long after the first of them
+    failures_per_pair: int = 10
+    failures_per_address: int = 50  # of pairs that never logged in; a proxy is one address for all its clients
+    failures_per_user: int = 50  # likewise
+    remembered_seconds: int = 30 * 24 * 3600  # that a pair has logged in
+
+
+PRODUCTION = LoginLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Where the counters of a login are kept: of its user and address together, and of each."""
+
+    pair: str
+    address: str
+    user: str
+    known: str  # set once the pair has logged in
+
+    @classmethod
+    def of(cls, username: str, address: str) -> "Keys":
+        pair = f"{username}\0{address}"  # a name has no NUL
+        return cls(_key("pair", pair), _key("address", address), _key("user", username), _key("known", pair))
+
+    @property
+    def counted(self) -> tuple[str, str, str]:
+        """Of wrong passwords."""
+        return self.pair, self.address, self.user
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The counters of a login, as they are before it."""
+
+    pair: int
+    address: int
+    user: int
+    known: bool
+
+    def may_try(self, limits: LoginLimits) -> bool:
+        """Whether the password is looked at."""
+        if self.pair >= limits.failures_per_pair:
+            return False
+        return self.known or (self.address < limits.failures_per_address and self.user < limits.failures_per_user)
+
+
+def _key(kind: str, text: str) -> str:
+    """Short, whatever a client calls itself; the names of users stay out of Redis."""
+    return f"rtx:login:{kind}:{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"

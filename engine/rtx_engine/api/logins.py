@@ -1,0 +1,40 @@
+"""Checks passwords, within the limits of login_limits.py and of the lanes of passwords.py."""
+
+from rtx_engine.api.errors import ApiError, unauthorized
+from rtx_engine.api.login_counters import Counters
+from rtx_engine.api.login_limits import PRODUCTION, Keys, LoginLimits, Standing
+from rtx_engine.api.passwords import Caller, Passwords, too_many_logins
+
+
+class Logins:
+    """Refuses guesses before they cost a hash."""
+
+    def __init__(self, passwords: Passwords, counters: Counters, limits: LoginLimits = PRODUCTION) -> None:
+        self._passwords = passwords
+        self._counters = counters
+        self._limits = limits
+
+    async def caller(self, username: str, address: str) -> Caller:
+        """Who wants to log in. Raises ApiError (429) if they, or others at that address, guessed too often."""
+        keys = Keys.of(username, address)
+        pair, by_address, by_user, known = await self._counters.read([*keys.counted, keys.known])
+        standing = Standing(pair, by_address, by_user, known > 0)
+        if not standing.may_try(self._limits):
+            raise too_many_logins(self._limits.window_seconds)
+        return Caller(username, address, standing.known)
+
+    async def check(self, caller: Caller, stored: str | None, password: str) -> None:
+        """Raises ApiError: 401 unless `password` belongs to `stored`; 429 if too many wait."""
+        keys = Keys.of(caller.username, caller.address)
+        limits = self._limits
+        if not await self._passwords.verify(stored, password, caller):
+            # A pair that has logged in counts for itself alone: its mistakes must not lock out its neighbours.
+            counted = (keys.pair,) if caller.known else keys.counted
+            await self._counters.add([(key, 1, limits.window_seconds) for key in counted])
+            raise wrong_credentials()
+        if not caller.known:
+            await self._counters.add([(keys.known, 1, limits.remembered_seconds)])
+
+
+def wrong_credentials() -> ApiError:
+    return unauthorized("The username or the password is wrong.")
