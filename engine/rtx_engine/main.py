@@ -10,7 +10,7 @@ import uvloop
 from rtx_engine import logs
 from rtx_engine.config import Settings, SettingsError
 from rtx_engine.feed.source import SimulatedSource
-from rtx_engine.server import StartError
+from rtx_engine.server import StartError, TaskEndedError
 from rtx_engine.server import serve as run_server
 from rtx_engine.store import migrate_cli
 from rtx_engine.version import VERSION
@@ -46,5 +46,5 @@ def _serve(_: argparse.Namespace) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             # All pods of an engine have the same seed and therefore the same quotes.
             runner.run(run_server(settings, SimulatedSource(seed=settings.simulator_seed)))
-    except StartError as error:
+    except (StartError, TaskEndedError) as error:
         sys.exit(str(error))

@@ -1,15 +1,20 @@
 """Starts the engine, serves, and shuts down without failing a request.
 
-On SIGTERM, in this order: /ready answers 503; WebSockets are closed with 1012; every response has `connection: close`
-until no requests arrive; the listener closes; the store finishes the queued orders. The exit code is then 0.
+On SIGTERM, or when a task ends that must not, in this order: /ready answers 503; WebSockets are closed with 1012;
+every response has `connection: close` until no requests arrive; the listener closes; the store finishes the queued
+orders. The exit code is 0 after a signal, 1 after the end of a task.
 """
 
 import asyncio
 import contextlib
+import dataclasses
+import functools
 import os
+import resource
 import signal
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import prometheus_client
 import structlog
@@ -18,6 +23,11 @@ import uvicorn
 from rtx_engine import metrics
 from rtx_engine.api.app import Application
 from rtx_engine.api.context import Activity, Context
+from rtx_engine.api.http_protocol import BoundedProtocol, check_times
+from rtx_engine.api.limits import PRODUCTION as LIMITS
+from rtx_engine.api.limits import Admission, Limits
+from rtx_engine.api.login_counters import Counters
+from rtx_engine.api.logins import Logins
 from rtx_engine.api.passwords import Passwords
 from rtx_engine.api.peer import Peers
 from rtx_engine.api.peer_client import PeerClient
@@ -28,6 +38,7 @@ from rtx_engine.feed.source import PriceSource
 from rtx_engine.store import FenceState, Store
 from rtx_engine.stream import Stream
 from rtx_engine.stream.bus import Bus
+from rtx_engine.tasks import Supervisor
 from rtx_engine.timeouts import PRODUCTION, Timeouts
 from rtx_engine.version import VERSION
 
@@ -36,11 +47,16 @@ log = structlog.get_logger(__name__)
 # Services and probes connect from outside the pod, by either family; a NetworkPolicy restricts who.
 ANY_ADDRESS, ANY_IPV4_ADDRESS = "::", "0.0.0.0"  # noqa: S104
 BACKLOG = 2048
+FILES_OF_ITS_OWN = 128  # open besides the clients' connections
 KEEP_ALIVE_SECONDS = 3600  # the client or proxy must close first: a server that closes may lose a request
 
 
 class StartError(Exception):
     """The server cannot start; the message is one sentence."""
+
+
+class TaskEndedError(Exception):
+    """A task ended without which the server is of no use; the message is one sentence."""
 
 
 class _Server(uvicorn.Server):
@@ -52,35 +68,69 @@ class _Server(uvicorn.Server):
 
 
 async def serve(settings: Settings, source: PriceSource, timeouts: Timeouts = PRODUCTION) -> None:
-    """Serve until SIGTERM or SIGINT. Raises StartError if a port cannot be bound."""
+    """Serve until SIGTERM or SIGINT. Raises StartError if a port cannot be bound, TaskEndedError if a task ends."""
     ending = asyncio.Event()
+    supervisor = Supervisor(on_failure=ending.set)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
-
-    bus = Bus(settings.redis)
-    colour = settings.colour.value  # a plain str: asyncpg rejects an enum as a session setting
-    store = Store(settings.database, colour, source, bus.publish, revision=settings.revision)
-    store.fence.on_change(lambda state: metrics.FENCE_EPOCH.set(state.epoch))
-    store.orders.on_batch(metrics.BATCH_SIZE.observe)
-    tokens = Tokens(settings.jwt_secret)
-    stream = Stream(store.reader, bus, source, tokens.trading_account, colour)
-    activity = Activity()
-    request_stats = RequestStats()
-    peer_client = PeerClient(settings.peer_service, settings.peer_secret) if settings.peer_service else None
-    store.fence.on_change(lambda state: _on_fence_change(store, state, request_stats, stream))
+    limits = _limits(settings)
+    admission = Admission(limits)
 
     async with contextlib.AsyncExitStack() as stack:
         listener = stack.enter_context(_listen(settings.port))
         stack.enter_context(_serve_metrics(settings.metrics_port))
+        context = await stack.enter_async_context(_services(settings, source, timeouts, supervisor, admission))
+        protocol = functools.partial(BoundedProtocol, limits=limits, admission=admission)
+        server = _Server(_uvicorn_config(Application(context, limits), protocol, context.stream, timeouts))
+        serving = supervisor.start(server.serve(sockets=[listener]), "HTTP server")
+        checking = supervisor.start(check_times(server.server_state), "check for slow connections")
+        log.info(
+            "serving",
+            port=settings.port,
+            metrics_port=settings.metrics_port,
+            pod=settings.pod_name,
+            environment=settings.environment,
+        )
+        await ending.wait()
+        log.info("shutting down")
+        supervisor.release()
+        await _drain(context.activity, context.stream, timeouts)
+        server.should_exit = True
+        await serving
+        checking.cancel()
+    log.info("stopped")
+    if supervisor.failure is not None:
+        raise TaskEndedError(f"The {supervisor.failure} ended although it must not: the log says why.")
+
+
+@contextlib.asynccontextmanager
+async def _services(
+    settings: Settings, source: PriceSource, timeouts: Timeouts, supervisor: Supervisor, admission: Admission
+) -> AsyncIterator[Context]:
+    """What the routes use, started; stopped at the end, the store last."""
+    bus = Bus(settings.redis)
+    colour = settings.colour.value  # a plain str: asyncpg rejects an enum as a session setting
+    store = Store(settings.database, colour, source, bus.publish, revision=settings.revision)
+    tokens = Tokens(settings.jwt_secret)
+    stream = Stream(store.reader, bus, source, tokens.trading_account, colour, admission)
+    request_stats = RequestStats()
+    store.fence.on_change(lambda state: metrics.FENCE_EPOCH.set(state.epoch))
+    store.fence.on_change(lambda state: _on_fence_change(store, state, request_stats, stream))
+    store.orders.on_batch(metrics.BATCH_SIZE.observe)
+    async with contextlib.AsyncExitStack() as stack:
         passwords = stack.enter_context(contextlib.closing(Passwords()))
+        counters = Counters(settings.redis)
+        stack.push_async_callback(counters.close)
         await bus.start()
         stack.push_async_callback(bus.stop)
         await store.start()
         stack.push_async_callback(store.stop)
         await stream.start()
+        supervisor.watch(*bus.tasks, *store.tasks, *stream.tasks)
+        peer_client = PeerClient(settings.peer_service, settings.peer_secret) if settings.peer_service else None
         if peer_client is not None:
             stack.callback(peer_client.stop)
-        context = Context(
+        yield Context(
             settings=settings,
             timeouts=timeouts,
             version=VERSION,
@@ -88,22 +138,28 @@ async def serve(settings: Settings, source: PriceSource, timeouts: Timeouts = PR
             source=source,
             tokens=tokens,
             passwords=passwords,
-            activity=activity,
+            logins=Logins(passwords, counters),
+            activity=Activity(),
             stream=stream,
             peers=Peers(settings.peer_secret),
             peer_client=peer_client,
             request_stats=request_stats,
+            supervisor=supervisor,
         )
-        server = _Server(_uvicorn_config(Application(context), stream, timeouts))
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        serving.add_done_callback(lambda _: ending.set())  # a failed server ends the process
-        log.info("serving", port=settings.port, metrics_port=settings.metrics_port, pod=settings.pod_name)
-        await ending.wait()
-        log.info("shutting down")
-        await _drain(activity, stream, timeouts)
-        server.should_exit = True
-        await serving
-    log.info("stopped")
+
+
+def _limits(settings: Settings) -> Limits:
+    """Raises StartError if the process may not open as many files as connections are asked for."""
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+    possible = sys.maxsize if files == resource.RLIM_INFINITY else files - FILES_OF_ITS_OWN
+    wanted = settings.max_connections or min(LIMITS.connections, possible)
+    if wanted > possible:
+        raise StartError(
+            f"MAX_CONNECTIONS is {wanted}, but this process may open only {files} files: raise its limit, or ask for "
+            f"{possible} connections or less."
+        )
+    return dataclasses.replace(LIMITS, connections=wanted, connections_per_address=settings.max_connections_per_address)
 
 
 def _on_fence_change(store: Store, state: FenceState, request_stats: RequestStats, stream: Stream) -> None:
@@ -130,10 +186,12 @@ async def _wait_until_quiet(activity: Activity, timeouts: Timeouts) -> None:
                 await asyncio.sleep(timeouts.quiet_seconds - quiet)
 
 
-def _uvicorn_config(application: Application, stream: Stream, timeouts: Timeouts) -> uvicorn.Config:
+def _uvicorn_config(
+    application: Application, protocol: Callable[..., BoundedProtocol], stream: Stream, timeouts: Timeouts
+) -> uvicorn.Config:
     return uvicorn.Config(
         application,
-        http="httptools",
+        http=protocol,  # type: ignore[arg-type]  # uvicorn only calls it
         ws=stream.protocol_class,  # type: ignore[arg-type]  # a BufferedProtocol; uvicorn calls only its data_received
         lifespan="off",
         log_config=None,

@@ -3,8 +3,10 @@
 import time
 from dataclasses import dataclass, field
 
+from rtx_engine.api.client_address import client_address
 from rtx_engine.api.errors import ApiError, ErrorReason, unauthorized
 from rtx_engine.api.http import Scope, header
+from rtx_engine.api.logins import Logins
 from rtx_engine.api.passwords import Passwords
 from rtx_engine.api.peer import Peers
 from rtx_engine.api.peer_client import PeerClient
@@ -14,6 +16,7 @@ from rtx_engine.config import Settings
 from rtx_engine.feed.source import PriceSource
 from rtx_engine.store import Store
 from rtx_engine.stream import Stream
+from rtx_engine.tasks import Supervisor
 from rtx_engine.timeouts import Timeouts
 
 
@@ -49,11 +52,17 @@ class Context:
     source: PriceSource
     tokens: Tokens
     passwords: Passwords
+    logins: Logins
     activity: Activity
     stream: Stream
     peers: Peers
     peer_client: PeerClient | None  # None: forwarding is off
     request_stats: RequestStats
+    supervisor: Supervisor
+
+    def client_address(self, scope: Scope) -> str:
+        """The client's address, as limits count it."""
+        return client_address(scope, self.settings.trusted_proxies, from_peer=self.peers.is_hop(scope))
 
     def claims(self, scope: Scope) -> Claims:
         """The claims of the bearer token. Raises ApiError (401)."""

@@ -43,6 +43,13 @@ class HotRoutes:
 
         A database that does not answer changes nothing; one that answers without a fence does.
         """
+        if (failure := self._context.supervisor.failure) is not None:
+            raise ApiError(
+                503,
+                ErrorReason.NOT_READY,
+                f"The {failure} of this pod has ended, so the pod ends: connect to another one.",
+                headers=RETRY,
+            )
         if self._context.activity.ending:
             raise ApiError(
                 503, ErrorReason.SHUTTING_DOWN, "This pod is shutting down: connect to another one.", headers=RETRY

@@ -10,7 +10,9 @@ from starlette.routing import Route, Router
 
 from rtx_engine.api.context import Context
 from rtx_engine.api.errors import ApiError, ErrorReason, bad_request, sentence, unauthorized
+from rtx_engine.api.logins import wrong_credentials
 from rtx_engine.api.openapi import document
+from rtx_engine.api.passwords import Caller
 from rtx_engine.api.query import Query
 from rtx_engine.api.request_bodies import AccountRequest, LoginRequest, decode
 from rtx_engine.api.response_bodies import AccountResponse, Login, Orders, SymbolResponse, Symbols
@@ -32,7 +34,7 @@ class ColdRoutes:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._openapi = msgspec.json.encode(document(context.version))
+        self._openapi = msgspec.json.encode(document(context.version, context.settings.broker_name))
         self._docs = resources.files("rtx_engine.api").joinpath("static", "docs.html").read_bytes()
 
     async def login(self, request: Request) -> Response:
@@ -41,6 +43,7 @@ class ColdRoutes:
         context = self._context
         if not grammar.is_name(body.username) or len(body.password) > MAX_PASSWORD_CHARACTERS:
             raise wrong_credentials()  # no account can have these
+        caller = await context.logins.caller(body.username, context.client_address(request.scope))
         account_id: int | None = None
         if body.username == ADMIN:
             stored: str | None = context.settings.admin_password_hash
@@ -48,8 +51,7 @@ class ColdRoutes:
             credentials = await context.store.reader.credentials(body.username)
             stored = credentials.password_hash if credentials else None
             account_id = credentials.account_id if credentials else None
-        if not await context.passwords.verify(stored, body.password):
-            raise wrong_credentials()
+        await context.logins.check(caller, stored, body.password)
         role = Role.TRADER if account_id is not None else Role.ADMIN
         token, expires_at = context.tokens.issue(account_id, role)
         return _json(Login(token, ADMIN if account_id is None else account_id, expires_at))
@@ -68,7 +70,8 @@ class ColdRoutes:
             )
         except accounts.InvalidAccountError as error:
             raise bad_request(sentence(error)) from error
-        password_hash = await self._context.passwords.hash(body.password)
+        caller = Caller(ADMIN, self._context.client_address(request.scope), known=True)
+        password_hash = await self._context.passwords.hash(body.password, caller)
         try:
             account = await self._context.store.accounts.create(
                 msgspec.structs.replace(new_account, password_hash=password_hash)
@@ -125,10 +128,6 @@ class ColdRoutes:
         """The API documentation as a page that loads nothing from other sites."""
         policy = "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
         return HTMLResponse(self._docs, headers={"content-security-policy": policy})
-
-
-def wrong_credentials() -> ApiError:
-    return unauthorized("The username or the password is wrong.")
 
 
 def cold_routes(context: Context) -> Router:

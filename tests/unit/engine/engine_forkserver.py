@@ -3,9 +3,10 @@
 Reads requests from standard input, one a line, and answers each with the engine's process id. The exit code of an
 engine is written to the file that its request names. All engines end with this process.
 
-Three things may differ from the command `rtx-engine`, by the environment of the engine:
+Four things may differ from the command `rtx-engine`, by the environment of the engine:
 SERVICES, like blue=7001,green=7002: the colours' Services are these ports of this machine.
 PRICES_STOPPED_AT, a time in ISO format: all prices are of then.
+WRITER_FAILS: the order writer ends after its first batch.
 TIMEOUTS, a JSON object: the fields of rtx_engine.timeouts.Timeouts that are not production's.
 """
 
@@ -81,9 +82,15 @@ def serve(request: Request) -> None:
         PeerClient._host = lambda _, colour: f"127.0.0.1:{ports[colour]}"  # type: ignore[method-assign]
     if stopped_at := os.environ.get("PRICES_STOPPED_AT"):
         main.SimulatedSource = partial(SimulatedSource, clock=lambda: datetime.fromisoformat(stopped_at))
+    if os.environ.get("WRITER_FAILS"):
+        server.metrics.BATCH_SIZE.observe = _fail  # type: ignore[method-assign]  # called after each batch
     timeouts = Timeouts(**json.loads(os.environ.get("TIMEOUTS", "{}")))
     main.run_server = partial(server.serve, timeouts=timeouts)
     main.run()
+
+
+def _fail(_size: float) -> None:
+    raise RuntimeError("a bug of the tests")
 
 
 if __name__ == "__main__" and (wanted := ForkServer().run()):
