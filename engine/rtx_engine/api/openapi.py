@@ -8,7 +8,9 @@ import msgspec
 
 from rtx_engine.api import request_bodies, response_bodies
 from rtx_engine.api.errors import ErrorBody
+from rtx_engine.domain import grammar
 from rtx_engine.domain.order_response import OrderResponse
+from rtx_engine.domain.symbols import SYMBOLS
 
 Json = dict[str, Any]
 
@@ -22,7 +24,9 @@ _ERRORS = {
     403: "The token does not permit this.",
     404: "Not found.",
     409: "The id or name is already in use.",
+    413: "The body is too large.",
     422: "The order was rejected and recorded; `order` is the record.",
+    429: "Too many; try again after the seconds in Retry-After.",
     503: "Temporarily unavailable; it is safe to retry, an order with the same client_order_id.",
 }
 
@@ -35,6 +39,7 @@ class Parameter:
     description: str
     kind: str = "string"
     place: str = "query"
+    limits: Json = field(default_factory=dict)  # keywords of JSON Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ OPERATIONS: Sequence[Operation] = (
         "/api/login",
         "Log in: get a token for a username and a password.",
         {200: ("The token.", response_bodies.Login)},
-        errors=(400, 401, 503),
+        errors=(400, 401, 413, 429, 503),
         body=request_bodies.LoginRequest,
         example={"username": "alice", "password": "correct horse"},
         public=True,
@@ -71,7 +76,7 @@ OPERATIONS: Sequence[Operation] = (
         "/api/admin/accounts",
         "Open an account. For the administrator only.",
         {201: ("The account.", response_bodies.AccountResponse)},
-        errors=(400, 401, 403, 409, 503),
+        errors=(400, 401, 403, 409, 413, 429, 503),
         body=request_bodies.AccountRequest,
         example={
             "username": "alice",
@@ -104,7 +109,7 @@ OPERATIONS: Sequence[Operation] = (
             201: ("Filled.", OrderResponse),
             422: (_ERRORS[422], response_bodies.Rejection),
         },
-        errors=(400, 401, 403, 409, 503),
+        errors=(400, 401, 403, 404, 409, 413, 503),
         body=request_bodies.MarketOrderRequest,
         example=_ORDER_EXAMPLE,
     ),
@@ -115,9 +120,14 @@ OPERATIONS: Sequence[Operation] = (
         {200: ("A page of orders.", response_bodies.Orders)},
         errors=(400, 401, 403, 503),
         parameters=(
-            Parameter("limit", "page size, 1 to 500; default 50", "integer"),
-            Parameter("before", "next_before of the previous page; default: start with the newest", "integer"),
-            Parameter("symbol", "only orders in this symbol; default: all"),
+            Parameter("limit", "page size; default 50", "integer", limits={"minimum": 1, "maximum": 500}),
+            Parameter(
+                "before",
+                "next_before of the previous page; default: start with the newest",
+                "integer",
+                limits={"minimum": 1, "maximum": grammar.MAX_SEQUENCE},
+            ),
+            Parameter("symbol", "only orders in this symbol; default: all", limits={"enum": list(SYMBOLS)}),
         ),
     ),
     Operation(
@@ -140,13 +150,14 @@ OPERATIONS: Sequence[Operation] = (
         "/ws",
         "WebSocket: a hello, then ticks and the account's order events, numbered without a gap.",
         {101: ("Switched to WebSocket.", None)},
-        errors=(401, 503),
+        errors=(400, 401, 503),
         parameters=(
             Parameter("symbols", "symbols to send ticks of, like EURUSD,XAUUSD; default: none"),
             Parameter(
                 "since",
                 "resume: send the events after this sequence, each exactly once; default: new events only",
                 "integer",
+                limits={"minimum": 0, "maximum": grammar.MAX_SEQUENCE},
             ),
             Parameter("token", "for browsers, instead of the Authorization header"),
         ),
@@ -170,8 +181,8 @@ OPERATIONS: Sequence[Operation] = (
 )
 
 
-def document(version: str) -> Json:
-    """The OpenAPI document of `version`."""
+def document(version: str, broker: str) -> Json:
+    """The OpenAPI document of `version`, under the name of `broker`."""
     structs: list[type[msgspec.Struct]] = [ErrorBody]
     for operation in OPERATIONS:
         structs += [struct for _, struct in operation.responses.values() if struct is not None]
@@ -187,7 +198,7 @@ def document(version: str) -> Json:
         paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "RTX trading engine", "version": version, "description": _DESCRIPTION},
+        "info": {"title": broker, "version": version, "description": _DESCRIPTION},
         "paths": paths,
         "components": {
             "schemas": schemas,
@@ -211,7 +222,7 @@ def _operation(operation: Operation) -> Json:
                 "in": parameter.place,
                 "required": parameter.place == "path",
                 "description": parameter.description,
-                "schema": {"type": parameter.kind},
+                "schema": {"type": parameter.kind, **parameter.limits},
             }
             for parameter in operation.parameters
         ]
