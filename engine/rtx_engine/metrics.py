@@ -22,6 +22,8 @@ FORWARDED_REQUESTS = Counter(
 DRAINED_CONNECTIONS = Counter("rtx_drained_connections_total", "WebSockets closed by a drain.")
 REQUESTS = Counter("rtx_http_requests_total", "Responses, by status class.", ["status"])
 
+REFUSALS = Counter("rtx_refusals_total", "Connections, requests and logins beyond a limit, by reason.", ["reason"])
+
 REQUESTS_BY_CLASS = {hundred: REQUESTS.labels(f"{hundred}xx") for hundred in range(1, 6)}
 
 
@@ -41,6 +43,12 @@ def order_latency(symbol: str) -> Histogram:
 def order_errors(reason: str) -> Counter:
     """The counter of orders not filled for `reason`, a member of an enum."""
     return ORDER_ERRORS.labels(reason)
+
+
+@functools.cache
+def refusals(reason: str) -> Counter:
+    """The counter of refusals for `reason`, a member of an enum."""
+    return REFUSALS.labels(reason)
 
 
 @functools.cache

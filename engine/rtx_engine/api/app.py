@@ -117,6 +117,7 @@ class Application:
     async def _respond_to(self, scope: Scope, body: bytes, sender: "_ResponseSender", table: Table) -> None:
         """Respond to a complete request. Raises ApiError (503) if too many others are being handled."""
         if self._handling >= self._limits.requests and scope["path"] not in _PROBE_PATHS:
+            metrics.refusals(ErrorReason.BUSY).inc()
             raise ApiError(503, ErrorReason.BUSY, "Too many requests at once: try again in a second.", headers=RETRY)
         self._handling += 1
         try:

@@ -19,6 +19,7 @@ class ErrorReason(StrEnum):
     HEADERS_TOO_LARGE = "HeadersTooLarge"
     TOO_SLOW = "TooSlow"
     TOO_MANY_CONNECTIONS = "TooManyConnections"
+    TOO_MANY_LOGINS = "TooManyLogins"
     TOO_MANY_REQUESTS = "TooManyRequests"
     BUSY = "Busy"
     UNAVAILABLE = "Unavailable"

@@ -215,6 +215,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         metrics.REQUESTS_BY_CLASS[error.status // 100].inc()
+        metrics.refusals(error.reason).inc()
         self.transport.write(_serialised(error))
         # Closing now would reset the connection of a client that is still sending, and it would not see the answer.
         self.transport.write_eof()

@@ -15,6 +15,7 @@ from typing import TypeVar, TypeVarTuple, Unpack
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from rtx_engine import metrics
 from rtx_engine.api.errors import ApiError, ErrorReason
 
 # OWASP's smallest recommendation, 19 MiB a hash: a burst of logins must not exceed the memory limit of a 512 MiB pod.
@@ -126,9 +127,10 @@ class _Lane:
 
 def too_many_logins(seconds: int) -> ApiError:
     """`seconds`: after which the client may try again."""
+    metrics.refusals(ErrorReason.TOO_MANY_LOGINS).inc()
     return ApiError(
         429,
-        ErrorReason.TOO_MANY_REQUESTS,
+        ErrorReason.TOO_MANY_LOGINS,
         f"Too many logins: try again in {seconds} seconds." if seconds > 1 else "Too many logins: try again shortly.",
         headers=((b"retry-after", b"%d" % seconds),),
     )

@@ -3,9 +3,10 @@
 Reads requests from standard input, one a line, and answers each with the engine's process id. The exit code of an
 engine is written to the file that its request names. All engines end with this process.
 
-Four things may differ from the command `rtx-engine`, by the environment of the engine:
+Five things may differ from the command `rtx-engine`, by the environment of the engine:
 SERVICES, like blue=7001,green=7002: the colours' Services are these ports of this machine.
 PRICES_STOPPED_AT, a time in ISO format: all prices are of then.
+LIMITS, a JSON object: the fields of rtx_engine.api.limits.Limits that are not production's.
 WRITER_FAILS: the order writer ends after its first batch.
 TIMEOUTS, a JSON object: the fields of rtx_engine.timeouts.Timeouts that are not production's.
 """
@@ -14,6 +15,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -82,6 +84,7 @@ def serve(request: Request) -> None:
         PeerClient._host = lambda _, colour: f"127.0.0.1:{ports[colour]}"  # type: ignore[method-assign]
     if stopped_at := os.environ.get("PRICES_STOPPED_AT"):
         main.SimulatedSource = partial(SimulatedSource, clock=lambda: datetime.fromisoformat(stopped_at))
+    server.LIMITS = replace(server.LIMITS, **json.loads(os.environ.get("LIMITS", "{}")))
     if os.environ.get("WRITER_FAILS"):
         server.metrics.BATCH_SIZE.observe = _fail  # type: ignore[method-assign]  # called after each batch
     timeouts = Timeouts(**json.loads(os.environ.get("TIMEOUTS", "{}")))

@@ -1,0 +1,119 @@
+"""An engine within its limits: what strangers take leaves enough for the others."""
+
+import asyncio
+import json
+from typing import Any
+
+import aiohttp
+from engine_processes import Engine, Engines
+from engine_traders import ORDER, Trader
+
+TIMEOUT_SECONDS = 20
+
+
+async def test_requests_beyond_the_limit_are_refused_and_probes_are_not(engines: Engines, anybody: Trader) -> None:
+    # given an engine that handles one request at a time, and an order that waits for its account
+    engine = await engines.start(LIMITS=json.dumps({"requests": 1}))
+    alice = await anybody.open(engine, "alice")
+    holder = await engines.database.connect("postgres")
+    async with holder.transaction():
+        await holder.execute("SELECT FROM accounts FOR UPDATE")
+        order = asyncio.create_task(alice.order(engine, "one"))
+        # when other requests come, then they are refused at once, and probes are answered
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while (busy := await anybody.call(engine, "GET", "/api/symbols")).status != 503:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert busy.body["error"]["reason"] == "Busy"
+        assert busy.headers["retry-after"] == "1"
+        assert [engine.probe(path) for path in ("/health", "/ready")] == [200, 200]
+    # and the order is placed
+    await holder.close()
+    assert (await order).status == 201
+
+
+async def test_websockets_count_as_connections_of_their_address(engines: Engines, anybody: Trader) -> None:
+    # given an engine that takes a few connections from an address
+    engine = await engines.start(MAX_CONNECTIONS_PER_ADDRESS="10")
+    alice = await anybody.open(engine, "alice")
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with aiohttp.ClientSession(engine.url, connector=connector, headers=alice.headers) as session:
+        # when an address opens WebSockets, then it is refused more when it has as many
+        sockets: list[aiohttp.ClientWebSocketResponse] = []
+        refusal = None
+        while refusal is None:
+            try:
+                sockets.append(await session.ws_connect("/ws"))
+            except aiohttp.WSServerHandshakeError as error:
+                refusal = error
+        assert refusal.status == 429
+        assert 7 <= len(sockets) <= 10  # the engine's other clients here have kept connections
+        # and when one is closed, there is room again
+        await sockets.pop().close()
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while await _symbols(session) == 429:  # noqa: ASYNC110  # the engine tells nobody
+                await asyncio.sleep(0.01)
+        for one in sockets:
+            await one.close()
+
+
+async def _symbols(session: aiohttp.ClientSession) -> int:
+    async with session.get("/api/symbols") as answer:
+        return answer.status
+
+
+async def test_client_that_offers_http2_keeps_the_body_of_its_request(shared_engines: Engines) -> None:
+    # when a client sends what Java's HttpClient sends first
+    [engine] = shared_engines.running
+    offer = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "AAEAAEAAAAIAAAABAAMAAABkAAQ"}
+    credentials = {"username": "nobody", "password": "wrong-password"}
+    async with (
+        aiohttp.ClientSession(engine.url) as session,
+        session.post("/api/login", json=credentials, headers=offer) as answer,
+    ):
+        # then its body arrived
+        assert (answer.status, (await answer.json())["error"]["reason"]) == (401, "Unauthorized")
+
+
+async def test_order_with_the_name_of_a_path_can_be_looked_up(shared_engines: Engines, anybody: Trader) -> None:
+    [engine] = shared_engines.running
+    alice = await anybody.open(engine, "path")
+    placed = await alice.order(engine, "market")
+    found = await alice.call(engine, "GET", "/api/orders/market")
+    assert (placed.status, found.status) == (201, 200)
+    assert found.body == placed.body
+    # and another method is told both that there are
+    other = await alice.call(engine, "DELETE", "/api/orders/market")
+    assert (other.status, other.headers["allow"]) == (405, "GET, HEAD, POST")
+
+
+async def test_quantity_is_the_same_order_however_it_is_written(shared_engines: Engines, anybody: Trader) -> None:
+    [engine] = shared_engines.running
+    alice = await anybody.open(engine, "written")
+    orders = [{**ORDER, "client_order_id": "one", "quantity": quantity} for quantity in ("0.1", "0.10", "0.100")]
+    answers = [await alice.call(engine, "POST", "/api/orders/market", order) for order in orders]
+    assert [answer.status for answer in answers] == [201, 200, 200]
+    assert {answer.body["quantity"] for answer in answers} == {"0.10"}
+
+
+async def test_flood_of_logins_is_told_to_come_back_and_counts_against_no_release(engines: Engines) -> None:
+    # given an engine of which the operator asks how it serves
+    engine = await engines.start()
+    credentials = {"username": "nobody", "password": "wrong-password"}
+    async with aiohttp.ClientSession(engine.url, connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def log_in() -> tuple[int, str | None]:
+            async with session.post("/api/login", json=credentials) as answer:
+                return answer.status, answer.headers.get("retry-after")
+
+        # when a hundred logins come at once
+        answers = set(await asyncio.gather(*(log_in() for _ in range(100))))
+    # then each is looked at or told when to come back
+    assert {status for status, _ in answers} == {401, 429}
+    assert all(after is not None for status, after in answers if status == 429)
+    assert await _server_errors(engine) == 0
+
+
+async def _server_errors(engine: Engine) -> Any:
+    headers = {"x-rtx-peer": "peer"}
+    async with aiohttp.ClientSession(engine.url, headers=headers) as session, session.get("/internal/status") as answer:
+        return (await answer.json())["executed"]["server_errors"]
