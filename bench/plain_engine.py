@@ -6,7 +6,6 @@ It uses the same statements, fence and rules as the engine.
 import asyncio
 import datetime as dt
 import os
-from decimal import Decimal
 
 import asyncpg
 import msgspec
@@ -18,7 +17,7 @@ from rtx_engine.api.tokens import Tokens
 from rtx_engine.config import Settings
 from rtx_engine.domain.execution import Executor
 from rtx_engine.domain.order_response import order_response
-from rtx_engine.domain.orders import MarketOrder, Side, check
+from rtx_engine.domain.orders import market_order
 from rtx_engine.feed.source import SimulatedSource
 from rtx_engine.store import statements
 from rtx_engine.store.batch import batch_input, execute_batch, write_arguments
@@ -37,21 +36,20 @@ class PlainEngine:
     def __init__(self, pool: asyncpg.Pool, settings: Settings) -> None:
         self._pool = pool
         self._executor = Executor(settings.colour.value, EPOCH)
-        self._source = SimulatedSource(settings.broker_name)
+        self._source = SimulatedSource(settings.simulator_seed)
         self._tokens = Tokens(settings.jwt_secret)
 
     async def place(self, request: Request) -> Response:
         claims = self._tokens.verify(request.headers["authorization"].removeprefix("Bearer "))
         wanted = msgspec.json.decode(await request.body(), type=MarketOrderRequest)
-        order = MarketOrder(
+        order = market_order(
             uuid_utils.compat.uuid7(),
             claims.account_id,
             wanted.client_order_id,
-            wanted.symbol,
-            Side(wanted.side),
-            Decimal(wanted.quantity),
+            symbol=wanted.symbol,
+            side=wanted.side,
+            quantity=wanted.quantity,
         )
-        check(order)
         async with self._pool.acquire() as connection:
             await connection.execute(statements.BEGIN)
             await connection.execute(statements.LOCK, [order.account_id])
