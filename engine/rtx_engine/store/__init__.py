@@ -4,9 +4,9 @@ Law: only this package uses SQL. A pod has two connections, one for the order pa
 Nothing read from the database is cached for the next batch, so a pod that the fence names again has no stale data.
 """
 
-from rtx_engine.store.batch import Placed
 from rtx_engine.store.errors import OrderError, OrderErrorReason, UnavailableError, UsernameTakenError
 from rtx_engine.store.fence import FenceState, FenceWatch
+from rtx_engine.store.plan import Placed
 from rtx_engine.store.reader import Reader
 from rtx_engine.store.store import Store
 

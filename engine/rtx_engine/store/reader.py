@@ -8,7 +8,7 @@ from rtx_engine.domain.accounts import Account, Login
 from rtx_engine.domain.events import AccountEvent, EventKind
 from rtx_engine.domain.orders import Execution
 from rtx_engine.domain.positions import Position
-from rtx_engine.store.batch import execution_from
+from rtx_engine.store.columns import execution_from
 from rtx_engine.store.session import Session
 from rtx_engine.store.statements import ORDER_COLUMNS
 

@@ -9,7 +9,8 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 import structlog
 
 from rtx_engine.config import Database
-from rtx_engine.store.errors import CONNECTION_LOST, UnavailableError
+from rtx_engine.store.database_errors import CONNECTION_LOST
+from rtx_engine.store.errors import UnavailableError
 
 CONNECT_TIMEOUT_SECONDS = 3.0  # of one attempt
 STATEMENT_TIMEOUT_SECONDS = 3.0  # above the role's statement_timeout, for a server that does not respond at all

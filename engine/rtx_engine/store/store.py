@@ -12,7 +12,8 @@ from rtx_engine.store.errors import UnavailableError
 from rtx_engine.store.fence import FenceState, FenceWatch
 from rtx_engine.store.reader import Reader
 from rtx_engine.store.session import Session
-from rtx_engine.store.writer import PRODUCTION, STOP_TIMEOUT_SECONDS, Limits, OrderWriter, Quotes
+from rtx_engine.store.transactions import Quotes
+from rtx_engine.store.writer import PRODUCTION, STOP_TIMEOUT_SECONDS, Limits, OrderWriter
 
 CANCEL_INTERVAL_SECONDS = 0.5
 
