@@ -9,6 +9,8 @@ from typing import TypeVar
 E = TypeVar("E", bound=StrEnum)
 
 MIN_KEY_BYTES = 32  # RFC 7518: a key for HS256 is at least as long as the hash
+# To the database, of one pod: one reads, the others write. Two are what every release before DB_CONNECTIONS opened.
+MIN_CONNECTIONS, MAX_CONNECTIONS = 2, 8
 COLOUR_PLACEHOLDER = "{colour}"  # in PEER_SERVICE; replaced by the colour
 
 
@@ -71,6 +73,7 @@ class Settings:
     metrics_port: int
     log_level: LogLevel
     database: Database
+    database_connections: int
     redis: Redis
     jwt_secret: str
     admin_password_hash: str
@@ -95,6 +98,7 @@ class Settings:
             metrics_port=read.port("METRICS_PORT", 9090),
             log_level=read.choice("LOG_LEVEL", LogLevel, LogLevel.INFO),
             database=read.database("rtx_engine"),
+            database_connections=read.number("DB_CONNECTIONS", MIN_CONNECTIONS, MIN_CONNECTIONS, MAX_CONNECTIONS),
             redis=Redis(read.text("REDIS_HOST"), read.port("REDIS_PORT", 6379), environment.get("REDIS_PASSWORD")),
             jwt_secret=read.key("JWT_SECRET"),
             admin_password_hash=read.text("ADMIN_PASSWORD_HASH"),
@@ -152,9 +156,12 @@ class _EnvironmentReader:
         return value
 
     def port(self, name: str, default: int) -> int:
+        return self.number(name, default, 1, 65535, "a port number")
+
+    def number(self, name: str, default: int, minimum: int, maximum: int, what: str = "a number") -> int:
         value = self.text(name, str(default))
-        if not (value.isascii() and value.isdigit() and 0 < int(value) < 65536):
-            self._problems.append(f"{name} is {value!r}; it must be a port number from 1 to 65535.")
+        if not (value.isascii() and value.isdigit() and len(value) < 10 and minimum <= int(value) <= maximum):
+            self._problems.append(f"{name} is {value!r}; it must be {what} from {minimum} to {maximum}.")
             return default
         return int(value)
 

@@ -59,7 +59,14 @@ async def serve(settings: Settings, source: PriceSource, timeouts: Timeouts = PR
 
     bus = Bus(settings.redis)
     colour = settings.colour.value  # a plain str: asyncpg rejects an enum as a session setting
-    store = Store(settings.database, colour, source, bus.publish, revision=settings.revision)
+    store = Store(
+        settings.database,
+        colour,
+        source,
+        bus.publish,
+        revision=settings.revision,
+        connections=settings.database_connections,
+    )
     store.fence.on_change(lambda state: metrics.FENCE_EPOCH.set(state.epoch))
     store.orders.on_batch(metrics.BATCH_SIZE.observe)
     tokens = Tokens(settings.jwt_secret)

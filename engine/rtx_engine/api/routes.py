@@ -112,7 +112,7 @@ class ColdRoutes:
             raise ApiError(
                 404,
                 ErrorReason.NOT_FOUND,
-                f"This account has no order {client_order_id[:64]!r}: it was not placed.",
+                f"This account has no order {client_order_id[:64]!r}: only a request still under way can place it.",
             )
         return _json(order_response(execution))
 

@@ -18,6 +18,9 @@ CONNECTION_LOST = (
 # A retry on the same connection may succeed.
 CONTENTION = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 
+# Before the first migration: schema, tables or functions are not there, or not granted yet.
+NOT_MIGRATED = (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError)
+
 FENCED_STATE = "RX001"  # SQLSTATE of rtx_operator.assert_executor()
 
 

@@ -17,6 +17,16 @@ BEGIN = "BEGIN; SELECT rtx_operator.assert_executor()"
 # snapshot of this one is older than they are.
 LOCK = "SELECT id FROM accounts WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE SKIP LOCKED"
 
+# Put before a SELECT and into its WHERE, they make its commit wait for the standby that a quorum asks for. What the
+# SELECT sees was committed before, though perhaps by somebody whose own wait was cancelled; so the standby has that as
+# well, and it outlives a failover. Without a quorum they cost nothing. A standby has what it shows.
+CONFIRMED = """
+WITH confirmed AS MATERIALIZED (
+    SELECT CASE WHEN current_setting('synchronous_standby_names') <> '' AND NOT pg_is_in_recovery()
+        THEN pg_logical_emit_message(true, 'rtx', '') END
+)"""
+IF_CONFIRMED = "EXISTS (SELECT FROM confirmed)"
+
 ORDER_COLUMNS = """id, account_id, client_order_id, symbol, side, quantity, status, reason, price, realised, sequence,
 epoch, colour, executed_at, quoted_at"""
 # One look-up in the unique index per key. BETWEEN and ORDER BY instead of =: for an equality the planner may choose any
@@ -32,6 +42,8 @@ CROSS JOIN LATERAL (
 PLACED = f"""
 SELECT found.* FROM unnest($1::bigint[], $2::text[]) AS wanted (account_id, client_order_id) {_FIND}
 """  # noqa: S608  # as above
+
+CONFIRMED_PLACED = f"{CONFIRMED} {PLACED} WHERE {IF_CONFIRMED}"
 
 # Takes the fence, then the rows of those accounts whose event_sequence is the one that was read; whoever holds one of
 # the others is not waited for. Writes the accounts that it has and of which no order was placed before. Every change of

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
@@ -10,16 +11,16 @@ from rtx_engine.domain.execution import Executor, Portfolio
 from rtx_engine.domain.orders import Execution, MarketOrder
 from rtx_engine.domain.pricing import Quote
 from rtx_engine.store import statements
+from rtx_engine.store.cache import PortfolioCache
 from rtx_engine.store.columns import executions_from, portfolios_from, write_arguments, written_from
-from rtx_engine.store.database_errors import CONNECTION_LOST, CONTENTION, is_fenced
+from rtx_engine.store.database_errors import CONNECTION_LOST, CONTENTION, NOT_MIGRATED, is_fenced
 from rtx_engine.store.errors import OrderError, OrderErrorReason
 from rtx_engine.store.fence import FenceWatch
 from rtx_engine.store.plan import Plan, plan_batch
-from rtx_engine.store.session import Session
+from rtx_engine.store.session import Session, UnconfirmedError
 from rtx_engine.store.settle import Settlement, Written, settle, settle_fenced
 
 _FENCED = "another colour executes orders now; try again with the same client_order_id"
-_SYNC_CANCELLED = "canceling wait for synchronous replication"
 
 
 class Quotes(Protocol):
@@ -42,63 +43,74 @@ class Transactions:
     """Executes batches on one connection, one after the other."""
 
     def __init__(self, session: Session, colour: str, fence: FenceWatch, source: Quotes) -> None:
-        """`session` must prepare its connections with `prepare`."""
         self._session = session
         self._colour = colour
         self._fence = fence
         self._source = source
-        self._replication_in_doubt = False
+        self._cache = PortfolioCache()
 
     async def prepare(self, connection: "asyncpg.Connection") -> None:
         """Warm the caches of a new server process, so that the first orders after a cutover do not wait for it."""
-        self._watch_replication(connection)
-        await connection.fetch(statements.READ, [])
-        await connection.fetch(statements.PLACED, [], [])
-        await connection.prepare(statements.WRITE)
+        with suppress(*NOT_MIGRATED):
+            await connection.fetch(statements.READ, [])
+            await connection.fetch(statements.PLACED, [], [])
+            await connection.prepare(statements.WRITE)
 
     async def write(self, orders: Sequence[MarketOrder], *, contested: bool = False) -> Settlement:
         """Execute a batch, waiting for nobody who holds an account. `contested`: hold the accounts before reading them.
 
-        Raises AttemptFailedError, and other errors after which nothing of the batch is written.
+        Raises AttemptFailedError, OrderError (Fenced), and other errors after which nothing of the batch is written.
         """
         try:
-            connection = await self._session.open()
-            state = self._fence.state or await self._fence.refresh(connection)
-            if state is None:
-                return settle_fenced(orders, {}, OrderError(OrderErrorReason.FENCED, _FENCED))
-            await self._session.set_epoch(connection, state.epoch)
-            executor = Executor(self._colour, state.epoch)
-            try:
-                if contested:
-                    return await self._write_contested(connection, orders, executor)
-                return await self._write_at_once(connection, orders, executor)
-            except asyncpg.PostgresError as error:
-                if connection.is_in_transaction():
-                    await connection.execute("ROLLBACK")
-                if isinstance(error, CONTENTION):
-                    raise AttemptFailedError(at_commit=False) from error
-                if not is_fenced(error):
-                    raise
-                return await self._settle_fenced(connection, orders)
-            except AttemptFailedError:
-                raise
-            except BaseException:  # a bug or a cancellation: the state of the session is unknown
-                self._session.drop()
-                raise
+            async with self._session.exclusive() as connection:
+                state = self._fence.state or await self._fence.refresh(connection)
+                if state is None:
+                    raise OrderError(OrderErrorReason.FENCED, _FENCED)
+                await self._session.set_epoch(connection, state.epoch)
+                self._cache.adopt(state.epoch, connection)
+                return await self._attempt(connection, orders, Executor(self._colour, state.epoch), contested)
         except CONNECTION_LOST as error:
             self._session.drop()
             raise AttemptFailedError(at_commit=False) from error
 
+    async def _attempt(
+        self, connection: "asyncpg.Connection", orders: Sequence[MarketOrder], executor: Executor, contested: bool
+    ) -> Settlement:
+        try:
+            if contested:
+                return await self._write_contested(connection, orders, executor)
+            return await self._write_at_once(connection, orders, executor)
+        except asyncpg.PostgresError as error:
+            if connection.is_in_transaction():
+                await connection.execute("ROLLBACK")
+            if isinstance(error, CONTENTION):
+                raise AttemptFailedError(at_commit=False) from error
+            if not is_fenced(error):
+                raise
+            return await self._settle_fenced(connection, orders)
+        except AttemptFailedError:
+            raise
+        except BaseException:  # a bug or a cancellation: the state of the session is unknown
+            self._session.drop()
+            raise
+
     async def _write_at_once(
         self, connection: "asyncpg.Connection", orders: Sequence[MarketOrder], executor: Executor
     ) -> Settlement:
-        """Read without locks, then write, in one statement, the accounts that are still as they were read."""
-        portfolios = portfolios_from(await connection.fetch(statements.READ, _accounts_of(orders)))
+        """Write, in one statement, the accounts that are as they are remembered. Reads only those that are not."""
+        accounts = _accounts_of(orders)
+        portfolios = self._cache.portfolios(accounts)
+        if len(portfolios) < len(accounts):
+            missing = [account_id for account_id in accounts if account_id not in portfolios]
+            read = portfolios_from(await connection.fetch(statements.READ, missing))
+            self._cache.remember(read.values())
+            portfolios |= read
         plan = self._plan(orders, portfolios, executor)
         if not plan.executions:
             return settle(plan, Written((), (), {}))
-        rows = await self._commit(connection, statements.WRITE, *write_arguments(plan))
-        return settle(plan, written_from(rows))
+        written = written_from(await self._commit(connection, statements.WRITE, *write_arguments(plan)))
+        self._cache.learn(plan, written)
+        return settle(plan, written)
 
     async def _write_contested(
         self, connection: "asyncpg.Connection", orders: Sequence[MarketOrder], executor: Executor
@@ -119,6 +131,7 @@ class Transactions:
             if written.accounts != {portfolio.account_id for portfolio in plan.before}:
                 raise RuntimeError("an account that this transaction has locked was not written")
         await self._commit(connection, "COMMIT")
+        self._cache.learn(plan, written)
         settlement = settle(plan, written)
         outcomes = iter(settlement.outcomes)
         return Settlement(
@@ -128,12 +141,16 @@ class Transactions:
     async def _settle_fenced(self, connection: "asyncpg.Connection", orders: Sequence[MarketOrder]) -> Settlement:
         """The end after the fence has moved. Raises AttemptFailedError if it still names this colour.
 
-        A move waits for all transactions of the previous epoch, so an order not found now was not placed.
+        A move waits for all transactions of the previous epoch, so an order not found now was not placed. One that is
+        found may be of a transaction that the move has ended while it waited for its standby: so this one waits too.
         """
         await self._fence.refresh(connection)
         if self._fence.executing:
             raise AttemptFailedError(at_commit=False)
-        rows = await connection.fetch(statements.PLACED, *_keys_of(orders))
+        try:
+            rows = await self._session.commit(connection, statements.CONFIRMED_PLACED, *_keys_of(orders))
+        except UnconfirmedError as error:
+            raise AttemptFailedError(at_commit=False) from error
         return settle_fenced(orders, executions_from(rows), OrderError(OrderErrorReason.FENCED, _FENCED))
 
     def _plan(
@@ -149,26 +166,15 @@ class Transactions:
         self, connection: "asyncpg.Connection", statement: str, *arguments: object
     ) -> list["asyncpg.Record"]:
         """Run the statement that ends the transaction. Raises AttemptFailedError if nobody knows whether it did."""
-        self._replication_in_doubt = False
         try:
-            rows: list[asyncpg.Record] = await connection.fetch(statement, *arguments)
+            return await self._session.commit(connection, statement, *arguments)
+        except UnconfirmedError as error:
+            raise AttemptFailedError(at_commit=True) from error  # the next commit waits for the standby again
         except asyncpg.QueryCanceledError:
             raise  # a statement timeout, so nothing is committed
         except CONNECTION_LOST as error:
             self._session.drop()
             raise AttemptFailedError(at_commit=True) from error
-        if self._replication_in_doubt:
-            raise AttemptFailedError(at_commit=True)  # the next attempt's commit waits for the standby again
-        return rows
-
-    def _watch_replication(self, connection: "asyncpg.Connection") -> None:
-        """Detect a COMMIT that stopped waiting for its standby: it succeeds, with a warning."""
-
-        def on_message(_: object, message: "asyncpg.PostgresLogMessage") -> None:
-            if message.message.startswith(_SYNC_CANCELLED):
-                self._replication_in_doubt = True
-
-        connection.add_log_listener(on_message)
 
 
 def _accounts_of(orders: Iterable[MarketOrder]) -> list[int]:

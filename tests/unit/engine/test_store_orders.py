@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from engine_ledger import unbalanced
 from rtx_engine.domain.orders import OrderStatus, RejectReason
-from rtx_engine.store import OrderError, OrderErrorReason, statements, writer
+from rtx_engine.store import OrderError, OrderErrorReason, statements
 from rtx_engine.store.session import Session
 from rtx_engine.store.writer import Limits
 
@@ -129,36 +129,38 @@ async def test_one_bad_order_does_not_fail_the_batch_that_it_is_in(pod, database
     assert await database.execute("SELECT quantity FROM positions") == [(Decimal("1.00"),)]
 
 
-async def test_orders_within_the_batch_interval_share_a_transaction(start_pod):
-    pod = await start_pod(limits=Limits(batch_interval_seconds=1.0))
+async def test_orders_that_arrive_during_a_commit_form_the_next_batch(pod, database):
     account_id = await pod.open_account("ada")
-    sizes = []
+    await pod.place(account_id, "before")
+    sizes: list[int] = []
     pod.store.orders.on_batch(sizes.append)
+    mover = await database.connect("rtx_operator")
 
-    await pod.place(account_id, "first")
-    close = [asyncio.create_task(pod.place(account_id, "second"))]
-    await asyncio.sleep(0.01)
-    close.append(asyncio.create_task(pod.place(account_id, "third")))
-    await asyncio.gather(*close)
+    # given a batch that waits for a move of the fence
+    async with mover.transaction():
+        await mover.execute("LOCK TABLE rtx_operator.execution_fence IN EXCLUSIVE MODE")
+        placing = [asyncio.create_task(pod.place(account_id, "first"))]
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while await database.execute(WAITING) != [(1,)]:  # noqa: ASYNC110  # nothing tells that a session waits
+                await asyncio.sleep(0.01)
+        placing += [asyncio.create_task(pod.place(account_id, str(number))) for number in range(20)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*placing)
+    await mover.close()
 
-    assert sizes == [1, 2]
+    assert sizes == [1, 20]
 
 
-async def test_full_batch_starts_before_the_interval_is_over(start_pod):
-    pod = await start_pod(limits=Limits(batch_interval_seconds=3600.0))
-    account_id = await pod.open_account("ada")
-    sizes = []
-    pod.store.orders.on_batch(sizes.append)
-
-    await pod.place(account_id, "first")
-    await asyncio.gather(*(pod.place(account_id, f"order {number}") for number in range(writer.MIN_IMMEDIATE_BATCH)))
-
-    assert sizes == [1, writer.MIN_IMMEDIATE_BATCH]
+TIMEOUT_SECONDS = 10.0
+WAITING = """
+SELECT count(*)::int FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%assert_executor%'
+"""
 
 
 async def test_concurrent_orders_of_two_pods_on_one_account_add_up(start_pod, database):
     # given batches each of which finds, as often as not, that the account has moved on since it was read
-    pods = [await start_pod(limits=Limits(batch_interval_seconds=0.0)) for _ in range(2)]
+    pods = [await start_pod(), await start_pod()]
     account_id = await pods[0].open_account("ada", balance="1000000")
 
     async def trade(pod, side: str) -> None:
