@@ -1,7 +1,8 @@
 """Measures durable fills per second of one engine process, and their latency; run by `bench/orders`.
 
-As in the demo's load, some orders are sent again under the same client_order_id. A repeat must get the first answer and
-is not a fill: the rates count new orders only.
+Every figure is measured twice: with some orders sent again under the same client_order_id, as in the demo's load, and
+without. A repeat must get the first answer and is not a fill: the rates count new orders only. The engine and the plain
+server take turns, so that both see the same hour of the machine: the ratio of their rates is what can be compared.
 """
 
 import asyncio
@@ -50,7 +51,8 @@ LAST_ORDER_DEADLINE_SECONDS = 10.0  # after the last order was due
 FILL_NOTE = (
     "A fill writes one row each in orders, fills and account_events and updates one in positions and accounts, "
     "committed to disk (fsync and synchronous_commit on) before it is answered. "
-    f"{REPEAT_SHARE:.0%} of the requests repeat an order under its client_order_id and are not filled again."
+    f"{REPEAT_SHARE:.0%} of the requests repeat an order under its client_order_id and are not filled again; "
+    "none in the rows without repeats. A ratio is the median over the runs."
 )
 _answers = msgspec.json.Decoder(OrderAnswer)
 SYMBOLS = ("EURUSD", "GBPUSD", "AUDUSD", "XAUUSD")
@@ -70,8 +72,9 @@ class Row:
 class Orders:
     """An endless source of orders as request bytes: buys and sells in turn, some of them repeats."""
 
-    def __init__(self, target: Target, tokens: list[str]) -> None:
+    def __init__(self, target: Target, tokens: list[str], repeat_share: float) -> None:
         self.target = target
+        self._repeat_share = repeat_share
         self.filled = 0
         self.sent = 0  # new orders, without repeats
         self._tokens = tokens
@@ -85,7 +88,7 @@ class Orders:
 
         Raises BenchmarkError when it was not filled, or when a repeat's answer differs from the first one.
         """
-        is_repeat = bool(self._recent) and self._choose.random() < REPEAT_SHARE
+        is_repeat = bool(self._recent) and self._choose.random() < self._repeat_share
         number = self._choose.choice(self._recent) if is_repeat else self._fresh()
         reply = await connection.send(self._message(number))
         if reply.status not in (FILLED, FILLED_BEFORE):
@@ -121,7 +124,7 @@ def measure(
     seconds: Annotated[int, typer.Option(min=1, max=60, help="Duration of a run in seconds.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:
-    """Measure durable fills over HTTP: closed loop, open loop, and a plain server for comparison. About 90 seconds.
+    """Measure durable fills over HTTP: closed loop, open loop, and a plain server for comparison. About two minutes.
 
     One engine process, PostgreSQL, Redis and the clients share this machine. Exits with 1 when an order is not filled
     exactly once.
@@ -155,28 +158,38 @@ def _rows(servers: Servers, runs: int, seconds: int) -> list[Row]:
     accounts = asyncio.run(open_accounts(servers, ACCOUNTS))
     issuer = Tokens(JWT_SECRET)
     tokens = [issuer.issue(account, Role.TRADER)[0] for account in accounts]
-
-    def repeat(command: list[str], figure: Callable[[Orders], Awaitable[float]]) -> list[float]:
-        with serving(servers, command) as port:
-            target = Target("127.0.0.1", "127.0.0.1", port)
-            return [_run(servers, Orders(target, tokens), figure) for _ in range(runs)]
-
     plain = [sys.executable, str(Path(__file__).with_name("plain_engine.py"))]
-    closed = f"closed loop, {CONNECTIONS} connections"
-    fills = repeat(engine_command(), lambda orders: closed_loop(orders, seconds))
-    p99 = repeat(engine_command(), lambda orders: open_loop(orders, seconds))
-    plain_fills = repeat(plain, lambda orders: closed_loop(orders, seconds))
-    return [
-        Row("fills_per_s", f"durable fills, {closed}", round(median(fills)), "1/s", runs),
-        Row(
-            "p99_ms_at_1000",
-            f"99th percentile, open loop, {ORDERS_PER_SECOND} orders/s, repeats included",
-            round(median(p99), 1),
-            "ms",
-            runs,
-        ),
-        Row("plain_fills_per_s", f"Starlette, a transaction each, {closed}", round(median(plain_fills)), "1/s", runs),
-    ]
+    figures: dict[tuple[str, float], list[float]] = {}
+    with serving(servers, engine_command()) as engine_port, serving(servers, plain) as plain_port:
+        measured = (
+            ("fills_per_s", engine_port, closed_loop),
+            ("plain_fills_per_s", plain_port, closed_loop),
+            ("p99_ms_at_1000", engine_port, open_loop),
+        )
+        for _ in range(runs):
+            for share in (REPEAT_SHARE, 0.0):
+                for name, port, figure in measured:
+                    orders = Orders(Target("127.0.0.1", "127.0.0.1", port), tokens, share)
+                    value = _run(servers, orders, lambda orders, figure=figure: figure(orders, seconds))
+                    figures.setdefault((name, share), []).append(value)
+    return [row for share in (REPEAT_SHARE, 0.0) for row in _rows_of(figures, share, runs)]
+
+
+def _rows_of(figures: dict[tuple[str, float], list[float]], share: float, runs: int) -> Iterator[Row]:
+    """The rows of one share of repeats; those without repeats have ids of their own."""
+    suffix, repeats = ("", f"{share:.0%} repeats") if share else ("_without_repeats", "no repeats")
+    closed = f"closed loop, {CONNECTIONS} connections, {repeats}"
+    fills, plain, p99 = (figures[name, share] for name in ("fills_per_s", "plain_fills_per_s", "p99_ms_at_1000"))
+    ratios = [ours / theirs for ours, theirs in zip(fills, plain, strict=True)]
+    yield Row(f"fills_per_s{suffix}", f"durable fills, {closed}", round(median(fills)), "1/s", runs)
+    yield Row(
+        f"plain_fills_per_s{suffix}", f"Starlette, a transaction each, {closed}", round(median(plain)), "1/s", runs
+    )
+    yield Row(
+        f"fills_ratio{suffix}", "fills_per_s over plain_fills_per_s of the same run", round(median(ratios), 2), "", runs
+    )
+    what = f"99th percentile, open loop, {ORDERS_PER_SECOND} orders/s, {repeats}"
+    yield Row(f"p99_ms_at_1000{suffix}", what, round(median(p99), 1), "ms", runs)
 
 
 def _run(servers: Servers, orders: Orders, figure: Callable[[Orders], Awaitable[float]]) -> float:

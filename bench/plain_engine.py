@@ -20,7 +20,8 @@ from rtx_engine.domain.order_response import order_response
 from rtx_engine.domain.orders import market_order
 from rtx_engine.feed.source import SimulatedSource
 from rtx_engine.store import statements
-from rtx_engine.store.batch import batch_input, execute_batch, write_arguments
+from rtx_engine.store.columns import executions_from, portfolios_from, write_arguments
+from rtx_engine.store.plan import plan_batch
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,6 +29,7 @@ from starlette.routing import Route
 
 CONNECTIONS = 10
 EPOCH = 1
+LOCK = "SELECT FROM accounts WHERE id = $1 FOR UPDATE"  # as one usually does: whoever comes second waits
 
 
 class PlainEngine:
@@ -52,16 +54,18 @@ class PlainEngine:
         )
         async with self._pool.acquire() as connection:
             await connection.execute(statements.BEGIN)
-            await connection.execute(statements.LOCK, [order.account_id])
-            portfolios = await connection.fetch(statements.PORTFOLIOS, [order.account_id])
-            placed = await connection.fetch(statements.PLACED, [order.account_id], [order.client_order_id])
+            await connection.execute(LOCK, order.account_id)
+            portfolios = portfolios_from(await connection.fetch(statements.READ, [order.account_id]))
+            keys = [order.account_id], [order.client_order_id]
+            placed = executions_from(await connection.fetch(statements.PLACED, *keys))
             now = dt.datetime.now(dt.UTC)
-            done = execute_batch([order], batch_input(portfolios, placed), self._source.quotes(), self._executor, now)
-            await connection.execute(statements.WRITE, *write_arguments(done))
+            plan = plan_batch([order], portfolios, self._source.quotes(), self._executor, now, placed.values())
+            if plan.executions:
+                await connection.fetch(statements.WRITE, *write_arguments(plan))
             await connection.execute("COMMIT")
-        placed = done.outcomes[0]
-        status = 200 if placed.replayed else 201
-        return Response(msgspec.json.encode(order_response(placed.execution)), status, media_type="application/json")
+        outcome = plan.outcomes[0]
+        status = 200 if outcome.replayed else 201
+        return Response(msgspec.json.encode(order_response(outcome.execution)), status, media_type="application/json")
 
 
 async def serve() -> None:

@@ -18,6 +18,8 @@ E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
 
 MIN_KEY_BYTES = 32  # RFC 7518: a key for HS256 is at least as long as the hash
+# To the database, of one pod: one reads, the others write. Two are what every release before DB_CONNECTIONS opened.
+MIN_CONNECTIONS, MAX_CONNECTIONS = 2, 8
 COLOUR_PLACEHOLDER = "{colour}"  # in PEER_SERVICE; replaced by the colour
 
 
@@ -93,6 +95,7 @@ class Settings:
     metrics_port: int
     log_level: LogLevel
     database: Database
+    database_connections: int
     redis: Redis
     jwt_secret: str
     admin_password_hash: str
@@ -118,6 +121,9 @@ class Settings:
             metrics_port=read.port("METRICS_PORT", 9090),
             log_level=read.choice("LOG_LEVEL", LogLevel, LogLevel.INFO),
             database=read.database("rtx_engine"),
+            database_connections=read.number(
+                "DB_CONNECTIONS", MIN_CONNECTIONS, minimum=MIN_CONNECTIONS, maximum=MAX_CONNECTIONS
+            ),
             redis=Redis(read.text("REDIS_HOST"), read.port("REDIS_PORT", 6379), environment.get("REDIS_PASSWORD")),
             jwt_secret=read.key("JWT_SECRET"),
             admin_password_hash=read.password_hash("ADMIN_PASSWORD_HASH"),
@@ -182,12 +188,7 @@ class _EnvironmentReader:
         return value
 
     def port(self, name: str, default: int) -> int:
-        value = self.text(name, str(default))
-        try:
-            return grammar.whole_number(value, minimum=1, maximum=65535)
-        except grammar.GrammarError:
-            self._problems.append(f"{name} is {value!r}; it must be a port number from 1 to 65535.")
-            return default
+        return self.number(name, default, minimum=1, maximum=65535, what="a port number")
 
     def password_hash(self, name: str) -> str:
         value = self.text(name)
@@ -200,14 +201,16 @@ class _EnvironmentReader:
             )
         return value
 
-    def number(self, name: str, default: T, *, minimum: int, maximum: int) -> int | T:
+    def number(
+        self, name: str, default: T, *, minimum: int, maximum: int, what: str = "a whole number"
+    ) -> int | T:
         value = self._environment.get(name)
         if not value:
             return default
         try:
             return grammar.whole_number(value, minimum=minimum, maximum=maximum)
         except grammar.GrammarError:
-            self._problems.append(f"{name} is {value!r}; it must be a whole number from {minimum} to {maximum}.")
+            self._problems.append(f"{name} is {value!r}; it must be {what} from {minimum} to {maximum}.")
             return default
 
     def networks(self, name: str) -> tuple[Network, ...]:

@@ -110,7 +110,14 @@ async def _services(
     """What the routes use, started; stopped at the end, the store last."""
     bus = Bus(settings.redis)
     colour = settings.colour.value  # a plain str: asyncpg rejects an enum as a session setting
-    store = Store(settings.database, colour, source, bus.publish, revision=settings.revision)
+    store = Store(
+        settings.database,
+        colour,
+        source,
+        bus.publish,
+        revision=settings.revision,
+        connections=settings.database_connections,
+    )
     tokens = Tokens(settings.jwt_secret)
     stream = Stream(store.reader, bus, source, tokens.trading_account, colour, admission)
     request_stats = RequestStats()

@@ -30,9 +30,17 @@ _NOT_IDEMPOTENT = frozenset({("POST", "/api/admin/accounts")})
 _FORWARDED_HEADERS = (b"authorization", b"content-type")
 
 _FENCED = "the colour that executes was not reached in time; try again, an order with the same client_order_id"
+_LOST = "the answer of the colour that executes was lost; try again with the same client_order_id to get its outcome"
 _NOT_NAMED = "this colour does not execute; try again with the same client_order_id"
 
+# Reasons that tell only that an attempt has done nothing, and nothing of the attempts before it.
+_SAYS_NOTHING = frozenset({OrderErrorReason.OVERLOADED, OrderErrorReason.UNAVAILABLE, OrderErrorReason.INTERNAL})
+
 LocalHandler = Callable[[], Awaitable[None]]  # responds in this pod; raises only before the response has begun
+
+
+class _AnswerLostError(Exception):
+    """An attempt to place an order was sent and not answered. Repeating it is safe, but it may have been placed."""
 
 
 class ForwardResult(StrEnum):
@@ -41,7 +49,7 @@ class ForwardResult(StrEnum):
     ANSWERED = "answered"  # by the other colour
     EXECUTED_HERE = "executed-here"  # the fence named this colour in the meantime
     FENCED = "fenced"  # no executor was reached in time
-    UNKNOWN = "unknown"  # it may have taken effect and must not be repeated
+    UNKNOWN = "unknown"  # it may have taken effect
     OVERLOADED = "overloaded"  # MAX_FORWARDS requests were in flight
 
 
@@ -105,7 +113,8 @@ class Forwarder:
     async def respond(self, scope: Scope, body: bytes, respond_locally: LocalHandler) -> Response | None:
         """The other colour's response; None if `respond_locally` responded because the fence names this colour again.
 
-        Raises OrderError (Fenced), ApiError (503), and the errors of `respond_locally` except Fenced.
+        Raises OrderError (Fenced; OutcomeUnknown after a lost answer), ApiError (503), and the errors of
+        `respond_locally` except Fenced.
         """
         if self._in_flight >= MAX_FORWARDS:
             metrics.forwarded_requests(ForwardResult.OVERLOADED).inc()
@@ -121,23 +130,31 @@ class Forwarder:
     async def _respond_until_timeout(self, scope: Scope, body: bytes, respond_locally: LocalHandler) -> Response | None:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._timeout_seconds
+        lost = False  # an answer: from then on only one that tells of the order itself is true
         while (remaining := deadline - clock()) > 0:
             if self._store.fence.executing:
-                if await _respond_unless_fenced(respond_locally):
+                if await _respond_unless_fenced(respond_locally, lost=lost):
                     metrics.forwarded_requests(ForwardResult.EXECUTED_HERE).inc()
                     return None
                 continue
-            response = await self._forward_once(scope, body, remaining)
+            try:
+                response = await self._forward_once(scope, body, remaining)
+            except _AnswerLostError:
+                response, lost = None, True
             if response is not None:
+                if lost and not _is_conclusive(response):
+                    break
                 metrics.forwarded_requests(ForwardResult.ANSWERED).inc()
                 return response
             await asyncio.sleep(min(RETRY_INTERVAL_SECONDS, max(0.0, deadline - clock())))
             await self._read_fence()
-        metrics.forwarded_requests(ForwardResult.FENCED).inc()
+        metrics.forwarded_requests(ForwardResult.UNKNOWN if lost else ForwardResult.FENCED).inc()
+        if lost:
+            raise OrderError(OrderErrorReason.OUTCOME_UNKNOWN, _LOST)
         raise OrderError(OrderErrorReason.FENCED, _FENCED)
 
     async def _forward_once(self, scope: Scope, body: bytes, remaining: float) -> Response | None:
-        """One attempt. None: repeating it is safe."""
+        """One attempt. None: it did nothing, and may be repeated. Raises _AnswerLostError for an order."""
         state = self._store.fence.state
         # The own colour executes without this pod when the fence names another revision of it.
         executing = self._store.fence.executing
@@ -153,6 +170,8 @@ class Forwarder:
                 metrics.forwarded_requests(ForwardResult.UNKNOWN).inc()
                 message = "The response was lost: check whether the request took effect before you repeat it."
                 raise ApiError(503, OrderErrorReason.OUTCOME_UNKNOWN, message) from error
+            if scope["path"] == _ORDER_PATH:
+                raise _AnswerLostError from error
             return None
         return None if _is_fenced(response) else response
 
@@ -179,15 +198,22 @@ class Forwarder:
             return  # continue with the last known state
 
 
-async def _respond_unless_fenced(respond_locally: LocalHandler) -> bool:
-    """Respond in this pod. False if the fence moved away again."""
+async def _respond_unless_fenced(respond_locally: LocalHandler, *, lost: bool) -> bool:
+    """Respond in this pod. False if the fence moved away again. `lost`: the order may have been placed before."""
     try:
         await respond_locally()
     except OrderError as error:
+        if lost and error.reason in _SAYS_NOTHING:
+            raise OrderError(OrderErrorReason.OUTCOME_UNKNOWN, _LOST) from error
         if error.reason is not OrderErrorReason.FENCED:
             raise
         return False
     return True
+
+
+def _is_conclusive(response: Response) -> bool:
+    """Whether the response tells of the order itself, and not only that this attempt placed none."""
+    return response.status < 500 and response.status != 429
 
 
 def _is_idempotent(scope: Scope) -> bool:

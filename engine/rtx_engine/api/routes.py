@@ -116,7 +116,7 @@ class ColdRoutes:
             raise ApiError(
                 404,
                 ErrorReason.NOT_FOUND,
-                f"This account has no order {client_order_id[:64]!a}: it was not placed.",
+                f"This account has no order {client_order_id[:64]!a}: only a request still under way can place it.",
             )
         return _json(order_response(execution))
 

@@ -3,7 +3,8 @@
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 
 from rtx_engine.domain.accounts import Account, NewAccount
-from rtx_engine.store.errors import OrderError, OrderErrorReason, UsernameTakenError, is_fenced
+from rtx_engine.store.database_errors import is_fenced
+from rtx_engine.store.errors import OrderError, OrderErrorReason, UsernameTakenError
 from rtx_engine.store.fence import FenceWatch
 from rtx_engine.store.session import Session
 

@@ -1,53 +1,72 @@
-"""Read-only queries, over the pod's second connection."""
+"""Read-only queries, over the pod's own connection for them."""
 
 from collections.abc import Sequence
 
+import asyncpg  # type: ignore[import-untyped]  # ships no types
 import msgspec
 
 from rtx_engine.domain.accounts import Account, Login
 from rtx_engine.domain.events import AccountEvent, EventKind
 from rtx_engine.domain.orders import Execution
 from rtx_engine.domain.positions import Position
-from rtx_engine.store.batch import execution_from
-from rtx_engine.store.session import Session
-from rtx_engine.store.statements import ORDER_COLUMNS
+from rtx_engine.store.columns import execution_from
+from rtx_engine.store.errors import UnavailableError
+from rtx_engine.store.session import Session, UnconfirmedError
+from rtx_engine.store.statements import CONFIRMED, IF_CONFIRMED, ORDER_COLUMNS
 
 _NEWEST = 2**63 - 1  # larger than every sequence
 
-_ACCOUNT = "SELECT id, username, currency, balance, leverage, event_sequence FROM accounts WHERE id = $1"
-_LOGIN = "SELECT id, password_hash FROM accounts WHERE username = $1"
-_POSITIONS = """
-SELECT symbol, quantity, average_price FROM positions WHERE account_id = $1 AND quantity <> 0 ORDER BY symbol
-"""
-_ORDERS = f"""
-SELECT {ORDER_COLUMNS} FROM orders WHERE account_id = $1 AND sequence < $2 ORDER BY sequence DESC LIMIT $3
+_ACCOUNT = f"""
+{CONFIRMED} SELECT id, username, currency, balance, leverage, event_sequence FROM accounts
+WHERE id = $1 AND {IF_CONFIRMED}
 """  # noqa: S608  # made of constants
+_LOGIN = "SELECT id, password_hash FROM accounts WHERE username = $1"
+_POSITIONS = f"""
+{CONFIRMED} SELECT symbol, quantity, average_price FROM positions
+WHERE account_id = $1 AND quantity <> 0 AND {IF_CONFIRMED} ORDER BY symbol
+"""  # noqa: S608  # as above
+_ORDERS = f"""
+{CONFIRMED} SELECT {ORDER_COLUMNS} FROM orders
+WHERE account_id = $1 AND sequence < $2 AND {IF_CONFIRMED} ORDER BY sequence DESC LIMIT $3
+"""  # noqa: S608  # as above
 _ORDERS_IN = f"""
-SELECT {ORDER_COLUMNS} FROM orders WHERE account_id = $1 AND symbol = $4 AND sequence < $2
-ORDER BY sequence DESC LIMIT $3
+{CONFIRMED} SELECT {ORDER_COLUMNS} FROM orders
+WHERE account_id = $1 AND symbol = $4 AND sequence < $2 AND {IF_CONFIRMED} ORDER BY sequence DESC LIMIT $3
 """  # noqa: S608  # as above
 # BETWEEN for the same reason as in statements.PLACED.
 _ORDER = f"""
-SELECT {ORDER_COLUMNS} FROM orders WHERE account_id = $1 AND client_order_id BETWEEN $2 AND $2 ORDER BY client_order_id
+{CONFIRMED} SELECT {ORDER_COLUMNS} FROM orders
+WHERE account_id = $1 AND client_order_id BETWEEN $2 AND $2 AND {IF_CONFIRMED} ORDER BY client_order_id
 """  # noqa: S608  # as above
-_EVENTS = """
-SELECT account_id, sequence, kind, payload::text, at FROM account_events
-WHERE account_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3
+_EVENTS = f"""
+{CONFIRMED} SELECT account_id, sequence, kind, payload::text, at FROM account_events
+WHERE account_id = $1 AND sequence > $2 AND {IF_CONFIRMED} ORDER BY sequence LIMIT $3
+"""  # noqa: S608  # as above
+_SEQUENCES = f"""
+{CONFIRMED} SELECT id, event_sequence FROM accounts WHERE id = ANY ($1::bigint[]) AND {IF_CONFIRMED}
+"""  # noqa: S608  # as above
+# Whether no transaction holds the account: one that places an order does until its commit is over. An account that does
+# not exist is free.
+_IS_FREE = """
+SELECT NOT EXISTS (SELECT FROM accounts WHERE id = $1)
+    OR EXISTS (SELECT FROM (SELECT FROM accounts WHERE id = $1 FOR SHARE SKIP LOCKED) AS free)
 """
-_SEQUENCES = "SELECT id, event_sequence FROM accounts WHERE id = ANY ($1::bigint[])"
 
 
 class Reader:
-    """Each method is one query of committed data, and raises UnavailableError if the database does not answer."""
+    """Each method is one query of committed data, and raises UnavailableError if the database does not answer.
+
+    Under quorum commit it answers when a standby has what is told.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     async def account(self, account_id: int) -> Account | None:
-        async with self._session.use() as connection:
-            row = await connection.fetchrow(_ACCOUNT, account_id)
-        if row is None:
+        rows = await self._fetch(_ACCOUNT, account_id)
+        if not rows:
             return None
+        [row] = rows
         return Account(
             row["id"], row["username"], row["currency"], row["balance"], row["leverage"], row["event_sequence"]
         )
@@ -59,8 +78,7 @@ class Reader:
 
     async def positions(self, account_id: int) -> list[Position]:
         """The open positions, sorted by symbol."""
-        async with self._session.use() as connection:
-            rows = await connection.fetch(_POSITIONS, account_id)
+        rows = await self._fetch(_POSITIONS, account_id)
         return [Position(row["symbol"], row["quantity"], row["average_price"]) for row in rows]
 
     async def orders(
@@ -68,22 +86,25 @@ class Reader:
     ) -> list[Execution]:
         """Newest first, at most `limit`, with a sequence below `before`; of one symbol or of all."""
         arguments = (account_id, _NEWEST if before is None else before, limit)
-        async with self._session.use() as connection:
-            if symbol is None:
-                rows = await connection.fetch(_ORDERS, *arguments)
-            else:
-                rows = await connection.fetch(_ORDERS_IN, *arguments, symbol)
+        if symbol is None:
+            rows = await self._fetch(_ORDERS, *arguments)
+        else:
+            rows = await self._fetch(_ORDERS_IN, *arguments, symbol)
         return [execution_from(row) for row in rows]
 
     async def order(self, account_id: int, client_order_id: str) -> Execution | None:
+        """The order of this id, if it is committed."""
+        rows = await self._fetch(_ORDER, account_id, client_order_id)
+        return execution_from(rows[0]) if rows else None
+
+    async def is_free(self, account_id: int) -> bool:
+        """Whether no transaction is placing an order of this account."""
         async with self._session.use() as connection:
-            row = await connection.fetchrow(_ORDER, account_id, client_order_id)
-        return None if row is None else execution_from(row)
+            return bool(await connection.fetchval(_IS_FREE, account_id))
 
     async def events_since(self, account_id: int, sequence: int, limit: int = 1000) -> list[AccountEvent]:
         """The first `limit` events after `sequence`, in order and without a gap."""
-        async with self._session.use() as connection:
-            rows = await connection.fetch(_EVENTS, account_id, sequence, limit)
+        rows = await self._fetch(_EVENTS, account_id, sequence, limit)
         return [
             AccountEvent(
                 row["account_id"],
@@ -97,6 +118,12 @@ class Reader:
 
     async def sequences(self, account_ids: Sequence[int]) -> dict[int, int]:
         """The sequence of the newest event of each existing account."""
-        async with self._session.use() as connection:
-            rows = await connection.fetch(_SEQUENCES, list(account_ids))
+        rows = await self._fetch(_SEQUENCES, list(account_ids))
         return {row["id"]: row["event_sequence"] for row in rows}
+
+    async def _fetch(self, statement: str, *arguments: object) -> list["asyncpg.Record"]:
+        try:
+            async with self._session.use() as connection:
+                return await self._session.commit(connection, statement, *arguments)
+        except UnconfirmedError as error:
+            raise UnavailableError("no standby has confirmed what the database shows; try again") from error

@@ -9,7 +9,8 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 import structlog
 
 from rtx_engine.config import Database
-from rtx_engine.store.errors import CONNECTION_LOST, UnavailableError
+from rtx_engine.store.database_errors import CONNECTION_LOST
+from rtx_engine.store.errors import UnavailableError
 
 CONNECT_TIMEOUT_SECONDS = 3.0  # of one attempt
 STATEMENT_TIMEOUT_SECONDS = 3.0  # above the role's statement_timeout, for a server that does not respond at all
@@ -19,9 +20,14 @@ MAX_BACKOFF_SECONDS = 1.0
 # Every look-up is by key, so one generic plan suits all arguments, and planning would cost more than running. Plans are
 # made while the tables are empty and then kept: without enable_seqscan=off some would scan for ever.
 _PLANNER_SETTINGS = {"enable_seqscan": "off", "jit": "off", "plan_cache_mode": "force_generic_plan"}
+_SYNC_CANCELLED = "canceling wait for synchronous replication"
 _SET_EPOCH = "SELECT set_config('rtx.epoch', $1, false)"
 
 log = structlog.get_logger(__name__)
+
+
+class UnconfirmedError(Exception):
+    """A commit stopped waiting for its standby: it succeeded, and may be lost with this server."""
 
 
 class Session:
@@ -35,18 +41,22 @@ class Session:
         self,
         database: Database,
         colour: str,
-        on_connect: Callable[["asyncpg.Connection"], Awaitable[None]] | None = None,
         revision: str = "",
     ) -> None:
         self._database = database
         self._colour = str(colour)  # asyncpg rejects a StrEnum
         self._revision = revision
-        self._on_connect = on_connect
+        self._connect_callbacks: list[Callable[[asyncpg.Connection], Awaitable[None]]] = []
         self._lock = asyncio.Lock()
         self._connection: asyncpg.Connection | None = None
         self._epoch: int | None = None
         self._failures = 0
         self._retry_at = 0.0
+        self._wait_cancelled = False  # PostgreSQL says so in a warning
+
+    def on_connect(self, callback: Callable[["asyncpg.Connection"], Awaitable[None]]) -> None:
+        """Await `callback` with each new connection before it is used."""
+        self._connect_callbacks.append(callback)
 
     @asynccontextmanager
     async def use(self, timeout_seconds: float = USE_TIMEOUT_SECONDS) -> AsyncIterator["asyncpg.Connection"]:
@@ -64,6 +74,15 @@ class Session:
                     raise
         except CONNECTION_LOST as error:
             raise UnavailableError("the database does not answer; try again") from error
+
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncIterator["asyncpg.Connection"]:
+        """The connection, for a caller that bounds its own waits and drops the connection after its own failures.
+
+        Raises as `open` does.
+        """
+        async with self._lock:
+            yield await self.open()
 
     async def open(self) -> "asyncpg.Connection":
         """The connection, opened if necessary; waits for the backoff of the last failure.
@@ -90,6 +109,19 @@ class Session:
         self._failures = 0
         self._connection = connection
         return connection
+
+    async def commit(
+        self, connection: "asyncpg.Connection", statement: str, *arguments: object
+    ) -> list["asyncpg.Record"]:
+        """Run a statement that ends its transaction. Its rows are true after a failover to a standby, too.
+
+        Raises UnconfirmedError if nobody knows that.
+        """
+        self._wait_cancelled = False
+        rows: list[asyncpg.Record] = await connection.fetch(statement, *arguments)
+        if self._wait_cancelled:
+            raise UnconfirmedError
+        return rows
 
     async def set_epoch(self, connection: "asyncpg.Connection", epoch: int) -> None:
         """Set rtx.epoch. Costs a round trip only if `epoch` is new."""
@@ -130,10 +162,15 @@ class Session:
             },
         )
         self._epoch = None
-        if self._on_connect is not None:
-            try:
-                await self._on_connect(connection)
-            except BaseException:
-                connection.terminate()
-                raise
+        connection.add_log_listener(self._on_log_message)
+        try:
+            for callback in self._connect_callbacks:
+                await callback(connection)
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
+
+    def _on_log_message(self, _: object, message: "asyncpg.PostgresLogMessage") -> None:
+        if message.message.startswith(_SYNC_CANCELLED):
+            self._wait_cancelled = True

@@ -1,7 +1,7 @@
-"""SQL of the order path. WRITE may be a transaction by itself: it writes only if the portfolios are unchanged."""
+"""SQL of the order path. WRITE is a transaction by itself, and writes those accounts that are as they were read."""
 
 # One row per account, with its open positions as arrays, so that both are from the same snapshot.
-PORTFOLIOS = """
+READ = """
 SELECT id, balance, leverage, event_sequence, symbols, quantities, average_prices
 FROM accounts CROSS JOIN LATERAL (
     SELECT array_agg(symbol) AS symbols, array_agg(quantity) AS quantities, array_agg(average_price) AS average_prices
@@ -13,54 +13,66 @@ WHERE id = ANY ($1::bigint[])
 # Every order transaction locks the fence's row first.
 BEGIN = "BEGIN; SELECT rtx_operator.assert_executor()"
 
-# Sorted by id, so that batches of several pods cannot deadlock. Other statements read the rows under these locks: the
-# snapshot of this one may be older than the locks that it waited for.
-LOCK = "SELECT id FROM accounts WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE"
+# The accounts that nobody else holds. The other statements of the transaction read the rows under these locks: the
+# snapshot of this one is older than they are.
+LOCK = "SELECT id FROM accounts WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE SKIP LOCKED"
+
+# Put before a SELECT and into its WHERE, they make its commit wait for the standby that a quorum asks for. What the
+# SELECT sees was committed before, though perhaps by somebody whose own wait was cancelled; so the standby has that as
+# well, and it outlives a failover. Without a quorum they cost nothing. A standby has what it shows.
+CONFIRMED = """
+WITH confirmed AS MATERIALIZED (
+    SELECT CASE WHEN current_setting('synchronous_standby_names') <> '' AND NOT pg_is_in_recovery()
+        THEN pg_logical_emit_message(true, 'rtx', '') END
+)"""
+IF_CONFIRMED = "EXISTS (SELECT FROM confirmed)"
 
 ORDER_COLUMNS = """id, account_id, client_order_id, symbol, side, quantity, status, reason, price, realised, sequence,
 epoch, colour, executed_at, quoted_at"""
 # One look-up in the unique index per key. BETWEEN and ORDER BY instead of =: for an equality the planner may choose any
 # index that begins with account_id while the table is small.
-_BY_CLIENT_ORDER_ID = """
-    orders.account_id = wanted.account_id
+_FIND = f"""
+CROSS JOIN LATERAL (
+    SELECT {ORDER_COLUMNS} FROM orders
+    WHERE orders.account_id = wanted.account_id
         AND orders.client_order_id BETWEEN wanted.client_order_id AND wanted.client_order_id
     ORDER BY orders.client_order_id LIMIT 1
-"""
-PLACED = f"""
-SELECT placed.*
-FROM unnest($1::bigint[], $2::text[]) AS wanted (account_id, client_order_id)
-CROSS JOIN LATERAL (
-    SELECT {ORDER_COLUMNS} FROM orders WHERE {_BY_CLIENT_ORDER_ID}
-) AS placed
+) AS found
 """  # noqa: S608  # made of constants
+PLACED = f"""
+SELECT found.* FROM unnest($1::bigint[], $2::text[]) AS wanted (account_id, client_order_id) {_FIND}
+"""  # noqa: S608  # as above
 
-# Locks the fence and the accounts, then writes. Writes nothing (UPDATE 0) if an account has changed since it was read
-# or if a client_order_id exists. Every change of a portfolio increments event_sequence, and FOR UPDATE reads it again
-# after a wait, so the check is as strong as a lock held since the read.
+CONFIRMED_PLACED = f"{CONFIRMED} {PLACED} WHERE {IF_CONFIRMED}"
+
+# Takes the fence, then the rows of those accounts whose event_sequence is the one that was read; whoever holds one of
+# the others is not waited for. Writes the accounts that it has and of which no order was placed before. Every change of
+# a portfolio increments event_sequence, and FOR UPDATE compares it again in the newest version of the row, so an
+# account that agrees is as it was when it was read.
+# Returns at least one row: in all of them the accounts that were written and those that had not moved, and in each an
+# order that was placed before, if there is one. This statement's commit follows that order's in the log, so what it
+# returns is as durable as the commit itself.
+# A position that was read has a row: updating it locks and logs once, what an upsert does twice.
 WRITE = f"""
 WITH fence AS MATERIALIZED (
     SELECT rtx_operator.assert_executor() AS epoch
 ), locked AS MATERIALIZED (
-    SELECT id
-    FROM accounts JOIN unnest($22::bigint[], $25::bigint[]) AS read (account_id, sequence) ON id = account_id
-    WHERE event_sequence = sequence AND (SELECT epoch FROM fence) IS NOT NULL
-    ORDER BY id FOR UPDATE OF accounts
+    SELECT accounts.id
+    FROM unnest($1::bigint[], $2::bigint[]) AS planned (account_id, sequence)
+    JOIN accounts ON accounts.id = planned.account_id
+    WHERE accounts.event_sequence = planned.sequence AND (SELECT epoch FROM fence) IS NOT NULL
+    ORDER BY accounts.id FOR UPDATE OF accounts SKIP LOCKED
+), placed AS MATERIALIZED (
+    SELECT found.* FROM unnest($6::bigint[], $7::text[]) AS wanted (account_id, client_order_id) {_FIND}
 ), agreed AS MATERIALIZED (
-    SELECT (SELECT count(*) FROM locked) = cardinality($22::bigint[]) AND NOT EXISTS (
-        SELECT FROM unnest($2::bigint[], $3::text[]) AS wanted (account_id, client_order_id)
-        CROSS JOIN LATERAL (
-            SELECT FROM orders WHERE {_BY_CLIENT_ORDER_ID}
-        ) AS placed
-    ) AS yes
+    SELECT id FROM locked WHERE NOT EXISTS (SELECT FROM placed WHERE placed.account_id = locked.id)
 ), batch AS MATERIALIZED (
-    SELECT id, account_id, client_order_id, symbol, side, quantity, status, reason, price, realised, sequence, epoch,
-        colour, executed_at, quoted_at, kind, payload
-    FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::numeric[], $7::text[], $8::text[],
-        $9::numeric[], $10::numeric[], $11::bigint[], $12::bigint[], $13::text[], $14::timestamptz[],
-        $15::timestamptz[], $16::text[], $17::text[])
-    AS row (id, account_id, client_order_id, symbol, side, quantity, status, reason, price, realised, sequence, epoch,
-        colour, executed_at, quoted_at, kind, payload)
-    WHERE (SELECT yes FROM agreed)
+    SELECT * FROM unnest($5::uuid[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::numeric[], $11::text[],
+        $12::text[], $13::numeric[], $14::numeric[], $15::bigint[], $16::bigint[], $17::text[], $18::timestamptz[],
+        $19::timestamptz[], $20::text[], $21::text[])
+        AS row (id, account_id, client_order_id, symbol, side, quantity, status, reason, price, realised, sequence,
+            epoch, colour, executed_at, quoted_at, kind, payload)
+    WHERE account_id IN (SELECT id FROM agreed)
 ), new_orders AS (
     INSERT INTO orders (id, account_id, client_order_id, symbol, side, order_type, quantity, status, reason, price,
         realised, sequence, epoch, colour, executed_at, quoted_at)
@@ -75,17 +87,26 @@ WITH fence AS MATERIALIZED (
 ), new_events AS (
     INSERT INTO account_events (account_id, sequence, kind, payload, at)
     SELECT account_id, sequence, kind, payload::jsonb, executed_at FROM batch
-), new_positions AS (
+), known_positions AS (
+    UPDATE positions SET quantity = row.quantity, average_price = row.average_price
+    FROM unnest($22::bigint[], $23::text[], $24::numeric[], $25::numeric[])
+        AS row (account_id, symbol, quantity, average_price)
+    WHERE positions.account_id = row.account_id AND positions.symbol = row.symbol
+        AND row.account_id IN (SELECT id FROM agreed)
+), other_positions AS (
     INSERT INTO positions (account_id, symbol, quantity, average_price)
     SELECT account_id, symbol, quantity, average_price
-    FROM unnest($18::bigint[], $19::text[], $20::numeric[], $21::numeric[])
+    FROM unnest($26::bigint[], $27::text[], $28::numeric[], $29::numeric[])
         AS row (account_id, symbol, quantity, average_price)
-    WHERE (SELECT yes FROM agreed)
+    WHERE account_id IN (SELECT id FROM agreed)
     ON CONFLICT (account_id, symbol)
     DO UPDATE SET quantity = EXCLUDED.quantity, average_price = EXCLUDED.average_price
+), written AS (
+    UPDATE accounts SET balance = accounts.balance + row.amount, event_sequence = row.event_sequence
+    FROM unnest($1::bigint[], $3::bigint[], $4::numeric[]) AS row (id, event_sequence, amount)
+    WHERE accounts.id = row.id AND row.id IN (SELECT id FROM agreed)
+    RETURNING accounts.id
 )
-UPDATE accounts SET balance = row.balance, event_sequence = row.event_sequence
-FROM unnest($22::bigint[], $23::numeric[], $24::bigint[]) AS row (id, balance, event_sequence)
-WHERE accounts.id = row.id AND (SELECT yes FROM agreed)
-"""  # noqa: S608  # made of constants
-NOTHING_WRITTEN = "UPDATE 0"  # command tag of WRITE in that case
+SELECT (SELECT array_agg(id) FROM written) AS written, (SELECT array_agg(id) FROM locked) AS unmoved, placed.*
+FROM (VALUES (true)) AS answer (always) LEFT JOIN placed ON true
+"""  # noqa: S608  # as above

@@ -1,44 +1,42 @@
-"""The order path. Orders that arrive while one batch commits form the next batch.
+"""One queue, one connection, one batch after the other. Orders that arrive while one commits form the next.
 
-A batch is one transaction. The first attempt reads without locks and then writes in one statement, only if nothing has
-changed since. That takes two round trips, for a batch of new orders on accounts that no other pod trades on.
-Every further attempt locks the account rows before it reads. Repeating it is safe: the locks wait for the previous
-attempt, and the look-up by client_order_id finds what that attempt committed. So a lost connection, also at COMMIT,
-needs only another attempt.
+A batch is one transaction, of one round trip: it plans on what it remembers of the accounts, and writes in one
+statement those that are still so. It waits for nobody. Orders of an account that has moved on, that somebody holds, or
+that has a repeated order in the batch head the next one. From the third time on such accounts are tried by themselves,
+under their locks, until their orders' deadline. Repeating an attempt is safe: the look-up by client_order_id finds what
+an earlier one has committed, and what still runs holds its accounts. So a lost connection, also at COMMIT, needs only
+another attempt.
 """
 
 import asyncio
-import datetime as dt
 import math
 import random
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 import structlog
 
-from rtx_engine.config import Database
-from rtx_engine.domain.events import AccountEvent, order_event
-from rtx_engine.domain.execution import Executor
+from rtx_engine.domain.events import AccountEvent
 from rtx_engine.domain.orders import MarketOrder
-from rtx_engine.domain.pricing import Quote
-from rtx_engine.store import statements
-from rtx_engine.store.batch import BatchInput, BatchResult, Placed, batch_input, execute_batch, replay, write_arguments
-from rtx_engine.store.errors import CONNECTION_LOST, CONTENTION, OrderError, OrderErrorReason, is_fenced
-from rtx_engine.store.fence import FenceWatch
+from rtx_engine.store.database_errors import CONNECTION_LOST
+from rtx_engine.store.errors import OrderError, OrderErrorReason
+from rtx_engine.store.pace import ENOUGH_ORDERS, Pace
+from rtx_engine.store.plan import Key, Outcome, Placed, key_of
+from rtx_engine.store.queue import OrderQueue, Pending
 from rtx_engine.store.session import Session
+from rtx_engine.store.settle import Settlement
+from rtx_engine.store.transactions import AttemptFailedError, Transactions
 
-MAX_BATCH_ORDERS = 512  # larger batches would only delay their first orders
-MIN_IMMEDIATE_BATCH = 8  # queued orders from which a batch starts before its interval is over
+RETRY_PAUSE_SECONDS = 0.02  # at most, after an attempt that failed as a whole
+GONE_POLL_SECONDS = 0.01  # to see whether an order whose client has gone is settled
 STOP_TIMEOUT_SECONDS = 5.0  # for the queued orders
 
 _NOT_PLACED = "the database did not accept the order; try again with the same client_order_id"
+_HELD = "another session holds the account of this order; try again with the same client_order_id"
 _UNKNOWN = "the database was lost during the order's COMMIT; try again with the same client_order_id to get its outcome"
-_FENCED = "another colour executes orders now; try again with the same client_order_id"
-_SYNC_CANCELLED = "canceling wait for synchronous replication"
+_INTERNAL = "the order was not placed because of an internal error; contact support"
 
 log = structlog.get_logger(__name__)
 
@@ -48,80 +46,39 @@ class Limits:
     """Queue size and timing. The defaults are for production."""
 
     max_queued: int = 4096  # orders, about one second of work; further ones are answered Overloaded
-    # Orders within the interval share a transaction, at the cost of one. 30 ms instead of 15 saves a fifth of a core at
-    # 600 requests/s and adds 7 ms to p50 (ADR 0019). MIN_IMMEDIATE_BATCH queued orders end the interval.
-    batch_interval_seconds: float = 0.03  # from the start of one batch to the start of the next
-    batch_timeout_seconds: float = 5.0  # all attempts included
+    order_timeout_seconds: float = 5.0  # from its submission, all attempts included
 
 
 PRODUCTION = Limits()
 
 
-class Quotes(Protocol):
-    """A source of prices."""
-
-    def quotes(self) -> Mapping[str, Quote]:
-        """The newest quote of each symbol. Never blocks."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    order: MarketOrder
-    future: "asyncio.Future[Placed]"
-
-    def complete(self, outcome: Placed | OrderError) -> None:
-        if self.future.done():
-            return  # the caller was cancelled
-        if isinstance(outcome, Placed):
-            self.future.set_result(outcome)
-        else:
-            self.future.set_exception(outcome)
-
-
-class _RetryError(Exception):
-    """The attempt must be repeated. `at_commit`: it may have been committed."""
-
-    def __init__(self, *, at_commit: bool) -> None:
-        super().__init__()
-        self.at_commit = at_commit
-
-
-@dataclass(frozen=True, slots=True)
-class _BatchOutcome:
-    outcomes: Sequence[Placed | OrderError]
-    events: Sequence[AccountEvent] = ()
-
-
-_Write = Callable[["asyncpg.Connection", list[MarketOrder], Executor], Awaitable[_BatchOutcome | None]]
-
-
 class OrderWriter:
-    """Places orders. An acknowledged order is in the database."""
+    """Places the orders of some accounts. An acknowledged order is in the database."""
 
     def __init__(
         self,
-        database: Database,
-        colour: str,
-        fence: FenceWatch,
-        source: Quotes,
+        session: Session,
+        transactions: Transactions,
         publish: Callable[[Sequence[AccountEvent]], None],
-        limits: Limits = PRODUCTION,
-        revision: str = "",
+        limits: Limits,
+        cpu_share: Callable[[], float],
     ) -> None:
-        self._limits = limits
-        self._session = Session(database, colour, self._on_connect, revision)
-        self._fence = fence
-        self._colour = colour
-        self._source = source
+        """`cpu_share`: of what the pod may use; from 0.0."""
+        self._session = session
+        self._transactions = transactions
         self._publish = publish
-        self._queue: deque[_Pending] = deque()
-        self._not_empty = asyncio.Event()
-        self._batch_ready = asyncio.Event()
+        self._limits = limits
+        self._cpu_share = cpu_share
+        self._pace = Pace()
+        self._queue = OrderQueue()
+        self._pending: dict[Key, Pending] = {}  # the newest of each key
+        self._wake = asyncio.Event()
+        self._enough = asyncio.Event()
         self._stopping = False
         self._ended = False
-        self._replication_in_doubt = False
+        self._prepared = False
         self._batch_callbacks: list[Callable[[int], None]] = []
+        session.on_connect(self._on_connect)
 
     def on_batch(self, callback: Callable[[int], None]) -> None:
         """Call `callback` with the size of each batch."""
@@ -133,213 +90,148 @@ class OrderWriter:
             raise OrderError(OrderErrorReason.UNAVAILABLE, _NOT_PLACED)
         if self._stopping or len(self._queue) >= self._limits.max_queued:
             raise OrderError(OrderErrorReason.OVERLOADED, "too many orders are queued; try again in a second")
-        pending = _Pending(order, asyncio.get_running_loop().create_future())
+        loop, key = asyncio.get_running_loop(), key_of(order)
+        pending = Pending(order, loop.create_future(), loop.time() + self._limits.order_timeout_seconds)
         self._queue.append(pending)
-        self._not_empty.set()
-        if len(self._queue) >= MIN_IMMEDIATE_BATCH:
-            self._batch_ready.set()
+        self._pending[key] = pending
+        self._wake.set()
+        if self._queue.waiting >= ENOUGH_ORDERS:
+            self._enough.set()
         return await pending.future
+
+    async def wait_for(self, key: Key) -> None:
+        """Return when no order of this key waits for its result."""
+        while (pending := self._pending.get(key)) is not None:
+            if pending.future.done():  # its client has gone, and it goes on
+                await asyncio.sleep(GONE_POLL_SECONDS)
+            else:
+                await asyncio.wait([pending.future])
 
     async def run(self) -> None:
         """Write the submitted orders until `stop`. If cancelled, fail the orders that are still queued."""
-        clock, began = asyncio.get_running_loop().time, -math.inf
+        clock = asyncio.get_running_loop().time
         try:
-            with suppress(*CONNECTION_LOST):  # the first batch connects again
-                await self._session.open()
-            while not (self._stopping and not self._queue):
-                if not self._queue:
-                    self._not_empty.clear()
-                    await self._not_empty.wait()
-                    continue
-                await self._wait_for_batch(until=began + self._limits.batch_interval_seconds)
-                began = clock()
-                batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH_ORDERS))]
-                await self._complete_batch(batch, began + self._limits.batch_timeout_seconds)
-                for callback in self._batch_callbacks:  # last: one that fails leaves no order without an answer
-                    callback(len(batch))
+            while await self._wait_for_work():
+                if not self._prepared:
+                    await self._prepare()
+                await self._wait_for_company()
+                for pending in self._queue.take_expired(clock()):
+                    self._fail([pending], OrderErrorReason.UNAVAILABLE, _HELD if pending.attempts else _NOT_PLACED)
+                if contested := self._queue.next_contested(clock()):
+                    await self._begin(contested, contested=True)
+                if batch := self._queue.next_batch():
+                    began = clock()
+                    await self._begin(batch)
+                    self._pace = self._pace.after_commit(clock() - began, len(batch))
         finally:
             self._ended = True
-            for pending in self._queue:
-                pending.complete(OrderError(OrderErrorReason.UNAVAILABLE, _NOT_PLACED))
+            self._fail(self._queue.take_all(), OrderErrorReason.UNAVAILABLE, _NOT_PLACED)
             await self._session.close()
 
     def stop(self) -> None:
         """Refuse new orders; `run` returns when the queue is empty."""
         self._stopping = True
-        self._not_empty.set()
-        self._batch_ready.set()
+        self._wake.set()
+        self._enough.set()
 
-    async def _wait_for_batch(self, until: float) -> None:
-        """Wait until MIN_IMMEDIATE_BATCH orders are queued, at most until `until` (event loop time)."""
-        if self._stopping or len(self._queue) >= MIN_IMMEDIATE_BATCH or until <= asyncio.get_running_loop().time():
+    async def _wait_for_work(self) -> bool:
+        """Wait until there are orders to write, or a new connection. False when the writer has stopped."""
+        clock = asyncio.get_running_loop().time
+        while len(self._queue) or not self._stopping:
+            due = self._queue.contested_at
+            if self._queue.waiting or due <= clock() or not self._prepared:
+                return True
+            self._wake.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(None if math.isinf(due) else due):
+                    await self._wake.wait()
+        return False
+
+    async def _prepare(self) -> None:
+        """Prepare the connection for orders, opening it if necessary."""
+        with suppress(*CONNECTION_LOST, asyncpg.PostgresError):  # opened anew by the next batch, or unprepared
+            async with self._session.exclusive() as connection:
+                self._prepared = True
+                await self._transactions.prepare(connection)
+
+    async def _on_connect(self, _: "asyncpg.Connection") -> None:
+        self._prepared = False
+        self._wake.set()
+
+    async def _wait_for_company(self) -> None:
+        """Wait, if the pace says so, until there are enough orders for a batch."""
+        waiting = self._queue.waiting
+        wait_seconds = self._pace.wait_seconds(waiting, self._cpu_share()) if waiting and not self._stopping else 0.0
+        if not wait_seconds:
             return
-        self._batch_ready.clear()
+        self._enough.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(until):
-                await self._batch_ready.wait()
+            async with asyncio.timeout(wait_seconds):
+                await self._enough.wait()
 
-    async def _complete_batch(self, batch: list[_Pending], deadline: float) -> None:
-        """Complete every order of `batch`, with a result or an error."""
+    async def _begin(self, batch: list[Pending], *, contested: bool = False) -> None:
+        await self._write(batch, contested=contested)
+        for callback in self._batch_callbacks:  # last: one that fails leaves no order without an answer
+            callback(len(batch))
+
+    async def _write(self, batch: list[Pending], *, contested: bool) -> None:
+        """One attempt: complete the orders that it decides, and put back the others."""
         try:
-            written = await self._write_batch([pending.order for pending in batch], deadline)
-        except asyncio.CancelledError:
-            _fail_all(batch, OrderErrorReason.OUTCOME_UNKNOWN, _UNKNOWN)
-            raise
+            settlement = await self._transactions.write([pending.order for pending in batch], contested=contested)
+        except AttemptFailedError as error:
+            await self._try_again(batch, in_doubt=error.at_commit)
         except OrderError as error:
-            _fail_all(batch, error.reason, str(error))
+            self._fail(batch, error.reason, str(error))
+        except asyncio.CancelledError:
+            self._fail(batch, OrderErrorReason.OUTCOME_UNKNOWN, _UNKNOWN)
+            raise
         except Exception:
-            if len(batch) > 1:  # one bad order must not fail the others: write them one by one
-                for pending in batch:
-                    await self._complete_batch([pending], deadline)
+            if len(batch) > 1:  # one bad order must not fail the others: find it
+                await self._write_halves(batch, contested=contested)
                 return
             log.exception("order failed", order_id=str(batch[0].order.order_id))
-            _fail_all(
-                batch,
-                OrderErrorReason.INTERNAL,
-                "the order was not placed because of an internal error; contact support",
-            )
+            self._fail(batch, OrderErrorReason.INTERNAL, _INTERNAL)
         else:
-            for pending, outcome in zip(batch, written.outcomes, strict=True):
-                pending.complete(outcome)
-            self._publish(written.events)
+            self._complete(batch, settlement)
 
-    async def _write_batch(self, orders: list[MarketOrder], deadline: float) -> _BatchOutcome:
-        """Attempt a batch until it is written or refused. Raises OrderError for the whole batch at `deadline`."""
-        may_be_committed = False
-        write = self._write_unlocked
-        while asyncio.get_running_loop().time() < deadline:
-            try:
-                outcome = await self._attempt(orders, write)
-                if outcome is not None:
-                    return outcome
-            except _RetryError as error:
-                may_be_committed = may_be_committed or error.at_commit
-            except CONTENTION:
-                await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311  # not for security
-            write = self._write_locked
-        if may_be_committed:
-            raise OrderError(OrderErrorReason.OUTCOME_UNKNOWN, _UNKNOWN)
-        raise OrderError(OrderErrorReason.UNAVAILABLE, _NOT_PLACED)
-
-    async def _attempt(self, orders: list[MarketOrder], write: _Write) -> _BatchOutcome | None:
-        """One transaction, by `write`. None if it wrote nothing.
-
-        Raises _RetryError if it must be repeated; after other errors it is rolled back.
-        """
+    async def _write_halves(self, batch: list[Pending], *, contested: bool) -> None:
+        middle = len(batch) // 2
         try:
-            connection = await self._session.open()
-            state = self._fence.state or await self._fence.refresh(connection)
-            if state is None:
-                return _BatchOutcome([OrderError(OrderErrorReason.FENCED, _FENCED) for _ in orders])
-            await self._session.set_epoch(connection, state.epoch)
-            try:
-                result = await write(connection, orders, Executor(self._colour, state.epoch))
-            except asyncpg.PostgresError as error:
-                if connection.is_in_transaction():
-                    await connection.execute("ROLLBACK")
-                if not is_fenced(error):
-                    raise
-                return await self._outcome_when_fenced(connection, orders)
-            except BaseException:  # a bug or a cancellation: the state of the session is unknown
-                self._session.drop()
-                raise
-        except CONNECTION_LOST as error:
-            self._session.drop()
-            raise _RetryError(at_commit=False) from error
-        return result
+            await self._write(batch[:middle], contested=contested)
+            await self._write(batch[middle:], contested=contested)
+        except asyncio.CancelledError:  # of the first half, before the second began
+            self._fail(batch[middle:], OrderErrorReason.UNAVAILABLE, _NOT_PLACED)
+            raise
 
-    async def _write_unlocked(
-        self, connection: "asyncpg.Connection", orders: list[MarketOrder], executor: Executor
-    ) -> _BatchOutcome | None:
-        """The attempt without locks. None if an order exists already or an account has changed since the read."""
-        portfolios = await connection.fetch(statements.PORTFOLIOS, _accounts_of(orders))
-        result = self._execute(orders, batch_input(portfolios), executor)
-        if result.executions:
-            answer = await self._commit(connection, statements.WRITE, *write_arguments(result))
-            if answer == statements.NOTHING_WRITTEN:
-                return None
-        return _BatchOutcome(result.outcomes, result.events)
+    async def _try_again(self, batch: list[Pending], *, in_doubt: bool) -> None:
+        """Put back a batch of which the attempt says nothing."""
+        for pending in batch:
+            pending.in_doubt = pending.in_doubt or in_doubt
+        self._queue.put_back(batch, asyncio.get_running_loop().time())
+        await asyncio.sleep(random.uniform(0, RETRY_PAUSE_SECONDS))  # noqa: S311  # not for security
 
-    async def _write_locked(
-        self, connection: "asyncpg.Connection", orders: list[MarketOrder], executor: Executor
-    ) -> _BatchOutcome:
-        account_ids = _accounts_of(orders)
-        await connection.execute(statements.BEGIN)
-        await connection.execute(statements.LOCK, account_ids)
-        portfolios = await connection.fetch(statements.PORTFOLIOS, account_ids)
-        placed = await self._placed(connection, orders)
-        result = self._execute(orders, batch_input(portfolios, placed), executor)
-        if result.executions:
-            answer = await connection.execute(statements.WRITE, *write_arguments(result))
-            if answer == statements.NOTHING_WRITTEN:
-                raise RuntimeError(
-                    "an account changed although its row was locked"
-                )  # never acknowledge an unwritten order
-        await self._commit(connection, "COMMIT")
-        return _BatchOutcome(result.outcomes, [*result.recovered, *result.events])
+    def _complete(self, batch: list[Pending], settlement: Settlement) -> None:
+        undecided = []
+        for pending, outcome in zip(batch, settlement.outcomes, strict=True):
+            if outcome is None:
+                pending.attempts += 1
+                undecided.append(pending)
+            else:
+                self._finish(pending, outcome)
+        self._publish(settlement.events)
+        if undecided:
+            self._queue.put_back(undecided, asyncio.get_running_loop().time())
 
-    def _execute(self, orders: list[MarketOrder], found: BatchInput, executor: Executor) -> BatchResult:
-        return execute_batch(orders, found, self._source.quotes(), executor, dt.datetime.now(dt.UTC))
+    def _fail(self, batch: Iterable[Pending], reason: OrderErrorReason, message: str) -> None:
+        """Fail orders of which no attempt said anything; never as not placed if one may have placed them."""
+        for pending in batch:
+            if pending.in_doubt:
+                self._finish(pending, OrderError(OrderErrorReason.OUTCOME_UNKNOWN, _UNKNOWN))
+            else:
+                self._finish(pending, OrderError(reason, message))
 
-    async def _commit(self, connection: "asyncpg.Connection", statement: str, *arguments: object) -> str:
-        """Run the statement that ends the transaction. Returns PostgreSQL's command tag, such as "UPDATE 0"."""
-        self._replication_in_doubt = False
-        try:
-            answer: str = await connection.execute(statement, *arguments)
-        except asyncpg.QueryCanceledError:
-            raise  # a statement timeout, so nothing is committed
-        except CONNECTION_LOST as error:
-            self._session.drop()
-            raise _RetryError(at_commit=True) from error
-        if self._replication_in_doubt:
-            raise _RetryError(at_commit=True)  # the next attempt's COMMIT waits for the standby again
-        return answer
-
-    async def _outcome_when_fenced(self, connection: "asyncpg.Connection", orders: list[MarketOrder]) -> _BatchOutcome:
-        """The outcome after the fence has moved: orders found in the database, Fenced for the others.
-
-        Raises _RetryError if the fence still names this colour. A move waits for all transactions of the previous
-        epoch, so an order not found now was not placed.
-        """
-        await self._fence.refresh(connection)
-        if self._fence.executing:
-            raise _RetryError(at_commit=False)
-        rows = await self._placed(connection, orders)
-        found = batch_input((), rows).executions
-        outcomes: list[Placed | OrderError] = []
-        for order in orders:
-            before = found.get((order.account_id, order.client_order_id))
-            fenced = OrderError(OrderErrorReason.FENCED, _FENCED)
-            outcomes.append(fenced if before is None else replay(order, before))
-        ours = {order.order_id for order in orders}
-        return _BatchOutcome(outcomes, [order_event(e) for e in found.values() if e.order.order_id in ours])
-
-    async def _placed(self, connection: "asyncpg.Connection", orders: list[MarketOrder]) -> list["asyncpg.Record"]:
-        accounts, ids = [order.account_id for order in orders], [order.client_order_id for order in orders]
-        rows: list[asyncpg.Record] = await connection.fetch(statements.PLACED, accounts, ids)
-        return rows
-
-    async def _on_connect(self, connection: "asyncpg.Connection") -> None:
-        self._watch_replication(connection)
-        # Warms the caches of the new server process, so that the first orders after a cutover do not wait for it.
-        await connection.fetch(statements.PORTFOLIOS, [])
-        await connection.fetch(statements.PLACED, [], [])
-        await connection.prepare(statements.WRITE)
-
-    def _watch_replication(self, connection: "asyncpg.Connection") -> None:
-        """Detect a COMMIT that stopped waiting for its standby: it succeeds, with a warning."""
-
-        def on_message(_: object, message: "asyncpg.PostgresLogMessage") -> None:
-            if message.message.startswith(_SYNC_CANCELLED):
-                self._replication_in_doubt = True
-
-        connection.add_log_listener(on_message)
-
-
-def _accounts_of(orders: list[MarketOrder]) -> list[int]:
-    return sorted({order.account_id for order in orders})
-
-
-def _fail_all(batch: list[_Pending], reason: OrderErrorReason, message: str) -> None:
-    for pending in batch:
-        pending.complete(OrderError(reason, message))
+    def _finish(self, pending: Pending, outcome: Outcome) -> None:
+        key = key_of(pending.order)
+        if self._pending.get(key) is pending:
+            del self._pending[key]
+        pending.complete(outcome)

@@ -19,7 +19,7 @@ from engine_servers import START_TIMEOUT_SECONDS
 from engine_traders import Trader
 from fence_mover import OWNER, Mover
 from free_ports import free_port
-from rtx_engine.config import Database
+from rtx_engine.config import MIN_CONNECTIONS, Database
 from rtx_engine.store.writer import PRODUCTION, Limits
 
 
@@ -95,9 +95,13 @@ async def start_pod(database: TestDatabase) -> AsyncIterator[PodStarter]:
     pods: list[Pod] = []
 
     async def start(
-        colour: str = "blue", address: Database | None = None, limits: Limits = PRODUCTION, revision: str = ""
+        colour: str = "blue",
+        address: Database | None = None,
+        limits: Limits = PRODUCTION,
+        revision: str = "",
+        connections: int = MIN_CONNECTIONS,
     ) -> Pod:
-        pod = Pod(address or database.engine, colour, limits, revision)
+        pod = Pod(address or database.engine, colour, limits, revision, connections)
         pods.append(pod)
         await pod.store.start()
         async with asyncio.timeout(START_TIMEOUT_SECONDS):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 import uuid_utils.compat
-from rtx_engine.config import Database
+from rtx_engine.config import MIN_CONNECTIONS, Database
 from rtx_engine.domain.accounts import NewAccount
 from rtx_engine.domain.events import AccountEvent
 from rtx_engine.domain.orders import MarketOrder, Side
@@ -31,11 +31,16 @@ class Pod:
     """The store of one pod, its prices, and the events that it would publish."""
 
     def __init__(
-        self, database: Database, colour: str = "blue", limits: Limits = PRODUCTION, revision: str = ""
+        self,
+        database: Database,
+        colour: str = "blue",
+        limits: Limits = PRODUCTION,
+        revision: str = "",
+        connections: int = MIN_CONNECTIONS,
     ) -> None:
         self.prices = Prices()
         self.events: list[AccountEvent] = []
-        self.store = Store(database, colour, self.prices, self.events.extend, limits, revision)
+        self.store = Store(database, colour, self.prices, self.events.extend, limits, revision, connections)
 
     async def open_account(self, username: str, balance: str = "10000.00", leverage: int = 100) -> int:
         account = await self.store.accounts.create(NewAccount(username, "hash", Decimal(balance), leverage))

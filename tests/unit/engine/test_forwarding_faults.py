@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from aiohttp import web
 from engine_traders import Trader, knows
@@ -107,6 +108,33 @@ async def test_order_with_a_lost_response_is_retried_with_the_same_id(colours: A
         got = await forwarding.order(colours.blue, "one")
     assert (got.status, len(seen)) == (201, 3)
     assert len({request.headers["x-rtx-order-id"] for request in seen}) == 1
+
+
+@pytest.mark.parametrize("next_answers", ["Overloaded", "Unavailable", "Internal", "none"])
+async def test_order_with_a_lost_response_is_never_said_not_to_be_placed(
+    engines: Any, anybody: Trader, next_answers: str
+) -> None:
+    # given an order that the executing colour received and did not answer
+    colours = await engines.start_colours(TIMEOUTS='{"forward_seconds": 1.0}')
+    alice = await anybody.open(colours.blue, "alice")
+    colours.green.vanish()
+    await knows(anybody, colours.blue, await engines.database.move_fence("green"))
+    tries = itertools.count()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        if (next(tries) == 0 or next_answers == "none") and request.transport is not None:
+            request.transport.abort()
+        error = {"reason": next_answers, "message": "The order was not placed."}
+        return web.json_response({"error": error}, status=503)
+
+    # when no later attempt tells what became of it
+    async with in_the_place_of(colours.green, handler) as seen:
+        got = await alice.order(colours.blue, "one")
+
+    # then it may have been placed
+    assert len(seen) > 1
+    assert (got.status, got.body["error"]["reason"], got.headers["retry-after"]) == (503, "OutcomeUnknown", "1")
 
 
 async def test_account_creation_with_a_lost_response_is_not_retried(colours: Any, forwarding: Trader) -> None:

@@ -13,8 +13,9 @@ from rtx_engine.store import OrderError, OrderErrorReason, UnavailableError
 from rtx_engine.store.session import Session
 from rtx_engine.store.writer import Limits
 
-# What PostgreSQL says at the end of an order's transaction: CommandComplete, and ReadyForQuery with none open.
-COMMITTED = re.compile(rb"C.{4}(?:COMMIT|UPDATE [1-9]\d*)\0Z\x00\x00\x00\x05I", re.DOTALL)
+# What PostgreSQL says at the end of an order's transaction: WRITE's row of 17 columns, CommandComplete, and
+# ReadyForQuery with no transaction open.
+COMMITTED = re.compile(rb"D.{4}\x00\x11.*C.{4}SELECT \d+\0Z\x00\x00\x00\x05I", re.DOTALL)
 TIMEOUT_SECONDS = 20.0
 
 
@@ -83,7 +84,7 @@ async def wired_pod(start_pod, database, cable):
 async def impatient_pod(start_pod, database):
     """A pod that gives up after a second, on statements that the server gives up after a third of one."""
     await database.execute(f"ALTER ROLE rtx_engine IN DATABASE {database.name} SET statement_timeout = '300ms'")
-    return await start_pod(limits=Limits(batch_timeout_seconds=1.0))
+    return await start_pod(limits=Limits(order_timeout_seconds=1.0))
 
 
 async def test_order_with_a_lost_commit_response_is_acknowledged_once(wired_pod, cable, database):
@@ -131,7 +132,7 @@ async def test_session_killed_during_commit_leaves_one_fill(pod, database):
 
 async def test_orders_fail_during_a_database_outage_and_succeed_after_it(start_pod, database, cable):
     wired_pod = await start_pod(
-        address=replace(database.engine, port=cable.port), limits=Limits(batch_timeout_seconds=1.0)
+        address=replace(database.engine, port=cable.port), limits=Limits(order_timeout_seconds=1.0)
     )
     account_id = await wired_pod.open_account("ada")
     await cable.cut()

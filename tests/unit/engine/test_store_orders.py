@@ -2,12 +2,14 @@
 
 import asyncio
 import datetime as dt
+import re
 from decimal import Decimal
 
 import msgspec
 import pytest
+from engine_ledger import unbalanced
 from rtx_engine.domain.orders import OrderStatus, RejectReason
-from rtx_engine.store import OrderError, OrderErrorReason, statements, writer
+from rtx_engine.store import OrderError, OrderErrorReason, statements
 from rtx_engine.store.session import Session
 from rtx_engine.store.writer import Limits
 
@@ -127,80 +129,38 @@ async def test_one_bad_order_does_not_fail_the_batch_that_it_is_in(pod, database
     assert await database.execute("SELECT quantity FROM positions") == [(Decimal("1.00"),)]
 
 
-async def test_two_pods_on_the_same_accounts_never_deadlock(start_pod, database):
-    pods = [await start_pod(), await start_pod()]
-    accounts = [await pods[0].open_account(f"user {number}", balance="1000000") for number in range(40)]
-    holder = await database.connect("postgres")
+async def test_orders_that_arrive_during_a_commit_form_the_next_batch(pod, database):
+    account_id = await pod.open_account("ada")
+    await pod.place(account_id, "before")
+    sizes: list[int] = []
+    pod.store.orders.on_batch(sizes.append)
+    mover = await database.connect("rtx_operator")
 
-    # given batches that meet half-way: one account in the middle is held until both pods wait
-    for attempt in range(5):
-        async with holder.transaction():
-            await holder.execute("SELECT FROM accounts WHERE id = $1 FOR UPDATE", accounts[len(accounts) // 2])
-            orders = [
-                asyncio.create_task(pod.place(account_id, f"{attempt} {number}", side=side, quantity="0.01"))
-                for number, (pod, side, order) in enumerate([(pods[0], "buy", 1), (pods[1], "sell", -1)])
-                for account_id in accounts[::order]
-            ]
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                while await database.execute(WAITING) != [(len(pods),)]:  # noqa: ASYNC110  # nothing tells that a session waits
-                    await asyncio.sleep(0.01)
-        await asyncio.gather(*orders)
-    await holder.close()
+    # given a batch that waits for a move of the fence
+    async with mover.transaction():
+        await mover.execute("LOCK TABLE rtx_operator.execution_fence IN EXCLUSIVE MODE")
+        placing = [asyncio.create_task(pod.place(account_id, "first"))]
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while await database.execute(WAITING) != [(1,)]:  # noqa: ASYNC110  # nothing tells that a session waits
+                await asyncio.sleep(0.01)
+        placing += [asyncio.create_task(pod.place(account_id, str(number))) for number in range(20)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*placing)
+    await mover.close()
 
-    [(deadlocks,)] = await database.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
-    assert deadlocks == 0
-    assert await database.execute(UNBALANCED) == []
+    assert sizes == [1, 20]
 
 
 TIMEOUT_SECONDS = 10.0
 WAITING = """
 SELECT count(*)::int FROM pg_stat_activity
-WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FROM accounts%FOR UPDATE%'
+WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%assert_executor%'
 """
-# Accounts whose rows do not add up: nothing is ever made or lost between a fill, its position and its balance.
-UNBALANCED = """
-SELECT a.id FROM accounts a
-LEFT JOIN LATERAL (SELECT coalesce(sum(realised), 0) AS realised FROM fills WHERE account_id = a.id) f ON true
-LEFT JOIN LATERAL (SELECT count(*) AS orders, max(sequence) AS newest FROM orders WHERE account_id = a.id) o ON true
-WHERE a.balance <> 1000000 + f.realised OR o.orders <> a.event_sequence OR o.newest <> a.event_sequence
-UNION ALL
-SELECT account_id FROM (
-    SELECT account_id, symbol, quantity FROM positions
-    UNION ALL SELECT account_id, symbol, -quantity FROM fills
-) AS both_sides GROUP BY account_id, symbol HAVING sum(quantity) <> 0
-"""
-
-
-async def test_orders_within_the_batch_interval_share_a_transaction(start_pod):
-    pod = await start_pod(limits=Limits(batch_interval_seconds=1.0))
-    account_id = await pod.open_account("ada")
-    sizes = []
-    pod.store.orders.on_batch(sizes.append)
-
-    await pod.place(account_id, "first")
-    close = [asyncio.create_task(pod.place(account_id, "second"))]
-    await asyncio.sleep(0.01)
-    close.append(asyncio.create_task(pod.place(account_id, "third")))
-    await asyncio.gather(*close)
-
-    assert sizes == [1, 2]
-
-
-async def test_full_batch_starts_before_the_interval_is_over(start_pod):
-    pod = await start_pod(limits=Limits(batch_interval_seconds=3600.0))
-    account_id = await pod.open_account("ada")
-    sizes = []
-    pod.store.orders.on_batch(sizes.append)
-
-    await pod.place(account_id, "first")
-    await asyncio.gather(*(pod.place(account_id, f"order {number}") for number in range(writer.MIN_IMMEDIATE_BATCH)))
-
-    assert sizes == [1, writer.MIN_IMMEDIATE_BATCH]
 
 
 async def test_concurrent_orders_of_two_pods_on_one_account_add_up(start_pod, database):
     # given batches each of which finds, as often as not, that the account has moved on since it was read
-    pods = [await start_pod(limits=Limits(batch_interval_seconds=0.0)) for _ in range(2)]
+    pods = [await start_pod(), await start_pod()]
     account_id = await pods[0].open_account("ada", balance="1000000")
 
     async def trade(pod, side: str) -> None:
@@ -210,20 +170,22 @@ async def test_concurrent_orders_of_two_pods_on_one_account_add_up(start_pod, da
     await asyncio.gather(trade(pods[0], "buy"), trade(pods[1], "sell"))
 
     assert await database.execute("SELECT count(*)::int FROM fills") == [(200,)]
-    assert await database.execute(UNBALANCED) == []
+    assert await unbalanced(database, Decimal(1000000)) == []
 
 
-async def test_order_look_up_uses_the_client_order_id_index(database):
+@pytest.mark.parametrize("statement", [statements.PLACED, statements.WRITE], ids=["PLACED", "WRITE"])
+async def test_order_look_up_uses_the_client_order_id_index(database, statement):
     # given empty tables, for which a planner believes every index to be as good as any other
+    arguments = [[]] * len(set(re.findall(r"\$\d+", statement)))
     session = Session(database.engine, "blue")
     async with session.use() as connection:
-        lines = await connection.fetch(f"EXPLAIN {statements.PLACED}", [1], ["one"])
+        lines = await connection.fetch(f"EXPLAIN {statement}", *arguments)
     await session.close()
 
     plan = "\n".join(line[0] for line in lines)
 
-    assert "orders_client_order_id" in plan
-    assert "Filter" not in plan
+    assert re.search(r"Index Scan using orders_client_order_id on orders .*\n +Index Cond: .*client_order_id <=", plan)
+    assert "Seq Scan" not in plan
 
 
 async def test_orders_are_read_newest_first_in_pages(pod):

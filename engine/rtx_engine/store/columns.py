@@ -1,0 +1,113 @@
+"""Plans as the arrays that SQL takes, and rows as domain objects. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from rtx_engine.domain.execution import Portfolio
+from rtx_engine.domain.orders import Execution, MarketOrder, OrderStatus, RejectReason, Side
+from rtx_engine.domain.positions import Position
+from rtx_engine.store.plan import Key, Plan, key_of
+from rtx_engine.store.settle import Written
+
+Row = Mapping[str, Any]
+
+
+def write_arguments(plan: Plan) -> list[list[Any]]:
+    """The arguments of statements.WRITE, in its order."""
+    executions, orders = plan.executions, [execution.order for execution in plan.executions]
+    known, others = _positions(plan)
+    return [
+        [portfolio.account_id for portfolio in plan.before],
+        [portfolio.sequence for portfolio in plan.before],
+        [portfolio.sequence for portfolio in plan.after],
+        [after.balance - before.balance for before, after in zip(plan.before, plan.after, strict=True)],
+        [order.order_id for order in orders],
+        [order.account_id for order in orders],
+        [order.client_order_id for order in orders],
+        [order.symbol for order in orders],
+        [order.side for order in orders],
+        [order.quantity for order in orders],
+        [execution.status for execution in executions],
+        [execution.reason for execution in executions],
+        [execution.price for execution in executions],
+        [execution.realised for execution in executions],
+        [execution.sequence for execution in executions],
+        [execution.epoch for execution in executions],
+        [execution.colour for execution in executions],
+        [execution.executed_at for execution in executions],
+        [execution.quoted_at for execution in executions],
+        [event.kind for event in plan.events],
+        [bytes(event.payload).decode() for event in plan.events],
+        *_position_columns(known),
+        *_position_columns(others),
+    ]
+
+
+def written_from(rows: Sequence[Row]) -> Written:
+    """What statements.WRITE did: each of its rows names the accounts, and at most one earlier order."""
+    first = rows[0]
+    placed = executions_from(row for row in rows if row["id"] is not None)
+    return Written(frozenset(first["written"] or ()), frozenset(first["unmoved"] or ()), placed)
+
+
+def executions_from(rows: Iterable[Row]) -> dict[Key, Execution]:
+    """The executions in rows of `orders`, by key."""
+    executions = (execution_from(row) for row in rows)
+    return {key_of(execution.order): execution for execution in executions}
+
+
+def execution_from(row: Row) -> Execution:
+    """The execution in a row of `orders`."""
+    order = MarketOrder(
+        order_id=UUID(int=row["id"].int),  # asyncpg returns a UUID class of its own
+        account_id=row["account_id"],
+        client_order_id=row["client_order_id"],
+        symbol=row["symbol"],
+        side=Side(row["side"]),
+        quantity=row["quantity"],
+    )
+    return Execution(
+        order=order,
+        status=OrderStatus(row["status"]),
+        sequence=row["sequence"],
+        epoch=row["epoch"],
+        colour=row["colour"],
+        executed_at=row["executed_at"],
+        reason=RejectReason(row["reason"]) if row["reason"] is not None else None,
+        price=row["price"],
+        realised=row["realised"],
+        quoted_at=row["quoted_at"],
+    )
+
+
+def portfolios_from(rows: Iterable[Row]) -> dict[int, Portfolio]:
+    """The portfolios in rows of statements.READ, by account."""
+    return {row["id"]: _portfolio_from(row) for row in rows}
+
+
+def _portfolio_from(row: Row) -> Portfolio:
+    held = zip(row["symbols"] or (), row["quantities"] or (), row["average_prices"] or (), strict=True)
+    positions = {symbol: Position(symbol, quantity, price) for symbol, quantity, price in held}
+    return Portfolio(row["id"], row["balance"], row["leverage"], row["event_sequence"], positions)
+
+
+def _positions(plan: Plan) -> tuple[list[tuple[int, Position]], list[tuple[int, Position]]]:
+    """The positions that the plan changes: those whose row was read, and those that may have none."""
+    dealt = {(e.order.account_id, e.order.symbol) for e in plan.executions if e.status is OrderStatus.FILLED}
+    known: list[tuple[int, Position]] = []
+    others: list[tuple[int, Position]] = []
+    for before, after in zip(plan.before, plan.after, strict=True):
+        for symbol, position in after.positions.items():
+            if (after.account_id, symbol) in dealt:
+                (known if symbol in before.positions else others).append((after.account_id, position))
+    return known, others
+
+
+def _position_columns(positions: Sequence[tuple[int, Position]]) -> list[list[Any]]:
+    return [
+        [account_id for account_id, _ in positions],
+        [position.symbol for _, position in positions],
+        [position.quantity for _, position in positions],
+        [position.average_price for _, position in positions],
+    ]

@@ -1,0 +1,28 @@
+"""What PostgreSQL's errors mean for the one who asked."""
+
+import asyncpg  # type: ignore[import-untyped]  # ships no types
+
+# Raised when the database fails over, restarts or is unreachable. The connection is dropped: its state is unknown.
+CONNECTION_LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # statement timeout, server shutdown or start
+    asyncpg.InsufficientResourcesError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,  # the former primary is a standby now
+    asyncpg.InvalidAuthorizationSpecificationError,  # during a password rotation
+)
+# A retry on the same connection may succeed.
+CONTENTION = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
+
+# Before the first migration: schema, tables or functions are not there, or not granted yet.
+NOT_MIGRATED = (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError)
+
+FENCED_STATE = "RX001"  # SQLSTATE of rtx_operator.assert_executor()
+
+
+def is_fenced(error: BaseException) -> bool:
+    return isinstance(error, asyncpg.PostgresError) and error.sqlstate == FENCED_STATE

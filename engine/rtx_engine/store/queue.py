@@ -1,0 +1,109 @@
+"""The orders of one writer: those that wait for their first batch, and those that a batch left undecided."""
+
+import asyncio
+import math
+import random
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rtx_engine.domain.orders import MarketOrder
+from rtx_engine.store.errors import OrderError
+from rtx_engine.store.plan import Outcome, Placed
+
+MAX_BATCH_ORDERS = 512  # larger batches would only delay their first orders
+ATTEMPTS_IN_TURN = 2  # in ordinary batches; from then on the account is contested
+# Between two attempts at the contested accounts: three round trips each while somebody holds them, of some 0.1 ms.
+CONTESTED_INTERVAL_SECONDS = 0.02
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """An order whose client waits. Times are the event loop's."""
+
+    order: MarketOrder
+    future: "asyncio.Future[Placed]"
+    deadline: float
+    attempts: int = 0  # that did not decide it
+    in_doubt: bool = False  # an attempt got no answer to its COMMIT
+
+    def complete(self, outcome: Outcome) -> None:
+        if self.future.done():
+            return  # the caller was cancelled
+        if isinstance(outcome, OrderError):
+            self.future.set_exception(outcome)
+        else:
+            self.future.set_result(outcome)
+
+
+class OrderQueue:
+    """Hands out batches. The orders of an account stay in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._fresh: deque[Pending] = deque()
+        self._retries: list[Pending] = []  # they head the next batch
+        self._contested: list[Pending] = []
+        self._contested_accounts: set[int] = set()
+        self.contested_at = math.inf  # when the contested accounts are tried again
+
+    def __len__(self) -> int:
+        return len(self._fresh) + len(self._retries) + len(self._contested)
+
+    @property
+    def waiting(self) -> int:
+        """The orders that the next batch could have."""
+        return len(self._fresh) + len(self._retries)
+
+    def append(self, pending: Pending) -> None:
+        self._fresh.append(pending)
+
+    def next_batch(self) -> list[Pending]:
+        """At most MAX_BATCH_ORDERS orders, those of contested accounts left out."""
+        batch, self._retries = self._retries[:MAX_BATCH_ORDERS], self._retries[MAX_BATCH_ORDERS:]
+        while self._fresh and len(batch) < MAX_BATCH_ORDERS:
+            pending = self._fresh.popleft()
+            behind = pending.order.account_id in self._contested_accounts
+            (self._contested if behind else batch).append(pending)
+        return batch
+
+    def next_contested(self, now: float) -> list[Pending]:
+        """The orders of contested accounts, if it is time to try them again."""
+        if now < self.contested_at:
+            return []
+        batch, self._contested = self._contested[:MAX_BATCH_ORDERS], self._contested[MAX_BATCH_ORDERS:]
+        self._note_contested()
+        return batch
+
+    def put_back(self, undecided: Sequence[Pending], now: float) -> None:
+        """Orders of a batch that are to be tried again, in its order."""
+        contested = self._contested_accounts | {
+            pending.order.account_id for pending in undecided if pending.attempts >= ATTEMPTS_IN_TURN
+        }
+        self._contested[:0] = [pending for pending in undecided if pending.order.account_id in contested]
+        self._retries[:0] = [pending for pending in undecided if pending.order.account_id not in contested]
+        self._note_contested()
+        if self._contested and not now < self.contested_at < math.inf:
+            pause = CONTESTED_INTERVAL_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311  # pods must not meet again
+            self.contested_at = now + pause
+
+    def take_expired(self, now: float) -> list[Pending]:
+        """The orders whose deadline has passed."""
+        expired = []
+        while self._fresh and self._fresh[0].deadline <= now:
+            expired.append(self._fresh.popleft())
+        if self._retries or self._contested:
+            expired += [pending for pending in (*self._retries, *self._contested) if pending.deadline <= now]
+            self._retries = [pending for pending in self._retries if pending.deadline > now]
+            self._contested = [pending for pending in self._contested if pending.deadline > now]
+            self._note_contested()
+        return expired
+
+    def take_all(self) -> list[Pending]:
+        everything = [*self._retries, *self._contested, *self._fresh]
+        self.__init__()  # type: ignore[misc]
+        return everything
+
+    def _note_contested(self) -> None:
+        self._contested_accounts = {pending.order.account_id for pending in self._contested}
+        if not self._contested:
+            self.contested_at = math.inf

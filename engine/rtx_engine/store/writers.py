@@ -1,0 +1,68 @@
+"""The order path: which writer places an account's orders. An account is always served by the same one."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from rtx_engine.config import Database
+from rtx_engine.domain.events import AccountEvent
+from rtx_engine.domain.orders import MarketOrder
+from rtx_engine.store.cpu import CpuMeter
+from rtx_engine.store.fence import FenceWatch
+from rtx_engine.store.plan import Key, Placed
+from rtx_engine.store.session import Session
+from rtx_engine.store.transactions import Quotes, Transactions
+from rtx_engine.store.writer import PRODUCTION, Limits, OrderWriter
+
+
+class Writers:
+    """Places orders over several connections: one idles while its commit is flushed or waits for a standby."""
+
+    def __init__(
+        self,
+        database: Database,
+        colour: str,
+        fence: FenceWatch,
+        source: Quotes,
+        publish: Callable[[Sequence[AccountEvent]], None],
+        count: int = 1,
+        limits: Limits = PRODUCTION,
+        revision: str = "",
+    ) -> None:
+        """`publish` gets the events of each committed batch, in order per account. It must not block."""
+        cpu = CpuMeter()
+        self._writers: list[OrderWriter] = []
+        for number in range(count):
+            session = Session(database, colour, revision=revision)
+            transactions = Transactions(session, colour, fence, source)
+            if number == 0:
+                session.on_connect(fence.listen)
+                self.control_session = session
+            self._writers.append(OrderWriter(session, transactions, publish, limits, cpu.share))
+
+    def on_batch(self, callback: Callable[[int], None]) -> None:
+        """Call `callback` with the size of each batch."""
+        for writer in self._writers:
+            writer.on_batch(callback)
+
+    async def submit(self, order: MarketOrder) -> Placed:
+        """Place `order`, or return its earlier execution. Raises OrderError if there is no result."""
+        return await self._writer(order.account_id).submit(order)
+
+    async def wait_for(self, key: Key) -> None:
+        """Return when no order of this key waits for its result in this pod."""
+        await self._writer(key[0]).wait_for(key)
+
+    def start(self) -> list["asyncio.Task[None]"]:
+        """Start a task for each writer, which ends after `stop` when its queue is empty."""
+        return [
+            asyncio.create_task(writer.run(), name=f"order writer {number}")
+            for number, writer in enumerate(self._writers)
+        ]
+
+    def stop(self) -> None:
+        """Refuse new orders, and write those that are queued."""
+        for writer in self._writers:
+            writer.stop()
+
+    def _writer(self, account_id: int) -> OrderWriter:
+        return self._writers[account_id % len(self._writers)]

@@ -1,0 +1,161 @@
+"""Accounts of one batch are settled one by one: what holds up or repeats one of them costs no other anything."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from decimal import Decimal
+
+import pytest
+from engine_ledger import unbalanced
+from engine_postgres import TestDatabase
+from rtx_engine.store import OrderError, OrderErrorReason
+from rtx_engine.store.writer import Limits
+
+TIMEOUT_SECONDS = 10.0
+BALANCE = "1000000"
+
+
+@contextlib.asynccontextmanager
+async def locked(database: TestDatabase, account_id: int) -> AsyncIterator[None]:
+    """Somebody holds the row of this account, as a person at psql or a dump that went wrong does."""
+    holder = await database.connect("postgres")
+    try:
+        async with holder.transaction():
+            await holder.execute("SELECT FROM accounts WHERE id = $1 FOR UPDATE", account_id)
+            yield
+    finally:
+        await holder.close()
+
+
+async def test_locked_account_holds_up_no_other_account(pod, database):
+    held, *free = [await pod.open_account(f"user {number}") for number in range(5)]
+
+    async with locked(database, held):
+        waiting = asyncio.create_task(pod.place(held, "one"))
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            # in its batch, and after it
+            together = await asyncio.gather(*(pod.place(account, "one") for account in free))
+            after = await asyncio.gather(*(pod.place(account, "two") for account in free))
+        assert not waiting.done()
+
+    assert not any(placed.replayed for placed in (await waiting, *together, *after))
+
+
+async def test_orders_of_a_locked_account_fail_at_their_own_deadline(start_pod, database):
+    pod = await start_pod(limits=Limits(order_timeout_seconds=0.5))
+    held, free = await pod.open_account("ada"), await pod.open_account("bob")
+
+    async with locked(database, held):
+        outcomes = await asyncio.gather(pod.place(held, "one"), pod.place(free, "one"), return_exceptions=True)
+
+    refused, placed = outcomes
+    assert refused.reason is OrderErrorReason.UNAVAILABLE
+    assert "account" in str(refused)
+    assert not placed.replayed
+    assert not (await pod.place(held, "one")).replayed  # so it was true that nothing was recorded
+
+
+async def test_orders_of_a_locked_account_keep_their_order(pod, database):
+    held = await pod.open_account("ada")
+
+    async with locked(database, held):
+        waiting = []
+        for number in range(5):
+            waiting.append(asyncio.create_task(pod.place(held, str(number))))
+            await asyncio.sleep(0.02)
+
+    assert [(await placed).execution.sequence for placed in waiting] == [1, 2, 3, 4, 5]
+
+
+async def transactions_of(database: TestDatabase, *client_order_ids: str) -> int:
+    [(count,)] = await database.execute(
+        "SELECT count(DISTINCT xmin::text)::int FROM orders WHERE client_order_id = ANY ($1)", list(client_order_ids)
+    )
+    return count
+
+
+async def test_repeat_is_answered_without_delaying_its_batch(pod, database):
+    ada, bob = await pod.open_account("ada"), await pod.open_account("bob")
+    first = await pod.place(ada, "first")
+    sizes: list[int] = []
+    pod.store.orders.on_batch(sizes.append)
+
+    # when a batch has a repeat, an order beside it, and one of another account
+    again, beside, other = await asyncio.gather(
+        pod.place(ada, "first"), pod.place(ada, "beside"), pod.place(bob, "other")
+    )
+
+    # then only what stands beside the repeat is tried again
+    assert again.replayed
+    assert again.execution == first.execution
+    assert not beside.replayed
+    assert not other.replayed
+    assert sizes == [3, 1]
+    assert await transactions_of(database, "beside", "other") == 2
+
+
+async def test_order_among_endless_repeats_of_its_account_is_placed(pod):
+    ada = await pod.open_account("ada")
+    await pod.place(ada, "first")
+    done = False
+
+    async def repeat() -> None:
+        while not done:
+            assert (await pod.place(ada, "first")).replayed
+
+    repeating = [asyncio.create_task(repeat()) for _ in range(5)]
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        placed = [await pod.place(ada, str(number)) for number in range(5)]
+    done = True
+    await asyncio.gather(*repeating)
+
+    assert [one.execution.sequence for one in placed] == [2, 3, 4, 5, 6]
+
+
+async def test_repeat_with_another_content_is_a_conflict_in_a_batch(pod):
+    ada, bob = await pod.open_account("ada"), await pod.open_account("bob")
+    await pod.place(ada, "first", quantity="0.10")
+
+    refused, placed = await asyncio.gather(
+        pod.place(ada, "first", quantity="0.20"), pod.place(bob, "first", quantity="0.20"), return_exceptions=True
+    )
+
+    assert isinstance(refused, OrderError)
+    assert refused.reason is OrderErrorReason.CONFLICT
+    assert not placed.replayed
+
+
+async def test_two_pods_on_the_same_accounts_add_up(start_pod, database):
+    # given two pods whose batches want the same few accounts at once, with repeats among the orders
+    pods = [await start_pod(), await start_pod()]
+    accounts = [await pods[0].open_account(f"user {number}", balance=BALANCE) for number in range(6)]
+
+    async def trade(worker: int) -> int:
+        choose, placed = random.Random(worker), 0  # noqa: S311  # a test must be repeatable
+        for number in range(60):
+            account = choose.choice(accounts)
+            order = f"{worker} {number}", choose.choice(("buy", "sell"))
+            for pod in choose.sample(pods, k=2) if choose.random() < 0.1 else [pods[worker % 2]]:
+                placed += not (await pod.place(account, order[0], side=order[1], quantity="0.01")).replayed
+        return placed
+
+    placed = await asyncio.gather(*(trade(worker) for worker in range(12)))
+
+    assert placed == [60] * 12
+    assert await database.execute("SELECT count(*)::int FROM fills") == [(12 * 60,)]
+    assert await unbalanced(database, Decimal(BALANCE)) == []
+    [(deadlocks,)] = await database.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    assert deadlocks == 0
+
+
+@pytest.mark.parametrize("account_count", [1, 20])
+async def test_accounts_that_another_pod_moves_are_read_anew(start_pod, database, account_count):
+    pods = [await start_pod(), await start_pod()]
+    accounts = [await pods[0].open_account(f"user {number}", balance=BALANCE) for number in range(account_count)]
+
+    for number in range(4):
+        await asyncio.gather(*(pods[number % 2].place(account, str(number)) for account in accounts))
+
+    assert await database.execute("SELECT DISTINCT event_sequence FROM accounts") == [(4,)]
+    assert await unbalanced(database, Decimal(BALANCE)) == []

@@ -1,0 +1,162 @@
+"""What is said of an order is true: no "there is none" while it is placed, and nothing that a failover could undo."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from engine_pods import Pod
+from engine_postgres import TestDatabase
+from rtx_engine.store import OrderError, OrderErrorReason, UnavailableError
+from rtx_engine.store.writer import Limits
+
+TIMEOUT_SECONDS = 20.0
+
+
+@contextlib.asynccontextmanager
+async def slow_commits(database: TestDatabase) -> AsyncIterator[None]:
+    """Every COMMIT of an order waits until this is left."""
+    await database.execute(
+        "CREATE FUNCTION wait_for_test() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END'"
+    )
+    await database.execute(
+        "CREATE CONSTRAINT TRIGGER wait_for_test AFTER INSERT ON orders DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION wait_for_test()"
+    )
+    holder = await database.connect("postgres")
+    try:
+        await holder.execute("SELECT pg_advisory_lock(1)")
+        yield
+    finally:
+        await holder.close()
+
+
+async def wait_until_committing(database: TestDatabase) -> None:
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while not await database.execute(  # noqa: ASYNC110  # nothing tells that a session waits
+            "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
+        ):
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("asked", ["the same pod", "another pod"])
+async def test_look_up_of_an_order_that_is_being_committed_waits_for_it(start_pod, database, asked):
+    pods = [await start_pod(), await start_pod()]
+    account_id = await pods[0].open_account("ada")
+
+    async with slow_commits(database):
+        placing = asyncio.create_task(pods[0].place(account_id, "one"))
+        await wait_until_committing(database)
+        asking = asyncio.create_task(pods[asked == "another pod"].store.lookup.find(account_id, "one"))
+        await asyncio.wait([asking], timeout=0.2)
+        assert not asking.done()
+
+    assert await asking == (await placing).execution
+
+
+async def test_look_up_of_a_queued_order_waits_for_it(pod, database):
+    account_id = await pod.open_account("ada")
+    holder = await database.connect("postgres")
+
+    # given an order whose account somebody holds, which no transaction writes yet
+    async with holder.transaction():
+        await holder.execute("SELECT FROM accounts FOR UPDATE")
+        placing = asyncio.create_task(pod.place(account_id, "one"))
+        await asyncio.sleep(0)
+        asking = asyncio.create_task(pod.store.lookup.find(account_id, "one"))
+        await asyncio.wait([asking], timeout=0.2)
+        assert not asking.done()
+    await holder.close()
+
+    assert await asking == (await placing).execution
+
+
+async def test_look_up_beside_a_commit_that_never_ends_is_unavailable(start_pod, database):
+    pods = [await start_pod(), await start_pod()]
+    account_id = await pods[0].open_account("ada")
+
+    async with slow_commits(database):
+        placing = asyncio.create_task(pods[0].place(account_id, "one"))
+        await wait_until_committing(database)
+        with pytest.raises(UnavailableError):
+            await pods[1].store.lookup.find(account_id, "one")
+
+    with contextlib.suppress(OrderError):
+        await placing
+
+
+async def test_look_up_of_what_nobody_ordered_finds_nothing(pod):
+    account_id = await pod.open_account("ada")
+    await pod.place(account_id, "one")
+
+    assert await pod.store.lookup.find(account_id, "two") is None
+    assert await pod.store.lookup.find(account_id + 1, "one") is None
+
+
+@contextlib.asynccontextmanager
+async def missing_standby(database: TestDatabase) -> AsyncIterator[None]:
+    """A server whose commits wait for a standby that is not there."""
+    await database.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    await database.execute("SELECT pg_reload_conf()")
+    try:
+        yield
+    finally:
+        await database.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        await database.execute("SELECT pg_reload_conf()")
+
+
+async def cancel_waits(database: TestDatabase) -> None:
+    await database.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+    await asyncio.sleep(0.05)
+
+
+async def place_unconfirmed(pod: Pod, database: TestDatabase, account_id: int) -> None:
+    """Place an order of which everybody can see the row, and no standby has it."""
+    placing = asyncio.create_task(pod.place(account_id, "one"))
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while not await database.execute("SELECT FROM orders"):
+            await cancel_waits(database)
+    with pytest.raises(OrderError) as refusal:
+        await placing
+    assert refusal.value.reason is OrderErrorReason.OUTCOME_UNKNOWN
+
+
+async def test_nothing_is_told_from_a_row_that_no_standby_has_confirmed(start_pod, database):
+    pod = await start_pod(limits=Limits(order_timeout_seconds=1.0))
+    account_id = await pod.open_account("ada")
+    reader = pod.store.reader
+    questions = (
+        lambda: pod.store.lookup.find(account_id, "one"),
+        lambda: reader.orders(account_id, 10),
+        lambda: reader.positions(account_id),
+        lambda: reader.account(account_id),
+        lambda: reader.events_since(account_id, 0),
+        lambda: reader.sequences([account_id]),
+    )
+
+    async with missing_standby(database):
+        await place_unconfirmed(pod, database, account_id)
+        for ask in questions:
+            with pytest.raises(UnavailableError):
+                await ask()
+
+    placed = await pod.store.lookup.find(account_id, "one")
+    assert placed is not None
+    assert placed.sequence == 1
+
+
+async def test_repeat_at_a_colour_that_no_longer_executes_is_not_told_unconfirmed(start_pod, database):
+    blue = await start_pod(limits=Limits(order_timeout_seconds=1.0))
+    account_id = await blue.open_account("ada")
+
+    async with missing_standby(database):
+        await place_unconfirmed(blue, database, account_id)
+        moving = asyncio.create_task(database.move_fence("green"))
+        while not moving.done():
+            await cancel_waits(database)
+        with pytest.raises(OrderError) as refusal:
+            await blue.place(account_id, "one")
+
+    assert refusal.value.reason is OrderErrorReason.UNAVAILABLE
+    assert (await blue.place(account_id, "one")).replayed
