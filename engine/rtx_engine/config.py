@@ -201,9 +201,7 @@ class _EnvironmentReader:
             )
         return value
 
-    def number(
-        self, name: str, default: T, *, minimum: int, maximum: int, what: str = "a whole number"
-    ) -> int | T:
+    def number(self, name: str, default: T, *, minimum: int, maximum: int, what: str = "a whole number") -> int | T:
         value = self._environment.get(name)
         if not value:
             return default
