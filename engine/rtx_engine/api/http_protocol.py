@@ -211,6 +211,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if queued or self._waits_for_answer():
             self._deadline = _NEVER  # on_response_complete closes
             return
+        if self.transport.is_closing():
+            return
         if self._in_body:  # its handler waits for the rest of the body
             self.cycle.disconnected = True
             self.cycle.message_event.set()
