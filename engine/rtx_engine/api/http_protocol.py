@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 import httptools
+import structlog
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -23,6 +24,8 @@ from rtx_engine.api.limits import Admission, Limits
 _OFFER_HEADERS = frozenset({b"upgrade", b"http2-settings"})
 _NEVER = float("inf")
 MAX_PART_BYTES = 16 * 1024  # that are parsed at once: a read may have 256 KiB, thousands of headers
+
+log = structlog.get_logger(__name__)
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -210,6 +213,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self.pipeline.popleft()  # the refused request itself
         if queued or self._waits_for_answer():
             self._deadline = _NEVER  # on_response_complete closes
+            self.flow.pause_reading()
+            return
+        if self.transport.is_closing():
             return
         if self._in_body:  # its handler waits for the rest of the body
             self.cycle.disconnected = True
@@ -244,7 +250,11 @@ async def check_times(state: ServerState, interval_seconds: float = 1.0) -> None
         await asyncio.sleep(interval_seconds)
         for connection in list(state.connections):
             if isinstance(connection, BoundedProtocol):
-                connection.check_time(now())
+                try:
+                    connection.check_time(now())
+                except Exception:  # one connection must not end the pod
+                    log.exception("cannot check a connection")
+                    connection.transport.abort()
 
 
 def _serialised(error: ApiError) -> bytes:

@@ -190,6 +190,7 @@ class Url:
     target: str
     hostile: Mapping[str, str]
     repeated: bool = False  # given twice, which of both counts would be a guess
+    anonymous: bool = False  # without an Authorization header
 
     def targets(self) -> Iterator[tuple[str, str]]:
         """What is wrong, and the target."""
@@ -207,6 +208,7 @@ URLS = (
     Url("/api/orders?symbol=%s", {**NO_NAMES_IN_URLS, "empty": ""}, repeated=True),
     Url("/ws?since=%s", NO_NUMBERS_IN_URLS, repeated=True),
     Url("/ws?symbols=%s", NO_NAMES_IN_URLS, repeated=True),
+    Url("/ws?token=%s", {**NO_NAMES_IN_URLS, "empty": "", "4,000 dots": "." * 4_000}, repeated=True, anonymous=True),
 )
 PATHS = (
     "//[/ws",

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from rtx_engine.api.openapi import document
 from rtx_engine.version import VERSION
 
-EXAMPLES = 100  # of each operation, valid ones and as many that are not
+EXAMPLES = 40  # of each operation, valid ones and as many that are not
 TIMEOUT_SECONDS = 20
 # The same requests in each run: what fails here fails again on the next machine.
 STEADY = settings(
