@@ -37,7 +37,6 @@ SETTINGS = {  # as in database/postgresql.conf
 }
 REDIS_PASSWORD = "redis"  # noqa: S105  # of a server that runs during the benchmark only
 JWT_SECRET = "a secret that lives as long as the benchmark"  # noqa: S105
-DB_CONNECTIONS = "3"  # one reads, two write
 START_DEADLINE_SECONDS = 30.0
 STOP_DEADLINE_SECONDS = 30.0
 
@@ -58,8 +57,10 @@ class Servers:
 
 
 @contextmanager
-def running() -> Iterator[Servers]:
+def running(connections: int) -> Iterator[Servers]:
     """PostgreSQL with roles, fence and tables as in production, and Redis, in a temporary folder.
+
+    An engine opens so many `connections` to PostgreSQL.
 
     Installs missing packages. Raises LabError when it cannot, and BenchmarkError when a server does not start.
     """
@@ -74,7 +75,7 @@ def running() -> Iterator[Servers]:
             "DB_HOST": "127.0.0.1",
             "DB_PORT": str(port),
             "DB_PASSWORD": PASSWORDS["DB_PASSWORD"],
-            "DB_CONNECTIONS": DB_CONNECTIONS,
+            "DB_CONNECTIONS": str(connections),
             "REDIS_HOST": "127.0.0.1",
             "REDIS_PORT": str(redis_port),
             "REDIS_PASSWORD": REDIS_PASSWORD,
