@@ -122,6 +122,9 @@ class Orders:
 def measure(
     runs: Annotated[int, typer.Option(min=1, help="Runs per figure; the median is reported.")] = 3,
     seconds: Annotated[int, typer.Option(min=1, max=60, help="Duration of a run in seconds.")] = 5,
+    connections: Annotated[
+        int, typer.Option(min=2, max=8, help="Of the engine to PostgreSQL: one reads, the others write.")
+    ] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:
     """Measure durable fills over HTTP: closed loop, open loop, and a plain server for comparison. About two minutes.
@@ -131,7 +134,7 @@ def measure(
     """
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout carries only the figures
     try:
-        with running() as servers:
+        with running(connections) as servers:
             rows = _rows(servers, runs, seconds)
     except (BenchmarkError, LabError, RequestError) as error:
         typer.echo(f"bench/orders: {error}", err=True)

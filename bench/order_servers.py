@@ -37,7 +37,6 @@ SETTINGS = {  # as in database/postgresql.conf
 }
 REDIS_PASSWORD = "redis"  # noqa: S105  # of a server that runs during the benchmark only
 JWT_SECRET = "a secret that lives as long as the benchmark"  # noqa: S105
-DB_CONNECTIONS = "3"  # one reads, two write
 UNUSED_HASH = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$5uNYSDmw2nvWpUu8zJBBdQ"  # nobody logs in
 START_DEADLINE_SECONDS = 30.0
 STOP_DEADLINE_SECONDS = 30.0
@@ -59,8 +58,10 @@ class Servers:
 
 
 @contextmanager
-def running() -> Iterator[Servers]:
+def running(connections: int) -> Iterator[Servers]:
     """PostgreSQL with roles, fence and tables as in production, and Redis, in a temporary folder.
+
+    An engine opens so many `connections` to PostgreSQL.
 
     Installs missing packages. Raises LabError when it cannot, and BenchmarkError when a server does not start.
     """
@@ -75,7 +76,7 @@ def running() -> Iterator[Servers]:
             "DB_HOST": "127.0.0.1",
             "DB_PORT": str(port),
             "DB_PASSWORD": PASSWORDS["DB_PASSWORD"],
-            "DB_CONNECTIONS": DB_CONNECTIONS,
+            "DB_CONNECTIONS": str(connections),
             "REDIS_HOST": "127.0.0.1",
             "REDIS_PORT": str(redis_port),
             "REDIS_PASSWORD": REDIS_PASSWORD,

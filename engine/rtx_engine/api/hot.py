@@ -76,15 +76,15 @@ class HotRoutes:
             if error.reason is not OrderErrorReason.FENCED:  # app.py counts it if the client gets it
                 metrics.order_errors(error.reason).inc()
             raise
-        outcome = order_response(placed.execution)
-        metrics.order_latency(outcome.symbol).observe(time.perf_counter() - started)
-        if outcome.reason is not None:
-            metrics.order_errors(outcome.reason).inc()
-            return _rejected(outcome, outcome.reason)
+        symbol, reason = order.symbol, placed.execution.reason
+        metrics.order_latency(symbol).observe(time.perf_counter() - started)
+        if reason is not None:
+            metrics.order_errors(reason).inc()
+            return _rejected(order_response(placed.execution), reason)
         if placed.replayed:
-            return Response(200, _encode(outcome))
-        metrics.orders_placed(outcome.symbol).inc()
-        return Response(201, _encode(outcome))
+            return Response(200, placed.body)
+        metrics.orders_placed(symbol).inc()
+        return Response(201, placed.body)
 
     async def positions(self, scope: Scope, _body: bytes) -> Response:
         """The account's open positions."""

@@ -6,10 +6,11 @@ from rtx_engine.domain.accounts import Account, NewAccount
 from rtx_engine.store.database_errors import is_fenced
 from rtx_engine.store.errors import OrderError, OrderErrorReason, UsernameTakenError
 from rtx_engine.store.fence import FenceWatch
-from rtx_engine.store.session import Session
+from rtx_engine.store.session import Session, UnconfirmedError
 
 MAX_ATTEMPTS = 2  # the second at the epoch that the first one read
 
+_UNCONFIRMED = "no standby has confirmed the account yet; check whether it exists before you open it again"
 _INSERT = """
 INSERT INTO accounts (username, password_hash, currency, balance, leverage) VALUES ($1, $2, $3, $4, $5)
 RETURNING id, event_sequence
@@ -24,7 +25,7 @@ class Accounts:
         self._fence = fence
 
     async def create(self, account: NewAccount) -> Account:
-        """Raises UsernameTakenError, OrderError (Fenced) and UnavailableError."""
+        """Raises UsernameTakenError, OrderError (Fenced, OutcomeUnknown) and UnavailableError."""
         async with self._session.use() as connection:
             for _ in range(MAX_ATTEMPTS):
                 state = self._fence.state or await self._fence.refresh(connection)
@@ -32,7 +33,9 @@ class Accounts:
                     break
                 await self._session.set_epoch(connection, state.epoch)
                 try:
-                    return await _insert(connection, account)
+                    return await self._insert(connection, account)
+                except UnconfirmedError as error:
+                    raise OrderError(OrderErrorReason.OUTCOME_UNKNOWN, _UNCONFIRMED) from error
                 except asyncpg.UniqueViolationError as error:
                     raise UsernameTakenError(account.username) from error
                 except asyncpg.PostgresError as error:
@@ -41,7 +44,7 @@ class Accounts:
                     await self._fence.refresh(connection)
         raise OrderError(OrderErrorReason.FENCED, "another colour executes now; try again")
 
-
-async def _insert(connection: "asyncpg.Connection", new: NewAccount) -> Account:
-    row = await connection.fetchrow(_INSERT, new.username, new.password_hash, new.currency, new.balance, new.leverage)
-    return Account(row["id"], new.username, new.currency, new.balance, new.leverage, row["event_sequence"])
+    async def _insert(self, connection: "asyncpg.Connection", new: NewAccount) -> Account:
+        columns = (new.username, new.password_hash, new.currency, new.balance, new.leverage)
+        [row] = await self._session.commit(connection, _INSERT, *columns)
+        return Account(row["id"], new.username, new.currency, new.balance, new.leverage, row["event_sequence"])

@@ -18,7 +18,13 @@ class Placed:
     """A placed order. `replayed`: an earlier request with the same content placed it."""
 
     execution: Execution
+    event: AccountEvent  # of the execution
     replayed: bool
+
+    @property
+    def body(self) -> bytes:
+        """The order's response as JSON, made once for its client and for its event."""
+        return bytes(self.event.payload)
 
 
 Outcome = Placed | OrderError
@@ -41,7 +47,7 @@ class Plan:
 class _Progress:
     portfolios: dict[int, Portfolio]
     executions: dict[Key, Execution]
-    new_executions: list[Execution] = field(default_factory=list)
+    placed: list[Placed] = field(default_factory=list)  # the new ones
 
 
 def key_of(order: MarketOrder) -> Key:
@@ -68,16 +74,16 @@ def plan_batch(
         if before is None:
             outcomes.append(_execute(order, progress, quotes, executor, now))
             continue
-        outcomes.append(replay(order, before))
-        if is_own(order, before):
-            recovered.append(order_event(before))
-    executions = sorted(progress.new_executions, key=lambda one: (one.order.account_id, one.sequence))
-    changed = sorted({execution.order.account_id for execution in executions})
+        outcome = replay(order, before)
+        outcomes.append(outcome)
+        recovered += recovered_events([outcome])
+    new = sorted(progress.placed, key=lambda one: (one.event.account_id, one.event.sequence))
+    changed = sorted({one.event.account_id for one in new})
     return Plan(
         orders=orders,
         outcomes=outcomes,
-        executions=executions,
-        events=[order_event(execution) for execution in executions],
+        executions=[one.execution for one in new],
+        events=[one.event for one in new],
         before=[portfolios[account_id] for account_id in changed],
         after=[progress.portfolios[account_id] for account_id in changed],
         recovered=recovered,
@@ -89,12 +95,12 @@ def replay(order: MarketOrder, before: Execution) -> Outcome:
     if not before.order.same_request(order):
         message = f"client_order_id {order.client_order_id!r} belongs to another order of this account; use a new one"
         return OrderError(OrderErrorReason.CONFLICT, message)
-    return Placed(before, replayed=not is_own(order, before))
+    return Placed(before, order_event(before), replayed=before.order.order_id != order.order_id)
 
 
-def is_own(order: MarketOrder, before: Execution) -> bool:
-    """Whether `before` is this very order, committed by an attempt that got no answer: not replayed, not yet told."""
-    return before.order.order_id == order.order_id
+def recovered_events(replayed: Iterable[Outcome | None]) -> list[AccountEvent]:
+    """Of results of `replay`: the events of those very orders, whose COMMIT got no answer, so that nobody was told."""
+    return [outcome.event for outcome in replayed if isinstance(outcome, Placed) and not outcome.replayed]
 
 
 def _execute(
@@ -105,5 +111,6 @@ def _execute(
         return OrderError(OrderErrorReason.UNKNOWN_ACCOUNT, f"account {order.account_id} does not exist")
     progress.portfolios[order.account_id], execution = execute(portfolio, order, quotes, executor, now)
     progress.executions[key_of(order)] = execution
-    progress.new_executions.append(execution)
-    return Placed(execution, replayed=False)
+    placed = Placed(execution, order_event(execution), replayed=False)
+    progress.placed.append(placed)
+    return placed

@@ -99,8 +99,11 @@ class OrderQueue:
         return expired
 
     def take_all(self) -> list[Pending]:
+        """All orders, which leave the queue."""
         everything = [*self._retries, *self._contested, *self._fresh]
-        self.__init__()  # type: ignore[misc]
+        self._fresh.clear()
+        self._retries, self._contested = [], []
+        self._note_contested()
         return everything
 
     def _note_contested(self) -> None:

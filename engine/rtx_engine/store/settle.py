@@ -1,21 +1,24 @@
 """Settles a batch account by account: what is answered now, and which orders are tried again. Pure."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rtx_engine.domain.events import AccountEvent, order_event
+from rtx_engine.domain.events import AccountEvent
 from rtx_engine.domain.orders import Execution, MarketOrder
 from rtx_engine.store.errors import OrderError
-from rtx_engine.store.plan import Key, Outcome, Plan, is_own, key_of, replay
+from rtx_engine.store.plan import Key, Outcome, Plan, key_of, recovered_events, replay
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
     """What the database did of a plan."""
 
-    accounts: Collection[int]  # written as planned
-    unmoved: Collection[int]  # were as they had been read, and held by nobody; `accounts` and those with a repeat
+    accounts: frozenset[int]  # written as planned
+    unmoved: frozenset[int]  # were as they had been read, and held by nobody; `accounts` and those with a repeat
     repeats: Mapping[Key, Execution]  # orders of the plan that were placed before
+
+
+NOTHING_WRITTEN = Written(frozenset(), frozenset(), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,29 +34,24 @@ def settle(plan: Plan, written: Written) -> Settlement:
 
     What is left belongs to an account that had moved on, that somebody held, or that has a repeat in this batch.
     """
-    planned = {portfolio.account_id for portfolio in plan.before}
-    recovered = [
-        order_event(written.repeats[key_of(order)])
-        for order in plan.orders
-        if key_of(order) in written.repeats and is_own(order, written.repeats[key_of(order)])
-    ]
-    outcomes = [
-        outcome if order.account_id in written.accounts or order.account_id not in planned else _repeat(order, written)
-        for order, outcome in zip(plan.orders, plan.outcomes, strict=True)
-    ]
-    events = [event for event in plan.events if event.account_id in written.accounts]
+    unwritten = {before.account_id for before in plan.before} - written.accounts
+    outcomes: list[Outcome | None] = []
+    recovered: list[AccountEvent] = []
+    for order, planned in zip(plan.orders, plan.outcomes, strict=True):
+        if order.account_id not in unwritten:
+            outcomes.append(planned)
+            continue
+        before = written.repeats.get(key_of(order))
+        outcomes.append(None if before is None else replay(order, before))
+        recovered += recovered_events(outcomes[-1:])
+    events = [event for event in plan.events if event.account_id not in unwritten]
     return Settlement(outcomes, [*plan.recovered, *recovered, *events])
 
 
 def settle_fenced(orders: Sequence[MarketOrder], placed: Mapping[Key, Execution], refusal: OrderError) -> Settlement:
     """The end of a batch that another colour's fence refused: what is placed is told, the others get `refusal`."""
-    found = [(order, placed.get(key_of(order))) for order in orders]
-    return Settlement(
-        [refusal if before is None else replay(order, before) for order, before in found],
-        [order_event(before) for order, before in found if before is not None and is_own(order, before)],
-    )
-
-
-def _repeat(order: MarketOrder, written: Written) -> Outcome | None:
-    before = written.repeats.get(key_of(order))
-    return None if before is None else replay(order, before)
+    found = [placed.get(key_of(order)) for order in orders]
+    outcomes = [
+        refusal if before is None else replay(order, before) for order, before in zip(orders, found, strict=True)
+    ]
+    return Settlement(outcomes, recovered_events(outcomes))

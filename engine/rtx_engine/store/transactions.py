@@ -18,7 +18,7 @@ from rtx_engine.store.errors import OrderError, OrderErrorReason
 from rtx_engine.store.fence import FenceWatch
 from rtx_engine.store.plan import Plan, plan_batch
 from rtx_engine.store.session import Session, UnconfirmedError
-from rtx_engine.store.settle import Settlement, Written, settle, settle_fenced
+from rtx_engine.store.settle import NOTHING_WRITTEN, Settlement, settle, settle_fenced
 
 _FENCED = "another colour executes orders now; try again with the same client_order_id"
 
@@ -107,7 +107,7 @@ class Transactions:
             portfolios |= read
         plan = self._plan(orders, portfolios, executor)
         if not plan.executions:
-            return settle(plan, Written((), (), {}))
+            return settle(plan, NOTHING_WRITTEN)
         written = written_from(await self._commit(connection, statements.WRITE, *write_arguments(plan)))
         self._cache.learn(plan, written)
         return settle(plan, written)
@@ -125,7 +125,7 @@ class Transactions:
         portfolios = portfolios_from(await connection.fetch(statements.READ, sorted(locked)))
         placed = executions_from(await connection.fetch(statements.PLACED, *_keys_of(ours)))
         plan = self._plan(ours, portfolios, executor, placed.values())
-        written = Written((), (), {})
+        written = NOTHING_WRITTEN
         if plan.executions:
             written = written_from(await connection.fetch(statements.WRITE, *write_arguments(plan)))
             if written.accounts != {portfolio.account_id for portfolio in plan.before}:

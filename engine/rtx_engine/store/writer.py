@@ -22,7 +22,7 @@ from rtx_engine.domain.events import AccountEvent
 from rtx_engine.domain.orders import MarketOrder
 from rtx_engine.store.database_errors import CONNECTION_LOST
 from rtx_engine.store.errors import OrderError, OrderErrorReason
-from rtx_engine.store.pace import ENOUGH_ORDERS, Pace
+from rtx_engine.store.pace import MAX_WAIT_SECONDS, Pace
 from rtx_engine.store.plan import Key, Outcome, Placed, key_of
 from rtx_engine.store.queue import OrderQueue, Pending
 from rtx_engine.store.session import Session
@@ -70,6 +70,7 @@ class OrderWriter:
         self._limits = limits
         self._cpu_share = cpu_share
         self._pace = Pace()
+        self._enough_orders = 1  # for which the next batch waits
         self._queue = OrderQueue()
         self._pending: dict[Key, Pending] = {}  # the newest of each key
         self._wake = asyncio.Event()
@@ -95,7 +96,7 @@ class OrderWriter:
         self._queue.append(pending)
         self._pending[key] = pending
         self._wake.set()
-        if self._queue.waiting >= ENOUGH_ORDERS:
+        if self._queue.waiting >= self._enough_orders:
             self._enough.set()
         return await pending.future
 
@@ -160,13 +161,12 @@ class OrderWriter:
 
     async def _wait_for_company(self) -> None:
         """Wait, if the pace says so, until there are enough orders for a batch."""
-        waiting = self._queue.waiting
-        wait_seconds = self._pace.wait_seconds(waiting, self._cpu_share()) if waiting and not self._stopping else 0.0
-        if not wait_seconds:
+        self._enough_orders = self._pace.enough_orders(self._cpu_share())
+        if self._stopping or not 0 < self._queue.waiting < self._enough_orders:
             return
         self._enough.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout(wait_seconds):
+            async with asyncio.timeout(MAX_WAIT_SECONDS):
                 await self._enough.wait()
 
     async def _begin(self, batch: list[Pending], *, contested: bool = False) -> None:

@@ -24,6 +24,7 @@ async def test_every_table_has_the_fence_trigger(database):
             AND t.tgfoid = 'rtx_operator.fence_statement'::regproc
             AND t.tgtype & (2 | 4 | 8 | 16 | 32) = (2 | 4 | 8 | 16 | 32)  -- before; insert, delete, update, truncate
             AND t.tgtype & 1 = 0  -- for each statement
+            AND pg_get_triggerdef(t.oid) LIKE '%rtx.fence_held%'  -- not again in a transaction that holds it
         WHERE c.relkind IN ('r', 'p') AND c.relnamespace NOT IN (
             'pg_catalog'::regnamespace, 'information_schema'::regnamespace, 'rtx_operator'::regnamespace
         )

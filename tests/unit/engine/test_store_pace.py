@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from rtx_engine.store.cpu import CpuMeter
-from rtx_engine.store.pace import BUSY_CPU_SHARE, ENOUGH_ORDERS, MAX_WAIT_SECONDS, Pace
+from rtx_engine.store.pace import BUSY_CPU_SHARE, ENOUGH_ORDERS, ENOUGH_ORDERS_WHEN_BUSY, Pace
 
 QUICK, SLOW = 0.001, 0.01
 
@@ -18,33 +18,32 @@ def after(*commits: float, orders: int = 1) -> Pace:
 
 
 def test_batch_begins_at_once_on_an_idle_pod():
-    assert Pace().wait_seconds(1, cpu_share=0.1) == 0.0
-    assert after(QUICK, QUICK, QUICK).wait_seconds(1, cpu_share=BUSY_CPU_SHARE) == 0.0
+    assert Pace().enough_orders(cpu_share=0.1) == 1
+    assert after(QUICK, QUICK, QUICK).enough_orders(cpu_share=BUSY_CPU_SHARE) == 1
 
 
-def test_small_batch_waits_on_a_busy_pod():
-    assert after(QUICK).wait_seconds(ENOUGH_ORDERS - 1, cpu_share=BUSY_CPU_SHARE + 0.01) == MAX_WAIT_SECONDS
-    assert after(QUICK).wait_seconds(ENOUGH_ORDERS, cpu_share=1.0) == 0.0
+def test_batch_waits_for_company_on_a_busy_pod():
+    assert after(QUICK).enough_orders(cpu_share=BUSY_CPU_SHARE + 0.01) == ENOUGH_ORDERS_WHEN_BUSY
 
 
-def test_small_batch_waits_while_commits_are_slow():
-    assert after(*[QUICK] * 10, *[SLOW] * 10).wait_seconds(1, cpu_share=0.0) == MAX_WAIT_SECONDS
-    assert after(*[QUICK] * 10, *[SLOW] * 10, *[QUICK] * 20).wait_seconds(1, cpu_share=0.0) == 0.0
+def test_batch_waits_for_company_while_commits_are_slow():
+    assert after(*[QUICK] * 10, *[SLOW] * 10).enough_orders(cpu_share=0.0) == ENOUGH_ORDERS
+    assert after(*[QUICK] * 10, *[SLOW] * 10, *[QUICK] * 20).enough_orders(cpu_share=0.0) == 1
 
 
 def test_one_slow_commit_makes_no_batch_wait():
-    assert after(*[QUICK] * 10, SLOW).wait_seconds(1, cpu_share=0.0) == 0.0
+    assert after(*[QUICK] * 10, SLOW).enough_orders(cpu_share=0.0) == 1
 
 
 def test_large_batches_do_not_make_commits_slow():
     pace = after(*[QUICK] * 10)
     for _ in range(100):
         pace = pace.after_commit(SLOW, orders=512)
-    assert pace.wait_seconds(1, cpu_share=0.0) == 0.0
+    assert pace.enough_orders(cpu_share=0.0) == 1
 
 
 def test_database_that_stays_slow_becomes_the_measure():
-    assert after(QUICK, *[SLOW] * 2000).wait_seconds(1, cpu_share=0.0) == 0.0
+    assert after(QUICK, *[SLOW] * 2000).enough_orders(cpu_share=0.0) == 1
 
 
 @pytest.mark.parametrize(
@@ -58,7 +57,18 @@ def test_share_is_of_the_quota_and_of_one_processor_at_most(tmp_path: Path, text
     clock = itertools.count(100.0)  # a second each time it is asked
     used = iter([7.0, 7.25, 7.25])
 
-    meter = CpuMeter(quota, lambda: next(clock), lambda: next(used))
+    meter = CpuMeter(quota, tmp_path / "unknown", lambda: next(clock), lambda: next(used))
 
     assert meter.share() == pytest.approx(0.25 / processors)
     assert meter.share() == 0.0
+
+
+def test_share_includes_what_neighbours_took(tmp_path: Path):
+    scheduler = tmp_path / "schedstat"
+    scheduler.write_text("5000000000 1000000000 77\n")
+    clock = itertools.count(100.0)
+
+    meter = CpuMeter(tmp_path / "none", scheduler, lambda: next(clock), lambda: 7.0)
+    scheduler.write_text("5000000000 1900000000 78\n")
+
+    assert meter.share() == pytest.approx(0.9)
