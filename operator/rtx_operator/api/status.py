@@ -176,8 +176,10 @@ class Cutover(OperationRecord):
     old_down_since: Time | None = Field(
         default=None, description="In RollingBack: since when the old version cannot serve. A pause moves it."
     )
-    database_silent_since: Time | None = Field(
-        default=None, description="In RollingBack: since when the database does not say who executes. A pause moves it."
+    fence_stuck_since: Time | None = Field(
+        default=None,
+        description="In RollingBack: since when the fence does not move back: the database does not answer, or takes "
+        "no writes. A pause moves it.",
     )
     seconds: Annotated[dict[str, float], SECONDS] = Field(
         default={}, description="Seconds that each phase took, of the phases that are over."

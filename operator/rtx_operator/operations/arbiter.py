@@ -169,7 +169,8 @@ def _maintained(stuck: Step, given: OperationInput) -> Step | None:
     taken = step(MAINTENANCE, state, given) if is_under_way else begin(MAINTENANCE, state, given)
     if taken is None:
         return None
-    effects = () if taken.entered else (*stuck.effects, *taken.effects)
+    # First the maintenance's: what the other one cannot carry out would end the reconcile before them.
+    effects = () if taken.entered else (*taken.effects, *stuck.effects)
     return Step(taken.state, effects, taken.entered, stuck.waits)
 
 

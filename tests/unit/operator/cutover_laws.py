@@ -109,9 +109,16 @@ class Judged(Cluster):
             active = intent.engine.status.active
             is_right = active is None or fence.executors == (active.colour.value,)
             changes = active is not None and active.colour != intent.decision.state.active.colour
+            waits = self._replaces_pod()
             self._must(
-                is_right or decided_by_phase or changes or moves, "the fence names the wrong colour and does not move"
+                is_right or decided_by_phase or changes or moves or waits,
+                "the fence names the wrong colour and does not move",
             )
+
+    def _replaces_pod(self) -> bool:
+        """Whether a maintenance, by the stored status, replaces the pod of a server."""
+        maintenance = self.stored.get("maintenance")
+        return bool(maintenance) and MaintenancePhase(maintenance["phase"]).replaces_pod
 
     def judge_effect(self, effect: Effect, intent: Intent) -> None:
         """A phase is in the status that was read, before its effects are performed."""
@@ -119,6 +126,9 @@ class Judged(Cluster):
         phase = cutover.phase if cutover else None
         if effect.name in OF_PHASE:
             self._must(phase in OF_PHASE[effect.name], f"{effect.name} in {phase}")
+            if effect.name is EffectName.REVERSE and cutover:
+                moves = {fence.cutover for fence in (*self.earlier_fences, self.fence) if fence}
+                self._must(cutover.id not in moves, "expand is reversed after the new version executed")
         elif effect.name in OF_MAINTENANCE:
             maintenance = intent.engine.status.maintenance
             right = maintenance and maintenance.phase in OF_MAINTENANCE[effect.name]
@@ -271,10 +281,7 @@ class Judged(Cluster):
 
     def judge_move(self, effect: MoveFence) -> None:
         self._must(self.fence or not self.has_served, "a fence is made in a database that has lost its data")
-        maintenance, under_way = self.stored.get("maintenance"), self.stored.get("cutover")
-        if under_way and not CutoverPhase(under_way["phase"]).is_terminal and maintenance:
-            replaces = MaintenancePhase(maintenance["phase"]).replaces_pod
-            self._must(not replaces, "a cutover moves the fence while a maintenance replaces a pod")
+        self._must(not self._replaces_pod(), "the fence moves while a maintenance replaces a pod")
         self._must(effect.cutover not in self.ended, "a cutover that is over moves the fence")
         cutover = self.stored.get("cutover")
         if cutover and effect.cutover == cutover["id"]:
@@ -293,8 +300,7 @@ class Judged(Cluster):
     def judge_server_pod(self, pod: Object) -> None:
         """A database or cache that serves is taken away only by its maintenance, beside which nothing moves."""
         stored, name = self.stored, pod["metadata"]["name"]
-        maintenance = stored.get("maintenance")
-        replaces = maintenance and MaintenancePhase(maintenance["phase"]).replaces_pod
+        replaces = self._replaces_pod()
         moving = []
         for operation in OPERATIONS.values():
             record, phases = stored.get(operation.name.lower()), operation.phases

@@ -110,6 +110,24 @@ def test_rollback_goes_on_after_the_maintenance_that_it_let_through(mended: Worl
     assert mended.active["version"] == "1.0.0"
 
 
+def test_rollback_whose_database_takes_no_writes_lets_maintenance_through(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a rollback, and a database that answers and takes no writes, as one without space
+    def read_only(_: MoveFence) -> None:
+        raise Unreachable("cannot execute UPDATE in a read-only transaction")
+
+    world.faults.add("errors:1.1.0")
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.MONITORING)
+    monkeypatch.setattr(world, "move_fence", read_only)
+    assert world.run_until(CutoverPhase.ROLLING_BACK)
+
+    # When the database is edited, then its pod is replaced
+    world.set_spec(database=MORE_MEMORY)
+    assert until(world, MaintenancePhase.RESTARTING, 120)
+
+
 def test_silence_for_a_moment_lets_no_maintenance_through(mended: World) -> None:
     reconciled(mended, 30)
 

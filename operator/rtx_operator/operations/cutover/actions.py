@@ -12,6 +12,7 @@ from rtx_operator.operations.cutover.checks import (
     old_colour_serves,
     reverses,
     routed_to_old,
+    withdrawn_migration_ended,
 )
 from rtx_operator.operations.cutover.context import BACK, FORWARD, CutoverContext
 from rtx_operator.operations.effects import Apply, Drain, Effect, EffectName, Scale, next_size
@@ -118,4 +119,6 @@ def _empty(context: CutoverContext, new: Release) -> tuple[Effect, ...]:
     if deployment and context.size(new):
         return (Scale(EffectName.EMPTY, deployment, 0),)
     target = context.desired.of(new.colour)
-    return (Apply(EffectName.REVERSE, (target.reverse,)),) if target and reverses(context) else ()
+    if target is None or not reverses(context) or withdrawn_migration_ended(context):
+        return ()
+    return (Apply(EffectName.REVERSE, (target.reverse,)),)

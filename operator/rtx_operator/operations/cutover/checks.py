@@ -11,6 +11,7 @@ from rtx_operator.api.enums import Component, Judgement, Reason
 from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.names import Names
 from rtx_operator.api.status import Release
+from rtx_operator.desired.state import JOB_LABEL
 from rtx_operator.diagnosis import diagnose
 from rtx_operator.observation import ENGINE_CONTAINER, Object, age, hangs, restarts
 from rtx_operator.operations.cutover import evidence
@@ -44,12 +45,16 @@ def no_migration_runs(context: CutoverContext) -> Unmet | None:
 
     One that hangs on a lost node is not waited for: the runner of migrations is alone in the database.
     """
-    migrations = context.seen.alive(Names(context.engine.name).selector(Component.MIGRATION))
-    pods = [pod for pod in migrations if not hangs(pod, context.now)]
-    if not pods:
-        return None
-    since = age(pods[0])
-    return Waiting(f"waiting for pod {pods[0]['metadata']['name']} of an earlier migration Job to end; it is {since}")
+    return _no_migration_runs(context)
+
+
+def _no_migration_runs(context: CutoverContext, besides: str = "") -> Unmet | None:
+    """`besides` is the name of the Job whose pods may run; empty: none."""
+    for pod in context.seen.alive(Names(context.engine.name).selector(Component.MIGRATION)):
+        name, labels = pod["metadata"]["name"], pod["metadata"].get("labels") or {}
+        if not hangs(pod, context.now) and (not besides or labels.get(JOB_LABEL) != besides):
+            return Waiting(f"waiting for pod {name} of an earlier migration Job to end; it is {age(pod)}")
+    return None
 
 
 def slot_is_free(context: CutoverContext) -> Unmet | None:
@@ -382,10 +387,12 @@ def new_colour_empty(context: CutoverContext) -> Unmet | None:
 
 
 def reversed_(context: CutoverContext) -> Unmet | None:
-    """The expand migrations are taken back, if the new version has never executed; they do no harm if they stay."""
+    """The expand migrations are taken back, if the new version cannot have executed; they do no harm if they stay."""
     target = context.desired.of(context.new.colour)
     if target is None or not reverses(context) or context.waited > REVERSE_TIMEOUT:
         return None  # the old version runs on what was added
+    if unmet := withdrawn_migration_ended(context):
+        return unmet
     unmet = job_done(
         context.seen,
         target.reverse,
@@ -397,6 +404,16 @@ def reversed_(context: CutoverContext) -> Unmet | None:
     return unmet if isinstance(unmet, Waiting) else None
 
 
+def withdrawn_migration_ended(context: CutoverContext) -> Unmet | None:
+    """No pod runs a migration but those of the Job that reverses it: that one would wait for the other's locks."""
+    target = context.desired.of(context.new.colour)
+    return _no_migration_runs(context, besides=target.reverse["metadata"]["name"] if target else "")
+
+
 def reverses(context: CutoverContext) -> bool:
-    """Whether there may be something to reverse: it migrated, and never executed."""
-    return context.cutover.fenced_at is None and Phase.MIGRATING in context.cutover.seconds
+    """Whether there may be something to reverse: it migrated, and cannot have executed.
+
+    From Switching on it may have, whatever status says: the status after a move of the fence may have been lost.
+    """
+    seconds = context.cutover.seconds
+    return Phase.MIGRATING in seconds and Phase.SWITCHING not in seconds

@@ -94,6 +94,19 @@ class CutoverContext:
         return self.executes(self.old) and (settled or not may_have_moved)
 
     @property
+    def has_executed(self) -> bool:
+        """Whether the fence says that the new colour executes, or that it has: it moved there and back since status
+        knew it. The status of the reconcile that moved it back may have been lost.
+        """
+        active, fence = self.engine.status.active, self.fence
+        if fence is None:
+            return False
+        if fence.cutover == self.cutover.id:
+            return self.executes(self.new)
+        moves = fence.epoch - (active.epoch if active else 0)
+        return fence.cutover == f"{self.cutover.id}{BACK}" and moves > 1
+
+    @property
     def refusal(self) -> Failure | None:
         """What the API server does not let be made of the new colour."""
         target = self.desired.of(self.new.colour)
@@ -127,8 +140,11 @@ class CutoverContext:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether a rollback cannot go on: a maintenance of database or cache may be what mends that."""
-        return self.old_is_down or self._lasts(self.cutover.database_silent_since)
+        """Whether a rollback cannot go on: a maintenance of database or cache may be what mends that.
+
+        A database may answer and take no writes: what counts is that the fence does not move.
+        """
+        return self.old_is_down or self._lasts(self.cutover.fence_stuck_since)
 
     def _lasts(self, since: datetime | None) -> bool:
         return since is not None and self.now - since > GIVE_UP_AFTER

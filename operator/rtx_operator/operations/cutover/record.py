@@ -20,10 +20,10 @@ from rtx_operator.results import Failure, Unmet
 
 def note(state: PersistedState, context: CutoverContext) -> PersistedState:
     """Instants that later checks and the figures rest on, noted when they are first observed."""
-    cutover, fence, now = context.cutover, context.fence, context.now
+    cutover, now = context.cutover, context.now
     if cutover.phase is Phase.MIGRATING:
         cutover = _with_digest(cutover, context)
-    if cutover.fenced_at is None and context.executes(context.new) and fence and fence.cutover == cutover.id:
+    if cutover.fenced_at is None and context.has_executed:
         cutover = noted(cutover, fenced_at=now)
     if cutover.phase is Phase.SWITCHING and cutover.switched_at is None and context.routed_to(context.new):
         cutover = noted(cutover, switched_at=now, drain_until=now + context.drain_timeout)
@@ -69,7 +69,7 @@ def _with_obstacles(cutover: Cutover, context: CutoverContext) -> Cutover:
     return noted(
         cutover,
         old_down_since=since(cutover.old_down_since, lasts=not context.old_serves),
-        database_silent_since=since(cutover.database_silent_since, lasts=context.fence is None),
+        fence_stuck_since=since(cutover.fence_stuck_since, lasts=not (context.went_back or context.went_forward)),
     )
 
 
