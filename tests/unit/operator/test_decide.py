@@ -370,10 +370,12 @@ def test_only_owned_objects_of_prunable_kinds_are_deleted():
     [
         ("RolledBack", [], True),
         ("RolledBack", [{"type": "Failed", "status": "True"}], False),
-        ("RollingBack", [], False),
+        ("RollingBack", [], True),
+        ("RollingBack", [{"type": "Failed", "status": "True"}], False),
+        ("Migrating", [], False),
     ],
 )
-def test_job_that_never_ran_is_deleted_after_its_cutover(
+def test_job_that_has_not_ended_is_deleted_once_its_cutover_goes_back(
     phase: str, conditions: list[Object], is_deleted: bool
 ) -> None:
     # Given a migration Job of the last cutover
@@ -385,7 +387,7 @@ def test_job_that_never_ran_is_deleted_after_its_cutover(
     running = engine(active=True)
     given = replace(running, status=running.status.model_copy(update={"cutover": Cutover.model_validate(cutover)}))
 
-    # When the cutover is over, then the Job is deleted unless it ran: its logs are kept, and it cannot run late
+    # When the cutover goes back, then the Job is deleted unless it ran: its logs are kept, and it cannot run late
     assert (late in decided(given, DESIRED, with_(SERVING, late)).delete) is is_deleted
     # When the cutover needs another Job instead, then likewise: two at a time would wait for each other's lock
     replaced = replace(DESIRED, idle=DESIRED.active)
