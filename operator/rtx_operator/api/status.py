@@ -65,6 +65,12 @@ class Previous(Release):
     """The release that was active before. While it is kept, going back to it is a switch."""
 
     retire_after: Time = Field(description="When its retirement begins. A pause moves it by its length.")
+    kept_for_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        description="Seconds for which it is kept, of which retireAfter was made. Another value in "
+        "spec.rollout.keepPreviousFor moves that.",
+    )
     adopted: bool = Field(
         default=False,
         description="It was found when status was lost, and may never have served: a cutover to it migrates first.",
@@ -126,6 +132,12 @@ class OperationRecord(StatusModel):
         default=None,
         description="When its phase must have ended; absent: it has no deadline. A pause moves it by its length.",
     )
+    limit_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        description="Seconds that the phase may take, of which deadline was made. Another value in spec.rollout moves "
+        "the deadline of the phase that runs.",
+    )
     paused_seconds: float = Field(
         default=0, ge=0, description="Seconds of its phase in which the engine was paused; they count for no deadline."
     )
@@ -171,6 +183,11 @@ class Cutover(OperationRecord):
     )
     smoke_failing_since: Time | None = Field(
         default=None, description="Since when a smoke test fails while the new version is monitored."
+    )
+    retry: str = Field(
+        default="",
+        max_length=256,
+        description="Value of the retry annotation when it turned back: a later one asks for another try.",
     )
     monitored_at: Time | None = Field(default=None, description="When its time of monitoring was over.")
     old_down_since: Time | None = Field(

@@ -72,7 +72,7 @@ class EngineController(Controller):
         self._resting: dict[Key, object] = {}  # what it was decided on that nothing is to be done
 
     def forget(self, key: Key) -> None:
-        """Drop what is kept of an engine that is gone, or not ours."""
+        """Drop what is kept of an engine that is gone, or going, or not ours."""
         self._performer.forget(key.namespace, key.name)
         self._observer.forget(key.namespace, key.name, self._database(key.namespace, key.name))
         self._fleet.remove((key.namespace, key.name))
@@ -148,7 +148,7 @@ class EngineController(Controller):
         """Raises what the API server's client raises; then everything is observed again."""
         meta = attempt.manifest["metadata"]
         measure.phase(meta["namespace"], meta["name"], attempt.before)
-        self._note_slots(_key_of(attempt.manifest), attempt.before)
+        self._note_slots(attempt.manifest)
         try:
             engine = TradingEngine.parse(attempt.manifest)
             await self._load_slots(engine)
@@ -190,10 +190,10 @@ class EngineController(Controller):
         refusals = self._performer.refusals.of(engine.scope)
         return replace(timed, maintenance_slot=self._slots.may_take(key), refusals=refusals)
 
-    def _note_slots(self, key: Key, status: Object) -> None:
+    def _note_slots(self, manifest: Object) -> None:
         """What the engine's stored status says: a slot that was taken, and of which no status was written, is free."""
-        self._slots.note(key, has_slot=has_slot(status))
-        self._cutovers.note(key, has_slot=has_cutover_slot(status))
+        self._slots.note(_key_of(manifest), has_slot=has_slot(manifest))
+        self._cutovers.note(_key_of(manifest), has_slot=has_cutover_slot(manifest))
 
     async def _load_slots(self, engine: TradingEngine) -> None:
         """Before the first slot for maintenance is asked for, note those of all engines. Raises ApiError."""
@@ -201,7 +201,7 @@ class EngineController(Controller):
             namespaces = self._settings.watch_namespaces or ("",)
             listed = await asyncio.gather(*(self._client.list(ENGINE, namespace) for namespace in namespaces))
             served = [one for one in itertools.chain(*listed) if self._serves(one)]
-            self._slots.load({_key_of(one): has_slot(one.get("status") or {}) for one in served})
+            self._slots.load({_key_of(one): has_slot(one) for one in served})
 
     def _decide(self, engine: TradingEngine, desired: DesiredState, seen: Observation, now: datetime) -> Decision:
         """The decision. A slot that it takes is taken at once: nothing awaits between the observation and the note."""
@@ -214,7 +214,7 @@ class EngineController(Controller):
     def _with_cutover_slot(self, engine: TradingEngine, seen: Observation) -> Observation:
         slots, key, state = self._cutovers, _key(engine), PersistedState.of(engine.status)
         if not slots.is_loaded and self._fleet.is_complete:
-            slots.load({Key(ENGINE.kind, *scope): has_cutover_slot(status) for scope, status in self._fleet.statuses()})
+            slots.load({_key_of(one): has_cutover_slot(one) for one in self._fleet.manifests()})
         if state.cutover is None or state.cutover.phase is not CutoverPhase.PENDING:
             return seen
         is_free = slots.may_take(key)

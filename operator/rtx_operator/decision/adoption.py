@@ -74,6 +74,7 @@ def _previous(engine: TradingEngine, colour: Colour, deployment: Object, now: da
         version=_label(deployment, Label.APP_VERSION),
         revision=_label(deployment, Label.REVISION),
         retire_after=now + engine.spec.rollout.keep_previous_for,
+        kept_for_seconds=engine.spec.rollout.keep_previous_for.total_seconds(),
         adopted=True,
     )
 

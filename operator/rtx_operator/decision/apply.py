@@ -35,7 +35,7 @@ def _idle_objects(context: DecisionContext) -> tuple[Object, ...]:
     idle, row, previous = context.desired.idle, context.cutover_row, context.state.previous
     if idle is None:
         return ()
-    if row:
+    if row and not row.only_waits:
         return idle.objects if row.repairs_both else ()
     return idle.objects if previous is not None and previous.revision == idle.revision.hash else ()
 

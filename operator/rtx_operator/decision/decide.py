@@ -135,7 +135,7 @@ def _effects(context: DecisionContext, step: Step) -> tuple[Effect, ...]:
         return (move,)
     if context.serves_unknown:
         return step.effects  # of a maintenance: no colour is touched
-    rests = context.cutover is None and moving(context.state) is None and step.entered is None
+    rests = moving(context.state) is None and step.entered is None
     kept = kept_size(context, step.state) if rests else ()
     return (*active_size(context), *kept, *step.effects)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from rtx_operator import desired
 from rtx_operator.api import sizes
 from rtx_operator.api.engine import OperatorTooOldError, TradingEngine, UnknownActiveError
-from rtx_operator.api.enums import Colour, Component, RetirementPhase
+from rtx_operator.api.enums import Colour, Component, CutoverPhase, RetirementPhase
 from rtx_operator.api.names import CredentialKey, InternalKey
 from rtx_operator.api.status import Cutover, TradingEngineStatus
 from rtx_operator.desired import BuildInput, Fingerprints, Record, RevisionSpec
@@ -27,7 +27,7 @@ from rtx_operator.desired.state import (
     TrafficObjects,
     Workload,
 )
-from rtx_operator.observation import Object, Observation
+from rtx_operator.observation import JobEnd, Object, Observation, job_ended
 from rtx_operator.settings import Settings
 
 FIRST_COLOUR = Colour.BLUE
@@ -111,7 +111,9 @@ def _running(status: TradingEngineStatus, inputs: BuildInput, wanted: RevisionSp
     if status.active is None:
         recorded_first = recorded(inputs.names, seen, FIRST_COLOUR, wanted.hash)
         first = recorded_first or desired.rendered(inputs, FIRST_COLOUR, wanted)
-        return replace(first, pin=first.pin or resolved(seen, _install(inputs, first)))
+        install = _install(inputs, first)
+        has_migrated = job_ended(seen.child("Job", install["metadata"]["name"]), JobEnd.COMPLETE)
+        return replace(first, pin=first.pin or (resolved(seen, install) if has_migrated else ""))
     record = _record(inputs, status.active.colour, status.active.revision, wanted, seen)
     if record is None:
         raise UnknownActiveError(
@@ -132,7 +134,9 @@ def _install(inputs: BuildInput, record: Record) -> Object:
 
 
 def _under_way(status: TradingEngineStatus) -> Cutover | None:
-    return status.cutover if status.cutover and not status.cutover.phase.is_terminal else None
+    """The cutover that has a colour. One that waits in Pending has none yet: what is kept there stays as it is."""
+    cutover = status.cutover
+    return cutover if cutover and not (cutover.phase.is_terminal or cutover.phase is CutoverPhase.PENDING) else None
 
 
 def _idle(

@@ -76,7 +76,8 @@ class Judged(Cluster):
     retry_value: str = ""
     status: str = "{}"  # the stored status, as JSON
     user_requests: int = 0  # number of changes of spec.version and of the retry annotation
-    rejected_at: tuple[str, int] = ("", 0)  # the last rejected revision, and `user_requests` at that time
+    turned_back_at: int = 0  # `user_requests` when the last rollback began
+    rejected_at: tuple[str, int] = ("", 0)  # the last rejected revision, and `user_requests` when it turned back
     has_served: bool = False  # a status named an active release, be it lost by now
     ended: dict[str, str] = field(default_factory=dict)  # ids of cutovers that are over, with their last phase
     entered: tuple[str, float, float] = ("", 0.0, 0.0)  # cutover and phase; running time then; seconds to its deadline
@@ -232,8 +233,10 @@ class Judged(Cluster):
             return
         phase, rejected = CutoverPhase(cutover["phase"]), after.get("rejected")
         if rejected and rejected != before.get("rejected"):
-            self.rejected_at = (rejected["revision"], self.user_requests)
+            self.rejected_at = (rejected["revision"], self.turned_back_at)
         same = was and was["id"] == cutover["id"]
+        if phase is CutoverPhase.ROLLING_BACK and not (same and was["phase"] == phase):
+            self.turned_back_at = self.user_requests
         if not same:
             self._must(cutover["id"] not in self.ended, "a cutover begins again")
             again = self.rejected_at == (cutover["to"]["revision"], self.user_requests)
@@ -258,6 +261,8 @@ class Judged(Cluster):
         of, begun, limit = self.entered
         phase = f"{cutover.get('id')}/{cutover.get('phase')}"
         if phase == of or not cutover:
+            asked = cutover.get("limitSeconds", limit)  # its user may have changed it meanwhile
+            self.entered = (of, begun, min(limit, asked))
             return
         expired = cutover.get("reason") == Reason.DEADLINE_EXCEEDED and not was.get("reason")
         if expired and of == f"{was.get('id')}/{was.get('phase')}":

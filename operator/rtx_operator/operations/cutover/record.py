@@ -111,6 +111,8 @@ def settle(state: PersistedState, context: CutoverContext) -> PersistedState:
     state = _with_active(state, context)
     if cutover.phase is Phase.SWITCHING:
         state = state.with_record(noted(cutover, restarts=_restarts(context)))
+    if cutover.phase is Phase.ROLLING_BACK:
+        state = state.with_record(noted(cutover, retry=context.engine.retry))
     if cutover.phase is Phase.PROMOTING:
         state = state.with_record(
             noted(cutover, requests=max(cutover.requests or 0, evidence.served(context).requests))
@@ -149,8 +151,14 @@ def _with_active(state: PersistedState, context: CutoverContext) -> PersistedSta
 
 def _kept(context: CutoverContext) -> Previous:
     old = context.old
-    retire_after = context.now + context.engine.spec.rollout.keep_previous_for
-    return Previous(colour=old.colour, version=old.version, revision=old.revision, retire_after=retire_after)
+    limit = context.engine.spec.rollout.keep_previous_for
+    return Previous(
+        colour=old.colour,
+        version=old.version,
+        revision=old.revision,
+        retire_after=context.now + limit,
+        kept_for_seconds=limit.total_seconds(),
+    )
 
 
 def _rejected(context: CutoverContext) -> Rejected:
@@ -160,7 +168,7 @@ def _rejected(context: CutoverContext) -> Rejected:
         version=new.version,
         reason=cutover.reason,
         message=cutover.message,
-        retry=context.engine.retry,
+        retry=cutover.retry,
     )
 
 
