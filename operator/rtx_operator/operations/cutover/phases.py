@@ -59,7 +59,7 @@ def _until_restored(cutover: Cutover, now: datetime) -> float:
     """
     if cutover.restored_at or Phase.SWITCHING not in cutover.seconds:
         return 1.0
-    obstacles = filter(None, (cutover.old_down_since, cutover.database_silent_since))
+    obstacles = filter(None, (cutover.old_down_since, cutover.fence_stuck_since))
     lasted = max((now - since for since in obstacles), default=timedelta())
     return min(max(0.2, lasted.total_seconds() / 10), 10.0)
 
