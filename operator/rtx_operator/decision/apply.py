@@ -3,6 +3,7 @@ among its effects instead.
 """
 
 from rtx_operator.decision.context import DecisionContext
+from rtx_operator.decision.earlier_data import shows_earlier_data
 from rtx_operator.decision.fence import fence_to_move
 from rtx_operator.decision.install import BEFORE_COLOUR, BEFORE_MIGRATION, credentials_exist
 from rtx_operator.observation import Object
@@ -17,6 +18,7 @@ def objects_to_apply(context: DecisionContext) -> tuple[Object, ...]:
     desired, has_passwords = context.desired, credentials_exist(context) is None
     if context.is_installed:
         wanted = (*desired.base_objects, *desired.active.objects, *_idle_objects(context), *_traffic_objects(context))
+        wanted += (desired.active.renew,) if shows_earlier_data(context) else ()
         return wanted if has_passwords else tuple(one for one in wanted if one["kind"] not in _WITH_PASSWORDS)
     if not has_passwords:
         return ()  # every pod would hang on the missing Secret
@@ -44,7 +46,7 @@ def _traffic_objects(context: DecisionContext) -> tuple[Object, ...]:
     """The live Service and the autoscaler, on the colours on which a cutover has put them."""
     desired, cutover, row = context.desired, context.cutover, context.cutover_row
     # The live Service follows the fence: it stays where it is while the fence is to move.
-    fence_moves = row.moves_fence_to if row else fence_to_move(context)
+    fence_moves = row.moves_fence_to if row else shows_earlier_data(context) or fence_to_move(context)
     selected = desired.selected(context.seen) if fence_moves else None
     if cutover is None or row is None:
         traffic = desired.traffic[selected or desired.active.colour]

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rtx_operator.api.engine import TradingEngine
+from rtx_operator.api.enums import OperationName
 from rtx_operator.api.status import Active
 from rtx_operator.decision.apply import objects_to_apply
 from rtx_operator.decision.context import DecisionContext
+from rtx_operator.decision.earlier_data import earlier_data_migrated
 from rtx_operator.decision.fence import fence_to_move, fence_to_update
 from rtx_operator.decision.install import BEFORE_OPERATIONS, READY
 from rtx_operator.decision.pause import data_to_keep, where_it_stands
@@ -135,6 +137,8 @@ def _effects(context: DecisionContext, step: Step) -> tuple[Effect, ...]:
         return (move,)
     if context.serves_unknown:
         return step.effects  # of a maintenance: no colour is touched
+    if earlier_data_migrated(context):
+        return step.effects if moving(step.state) is OperationName.MAINTENANCE else ()
     rests = moving(context.state) is None and step.entered is None
     kept = kept_size(context, step.state) if rests else ()
     return (*active_size(context), *kept, *step.effects)

@@ -7,6 +7,7 @@ look for the cause. The chain stays in force after the installation: it is what 
 from rtx_operator.api.enums import Component, Reason
 from rtx_operator.api.names import REQUIRED_CREDENTIALS, Label
 from rtx_operator.decision.context import DecisionContext
+from rtx_operator.decision.earlier_data import earlier_data_migrated
 from rtx_operator.decision.fence import fence_to_move
 from rtx_operator.desired.state import Workload, job_workload
 from rtx_operator.diagnosis import diagnose, lost_pod
@@ -224,6 +225,7 @@ BEFORE_MIGRATION: tuple[Check[DecisionContext], ...] = (
     database_answers,
     database_is_ours,
     database_has_its_data,
+    earlier_data_migrated,
     fence_names_active,
     no_older_pod_executes,
 )

@@ -54,7 +54,7 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
     of_colour = {one: _with_passwords_of(servers, inputs, one, seen) for one in Colour}
     names, size = inputs.names, sizes.replica_range(engine.spec.environment, engine.spec.scaling)
     return DesiredState(
-        active=_colour(of_colour[colour], colour, running, cutover_id),
+        active=_colour(of_colour[colour], colour, running, cutover_id, status.active.epoch if status.active else 0),
         idle=_idle(of_colour[colour.other], status, colour, wanted, seen),
         traffic={one: _traffic(inputs, one) for one in Colour},
         wanted=Revision(wanted.version, wanted.digest or None, wanted.config_hash, wanted.hash),
@@ -155,7 +155,8 @@ def _idle(
     record = _record(inputs, active.other, revision, wanted, seen)
     if record and cutover and cutover.digest is not None and revision == cutover.to.revision:
         record = replace(record, pin=cutover.digest)
-    return _colour(inputs, active.other, record, cutover.id if cutover else "") if record else None
+    known = status.active.epoch if status.active else 0
+    return _colour(inputs, active.other, record, cutover.id if cutover else "", known) if record else None
 
 
 def _borrowed_revision(inputs: BuildInput, status: TradingEngineStatus, seen: Observation) -> tuple[Object, ...]:
@@ -177,7 +178,8 @@ def _record(
     return desired.running(inputs, colour, revision, wanted, seen)
 
 
-def _colour(inputs: BuildInput, colour: Colour, record: Record, cutover_id: str) -> DesiredColour:
+def _colour(inputs: BuildInput, colour: Colour, record: Record, cutover_id: str, known_epoch: int) -> DesiredColour:
+    """`known_epoch` names the Job that is needed once more whenever the data are of an earlier epoch."""
     return DesiredColour(
         colour=colour,
         revision=Revision(record.version, record.digest or None, record.config_hash, record.revision, record.image),
@@ -186,6 +188,7 @@ def _colour(inputs: BuildInput, colour: Colour, record: Record, cutover_id: str)
         migrate=desired.migration_job(inputs, record.by_tag, "up", "--half", "expand", cutover=cutover_id),
         reverse=desired.migration_job(inputs, record, "down", cutover=cutover_id),
         contract=desired.migration_job(inputs, record, "up", "--half", "contract"),
+        renew=desired.migration_job(inputs, record, "up", "--half", "expand", cutover=f"after-epoch-{known_epoch}"),
     )
 
 

@@ -40,6 +40,7 @@ class DesiredColour:
     migrate: Object  # the Job that makes the database fit for it while another version runs
     reverse: Object  # the Job that takes that back
     contract: Object  # the Job that takes away what only older versions need
+    renew: Object  # the Job that makes an earlier state of the data fit for it again
 
     @property
     def release(self) -> Release:
@@ -52,7 +53,7 @@ class DesiredColour:
 
     @property
     def jobs(self) -> tuple[Object, ...]:
-        return (self.install, self.migrate, self.reverse, self.contract)
+        return (self.install, self.migrate, self.reverse, self.contract, self.renew)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from rtx_operator.api.enums import (
 from rtx_operator.api.names import Label
 from rtx_operator.decision.decide import Decision
 from rtx_operator.desired.state import DesiredState
-from rtx_operator.observation import Object, Observation, hangs, is_ready
+from rtx_operator.observation import JobEnd, Object, Observation, hangs, is_ready, job_ended
 from rtx_operator.operations.arbiter import OPERATIONS
 from rtx_operator.operations.cutover.context import BACK, FORWARD
 from rtx_operator.operations.effects import Effect, EffectName, MoveFence
@@ -110,11 +110,19 @@ class Judged(Cluster):
             active = intent.engine.status.active
             is_right = active is None or fence.executors == (active.colour.value,)
             changes = active is not None and active.colour != intent.decision.state.active.colour
-            waits = self._replaces_pod()
+            waits = self._replaces_pod() or self._migrates_earlier_data(intent)
             self._must(
                 is_right or decided_by_phase or changes or moves or waits,
                 "the fence names the wrong colour and does not move",
             )
+
+    def _migrates_earlier_data(self, intent: Intent) -> bool:
+        """Whether the data are of an earlier epoch, and the Job that migrates them again is not complete."""
+        active = intent.engine.status.active
+        if self.fence is None or active is None or self.fence.epoch >= active.epoch:
+            return False
+        job = self.children.get(("Job", intent.desired.active.renew["metadata"]["name"]))
+        return job_ended(job, JobEnd.COMPLETE) is None
 
     def _replaces_pod(self) -> bool:
         """Whether a maintenance, by the stored status, replaces the pod of a server."""

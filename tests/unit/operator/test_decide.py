@@ -58,6 +58,7 @@ BLUE = DesiredColour(
     migrate=child("Job", "rtx-migrate-h1-expand"),
     reverse=child("Job", "rtx-migrate-h1-down"),
     contract=child("Job", "rtx-migrate-h1-contract"),
+    renew=child("Job", "rtx-migrate-h1-renew"),
 )
 TRAFFIC = {colour: traffic_to(colour) for colour in Colour}
 TO_BLUE = (TRAFFIC[Colour.BLUE].select, *TRAFFIC[Colour.BLUE].scaling)
@@ -308,12 +309,29 @@ def test_database_of_another_engine_is_not_used():
     assert decision.apply == BASE_OBJECTS
 
 
+def test_fence_of_an_earlier_epoch_moves_once_its_data_are_migrated():
+    # Given a database whose restore has lost a move of the fence
+    earlier = replace(SERVING, database=FenceReport(Fence(2, ("blue",), "x", OWNER)))
+    running = engine(active=True, epoch=4)
+
+    # When its data are not migrated again yet, then only that is done
+    decision = decided(running, DESIRED, earlier)
+    assert reason(decision) == Reason.DATA_MISSING
+    assert decision.effects == ()
+    assert BLUE.renew in decision.apply
+
+    # And once they are, the fence moves above the epoch that was known
+    done = {**BLUE.renew, "status": {"conditions": [{"type": "Complete", "status": "True"}]}}
+    move = of_kind(MoveFence, decided(running, DESIRED, with_(earlier, done)))
+    assert move is not None
+    assert (move.executors, move.known_epoch, move.expected_epoch) == (("blue",), 4, 2)
+
+
 @pytest.mark.parametrize(
     "fence",
     [
         None,  # a new database
         Fence(4, ("green",), "x", OWNER),  # another colour
-        Fence(2, ("blue",), "x", OWNER),  # a restore has lost a move
         Fence(4, ("blue",), "x", "trading/rtx/uid-0"),  # an earlier incarnation of the same engine
     ],
 )
