@@ -75,6 +75,9 @@ class Previous(Release):
         default=False,
         description="It was found when status was lost, and may never have served: a cutover to it migrates first.",
     )
+    message: str = Field(
+        default="", max_length=MESSAGE_LIMIT, description="Why it is kept for longer than until retireAfter."
+    )
 
 
 class Rejected(StatusModel):
@@ -182,7 +185,14 @@ class Cutover(OperationRecord):
         default=None, ge=0, description="Answers to clients by which it was judged, without answers 4xx."
     )
     smoke_failing_since: Time | None = Field(
-        default=None, description="Since when a smoke test fails while the new version is monitored."
+        default=None, description="Since when smoke tests fail, and do not pass twice as often, in Monitoring."
+    )
+    smoke_passes_missing: int = Field(
+        default=0, ge=0, description="How often the smoke tests must pass for those of late that failed to be made up."
+    )
+    pods_missing_since: Time | None = Field(
+        default=None,
+        description="In Monitoring: since when the new version has fewer ready pods than it needs. A pause moves it.",
     )
     retry: str = Field(
         default="",

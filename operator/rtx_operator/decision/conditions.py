@@ -160,7 +160,9 @@ def _progress(decision: Decision, refusal: Unmet | None) -> Iterable[Condition]:
 
 def _of_operations(decision: Decision) -> Unmet | None:
     """What operations wait for, or what one that is over leaves for a person to do."""
-    return _under_way(decision) or _left_over(decision.state)
+    state = decision.state
+    kept = state.previous.message if state.previous else ""
+    return _under_way(decision) or _left_over(state) or (Waiting(kept, Reason.RETIRING) if kept else None)
 
 
 def _under_way(decision: Decision) -> Waiting | Failure | None:

@@ -13,7 +13,7 @@ from rtx_operator.api.names import Names
 from rtx_operator.api.status import Release
 from rtx_operator.desired.state import JOB_LABEL
 from rtx_operator.diagnosis import diagnose
-from rtx_operator.observation import ENGINE_CONTAINER, Object, age, hangs, restarts
+from rtx_operator.observation import ENGINE_CONTAINER, Object, age, ends, hangs, is_evicted
 from rtx_operator.operations.cutover import evidence
 from rtx_operator.operations.cutover.context import CutoverContext
 from rtx_operator.operations.jobs import GIVE_UP_AFTER, job_done
@@ -30,6 +30,7 @@ DRAIN_GRACE = timedelta(seconds=15)
 WATCH_AFTER_GAP = timedelta(seconds=10)
 QUIET_SECONDS = 5.0  # without a request, after which no client is expected to send one
 REVERSE_TIMEOUT = timedelta(minutes=5)
+WHOLE_TIMEOUT = timedelta(minutes=1)  # in which old pods that are away may come back
 
 
 # --- Pending ---------------------------------------------------------------------------------------------------------
@@ -213,12 +214,33 @@ def new_colour_lives(context: CutoverContext) -> Unmet | None:
         return Failure(f"no pod of version {new.version} is ready any more", Reason.NOT_READY)
     for pod in context.pods(new):
         name = pod["metadata"]["name"]
-        if restarts(pod) > context.cutover.restarts.get(name, 0):
-            code = next((ended["exitCode"] for ended in _last_ends(pod) if "exitCode" in ended), "unknown")
-            return Failure(
-                f"pod {name} of version {new.version} ended with exit code {code}", Reason.CONTAINER_RESTARTED
-            )
+        if ends(pod) > context.cutover.restarts.get(name, 0):
+            return Failure(f"pod {name} of version {new.version} {_how_it_ended(pod)}", Reason.CONTAINER_RESTARTED)
     return None
+
+
+def new_colour_keeps_its_size(context: CutoverContext) -> Unmet | None:
+    """The new colour has the ready pods that it needs, as before the switch; one that lacks some for 45 s fails."""
+    if not context.lacks_pods:
+        return None
+    new = context.new
+    diagnosis = diagnose(context.seen, context.workload(new))
+    cause = f"; {diagnosis.message}" if diagnosis else ""
+    message = (
+        f"version {new.version} in {new.colour} has {len(context.ready_pods(new))} of {context.size_monitored} pods "
+        f"ready{cause}"
+    )
+    since = context.cutover.pods_missing_since
+    is_room_short = diagnosis is not None and diagnosis.reason is Reason.UNSCHEDULABLE  # no fault of the version
+    is_late = since is not None and context.now - since > GIVE_UP_AFTER and not is_room_short
+    return Failure(message, diagnosis.reason if diagnosis else Reason.NOT_READY) if is_late else Waiting(message)
+
+
+def _how_it_ended(pod: Object) -> str:
+    if is_evicted(pod):
+        return f"was evicted: {pod['status'].get('message', 'the kubelet gives no cause')}"
+    code = next((ended["exitCode"] for ended in _last_ends(pod) if "exitCode" in ended), "unknown")
+    return f"ended with exit code {code}"
 
 
 def _last_ends(pod: Object) -> Iterator[Object]:
@@ -256,11 +278,16 @@ def limits_kept(context: CutoverContext) -> Unmet | None:
 
 
 def probes_pass(context: CutoverContext) -> Unmet | None:
-    """Until there is enough traffic to judge by, the smoke tests go on; one that fails for RETRY_FOR counts."""
-    if context.cutover.judged is Judgement.TRAFFIC:
-        return None
-    since = context.cutover.smoke_failing_since or context.now
-    return _smoke(context, context.now - since)
+    """The smoke tests go on all the time: a version that hangs answers nothing, so its traffic says nothing.
+
+    One that fails for RETRY_FOR counts; those that failed of late are to be made up for.
+    """
+    cutover = context.cutover
+    unmet = _smoke(context, context.now - (cutover.smoke_failing_since or context.now))
+    if unmet or not cutover.smoke_passes_missing:
+        return unmet
+    times = cutover.smoke_passes_missing
+    return Waiting(f"smoke tests on {context.new.colour} failed a moment ago: they are to pass {times} times more")
 
 
 def traffic_seen(context: CutoverContext) -> Unmet | None:
@@ -325,6 +352,36 @@ def promoted(context: CutoverContext) -> Unmet | None:
 
 
 # --- RollingBack -----------------------------------------------------------------------------------------------------
+
+
+def old_colour_is_whole(context: CutoverContext) -> Unmet | None:
+    """The old colour has the pods to take the traffic back, where only the user wants that: nothing is wrong.
+
+    A version that fails goes back at once, to however few; so does one that begins to fail while this waits.
+    """
+    asked_for = context.cutover.reason == Reason.SUPERSEDED and context.executes(context.new)
+    if not asked_for or context.old_is_whole or context.waited > WHOLE_TIMEOUT:
+        return None
+    if context.goes_forward or not context.ready_pods(context.old):
+        return None  # fence_names_old says what it waits for
+    if isinstance(worst_unmet(context, (new_colour_lives, limits_kept)), Failure):
+        return None
+    return _too_few_old_pods(context)
+
+
+def old_colour_can_replace_new(context: CutoverContext) -> Unmet | None:
+    """The old colour has enough ready pods for the new ones to end; they end anyway where these may lack their room."""
+    if context.cutover.fenced_at is None or context.goes_forward or context.old_is_whole:
+        return None
+    return None if context.waited > WHOLE_TIMEOUT else _too_few_old_pods(context)
+
+
+def _too_few_old_pods(context: CutoverContext) -> Waiting:
+    old, ready = context.old, len(context.ready_pods(context.old))
+    return Waiting(
+        f"waiting for pods of version {old.version} in {old.colour}: {ready} of {context.size(old)} ready; version "
+        f"{context.new.version} has {len(context.ready_pods(context.new))}"
+    )
 
 
 def fence_names_old(context: CutoverContext) -> Unmet | None:

@@ -125,6 +125,11 @@ class CutoverContext:
         return any(isinstance(report, EngineReport) and report.executing for report in self.reports(self.old))
 
     @property
+    def old_is_whole(self) -> bool:
+        """Whether the old colour has a ready pod for each ready one of the new, or as many as its own size."""
+        return len(self.ready_pods(self.old)) >= min(self.size(self.old), len(self.ready_pods(self.new)))
+
+    @property
     def asks_for_third_version(self) -> bool:
         return self.desired.wanted.hash not in {self.old.revision, self.new.revision}
 
@@ -225,6 +230,16 @@ class CutoverContext:
     def size_needed(self) -> int:
         """Number of pods that the new colour needs: the size of the old one, but at least the minimum."""
         return max(self.size(self.old), self.desired.minimum)
+
+    @property
+    def size_monitored(self) -> int:
+        """Number of ready pods that the new colour needs to be promoted: fewer once its autoscaler has shrunk it."""
+        return max(min(self.size_needed, self.size(self.new)), 1)
+
+    @property
+    def lacks_pods(self) -> bool:
+        """Whether fewer pods of the new colour are ready than it needs."""
+        return len(self.ready_pods(self.new)) < self.size_monitored
 
 
 def context_of(state: PersistedState, given: OperationInput) -> CutoverContext:

@@ -135,6 +135,7 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             checks=(
                 checks.new_colour_lives,
                 checks.new_colour_executes,
+                checks.new_colour_keeps_its_size,
                 checks.limits_kept,
                 checks.probes_pass,
                 checks.monitored_long_enough,
@@ -172,9 +173,11 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             ways={Event.DONE: Phase.ROLLED_BACK, Event.WITHDRAWN: Phase.FAILED},
             event_text="going back to version {old}: {message} ({reason})",
             checks=(
+                checks.old_colour_is_whole,
                 checks.fence_names_old,
                 checks.routed_to_old,
                 checks.old_colour_serves,
+                checks.old_colour_can_replace_new,
                 checks.new_colour_drained,
                 checks.new_colour_empty,
                 checks.reversed_,

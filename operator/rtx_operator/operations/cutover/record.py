@@ -7,7 +7,7 @@ from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.enums import Reason
 from rtx_operator.api.status import HISTORY_LIMIT, Active, Cutover, HistoryEntry, Previous, Rejected
 from rtx_operator.desired.image import resolved
-from rtx_operator.observation import restarts
+from rtx_operator.observation import ends
 from rtx_operator.operations.cutover import evidence
 from rtx_operator.operations.cutover.checks import migrated, monitored_long_enough
 from rtx_operator.operations.cutover.context import CutoverContext
@@ -16,6 +16,8 @@ from rtx_operator.operations.machine import Event, OwnEvent
 from rtx_operator.operations.record import noted
 from rtx_operator.operations.state import PersistedState
 from rtx_operator.results import Failure, Unmet
+
+SMOKE_PASSES = 2  # that make up for one failure: a version of whose tests a third fail for long is not promoted
 
 
 def note(state: PersistedState, context: CutoverContext) -> PersistedState:
@@ -33,7 +35,7 @@ def note(state: PersistedState, context: CutoverContext) -> PersistedState:
         cutover = _with_obstacles(cutover, context)
     if cutover.phase is Phase.MONITORING and context.seen.is_whole:
         resumed = {} if context.seen.observed_recently else {"resumed_at": now}
-        cutover = noted(_judged(cutover, context), **resumed)
+        cutover = noted(_with_failures(_judged(cutover, context), context), **resumed)
     return state.with_record(cutover)
 
 
@@ -46,31 +48,46 @@ def _with_digest(cutover: Cutover, context: CutoverContext) -> Cutover:
 
 
 def _judged(cutover: Cutover, context: CutoverContext) -> Cutover:
-    """By what the new release is judged by now, since when its smoke tests fail, and when its time was over."""
+    """By what the new release is judged by now, and when its time was over."""
     judged, now = evidence.judgement(context), context.now
     if judged is not cutover.judged:
         cutover = noted(cutover, judged=judged, requests=evidence.served(context).requests)
     if cutover.monitored_at is None and monitored_long_enough(context) is None:
         cutover = noted(cutover, monitored_at=now)
+    return cutover
+
+
+def _with_failures(cutover: Cutover, context: CutoverContext) -> Cutover:
+    """Since when the new release lacks pods, and since when its smoke tests fail more often than they may.
+
+    A test that failed is made up for by SMOKE_PASSES that pass; so one that flaps does not begin anew with each pass.
+    """
+    missing_since = _since(cutover.pods_missing_since, context, lasts=context.lacks_pods)
+    cutover = noted(cutover, pods_missing_since=missing_since)
     if not context.seen.smoke:
         return cutover
-    failing_since = cutover.smoke_failing_since if context.seen.observed_recently else None
     fails = any(not result.passed for result in context.seen.smoke)
-    return noted(cutover, smoke_failing_since=(failing_since or now) if fails else None)
+    missing = cutover.smoke_passes_missing if context.seen.observed_recently else 0
+    missing = missing + SMOKE_PASSES if fails else max(0, missing - 1)
+    failing_since = _since(cutover.smoke_failing_since, context, lasts=missing > 0)
+    return noted(cutover, smoke_passes_missing=missing, smoke_failing_since=failing_since)
 
 
 def _with_obstacles(cutover: Cutover, context: CutoverContext) -> Cutover:
-    """Since when a rollback cannot go on. What was there before a gap in observation may have been over meanwhile."""
-
-    def since(known: datetime | None, *, lasts: bool) -> datetime | None:
-        begun = known if context.seen.observed_recently else None
-        return (begun or context.now) if lasts else None
-
+    """Since when a rollback cannot go on."""
     return noted(
         cutover,
-        old_down_since=since(cutover.old_down_since, lasts=not context.old_serves),
-        fence_stuck_since=since(cutover.fence_stuck_since, lasts=not (context.went_back or context.went_forward)),
+        old_down_since=_since(cutover.old_down_since, context, lasts=not context.old_serves),
+        fence_stuck_since=_since(
+            cutover.fence_stuck_since, context, lasts=not (context.went_back or context.went_forward)
+        ),
     )
+
+
+def _since(known: datetime | None, context: CutoverContext, *, lasts: bool) -> datetime | None:
+    """Since when something lasts. What was there before a gap in observation may have been over meanwhile."""
+    begun = known if context.seen.observed_recently else None
+    return (begun or context.now) if lasts else None
 
 
 def _is_restored(context: CutoverContext) -> bool:
@@ -127,8 +144,8 @@ def settle(state: PersistedState, context: CutoverContext) -> PersistedState:
 
 
 def _restarts(context: CutoverContext) -> dict[str, int]:
-    """How often each pod of the new release has restarted so far, of those that have."""
-    counts = {str(pod["metadata"]["name"]): restarts(pod) for pod in context.pods(context.new)}
+    """How often each pod of the new release has ended so far, of those that have."""
+    counts = {str(pod["metadata"]["name"]): ends(pod) for pod in context.pods(context.new)}
     return {name: count for name, count in counts.items() if count}
 
 
