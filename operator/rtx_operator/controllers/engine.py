@@ -13,14 +13,14 @@ import structlog
 
 from rtx_operator import measure
 from rtx_operator.api.engine import InvalidSpecError, OperatorTooOldError, TradingEngine, UnknownActiveError
-from rtx_operator.api.enums import CutoverPhase
+from rtx_operator.api.enums import CutoverPhase, DeletionPolicy
 from rtx_operator.api.names import Names
 from rtx_operator.cluster import events, postgres
 from rtx_operator.cluster.client import ApiError, Client, Object
 from rtx_operator.cluster.engine_pods import EnginePods
 from rtx_operator.cluster.fleet import Fleet
 from rtx_operator.cluster.observe import Observer, operator_password, peer_secret
-from rtx_operator.cluster.observe.objects import EngineObjects, watched_objects
+from rtx_operator.cluster.observe.objects import EngineObjects, read_objects, watched_objects
 from rtx_operator.cluster.perform import Access, Performer
 from rtx_operator.cluster.resources import ENGINE, SECRET
 from rtx_operator.controllers.base import Attempt, Controller, Key
@@ -30,6 +30,7 @@ from rtx_operator.decision import conditions
 from rtx_operator.decision.adoption import adopted
 from rtx_operator.decision.decide import Decision, decide
 from rtx_operator.decision.events import events as events_between
+from rtx_operator.decision.keep import data_to_keep
 from rtx_operator.decision.outcome import Outcome, status_after
 from rtx_operator.decision.requeue import requeue_after
 from rtx_operator.desired import build
@@ -37,6 +38,7 @@ from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Observation, Owner
 from rtx_operator.operations.arbiter import freshness, may_rest, queries, traffic_waits_by
 from rtx_operator.operations.state import PersistedState
+from rtx_operator.results import Unmet
 from rtx_operator.settings import Settings
 from rtx_operator.workers import Priority
 
@@ -157,6 +159,10 @@ class EngineController(Controller):
             desired = build.build(engine, seen, self._settings, secrets.token_bytes(32))
         except (InvalidSpecError, UnknownActiveError, OperatorTooOldError) as error:
             attempt.status = conditions.after_hands_off(attempt.before, attempt.generation, error, attempt.now)
+            if refusal := await self._keep_data(attempt.manifest):
+                attempt.status = conditions.after_hands_off(
+                    attempt.before, attempt.generation, error, attempt.now, refusal
+                )
             return self._settings.resync_seconds
         decision = self._decide(engine, desired, seen, attempt.now)
 
@@ -240,6 +246,19 @@ class EngineController(Controller):
         except postgres.DatabaseInUseError as error:
             return Outcome(interruption=conditions.database_in_use(str(error)))
         return Outcome(refusal)
+
+    async def _keep_data(self, manifest: Object) -> Unmet | None:
+        """Have the data survive an engine that must not be touched otherwise; returns the first refusal.
+
+        By its stored spec: nothing else of that may be readable. Raises ApiError.
+        """
+        meta, policy = manifest["metadata"], manifest["spec"].get("deletionPolicy")
+        if policy != DeletionPolicy.RETAIN:
+            return None
+        owner = Owner(meta["namespace"], meta["name"], meta["uid"])
+        objects = await read_objects(self._client, self._observer.read_cache, owner.namespace, owner.name, "")
+        effects = data_to_keep(policy, objects.children.values(), owner.uid)
+        return await self._performer.keep_data(manifest, owner, effects)
 
     def status_after_error(self, attempt: Attempt, error: Exception) -> Object:
         """What was decided stays decided; Reconciling says what failed."""

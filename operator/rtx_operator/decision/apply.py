@@ -6,7 +6,8 @@ from rtx_operator.decision.context import DecisionContext
 from rtx_operator.decision.earlier_data import shows_earlier_data
 from rtx_operator.decision.fence import fence_to_move
 from rtx_operator.decision.install import BEFORE_COLOUR, BEFORE_MIGRATION, credentials_exist
-from rtx_operator.observation import Object
+from rtx_operator.desired.state import DesiredColour
+from rtx_operator.observation import Object, executes, revision_of
 from rtx_operator.results import first_unmet
 
 # Without their passwords, pods that run would be replaced by pods that cannot start.
@@ -38,8 +39,17 @@ def _idle_objects(context: DecisionContext) -> tuple[Object, ...]:
     if idle is None:
         return ()
     if row and not row.only_waits:
-        return idle.objects if row.repairs_both else ()
+        return idle.objects if row.repairs_both or _executes_amid_rollback(context, idle) else ()
     return idle.objects if previous is not None and previous.revision == idle.revision.hash else ()
+
+
+def _executes_amid_rollback(context: DecisionContext, idle: DesiredColour) -> bool:
+    """The new colour executes until a rollback has moved the fence, which may take as long as the old one is down."""
+    row, name = context.cutover_row, idle.objects[-1]["metadata"]["name"]
+    if row is None or row.moves_fence_to is None or not executes(context.fence, [idle.release]):
+        return False
+    live = context.seen.child("Deployment", name)  # of another revision: the previous release's, whose place it is
+    return live is None or revision_of(live) == idle.revision.hash
 
 
 def _traffic_objects(context: DecisionContext) -> tuple[Object, ...]:

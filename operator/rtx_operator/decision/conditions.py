@@ -83,13 +83,19 @@ _HANDS_OFF = MappingProxyType(
 
 
 def after_hands_off(
-    before: Object, generation: int, error: InvalidSpecError | OperatorTooOldError | UnknownActiveError, now: datetime
+    before: Object,
+    generation: int,
+    error: InvalidSpecError | OperatorTooOldError | UnknownActiveError,
+    now: datetime,
+    refusal: Unmet | None = None,
 ) -> Object:
     """The status while the operator must not touch the engine, because it cannot read what is asked or what runs.
 
-    Nothing is observed meanwhile: no time counts, as in a pause (ADR 0038), and what is ready stays so.
+    Nothing is observed meanwhile: no time counts, as in a pause (ADR 0038), and what is ready stays so. `refusal` is
+    what keeps data from being kept.
     """
-    status, message = {"pausedSince": _instant(now), **before}, str(error)
+    status = {"pausedSince": _instant(now), **before}
+    message = f"{error}; deletionPolicy Retain has no effect yet: {refusal.message}" if refusal else str(error)
     reason = _HANDS_OFF[type(error)]
     conditions = [
         Condition(ConditionType.RECONCILING, False, reason, message),
