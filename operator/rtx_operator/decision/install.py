@@ -105,8 +105,11 @@ def database_answers(context: DecisionContext) -> Unmet | None:
 
 def database_has_passwords(context: DecisionContext) -> Unmet | None:
     """The database was made with the passwords of today: a new engine pod would be refused by another one."""
-    if context.desired.servers[Component.DATABASE].has_credentials:
+    database = context.desired.servers[Component.DATABASE]
+    if database.has_credentials:
         return None
+    if database.password_conflict:
+        return Waiting(database.password_conflict, Reason.CREDENTIALS_MISSING)
     made = context.state.servers.get(Component.DATABASE)
     failed = f", which failed: {made.failed.message}" if made and made.failed else ""
     return Waiting(f"the database gets its new passwords first, by its maintenance{failed}", Reason.DATABASE_STARTING)

@@ -10,6 +10,7 @@ from rtx_operator.desired.cache.server import cache_configuration, cache_statefu
 from rtx_operator.desired.check import check_job
 from rtx_operator.desired.database.server import database_configuration, database_stateful_set
 from rtx_operator.desired.inputs import BuildInput
+from rtx_operator.desired.passwords import secret_of, took_at_start
 from rtx_operator.desired.pods import CREDENTIALS
 from rtx_operator.desired.render import Object, digest
 from rtx_operator.desired.served import has_served
@@ -115,13 +116,33 @@ def _server(given: _Given) -> DesiredServer:
         asked=asked,
         wanted=wanted.hash,
         credentials_known=bool(fingerprint),
-        has_credentials=not fingerprint or runs.credentials in {"", fingerprint},
+        has_credentials=not fingerprint or runs.credentials in {"", fingerprint} or _took_at_start(given, asked),
+        password_conflict=_password_conflict(given, runs, fingerprint),
         kept=objects(runs, _partition(given, runs)),
         restored=objects(runs, REPLACE_POD),
         renewed=objects(renewed, REPLACE_POD) if renewed else (),
         renewed_revision=renewed.hash if renewed else "",
         renewed_image=renewed.image if renewed else "",
         check=_check(given, renewed, runs),
+    )
+
+
+def _took_at_start(given: _Given, asked: Asked) -> bool:
+    record, secret = given.status.maintenance, given.inputs.credentials
+    ours = record if record and record.component is given.component else None
+    return bool(given.pods) and all(took_at_start(pod, secret, ours, asked) for pod in given.pods)
+
+
+def _password_conflict(given: _Given, runs: ServerRevision, fingerprint: str) -> str:
+    """A change of the password is a step of its own: it would reach the colour that runs only with the next upgrade."""
+    named, wanted = secret_of(runs.pod), given.inputs.credentials
+    if given.component is not Component.DATABASE or named in {"", wanted}:
+        return ""
+    if not fingerprint or runs.credentials in {"", fingerprint}:
+        return ""
+    return (
+        f"Secret {wanted} has another DB_PASSWORD than Secret {named}, from which the running pods have it: put that "
+        f"of {named} into {wanted}. Once everything runs with {wanted}, change it there"
     )
 
 

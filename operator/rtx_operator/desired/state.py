@@ -81,7 +81,8 @@ class DesiredServer:
     asked: Asked  # what is asked for now
     wanted: str  # the revision that today's templates make of it
     credentials_known: bool  # its passwords are; a pod could not start without them
-    has_credentials: bool  # it was made with the passwords of today's Secrets
+    has_credentials: bool  # it was made, or its pod has started, with the passwords of today's Secrets
+    password_conflict: str  # why its passwords are not changed, and what to do; else empty
     kept: tuple[Object, ...]  # as it runs; a running pod is kept whatever else becomes of its template
     restored: tuple[Object, ...]  # as it runs; any other pod is replaced
     renewed: tuple[Object, ...]  # as a maintenance makes it; any other pod is replaced. Empty: its record is lost
