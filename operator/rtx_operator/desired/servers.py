@@ -1,6 +1,6 @@
 """Database and cache as they run, by what was recorded when they were made, and as a maintenance would make them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from rtx_operator.api.enums import Component, MaintenancePhase, ServerComponent
@@ -134,9 +134,10 @@ def _took_at_start(given: _Given, asked: Asked) -> bool:
 
 
 def _password_conflict(given: _Given, runs: ServerRevision, fingerprint: str) -> str:
-    """A change of the password is a step of its own: it would reach the colour that runs only with the next upgrade."""
-    named, wanted = secret_of(runs.pod), given.inputs.credentials
-    if given.component is not Component.DATABASE or named in {"", wanted}:
+    """A change of the password is a step of its own: pods of another Secret would get it only with the next upgrade."""
+    wanted = given.inputs.credentials
+    named = next((one for one in _secrets_in_use(given, runs) if one not in {"", wanted}), "")
+    if given.component is not Component.DATABASE or not named:
         return ""
     if not fingerprint or runs.credentials in {"", fingerprint}:
         return ""
@@ -144,6 +145,15 @@ def _password_conflict(given: _Given, runs: ServerRevision, fingerprint: str) ->
         f"Secret {wanted} has another DB_PASSWORD than Secret {named}, from which the running pods have it: put that "
         f"of {named} into {wanted}. Once everything runs with {wanted}, change it there"
     )
+
+
+def _secrets_in_use(given: _Given, runs: ServerRevision) -> Iterator[str]:
+    """The Secrets from which the database and the active colour have the password."""
+    yield secret_of(runs.pod)
+    active = given.status.active
+    live = given.seen.child("Deployment", given.inputs.names.colour(active.colour)) if active else None
+    if live:
+        yield secret_of(live["spec"]["template"])
 
 
 def _partition(given: _Given, runs: ServerRevision) -> int:

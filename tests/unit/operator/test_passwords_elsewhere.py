@@ -143,3 +143,19 @@ def test_another_secret_with_another_password_is_refused_until_both_have_the_sam
     world.credentials = CREDENTIALS
     assert world.run_until(CutoverPhase.SUCCEEDED, 100)
     assert password_of(world, world.active["colour"]) == SECRETS["theirs"]
+
+
+def test_password_is_not_changed_while_the_colour_that_runs_has_it_from_another_secret(world: World) -> None:
+    # Given a database with the new Secret, and an upgrade to it that was rolled back
+    world.faults.add("errors:1.1.0")
+    world.set_spec(credentialsSecretRef={"name": "theirs"}, version="1.1.0")
+    assert world.run_until(CutoverPhase.ROLLED_BACK, 200)
+    before = world.children["StatefulSet", "rtx-postgres"]["spec"]["template"]
+
+    # When the password in the new Secret is changed
+    world.credentials = NEW
+    reconciled(world, 30)
+
+    # Then the database does not take it: the colour that runs would not get it
+    assert world.children["StatefulSet", "rtx-postgres"]["spec"]["template"] == before
+    assert "put that of mine into theirs" in condition(world, ConditionType.RECONCILING)["message"]
