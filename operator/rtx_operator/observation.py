@@ -268,6 +268,20 @@ def restarts(pod: Object) -> int:
     return sum(int(one.get("restartCount", 0)) for one in containers if one["name"] == ENGINE_CONTAINER)
 
 
+def ends(pod: Object) -> int:
+    """How often the engine of the pod has ended: its restarts, and its eviction, after which it is not restarted.
+
+    A pod that ends with its node, or gives way to others, is no fault of what it runs.
+    """
+    return restarts(pod) + is_evicted(pod)
+
+
+def is_evicted(pod: Object) -> bool:
+    """Whether the kubelet ended the pod for what it used, or it failed without any reason being given."""
+    status = pod.get("status", {})
+    return status.get("phase") == "Failed" and status.get("reason", "") in {"", "Evicted"}
+
+
 def revision_of(labelled: Object) -> str:
     """The revision in the labels of a pod or a workload; empty when it has none."""
     return str((labelled["metadata"].get("labels") or {}).get(Label.REVISION.value, ""))

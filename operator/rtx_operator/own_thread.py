@@ -6,6 +6,8 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
+STOP_SECONDS = 5.0  # cancelled work only closes its connections
+
 
 class OwnThread:
     """Runs `work` from now on until it ends or is stopped. The end of the process does not wait for it."""
@@ -17,10 +19,12 @@ class OwnThread:
         self._thread.start()
 
     async def stop(self) -> None:
-        """Cancel the work, and wait until it has ended."""
+        """Cancel the work, and wait until it has ended. Raises TimeoutError when it has not after STOP_SECONDS."""
         with suppress(RuntimeError):  # the loop is closed: it has ended
             self._loop.call_soon_threadsafe(self._task.cancel)
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join, STOP_SECONDS)
+        if self._thread.is_alive():
+            raise TimeoutError(f"the thread {self._thread.name} has not ended {STOP_SECONDS:g} s after it was stopped")
 
     def _run(self) -> None:
         with suppress(asyncio.CancelledError):

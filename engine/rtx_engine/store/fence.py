@@ -16,12 +16,13 @@ from rtx_engine.store.session import Session
 POLL_INTERVAL_SECONDS = 1.0  # in case a notification is lost with its connection
 CHANNEL = "execution_fence"
 
-# As JSON, where a column that an older fence lacks is only absent.
+# As JSON, where a column that an older fence lacks is only absent. The version is read each time: a database that is
+# restored from before an upgrade has the earlier schema.
 _READ = (
-    "SELECT epoch, executors, to_jsonb(fence) -> 'revisions' AS revisions FROM rtx_operator.execution_fence AS fence"
+    "SELECT epoch, executors, to_jsonb(fence) -> 'revisions' AS revisions, "
+    "(SELECT coalesce(max(version), 0) FROM public.schema_migrations WHERE half = 'expand') AS version "
+    "FROM rtx_operator.execution_fence AS fence"
 )
-_TABLE_EXISTS = "SELECT to_regclass($1) IS NOT NULL"
-_VERSION = "SELECT coalesce(max(version), 0) FROM public.schema_migrations WHERE half = 'expand'"
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +49,7 @@ class FenceWatch:
     def __init__(self, colour: str, revision: str = "") -> None:
         self._colour = colour
         self._revision = revision
+        self._required = required_version()  # reads files
         self._state: FenceState | None = None
         self.executing = False  # whether the fence names this pod; an attribute because every request reads it
         self._callbacks: list[Callable[[FenceState], None]] = []
@@ -85,7 +87,7 @@ class FenceWatch:
     async def refresh(self, connection: "asyncpg.Connection") -> FenceState | None:
         """Read the fence now. None if the database is not migrated for this build, or has no fence.
 
-        A database that had one, and answers that it has none, has lost this engine's data: the pod takes back its
+        A database that had both, and answers that it has not, has lost this engine's data: the pod takes back its
         readiness. One that does not answer changes nothing: asyncpg's error is raised.
         """
         state = await self._read(connection)
@@ -94,13 +96,11 @@ class FenceWatch:
         return state
 
     async def _read(self, connection: "asyncpg.Connection") -> FenceState | None:
-        if self._state is None and not await _is_migrated(connection):
-            return None
         try:
             row = await connection.fetchrow(_READ)
         except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
             return None
-        if row is None:
+        if row is None or row["version"] < self._required:
             return None
         revisions = msgspec.json.decode(row["revisions"] or "null", type=tuple[str, ...] | None)
         return FenceState(row["epoch"], tuple(row["executors"]), revisions)
@@ -112,7 +112,9 @@ class FenceWatch:
         self._changed = asyncio.Event()
         if state is None:
             self._known.clear()
-            log.error("the database has no fence any more: this pod is not ready until it has one again")
+            log.error(
+                "the database has no fence any more, or an earlier schema: this pod is not ready until it has both"
+            )
             return
         log.info("fence read", epoch=state.epoch, executors=state.executors, executing=self.executing)
         self._known.set()
@@ -133,11 +135,3 @@ class FenceWatch:
                     await self._notified.wait()
             except TimeoutError:
                 continue
-
-
-async def _is_migrated(connection: "asyncpg.Connection") -> bool:
-    """Whether the database has the fence and the expand half that this build needs."""
-    for table in ("rtx_operator.execution_fence", "public.schema_migrations"):
-        if not await connection.fetchval(_TABLE_EXISTS, table):
-            return False
-    return int(await connection.fetchval(_VERSION)) >= required_version()

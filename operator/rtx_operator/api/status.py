@@ -65,9 +65,18 @@ class Previous(Release):
     """The release that was active before. While it is kept, going back to it is a switch."""
 
     retire_after: Time = Field(description="When its retirement begins. A pause moves it by its length.")
+    kept_for_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        description="Seconds for which it is kept, of which retireAfter was made. Another value in "
+        "spec.rollout.keepPreviousFor moves that.",
+    )
     adopted: bool = Field(
         default=False,
         description="It was found when status was lost, and may never have served: a cutover to it migrates first.",
+    )
+    message: str = Field(
+        default="", max_length=MESSAGE_LIMIT, description="Why it is kept for longer than until retireAfter."
     )
 
 
@@ -126,6 +135,12 @@ class OperationRecord(StatusModel):
         default=None,
         description="When its phase must have ended; absent: it has no deadline. A pause moves it by its length.",
     )
+    limit_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        description="Seconds that the phase may take, of which deadline was made. Another value in spec.rollout moves "
+        "the deadline of the phase that runs.",
+    )
     paused_seconds: float = Field(
         default=0, ge=0, description="Seconds of its phase in which the engine was paused; they count for no deadline."
     )
@@ -170,14 +185,28 @@ class Cutover(OperationRecord):
         default=None, ge=0, description="Answers to clients by which it was judged, without answers 4xx."
     )
     smoke_failing_since: Time | None = Field(
-        default=None, description="Since when a smoke test fails while the new version is monitored."
+        default=None, description="Since when smoke tests fail, and do not pass twice as often, in Monitoring."
+    )
+    smoke_passes_missing: int = Field(
+        default=0, ge=0, description="How often the smoke tests must pass for those of late that failed to be made up."
+    )
+    pods_missing_since: Time | None = Field(
+        default=None,
+        description="In Monitoring: since when the new version has fewer ready pods than it needs. A pause moves it.",
+    )
+    retry: str = Field(
+        default="",
+        max_length=256,
+        description="Value of the retry annotation when it turned back: a later one asks for another try.",
     )
     monitored_at: Time | None = Field(default=None, description="When its time of monitoring was over.")
     old_down_since: Time | None = Field(
         default=None, description="In RollingBack: since when the old version cannot serve. A pause moves it."
     )
-    database_silent_since: Time | None = Field(
-        default=None, description="In RollingBack: since when the database does not say who executes. A pause moves it."
+    fence_stuck_since: Time | None = Field(
+        default=None,
+        description="In RollingBack: since when the fence does not move back: the database does not answer, or takes "
+        "no writes. A pause moves it.",
     )
     seconds: Annotated[dict[str, float], SECONDS] = Field(
         default={}, description="Seconds that each phase took, of the phases that are over."

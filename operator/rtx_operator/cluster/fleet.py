@@ -27,10 +27,9 @@ class Fleet:
         self.is_complete = False
         self._engines: dict[Scope, _Known] = {}
 
-    def statuses(self) -> Iterator[tuple[Scope, Object]]:
-        """Each engine's (namespace, name) and status."""
-        for scope, known in self._engines.items():
-            yield scope, json.loads(known.content).get("status") or {}
+    def manifests(self) -> Iterator[Object]:
+        """Each engine, as `get` returns it."""
+        yield from filter(None, map(self.get, self._engines))
 
     def put(self, manifest: Object) -> bool:
         """Keep the manifest unless a newer one is known. Returns whether it is news, and so a reason to reconcile."""

@@ -100,7 +100,7 @@ class Controller(ABC):
 
     @abstractmethod
     def forget(self, key: Key) -> None:
-        """Drop what is kept of an object that is gone, or not ours."""
+        """Drop what is kept of an object that is gone, or going, or not ours."""
 
     def priority(self, status: Object) -> Priority:  # noqa: ARG002 - of the status it depends where it does
         """Whose turn it is first, by the stored status."""
@@ -115,11 +115,10 @@ class Controller(ABC):
                 return Due(due)
             async with asyncio.timeout(RECONCILE_DEADLINE_SECONDS):
                 manifest = await self._client.get(self.resource, key.namespace, key.name)
-            if manifest is None or not self._serves(manifest):
-                self.forget(key)
+            is_going = manifest is not None and manifest["metadata"].get("deletionTimestamp")
+            if manifest is None or is_going or not self._serves(manifest):
+                self.forget(key)  # of one that is going, the garbage collector does the rest, by owner references
                 return None
-            if manifest["metadata"].get("deletionTimestamp"):
-                return None  # the garbage collector does the rest, by owner references
             return await self._attempt(Attempt(manifest, self._now()))
 
     async def _rests(self, key: Key) -> float | None:

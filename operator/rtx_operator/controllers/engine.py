@@ -13,14 +13,14 @@ import structlog
 
 from rtx_operator import measure
 from rtx_operator.api.engine import InvalidSpecError, OperatorTooOldError, TradingEngine, UnknownActiveError
-from rtx_operator.api.enums import CutoverPhase
+from rtx_operator.api.enums import CutoverPhase, DeletionPolicy
 from rtx_operator.api.names import Names
 from rtx_operator.cluster import events, postgres
 from rtx_operator.cluster.client import ApiError, Client, Object
 from rtx_operator.cluster.engine_pods import EnginePods
 from rtx_operator.cluster.fleet import Fleet
 from rtx_operator.cluster.observe import Observer, operator_password, peer_secret
-from rtx_operator.cluster.observe.objects import EngineObjects, watched_objects
+from rtx_operator.cluster.observe.objects import EngineObjects, read_objects, watched_objects
 from rtx_operator.cluster.perform import Access, Performer
 from rtx_operator.cluster.resources import ENGINE, SECRET
 from rtx_operator.controllers.base import Attempt, Controller, Key
@@ -30,6 +30,7 @@ from rtx_operator.decision import conditions
 from rtx_operator.decision.adoption import adopted
 from rtx_operator.decision.decide import Decision, decide
 from rtx_operator.decision.events import events as events_between
+from rtx_operator.decision.keep import data_to_keep
 from rtx_operator.decision.outcome import Outcome, status_after
 from rtx_operator.decision.requeue import requeue_after
 from rtx_operator.desired import build
@@ -37,6 +38,7 @@ from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Observation, Owner
 from rtx_operator.operations.arbiter import freshness, may_rest, queries, traffic_waits_by
 from rtx_operator.operations.state import PersistedState
+from rtx_operator.results import Unmet
 from rtx_operator.settings import Settings
 from rtx_operator.workers import Priority
 
@@ -72,7 +74,7 @@ class EngineController(Controller):
         self._resting: dict[Key, object] = {}  # what it was decided on that nothing is to be done
 
     def forget(self, key: Key) -> None:
-        """Drop what is kept of an engine that is gone, or not ours."""
+        """Drop what is kept of an engine that is gone, or going, or not ours."""
         self._performer.forget(key.namespace, key.name)
         self._observer.forget(key.namespace, key.name, self._database(key.namespace, key.name))
         self._fleet.remove((key.namespace, key.name))
@@ -148,7 +150,7 @@ class EngineController(Controller):
         """Raises what the API server's client raises; then everything is observed again."""
         meta = attempt.manifest["metadata"]
         measure.phase(meta["namespace"], meta["name"], attempt.before)
-        self._note_slots(_key_of(attempt.manifest), attempt.before)
+        self._note_slots(attempt.manifest)
         try:
             engine = TradingEngine.parse(attempt.manifest)
             await self._load_slots(engine)
@@ -157,6 +159,10 @@ class EngineController(Controller):
             desired = build.build(engine, seen, self._settings, secrets.token_bytes(32))
         except (InvalidSpecError, UnknownActiveError, OperatorTooOldError) as error:
             attempt.status = conditions.after_hands_off(attempt.before, attempt.generation, error, attempt.now)
+            if refusal := await self._keep_data(attempt.manifest):
+                attempt.status = conditions.after_hands_off(
+                    attempt.before, attempt.generation, error, attempt.now, refusal
+                )
             return self._settings.resync_seconds
         decision = self._decide(engine, desired, seen, attempt.now)
 
@@ -190,10 +196,10 @@ class EngineController(Controller):
         refusals = self._performer.refusals.of(engine.scope)
         return replace(timed, maintenance_slot=self._slots.may_take(key), refusals=refusals)
 
-    def _note_slots(self, key: Key, status: Object) -> None:
+    def _note_slots(self, manifest: Object) -> None:
         """What the engine's stored status says: a slot that was taken, and of which no status was written, is free."""
-        self._slots.note(key, has_slot=has_slot(status))
-        self._cutovers.note(key, has_slot=has_cutover_slot(status))
+        self._slots.note(_key_of(manifest), has_slot=has_slot(manifest))
+        self._cutovers.note(_key_of(manifest), has_slot=has_cutover_slot(manifest))
 
     async def _load_slots(self, engine: TradingEngine) -> None:
         """Before the first slot for maintenance is asked for, note those of all engines. Raises ApiError."""
@@ -201,7 +207,7 @@ class EngineController(Controller):
             namespaces = self._settings.watch_namespaces or ("",)
             listed = await asyncio.gather(*(self._client.list(ENGINE, namespace) for namespace in namespaces))
             served = [one for one in itertools.chain(*listed) if self._serves(one)]
-            self._slots.load({_key_of(one): has_slot(one.get("status") or {}) for one in served})
+            self._slots.load({_key_of(one): has_slot(one) for one in served})
 
     def _decide(self, engine: TradingEngine, desired: DesiredState, seen: Observation, now: datetime) -> Decision:
         """The decision. A slot that it takes is taken at once: nothing awaits between the observation and the note."""
@@ -214,7 +220,7 @@ class EngineController(Controller):
     def _with_cutover_slot(self, engine: TradingEngine, seen: Observation) -> Observation:
         slots, key, state = self._cutovers, _key(engine), PersistedState.of(engine.status)
         if not slots.is_loaded and self._fleet.is_complete:
-            slots.load({Key(ENGINE.kind, *scope): has_cutover_slot(status) for scope, status in self._fleet.statuses()})
+            slots.load({_key_of(one): has_cutover_slot(one) for one in self._fleet.manifests()})
         if state.cutover is None or state.cutover.phase is not CutoverPhase.PENDING:
             return seen
         is_free = slots.may_take(key)
@@ -240,6 +246,19 @@ class EngineController(Controller):
         except postgres.DatabaseInUseError as error:
             return Outcome(interruption=conditions.database_in_use(str(error)))
         return Outcome(refusal)
+
+    async def _keep_data(self, manifest: Object) -> Unmet | None:
+        """Have the data survive an engine that must not be touched otherwise; returns the first refusal.
+
+        By its stored spec: nothing else of that may be readable. Raises ApiError.
+        """
+        meta, policy = manifest["metadata"], manifest["spec"].get("deletionPolicy")
+        if policy != DeletionPolicy.RETAIN:
+            return None
+        owner = Owner(meta["namespace"], meta["name"], meta["uid"])
+        objects = await read_objects(self._client, self._observer.read_cache, owner.namespace, owner.name, "")
+        effects = data_to_keep(policy, objects.children.values(), owner.uid)
+        return await self._performer.keep_data(manifest, owner, effects)
 
     def status_after_error(self, attempt: Attempt, error: Exception) -> Object:
         """What was decided stays decided; Reconciling says what failed."""

@@ -1,7 +1,8 @@
 """The fleet's slots for one kind of operation: at most so many engines run it at a time (ADR 0034, ADR 0037).
 
-A slot is what status says: an engine has one while its operation is under way, past Pending. This process knows the
-statuses that it wrote; of engines that it has not reconciled yet it reads them once. Only the leader asks.
+A slot is what status says: an engine has one while its operation is under way, past Pending, and not while it is being
+deleted. This process knows the statuses that it wrote; of engines that it has not reconciled yet it reads them once.
+Only the leader asks.
 """
 
 from collections.abc import Callable, Hashable, Mapping
@@ -13,16 +14,23 @@ from rtx_operator.api.enums import CutoverPhase, MaintenancePhase
 Engine = TypeVar("Engine", bound=Hashable)
 
 
-def has_slot(status: Mapping[str, Any]) -> bool:
-    """Whether a stored status holds a slot for maintenance. A phase of a later operator's does: its pod may be away."""
-    phase = (status.get("maintenance") or {}).get("phase", "")
+def has_slot(manifest: Mapping[str, Any]) -> bool:
+    """Whether a stored engine holds a slot for maintenance. A phase of a later operator's does: its pod may be away."""
+    phase = _phase(manifest, "maintenance")
     return bool(phase) and (phase not in set(MaintenancePhase) or MaintenancePhase(phase).has_slot)
 
 
-def has_cutover_slot(status: Mapping[str, Any]) -> bool:
-    """Whether a stored status holds a slot for cutovers. A phase of a later operator's does."""
-    phase = (status.get("cutover") or {}).get("phase", "")
+def has_cutover_slot(manifest: Mapping[str, Any]) -> bool:
+    """Whether a stored engine holds a slot for cutovers. A phase of a later operator's does."""
+    phase = _phase(manifest, "cutover")
     return bool(phase) and (phase not in set(CutoverPhase) or CutoverPhase(phase).has_slot)
+
+
+def _phase(manifest: Mapping[str, Any], operation: str) -> str:
+    """The phase of the operation; empty in an engine that is being deleted, of which nothing goes on."""
+    if manifest["metadata"].get("deletionTimestamp"):
+        return ""
+    return str(((manifest.get("status") or {}).get(operation) or {}).get("phase", ""))
 
 
 @dataclass(slots=True)

@@ -1,10 +1,13 @@
 """Adopts the release that serves, where status names none: status was lost, or the engine was orphaned and came back.
 
 The fence is the authority: what may execute is active, whatever else runs. Its Deployment says which revision that is.
-Without a Deployment that stays there is nothing to adopt: the engine is installed. With one that has served, and no
-answer of the database, what serves is unknown, not absent: it waits untouched (DecisionContext.serves_unknown).
+When that is gone, the other colour serves in its place if it has pods; one that was retired never does, as the schema
+is its own no more. Then the record says what is to be made again. Without either the engine is installed. With a
+Deployment that has served, and no answer of the database, what serves is unknown, not absent: it waits untouched
+(DecisionContext.serves_unknown).
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -13,6 +16,7 @@ from rtx_operator.api.enums import Colour
 from rtx_operator.api.names import Label, Names
 from rtx_operator.api.status import Active, Previous
 from rtx_operator.decision.fence import install_move
+from rtx_operator.desired.record import KIND, recorded
 from rtx_operator.desired.served import colour_deployment, was_complete
 from rtx_operator.observation import Fence, Object, Observation, Owner, replicas
 
@@ -29,16 +33,50 @@ def adopted(engine: TradingEngine, seen: Observation, wanted: str, now: datetime
         return engine
     names = Names(engine.name)
     found = {one: live for one in Colour if (live := colour_deployment(names, engine.uid, seen, one))}
-    # When the colour that may execute is gone, nobody executes: the other one is better than an installation.
-    colour = next((one for one in found if one.value in fence.executors), next(iter(found), None))
-    if colour is None or _is_being_installed(found[colour], fence, owner, wanted):
+    colour = next((one for one in found if one.value in fence.executors), _with_pods(found))
+    if colour is None:  # beside a retired release there was another one; without any it is an installation
+        return _with_active(engine, _of_record(names, seen, fence, wanted), None) if found else engine
+    if _is_being_installed(found[colour], fence, owner, wanted):
         return engine
     other = found.get(colour.other)
-    update = {
-        "active": _active(colour, found[colour], fence),
-        "previous": _previous(engine, colour.other, other, now) if other else None,
-    }
-    return replace(engine, status=engine.status.model_copy(update=update))
+    previous = _previous(engine, colour.other, other, now) if other else None
+    return _with_active(engine, _active(colour, found[colour], fence), previous)
+
+
+def _with_active(engine: TradingEngine, active: Active | None, previous: Previous | None) -> TradingEngine:
+    if active is None:
+        return engine
+    return replace(engine, status=engine.status.model_copy(update={"active": active, "previous": previous}))
+
+
+def _with_pods(found: Mapping[Colour, Object]) -> Colour | None:
+    return next((one for one, deployment in found.items() if replicas(deployment)[0]), None)
+
+
+def _of_record(names: Names, seen: Observation, fence: Fence, wanted: str) -> Active | None:
+    """The release that the fence names, by its record: the revision that spec asks for, else the only one recorded."""
+    made = [
+        (colour, _label(one, Label.REVISION))
+        for one in seen.children_of(KIND)
+        for colour in Colour
+        if colour.value in fence.executors and _label(one, Label.COLOUR) == colour
+    ]
+    named = [(colour, revision) for colour, revision in made if revision in (fence.revisions or [wanted])]
+    if len(found := named or made) != 1:
+        return None
+    [(colour, revision)] = found
+    record = recorded(names, seen, colour, revision)
+    if record is None:
+        return None
+    return Active(
+        colour=colour,
+        version=record.version,
+        image=record.image,
+        digest=record.digest or None,
+        config_hash=record.config_hash,
+        revision=revision,
+        epoch=fence.epoch,
+    )
 
 
 def _is_being_installed(deployment: Object, fence: Fence, owner: Owner, wanted: str) -> bool:
@@ -74,6 +112,7 @@ def _previous(engine: TradingEngine, colour: Colour, deployment: Object, now: da
         version=_label(deployment, Label.APP_VERSION),
         revision=_label(deployment, Label.REVISION),
         retire_after=now + engine.spec.rollout.keep_previous_for,
+        kept_for_seconds=engine.spec.rollout.keep_previous_for.total_seconds(),
         adopted=True,
     )
 

@@ -83,13 +83,19 @@ _HANDS_OFF = MappingProxyType(
 
 
 def after_hands_off(
-    before: Object, generation: int, error: InvalidSpecError | OperatorTooOldError | UnknownActiveError, now: datetime
+    before: Object,
+    generation: int,
+    error: InvalidSpecError | OperatorTooOldError | UnknownActiveError,
+    now: datetime,
+    refusal: Unmet | None = None,
 ) -> Object:
     """The status while the operator must not touch the engine, because it cannot read what is asked or what runs.
 
-    Nothing is observed meanwhile: no time counts, as in a pause (ADR 0038), and what is ready stays so.
+    Nothing is observed meanwhile: no time counts, as in a pause (ADR 0038), and what is ready stays so. `refusal` is
+    what keeps data from being kept.
     """
-    status, message = {"pausedSince": _instant(now), **before}, str(error)
+    status = {"pausedSince": _instant(now), **before}
+    message = f"{error}; deletionPolicy Retain has no effect yet: {refusal.message}" if refusal else str(error)
     reason = _HANDS_OFF[type(error)]
     conditions = [
         Condition(ConditionType.RECONCILING, False, reason, message),
@@ -160,7 +166,9 @@ def _progress(decision: Decision, refusal: Unmet | None) -> Iterable[Condition]:
 
 def _of_operations(decision: Decision) -> Unmet | None:
     """What operations wait for, or what one that is over leaves for a person to do."""
-    return _under_way(decision) or _left_over(decision.state)
+    state = decision.state
+    kept = state.previous.message if state.previous else ""
+    return _under_way(decision) or _left_over(state) or (Waiting(kept, Reason.RETIRING) if kept else None)
 
 
 def _under_way(decision: Decision) -> Waiting | Failure | None:

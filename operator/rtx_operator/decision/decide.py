@@ -5,18 +5,21 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rtx_operator.api.engine import TradingEngine
+from rtx_operator.api.enums import OperationName
 from rtx_operator.api.status import Active
 from rtx_operator.decision.apply import objects_to_apply
 from rtx_operator.decision.context import DecisionContext
+from rtx_operator.decision.earlier_data import earlier_data_migrated
 from rtx_operator.decision.fence import fence_to_move, fence_to_update
 from rtx_operator.decision.install import BEFORE_OPERATIONS, READY
-from rtx_operator.decision.pause import data_to_keep, where_it_stands
+from rtx_operator.decision.keep import applied_by, data_to_keep
+from rtx_operator.decision.pause import where_it_stands
 from rtx_operator.decision.prune import objects_to_prune
 from rtx_operator.decision.sizes import active_size, kept_size
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Object, Observation, replicas
 from rtx_operator.operations.arbiter import advance, moving, traffic_waits
-from rtx_operator.operations.effects import URGENT, Apply, Delete, Effect, EffectName, MoveFence
+from rtx_operator.operations.effects import URGENT, Apply, Delete, Effect, EffectName, KeepData, MoveFence
 from rtx_operator.operations.machine import OperationInput, Phase, Step
 from rtx_operator.operations.pause import paused, resumed
 from rtx_operator.operations.state import PersistedState
@@ -90,12 +93,12 @@ def decide(
     held = first_unmet(context, BEFORE_OPERATIONS)
     given = OperationInput(engine, desired, seen, now, operation_id, held.message if held else "")
     step = advance(given)
-    effects = _effects(context, step)
+    apply, effects = objects_to_apply(context), _effects(context, step)
     state = _state(context, step, unready)
     return Decision(
-        apply=objects_to_apply(context),
+        apply=apply,
         delete=objects_to_prune(context),
-        effects=(*effects, *fence_to_update(context)),
+        effects=(*effects, *fence_to_update(context), *_data_to_keep(context, apply, effects)),
         effects_first=traffic_waits(context.state),
         is_blind=context.is_blind,
         is_whole=seen.is_whole,
@@ -113,7 +116,7 @@ def _of_paused(context: DecisionContext, unready: Unmet | None, ready: tuple[int
     return Decision(
         apply=(),
         delete=(),
-        effects=data_to_keep(context),
+        effects=_data_to_keep(context, (), ()),
         unready=unready,
         state=state,
         entered=None,
@@ -123,6 +126,13 @@ def _of_paused(context: DecisionContext, unready: Unmet | None, ready: tuple[int
         is_blind=context.is_blind,
         is_whole=context.seen.is_whole,
     )
+
+
+def _data_to_keep(
+    context: DecisionContext, apply: tuple[Object, ...], effects: tuple[Effect, ...]
+) -> tuple[KeepData, ...]:
+    seen, applied = context.seen, applied_by(apply, effects, context.seen.refusals)
+    return data_to_keep(context.engine.spec.deletion_policy, seen.children.values(), context.engine.uid, applied)
 
 
 def _effects(context: DecisionContext, step: Step) -> tuple[Effect, ...]:
@@ -135,7 +145,9 @@ def _effects(context: DecisionContext, step: Step) -> tuple[Effect, ...]:
         return (move,)
     if context.serves_unknown:
         return step.effects  # of a maintenance: no colour is touched
-    rests = context.cutover is None and moving(context.state) is None and step.entered is None
+    if earlier_data_migrated(context):
+        return step.effects if moving(step.state) is OperationName.MAINTENANCE else ()
+    rests = moving(context.state) is None and step.entered is None
     kept = kept_size(context, step.state) if rests else ()
     return (*active_size(context), *kept, *step.effects)
 

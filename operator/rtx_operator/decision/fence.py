@@ -1,10 +1,12 @@
 """Who is to execute while no cutover moves the fence itself: the active colour.
 
 The database is the authority; what a failover or a restore made it forget is corrected by a higher epoch. A fence is
-created only for an engine that never had one: a database without it has not the data of one that has served.
+created only for an engine that never had one: a database without it has not the data of one that has served. While a
+maintenance replaces the database's pod it stays as it is: by its epoch the maintenance knows the data.
 """
 
 from rtx_operator.decision.context import DecisionContext
+from rtx_operator.decision.earlier_data import earlier_data_migrated
 from rtx_operator.observation import Owner, executes
 from rtx_operator.operations.arbiter import traffic_waits
 from rtx_operator.operations.effects import MoveFence, UpdateFence
@@ -18,6 +20,9 @@ def fence_to_move(context: DecisionContext) -> MoveFence | None:
         return None
     if row and row.moves_fence_to:
         return None  # the cutover itself says which colour executes, and from when
+    maintenance = context.state.maintenance_under_way
+    if (maintenance and maintenance.phase.replaces_pod) or earlier_data_migrated(context):
+        return None
     fence, active = report.fence, context.desired.active.release
     known = context.engine.status.active.epoch if context.engine.status.active else 0
     if fence is not None:

@@ -7,6 +7,7 @@ look for the cause. The chain stays in force after the installation: it is what 
 from rtx_operator.api.enums import Component, Reason
 from rtx_operator.api.names import REQUIRED_CREDENTIALS, Label
 from rtx_operator.decision.context import DecisionContext
+from rtx_operator.decision.earlier_data import earlier_data_migrated
 from rtx_operator.decision.fence import fence_to_move
 from rtx_operator.desired.state import Workload, job_workload
 from rtx_operator.diagnosis import diagnose, lost_pod
@@ -104,8 +105,11 @@ def database_answers(context: DecisionContext) -> Unmet | None:
 
 def database_has_passwords(context: DecisionContext) -> Unmet | None:
     """The database was made with the passwords of today: a new engine pod would be refused by another one."""
-    if context.desired.servers[Component.DATABASE].has_credentials:
+    database = context.desired.servers[Component.DATABASE]
+    if database.has_credentials:
         return None
+    if database.password_conflict:
+        return Waiting(database.password_conflict, Reason.CREDENTIALS_MISSING)
     made = context.state.servers.get(Component.DATABASE)
     failed = f", which failed: {made.failed.message}" if made and made.failed else ""
     return Waiting(f"the database gets its new passwords first, by its maintenance{failed}", Reason.DATABASE_STARTING)
@@ -224,6 +228,7 @@ BEFORE_MIGRATION: tuple[Check[DecisionContext], ...] = (
     database_answers,
     database_is_ours,
     database_has_its_data,
+    earlier_data_migrated,
     fence_names_active,
     no_older_pod_executes,
 )

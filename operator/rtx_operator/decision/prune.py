@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from rtx_operator.api.enums import Colour, Component
+from rtx_operator.api.enums import Colour, Component, CutoverPhase
 from rtx_operator.api.names import Label, Names
+from rtx_operator.api.status import Cutover
 from rtx_operator.decision.context import DecisionContext
 from rtx_operator.decision.install import exceeded_its_deadline
 from rtx_operator.desired.servers import SERVERS
@@ -41,15 +42,31 @@ def objects_to_prune(context: DecisionContext) -> tuple[Object, ...]:
 
 
 def _must_not_stay(job: Object, context: DecisionContext) -> bool:
-    """A Job that its deadline ended is made anew. A contract Job is deleted by its retirement, but for one that
-    has not ended when that is given up: it must not run beside the next release.
+    """A Job that its deadline ended is made anew. A migration that is taken back ends before it is reversed. A contract
+    Job is deleted by its retirement, but for one that has not ended when that is given up: it must not run beside the
+    next release.
     """
+    if _is_taken_back(job, context):
+        return True
     retirement = context.state.retirement
     given_up = retirement is not None and retirement.phase.is_terminal
     is_contract = job["metadata"]["name"] == context.desired.active.contract["metadata"]["name"]
     if is_contract:
         return given_up and not _has_ended(job)
     return exceeded_its_deadline(job)
+
+
+def _is_taken_back(job: Object, context: DecisionContext) -> bool:
+    """Whether it is a migration of the cutover that rolls back, which has not ended."""
+    cutover, new = context.cutover, context.desired.idle
+    rolls_back = cutover is not None and cutover.phase is CutoverPhase.ROLLING_BACK
+    is_reverse = new is not None and job["metadata"]["name"] == new.reverse["metadata"]["name"]
+    return rolls_back and _is_of(cutover, job) and not is_reverse and not _has_ended(job)
+
+
+def _is_of(cutover: Cutover | None, job: Object) -> bool:
+    labels = job["metadata"].get("labels") or {}
+    return cutover is not None and labels.get(Label.CUTOVER.value) == cutover.id
 
 
 def _is_kept_for_its_logs(job: Object, context: DecisionContext) -> bool:
@@ -59,7 +76,7 @@ def _is_kept_for_its_logs(job: Object, context: DecisionContext) -> bool:
     each other's lock, until one fails.
     """
     cutover = context.state.cutover
-    if cutover is None or job["metadata"].get("labels", {}).get(Label.CUTOVER.value) != cutover.id:
+    if cutover is None or not _is_of(cutover, job) or _is_taken_back(job, context):
         return False
     replaced = context.desired.idle is not None
     return _has_ended(job) or not (cutover.phase.is_terminal or replaced)

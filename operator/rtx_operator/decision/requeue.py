@@ -23,7 +23,7 @@ def requeue_after(decision: Decision, outcome: Outcome, *, now: datetime, resync
         return IMMEDIATELY
     if decision.waits is not None and decision.waits.reason is Reason.FLEET_BUSY:
         return WAITING_SECONDS  # the end of another engine's cutover wakes it
-    of_operation = None if decision.pause else requeue_seconds(decision.state)
+    of_operation = None if decision.pause else requeue_seconds(decision.state, now)
     if of_operation is None:
         return _at_rest(decision, outcome, now, resync)
     if decision.is_blind:

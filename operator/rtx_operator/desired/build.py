@@ -4,17 +4,18 @@ The objects of a colour are built from its own record, made when the colour was:
 was, and never changed into something else, whatever spec or the templates say by now.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from rtx_operator import desired
 from rtx_operator.api import sizes
 from rtx_operator.api.engine import OperatorTooOldError, TradingEngine, UnknownActiveError
-from rtx_operator.api.enums import Colour, Component, RetirementPhase
+from rtx_operator.api.enums import Colour, Component, CutoverPhase, RetirementPhase
 from rtx_operator.api.names import CredentialKey, InternalKey
 from rtx_operator.api.status import Cutover, TradingEngineStatus
 from rtx_operator.desired import BuildInput, Fingerprints, Record, RevisionSpec
 from rtx_operator.desired.image import resolved
+from rtx_operator.desired.passwords import secret_of
 from rtx_operator.desired.pods import CREDENTIALS
 from rtx_operator.desired.record import KIND, recorded
 from rtx_operator.desired.served import has_served
@@ -27,7 +28,7 @@ from rtx_operator.desired.state import (
     TrafficObjects,
     Workload,
 )
-from rtx_operator.observation import Object, Observation
+from rtx_operator.observation import JobEnd, Object, Observation, job_ended
 from rtx_operator.settings import Settings
 
 FIRST_COLOUR = Colour.BLUE
@@ -51,11 +52,13 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
     given = engine.spec.credentials_secret_ref
     servers = desired_servers(inputs, status, seen)
     desired.refuse_unknown_server(engine, servers.values())
-    of_colour = {one: _with_passwords_of(servers, inputs, one, seen) for one in Colour}
+    passwords_of = _PasswordsOf(inputs, seen, servers[Component.DATABASE])
     names, size = inputs.names, sizes.replica_range(engine.spec.environment, engine.spec.scaling)
     return DesiredState(
-        active=_colour(of_colour[colour], colour, running, cutover_id),
-        idle=_idle(of_colour[colour.other], status, colour, wanted, seen),
+        active=_colour(
+            passwords_of(colour, running), colour, running, cutover_id, status.active.epoch if status.active else 0
+        ),
+        idle=_idle(passwords_of, status, colour, wanted),
         traffic={one: _traffic(inputs, one) for one in Colour},
         wanted=Revision(wanted.version, wanted.digest or None, wanted.config_hash, wanted.hash),
         is_refreshable=running.revision == wanted.hash
@@ -74,17 +77,25 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
     )
 
 
-def _with_passwords_of(
-    servers: Mapping[Component, DesiredServer], inputs: BuildInput, colour: Colour, seen: Observation
-) -> BuildInput:
-    """The input for a colour. Its pods are replaced for new passwords once the database was made with them, not before:
-    it would refuse them.
-    """
-    live = seen.child("Deployment", inputs.names.colour(colour))
-    if live is None or servers[Component.DATABASE].has_credentials:
-        return inputs
-    taken = (live["spec"]["template"]["metadata"].get("annotations") or {}).get(CREDENTIALS, "")
-    return replace(inputs, fingerprints=replace(inputs.fingerprints, engine=taken))
+@dataclass(frozen=True, slots=True)
+class _PasswordsOf:
+    """The input for a colour, with the fingerprint of its passwords."""
+
+    inputs: BuildInput
+    seen: Observation
+    database: DesiredServer
+
+    def __call__(self, colour: Colour, record: Record) -> BuildInput:
+        """Its pods are replaced for new passwords once the database has them, not before: it would refuse them.
+
+        Pods of another Secret than spec names keep what they have: what is in that one is not theirs.
+        """
+        live = self.seen.child("Deployment", self.inputs.names.colour(colour))
+        is_theirs = secret_of(record.deployment["template"]) in {"", self.inputs.credentials}
+        if live is None or (is_theirs and self.database.has_credentials):
+            return self.inputs
+        taken = (live["spec"]["template"]["metadata"].get("annotations") or {}).get(CREDENTIALS, "")
+        return replace(self.inputs, fingerprints=replace(self.inputs.fingerprints, engine=taken))
 
 
 def wanted_revision(engine: TradingEngine, seen: Observation, settings: Settings) -> str:
@@ -111,7 +122,9 @@ def _running(status: TradingEngineStatus, inputs: BuildInput, wanted: RevisionSp
     if status.active is None:
         recorded_first = recorded(inputs.names, seen, FIRST_COLOUR, wanted.hash)
         first = recorded_first or desired.rendered(inputs, FIRST_COLOUR, wanted)
-        return replace(first, pin=first.pin or resolved(seen, _install(inputs, first)))
+        install = _install(inputs, first)
+        has_migrated = job_ended(seen.child("Job", install["metadata"]["name"]), JobEnd.COMPLETE)
+        return replace(first, pin=first.pin or (resolved(seen, install) if has_migrated else ""))
     record = _record(inputs, status.active.colour, status.active.revision, wanted, seen)
     if record is None:
         raise UnknownActiveError(
@@ -132,11 +145,13 @@ def _install(inputs: BuildInput, record: Record) -> Object:
 
 
 def _under_way(status: TradingEngineStatus) -> Cutover | None:
-    return status.cutover if status.cutover and not status.cutover.phase.is_terminal else None
+    """The cutover that has a colour. One that waits in Pending has none yet: what is kept there stays as it is."""
+    cutover = status.cutover
+    return cutover if cutover and not (cutover.phase.is_terminal or cutover.phase is CutoverPhase.PENDING) else None
 
 
 def _idle(
-    inputs: BuildInput, status: TradingEngineStatus, active: Colour, wanted: RevisionSpec, seen: Observation
+    passwords_of: _PasswordsOf, status: TradingEngineStatus, active: Colour, wanted: RevisionSpec
 ) -> DesiredColour | None:
     cutover = _under_way(status)
     if cutover:
@@ -148,10 +163,13 @@ def _idle(
         revision = status.retirement.release.revision
     else:
         return None
-    record = _record(inputs, active.other, revision, wanted, seen)
+    record = _record(passwords_of.inputs, active.other, revision, wanted, passwords_of.seen)
     if record and cutover and cutover.digest is not None and revision == cutover.to.revision:
         record = replace(record, pin=cutover.digest)
-    return _colour(inputs, active.other, record, cutover.id if cutover else "") if record else None
+    if record is None:
+        return None
+    known = status.active.epoch if status.active else 0
+    return _colour(passwords_of(active.other, record), active.other, record, cutover.id if cutover else "", known)
 
 
 def _borrowed_revision(inputs: BuildInput, status: TradingEngineStatus, seen: Observation) -> tuple[Object, ...]:
@@ -173,7 +191,8 @@ def _record(
     return desired.running(inputs, colour, revision, wanted, seen)
 
 
-def _colour(inputs: BuildInput, colour: Colour, record: Record, cutover_id: str) -> DesiredColour:
+def _colour(inputs: BuildInput, colour: Colour, record: Record, cutover_id: str, known_epoch: int) -> DesiredColour:
+    """`known_epoch` names the Job that is needed once more whenever the data are of an earlier epoch."""
     return DesiredColour(
         colour=colour,
         revision=Revision(record.version, record.digest or None, record.config_hash, record.revision, record.image),
@@ -182,6 +201,7 @@ def _colour(inputs: BuildInput, colour: Colour, record: Record, cutover_id: str)
         migrate=desired.migration_job(inputs, record.by_tag, "up", "--half", "expand", cutover=cutover_id),
         reverse=desired.migration_job(inputs, record, "down", cutover=cutover_id),
         contract=desired.migration_job(inputs, record, "up", "--half", "contract"),
+        renew=desired.migration_job(inputs, record, "up", "--half", "expand", cutover=f"after-epoch-{known_epoch}"),
     )
 
 

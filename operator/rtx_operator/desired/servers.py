@@ -1,6 +1,6 @@
 """Database and cache as they run, by what was recorded when they were made, and as a maintenance would make them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from rtx_operator.api.enums import Component, MaintenancePhase, ServerComponent
@@ -10,6 +10,7 @@ from rtx_operator.desired.cache.server import cache_configuration, cache_statefu
 from rtx_operator.desired.check import check_job
 from rtx_operator.desired.database.server import database_configuration, database_stateful_set
 from rtx_operator.desired.inputs import BuildInput
+from rtx_operator.desired.passwords import secret_of, took_at_start
 from rtx_operator.desired.pods import CREDENTIALS
 from rtx_operator.desired.render import Object, digest
 from rtx_operator.desired.served import has_served
@@ -115,7 +116,8 @@ def _server(given: _Given) -> DesiredServer:
         asked=asked,
         wanted=wanted.hash,
         credentials_known=bool(fingerprint),
-        has_credentials=not fingerprint or runs.credentials in {"", fingerprint},
+        has_credentials=not fingerprint or runs.credentials in {"", fingerprint} or _took_at_start(given, asked),
+        password_conflict=_password_conflict(given, runs, fingerprint),
         kept=objects(runs, _partition(given, runs)),
         restored=objects(runs, REPLACE_POD),
         renewed=objects(renewed, REPLACE_POD) if renewed else (),
@@ -123,6 +125,35 @@ def _server(given: _Given) -> DesiredServer:
         renewed_image=renewed.image if renewed else "",
         check=_check(given, renewed, runs),
     )
+
+
+def _took_at_start(given: _Given, asked: Asked) -> bool:
+    record, secret = given.status.maintenance, given.inputs.credentials
+    ours = record if record and record.component is given.component else None
+    return bool(given.pods) and all(took_at_start(pod, secret, ours, asked) for pod in given.pods)
+
+
+def _password_conflict(given: _Given, runs: ServerRevision, fingerprint: str) -> str:
+    """A change of the password is a step of its own: pods of another Secret would get it only with the next upgrade."""
+    wanted = given.inputs.credentials
+    named = next((one for one in _secrets_in_use(given, runs) if one not in {"", wanted}), "")
+    if given.component is not Component.DATABASE or not named:
+        return ""
+    if not fingerprint or runs.credentials in {"", fingerprint}:
+        return ""
+    return (
+        f"Secret {wanted} has another DB_PASSWORD than Secret {named}, from which the running pods have it: put that "
+        f"of {named} into {wanted}. Once everything runs with {wanted}, change it there"
+    )
+
+
+def _secrets_in_use(given: _Given, runs: ServerRevision) -> Iterator[str]:
+    """The Secrets from which the database and the active colour have the password."""
+    yield secret_of(runs.pod)
+    active = given.status.active
+    live = given.seen.child("Deployment", given.inputs.names.colour(active.colour)) if active else None
+    if live:
+        yield secret_of(live["spec"]["template"])
 
 
 def _partition(given: _Given, runs: ServerRevision) -> int:

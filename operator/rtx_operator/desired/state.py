@@ -40,6 +40,7 @@ class DesiredColour:
     migrate: Object  # the Job that makes the database fit for it while another version runs
     reverse: Object  # the Job that takes that back
     contract: Object  # the Job that takes away what only older versions need
+    renew: Object  # the Job that makes an earlier state of the data fit for it again
 
     @property
     def release(self) -> Release:
@@ -52,7 +53,7 @@ class DesiredColour:
 
     @property
     def jobs(self) -> tuple[Object, ...]:
-        return (self.install, self.migrate, self.reverse, self.contract)
+        return (self.install, self.migrate, self.reverse, self.contract, self.renew)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ class DesiredServer:
     asked: Asked  # what is asked for now
     wanted: str  # the revision that today's templates make of it
     credentials_known: bool  # its passwords are; a pod could not start without them
-    has_credentials: bool  # it was made with the passwords of today's Secrets
+    has_credentials: bool  # it was made, or its pod has started, with the passwords of today's Secrets
+    password_conflict: str  # why its passwords are not changed, and what to do; else empty
     kept: tuple[Object, ...]  # as it runs; a running pod is kept whatever else becomes of its template
     restored: tuple[Object, ...]  # as it runs; any other pod is replaced
     renewed: tuple[Object, ...]  # as a maintenance makes it; any other pod is replaced. Empty: its record is lost

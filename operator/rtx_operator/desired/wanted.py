@@ -4,7 +4,7 @@ Such a field counts as the record has it, as long as spec has it so, too: then s
 asks for anything else, this release cannot make it without losing the field (ADR 0032).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,15 +26,26 @@ Path = tuple[str, ...]
 def wanted_revision(engine: TradingEngine, inputs: BuildInput, seen: Observation) -> RevisionSpec:
     """The revision that spec asks for. Raises OperatorTooOldError."""
     records = list(_records(engine, inputs, seen))
-    refresh = engine.refresh or next((record.refresh for record in records), "")  # a lost annotation asks for nothing
-    wanted = revision_spec(inputs, refresh)
     unknown = {record.revision: _unknown(record) for record in records}
-    for record in records:
-        if record.refresh == refresh and _asks_for(engine, wanted, record, unknown[record.revision]):
-            return replace(wanted, inputs=dict(record.inputs))
+    for refresh in _refreshes(engine, records):
+        wanted = revision_spec(inputs, refresh)
+        for record in records:
+            if record.refresh == refresh and _asks_for(engine, wanted, record, unknown[record.revision]):
+                return replace(wanted, inputs=dict(record.inputs))
     if unread := [path for paths in unknown.values() for path in paths]:
         raise _too_old(engine, unread[0])
     return wanted
+
+
+def _refreshes(engine: TradingEngine, records: Sequence[Record]) -> Sequence[str]:
+    """The values of the refresh annotation to look for among the records, and then to make a revision with.
+
+    Without the annotation, spec asks for a release without one where there is such a one: a refresh is taken back so.
+    Otherwise an annotation that is gone asks for nothing.
+    """
+    if engine.refresh:
+        return (engine.refresh,)
+    return ("", records[0].refresh if records else "")
 
 
 def refuse_unknown_server(engine: TradingEngine, servers: Iterable[DesiredServer]) -> None:

@@ -21,8 +21,9 @@ not answer or no old pod serves, a maintenance may be what mends it. It goes on 
 replaces the pod of a server, the other acts no more, so that the fence stays (ADR 0047).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from rtx_operator.api.engine import TradingEngine
@@ -32,7 +33,7 @@ from rtx_operator.observation import Freshness, Object, PodQueries
 from rtx_operator.operations.cutover import CUTOVER
 from rtx_operator.operations.machine import Operation, OperationInput, Step, begin, step
 from rtx_operator.operations.maintenance import MAINTENANCE
-from rtx_operator.operations.record import noted, waiting
+from rtx_operator.operations.record import noted, waiting, with_keeping_time
 from rtx_operator.operations.retirement import RETIREMENT
 from rtx_operator.operations.state import PersistedState
 
@@ -48,7 +49,7 @@ BESIDE_WAITING: Mapping[OperationName, frozenset[OperationName]] = {
 
 def advance(given: OperationInput) -> Step:
     """The one step of all operations: of the one that moves, else of the first that can go on or is due."""
-    state = PersistedState.of(given.engine.status)
+    state = _kept_as_asked(PersistedState.of(given.engine.status), given)
     if not given.desired.has_served:
         return Step(state)  # nothing is installed yet
     moves = moving(state)
@@ -58,6 +59,12 @@ def advance(given: OperationInput) -> Step:
     if _is_stuck(moves, taken, given) and (beside := _maintained(taken, given)):
         return beside
     return replace(taken, state=_told_to_wait(taken.state, moves))
+
+
+def _kept_as_asked(state: PersistedState, given: OperationInput) -> PersistedState:
+    """The state whose previous release is kept for as long as spec asks now."""
+    previous, limit = state.previous, given.engine.spec.rollout.keep_previous_for
+    return replace(state, previous=with_keeping_time(previous, limit)) if previous else state
 
 
 def moving(state: PersistedState) -> OperationName | None:
@@ -112,23 +119,28 @@ def freshness(engine: TradingEngine) -> Freshness:
 
 def traffic_waits(state: PersistedState) -> bool:
     """Whether traffic waits for the phase of the operation under way."""
-    return any(_goes_first(name, record.phase) for name in OPERATIONS if (record := state.under_way(name)))
+    return any(
+        _goes_first(name, record.phase, record.seconds) for name in OPERATIONS if (record := state.under_way(name))
+    )
 
 
 def traffic_waits_by(status: Object) -> bool:
     """The same by a status as it is stored, which another release of the operator may have written."""
-    return any(_goes_first(name, (status.get(name.lower()) or {}).get("phase")) for name in OPERATIONS)
+    records = {name: status.get(name.lower()) or {} for name in OPERATIONS}
+    return any(_goes_first(name, one.get("phase"), one.get("seconds") or {}) for name, one in records.items())
 
 
-def _goes_first(name: OperationName, phase: object) -> bool:
-    return any(phase == known and row.goes_first for known, row in OPERATIONS[name].phases.rows.items())
+def _goes_first(name: OperationName, phase: object, passed: Collection[str]) -> bool:
+    """Whether traffic waits for this phase of an operation that has `passed` these."""
+    row = next((row for known, row in OPERATIONS[name].phases.rows.items() if known == phase), None)
+    return bool(row and row.goes_first and (row.goes_first_after is None or row.goes_first_after in passed))
 
 
-def requeue_seconds(state: PersistedState) -> float | None:
+def requeue_seconds(state: PersistedState, now: datetime) -> float | None:
     """Seconds until the next reconcile of the operations under way; None when none is."""
     names = _past_waiting(state) or list(OPERATIONS)
     pauses = [
-        float(OPERATIONS[name].phases[record.phase].requeue(record))
+        float(OPERATIONS[name].phases[record.phase].requeue(record, now))
         for name in names
         if (record := state.under_way(name))
     ]
@@ -169,7 +181,8 @@ def _maintained(stuck: Step, given: OperationInput) -> Step | None:
     taken = step(MAINTENANCE, state, given) if is_under_way else begin(MAINTENANCE, state, given)
     if taken is None:
         return None
-    effects = () if taken.entered else (*stuck.effects, *taken.effects)
+    # First the maintenance's: what the other one cannot carry out would end the reconcile before them.
+    effects = () if taken.entered else (*taken.effects, *stuck.effects)
     return Step(taken.state, effects, taken.entered, stuck.waits)
 
 

@@ -18,7 +18,7 @@ from rtx_operator.api.status import Record
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Observation, PodQueries
 from rtx_operator.operations.effects import Effect
-from rtx_operator.operations.record import entered, noted, renewed, waiting, with_grace
+from rtx_operator.operations.record import begun, entered, renewed, waiting, with_grace, with_limit
 from rtx_operator.operations.state import PersistedState
 from rtx_operator.results import Check, Failure, Unmet, Waiting, worst_unmet
 
@@ -55,14 +55,14 @@ def no_queries(_: Rollout, __: object) -> PodQueries:
     return PodQueries()
 
 
-def never(_: object) -> float:
+def never(_: object, __: datetime) -> float:
     """The pause of a phase that is over."""
     return math.inf
 
 
-def every(seconds: float) -> Callable[[object], float]:
+def every(seconds: float) -> Callable[[object, datetime], float]:
     """The same pause however the operation stands."""
-    return lambda _: seconds
+    return lambda _, __: seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +79,13 @@ class PhaseRow(Generic[P, C]):
     action: Callable[[C], tuple[Effect, ...]] = nothing_to_do
     queries: Callable[[Rollout, Any], PodQueries] = no_queries  # by spec.rollout and the record
     deadline: Callable[[Rollout], timedelta] | None = None  # None: it waits as long as it takes
-    requeue: Callable[[Any], float] = never  # seconds until the next reconcile, by the record
+    # Seconds until the next reconcile, by the record and the time.
+    requeue: Callable[[Any, datetime], float] = never
     only_waits: bool = False  # nothing has been done yet: the arbiter may let others begin, and go on, beside it
     # Whether it cannot go on by itself: a maintenance goes on then. Needed by a phase that would wait without end.
     is_stuck: Callable[[C], bool] | None = None
     goes_first: bool = False  # traffic waits for the operator: its reconciles go before those of other engines
+    goes_first_after: P | None = None  # only in an operation that has been in this phase
     is_warning: bool = False  # of the Kubernetes Event
     keeps_message: bool = False  # the record's message stays the cause, not what the phase waits for
 
@@ -239,23 +241,22 @@ class Operation(Generic[P, C]):
 
 def begin(operation: Operation[Any, Any], state: PersistedState, given: OperationInput) -> Step | None:
     """The operation in its first phase, if it is due; or what its trigger changes in the state without beginning it."""
-    begun = operation.trigger(state, given)
-    record = begun.under_way(operation.name) if begun else None
-    if begun is None or record is None:
-        return Step(begun) if begun else None
-    deadline = operation.phases[record.phase].deadline
-    due = given.now + deadline(given.engine.spec.rollout) if deadline else None
-    return Step(begun.with_record(noted(record, deadline=due)), entered=record.phase)
+    changed = operation.trigger(state, given)
+    record = changed.under_way(operation.name) if changed else None
+    if changed is None or record is None:
+        return Step(changed) if changed else None
+    limit = _limit(operation.phases[record.phase], given)
+    return Step(changed.with_record(begun(record, given.now, limit)), entered=record.phase)
 
 
 def step(operation: Operation[Any, C], state: PersistedState, given: OperationInput) -> Step:
     """One step of an operation that is under way."""
-    state = _with_grace(operation, operation.note(state, operation.context(state, given)), given)
+    state = _timed(operation, operation.note(state, operation.context(state, given)), given)
     record, context = _record(operation, state), operation.context(state, given)
     row: PhaseRow[Any, C] = operation.phases[record.phase]
     waits = worst_unmet(context, row.checks)
-    if isinstance(waits, Waiting) and waits.is_endless and row.deadline:
-        record = renewed(record, given.now, row.deadline(given.engine.spec.rollout))
+    if isinstance(waits, Waiting) and waits.is_endless and (limit := _limit(row, given)):
+        record = renewed(record, given.now, limit)
         state = state.with_record(record)
     happened = operation.own_event(context, waits) or _event(row, record, waits, given)
     if happened is not None:
@@ -273,8 +274,15 @@ def _record(operation: Operation[Any, Any], state: PersistedState) -> Record:
     return record
 
 
-def _with_grace(operation: Operation[Any, Any], state: PersistedState, given: OperationInput) -> PersistedState:
+def _limit(row: PhaseRow[Any, Any], given: OperationInput) -> timedelta | None:
+    """How long the phase may take, by spec as it is now; None: as long as it takes."""
+    return row.deadline(given.engine.spec.rollout) if row.deadline else None
+
+
+def _timed(operation: Operation[Any, Any], state: PersistedState, given: OperationInput) -> PersistedState:
+    """The state in which the record's deadline is the one that counts now."""
     record = _record(operation, state)
+    record = with_limit(record, _limit(operation.phases[record.phase], given), given.now)
     return state.with_record(with_grace(record, given.now, observed_recently=given.seen.observed_recently))
 
 
@@ -294,8 +302,7 @@ def _moved(operation: Operation[Any, C], state: PersistedState, given: Operation
     record = _record(operation, state)
     row = operation.phases[record.phase]
     phase = operation.phases.following(record.phase, happened.event)
-    deadline, cause = operation.phases[phase].deadline, happened.cause
-    limit = deadline(given.engine.spec.rollout) if deadline else None
+    limit, cause = _limit(operation.phases[phase], given), happened.cause
     message = cause.message if cause else record.message if row.keeps_message else ""
     moved = entered(record, phase, given.now, limit, cause.reason if cause else "", message)
     context = operation.context(state.with_record(moved), given)

@@ -14,7 +14,14 @@ from rtx_operator.operations.record import DEADLINE_GRACE, noted
 from rtx_operator.operations.state import PersistedState
 
 # Of a cutover, from which durations are counted on.
-_INSTANTS = ("drain_until", "resumed_at", "smoke_failing_since", "old_down_since", "database_silent_since")
+_INSTANTS = (
+    "drain_until",
+    "resumed_at",
+    "smoke_failing_since",
+    "pods_missing_since",
+    "old_down_since",
+    "fence_stuck_since",
+)
 
 
 def paused(state: PersistedState, now: datetime) -> PersistedState:

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from rtx_operator.api.foreign_text import cut
 from rtx_operator.api.schema import ApiModel
-from rtx_operator.api.status import MESSAGE_LIMIT, OperationRecord, Record
+from rtx_operator.api.status import MESSAGE_LIMIT, OperationRecord, Previous, Record
 
 M = TypeVar("M", bound=ApiModel)
 R = TypeVar("R", bound=OperationRecord)
@@ -31,6 +31,17 @@ def waiting(record: R, message: str) -> R:
     return noted(record, message=cut(message, MESSAGE_LIMIT))
 
 
+def begun(record: R, now: datetime, limit: timedelta | None) -> R:
+    """The record in its first phase, which `limit` bounds."""
+    return noted(record, **_timed(now, limit))
+
+
+def _timed(now: datetime, limit: timedelta | None) -> dict[str, Any]:
+    if limit is None:
+        return {"deadline": None, "limit_seconds": None}
+    return {"deadline": now + limit, "limit_seconds": limit.total_seconds()}
+
+
 def entered(record: Record, phase: object, now: datetime, limit: timedelta | None, reason: str, message: str) -> Record:
     """The record in its next phase. `limit` bounds that phase; an empty `reason` leaves the one that is there."""
     seconds: dict[Any, float] = {**record.seconds, record.phase: round((now - record.since).total_seconds(), 3)}
@@ -38,13 +49,35 @@ def entered(record: Record, phase: object, now: datetime, limit: timedelta | Non
         update={
             "phase": phase,
             "since": now,
-            "deadline": now + limit if limit else None,
+            **_timed(now, limit),
             "paused_seconds": 0.0,
             "seconds": seconds,
             "reason": reason or record.reason,
             "message": cut(message, MESSAGE_LIMIT),
         }
     )
+
+
+def with_limit(record: R, limit: timedelta | None, now: datetime) -> R:
+    """The record whose deadline follows `limit`, which spec may change while the phase runs.
+
+    The deadline moves by the difference: pauses and grace stay in it. A shorter limit leaves DEADLINE_GRACE at least.
+    """
+    known = record.limit_seconds
+    if limit is None or record.deadline is None or known in {None, limit.total_seconds()}:
+        return record
+    moved = record.deadline + limit - timedelta(seconds=known or 0)
+    soonest = min(record.deadline, now + DEADLINE_GRACE)
+    return noted(record, deadline=max(moved, soonest), limit_seconds=limit.total_seconds())
+
+
+def with_keeping_time(previous: Previous, limit: timedelta) -> Previous:
+    """The kept release whose retirement follows `limit`, in the same way."""
+    known = previous.kept_for_seconds
+    if known in {None, limit.total_seconds()}:
+        return previous
+    moved = previous.retire_after + limit - timedelta(seconds=known or 0)
+    return noted(previous, retire_after=moved, kept_for_seconds=limit.total_seconds())
 
 
 def renewed(record: R, now: datetime, limit: timedelta) -> R:

@@ -59,6 +59,26 @@ async def test_fence_that_was_lost_with_its_database_is_not_created_again(mover:
     assert await mover.read() is None
 
 
+async def test_fence_whose_row_was_deleted_is_made_above_its_history(mover: Mover) -> None:
+    # Given a volume on which somebody has deleted the fence's row
+    await mover.move("green")
+    await mover.database.execute("DELETE FROM rtx_operator.execution_fence")
+
+    # When an engine is installed on it, then its fence gets an epoch that no pod has ever had
+    made = await mover.move("blue", expected=None, cutover="install-uid-2-0")
+    assert made.epoch == 3
+
+
+async def test_fence_that_was_set_back_by_hand_moves_above_its_history(mover: Mover) -> None:
+    await mover.move("green")
+    await mover.move("blue", expected=2)
+    await mover.database.execute("ALTER TABLE rtx_operator.execution_fence DISABLE TRIGGER USER")
+    await mover.database.execute("UPDATE rtx_operator.execution_fence SET epoch = 1")
+    await mover.database.execute("ALTER TABLE rtx_operator.execution_fence ENABLE TRIGGER USER")
+
+    assert (await mover.move("green", cutover="later")).epoch == 4
+
+
 async def test_move_by_who_knows_no_revisions_means_any(mover: Mover) -> None:
     # Given a fence that names a revision
     assert (await mover.move("green")).revisions == ("r2",)

@@ -150,6 +150,22 @@ async def test_step_gives_up_behind_a_reader_and_is_tried_again(without_key: Mov
     assert await without_key.update() == TODAY
 
 
+async def test_move_does_not_wait_for_a_step_behind_a_dump(without_key: Mover) -> None:
+    # Given a dump that runs for an hour, and a fence for which this release has a step
+    reader = await without_key.database.connect("rtx_operator")
+    async with reader.transaction():
+        await reader.execute("SELECT FROM rtx_operator.execution_fence")
+
+        # When the fence moves, then it does, and the step is left
+        assert (await without_key.move("green")).executors == ("green",)
+        assert await versions(without_key) == [2]
+    await reader.close()
+
+    # And the next move takes it
+    await without_key.move("blue", expected=2)
+    assert await versions(without_key) == [2, FENCE_SCHEMA]
+
+
 async def test_move_brings_the_schema_up_to_date_first(earlier: Mover) -> None:
     moved = await earlier.move("green")
 

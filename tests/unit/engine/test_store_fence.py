@@ -10,6 +10,7 @@ from engine_pods import Pod
 from engine_postgres import migrate
 from rtx_engine.domain.accounts import NewAccount
 from rtx_engine.store import OrderError, OrderErrorReason
+from rtx_engine.store.migrate import Migrator
 
 WITHOUT_FENCE = {"schema_migrations"}  # the migrator's own notes: no money, no orders
 TIMEOUT_SECONDS = 10.0
@@ -233,6 +234,28 @@ async def test_a_pod_of_a_database_without_its_fence_is_not_ready(database, loss
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await fence.wait_until_known()
+    finally:
+        await session.close()
+
+
+async def test_a_pod_of_a_database_restored_from_before_its_migration_is_not_ready(database):
+    # Given a pod that has read the fence and executes
+    fence = Pod(database.engine).store.fence
+    session = await database.connect("rtx_engine")
+    try:
+        before = await fence.refresh(session)
+        assert fence.executing
+
+        # When the database comes back from a backup of before the upgrade: its schema is the earlier version's
+        async with Migrator.connected(database.as_role("rtx_migrator")) as migrator:
+            await migrator.down(to=1)
+
+            # Then the pod is not ready, since each of its orders would fail, until the migration has run again
+            assert await fence.refresh(session) is None
+            assert not fence.executing
+            await migrator.up()
+        assert await fence.refresh(session) == before
+        assert fence.executing
     finally:
         await session.close()
 

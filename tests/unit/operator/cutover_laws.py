@@ -19,7 +19,7 @@ from rtx_operator.api.enums import (
 from rtx_operator.api.names import Label
 from rtx_operator.decision.decide import Decision
 from rtx_operator.desired.state import DesiredState
-from rtx_operator.observation import Object, Observation, hangs, is_ready
+from rtx_operator.observation import JobEnd, Object, Observation, hangs, is_ready, job_ended
 from rtx_operator.operations.arbiter import OPERATIONS
 from rtx_operator.operations.cutover.context import BACK, FORWARD
 from rtx_operator.operations.effects import Effect, EffectName, MoveFence
@@ -76,7 +76,8 @@ class Judged(Cluster):
     retry_value: str = ""
     status: str = "{}"  # the stored status, as JSON
     user_requests: int = 0  # number of changes of spec.version and of the retry annotation
-    rejected_at: tuple[str, int] = ("", 0)  # the last rejected revision, and `user_requests` at that time
+    turned_back_at: int = 0  # `user_requests` when the last rollback began
+    rejected_at: tuple[str, int] = ("", 0)  # the last rejected revision, and `user_requests` when it turned back
     has_served: bool = False  # a status named an active release, be it lost by now
     ended: dict[str, str] = field(default_factory=dict)  # ids of cutovers that are over, with their last phase
     entered: tuple[str, float, float] = ("", 0.0, 0.0)  # cutover and phase; running time then; seconds to its deadline
@@ -109,9 +110,24 @@ class Judged(Cluster):
             active = intent.engine.status.active
             is_right = active is None or fence.executors == (active.colour.value,)
             changes = active is not None and active.colour != intent.decision.state.active.colour
+            waits = self._replaces_pod() or self._migrates_earlier_data(intent)
             self._must(
-                is_right or decided_by_phase or changes or moves, "the fence names the wrong colour and does not move"
+                is_right or decided_by_phase or changes or moves or waits,
+                "the fence names the wrong colour and does not move",
             )
+
+    def _migrates_earlier_data(self, intent: Intent) -> bool:
+        """Whether the data are of an earlier epoch, and the Job that migrates them again is not complete."""
+        active = intent.engine.status.active
+        if self.fence is None or active is None or self.fence.epoch >= active.epoch:
+            return False
+        job = self.children.get(("Job", intent.desired.active.renew["metadata"]["name"]))
+        return job_ended(job, JobEnd.COMPLETE) is None
+
+    def _replaces_pod(self) -> bool:
+        """Whether a maintenance, by the stored status, replaces the pod of a server."""
+        maintenance = self.stored.get("maintenance")
+        return bool(maintenance) and MaintenancePhase(maintenance["phase"]).replaces_pod
 
     def judge_effect(self, effect: Effect, intent: Intent) -> None:
         """A phase is in the status that was read, before its effects are performed."""
@@ -119,6 +135,9 @@ class Judged(Cluster):
         phase = cutover.phase if cutover else None
         if effect.name in OF_PHASE:
             self._must(phase in OF_PHASE[effect.name], f"{effect.name} in {phase}")
+            if effect.name is EffectName.REVERSE and cutover:
+                moves = {fence.cutover for fence in (*self.earlier_fences, self.fence) if fence}
+                self._must(cutover.id not in moves, "expand is reversed after the new version executed")
         elif effect.name in OF_MAINTENANCE:
             maintenance = intent.engine.status.maintenance
             right = maintenance and maintenance.phase in OF_MAINTENANCE[effect.name]
@@ -222,8 +241,10 @@ class Judged(Cluster):
             return
         phase, rejected = CutoverPhase(cutover["phase"]), after.get("rejected")
         if rejected and rejected != before.get("rejected"):
-            self.rejected_at = (rejected["revision"], self.user_requests)
+            self.rejected_at = (rejected["revision"], self.turned_back_at)
         same = was and was["id"] == cutover["id"]
+        if phase is CutoverPhase.ROLLING_BACK and not (same and was["phase"] == phase):
+            self.turned_back_at = self.user_requests
         if not same:
             self._must(cutover["id"] not in self.ended, "a cutover begins again")
             again = self.rejected_at == (cutover["to"]["revision"], self.user_requests)
@@ -248,6 +269,8 @@ class Judged(Cluster):
         of, begun, limit = self.entered
         phase = f"{cutover.get('id')}/{cutover.get('phase')}"
         if phase == of or not cutover:
+            asked = cutover.get("limitSeconds", limit)  # its user may have changed it meanwhile
+            self.entered = (of, begun, min(limit, asked))
             return
         expired = cutover.get("reason") == Reason.DEADLINE_EXCEEDED and not was.get("reason")
         if expired and of == f"{was.get('id')}/{was.get('phase')}":
@@ -271,10 +294,7 @@ class Judged(Cluster):
 
     def judge_move(self, effect: MoveFence) -> None:
         self._must(self.fence or not self.has_served, "a fence is made in a database that has lost its data")
-        maintenance, under_way = self.stored.get("maintenance"), self.stored.get("cutover")
-        if under_way and not CutoverPhase(under_way["phase"]).is_terminal and maintenance:
-            replaces = MaintenancePhase(maintenance["phase"]).replaces_pod
-            self._must(not replaces, "a cutover moves the fence while a maintenance replaces a pod")
+        self._must(not self._replaces_pod(), "the fence moves while a maintenance replaces a pod")
         self._must(effect.cutover not in self.ended, "a cutover that is over moves the fence")
         cutover = self.stored.get("cutover")
         if cutover and effect.cutover == cutover["id"]:
@@ -293,8 +313,7 @@ class Judged(Cluster):
     def judge_server_pod(self, pod: Object) -> None:
         """A database or cache that serves is taken away only by its maintenance, beside which nothing moves."""
         stored, name = self.stored, pod["metadata"]["name"]
-        maintenance = stored.get("maintenance")
-        replaces = maintenance and MaintenancePhase(maintenance["phase"]).replaces_pod
+        replaces = self._replaces_pod()
         moving = []
         for operation in OPERATIONS.values():
             record, phases = stored.get(operation.name.lower()), operation.phases

@@ -355,7 +355,12 @@ def _server_pods(observation: Observation) -> list[Object]:
         for pod in observation.pods
         if pod["metadata"]["name"] in {f"{name}-0" for name in names} and "deletionTimestamp" not in pod["metadata"]
     ]
-    return [{"sets": sets, "pods": [(label(pod, Label.REVISION), is_ready(pod)) for pod in pods]}]
+    return [
+        {
+            "sets": sets,
+            "pods": [(label(pod, Label.REVISION), is_ready(pod), pod["metadata"]["creationTimestamp"]) for pod in pods],
+        }
+    ]
 
 
 def installed(**image_ids: str) -> World:

@@ -22,6 +22,7 @@ def desired_server(component: ServerComponent) -> DesiredServer:
         wanted="s1",
         credentials_known=True,
         has_credentials=True,
+        password_conflict="",
         kept=(),
         restored=(),
         renewed=(),

@@ -249,3 +249,26 @@ def test_engine_that_is_known_is_not_adopted_again(world: World) -> None:
 
     # Then status names the same release as active
     assert again.active == before
+
+
+def test_release_that_was_retired_is_not_adopted_when_what_executes_is_lost_too(world: World) -> None:
+    # Given 1.1.0 in green; 1.0.0 in blue was retired: what only it needs is contracted
+    upgraded(world)
+    assert until(world, RetirementPhase.SUCCEEDED, 60, 10)
+    assert world.children["Deployment", "rtx-engine-blue"]["spec"]["replicas"] == 0
+
+    # When status is lost, and with it the Deployment that serves
+    world.lose_status()
+    del world.children["Deployment", "rtx-engine-green"]
+    for pod in world.colour_pods("green"):
+        world.pods.pop(pod)
+        world.processes.pop(pod)
+    seen = []
+    for _ in range(60):
+        reconcile(world, times=1)
+        running = world.colour_pods("blue", ready=True)
+        if running and world.fence and "blue" in world.fence.executors:
+            seen.append(world.pods[running[0]]["metadata"]["labels"]["app.kubernetes.io/version"])
+
+    # Then 1.1.0 comes back, and no pod of 1.0.0 executes orders on a schema that is not its own any more
+    assert "1.0.0" not in seen, (seen, world.active)

@@ -31,7 +31,7 @@ SETTLED = PersistedState(active=RUNNING)
 def desired(wanted: str = "h1") -> DesiredState:
     running, target = Revision("1.0.0", None, "c1", "h1"), Revision("1.1.0", None, "c2", wanted)
     return DesiredState(
-        active=DesiredColour(Colour.BLUE, running, (), {}, {}, {}, {}),
+        active=DesiredColour(Colour.BLUE, running, (), {}, {}, {}, {}, {}),
         idle=None,
         traffic={},
         wanted=running if wanted == running.hash else target,

@@ -222,3 +222,26 @@ async def test_deleted_or_foreign_engine_is_not_written(server: ApiServer, gone:
         assert await reconcile(KEY) is None
 
     assert server.count("PATCH") == server.count("PUT") == 0
+
+
+@pytest.mark.parametrize("kind", ["cutover", "maintenance"])
+async def test_engine_that_hangs_in_its_deletion_keeps_no_slot(server: ApiServer, kind: str) -> None:
+    ends = {end: {"colour": "blue", "version": "1.0.0", "revision": "h1"} for end in ("from", "to")}
+    async with controller(server) as reconcile:
+        # Given an engine amid operations, which has the only slots
+        manifest = server.objects[PATH]
+        manifest["status"] = {
+            "cutover": {"id": "a", "phase": "Provisioning", **ends},
+            "maintenance": {"id": "a", "phase": "Restarting", "component": "database"},
+        }
+        slots = {"cutover": reconcile._cutovers, "maintenance": reconcile._slots}[kind]
+        slots.load({KEY: True})
+        slots.limit = 1
+
+        # When it is deleted in the foreground, and a pod on a dead node keeps it from going
+        manifest["metadata"]["deletionTimestamp"] = "2026-11-26T12:02:00Z"
+        manifest["metadata"]["finalizers"] = ["foregroundDeletion"]
+        await reconcile(KEY)
+
+        # Then nothing of it goes on, and others need not wait for it
+        assert slots.may_take(Key(ENGINE.kind, "trading", "other"))

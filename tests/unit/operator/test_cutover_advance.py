@@ -234,3 +234,17 @@ def test_borrowed_colour_is_restored_after_a_rollback(world: World) -> None:
 @pytest.mark.parametrize(("ready", "needed", "size"), [(0, 3, 1), (1, 3, 2), (2, 3, 3), (4, 20, 8), (16, 20, 20)])
 def test_next_size_starts_at_one_and_at_most_doubles_the_ready_pods(ready: int, needed: int, size: int) -> None:
     assert next_size(ready, needed) == size
+
+
+def test_retry_that_is_asked_for_amid_the_rollback_is_made_after_it(world: World) -> None:
+    # Given a version that is being rolled back
+    world.faults.add("smoke:1.1.0")
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.ROLLING_BACK)
+
+    # When the cause is mended meanwhile, and a retry asked for
+    world.faults.clear()
+    world.retry()
+
+    assert world.run_until(CutoverPhase.SUCCEEDED, 60)
+    assert world.active["version"] == "1.1.0"

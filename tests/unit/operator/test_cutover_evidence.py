@@ -1,5 +1,6 @@
 """The evidence by which a new version is promoted: its traffic, or its smoke tests, and status says which."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -7,9 +8,10 @@ from cutover_walks import ROLLBACK_PHASES, UPGRADE_PHASES, last_result, walk
 from cutover_world import World
 from rtx_operator.api.enums import CutoverPhase, Judgement, Reason
 from rtx_operator.decision.events import events
-from rtx_operator.operations.arbiter import queries
 from rtx_operator.operations.cutover.evidence import is_beyond_chance
-from rtx_operator.pod_reports import is_same_version
+from rtx_operator.pod_reports import SmokeResult, is_same_version
+
+NOT_READY = {"conditions": [{"type": "Ready", "status": "False"}]}
 
 
 def monitored(world: World, *faults: str, **monitor: Any) -> World:
@@ -99,11 +101,93 @@ def test_smoke_test_that_fails_once_does_not_roll_back(world: World) -> None:
     assert last_result(world) == (CutoverPhase.SUCCEEDED, "")
 
 
-def test_smoke_tests_end_once_there_is_enough_traffic(world: World) -> None:
-    monitored(world)
-    reconcile_for(world, 1)
+def test_version_that_hangs_after_its_first_requests_is_rolled_back(world: World) -> None:
+    # Given a version that has answered enough requests, and whose handlers all hang from then on: its pods stay ready
+    monitored(world, duration="60s")
+    reconcile_for(world, 2)
+    assert world.stored["cutover"]["judged"] == Judgement.TRAFFIC
+    world.faults.update({"smoke:1.1.0", "no traffic"})
 
-    assert queries(world.intend().engine).smoke is None
+    # Then what it answered before does not promote it
+    assert walk(world)[0] == ROLLBACK_PHASES
+    assert last_result(world) == (CutoverPhase.ROLLED_BACK, Reason.SMOKE_FAILED)
+
+
+@pytest.mark.parametrize("passes_every", [8, 2])
+def test_version_whose_smoke_tests_pass_now_and_then_is_rolled_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, passes_every: int
+) -> None:
+    # Given a version without requests, of whose smoke tests half or more fail
+    monitored(world, "no traffic", duration="60s")
+    asked = itertools.count()
+
+    def flaps(name: str, _: str) -> SmokeResult:
+        return SmokeResult(name, next(asked) % passes_every == 0, "503")
+
+    monkeypatch.setattr(world, "smoke", flaps)
+
+    # Then one that passes does not make up for the others
+    assert walk(world, 80)[0] == ROLLBACK_PHASES
+    assert last_result(world) == (CutoverPhase.ROLLED_BACK, Reason.SMOKE_FAILED)
+
+
+# --- its pods --------------------------------------------------------------------------------------------------------
+
+
+def test_version_of_which_most_pods_are_not_ready_is_rolled_back(world: World) -> None:
+    # Given four new pods that are monitored, of which three hang under load
+    world.set_spec(scaling={"minReplicas": 4, "maxReplicas": 6})
+    reconcile_for(world, 5)
+    monitored(world)
+    hung = world.colour_pods("green")[:3]
+
+    # When they are not ready for 45 s
+    for _ in range(60):
+        world.tick()
+        for name in hung:
+            if name in world.pods:
+                world.pods[name] = {**world.pods[name], "status": NOT_READY}
+        world.run_endpoints()
+        world.reconcile()
+
+    # Then one that is ready does not speak for them
+    assert last_result(world) == (CutoverPhase.ROLLED_BACK, Reason.NOT_READY)
+    assert "1 of 4 pods ready" in world.stored["history"][0]["message"]
+
+
+def test_new_pod_that_is_away_for_a_moment_is_waited_for(world: World) -> None:
+    # Given a new pod that is not ready when the time of monitoring is over
+    monitored(world)
+    name = world.colour_pods("green")[0]
+    for _ in range(30):
+        world.tick()
+        world.pods[name] = {**world.pods[name], "status": NOT_READY}
+        world.run_endpoints()
+        world.reconcile()
+    assert world.phase is CutoverPhase.MONITORING
+    assert "1 of 2 pods ready" in message(world)
+
+    # When it is ready again, then the version is promoted
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+
+
+def test_version_whose_pods_the_kubelet_evicts_is_rolled_back(world: World) -> None:
+    # Given a version that fills its disk: its pods are evicted and replaced, and none of them restarts
+    monitored(world)
+    world.evict(world.colour_pods("green", ready=True)[0])
+
+    assert world.run_until(CutoverPhase.ROLLED_BACK)
+    assert last_result(world) == (CutoverPhase.ROLLED_BACK, Reason.CONTAINER_RESTARTED)
+    assert "was evicted" in world.stored["history"][0]["message"]
+
+
+def test_new_pod_that_ends_with_its_node_says_nothing_of_the_version(world: World) -> None:
+    monitored(world)
+    name = world.colour_pods("green", ready=True)[0]
+    world.evict(name)
+    world.pods[name]["status"]["reason"] = "NodeShutdown"
+
+    assert world.run_until(CutoverPhase.SUCCEEDED)
 
 
 # --- requireTraffic --------------------------------------------------------------------------------------------------

@@ -24,8 +24,9 @@ DEPENDENCIES: list[tuple[CutoverPhase, tuple[str, ...], Check[CutoverContext], t
     (CutoverPhase.SWITCHING, (), checks.routed_to_new, TRAFFIC),
     (CutoverPhase.MONITORING, (), checks.new_colour_lives, ("no pods",)),
     (CutoverPhase.MONITORING, (), checks.new_colour_executes, DATABASE),
+    (CutoverPhase.MONITORING, (), checks.new_colour_keeps_its_size, ("no pods",)),
     (CutoverPhase.MONITORING, (), checks.limits_kept, REPORTS),
-    (CutoverPhase.MONITORING, ("no traffic",), checks.probes_pass, ("smoke was not run",)),
+    (CutoverPhase.MONITORING, (), checks.probes_pass, ("smoke was not run",)),
     (CutoverPhase.MONITORING, (), checks.old_colour_drained, REPORTS),
     (CutoverPhase.PROMOTING, (), checks.promoted, ("no children",)),
     (CutoverPhase.ROLLING_BACK, FAILS_AFTER_FENCE_MOVE, checks.fence_names_old, DATABASE),
@@ -41,6 +42,8 @@ OTHERS: set[Check[CutoverContext]] = {
     checks.monitored_long_enough,
     checks.traffic_seen,
     checks.new_colour_empty,
+    checks.old_colour_is_whole,
+    checks.old_colour_can_replace_new,
     checks.new_colour_drained,
 }
 

@@ -6,6 +6,7 @@ from cutover_world import World
 from rtx_operator.api.enums import Colour, CutoverPhase, Reason
 from rtx_operator.operations.effects import EffectName
 
+NOT_READY = {"conditions": [{"type": "Ready", "status": "False"}]}
 HPA = ("HorizontalPodAutoscaler", LIVE_SERVICE)
 
 
@@ -58,6 +59,24 @@ def test_new_colour_grows_while_it_is_monitored_and_the_old_one_with_it(world: W
     assert (size(world, "blue"), size(world, "green")) == (4, 4)
 
 
+def test_old_colour_takes_no_room_for_which_the_new_one_waits(world: World) -> None:
+    # Given a version that is monitored, and more load, for which no node has room
+    monitored(world)
+    first = set(world.colour_pods("green"))
+    world.autoscale(4)
+    fits = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "Insufficient cpu"}
+    for _ in range(5):
+        world.tick()
+        for name in set(world.colour_pods("green")) - first:
+            world.pods[name] = {**world.pods[name], "status": {"phase": "Pending", "conditions": [fits]}}
+        world.run_endpoints()
+        world.reconcile()
+
+    # Then the colour without traffic does not compete for it
+    assert world.phase is CutoverPhase.MONITORING
+    assert (size(world, "blue"), size(world, "green")) == (2, 4)
+
+
 def test_rollback_meets_the_old_colour_at_full_size_and_gives_it_the_autoscaler(world: World) -> None:
     # Given a bad version that is monitored while the autoscaler sees little load
     monitored_at_full_size(world)
@@ -71,6 +90,76 @@ def test_rollback_meets_the_old_colour_at_full_size_and_gives_it_the_autoscaler(
     assert last_result(world) == (CutoverPhase.ROLLED_BACK, Reason.TOO_MANY_ERRORS)
     assert (size(world, "blue"), len(world.colour_pods("blue", ready=True))) == (4, 4)
     assert scaled_deployment(world) == "rtx-engine-blue"
+
+
+def with_most_old_pods_away(world: World) -> list[str]:
+    """1.1.0 is monitored with four pods, and a node took three of four old ones; returns their names."""
+    world.set_spec(scaling={"minReplicas": 4, "maxReplicas": 6})
+    for _ in range(5):
+        world.tick()
+        world.reconcile()
+    world.set_spec(version="1.1.0", rollout={**world.spec["rollout"], "monitor": {"duration": "60s"}})
+    assert world.run_until(CutoverPhase.MONITORING)
+    return world.colour_pods("blue", ready=True)[:3]
+
+
+def rolled_back(world: World, away: list[str], seconds: int) -> tuple[int, int]:
+    """Reconcile while these pods are away for so long; (fewest pods with traffic, seconds until the fence went back).
+
+    An engine that has not gone back after three minutes counts as never.
+    """
+    fewest, went_back = 9, 999
+    for second in range(180):
+        world.tick()
+        for name in away if second < seconds else ():
+            if name in world.pods:
+                world.pods[name] = {**world.pods[name], "status": NOT_READY}
+        world.run_endpoints()
+        world.reconcile()
+        fewest = min(fewest, len(world.slices[LIVE_SERVICE]))
+        if world.fence and "blue" in world.fence.executors:
+            went_back = min(went_back, second)
+        if world.phase is CutoverPhase.ROLLED_BACK:
+            break
+    return fewest, went_back
+
+
+def test_version_that_is_taken_back_serves_until_the_old_colour_has_its_pods(world: World) -> None:
+    # Given a version without any fault, and old pods of which three are away for half a minute
+    away = with_most_old_pods_away(world)
+
+    # When the user takes it back
+    world.set_spec(version="1.0.0")
+
+    # Then the traffic of four pods is never on one
+    assert rolled_back(world, away, 30)[0] >= 4
+    assert last_result(world) == (CutoverPhase.ROLLED_BACK, Reason.SUPERSEDED)
+
+
+def test_version_that_is_taken_back_does_not_wait_for_old_pods_without_end(world: World) -> None:
+    away = with_most_old_pods_away(world)
+    world.set_spec(version="1.0.0")
+
+    assert 55 < rolled_back(world, away, 999)[1] < 70
+
+
+def test_bad_version_goes_back_at_once_and_its_pods_stay_until_the_old_ones_are_back(world: World) -> None:
+    # Given a bad version, and old pods of which three are away
+    away = with_most_old_pods_away(world)
+    world.faults.add("errors:1.1.0")
+
+    # Then the one that is left executes at once, and as long as it is alone the new ones stay
+    assert rolled_back(world, away, 40)[1] < 5
+    assert last_result(world) == (CutoverPhase.ROLLED_BACK, Reason.TOO_MANY_ERRORS)
+    assert world.stored["history"][0]["seconds"]["RollingBack"] > 35
+
+
+def test_version_that_turns_bad_while_it_is_to_go_back_goes_at_once(world: World) -> None:
+    away = with_most_old_pods_away(world)
+    world.set_spec(version="1.0.0")
+    world.faults.add("errors:1.1.0")
+
+    assert rolled_back(world, away, 60)[1] < 10
 
 
 def test_autoscaler_that_cannot_be_moved_does_not_hold_up_a_rollback(world: World) -> None:

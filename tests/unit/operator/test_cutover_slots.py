@@ -2,8 +2,12 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
+import pytest
 from cutover_contexts import passing
+from cutover_walks import upgraded
+from cutover_world import World
 from rtx_operator.api.enums import CutoverPhase, Reason
 from rtx_operator.api.status import Previous
 from rtx_operator.controllers.slots import Slots, has_cutover_slot
@@ -16,6 +20,11 @@ def waiting() -> CutoverContext:
     """A cutover in Pending, while twenty others run and no slot is free."""
     given = passing(CutoverPhase.PENDING)
     return replace(given, seen=replace(given.seen, cutover_slot=False, cutovers_elsewhere=20))
+
+
+def in_phase(phase: str, **metadata: str) -> dict[str, Any]:
+    """An engine as the API server stores it, with a cutover in this phase."""
+    return {"metadata": metadata, "status": {"cutover": {"phase": phase}}}
 
 
 def test_cutover_without_a_slot_waits_and_says_for_how_many() -> None:
@@ -66,12 +75,12 @@ def test_return_to_the_kept_release_waits_for_no_slot() -> None:
 def test_cutover_has_a_slot_from_the_end_of_pending_until_it_ends_or_goes_back() -> None:
     without = {phase for phase in CutoverPhase if phase.is_terminal} | {CutoverPhase.PENDING, CutoverPhase.ROLLING_BACK}
 
-    assert {phase for phase in CutoverPhase if not has_cutover_slot({"cutover": {"phase": phase}})} == without
-    assert not has_cutover_slot({})
+    assert {phase for phase in CutoverPhase if not has_cutover_slot(in_phase(phase))} == without
+    assert not has_cutover_slot({"metadata": {}})
 
 
 def test_phase_of_a_later_operator_has_a_slot() -> None:
-    assert has_cutover_slot({"cutover": {"phase": "Canarying"}})
+    assert has_cutover_slot(in_phase("Canarying"))
 
 
 def test_no_slot_is_given_before_all_engines_are_known() -> None:
@@ -117,3 +126,35 @@ def test_freed_slot_wakes_the_engine_that_has_waited_longest() -> None:
     # And the other one is next, also when the first is deleted
     slots.forget("b")
     assert woken == ["b", "c"]
+
+
+def test_engine_that_is_being_deleted_has_no_slot() -> None:
+    assert not has_cutover_slot(in_phase("Switching", deletionTimestamp="2026-11-26T12:00:00Z"))
+
+
+def test_kept_release_is_repaired_while_the_next_upgrade_waits_for_a_slot(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a kept release, and a next version that waits: the fleet is busy
+    upgraded(world)
+    observe = World.observe
+    monkeypatch.setattr(World, "observe", lambda *given: replace(observe(*given), cutover_slot=False))
+    world.set_spec(version="1.2.0")
+    reconcile(world, 5)
+    assert world.phase is CutoverPhase.PENDING
+
+    # When somebody deletes what protects the kept pods, and scales them down
+    del world.children["PodDisruptionBudget", "rtx-engine-blue"]
+    live = world.children["Deployment", "rtx-engine-blue"]
+    world.children["Deployment", "rtx-engine-blue"] = {**live, "spec": {**live["spec"], "replicas": 0}}
+    reconcile(world, 10)
+
+    # Then both are repaired: going back is still a switch
+    assert ("PodDisruptionBudget", "rtx-engine-blue") in world.children
+    assert world.colour_pods("blue", ready=True)
+
+
+def reconcile(world: World, times: int) -> None:
+    for _ in range(times):
+        world.tick()
+        world.reconcile()

@@ -58,6 +58,7 @@ BLUE = DesiredColour(
     migrate=child("Job", "rtx-migrate-h1-expand"),
     reverse=child("Job", "rtx-migrate-h1-down"),
     contract=child("Job", "rtx-migrate-h1-contract"),
+    renew=child("Job", "rtx-migrate-h1-renew"),
 )
 TRAFFIC = {colour: traffic_to(colour) for colour in Colour}
 TO_BLUE = (TRAFFIC[Colour.BLUE].select, *TRAFFIC[Colour.BLUE].scaling)
@@ -308,12 +309,29 @@ def test_database_of_another_engine_is_not_used():
     assert decision.apply == BASE_OBJECTS
 
 
+def test_fence_of_an_earlier_epoch_moves_once_its_data_are_migrated():
+    # Given a database whose restore has lost a move of the fence
+    earlier = replace(SERVING, database=FenceReport(Fence(2, ("blue",), "x", OWNER)))
+    running = engine(active=True, epoch=4)
+
+    # When its data are not migrated again yet, then only that is done
+    decision = decided(running, DESIRED, earlier)
+    assert reason(decision) == Reason.DATA_MISSING
+    assert decision.effects == ()
+    assert BLUE.renew in decision.apply
+
+    # And once they are, the fence moves above the epoch that was known
+    done = {**BLUE.renew, "status": {"conditions": [{"type": "Complete", "status": "True"}]}}
+    move = of_kind(MoveFence, decided(running, DESIRED, with_(earlier, done)))
+    assert move is not None
+    assert (move.executors, move.known_epoch, move.expected_epoch) == (("blue",), 4, 2)
+
+
 @pytest.mark.parametrize(
     "fence",
     [
         None,  # a new database
         Fence(4, ("green",), "x", OWNER),  # another colour
-        Fence(2, ("blue",), "x", OWNER),  # a restore has lost a move
         Fence(4, ("blue",), "x", "trading/rtx/uid-0"),  # an earlier incarnation of the same engine
     ],
 )
@@ -370,10 +388,12 @@ def test_only_owned_objects_of_prunable_kinds_are_deleted():
     [
         ("RolledBack", [], True),
         ("RolledBack", [{"type": "Failed", "status": "True"}], False),
-        ("RollingBack", [], False),
+        ("RollingBack", [], True),
+        ("RollingBack", [{"type": "Failed", "status": "True"}], False),
+        ("Migrating", [], False),
     ],
 )
-def test_job_that_never_ran_is_deleted_after_its_cutover(
+def test_job_that_has_not_ended_is_deleted_once_its_cutover_goes_back(
     phase: str, conditions: list[Object], is_deleted: bool
 ) -> None:
     # Given a migration Job of the last cutover
@@ -385,7 +405,7 @@ def test_job_that_never_ran_is_deleted_after_its_cutover(
     running = engine(active=True)
     given = replace(running, status=running.status.model_copy(update={"cutover": Cutover.model_validate(cutover)}))
 
-    # When the cutover is over, then the Job is deleted unless it ran: its logs are kept, and it cannot run late
+    # When the cutover goes back, then the Job is deleted unless it ran: its logs are kept, and it cannot run late
     assert (late in decided(given, DESIRED, with_(SERVING, late)).delete) is is_deleted
     # When the cutover needs another Job instead, then likewise: two at a time would wait for each other's lock
     replaced = replace(DESIRED, idle=DESIRED.active)

@@ -107,6 +107,31 @@ def test_images_that_were_loaded_onto_the_nodes_keep_their_tag(world: World) -> 
     assert (world.active["image"], world.active.get("digest")) == (f"{REPOSITORY}:1.1.0", None)
 
 
+def test_installation_runs_the_image_that_migrated_and_not_one_whose_migration_failed() -> None:
+    # Given a first installation whose build cannot migrate: its Job fails
+    tag = f"{REPOSITORY}:1.0.0"
+    world = World(image_ids={tag: f"{REPOSITORY}@{OLD}"})
+    world.faults.add("migration:1.0.0")
+    world.set_spec(
+        version="1.0.0",
+        image={"repository": REPOSITORY},
+        credentialsSecretRef={"name": "mine"},
+        scaling={"minReplicas": 2, "maxReplicas": 4},
+        paused=False,
+    )
+    reconcile(world, 20)
+    (job,) = [child for (kind, _), child in world.children.items() if kind == "Job"]
+
+    # When the right build is pushed under the same tag, and the failed Job is deleted, as the message says
+    world.faults.clear()
+    world.image_ids[tag] = f"{REPOSITORY}@{NEW}"
+    world.delete(job)
+    reconcile(world, 30)
+
+    assert image_of(world, "blue") == f"{tag}@{NEW}"
+    assert world.active["digest"] == NEW
+
+
 # --- what nodes report -----------------------------------------------------------------------------------------------
 
 

@@ -54,4 +54,4 @@ async def test_engines_in_an_operation_are_added_first() -> None:
     # Then these are the first
     assert queue.added == ["in-switch", "retires", "at-rest", "upgraded"]
     assert fleet.is_complete
-    assert dict(fleet.statuses())["trading", "in-switch"] == statuses["in-switch"]
+    assert {one["metadata"]["name"]: one["status"] for one in fleet.manifests()} == statuses

@@ -1,9 +1,12 @@
 """A candidate takes an expired Lease at once; its holder renews it, however busy it is."""
 
 import asyncio
+import threading
 import time
 from typing import Any, cast
 
+import pytest
+from rtx_operator import own_thread
 from rtx_operator.cluster.client import Client
 from rtx_operator.cluster.lease import Lease, Timing
 from rtx_operator.observation import Object
@@ -60,3 +63,19 @@ async def test_replica_whose_own_event_loop_is_busy_renews_the_lease_all_the_sam
     before = server.writes
     await asyncio.sleep(0.1)
     assert server.writes == before
+
+
+async def test_thread_that_does_not_end_holds_up_the_stop_only_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given work that does not let go of its thread
+    monkeypatch.setattr(own_thread, "STOP_SECONDS", 0.05)
+    held = threading.Event()
+
+    async def work() -> None:
+        held.wait(30)
+
+    stuck = OwnThread(work(), "stuck")
+
+    # When it is stopped, then the stop says so in its time
+    with pytest.raises(TimeoutError, match="the thread stuck has not ended"):
+        await stuck.stop()
+    held.set()

@@ -120,3 +120,20 @@ def test_engine_that_is_deleted_and_applied_again_begins_anew_in_an_empty_databa
     world.settle()
     assert world.fence
     assert world.fence.owner.endswith("uid-2")
+
+
+def test_maintenance_that_shows_an_earlier_state_of_the_data_goes_back(world: World) -> None:
+    # Given an engine at epoch 2, and a maintenance of its database
+    upgraded(world)
+    assert world.fence
+    assert world.fence.epoch == 2
+    world.set_spec(database=MORE)
+    assert until(world, MaintenancePhase.RESTARTING, 200)
+
+    # When the new pod shows earlier data, as an image does that keeps its data elsewhere
+    world.fence = world.earlier_fences[-1]
+    reconciled(world, 60)
+
+    # Then the maintenance does not take them for the right ones
+    maintenance = world.stored["maintenance"]
+    assert (maintenance["phase"], maintenance["reason"]) == (MaintenancePhase.FAILED, Reason.DATA_MISSING)

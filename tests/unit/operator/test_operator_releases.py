@@ -185,9 +185,11 @@ def test_new_value_of_the_refresh_annotation_begins_one_cutover_to_the_newer_sha
 
 
 def test_lost_refresh_annotation_begins_no_cutover(world: World) -> None:
-    # Given an engine that was refreshed
+    # Given an engine that was refreshed, of which nothing else is kept any more
     world.refresh("1")
     assert world.run_until(CutoverPhase.SUCCEEDED)
+    reconciled(world, 80)
+    assert not world.stored.get("previous")
     cutover = world.stored["cutover"]["id"]
 
     # When somebody removes the annotation
@@ -201,6 +203,29 @@ def test_lost_refresh_annotation_begins_no_cutover(world: World) -> None:
     world.set_spec(version="1.0.0")
     assert world.run_until(CutoverPhase.SUCCEEDED)
     assert "Migrating" not in world.stored["cutover"]["seconds"]
+
+
+@pytest.mark.parametrize("version", ["1.0.0", "1.1.0"])
+def test_refresh_is_taken_back_with_its_annotation_while_the_release_before_it_is_kept(
+    world: World, version: str
+) -> None:
+    # Given an engine that was refreshed, alone or with a new version, whose release before that is kept
+    world.refresh("1")
+    world.set_spec(version=version)
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+    pods = world.colour_pods("blue")
+
+    # When the annotation is removed, and spec asks for what is kept
+    world.refresh("")
+    world.set_spec(version="1.0.0")
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+
+    # Then the pods that were kept serve again, and it stays so
+    assert "Migrating" not in world.stored["cutover"]["seconds"]
+    assert set(pods) <= set(world.colour_pods("blue"))
+    cutover = world.stored["cutover"]["id"]
+    reconciled(world, 100)
+    assert world.stored["cutover"]["id"] == cutover
 
 
 def test_refresh_that_fails_is_rejected_until_another_value_or_a_retry(world: World) -> None:

@@ -1,8 +1,10 @@
 """The retirement of a previous release: its effects, its failures, and that it delays no later release."""
 
+import itertools
+
 import pytest
 from cutover_cluster import label
-from cutover_walks import UPGRADE_PHASES, walk
+from cutover_walks import UPGRADE_PHASES, upgraded, walk
 from cutover_world import World
 from retirement_walks import hang, keep, stalled, until
 from rtx_operator.api.enums import Colour, CutoverPhase, Reason, RetirementPhase
@@ -38,6 +40,95 @@ def test_retirement_phase_is_in_status_before_its_effects(retiring: World) -> No
     assert retiring.stored["retirement"]["deadline"]
 
 
+# --- the way back ----------------------------------------------------------------------------------------------------
+
+
+def with_active_down(world: World) -> World:
+    """1.1.0 is active and no pod of it is ready any more; 1.0.0 is kept."""
+    world.faults.add("unready:1.1.0")
+    for name in world.colour_pods("green"):
+        world.crash(name)
+    return world
+
+
+def reconciled(world: World, times: int) -> World:
+    for _ in range(times):
+        world.tick()
+        world.reconcile()
+    return world
+
+
+def contract_jobs(world: World) -> list[str]:
+    jobs = [(name, job) for (kind, name), job in world.children.items() if kind == "Job"]
+    return [name for name, job in jobs if "contract" in job["spec"]["template"]["spec"]["containers"][0]["args"]]
+
+
+def test_release_before_is_kept_while_the_active_one_is_down(world: World) -> None:
+    # Given an upgraded engine of which no pod is ready any more
+    with_active_down(reconciled(upgraded(world), 20))
+
+    # When the time is over for which the previous release is kept
+    reconciled(world, 60)
+
+    # Then it is still there as the way back, and status says why
+    assert world.colour_pods("blue", ready=True)
+    assert not contract_jobs(world)
+    assert world.stored["previous"]["message"].startswith("version 1.1.0 has fewer ready pods than its minimum of 2")
+
+    # And going back is a switch
+    world.set_spec(version="1.0.0")
+    assert world.run_until(CutoverPhase.SUCCEEDED, 60)
+    assert CutoverPhase.MIGRATING not in world.stored["history"][0]["seconds"]
+
+
+def test_release_before_is_retired_once_the_active_one_is_back(world: World) -> None:
+    with_active_down(reconciled(upgraded(world), 20))
+    reconciled(world, 60)
+
+    world.faults.clear()
+
+    assert until(world, RetirementPhase.SUCCEEDED)
+
+
+def test_release_before_gives_its_room_to_the_active_one(world: World) -> None:
+    # Given an active release of two pods, of which one fits on no node beside those of the release before
+    reconciled(upgraded(world), 20)
+    away = world.colour_pods("green")[0]
+    fits = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "Insufficient cpu"}
+    for _ in range(80):
+        world.tick()
+        if world.colour_pods("blue"):
+            world.pods[away] = {**world.pods[away], "status": {"phase": "Pending", "conditions": [fits]}}
+        world.reconcile()
+
+    # Then these end in their time
+    assert not world.colour_pods("blue")
+
+
+def test_active_release_that_goes_down_as_a_retirement_begins_has_its_way_back(retiring: World) -> None:
+    # Given a retirement that has begun, and asked no pod to end yet, when the active release goes down
+    with_active_down(retiring)
+    reconciled(retiring, 60)
+    assert retiring.colour_pods("blue", ready=True)
+
+    # When the version is set back, then it is a switch
+    retiring.set_spec(version="1.0.0")
+    assert retiring.run_until(CutoverPhase.SUCCEEDED, 60)
+    assert CutoverPhase.MIGRATING not in retiring.stored["history"][0]["seconds"]
+
+
+def test_contract_migrations_do_not_begin_while_the_active_release_is_down(retiring: World) -> None:
+    # Given pods of the release before that have ended, when the active one goes down
+    assert until(retiring, RetirementPhase.CONTRACTING)
+    with_active_down(retiring)
+    reconciled(retiring, 60)
+    assert not contract_jobs(retiring)
+
+    # When it is back, then they run
+    retiring.faults.clear()
+    assert until(retiring, RetirementPhase.SUCCEEDED)
+
+
 # --- its failures ----------------------------------------------------------------------------------------------------
 
 
@@ -58,8 +149,15 @@ def test_evicted_pod_does_not_hold_the_retirement(retiring: World) -> None:
     assert walk(retiring)[0] == UPGRADE_PHASES
 
 
-@pytest.mark.parametrize("colour", Colour)
-@pytest.mark.parametrize("phase", UPGRADE_PHASES[2:-1])
+@pytest.mark.parametrize(
+    ("phase", "colour"),
+    [
+        (phase, colour)
+        for phase, colour in itertools.product(UPGRADE_PHASES[2:-1], Colour)
+        # New pods that are evicted after the gates were passed roll the version back.
+        if colour is Colour.BLUE or phase not in {CutoverPhase.SWITCHING, CutoverPhase.MONITORING}
+    ],
+)
 def test_pod_evicted_in_an_upgrade_holds_up_neither_it_nor_the_next_one(
     world: World, phase: CutoverPhase, colour: Colour
 ) -> None:

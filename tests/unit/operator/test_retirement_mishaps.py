@@ -222,6 +222,8 @@ def test_hanging_pod_does_not_execute_after_a_failover_that_lost_the_move(retiri
     for pod in retiring.colour_pods("blue"):
         retiring.crash(pod)
     retiring.reconcile()
+    retiring.run_jobs()
+    retiring.reconcile()
 
     # Then the move that corrects it names the revision again
     assert retiring.fence

@@ -1,10 +1,16 @@
 """The fleet's slots for maintenance."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from rtx_operator.api.enums import MaintenancePhase
 from rtx_operator.controllers.slots import Slots, has_slot
+
+
+def stored(status: dict[str, Any], **metadata: str) -> dict[str, Any]:
+    """An engine as the API server stores it."""
+    return {"metadata": metadata, "status": status}
 
 
 def loaded(limit: int, **engines: bool) -> Slots:
@@ -85,4 +91,8 @@ def test_of_many_engines_that_ask_at_once_only_as_many_as_the_limit_get_a_slot()
     ],
 )
 def test_phases_that_count(phase: str | None, *, counts: bool) -> None:
-    assert has_slot({"maintenance": {"phase": phase}} if phase else {}) is counts
+    assert has_slot(stored({"maintenance": {"phase": phase}} if phase else {})) is counts
+
+
+def test_engine_that_is_being_deleted_has_no_slot() -> None:
+    assert not has_slot(stored({"maintenance": {"phase": "Restarting"}}, deletionTimestamp="2026-11-26T12:00:00Z"))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import cutover_world
 import pytest
 from cutover_walks import upgraded
-from cutover_world import Unreachable, World
+from cutover_world import CREDENTIALS, Unreachable, World
 from maintenance_walks import reconciled, until
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import CutoverPhase, MaintenancePhase
@@ -110,6 +110,24 @@ def test_rollback_goes_on_after_the_maintenance_that_it_let_through(mended: Worl
     assert mended.active["version"] == "1.0.0"
 
 
+def test_rollback_whose_database_takes_no_writes_lets_maintenance_through(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a rollback, and a database that answers and takes no writes, as one without space
+    def read_only(_: MoveFence) -> None:
+        raise Unreachable("cannot execute UPDATE in a read-only transaction")
+
+    world.faults.add("errors:1.1.0")
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.MONITORING)
+    monkeypatch.setattr(world, "move_fence", read_only)
+    assert world.run_until(CutoverPhase.ROLLING_BACK)
+
+    # When the database is edited, then its pod is replaced
+    world.set_spec(database=MORE_MEMORY)
+    assert until(world, MaintenancePhase.RESTARTING, 120)
+
+
 def test_silence_for_a_moment_lets_no_maintenance_through(mended: World) -> None:
     reconciled(mended, 30)
 
@@ -204,3 +222,47 @@ def test_new_passwords_reach_the_database_amid_a_cutover(
     # When it goes on, then the database restarts with its new passwords, and the cutover ends
     assert run_until(world, lambda: database_template(world) != before)
     assert run_until(world, lambda: world.phase is not None and world.phase.is_terminal)
+
+
+@pytest.fixture
+def stuck(world: World) -> World:
+    """A rollback that finds no old pods that come up, so that 1.1.0 in green goes on executing."""
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.MONITORING)
+    world.faults.update({"unready:1.0.0", "errors:1.1.0"})
+    for pod in world.colour_pods("blue"):
+        world.crash(pod)
+    assert world.run_until(CutoverPhase.ROLLING_BACK)
+    reconciled(world, 60)
+    assert executors(world) == ("green",)
+    return world
+
+
+def executors(world: World) -> tuple[str, ...]:
+    return world.fence.executors if world.fence else ()
+
+
+def test_version_that_executes_amid_a_stuck_rollback_gets_a_new_password(stuck: World) -> None:
+    key = ("Deployment", "rtx-engine-green")
+    before = stuck.children[key]["spec"]["template"]["metadata"]["annotations"]
+
+    # When the password is changed, and the database restarts with it
+    stuck.credentials = {"data": {**CREDENTIALS["data"], "DB_PASSWORD": "bmV3"}}
+    assert until(stuck, MaintenancePhase.SUCCEEDED, 200)
+    reconciled(stuck, 5)
+
+    # Then the pods that execute get it, too
+    assert (stuck.phase, executors(stuck)) == (CutoverPhase.ROLLING_BACK, ("green",))
+    assert stuck.children[key]["spec"]["template"]["metadata"]["annotations"] != before
+
+
+def test_deployment_that_executes_amid_a_stuck_rollback_is_repaired(stuck: World) -> None:
+    del stuck.children["Deployment", "rtx-engine-green"]
+    for pod in stuck.colour_pods("green"):
+        stuck.pods.pop(pod)
+        stuck.processes.pop(pod)
+
+    reconciled(stuck, 5)
+
+    assert executors(stuck) == ("green",)
+    assert ("Deployment", "rtx-engine-green") in stuck.children

@@ -45,9 +45,9 @@ class Monitor(ApiModel):
         default=200,
         ge=1,
         le=1_000_000,
-        description="Fewest answers by which the version is judged; answers 4xx do not count. With fewer, its smoke "
-        "tests go on until the end of duration and count instead, no limit of latency applies, and 5xx roll back when "
-        "there are more than chance explains at maxErrorPercent: 3 of 15 at 1 %.",
+        description="Fewest answers by which the version is judged; answers 4xx do not count. Its smoke tests count "
+        "until the end of duration in any case. With fewer answers it is judged by them, no limit of latency applies, "
+        "and 5xx roll back when there are more than chance explains at maxErrorPercent: 3 of 15 at 1 %.",
     )
     require_traffic: bool = Field(
         default=False,

@@ -103,6 +103,15 @@ class Performer:
             return None  # it is observed at once, and that reconcile does the upkeep by what it observes
         return refusal or await self._within_budget(owner, carry_out(decision.upkeep))
 
+    async def keep_data(self, manifest: Object, owner: Owner, effects: Iterable[KeepData]) -> Unmet | None:
+        """Carry out all that is done about a TradingEngine that must not be touched otherwise. Raises ApiError."""
+        objects = ObjectPerformer(self.client, self.applier, manifest, owner, self.refusals)
+        refusal: Unmet | None = None
+        for effect in effects:
+            refused = await objects.keep_data(effect.objects)
+            refusal = refusal or refused
+        return refusal
+
     async def _within_budget(self, owner: Owner, upkeep: Coroutine[Any, Any, Unmet | None]) -> Unmet | None:
         """The children's upkeep beside a switch: given up when it takes too long, and then not tried for a while."""
         engine = (owner.namespace, owner.name)

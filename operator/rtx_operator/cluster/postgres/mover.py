@@ -14,13 +14,15 @@ from rtx_operator.metrics import FENCE_MOVE_SECONDS
 from rtx_operator.observation import Fence, FenceSchema, Owner
 
 TRIES = 3  # that end silent holders only; then as many that end every colour that holds the fence
+# No epoch is used twice, also where somebody deleted the fence's row or set it back.
+_PAST = "(SELECT max(epoch) FROM rtx_operator.execution_fence_history)"
 _INSERT = (
     "INSERT INTO rtx_operator.execution_fence (epoch, executors, revisions, cutover, owner) "  # noqa: S608 - constants
-    f"VALUES ($1 + 1, $2, $3, $4, $5) RETURNING {COLUMNS}"
+    f"VALUES (GREATEST($1, {_PAST}) + 1, $2, $3, $4, $5) RETURNING {COLUMNS}"
 )
 _MOVE = (
-    "UPDATE rtx_operator.execution_fence SET epoch = GREATEST(epoch, $1) + 1, executors = $2, revisions = $3, "  # noqa: S608 - constants
-    f"cutover = $4, owner = $5, since = now() RETURNING {COLUMNS}"
+    f"UPDATE rtx_operator.execution_fence SET epoch = GREATEST(epoch, $1, {_PAST}) + 1, executors = $2, "  # noqa: S608 - constants
+    f"revisions = $3, cutover = $4, owner = $5, since = now() RETURNING {COLUMNS}"
 )
 _NOTIFY = "SELECT pg_notify('execution_fence', $1)"
 
@@ -104,7 +106,7 @@ class _Move:
 async def _move(connection: Any, wanted: _Move) -> tuple[Fence, bool]:
     """(the fence, whether this call moved it). The caller opens the transaction."""
     wanted.refuse_owner_of(await read_fence(connection))
-    if (found := await schema.bring_up_to_date(connection)).is_too_new:
+    if (found := await schema.bring_up_to_date_at_once(connection)).is_too_new:
         raise FenceChangedError(f"a later release of the operator made the fence's schema version {found.version}")
     await connection.execute(schema.LOCK)
     fence = await read_fence(connection)

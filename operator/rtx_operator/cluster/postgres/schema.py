@@ -3,8 +3,12 @@
 from importlib.resources import files
 from typing import Any
 
+import asyncpg  # type: ignore[import-untyped]  # ships no types
+
+from rtx_operator.cluster.postgres.session import LOCK_TIMEOUT_MS
 from rtx_operator.observation import FENCE_SCHEMA, FENCE_SCHEMA_NEEDS, FenceSchema
 
+STEP_LOCK_TIMEOUT_MS = 100  # of a step beside a move; orders queue behind it
 # A table lock is granted in the order of requests; an UPDATE alone starves under overlapping FOR SHARE readers.
 LOCK = "LOCK TABLE rtx_operator.execution_fence IN EXCLUSIVE MODE"
 _EXISTS = "SELECT to_regclass('rtx_operator.execution_fence') IS NOT NULL"
@@ -35,6 +39,23 @@ async def version(connection: Any) -> FenceSchema:
     """The version of the schema that is there; 0 where none is recorded. Raises asyncpg's errors."""
     row = await connection.fetchrow(_VERSION) if await connection.fetchval(_HAS_VERSION) else None
     return FenceSchema(row["version"], row["needs"]) if row else FenceSchema(0, 0)
+
+
+async def bring_up_to_date_at_once(connection: Any) -> FenceSchema:
+    """The same beside a move, which does not wait for it: where a step gets no lock, the version that is there stays.
+
+    A dump of the database may hold a lock for hours. A schema that is not there at all is waited for.
+    """
+    try:
+        async with connection.transaction():  # a savepoint
+            await connection.execute(f"SET LOCAL lock_timeout = '{STEP_LOCK_TIMEOUT_MS}ms'")
+            found = await bring_up_to_date(connection)
+            await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'")
+            return found
+    except asyncpg.LockNotAvailableError:
+        if not await exists(connection):
+            raise
+        return await version(connection)
 
 
 async def bring_up_to_date(connection: Any) -> FenceSchema:

@@ -9,9 +9,12 @@ from rtx_operator.api.status import Release
 from rtx_operator.operations.cutover.checks import (
     SWITCH_GATES,
     new_colour_drained,
+    old_colour_can_replace_new,
+    old_colour_is_whole,
     old_colour_serves,
     reverses,
     routed_to_old,
+    withdrawn_migration_ended,
 )
 from rtx_operator.operations.cutover.context import BACK, FORWARD, CutoverContext
 from rtx_operator.operations.effects import Apply, Drain, Effect, EffectName, Scale, next_size
@@ -77,8 +80,9 @@ def _autoscale(context: CutoverContext, release: Release) -> tuple[Effect, ...]:
 def monitor(context: CutoverContext) -> tuple[Effect, ...]:
     if not context.executes(context.new):  # a failover of the database has lost the move
         return _move_fence(context, context.new, context.cutover.id)
-    # The old colour grows with the new one: going back at any moment must not lose capacity.
-    way_back = _grow(context, context.old, context.size(context.new))
+    # The old colour grows with the new one: going back at any moment must not lose capacity. But only once the new pods
+    # are there: it competes with them for room.
+    way_back = _grow(context, context.old, len(context.ready_pods(context.new)))
     return _select(context, context.new) or (*_drain(context, context.old), *way_back)
 
 
@@ -101,6 +105,8 @@ def promote(context: CutoverContext) -> tuple[Effect, ...]:
 def roll_back(context: CutoverContext) -> tuple[Effect, ...]:
     old, new = context.old, context.new
     if not context.went_back:
+        if old_colour_is_whole(context):
+            return ()
         if context.names(old) or context.ready_pods(old):
             return _move_fence(context, old, f"{context.cutover.id}{BACK}")
         keeps_new = context.goes_forward and context.names(new)
@@ -109,7 +115,8 @@ def roll_back(context: CutoverContext) -> tuple[Effect, ...]:
         return _select(context, old)
     if context.cutover.fenced_at and (routed_to_old(context) or old_colour_serves(context)):
         return _autoscale(context, old)
-    ends = _drain(context, new) if new_colour_drained(context) else _empty(context, new)
+    stays = new_colour_drained(context) or old_colour_can_replace_new(context)
+    ends = _drain(context, new) if stays else _empty(context, new)
     return (*ends, *_autoscale(context, old))
 
 
@@ -118,4 +125,6 @@ def _empty(context: CutoverContext, new: Release) -> tuple[Effect, ...]:
     if deployment and context.size(new):
         return (Scale(EffectName.EMPTY, deployment, 0),)
     target = context.desired.of(new.colour)
-    return (Apply(EffectName.REVERSE, (target.reverse,)),) if target and reverses(context) else ()
+    if target is None or not reverses(context) or withdrawn_migration_ended(context):
+        return ()
+    return (Apply(EffectName.REVERSE, (target.reverse,)),)

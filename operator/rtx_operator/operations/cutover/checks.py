@@ -11,8 +11,9 @@ from rtx_operator.api.enums import Component, Judgement, Reason
 from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.names import Names
 from rtx_operator.api.status import Release
+from rtx_operator.desired.state import JOB_LABEL
 from rtx_operator.diagnosis import diagnose
-from rtx_operator.observation import ENGINE_CONTAINER, Object, age, hangs, restarts
+from rtx_operator.observation import ENGINE_CONTAINER, Object, age, ends, hangs, is_evicted
 from rtx_operator.operations.cutover import evidence
 from rtx_operator.operations.cutover.context import CutoverContext
 from rtx_operator.operations.jobs import GIVE_UP_AFTER, job_done
@@ -29,6 +30,7 @@ DRAIN_GRACE = timedelta(seconds=15)
 WATCH_AFTER_GAP = timedelta(seconds=10)
 QUIET_SECONDS = 5.0  # without a request, after which no client is expected to send one
 REVERSE_TIMEOUT = timedelta(minutes=5)
+WHOLE_TIMEOUT = timedelta(minutes=1)  # in which old pods that are away may come back
 
 
 # --- Pending ---------------------------------------------------------------------------------------------------------
@@ -44,12 +46,16 @@ def no_migration_runs(context: CutoverContext) -> Unmet | None:
 
     One that hangs on a lost node is not waited for: the runner of migrations is alone in the database.
     """
-    migrations = context.seen.alive(Names(context.engine.name).selector(Component.MIGRATION))
-    pods = [pod for pod in migrations if not hangs(pod, context.now)]
-    if not pods:
-        return None
-    since = age(pods[0])
-    return Waiting(f"waiting for pod {pods[0]['metadata']['name']} of an earlier migration Job to end; it is {since}")
+    return _no_migration_runs(context)
+
+
+def _no_migration_runs(context: CutoverContext, besides: str = "") -> Unmet | None:
+    """`besides` is the name of the Job whose pods may run; empty: none."""
+    for pod in context.seen.alive(Names(context.engine.name).selector(Component.MIGRATION)):
+        name, labels = pod["metadata"]["name"], pod["metadata"].get("labels") or {}
+        if not hangs(pod, context.now) and (not besides or labels.get(JOB_LABEL) != besides):
+            return Waiting(f"waiting for pod {name} of an earlier migration Job to end; it is {age(pod)}")
+    return None
 
 
 def slot_is_free(context: CutoverContext) -> Unmet | None:
@@ -208,12 +214,33 @@ def new_colour_lives(context: CutoverContext) -> Unmet | None:
         return Failure(f"no pod of version {new.version} is ready any more", Reason.NOT_READY)
     for pod in context.pods(new):
         name = pod["metadata"]["name"]
-        if restarts(pod) > context.cutover.restarts.get(name, 0):
-            code = next((ended["exitCode"] for ended in _last_ends(pod) if "exitCode" in ended), "unknown")
-            return Failure(
-                f"pod {name} of version {new.version} ended with exit code {code}", Reason.CONTAINER_RESTARTED
-            )
+        if ends(pod) > context.cutover.restarts.get(name, 0):
+            return Failure(f"pod {name} of version {new.version} {_how_it_ended(pod)}", Reason.CONTAINER_RESTARTED)
     return None
+
+
+def new_colour_keeps_its_size(context: CutoverContext) -> Unmet | None:
+    """The new colour has the ready pods that it needs, as before the switch; one that lacks some for 45 s fails."""
+    if not context.lacks_pods:
+        return None
+    new = context.new
+    diagnosis = diagnose(context.seen, context.workload(new))
+    cause = f"; {diagnosis.message}" if diagnosis else ""
+    message = (
+        f"version {new.version} in {new.colour} has {len(context.ready_pods(new))} of {context.size_monitored} pods "
+        f"ready{cause}"
+    )
+    since = context.cutover.pods_missing_since
+    is_room_short = diagnosis is not None and diagnosis.reason is Reason.UNSCHEDULABLE  # no fault of the version
+    is_late = since is not None and context.now - since > GIVE_UP_AFTER and not is_room_short
+    return Failure(message, diagnosis.reason if diagnosis else Reason.NOT_READY) if is_late else Waiting(message)
+
+
+def _how_it_ended(pod: Object) -> str:
+    if is_evicted(pod):
+        return f"was evicted: {pod['status'].get('message', 'the kubelet gives no cause')}"
+    code = next((ended["exitCode"] for ended in _last_ends(pod) if "exitCode" in ended), "unknown")
+    return f"ended with exit code {code}"
 
 
 def _last_ends(pod: Object) -> Iterator[Object]:
@@ -251,11 +278,16 @@ def limits_kept(context: CutoverContext) -> Unmet | None:
 
 
 def probes_pass(context: CutoverContext) -> Unmet | None:
-    """Until there is enough traffic to judge by, the smoke tests go on; one that fails for RETRY_FOR counts."""
-    if context.cutover.judged is Judgement.TRAFFIC:
-        return None
-    since = context.cutover.smoke_failing_since or context.now
-    return _smoke(context, context.now - since)
+    """The smoke tests go on all the time: a version that hangs answers nothing, so its traffic says nothing.
+
+    One that fails for RETRY_FOR counts; those that failed of late are to be made up for.
+    """
+    cutover = context.cutover
+    unmet = _smoke(context, context.now - (cutover.smoke_failing_since or context.now))
+    if unmet or not cutover.smoke_passes_missing:
+        return unmet
+    times = cutover.smoke_passes_missing
+    return Waiting(f"smoke tests on {context.new.colour} failed a moment ago: they are to pass {times} times more")
 
 
 def traffic_seen(context: CutoverContext) -> Unmet | None:
@@ -322,6 +354,36 @@ def promoted(context: CutoverContext) -> Unmet | None:
 # --- RollingBack -----------------------------------------------------------------------------------------------------
 
 
+def old_colour_is_whole(context: CutoverContext) -> Unmet | None:
+    """The old colour has the pods to take the traffic back, where only the user wants that: nothing is wrong.
+
+    A version that fails goes back at once, to however few; so does one that begins to fail while this waits.
+    """
+    asked_for = context.cutover.reason == Reason.SUPERSEDED and context.executes(context.new)
+    if not asked_for or context.old_is_whole or context.waited > WHOLE_TIMEOUT:
+        return None
+    if context.goes_forward or not context.ready_pods(context.old):
+        return None  # fence_names_old says what it waits for
+    if isinstance(worst_unmet(context, (new_colour_lives, limits_kept)), Failure):
+        return None
+    return _too_few_old_pods(context)
+
+
+def old_colour_can_replace_new(context: CutoverContext) -> Unmet | None:
+    """The old colour has enough ready pods for the new ones to end; they end anyway where these may lack their room."""
+    if context.cutover.fenced_at is None or context.goes_forward or context.old_is_whole:
+        return None
+    return None if context.waited > WHOLE_TIMEOUT else _too_few_old_pods(context)
+
+
+def _too_few_old_pods(context: CutoverContext) -> Waiting:
+    old, ready = context.old, len(context.ready_pods(context.old))
+    return Waiting(
+        f"waiting for pods of version {old.version} in {old.colour}: {ready} of {context.size(old)} ready; version "
+        f"{context.new.version} has {len(context.ready_pods(context.new))}"
+    )
+
+
 def fence_names_old(context: CutoverContext) -> Unmet | None:
     if context.went_back:
         return None
@@ -382,10 +444,12 @@ def new_colour_empty(context: CutoverContext) -> Unmet | None:
 
 
 def reversed_(context: CutoverContext) -> Unmet | None:
-    """The expand migrations are taken back, if the new version has never executed; they do no harm if they stay."""
+    """The expand migrations are taken back, if the new version cannot have executed; they do no harm if they stay."""
     target = context.desired.of(context.new.colour)
     if target is None or not reverses(context) or context.waited > REVERSE_TIMEOUT:
         return None  # the old version runs on what was added
+    if unmet := withdrawn_migration_ended(context):
+        return unmet
     unmet = job_done(
         context.seen,
         target.reverse,
@@ -397,6 +461,16 @@ def reversed_(context: CutoverContext) -> Unmet | None:
     return unmet if isinstance(unmet, Waiting) else None
 
 
+def withdrawn_migration_ended(context: CutoverContext) -> Unmet | None:
+    """No pod runs a migration but those of the Job that reverses it: that one would wait for the other's locks."""
+    target = context.desired.of(context.new.colour)
+    return _no_migration_runs(context, besides=target.reverse["metadata"]["name"] if target else "")
+
+
 def reverses(context: CutoverContext) -> bool:
-    """Whether there may be something to reverse: it migrated, and never executed."""
-    return context.cutover.fenced_at is None and Phase.MIGRATING in context.cutover.seconds
+    """Whether there may be something to reverse: it migrated, and cannot have executed.
+
+    From Switching on it may have, whatever status says: the status after a move of the fence may have been lost.
+    """
+    seconds = context.cutover.seconds
+    return Phase.MIGRATING in seconds and Phase.SWITCHING not in seconds

@@ -94,6 +94,19 @@ class CutoverContext:
         return self.executes(self.old) and (settled or not may_have_moved)
 
     @property
+    def has_executed(self) -> bool:
+        """Whether the fence says that the new colour executes, or that it has: it moved there and back since status
+        knew it. The status of the reconcile that moved it back may have been lost.
+        """
+        active, fence = self.engine.status.active, self.fence
+        if fence is None:
+            return False
+        if fence.cutover == self.cutover.id:
+            return self.executes(self.new)
+        moves = fence.epoch - (active.epoch if active else 0)
+        return fence.cutover == f"{self.cutover.id}{BACK}" and moves > 1
+
+    @property
     def refusal(self) -> Failure | None:
         """What the API server does not let be made of the new colour."""
         target = self.desired.of(self.new.colour)
@@ -112,6 +125,11 @@ class CutoverContext:
         return any(isinstance(report, EngineReport) and report.executing for report in self.reports(self.old))
 
     @property
+    def old_is_whole(self) -> bool:
+        """Whether the old colour has a ready pod for each ready one of the new, or as many as its own size."""
+        return len(self.ready_pods(self.old)) >= min(self.size(self.old), len(self.ready_pods(self.new)))
+
+    @property
     def asks_for_third_version(self) -> bool:
         return self.desired.wanted.hash not in {self.old.revision, self.new.revision}
 
@@ -127,8 +145,11 @@ class CutoverContext:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether a rollback cannot go on: a maintenance of database or cache may be what mends that."""
-        return self.old_is_down or self._lasts(self.cutover.database_silent_since)
+        """Whether a rollback cannot go on: a maintenance of database or cache may be what mends that.
+
+        A database may answer and take no writes: what counts is that the fence does not move.
+        """
+        return self.old_is_down or self._lasts(self.cutover.fence_stuck_since)
 
     def _lasts(self, since: datetime | None) -> bool:
         return since is not None and self.now - since > GIVE_UP_AFTER
@@ -209,6 +230,16 @@ class CutoverContext:
     def size_needed(self) -> int:
         """Number of pods that the new colour needs: the size of the old one, but at least the minimum."""
         return max(self.size(self.old), self.desired.minimum)
+
+    @property
+    def size_monitored(self) -> int:
+        """Number of ready pods that the new colour needs to be promoted: fewer once its autoscaler has shrunk it."""
+        return max(min(self.size_needed, self.size(self.new)), 1)
+
+    @property
+    def lacks_pods(self) -> bool:
+        """Whether fewer pods of the new colour are ready than it needs."""
+        return len(self.ready_pods(self.new)) < self.size_monitored
 
 
 def context_of(state: PersistedState, given: OperationInput) -> CutoverContext:

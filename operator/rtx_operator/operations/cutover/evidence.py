@@ -1,6 +1,7 @@
 """The evidence by which a new release is judged while it is monitored: what its own pods answered to clients. Pure.
 
-Unknown is never passed: with too few answers the smoke tests are the evidence, and status says so.
+Unknown is never passed: with too few answers the smoke tests, which count in any case, are all the evidence, and
+status says so.
 """
 
 import math

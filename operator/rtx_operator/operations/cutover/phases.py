@@ -13,7 +13,7 @@ The law, which the table keeps and the tests check:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -51,12 +51,20 @@ _BACK: Mapping[Event, Phase] = {
 }
 
 
-def _until_restored(cutover: Cutover) -> float:
-    """Traffic waits for the operator until the old colour has it again."""
-    return 1.0 if cutover.restored_at else 0.2
+def _until_restored(cutover: Cutover, now: datetime) -> float:
+    """Traffic waits for the operator until the old colour has it again, if it was ever to lose it.
+
+    What keeps that from happening is waited for ever more slowly: by a tenth of the time that it has lasted. Events of
+    the pods, and the database's answer, wake the next reconcile before that.
+    """
+    if cutover.restored_at or Phase.SWITCHING not in cutover.seconds:
+        return 1.0
+    obstacles = filter(None, (cutover.old_down_since, cutover.fence_stuck_since))
+    lasted = max((now - since for since in obstacles), default=timedelta())
+    return min(max(0.2, lasted.total_seconds() / 10), 10.0)
 
 
-def _until_monitored(cutover: Cutover) -> float:
+def _until_monitored(cutover: Cutover, _: datetime) -> float:
     """A bad version is to be found out soon; one that only waits for traffic may wait for hours."""
     return 1.0 if cutover.monitored_at else 0.4
 
@@ -127,6 +135,7 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             checks=(
                 checks.new_colour_lives,
                 checks.new_colour_executes,
+                checks.new_colour_keeps_its_size,
                 checks.limits_kept,
                 checks.probes_pass,
                 checks.monitored_long_enough,
@@ -164,9 +173,11 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             ways={Event.DONE: Phase.ROLLED_BACK, Event.WITHDRAWN: Phase.FAILED},
             event_text="going back to version {old}: {message} ({reason})",
             checks=(
+                checks.old_colour_is_whole,
                 checks.fence_names_old,
                 checks.routed_to_old,
                 checks.old_colour_serves,
+                checks.old_colour_can_replace_new,
                 checks.new_colour_drained,
                 checks.new_colour_empty,
                 checks.reversed_,
@@ -176,6 +187,7 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             requeue=_until_restored,
             is_stuck=lambda context: context.is_stuck,
             goes_first=True,
+            goes_first_after=Phase.SWITCHING,
             is_warning=True,
             keeps_message=True,
             moves_fence_to=Side.OLD,

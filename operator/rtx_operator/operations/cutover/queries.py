@@ -1,6 +1,6 @@
 """What each phase queries of the engine pods; they are left in peace while no phase needs an answer."""
 
-from rtx_operator.api.enums import Colour, Judgement
+from rtx_operator.api.enums import Colour
 from rtx_operator.api.spec import Rollout
 from rtx_operator.api.status import Cutover
 from rtx_operator.observation import PodQueries
@@ -18,9 +18,7 @@ def gates_until_fenced(rollout: Rollout, cutover: Cutover) -> PodQueries:
 
 
 def monitoring(rollout: Rollout, cutover: Cutover) -> PodQueries:
-    """Reports of the pods of both colours, and the smoke tests until there is enough traffic to judge by."""
-    if cutover.judged is Judgement.TRAFFIC:
-        return PodQueries(reports=_both(cutover))
+    """Reports of the pods of both colours, and the smoke tests: also where there is enough traffic to judge by."""
     return PodQueries(reports=_both(cutover), smoke=cutover.to.colour, tests=tuple(rollout.smoke))
 
 

@@ -7,7 +7,7 @@ from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.enums import Reason
 from rtx_operator.api.status import HISTORY_LIMIT, Active, Cutover, HistoryEntry, Previous, Rejected
 from rtx_operator.desired.image import resolved
-from rtx_operator.observation import restarts
+from rtx_operator.observation import ends
 from rtx_operator.operations.cutover import evidence
 from rtx_operator.operations.cutover.checks import migrated, monitored_long_enough
 from rtx_operator.operations.cutover.context import CutoverContext
@@ -17,13 +17,15 @@ from rtx_operator.operations.record import noted
 from rtx_operator.operations.state import PersistedState
 from rtx_operator.results import Failure, Unmet
 
+SMOKE_PASSES = 2  # that make up for one failure: a version of whose tests a third fail for long is not promoted
+
 
 def note(state: PersistedState, context: CutoverContext) -> PersistedState:
     """Instants that later checks and the figures rest on, noted when they are first observed."""
-    cutover, fence, now = context.cutover, context.fence, context.now
+    cutover, now = context.cutover, context.now
     if cutover.phase is Phase.MIGRATING:
         cutover = _with_digest(cutover, context)
-    if cutover.fenced_at is None and context.executes(context.new) and fence and fence.cutover == cutover.id:
+    if cutover.fenced_at is None and context.has_executed:
         cutover = noted(cutover, fenced_at=now)
     if cutover.phase is Phase.SWITCHING and cutover.switched_at is None and context.routed_to(context.new):
         cutover = noted(cutover, switched_at=now, drain_until=now + context.drain_timeout)
@@ -33,7 +35,7 @@ def note(state: PersistedState, context: CutoverContext) -> PersistedState:
         cutover = _with_obstacles(cutover, context)
     if cutover.phase is Phase.MONITORING and context.seen.is_whole:
         resumed = {} if context.seen.observed_recently else {"resumed_at": now}
-        cutover = noted(_judged(cutover, context), **resumed)
+        cutover = noted(_with_failures(_judged(cutover, context), context), **resumed)
     return state.with_record(cutover)
 
 
@@ -46,31 +48,46 @@ def _with_digest(cutover: Cutover, context: CutoverContext) -> Cutover:
 
 
 def _judged(cutover: Cutover, context: CutoverContext) -> Cutover:
-    """By what the new release is judged by now, since when its smoke tests fail, and when its time was over."""
+    """By what the new release is judged by now, and when its time was over."""
     judged, now = evidence.judgement(context), context.now
     if judged is not cutover.judged:
         cutover = noted(cutover, judged=judged, requests=evidence.served(context).requests)
     if cutover.monitored_at is None and monitored_long_enough(context) is None:
         cutover = noted(cutover, monitored_at=now)
+    return cutover
+
+
+def _with_failures(cutover: Cutover, context: CutoverContext) -> Cutover:
+    """Since when the new release lacks pods, and since when its smoke tests fail more often than they may.
+
+    A test that failed is made up for by SMOKE_PASSES that pass; so one that flaps does not begin anew with each pass.
+    """
+    missing_since = _since(cutover.pods_missing_since, context, lasts=context.lacks_pods)
+    cutover = noted(cutover, pods_missing_since=missing_since)
     if not context.seen.smoke:
         return cutover
-    failing_since = cutover.smoke_failing_since if context.seen.observed_recently else None
     fails = any(not result.passed for result in context.seen.smoke)
-    return noted(cutover, smoke_failing_since=(failing_since or now) if fails else None)
+    missing = cutover.smoke_passes_missing if context.seen.observed_recently else 0
+    missing = missing + SMOKE_PASSES if fails else max(0, missing - 1)
+    failing_since = _since(cutover.smoke_failing_since, context, lasts=missing > 0)
+    return noted(cutover, smoke_passes_missing=missing, smoke_failing_since=failing_since)
 
 
 def _with_obstacles(cutover: Cutover, context: CutoverContext) -> Cutover:
-    """Since when a rollback cannot go on. What was there before a gap in observation may have been over meanwhile."""
-
-    def since(known: datetime | None, *, lasts: bool) -> datetime | None:
-        begun = known if context.seen.observed_recently else None
-        return (begun or context.now) if lasts else None
-
+    """Since when a rollback cannot go on."""
     return noted(
         cutover,
-        old_down_since=since(cutover.old_down_since, lasts=not context.old_serves),
-        database_silent_since=since(cutover.database_silent_since, lasts=context.fence is None),
+        old_down_since=_since(cutover.old_down_since, context, lasts=not context.old_serves),
+        fence_stuck_since=_since(
+            cutover.fence_stuck_since, context, lasts=not (context.went_back or context.went_forward)
+        ),
     )
+
+
+def _since(known: datetime | None, context: CutoverContext, *, lasts: bool) -> datetime | None:
+    """Since when something lasts. What was there before a gap in observation may have been over meanwhile."""
+    begun = known if context.seen.observed_recently else None
+    return (begun or context.now) if lasts else None
 
 
 def _is_restored(context: CutoverContext) -> bool:
@@ -111,6 +128,8 @@ def settle(state: PersistedState, context: CutoverContext) -> PersistedState:
     state = _with_active(state, context)
     if cutover.phase is Phase.SWITCHING:
         state = state.with_record(noted(cutover, restarts=_restarts(context)))
+    if cutover.phase is Phase.ROLLING_BACK:
+        state = state.with_record(noted(cutover, retry=context.engine.retry))
     if cutover.phase is Phase.PROMOTING:
         state = state.with_record(
             noted(cutover, requests=max(cutover.requests or 0, evidence.served(context).requests))
@@ -125,8 +144,8 @@ def settle(state: PersistedState, context: CutoverContext) -> PersistedState:
 
 
 def _restarts(context: CutoverContext) -> dict[str, int]:
-    """How often each pod of the new release has restarted so far, of those that have."""
-    counts = {str(pod["metadata"]["name"]): restarts(pod) for pod in context.pods(context.new)}
+    """How often each pod of the new release has ended so far, of those that have."""
+    counts = {str(pod["metadata"]["name"]): ends(pod) for pod in context.pods(context.new)}
     return {name: count for name, count in counts.items() if count}
 
 
@@ -149,8 +168,14 @@ def _with_active(state: PersistedState, context: CutoverContext) -> PersistedSta
 
 def _kept(context: CutoverContext) -> Previous:
     old = context.old
-    retire_after = context.now + context.engine.spec.rollout.keep_previous_for
-    return Previous(colour=old.colour, version=old.version, revision=old.revision, retire_after=retire_after)
+    limit = context.engine.spec.rollout.keep_previous_for
+    return Previous(
+        colour=old.colour,
+        version=old.version,
+        revision=old.revision,
+        retire_after=context.now + limit,
+        kept_for_seconds=limit.total_seconds(),
+    )
 
 
 def _rejected(context: CutoverContext) -> Rejected:
@@ -160,7 +185,7 @@ def _rejected(context: CutoverContext) -> Rejected:
         version=new.version,
         reason=cutover.reason,
         message=cutover.message,
-        retry=context.engine.retry,
+        retry=cutover.retry,
     )
 
 

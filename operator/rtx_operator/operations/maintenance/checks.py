@@ -18,7 +18,9 @@ def slot_is_free(context: MaintenanceContext) -> Unmet | None:
 
 
 def credentials_known(context: MaintenanceContext) -> Unmet | None:
-    """A new pod could not start without its passwords."""
+    """A new pod could not start without its passwords, nor a running engine pod log in after another Secret's."""
+    if context.server.password_conflict:
+        return Waiting(context.server.password_conflict)
     if context.server.credentials_known:
         return None
     return Waiting("a Secret with the passwords is missing, without which no new pod could start")

@@ -4,7 +4,7 @@ What the live Service selects, or what may execute, is never scaled down.
 """
 
 from rtx_operator.operations.effects import Apply, Delete, Effect, EffectName, Scale
-from rtx_operator.operations.retirement.checks import no_job_of_an_earlier_try
+from rtx_operator.operations.retirement.checks import active_serves, no_job_of_an_earlier_try
 from rtx_operator.operations.retirement.context import RetirementContext
 
 
@@ -17,10 +17,14 @@ def empty(context: RetirementContext) -> tuple[Effect, ...]:
 
 
 def contract(context: RetirementContext) -> tuple[Effect, ...]:
-    """Runs the contract migrations, unless somebody has brought a pod of an older release back meanwhile."""
+    """Runs the contract migrations, unless an older release is back or may be needed: they bar the way back."""
     if context.size:
         return _scale_to_zero(context)
-    return () if context.pods_left else (Apply(EffectName.CONTRACT, (context.desired.active.contract,)),)
+    return (
+        ()
+        if context.pods_left or active_serves(context)
+        else (Apply(EffectName.CONTRACT, (context.desired.active.contract,)),)
+    )
 
 
 def _scale_to_zero(context: RetirementContext) -> tuple[Effect, ...]:

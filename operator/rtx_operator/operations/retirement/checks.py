@@ -6,8 +6,13 @@ from rtx_operator.api.enums import Reason
 from rtx_operator.api.names import Label
 from rtx_operator.observation import DEADLINE_EXCEEDED, JobEnd, age, job_ended
 from rtx_operator.operations.jobs import job_done
-from rtx_operator.operations.retirement.context import EMPTYING_TIMEOUT, RetirementContext
+from rtx_operator.operations.retirement.context import EMPTYING_TIMEOUT, RetirementContext, still_needed
 from rtx_operator.results import Failure, Unmet, Waiting
+
+
+def active_serves(context: RetirementContext) -> Unmet | None:
+    """The active release has its pods, so that nobody needs the way back. A contract Job that runs is not stopped."""
+    return Waiting(still_needed(context.desired)) if context.active_is_down and context.contract_job is None else None
 
 
 def no_pod_left(context: RetirementContext) -> Unmet | None:

@@ -4,16 +4,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Component
+from rtx_operator.api.enums import Component, Reason
 from rtx_operator.api.names import Names
 from rtx_operator.api.status import Release, Retirement
 from rtx_operator.desired.state import JOB_LABEL, DesiredState
-from rtx_operator.observation import Object, Observation, executes, replicas, revision_of
+from rtx_operator.diagnosis import diagnose
+from rtx_operator.observation import Object, Observation, executes, is_ready, replicas, revision_of
 from rtx_operator.operations.machine import OperationInput
 from rtx_operator.operations.record import time_in_phase
 from rtx_operator.operations.state import PersistedState
 
 EMPTYING_TIMEOUT = timedelta(minutes=5)  # a pod has 60 s to end; after five times that its node does not end it
+ROOM_IS_SHORT = frozenset({Reason.UNSCHEDULABLE, Reason.QUOTA_EXCEEDED})  # the previous release's pods give room
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,8 @@ class RetirementContext:
 
     @property
     def may_be_emptied(self) -> bool:
-        """Whether the database and the live Service are observed to have left the colour."""
-        return self.only_active_executes and self.active_is_selected
+        """Whether the database and the live Service are observed to have left the colour, and nobody needs it."""
+        return self.only_active_executes and self.active_is_selected and not self.active_is_down
 
     @property
     def is_barred(self) -> bool:
@@ -53,8 +55,13 @@ class RetirementContext:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether it is barred because the database does not say who executes: a maintenance may be what mends that."""
-        return self.is_barred and (self.seen.database is None or self.seen.database.fence is None)
+        """Whether it is barred by what a maintenance may mend: the database does not say who executes, or pods fail."""
+        is_silent = self.seen.database is None or self.seen.database.fence is None
+        return self.is_barred and (is_silent or self.active_is_down)
+
+    @property
+    def active_is_down(self) -> bool:
+        return is_down(self.desired, self.seen)
 
     @property
     def is_kept(self) -> bool:
@@ -106,6 +113,27 @@ class RetirementContext:
     @property
     def contract_job(self) -> Object | None:
         return self.seen.child("Job", self.desired.active.contract["metadata"]["name"])
+
+
+def is_down(desired: DesiredState, seen: Observation) -> bool:
+    """Whether the active release has fewer ready pods than its minimum: the previous one is the only way back.
+
+    Not where some are ready and the others lack room: the previous release's pods may be what takes it.
+    """
+    workload, revision = desired.engine, desired.active.revision.hash
+    ready = [pod for pod in seen.pods_of(workload.pods) if is_ready(pod) and revision_of(pod) == revision]
+    if len(ready) >= desired.minimum:
+        return False
+    diagnosis = diagnose(seen, workload) if ready else None
+    return diagnosis is None or diagnosis.reason not in ROOM_IS_SHORT
+
+
+def still_needed(desired: DesiredState) -> str:
+    """Why a release is not retired while the active one is down. Without numbers: status is written once."""
+    return (
+        f"version {desired.active.revision.version} has fewer ready pods than its minimum of {desired.minimum}; the "
+        "version before it is kept until it has them, as the way back"
+    )
 
 
 def context_of(state: PersistedState, given: OperationInput) -> RetirementContext:

@@ -17,7 +17,7 @@ PHASES: PhaseTable[Phase, PhaseRow[Phase, RetirementContext]] = PhaseTable(
         Phase.EMPTYING: PhaseRow(
             ways={Event.DONE: Phase.CONTRACTING, **_GIVEN_UP},
             event_text="version {old} is no longer kept: its pods in {colour} end",
-            checks=(checks.no_pod_left, checks.no_job_of_an_earlier_try),
+            checks=(checks.active_serves, checks.no_pod_left, checks.no_job_of_an_earlier_try),
             action=actions.empty,
             deadline=lambda _: EMPTYING_TIMEOUT,  # from when its pods may be asked to end (record.py)
             is_stuck=lambda context: context.is_stuck,
@@ -26,7 +26,7 @@ PHASES: PhaseTable[Phase, PhaseRow[Phase, RetirementContext]] = PhaseTable(
         Phase.CONTRACTING: PhaseRow(
             ways={Event.DONE: Phase.SUCCEEDED, **_GIVEN_UP},
             event_text="the contract migrations of version {new} run",
-            checks=(checks.no_pod_left_to_run_beside, checks.contracted),
+            checks=(checks.active_serves, checks.no_pod_left_to_run_beside, checks.contracted),
             action=actions.contract,
             deadline=lambda rollout: rollout.migration_timeout,
             requeue=every(5.0),

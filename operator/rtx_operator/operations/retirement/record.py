@@ -15,9 +15,9 @@ SLACK = EMPTYING_TIMEOUT / 2
 
 
 def note(state: PersistedState, context: RetirementContext) -> PersistedState:
-    """The release is no longer one to go back to; its pods' time to end counts from when they may be asked to."""
+    """The release is no longer one to go back to, once its pods may be asked to end; their time counts from then."""
     record, until = context.retirement, context.now + EMPTYING_TIMEOUT
-    if state.previous and state.previous.revision == record.release.revision:
+    if state.previous and state.previous.revision == record.release.revision and not context.active_is_down:
         state = replace(state, previous=None)
     if (
         record.phase is Phase.EMPTYING
@@ -29,11 +29,12 @@ def note(state: PersistedState, context: RetirementContext) -> PersistedState:
 
 
 def own_event(context: RetirementContext, waits: Unmet | None) -> OwnEvent | None:
-    """FAILED when a cutover is due, the colour is empty and no contract migration runs; EXPIRED names the pods left."""
+    """FAILED when a cutover is due, and neither pods are to end nor a migration runs; EXPIRED names the pods left."""
     record = context.retirement
     if context.is_active:
         return OwnEvent(Event.FAILED, Failure(f"{context.release.colour} is the active colour", Reason.SUPERSEDED))
-    gives_way = context.cutover_is_due and context.size == 0 and not context.contract_pods
+    has_begun = context.size > 0 and not context.active_is_down
+    gives_way = context.cutover_is_due and not has_begun and not context.contract_pods
     if isinstance(waits, Waiting) and gives_way:
         wanted = context.desired.wanted.version
         yields = f"spec asks for version {wanted}; the retirement after that cutover does what this one left"

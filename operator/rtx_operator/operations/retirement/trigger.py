@@ -7,6 +7,7 @@ from rtx_operator.api.enums import Reason
 from rtx_operator.api.enums import RetirementPhase as Phase
 from rtx_operator.api.status import FailedTry, Release, Retirement
 from rtx_operator.operations.machine import OperationInput
+from rtx_operator.operations.retirement.context import is_down, still_needed
 from rtx_operator.operations.state import PersistedState
 
 # A cause that passes by itself (a node that is away, an image that cannot be pulled) is tried again after this.
@@ -14,10 +15,13 @@ RETRY_PAUSE = timedelta(minutes=10)
 
 
 def trigger(state: PersistedState, given: OperationInput) -> PersistedState | None:
-    """The state with a new retirement in Emptying; None when none is due."""
+    """The state with a new retirement in Emptying, or with why none begins that is due; None when nothing changes."""
     previous, failed = state.previous, state.retirement
     if given.held:
         return None
+    if previous and given.now >= previous.retire_after and is_down(given.desired, given.seen):
+        kept = previous.model_copy(update={"message": still_needed(given.desired)})
+        return replace(state, previous=kept) if kept != previous else None
     if previous and given.now >= previous.retire_after:
         release = Release(colour=previous.colour, version=previous.version, revision=previous.revision)
         # `previous` goes once the record is read back (record.py): a CRD without status.retirement loses neither.
