@@ -71,7 +71,8 @@ CREATE OR REPLACE TRIGGER forget_revisions BEFORE UPDATE ON rtx_operator.executi
 
 -- The first statement of each order transaction, so that the fence is the first lock it takes. FOR SHARE lets order
 -- transactions run side by side, and a move of the fence waits until they have ended. A transaction that waited for a
--- move reads the row that the move wrote, not its own older snapshot.
+-- move reads the row that the move wrote, not its own older snapshot. While it holds the row no move can happen, so it
+-- notes that, and the engine's triggers do not ask again (ADR 0069). The note ends with the transaction.
 CREATE OR REPLACE FUNCTION rtx_operator.assert_executor() RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $function$
@@ -85,6 +86,7 @@ BEGIN
     IF fence.epoch::text = session_epoch AND colour = ANY (fence.executors)
         AND (fence.revisions IS NULL OR revision = ANY (fence.revisions))
     THEN
+        PERFORM set_config('rtx.fence_held', pg_current_xact_id()::text, true);
         RETURN fence.epoch;
     END IF;
     RAISE EXCEPTION 'colour % (revision %) of epoch % may not execute: epoch % names % (revisions %)',
