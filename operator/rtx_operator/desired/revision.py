@@ -136,6 +136,7 @@ def _config(inputs: BuildInput) -> dict[str, str]:
         "DB_HOST": inputs.names.postgres,
         "DB_PORT": str(POSTGRES_PORT),
         "DB_NAME": DATABASE_NAME,
+        "DB_CONNECTIONS": str(spec.config.database_connections),
         "REDIS_HOST": inputs.names.redis,
         "REDIS_PORT": str(REDIS_PORT),
         "PEER_SERVICE": inputs.names.peer_service,

@@ -5,6 +5,8 @@ from pydantic import Field
 from rtx_operator.api.enums import ExecutionMode, LogLevel, PriceFeed
 from rtx_operator.api.schema import ApiModel, only
 
+MIN_CONNECTIONS, MAX_CONNECTIONS = 2, 4  # to the database, of one engine pod
+
 
 class Broker(ApiModel):
     """The brokerage that the engine runs. An edit makes an upgrade."""
@@ -28,3 +30,11 @@ class EngineConfig(ApiModel):
     """Settings of the engine's process. An edit makes an upgrade."""
 
     log_level: LogLevel = Field(default=LogLevel.INFO, description="Lowest severity that the engine logs.")
+    database_connections: int = Field(
+        default=MIN_CONNECTIONS,
+        ge=MIN_CONNECTIONS,
+        le=MAX_CONNECTIONS,
+        description="Connections of each engine pod to the database: one reads, the others write orders. More than 2 "
+        "are for disks whose commits take long, and for pods with a processor of their own: each makes an order cost "
+        "more CPU. At most 14 pods may have 3, and 11 pods 4.",
+    )

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 
 from rtx_operator.api.schema import ApiModel, rule, rules
 
-MAX_REPLICAS = 20  # 20 pods of two colours with two connections each stay under PostgreSQL's 100
+MAX_REPLICAS = 20  # with two connections to the database each; trading_engine.py has the rule for more
 Percent = Annotated[int, Field(ge=1, le=100)]
 Replicas = Annotated[int, Field(ge=1, le=MAX_REPLICAS)]
 

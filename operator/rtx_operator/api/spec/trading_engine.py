@@ -17,6 +17,22 @@ from rtx_operator.api.spec.scaling import Scaling
 from rtx_operator.api.spec.scheduling import Scheduling
 from rtx_operator.api.spec.service import LiveService
 
+# Of PostgreSQL's 100 (database/postgresql.conf), for the engine pods of both colours. The others are its superuser's 3,
+# and those of the operator, of migrations, and of pods that are being replaced (ADR 0099).
+DATABASE_CONNECTIONS = 88
+_PODS_BY_DEFAULT = "(has(self.environment) && self.environment == 'Production' ? 20 : 10)"  # at most (api/sizes.py)
+_MAX_REPLICAS = f"(has(self.scaling.maxReplicas) ? self.scaling.maxReplicas : {_PODS_BY_DEFAULT})"
+_MIN_REPLICAS = "(has(self.scaling.minReplicas) ? self.scaling.minReplicas : 1)"
+_CONNECTIONS_FIT = rule(
+    " && ".join(
+        f"2 * self.config.databaseConnections * {pods} <= {DATABASE_CONNECTIONS}"
+        for pods in (_MAX_REPLICAS, _MIN_REPLICAS)
+    ),
+    "config.databaseConnections must leave the database connections for the pods of both colours: write 2, or set "
+    "scaling.maxReplicas to at most 14 for 3 of them, and to at most 11 for 4",
+    ".config.databaseConnections",
+)
+
 _NUMBER = "(0|[1-9][0-9]*)"
 _SEMVER = rf"^{_NUMBER}[.]{_NUMBER}[.]{_NUMBER}(-[0-9A-Za-z]+((-+|[.])[0-9A-Za-z]+)*)?$"
 
@@ -30,7 +46,8 @@ class TradingEngineSpec(ApiModel):
                 "self.extraVolumeMounts.all(mount, self.extraVolumes.exists(volume, volume.name == mount.name))",
                 "extraVolumeMounts must name volumes of extraVolumes: correct the name, or add the volume",
                 ".extraVolumeMounts",
-            )
+            ),
+            _CONNECTIONS_FIT,
         )
     )
 
