@@ -107,6 +107,52 @@ def test_images_that_were_loaded_onto_the_nodes_keep_their_tag(world: World) -> 
     assert (world.active["image"], world.active.get("digest")) == (f"{REPOSITORY}:1.1.0", None)
 
 
+def test_digest_is_not_lost_with_the_pod_of_a_job_that_has_ended(pinned: World) -> None:
+    # Given a migration that runs, by the digest of its tag
+    pinned.faults.add("jobs hang")
+    pinned.set_spec(version="1.1.0")
+    assert pinned.run_until(CutoverPhase.MIGRATING)
+    pinned.reconcile()
+    ((name, job),) = [
+        (name, one) for (kind, name), one in pinned.children.items() if kind == "Job" and "1.1.0" in str(one)
+    ]
+    pinned._run_job_pod(name, job["spec"]["template"])
+    pinned.pods[f"{name}-0"]["status"]["phase"] = "Running"
+    pinned.reconcile()
+
+    # When it ends, and its pod is gone with its node before anybody has looked
+    pinned.faults.clear()
+    pinned.tick()
+    del pinned.pods[f"{name}-0"]
+
+    assert pinned.run_until(CutoverPhase.SUCCEEDED)
+    assert image_of(pinned, "green") == f"{REPOSITORY}:1.1.0@{NEW}"
+
+
+def test_return_after_status_was_lost_replaces_no_pod_that_runs(pinned: World) -> None:
+    # Given an upgraded engine whose previous release is kept, and whose tag leads elsewhere by now
+    upgraded(pinned)
+    kept = pinned.colour_pods("blue", ready=True)
+    pinned.image_ids = dict.fromkeys(IMAGES, f"{REPOSITORY}@{MOVED}")
+
+    # When status is lost, and the version set back
+    pinned.lose_status()
+    reconcile(pinned, 3)
+    assert pinned.stored["previous"]["adopted"]
+    pinned.set_spec(version="1.0.0")
+    assert pinned.run_until(CutoverPhase.SUCCEEDED, 60)
+
+    # Then the pods that ran all the time serve, and what they run has migrated
+    assert image_of(pinned, "blue") == f"{REPOSITORY}:1.0.0@{OLD}"
+    assert set(kept) <= set(pinned.colour_pods("blue"))
+    images = {
+        one["spec"]["template"]["spec"]["containers"][0]["image"]
+        for (kind, _), one in pinned.children.items()
+        if kind == "Job" and "expand" in str(one) and "1.0.0" in str(one)
+    }
+    assert images == {f"{REPOSITORY}:1.0.0@{OLD}"}
+
+
 def test_installation_runs_the_image_that_migrated_and_not_one_whose_migration_failed() -> None:
     # Given a first installation whose build cannot migrate: its Job fails
     tag = f"{REPOSITORY}:1.0.0"
@@ -153,6 +199,8 @@ def pod(image_id: str, phase: str = "Succeeded", name: str = "pod") -> Object:
         ("localhost/rtx:1", f"localhost/rtx@{NEW}", NEW),
         ("team/rtx:1", f"docker.io/team/rtx@{NEW}", NEW),
         ("rtx:1", f"docker.io/library/rtx@{NEW}", NEW),
+        ("docker.io/rtx:1", f"docker.io/library/rtx@{NEW}", NEW),
+        ("index.docker.io/team/rtx:1", f"docker.io/team/rtx@{NEW}", NEW),
         ("example.com/rtx:1", f"docker-pullable://example.com/rtx@{NEW}", NEW),
         ("example.com/rtx:1", NEW, ""),  # containerd, of an image that was imported
         ("example.com/rtx:1", f"docker.io/library/import-2026-11-26@{NEW}", ""),  # kind load

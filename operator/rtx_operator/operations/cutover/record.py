@@ -40,11 +40,19 @@ def note(state: PersistedState, context: CutoverContext) -> PersistedState:
 
 
 def _with_digest(cutover: Cutover, context: CutoverContext) -> Cutover:
-    """What the migration Job ran is what the new colour's pods run, wherever the tag leads by then."""
+    """What the migration Job ran is what the new colour's pods run, wherever the tag leads by then.
+
+    Noted as soon as a pod of the Job says it: the pod may be gone with its node when the Job has ended.
+    """
     target = context.desired.of(context.new.colour)
-    if target is None or migrated(context):
+    if target is None:
         return cutover
-    return noted(cutover, digest=resolved(context.seen, target.migrate))
+    if context.returns_to_adopted:
+        return noted(cutover, digest=target.revision.digest or "")
+    digest = resolved(context.seen, target.migrate)
+    if not digest and migrated(context):
+        return cutover
+    return noted(cutover, digest=digest or cutover.digest or "")
 
 
 def _judged(cutover: Cutover, context: CutoverContext) -> Cutover:
