@@ -11,7 +11,7 @@ from cutover_world import World
 from rtx_operator.api.enums import CutoverPhase, Reason
 from rtx_operator.api.status import Previous
 from rtx_operator.controllers.slots import Slots, has_cutover_slot
-from rtx_operator.operations.cutover import checks
+from rtx_operator.operations.cutover.checks import upgrade
 from rtx_operator.operations.cutover.context import CutoverContext
 from rtx_operator.results import Waiting
 
@@ -28,7 +28,7 @@ def in_phase(phase: str, **metadata: str) -> dict[str, Any]:
 
 
 def test_cutover_without_a_slot_waits_and_says_for_how_many() -> None:
-    unmet = checks.slot_is_free(waiting())
+    unmet = upgrade.slot_is_free(waiting())
 
     assert isinstance(unmet, Waiting)
     assert unmet.reason is Reason.FLEET_BUSY
@@ -39,7 +39,7 @@ def test_cutover_without_a_slot_waits_and_says_for_how_many() -> None:
 def test_number_that_is_not_known_yet_is_not_told() -> None:
     given = waiting()
 
-    unmet = checks.slot_is_free(replace(given, seen=replace(given.seen, cutovers_elsewhere=None)))
+    unmet = upgrade.slot_is_free(replace(given, seen=replace(given.seen, cutovers_elsewhere=None)))
 
     assert isinstance(unmet, Waiting)
     assert unmet.reason is Reason.FLEET_BUSY
@@ -58,7 +58,7 @@ def test_engines_that_wait_are_woken_once_all_are_known() -> None:
 
 
 def test_cutover_with_a_slot_waits_for_none() -> None:
-    assert checks.slot_is_free(passing(CutoverPhase.PENDING)) is None
+    assert upgrade.slot_is_free(passing(CutoverPhase.PENDING)) is None
 
 
 def test_return_to_the_kept_release_waits_for_no_slot() -> None:
@@ -69,7 +69,7 @@ def test_return_to_the_kept_release_waits_for_no_slot() -> None:
     )
     status = given.engine.status.model_copy(update={"previous": kept})
 
-    assert checks.slot_is_free(replace(given, engine=replace(given.engine, status=status))) is None
+    assert upgrade.slot_is_free(replace(given, engine=replace(given.engine, status=status))) is None
 
 
 def test_cutover_has_a_slot_from_the_end_of_pending_until_it_ends_or_goes_back() -> None:

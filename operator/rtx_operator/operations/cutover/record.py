@@ -9,7 +9,8 @@ from rtx_operator.api.status import HISTORY_LIMIT, Active, Cutover, HistoryEntry
 from rtx_operator.desired.image import resolved
 from rtx_operator.observation import ends
 from rtx_operator.operations.cutover import evidence
-from rtx_operator.operations.cutover.checks import migrated, monitored_long_enough
+from rtx_operator.operations.cutover.checks.monitoring import monitored_long_enough
+from rtx_operator.operations.cutover.checks.upgrade import migrated
 from rtx_operator.operations.cutover.context import CutoverContext
 from rtx_operator.operations.cutover.phases import PHASES, Side
 from rtx_operator.operations.machine import Event, OwnEvent
