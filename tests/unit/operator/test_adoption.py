@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
-from cutover_cluster import label
 from cutover_walks import UPGRADE_PHASES, upgraded, walk
 from cutover_world import World, copied
 from retirement_walks import until
 from rtx_operator.api.enums import Colour, CutoverPhase, RetirementPhase
 from rtx_operator.api.names import Label
 from rtx_operator.observation import Object
+from simulated_api import label
 
 DEPLOYMENTS = [("Deployment", f"rtx-engine-{colour}") for colour in Colour]
 

@@ -3,7 +3,6 @@
 import itertools
 
 import pytest
-from cutover_cluster import label
 from cutover_walks import UPGRADE_PHASES, upgraded, walk
 from cutover_world import World
 from retirement_walks import hang, keep, stalled, until
@@ -11,6 +10,7 @@ from rtx_operator.api.enums import Colour, CutoverPhase, Reason, RetirementPhase
 from rtx_operator.api.names import Label
 from rtx_operator.operations.effects import EffectName
 from rtx_operator.operations.retirement.trigger import RETRY_PAUSE
+from simulated_api import label
 
 # --- its effects -----------------------------------------------------------------------------------------------------
 
