@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from cutover_contexts import passing
-from cutover_walks import upgraded
+from cutover_walks import reconciled, upgraded
 from cutover_world import World
 from rtx_operator.api.enums import CutoverPhase, Reason
 from rtx_operator.api.status import Previous
@@ -140,21 +140,15 @@ def test_kept_release_is_repaired_while_the_next_upgrade_waits_for_a_slot(
     observe = World.observe
     monkeypatch.setattr(World, "observe", lambda *given: replace(observe(*given), cutover_slot=False))
     world.set_spec(version="1.2.0")
-    reconcile(world, 5)
+    reconciled(world, 5)
     assert world.phase is CutoverPhase.PENDING
 
     # When somebody deletes what protects the kept pods, and scales them down
     del world.children["PodDisruptionBudget", "rtx-engine-blue"]
     live = world.children["Deployment", "rtx-engine-blue"]
     world.children["Deployment", "rtx-engine-blue"] = {**live, "spec": {**live["spec"], "replicas": 0}}
-    reconcile(world, 10)
+    reconciled(world, 10)
 
     # Then both are repaired: going back is still a switch
     assert ("PodDisruptionBudget", "rtx-engine-blue") in world.children
     assert world.colour_pods("blue", ready=True)
-
-
-def reconcile(world: World, times: int) -> None:
-    for _ in range(times):
-        world.tick()
-        world.reconcile()

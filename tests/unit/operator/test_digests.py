@@ -1,7 +1,7 @@
 """A tag is resolved once: all pods of a colour run the digest that its migration Job ran."""
 
 import pytest
-from cutover_walks import upgraded
+from cutover_walks import reconciled, upgraded
 from cutover_world import World, installed
 from rtx_operator.api.enums import CutoverPhase
 from rtx_operator.api.names import DIGEST
@@ -23,12 +23,6 @@ def pinned() -> World:
 def image_of(world: World, colour: str) -> str:
     (container,) = world.children["Deployment", f"rtx-engine-{colour}"]["spec"]["template"]["spec"]["containers"]
     return str(container["image"])
-
-
-def reconcile(world: World, times: int) -> None:
-    for _ in range(times):
-        world.tick()
-        world.reconcile()
 
 
 # --- a cutover -------------------------------------------------------------------------------------------------------
@@ -56,7 +50,7 @@ def test_tag_that_moves_changes_no_pod(pinned: World) -> None:
     for name in [name for name, pod in pinned.pods.items() if JOB_LABEL in pod["metadata"]["labels"]]:
         del pinned.pods[name]
     pinned.autoscale(4)
-    reconcile(pinned, 5)
+    reconciled(pinned, 5)
 
     # Then nothing was rolled, and the new ones run what the others run
     assert set(pods["green"]) < set(pinned.colour_pods("green"))
@@ -92,7 +86,7 @@ def test_lost_record_of_the_active_release_keeps_the_digest_that_status_has(pinn
     assert pinned.children["ControllerRevision", record]["metadata"]["annotations"] == {DIGEST: NEW}
     del pinned.children["ControllerRevision", record]
 
-    reconcile(pinned, 3)
+    reconciled(pinned, 3)
 
     assert image_of(pinned, "green") == f"{REPOSITORY}:1.1.0@{NEW}"
     assert pinned.children["ControllerRevision", record]["metadata"]["annotations"] == {DIGEST: NEW}
@@ -137,7 +131,7 @@ def test_return_after_status_was_lost_replaces_no_pod_that_runs(pinned: World) -
 
     # When status is lost, and the version set back
     pinned.lose_status()
-    reconcile(pinned, 3)
+    reconciled(pinned, 3)
     assert pinned.stored["previous"]["adopted"]
     pinned.set_spec(version="1.0.0")
     assert pinned.run_until(CutoverPhase.SUCCEEDED, 60)
@@ -165,14 +159,14 @@ def test_installation_runs_the_image_that_migrated_and_not_one_whose_migration_f
         scaling={"minReplicas": 2, "maxReplicas": 4},
         paused=False,
     )
-    reconcile(world, 20)
+    reconciled(world, 20)
     (job,) = [child for (kind, _), child in world.children.items() if kind == "Job"]
 
     # When the right build is pushed under the same tag, and the failed Job is deleted, as the message says
     world.faults.clear()
     world.image_ids[tag] = f"{REPOSITORY}@{NEW}"
     world.delete(job)
-    reconcile(world, 30)
+    reconciled(world, 30)
 
     assert image_of(world, "blue") == f"{tag}@{NEW}"
     assert world.active["digest"] == NEW
