@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from cutover_laws import Intent, Judged
@@ -129,7 +130,7 @@ class World(Judged):
         observation = replace(self.observe(engine), observed_recently=is_recent(gap))
         if observation.is_whole:
             self.last_observed = self.now
-        engine = adopted(engine, observation, build.wanted_revision(engine, observation, SETTINGS), self.now)
+        engine = adopted(engine, observation, partial(build.wanted_revision, engine, observation, SETTINGS), self.now)
         desired = _desired(engine, observation)
         decision = decide(engine, desired, observation, self.now, f"{engine.spec.version}-{next(self.cutovers):08x}")
         return Intent(manifest, engine, desired, observation, decision, self.now)
