@@ -93,7 +93,7 @@ def test_failure_of_a_migration_has_its_last_log_line() -> None:
     ended = {"terminated": {"exitCode": 1, "message": "starting\n0004_x.sql: relation t is locked\n"}}
     pod = {
         "metadata": {"name": "p", "labels": {"batch.kubernetes.io/job-name": name}},
-        "status": {"containerStatuses": [{"state": ended}]},
+        "status": {"containerStatuses": [{"name": "migrate", "state": ended}]},
     }
 
     # When its check runs
