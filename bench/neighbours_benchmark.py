@@ -1,20 +1,17 @@
 """Measures a switch alone and beside broken engines of the same operator; run by `bench/neighbours`."""
 
-import json
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import median
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rtx_demo import preparation
 from rtx_lab.errors import LabError
 from rtx_lab.progress import Reporter
+from support.figures import Row, print_rows
 from support.fleet import Engine, Fault, Fleet, FleetError, lose_images, running
 
 READY_SECONDS = 120.0
@@ -30,17 +27,6 @@ class Upgrade:
 
     switch_s: float  # from the entry of Switching to that of Monitoring
     seconds: float  # from the change of spec to Succeeded
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure; documents quote it by its id."""
-
-    id: str
-    what: str
-    value: float
-    unit: str
-    runs: int
 
 
 def measure(
@@ -72,9 +58,9 @@ def measure(
             with fleet.reporter.step(f"{runs} upgrades beside them"):
                 beside += (_upgraded(fleet, engines[0], number) for number in range(runs, 2 * runs))
     except (FleetError, LabError) as error:
-        _print(list(_rows(alone, beside)), as_json=as_json)
+        print_rows(_rows(alone, beside), as_json=as_json)
         _fail(str(error))
-    _print(list(_rows(alone, beside)), as_json=as_json)
+    print_rows(_rows(alone, beside), as_json=as_json)
 
 
 def _apply(fleet: Fleet, engines: list[Engine]) -> None:
@@ -129,24 +115,14 @@ def _rows(alone: list[Upgrade], beside: list[Upgrade]) -> Iterator[Row]:
     for row_id, where, upgrades in (("alone", "alone", alone), ("beside", "beside the broken engines", beside)):
         switches = [one.switch_s for one in upgrades]
         if upgrades:
-            yield Row(f"{row_id}_s", f"Switching {where}, median", median(switches), "s", len(upgrades))
-            yield Row(f"{row_id}_max_s", f"Switching {where}, maximum", max(switches), "s", len(upgrades))
-            whole = median(one.seconds for one in upgrades)
+            typical, longest = round(median(switches), 3), round(max(switches), 3)
+            yield Row(f"{row_id}_s", f"Switching {where}, median", typical, "s", len(upgrades))
+            yield Row(f"{row_id}_max_s", f"Switching {where}, maximum", longest, "s", len(upgrades))
+            whole = round(median(one.seconds for one in upgrades), 3)
             yield Row(f"{row_id}_upgrade_s", f"from the bump to Succeeded {where}, median", whole, "s", len(upgrades))
     if alone and beside:
         ratio = median(one.switch_s for one in beside) / median(one.switch_s for one in alone)
-        yield Row("switch_ratio", "beside_s to alone_s; at most 1.5 is wanted", ratio, "", len(beside))
-
-
-def _print(rows: list[Row], *, as_json: bool) -> None:
-    if as_json:
-        rounded = [{**asdict(row), "value": round(row.value, 3)} for row in rows]
-        typer.echo(json.dumps({"machine": preparation.machine(), "rows": rounded}))
-        return
-    table = Table("id", "what", "value", "unit", "runs", title=str(preparation.machine()))
-    for row in rows:
-        table.add_row(row.id, row.what, f"{row.value:,.3f}", row.unit, str(row.runs))
-    Console().print(table)
+        yield Row("switch_ratio", "beside_s to alone_s; at most 1.5 is wanted", round(ratio, 3), "", len(beside))
 
 
 def _fail(sentence: str) -> NoReturn:

@@ -6,15 +6,11 @@ server take turns, so that both see the same hour of the machine: the ratio of t
 """
 
 import asyncio
-import json
-import os
-import platform
 import random
 import sys
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -33,13 +29,12 @@ from order_servers import (
     running,
     serving,
 )
-from rich.console import Console
-from rich.table import Table
 from rtx_engine.api.tokens import Role, Tokens
 from rtx_lab.errors import LabError
 from rtx_traffic.connection import Connection, RequestError, Target
 from rtx_traffic.ledger import OrderAnswer
 from rtx_traffic.schedule import MAX_REPEATABLE_ORDERS, REPEAT_SHARE
+from support.figures import Row, print_rows
 
 ACCOUNTS = 200
 CONNECTIONS = 64
@@ -56,17 +51,6 @@ FILL_NOTE = (
 )
 _answers = msgspec.json.Decoder(OrderAnswer)
 SYMBOLS = ("EURUSD", "GBPUSD", "AUDUSD", "XAUUSD")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure; documents quote it by its id."""
-
-    id: str
-    what: str
-    value: float
-    unit: str
-    runs: int
 
 
 class Orders:
@@ -139,22 +123,7 @@ def measure(
     except (BenchmarkError, LabError, RequestError) as error:
         typer.echo(f"bench/orders: {error}", err=True)
         sys.exit(1)
-    if as_json:
-        typer.echo(json.dumps({"machine": machine(), "rows": [asdict(row) for row in rows], "fill": FILL_NOTE}))
-        return
-    table = Table("id", "what", "value", "unit", "runs", title=machine(), caption=FILL_NOTE)
-    for row in rows:
-        table.add_row(row.id, row.what, f"{row.value:g}", row.unit, str(row.runs))
-    Console().print(table)
-
-
-def machine() -> str:
-    """The machine as one line: processors, memory, kernel and load average."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    model = models[0] if models else platform.machine()
-    return f"{os.cpu_count()} x {model}, {memory:.0f} GiB, Linux {platform.release()}, load {os.getloadavg()[0]:.1f}"
+    print_rows(rows, as_json=as_json, caption=FILL_NOTE, fill=FILL_NOTE)
 
 
 def _rows(servers: Servers, runs: int, seconds: int) -> list[Row]:

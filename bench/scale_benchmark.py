@@ -1,6 +1,5 @@
 """Measures what a fleet of engines costs one operator, at rest and in upgrades; run by `bench/scale`."""
 
-import json
 import math
 import sys
 import threading
@@ -8,16 +7,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rtx_demo import preparation
 from rtx_lab.errors import LabError
 from rtx_lab.progress import Reporter
 from support import audit
+from support.figures import Row, print_rows
 from support.fleet import HOME, INSTANCE, Engine, Fleet, FleetError, Operator, running
 
 USER = f"system:serviceaccount:{HOME}:rtx-operator"
@@ -30,17 +27,6 @@ MAX_AUTOSCALER_WRITES_PER_S = 20.0  # a test machine's API server has no time fo
 TAKEOVER_SECONDS = 300.0
 UPGRADE_SECONDS = 1800.0
 LEASE_SECONDS = 15.0
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure; documents quote it by its id."""
-
-    id: str
-    what: str
-    value: float
-    unit: str
-    runs: int = 1
 
 
 @dataclass
@@ -214,15 +200,8 @@ def _since(begun: float) -> float:
 
 
 def _print(report: Report, *, as_json: bool) -> None:
-    if as_json:
-        rows = [asdict(row) for row in report.rows]
-        typer.echo(json.dumps({"machine": preparation.machine(), "rows": rows, "notes": report.notes}))
-        return
-    table = Table("id", "what", "value", "unit", "runs", title=str(preparation.machine()))
-    for row in report.rows:
-        table.add_row(row.id, row.what, f"{row.value:,}", row.unit, str(row.runs))
-    Console().print(table)
-    for name, note in report.notes.items():
+    print_rows(report.rows, as_json=as_json, notes=report.notes)
+    for name, note in report.notes.items() if not as_json else ():
         typer.echo(f"{name}: {note}")
 
 

@@ -1,10 +1,8 @@
 """Measures duration and failed requests of upgrades, by the operator and by hand; run by `bench/upgrade`."""
 
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Annotated, NoReturn
@@ -12,7 +10,6 @@ from typing import Annotated, NoReturn
 import typer
 from ordinary_upgrade import OrdinaryUpgrade
 from rich.console import Console
-from rich.table import Table
 from rtx_demo import cluster, preparation, report, upgrades
 from rtx_demo.engine import Engine
 from rtx_demo.errors import DemoError
@@ -26,21 +23,11 @@ from rtx_lab.errors import LabError
 from rtx_lab.instance import Instance
 from rtx_traffic.fenced import overlap_s
 from rtx_traffic.verdict import Verdict, judge
+from support.figures import Row, print_rows
 
 ROOT = Path(__file__).parents[1]
 LEDGER_FILE = ROOT / "build" / "upgrade-ledger.jsonl"  # of the last run in which a promise was broken
 SECONDS, MILLISECONDS = "s", "ms"  # seconds are reported as median and maximum, counts as their sum
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure; documents quote it by its id."""
-
-    id: str
-    what: str
-    value: float
-    unit: str
-    runs: int
 
 
 def measure(
@@ -80,7 +67,7 @@ def measure(
             caption = preparation.configured_waits(engine)
     except (DemoError, LabError) as error:
         _fail(str(error))
-    _print(rows, caption, as_json=as_json)
+    print_rows(rows, as_json=as_json, caption=caption)
     if sentence := broken_promises(results):
         _fail(sentence)
 
@@ -96,16 +83,6 @@ def broken_promises(results: Sequence[Result]) -> str:
 def _fail(sentence: str) -> NoReturn:
     typer.echo(f"bench/upgrade: {sentence}", err=True)
     sys.exit(1)
-
-
-def _print(rows: Sequence[Row], caption: str, *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps({"machine": preparation.machine(), "rows": [asdict(row) for row in rows]}))
-        return
-    table = Table("id", "what", "value", "unit", "runs", title=str(preparation.machine()), caption=caption)
-    for row in rows:
-        table.add_row(row.id, row.what, f"{row.value:,}", row.unit, str(row.runs))
-    Console().print(table)
 
 
 def _upgraded(scenario: Scenario, *, with_rollback: bool) -> Result:

@@ -239,7 +239,7 @@ def hangs(pod: Object, now: datetime) -> bool:
 
 
 def is_younger(pod: Object, than: timedelta, now: datetime) -> bool:
-    """Whether the pod was made less than that ago. False for one that does not say when."""
+    """Whether the pod was made less than that ago, by the operator's clock. False for one that does not say when."""
     created = pod["metadata"].get("creationTimestamp")
     return bool(created) and now - datetime.fromisoformat(created) < than
 

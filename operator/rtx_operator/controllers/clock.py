@@ -5,7 +5,7 @@ another has stamped is compared with it: what others stamp counts from when this
 """
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -18,7 +18,9 @@ MAX_STEP_SECONDS = 5.0  # a wall clock that runs by more than this otherwise tha
 class _Engine:
     observed: float  # the last whole observation, in monotonic seconds
     now: datetime  # the same by the wall clock
-    ending: dict[str, datetime] = field(default_factory=dict)  # uids of pods that end, and when that was first observed
+    # When each pod, by its uid, was first observed, and when it was first observed to end.
+    made: dict[str, datetime] = field(default_factory=dict)
+    ending: dict[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -34,14 +36,13 @@ class ObservationClock:
         observation is not known then.
         """
         last = self._engines.get(key)
-        ending = {pod["metadata"].get("uid", ""): now for pod in seen.pods if _is_ending(pod)}
-        if last:
-            ending |= {uid: last.ending[uid] for uid in ending if uid in last.ending}
+        made = _since(seen.pods, last.made if last else {}, now)
+        ending = _since(filter(_is_ending, seen.pods), last.ending if last else {}, now)
         if last is None or seen.is_whole:
-            self._engines[key] = _Engine(monotonic if seen.is_whole else -math.inf, now, ending)
+            self._engines[key] = _Engine(monotonic if seen.is_whole else -math.inf, now, made, ending)
         else:
-            last.ending = ending
-        pods = tuple(_by_own_clock(pod, ending) if _is_ending(pod) else pod for pod in seen.pods)
+            last.made, last.ending = made, ending
+        pods = tuple(_by_own_clock(pod, made, ending) for pod in seen.pods)
         return replace(seen, pods=pods, observed_recently=last is not None and _is_recent(last, now, monotonic))
 
     def forget(self, key: Hashable) -> None:
@@ -59,9 +60,21 @@ def _is_ending(pod: Object) -> bool:
     return "deletionTimestamp" in pod["metadata"]
 
 
-def _by_own_clock(pod: Object, ending: dict[str, datetime]) -> Object:
-    """The pod with its deletionTimestamp, until which it has time to end, counted from when it was seen to end."""
+def _since(pods: Iterable[Object], known: Mapping[str, datetime], now: datetime) -> dict[str, datetime]:
+    """The uid of each pod with the time that is `known` of it; `now` for one that is new."""
+    uids = (pod["metadata"].get("uid", "") for pod in pods)
+    return {uid: known.get(uid, now) for uid in uids}
+
+
+def _by_own_clock(pod: Object, made: Mapping[str, datetime], ending: Mapping[str, datetime]) -> Object:
+    """The pod whose times count from when it was observed: its creation, and the deletionTimestamp until which it has
+    time to end.
+    """
     metadata = pod["metadata"]
-    grace = timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
-    until = ending[metadata.get("uid", "")] + grace
-    return {**pod, "metadata": {**metadata, "deletionTimestamp": until.isoformat()}}
+    times = {}
+    if "creationTimestamp" in metadata:
+        times["creationTimestamp"] = made[metadata.get("uid", "")].isoformat()
+    if _is_ending(pod):
+        grace = timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
+        times["deletionTimestamp"] = (ending[metadata.get("uid", "")] + grace).isoformat()
+    return {**pod, "metadata": {**metadata, **times}} if times else pod

@@ -108,7 +108,7 @@ class EngineController(Controller):
             ground = _ground(engine, seen, revision, disputes)
             if self._resting.get(key) == ground:
                 return self._resync()
-            engine = adopted(engine, seen, build.wanted_revision(engine, seen, self._settings), now)
+            engine = self._adopted(engine, seen, now)
             desired = build.build(engine, seen, self._settings, bytes(32))
         except (InvalidSpecError, OperatorTooOldError, UnknownActiveError, ApiError):
             return None  # the live reconcile says so in status
@@ -124,6 +124,9 @@ class EngineController(Controller):
         if due == resync and not decision.state.waits_for_time:  # until something changes, nothing is to be done
             self._resting[key] = ground
         return due
+
+    def _adopted(self, engine: TradingEngine, seen: Observation, now: datetime) -> TradingEngine:
+        return adopted(engine, seen, lambda: build.wanted_revision(engine, seen, self._settings), now)
 
     def _may_rest(self, engine: TradingEngine) -> bool:
         knows_slots = self._slots.is_loaded or not PersistedState.of(engine.status).waits_for_slot
@@ -155,7 +158,7 @@ class EngineController(Controller):
             engine = TradingEngine.parse(attempt.manifest)
             await self._load_slots(engine)
             seen = await self._observe(engine, attempt.now)
-            engine = adopted(engine, seen, build.wanted_revision(engine, seen, self._settings), attempt.now)
+            engine = self._adopted(engine, seen, attempt.now)
             desired = build.build(engine, seen, self._settings, secrets.token_bytes(32))
         except (InvalidSpecError, UnknownActiveError, OperatorTooOldError) as error:
             attempt.status = conditions.after_hands_off(attempt.before, attempt.generation, error, attempt.now)

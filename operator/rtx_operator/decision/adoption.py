@@ -7,7 +7,7 @@ Deployment that has served, and no answer of the database, what serves is unknow
 (DecisionContext.serves_unknown).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -21,11 +21,13 @@ from rtx_operator.desired.served import colour_deployment, was_complete
 from rtx_operator.observation import Fence, Object, Observation, Owner, replicas
 
 
-def adopted(engine: TradingEngine, seen: Observation, wanted: str, now: datetime) -> TradingEngine:
+def adopted(
+    engine: TradingEngine, seen: Observation, wanted_revision: Callable[[], str], now: datetime
+) -> TradingEngine:
     """The engine with what serves as its active release, and what else runs as the previous one.
 
-    The engine as it is when its status names an active release, and when there is nothing to adopt. `wanted` is the
-    revision of the spec.
+    The engine as it is when its status names an active release, and when there is nothing to adopt. The revision of
+    the spec is computed only where something may be adopted: that parses the records of all releases.
     """
     fence = seen.database.fence if seen.database else None
     owner = Owner(engine.namespace, engine.name, engine.uid)
@@ -35,8 +37,8 @@ def adopted(engine: TradingEngine, seen: Observation, wanted: str, now: datetime
     found = {one: live for one in Colour if (live := colour_deployment(names, engine.uid, seen, one))}
     colour = next((one for one in found if one.value in fence.executors), _with_pods(found))
     if colour is None:  # beside a retired release there was another one; without any it is an installation
-        return _with_active(engine, _of_record(names, seen, fence, wanted), None) if found else engine
-    if _is_being_installed(found[colour], fence, owner, wanted):
+        return _with_active(engine, _of_record(names, seen, fence, wanted_revision()), None) if found else engine
+    if _is_being_installed(found[colour], fence, owner, wanted_revision()):
         return engine
     other = found.get(colour.other)
     previous = _previous(engine, colour.other, other, now) if other else None

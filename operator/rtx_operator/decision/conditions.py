@@ -139,8 +139,8 @@ def database_in_use(message: str) -> Unmet:
 
 def _progress(decision: Decision, refusal: Unmet | None) -> Iterable[Condition]:
     size, ready = decision.ready
-    pods = f"{ready} of {size} engine pods ready"
-    scaling = Waiting(pods, Reason.SCALING) if ready != size else None
+    scaling = decision.below_size
+    pods = scaling.message if scaling else f"{ready} of {size} engine pods ready"
     operations = _of_operations(decision)
     stuck = operations if operations and operations.reason is Reason.CANNOT_ROLL_BACK else None
     unready = decision.unready and (stuck or refusal or decision.unready)

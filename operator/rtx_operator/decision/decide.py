@@ -15,7 +15,7 @@ from rtx_operator.decision.install import BEFORE_OPERATIONS, READY
 from rtx_operator.decision.keep import applied_by, data_to_keep
 from rtx_operator.decision.pause import where_it_stands
 from rtx_operator.decision.prune import objects_to_prune
-from rtx_operator.decision.sizes import active_size, kept_size
+from rtx_operator.decision.sizes import active_size, below_size, kept_size
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Object, Observation, replicas
 from rtx_operator.operations.arbiter import advance, moving, traffic_waits
@@ -23,7 +23,7 @@ from rtx_operator.operations.effects import URGENT, Apply, Delete, Effect, Effec
 from rtx_operator.operations.machine import OperationInput, Phase, Step
 from rtx_operator.operations.pause import paused, resumed
 from rtx_operator.operations.state import PersistedState
-from rtx_operator.results import Unmet, first_unmet
+from rtx_operator.results import Unmet, Waiting, first_unmet
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Decision:
 
     `unready` is what keeps the engine from being ready, `waits` what the operation under way waits for; None: nothing.
     `entered` is the phase that an operation enters with this decision. `ready` is (desired, ready) engine pods.
+    `below_size` is what keeps the engine from that many; None: nothing.
     `pause` says where a paused engine stands; empty: it is not paused.
     """
 
@@ -43,6 +44,7 @@ class Decision:
     entered: Phase | None
     waits: Unmet | None
     ready: tuple[int, int]
+    below_size: Waiting | None = None
     pause: str = ""
     is_blind: bool = False  # the database has not answered; its answer wakes the next reconcile
     is_whole: bool = True  # all that was asked has answered; else the answers wake the next reconcile
@@ -108,6 +110,7 @@ def decide(
         entered=step.entered,
         waits=step.waits,
         ready=ready,
+        below_size=below_size(context),
     )
 
 
@@ -122,6 +125,7 @@ def _of_paused(context: DecisionContext, unready: Unmet | None, ready: tuple[int
         entered=None,
         waits=None,
         ready=ready,
+        below_size=below_size(context),
         pause=where_it_stands(context, state.paused_since or now),
         is_blind=context.is_blind,
         is_whole=context.seen.is_whole,

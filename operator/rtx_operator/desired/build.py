@@ -168,8 +168,12 @@ def _idle(
         record = replace(record, pin=cutover.digest)
     if record is None:
         return None
-    known = status.active.epoch if status.active else 0
-    return _colour(passwords_of(active.other, record), active.other, record, cutover.id if cutover else "", known)
+    inputs, known = passwords_of(active.other, record), status.active.epoch if status.active else 0
+    cutover_id = cutover.id if cutover else ""
+    colour = _colour(inputs, active.other, record, cutover_id, known)
+    # The pods of a release that was found running are not replaced: what they run migrates.
+    was_found = status.previous is not None and status.previous.adopted and status.previous.revision == revision
+    return replace(colour, migrate=_migrate(inputs, record, cutover_id)) if was_found else colour
 
 
 def _borrowed_revision(inputs: BuildInput, status: TradingEngineStatus, seen: Observation) -> tuple[Object, ...]:
@@ -198,11 +202,15 @@ def _colour(inputs: BuildInput, colour: Colour, record: Record, cutover_id: str,
         revision=Revision(record.version, record.digest or None, record.config_hash, record.revision, record.image),
         objects=tuple(desired.colour_children(inputs, colour, record)),
         install=_install(inputs, record),
-        migrate=desired.migration_job(inputs, record.by_tag, "up", "--half", "expand", cutover=cutover_id),
+        migrate=_migrate(inputs, record.by_tag, cutover_id),
         reverse=desired.migration_job(inputs, record, "down", cutover=cutover_id),
         contract=desired.migration_job(inputs, record, "up", "--half", "contract"),
-        renew=desired.migration_job(inputs, record, "up", "--half", "expand", cutover=f"after-epoch-{known_epoch}"),
+        renew=_migrate(inputs, record, f"after-epoch-{known_epoch}"),
     )
+
+
+def _migrate(inputs: BuildInput, record: Record, cutover_id: str) -> Object:
+    return desired.migration_job(inputs, record, "up", "--half", "expand", cutover=cutover_id)
 
 
 def _traffic(inputs: BuildInput, colour: Colour) -> TrafficObjects:

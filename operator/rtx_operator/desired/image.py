@@ -11,6 +11,7 @@ from rtx_operator.desired.state import JOB_LABEL
 from rtx_operator.observation import Object, Observation
 
 DOCKER_HUB = "docker.io"
+HUB_ALIASES = frozenset({DOCKER_HUB, "index.docker.io"})  # as container runtimes know it
 
 
 def with_digest(image: str, digest: str) -> str:
@@ -41,7 +42,9 @@ def _full_name(image: str) -> str:
     """Registry and repository of the image, without its tag, as container runtimes write them."""
     head, slash, last = image.rpartition("/")
     repository = f"{head}{slash}{last.partition(':')[0]}"
-    first, slash, _ = repository.partition("/")
+    first, slash, path = repository.partition("/")
     if slash and (first == "localhost" or "." in first or ":" in first):
-        return repository
-    return f"{DOCKER_HUB}/{repository}" if slash else f"{DOCKER_HUB}/library/{repository}"
+        if first not in HUB_ALIASES:
+            return repository
+        repository = path
+    return f"{DOCKER_HUB}/{repository}" if "/" in repository else f"{DOCKER_HUB}/library/{repository}"

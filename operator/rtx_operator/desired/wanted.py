@@ -26,11 +26,13 @@ Path = tuple[str, ...]
 def wanted_revision(engine: TradingEngine, inputs: BuildInput, seen: Observation) -> RevisionSpec:
     """The revision that spec asks for. Raises OperatorTooOldError."""
     records = list(_records(engine, inputs, seen))
-    unknown = {record.revision: _unknown(record) for record in records}
+    known = {record.revision: _known(record.inputs) for record in records}
+    unknown = {record.revision: _unknown(record, known[record.revision]) for record in records}
     for refresh in _refreshes(engine, records):
         wanted = revision_spec(inputs, refresh)
         for record in records:
-            if record.refresh == refresh and _asks_for(engine, wanted, record, unknown[record.revision]):
+            is_asked_for = wanted.inputs == known[record.revision] and _has(engine.given, unknown[record.revision])
+            if record.refresh == refresh and is_asked_for:
                 return replace(wanted, inputs=dict(record.inputs))
     if unread := [path for paths in unknown.values() for path in paths]:
         raise _too_old(engine, unread[0])
@@ -77,14 +79,13 @@ def _records(engine: TradingEngine, inputs: BuildInput, seen: Observation) -> It
             yield record
 
 
-def _asks_for(engine: TradingEngine, wanted: RevisionSpec, record: Record, unknown: Mapping[Path, Any]) -> bool:
-    known = _known(record.inputs)
-    return wanted.inputs == known and all(_at(engine.given, path) == value for path, value in unknown.items())
+def _has(spec: Mapping[str, Any], values: Mapping[Path, Any]) -> bool:
+    return all(_at(spec, path) == value for path, value in values.items())
 
 
-def _unknown(record: Record) -> dict[Path, Any]:
+def _unknown(record: Record, known: Object) -> dict[Path, Any]:
     """The recorded values that this release does not read, by their path in spec."""
-    return dict(_lost(record.inputs, _known(record.inputs), ()))
+    return dict(_lost(record.inputs, known, ()))
 
 
 def _known(inputs: Mapping[str, Any]) -> Object:

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from engine_forks import EngineForks
+from engine_migrations import RunMigrations, runner
 from engine_pods import Pod
 from engine_postgres import Server, TestDatabase, copy_database, drop_database, make_templates, run_postgres
 from engine_processes import Colours, Engines
@@ -40,6 +41,12 @@ async def fenced_database(postgres_server: Server) -> AsyncIterator[TestDatabase
     database = await copy_database(postgres_server, "trading_engine", f"test_{secrets.token_hex(4)}")
     yield database
     await drop_database(database)
+
+
+@pytest.fixture
+def run_migrations(fenced_database: TestDatabase, tmp_path: Path) -> RunMigrations:
+    """`await run_migrations("up", …)`: the migrations of engine_migrations.py, on the test's database."""
+    return runner(fenced_database, tmp_path)
 
 
 @pytest_asyncio.fixture

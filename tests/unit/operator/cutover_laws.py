@@ -5,7 +5,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cutover_cluster import LIVE_SERVICE, Cluster, label, may_run
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import (
     Colour,
@@ -23,6 +22,9 @@ from rtx_operator.observation import JobEnd, Object, Observation, hangs, is_read
 from rtx_operator.operations.arbiter import OPERATIONS
 from rtx_operator.operations.cutover.context import BACK, FORWARD
 from rtx_operator.operations.effects import Effect, EffectName, MoveFence
+from simulated_api import LIVE_SERVICE, label
+from simulated_cluster import Cluster
+from simulated_engines import may_run
 
 # The phases, in the status that was read, in which an effect of a cutover may be performed.
 OF_PHASE: Mapping[EffectName, frozenset[CutoverPhase]] = {

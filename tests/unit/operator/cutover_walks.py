@@ -33,6 +33,14 @@ def walk(world: World, reconciles: int = 60) -> tuple[list[CutoverPhase], list[E
     return phases, performed
 
 
+def reconciled(world: World, times: int = 30, seconds: float = 1) -> None:
+    """Let cluster and operator act so many times, with so many seconds between."""
+    for _ in range(times):
+        world.tick(seconds)
+        world.reconcile()
+        world.judge()
+
+
 def upgraded(world: World, version: str = "1.1.0") -> World:
     """The world after a successful cutover to `version`."""
     world.set_spec(version=version)
@@ -45,6 +53,13 @@ def until_retiring(world: World) -> None:
     while not world.stored.get("retirement"):
         world.tick()
         world.reconcile()
+
+
+def lose(world: World, colour: str, version: str) -> None:
+    """All pods of the colour end, and those that take their place do not get ready."""
+    world.faults.add(f"unready:{version}")
+    for pod in world.colour_pods(colour):
+        world.crash(pod)
 
 
 def last_result(world: World) -> tuple[str, str]:

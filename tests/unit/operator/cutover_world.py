@@ -1,4 +1,4 @@
-"""A simulated world in which an engine is upgraded: the cluster of cutover_cluster.py, its user, and the operator.
+"""A simulated world in which an engine is upgraded: the cluster of simulated_cluster.py, its user, and the operator.
 
 The operator's pure code runs unchanged: `reconcile` stands for controllers/, with the simulated cluster instead of I/O.
 The laws of cutover_laws.py judge each write.
@@ -11,9 +11,9 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from cutover_cluster import LIVE_SERVICE, Conflict, Unreachable, label
 from cutover_laws import Intent, Judged
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour, CutoverPhase, MaintenancePhase, RetirementPhase
@@ -41,6 +41,8 @@ from rtx_operator.operations.arbiter import queries
 from rtx_operator.operations.effects import Apply, Delete, Effect, KeepData, MoveFence, Scale, UpdateFence, objects_of
 from rtx_operator.results import Unmet
 from rtx_operator.settings import from_environment
+from simulated_api import LIVE_SERVICE, Conflict, label
+from simulated_engines import Unreachable
 
 __all__ = ["Conflict", "Intent", "Unreachable", "World", "copied", "installed"]
 
@@ -128,7 +130,7 @@ class World(Judged):
         observation = replace(self.observe(engine), observed_recently=is_recent(gap))
         if observation.is_whole:
             self.last_observed = self.now
-        engine = adopted(engine, observation, build.wanted_revision(engine, observation, SETTINGS), self.now)
+        engine = adopted(engine, observation, partial(build.wanted_revision, engine, observation, SETTINGS), self.now)
         desired = _desired(engine, observation)
         decision = decide(engine, desired, observation, self.now, f"{engine.spec.version}-{next(self.cutovers):08x}")
         return Intent(manifest, engine, desired, observation, decision, self.now)

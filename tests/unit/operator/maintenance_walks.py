@@ -2,6 +2,7 @@
 
 import copy
 
+from cutover_walks import reconciled
 from cutover_world import World
 from rtx_operator.api.enums import ConditionType, MaintenancePhase
 from rtx_operator.observation import Object
@@ -17,13 +18,6 @@ WALK = [
 ]
 TYPO = {"image": "example.com/postgres:nope"}
 MORE = {"resources": {"requests": {"memory": "3Gi"}}}
-
-
-def reconciled(world: World, times: int = 30, seconds: float = 1) -> None:
-    for _ in range(times):
-        world.tick(seconds)
-        world.reconcile()
-        world.judge()
 
 
 def until(world: World, phase: MaintenancePhase, reconciles: int = 60, seconds: float = 1) -> bool:

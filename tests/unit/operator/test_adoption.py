@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
-from cutover_cluster import label
-from cutover_walks import UPGRADE_PHASES, upgraded, walk
+from cutover_walks import UPGRADE_PHASES, reconciled, upgraded, walk
 from cutover_world import World, copied
 from retirement_walks import until
 from rtx_operator.api.enums import Colour, CutoverPhase, RetirementPhase
 from rtx_operator.api.names import Label
 from rtx_operator.observation import Object
+from simulated_api import label
 
 DEPLOYMENTS = [("Deployment", f"rtx-engine-{colour}") for colour in Colour]
 
@@ -36,13 +36,6 @@ def owners(child: Object) -> list[str]:
     return [owner["uid"] for owner in child["metadata"].get("ownerReferences", [])]
 
 
-def reconcile(world: World, times: int = 5) -> None:
-    for _ in range(times):
-        world.tick()
-        world.reconcile()
-        world.judge()
-
-
 @pytest.mark.parametrize("lose", [World.lose_status, orphan_and_apply_again])
 def test_executing_colour_is_adopted_as_active_and_the_other_one_is_kept(world: World, lose: Any) -> None:
     # Given 1.1.0 in green, and 1.0.0 in blue kept warm
@@ -52,7 +45,7 @@ def test_executing_colour_is_adopted_as_active_and_the_other_one_is_kept(world: 
 
     # When status is lost
     lose(world)
-    reconcile(world)
+    reconciled(world, 5)
 
     # Then green stays active, the executor and selected, blue stays the previous one, and nothing was installed
     kept = ("colour", "version", "revision", "configHash")
@@ -75,7 +68,7 @@ def test_status_lost_in_any_phase_moves_no_traffic_back_and_the_upgrade_ends(wor
 
     # When status is lost
     world.lose_status()
-    reconcile(world, times=2)
+    reconciled(world, 2)
 
     # Then what executed still does, and the upgrade ends without an installation
     assert world.fence.executors == executor
@@ -88,7 +81,7 @@ def test_adopted_previous_release_is_migrated_before_it_serves_again(world: Worl
     # Given an adopted release in green, and another one beside it
     upgraded(world)
     world.lose_status()
-    reconcile(world)
+    reconciled(world, 5)
 
     # When the other one is asked for
     world.set_spec(version="1.0.0")
@@ -103,11 +96,11 @@ def test_adopted_previous_release_is_retired_in_its_time(world: World) -> None:
     # Given an adopted release, and another one beside it
     upgraded(world)
     orphan_and_apply_again(world)
-    reconcile(world)
+    reconciled(world, 5)
 
     # When its time is over
     for _ in range(90):
-        reconcile(world, times=1)
+        reconciled(world, 1)
 
     # Then it is retired, and green serves
     assert world.stored["retirement"]["phase"] == RetirementPhase.SUCCEEDED
@@ -124,7 +117,7 @@ def test_only_release_is_adopted_after_the_other_one_was_retired(world: World, l
 
     # When status is lost
     lose(world)
-    reconcile(world)
+    reconciled(world, 5)
 
     # Then green's pods execute and have the traffic, as before, and there is no previous release
     assert (world.active["colour"], world.active["revision"]) == (Colour.GREEN, active["revision"])
@@ -147,7 +140,7 @@ def test_other_colour_is_adopted_when_the_executing_one_is_gone(world: World) ->
     del world.children["Deployment", "rtx-engine-green"]
 
     # When the engine is reconciled
-    reconcile(world, times=1)
+    reconciled(world, 1)
 
     # Then blue is active, and goes the way of a cutover to what the spec asks for
     assert world.active["version"] == "1.0.0"
@@ -173,12 +166,12 @@ def test_installation_that_never_served_is_changed_in_place() -> None:
     # Given an installation whose pods do not get ready
     world = fresh()
     world.faults.add("unready:1.0.0")
-    reconcile(world, times=15)
+    reconciled(world, 15)
     assert world.colour_pods("blue")
 
     # When the spec names another version
     world.set_spec(version="1.0.1")
-    reconcile(world, times=15)
+    reconciled(world, 15)
 
     # Then that one is installed, without a cutover
     assert (world.active["version"], world.active["colour"]) == ("1.0.1", Colour.BLUE)
@@ -189,7 +182,7 @@ def test_installation_that_serves_is_left_by_a_cutover() -> None:
     # Given an installation of which one pod is ready, and the other is not
     world = fresh()
     world.faults.add("unready:1.0.0")
-    reconcile(world, times=15)
+    reconciled(world, 15)
     ready = world.colour_pods("blue")[0]
     condition = {"type": "Ready", "status": "True"}
     world.pods[ready] = {**world.pods[ready], "status": {"conditions": [condition]}}
@@ -245,7 +238,7 @@ def test_engine_that_is_known_is_not_adopted_again(world: World) -> None:
     again.children["Deployment", "rtx-engine-green"] = again.children["Deployment", "rtx-engine-blue"]
 
     # When it is reconciled
-    reconcile(again, times=1)
+    reconciled(again, 1)
 
     # Then status names the same release as active
     assert again.active == before
@@ -265,7 +258,7 @@ def test_release_that_was_retired_is_not_adopted_when_what_executes_is_lost_too(
         world.processes.pop(pod)
     seen = []
     for _ in range(60):
-        reconcile(world, times=1)
+        reconciled(world, 1)
         running = world.colour_pods("blue", ready=True)
         if running and world.fence and "blue" in world.fence.executors:
             seen.append(world.pods[running[0]]["metadata"]["labels"]["app.kubernetes.io/version"])

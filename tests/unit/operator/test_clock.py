@@ -8,7 +8,7 @@ from cutover_walks import last_result, walk
 from cutover_world import World
 from rtx_operator.api.enums import CutoverPhase, Reason
 from rtx_operator.controllers.clock import ObservationClock
-from rtx_operator.observation import HANGS_AFTER, Object, Observation, hangs
+from rtx_operator.observation import HANGS_AFTER, Object, Observation, hangs, is_younger
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 KEY = "engine"
@@ -51,6 +51,21 @@ def test_pod_of_the_same_name_has_its_own_time() -> None:
     seen, now = observe(times, ending(NOON, uid="u2"), 600)
 
     assert not hangs(seen.pods[0], now)
+
+
+@pytest.mark.parametrize("skew", [timedelta(minutes=-10), timedelta(), timedelta(minutes=10)])
+def test_pod_is_young_from_when_it_was_first_observed(skew: timedelta) -> None:
+    # Given a new pod, on a cluster whose clock differs from the operator's
+    pod = {"metadata": {"name": "pod", "uid": "u1", "creationTimestamp": (NOON + skew).isoformat()}, "status": {}}
+    times = ObservationClock()
+
+    # When it is observed for longer and longer
+    results = []
+    for seconds in (0, 44, 46):
+        seen, now = observe(times, pod, seconds)
+        results.append(is_younger(seen.pods[0], timedelta(seconds=45), now))
+
+    assert results == [True, True, False]
 
 
 def test_pod_that_does_not_end_is_observed_as_it_is() -> None:

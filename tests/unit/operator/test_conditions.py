@@ -72,6 +72,9 @@ def after(
         entered=None,
         waits=waits,
         ready=ready,
+        below_size=Waiting(f"{ready[1]} of {ready[0]} engine pods ready", Reason.SCALING)
+        if len(set(ready)) > 1
+        else None,
         pause=pause,
     )
     return after_decision(previous or {}, engine(), desired(wanted), decision, refusal, now)

@@ -1,12 +1,12 @@
 """Whole cutovers, forward and back: their phases and effects."""
 
 import pytest
-from cutover_cluster import label
 from cutover_walks import ROLLBACK_PHASES, UPGRADE_PHASES, last_result, until_retiring, upgraded, walk
 from cutover_world import World, copied
 from rtx_operator.api.enums import Component, CutoverPhase, Reason, RetirementPhase
 from rtx_operator.api.names import Label
 from rtx_operator.operations.effects import EffectName, next_size
+from simulated_api import label
 
 # --- forward ---------------------------------------------------------------------------------------------------------
 

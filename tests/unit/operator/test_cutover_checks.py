@@ -21,8 +21,7 @@ from cutover_world import copied
 from rtx_operator.api.enums import CutoverPhase, Reason
 from rtx_operator.api.status import Cutover
 from rtx_operator.observation import BlockingSession, FenceReport
-from rtx_operator.operations.cutover import checks
-from rtx_operator.operations.cutover.checks import SWITCH_GATES
+from rtx_operator.operations.cutover.checks import upgrade
 from rtx_operator.operations.cutover.context import CutoverContext
 from rtx_operator.operations.cutover.phases import PHASES
 from rtx_operator.pod_reports import ReachReport, SmokeResult
@@ -40,8 +39,8 @@ def job(given: CutoverContext, **status: Any) -> CutoverContext:
 def test_running_migration_waits_and_failed_migration_fails() -> None:
     given = passing(CutoverPhase.MIGRATING)
 
-    assert is_waiting(checks.migrated(job(given)))
-    failed = checks.migrated(job(given, conditions=[{"type": "Failed", "status": "True", "message": "backoff limit"}]))
+    assert is_waiting(upgrade.migrated(job(given)))
+    failed = upgrade.migrated(job(given, conditions=[{"type": "Failed", "status": "True", "message": "backoff limit"}]))
     assert failed is not None
     assert failed.reason is Reason.MIGRATION_FAILED
     assert "backoff limit" in failed.message
@@ -54,7 +53,7 @@ def test_waiting_migration_names_the_session_for_which_it_waits() -> None:
     report = BlockingSession(4711, "psql", "analyst", "10.0.0.7", "idle in transaction", since)
     given = job(passing(CutoverPhase.MIGRATING))
 
-    unmet = checks.migrated(with_observed(given, database=FenceReport(given.fence, blocking=(report,))))
+    unmet = upgrade.migrated(with_observed(given, database=FenceReport(given.fence, blocking=(report,))))
 
     # Then the message has who it is, since when, and how to end it
     assert is_waiting(unmet)
@@ -75,8 +74,8 @@ def test_migration_pod_on_a_lost_node_fails_the_migration_by_its_name() -> None:
     stuck = with_observed(given, pods=(*given.seen.pods, lost))
 
     # When it is checked, then it is reported, and fails the migration once it has lasted
-    assert is_waiting(checks.migrated(stuck))
-    unmet = checks.migrated(replace(stuck, cutover=begun_before(stuck, timedelta(minutes=1))))
+    assert is_waiting(upgrade.migrated(stuck))
+    unmet = upgrade.migrated(replace(stuck, cutover=begun_before(stuck, timedelta(minutes=1))))
     assert unmet is not None
     assert unmet.reason is Reason.NODE_LOST
 
@@ -94,11 +93,11 @@ def test_failure_of_a_migration_has_its_last_log_line() -> None:
     ended = {"terminated": {"exitCode": 1, "message": "starting\n0004_x.sql: relation t is locked\n"}}
     pod = {
         "metadata": {"name": "p", "labels": {"batch.kubernetes.io/job-name": name}},
-        "status": {"containerStatuses": [{"state": ended}]},
+        "status": {"containerStatuses": [{"name": "migrate", "state": ended}]},
     }
 
     # When its check runs
-    unmet = checks.migrated(with_observed(given, pods=(*given.seen.pods, pod)))
+    unmet = upgrade.migrated(with_observed(given, pods=(*given.seen.pods, pod)))
 
     # Then the failure has the last line of the message
     assert unmet is not None
@@ -106,7 +105,7 @@ def test_failure_of_a_migration_has_its_last_log_line() -> None:
 
 
 def test_unknown_revision_fails_as_superseded() -> None:
-    unmet = checks.migrated(
+    unmet = upgrade.migrated(
         replace(passing(CutoverPhase.MIGRATING), desired=replace(passing(CutoverPhase.MIGRATING).desired, idle=None))
     )
 
@@ -123,7 +122,7 @@ def test_new_colour_must_reach_the_current_size_of_the_old_one() -> None:
 
     grown = with_child(given, {**blue, "spec": {**blue["spec"], "replicas": 3}})
 
-    assert is_waiting(checks.new_colour_ready(grown))
+    assert is_waiting(upgrade.new_colour_ready(grown))
 
 
 def test_ready_pods_of_another_revision_do_not_count() -> None:
@@ -136,7 +135,7 @@ def test_ready_pods_of_another_revision_do_not_count() -> None:
         for pod in given.seen.pods
     ]
 
-    assert is_waiting(checks.new_colour_ready(with_observed(given, pods=tuple(other))))
+    assert is_waiting(upgrade.new_colour_ready(with_observed(given, pods=tuple(other))))
 
 
 def test_ending_pod_of_another_revision_delays_the_new_colour() -> None:
@@ -149,11 +148,11 @@ def test_ending_pod_of_another_revision_delays_the_new_colour() -> None:
     gone = {**ending, "status": {**ending["status"], "phase": "Failed"}}
 
     # When the check runs, then only the ending pod delays it
-    unmet = checks.new_colour_ready(with_observed(given, pods=(*given.seen.pods, ending)))
+    unmet = upgrade.new_colour_ready(with_observed(given, pods=(*given.seen.pods, ending)))
 
     assert is_waiting(unmet)
     assert "pod before of another revision in green" in unmet.message
-    assert checks.new_colour_ready(with_observed(given, pods=(*given.seen.pods, gone))) is None
+    assert upgrade.new_colour_ready(with_observed(given, pods=(*given.seen.pods, gone))) is None
 
 
 def test_diagnosis_fails_the_phase_only_after_a_grace_time() -> None:
@@ -163,8 +162,8 @@ def test_diagnosis_fails_the_phase_only_after_a_grace_time() -> None:
     given = with_status(given, new_pod(given), containerStatuses=[{"name": "engine", "state": state, "image": "i"}])
 
     # When it is checked before and after the grace time
-    early = checks.new_colour_ready(replace(given, now=given.cutover.since + timedelta(seconds=44)))
-    late = checks.new_colour_ready(replace(given, now=given.cutover.since + timedelta(seconds=46)))
+    early = upgrade.new_colour_ready(replace(given, now=given.cutover.since + timedelta(seconds=44)))
+    late = upgrade.new_colour_ready(replace(given, now=given.cutover.since + timedelta(seconds=46)))
 
     # Then the phase waits before, and fails after it
     assert is_waiting(early)
@@ -186,8 +185,8 @@ def test_pod_that_was_made_late_in_the_phase_has_the_same_grace_time() -> None:
     given = with_observed(given, pods=pods)
 
     # When it is checked at once, and when its time is over
-    early = checks.new_colour_ready(replace(given, now=begun + timedelta(seconds=63)))
-    late = checks.new_colour_ready(replace(given, now=begun + timedelta(seconds=106)))
+    early = upgrade.new_colour_ready(replace(given, now=begun + timedelta(seconds=63)))
+    late = upgrade.new_colour_ready(replace(given, now=begun + timedelta(seconds=106)))
 
     # Then the phase waits, and fails after it
     assert is_waiting(early)
@@ -204,7 +203,7 @@ def test_one_old_pod_that_does_not_reach_the_new_ones_blocks_the_switch() -> Non
 
     cut = with_observed(given, reach={**given.seen.reach, first: ReachReport(False, "green", "connection timed out")})
 
-    unmet = checks.old_pods_reach_new(cut)
+    unmet = upgrade.old_pods_reach_new(cut)
     assert is_waiting(unmet)
     assert unmet is not None
     assert first in unmet.message
@@ -224,31 +223,31 @@ def test_every_smoke_test_of_the_spec_must_pass() -> None:
     given = passing(CutoverPhase.TESTING)
     passed, _ = given.seen.smoke
 
-    assert is_waiting(checks.smoke_passes(with_observed(given, smoke=(passed,))))
-    unmet = checks.smoke_passes(with_observed(given, smoke=(passed, SmokeResult("symbols", False, "503"))))
+    assert is_waiting(upgrade.smoke_passes(with_observed(given, smoke=(passed,))))
+    unmet = upgrade.smoke_passes(with_observed(given, smoke=(passed, SmokeResult("symbols", False, "503"))))
     assert unmet is not None
     assert "GET /api/symbols" in unmet.message
     assert "503" in unmet.message
 
 
-@pytest.mark.parametrize("gate", SWITCH_GATES)
+@pytest.mark.parametrize("gate", upgrade.SWITCH_GATES)
 def test_gates_are_checked_again_before_the_fence_moves(gate: Check[CutoverContext]) -> None:
     # Given a cutover in Switching whose fence has not moved
     missing = {
-        checks.new_colour_ready: "no pods",
-        checks.pods_are_of_version: "pods were not queried",
-        checks.old_pods_reach_new: "reach was not queried",
+        upgrade.new_colour_ready: "no pods",
+        upgrade.pods_are_of_version: "pods were not queried",
+        upgrade.old_pods_reach_new: "reach was not queried",
     }.get(gate, "smoke was not run")
     world = copied(INSTALLED)
     world.set_spec(version="1.1.0")
     assert world.run_until(CutoverPhase.SWITCHING)
     given = context(world)
-    waiting = checks.fence_names_new(given)
+    waiting = upgrade.fence_names_new(given)
     assert waiting is not None
     assert "does not name green" in waiting.message
 
     # When the observation of a gate is missing, then Switching waits for that gate
-    assert checks.fence_names_new(MISSING[missing](given)) == gate(MISSING[missing](given))
+    assert upgrade.fence_names_new(MISSING[missing](given)) == gate(MISSING[missing](given))
 
 
 def test_fence_with_an_epoch_below_status_does_not_pass() -> None:
@@ -259,7 +258,7 @@ def test_fence_with_an_epoch_below_status_does_not_pass() -> None:
 
     behind = with_observed(given, database=FenceReport(replace(fence, epoch=active.epoch - 1)))
 
-    assert is_waiting(checks.fence_names_new(behind))
+    assert is_waiting(upgrade.fence_names_new(behind))
 
 
 def test_endpoints_with_an_old_pod_do_not_pass() -> None:
@@ -268,11 +267,11 @@ def test_endpoints_with_an_old_pod_do_not_pass() -> None:
     old = str(given.ready_pods(given.old)[0]["metadata"]["name"])
     both = [*slice_["endpoints"], {"conditions": {"ready": True}, "targetRef": {"name": old}}]
 
-    assert is_waiting(checks.routed_to_new(with_observed(given, endpoint_slices=({**slice_, "endpoints": both},))))
+    assert is_waiting(upgrade.routed_to_new(with_observed(given, endpoint_slices=({**slice_, "endpoints": both},))))
 
 
 def test_new_colour_without_pods_after_the_fence_move_fails() -> None:
-    unmet = checks.routed_to_new(with_observed(passing(CutoverPhase.SWITCHING), pods=()))
+    unmet = upgrade.routed_to_new(with_observed(passing(CutoverPhase.SWITCHING), pods=()))
 
     assert unmet is not None
     assert unmet.reason is Reason.NOT_READY

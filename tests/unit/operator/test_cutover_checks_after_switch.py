@@ -22,7 +22,7 @@ from cutover_contexts import (
 from cutover_world import copied
 from rtx_operator.api.enums import CutoverPhase, Reason
 from rtx_operator.observation import FenceReport
-from rtx_operator.operations.cutover import checks
+from rtx_operator.operations.cutover.checks import monitoring, rollback, upgrade
 from rtx_operator.operations.cutover.context import CutoverContext
 from rtx_operator.pod_reports import EngineReport
 
@@ -45,7 +45,7 @@ def test_container_that_ends_after_the_switch_began_fails(container: str, before
     ready = [{"type": "Ready", "status": "True"}]
     given = replace(given, cutover=given.cutover.model_copy(update={"restarts": {pod: before}}))
 
-    unmet = checks.new_colour_lives(with_status(given, pod, conditions=ready, containerStatuses=last))
+    unmet = monitoring.new_colour_lives(with_status(given, pod, conditions=ready, containerStatuses=last))
 
     assert (unmet is not None and unmet.reason is Reason.CONTAINER_RESTARTED) == restarted
     assert unmet is None or "exit code 137" in unmet.message
@@ -80,7 +80,7 @@ def with_served_requests(given: CutoverContext, **changes: Any) -> CutoverContex
     ],
 )
 def test_only_an_exceeded_limit_fails(changes: dict[str, Any], reason: Reason | None) -> None:
-    unmet = checks.limits_kept(with_served_requests(passing(CutoverPhase.MONITORING), **changes))
+    unmet = monitoring.limits_kept(with_served_requests(passing(CutoverPhase.MONITORING), **changes))
 
     assert (unmet.reason if unmet else None) == reason
 
@@ -89,7 +89,7 @@ def test_errors_of_one_pod_count_although_another_pod_does_not_respond() -> None
     given = with_served_requests(passing(CutoverPhase.MONITORING), server_errors=500)
     *_, last = [str(pod["metadata"]["name"]) for pod in given.ready_pods(given.new)]
 
-    unmet = checks.limits_kept(with_observed(given, engines={**given.seen.engines, last: "no answer"}))
+    unmet = monitoring.limits_kept(with_observed(given, engines={**given.seen.engines, last: "no answer"}))
 
     assert unmet is not None
     assert unmet.reason is Reason.TOO_MANY_ERRORS
@@ -100,8 +100,8 @@ def test_monitoring_time_counts_from_the_begin_of_the_phase() -> None:
 
     at = given.cutover.since + timedelta(seconds=10)
 
-    assert checks.monitored_long_enough(replace(given, now=at)) is None
-    assert is_waiting(checks.monitored_long_enough(replace(given, now=at - timedelta(seconds=1))))
+    assert monitoring.monitored_long_enough(replace(given, now=at)) is None
+    assert is_waiting(monitoring.monitored_long_enough(replace(given, now=at - timedelta(seconds=1))))
 
 
 @pytest.mark.parametrize(
@@ -115,14 +115,14 @@ def test_monitoring_time_counts_from_the_begin_of_the_phase() -> None:
 def test_old_colour_is_drained_without_websockets_and_recent_requests(changes: dict[str, Any], drained: bool) -> None:
     given = at_drain_start(passing(CutoverPhase.MONITORING))
 
-    assert (checks.old_colour_drained(with_reports(given, **changes)) is None) == drained
+    assert (monitoring.old_colour_drained(with_reports(given, **changes)) is None) == drained
 
 
 def test_drain_ends_at_its_timeout() -> None:
     given = with_reports(at_drain_start(passing(CutoverPhase.MONITORING)), websockets=1)
 
-    assert is_waiting(checks.old_colour_drained(given))
-    assert checks.old_colour_drained(replace(given, now=given.now + timedelta(seconds=5))) is None
+    assert is_waiting(monitoring.old_colour_drained(given))
+    assert monitoring.old_colour_drained(replace(given, now=given.now + timedelta(seconds=5))) is None
 
 
 # --- Promoting -------------------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def test_version_whose_pods_are_not_autoscaled_is_not_promoted() -> None:
     given = passing(CutoverPhase.PROMOTING)
     (old,) = given.desired.traffic[given.old.colour].scaling
 
-    assert is_waiting(checks.promoted(with_child(given, old)))
+    assert is_waiting(upgrade.promoted(with_child(given, old)))
 
 
 # --- RollingBack -----------------------------------------------------------------------------------------------------
@@ -143,8 +143,8 @@ def test_rollback_to_a_colour_without_ready_pods_fails() -> None:
     assert given.fence
     moved = with_observed(given, database=FenceReport(replace(given.fence, executors=("green",))))
 
-    assert is_waiting(checks.fence_names_old(moved))
-    unmet = checks.fence_names_old(with_observed(moved, pods=()))
+    assert is_waiting(rollback.fence_names_old(moved))
+    unmet = rollback.fence_names_old(with_observed(moved, pods=()))
     assert unmet is not None
     assert unmet.reason is Reason.CANNOT_ROLL_BACK
 
@@ -156,12 +156,13 @@ def test_rollback_needs_a_fence_move_of_its_own() -> None:
 
     before = with_observed(given, database=FenceReport(replace(given.fence, cutover="install")))
 
-    assert is_waiting(checks.fence_names_old(before))
+    assert is_waiting(rollback.fence_names_old(before))
 
 
 def test_service_that_never_left_the_old_colour_needs_no_endpoints() -> None:
     assert (
-        checks.routed_to_old(MISSING["no slices"](passing(CutoverPhase.ROLLING_BACK, *FAILS_BEFORE_FENCE_MOVE))) is None
+        rollback.routed_to_old(MISSING["no slices"](passing(CutoverPhase.ROLLING_BACK, *FAILS_BEFORE_FENCE_MOVE)))
+        is None
     )
 
 
@@ -176,9 +177,9 @@ def test_new_colour_that_executed_drains_before_it_is_emptied() -> None:
     busy = at_drain_start(with_observed(given, pods=pods, engines=reports))
 
     # When the check runs, then it waits; without a switch it passes
-    assert is_waiting(checks.new_colour_drained(busy))
+    assert is_waiting(rollback.new_colour_drained(busy))
     assert (
-        checks.new_colour_drained(passing(CutoverPhase.ROLLING_BACK, *FAILS_BEFORE_FENCE_MOVE)) is None
+        rollback.new_colour_drained(passing(CutoverPhase.ROLLING_BACK, *FAILS_BEFORE_FENCE_MOVE)) is None
     )  # it never had traffic
 
 
@@ -189,8 +190,8 @@ def test_new_colour_is_empty_without_replicas_or_with_another_revision() -> None
     labels = {**green["metadata"]["labels"], "rtx-trading.com/revision": "another"}
     foreign = {**full, "metadata": {**green["metadata"], "labels": labels}}
 
-    assert is_waiting(checks.new_colour_empty(with_child(given, full)))
-    assert checks.new_colour_empty(with_child(given, foreign)) is None
+    assert is_waiting(rollback.new_colour_empty(with_child(given, full)))
+    assert rollback.new_colour_empty(with_child(given, foreign)) is None
 
 
 def test_failed_or_slow_reverse_migration_does_not_block_the_rollback() -> None:
@@ -203,11 +204,11 @@ def test_failed_or_slow_reverse_migration_does_not_block_the_rollback() -> None:
     failed = with_child(given, {**running.seen.children[key], "status": {"conditions": [FAILED]}})
 
     # When it is checked, then only a running one waits, for at most five minutes
-    assert is_waiting(checks.reversed_(running))
-    assert checks.reversed_(failed) is None
-    assert checks.reversed_(replace(running, now=given.cutover.since + timedelta(minutes=6))) is None
+    assert is_waiting(rollback.reversed_(running))
+    assert rollback.reversed_(failed) is None
+    assert rollback.reversed_(replace(running, now=given.cutover.since + timedelta(minutes=6))) is None
 
 
 def test_migrations_of_a_version_that_executed_are_not_reversed() -> None:
-    assert checks.reverses(passing(CutoverPhase.ROLLING_BACK, *FAILS_BEFORE_FENCE_MOVE))
-    assert not checks.reverses(passing(CutoverPhase.ROLLING_BACK, *FAILS_AFTER_FENCE_MOVE))
+    assert rollback.reverses(passing(CutoverPhase.ROLLING_BACK, *FAILS_BEFORE_FENCE_MOVE))
+    assert not rollback.reverses(passing(CutoverPhase.ROLLING_BACK, *FAILS_AFTER_FENCE_MOVE))

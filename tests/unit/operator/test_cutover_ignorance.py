@@ -3,7 +3,7 @@
 import pytest
 from cutover_contexts import FAILS_AFTER_FENCE_MOVE, FAILS_BEFORE_FENCE_MOVE, MISSING, at_drain_start, passing
 from rtx_operator.api.enums import CutoverPhase
-from rtx_operator.operations.cutover import checks
+from rtx_operator.operations.cutover.checks import monitoring, rollback, upgrade
 from rtx_operator.operations.cutover.context import CutoverContext
 from rtx_operator.operations.cutover.phases import PHASES
 from rtx_operator.results import Check, worst_unmet
@@ -13,38 +13,38 @@ REPORTS, REACH = ("pods were not queried", "pods did not respond"), ("reach was 
 TRAFFIC = ("no children", "no pods", "no slices")
 
 DEPENDENCIES: list[tuple[CutoverPhase, tuple[str, ...], Check[CutoverContext], tuple[str, ...]]] = [
-    (CutoverPhase.PENDING, (), checks.slot_is_free, ("slots were not counted",)),
-    (CutoverPhase.MIGRATING, (), checks.migrated, ("no children",)),
-    (CutoverPhase.PROVISIONING, (), checks.new_colour_ready, ("no children", "no pods")),
-    (CutoverPhase.TESTING, (), checks.new_colour_ready, ("no children", "no pods")),
-    (CutoverPhase.TESTING, (), checks.pods_are_of_version, REPORTS),
-    (CutoverPhase.TESTING, (), checks.old_pods_reach_new, REACH),
-    (CutoverPhase.TESTING, (), checks.smoke_passes, ("smoke was not run",)),
-    (CutoverPhase.SWITCHING, (), checks.fence_names_new, DATABASE),
-    (CutoverPhase.SWITCHING, (), checks.routed_to_new, TRAFFIC),
-    (CutoverPhase.MONITORING, (), checks.new_colour_lives, ("no pods",)),
-    (CutoverPhase.MONITORING, (), checks.new_colour_executes, DATABASE),
-    (CutoverPhase.MONITORING, (), checks.new_colour_keeps_its_size, ("no pods",)),
-    (CutoverPhase.MONITORING, (), checks.limits_kept, REPORTS),
-    (CutoverPhase.MONITORING, (), checks.probes_pass, ("smoke was not run",)),
-    (CutoverPhase.MONITORING, (), checks.old_colour_drained, REPORTS),
-    (CutoverPhase.PROMOTING, (), checks.promoted, ("no children",)),
-    (CutoverPhase.ROLLING_BACK, FAILS_AFTER_FENCE_MOVE, checks.fence_names_old, DATABASE),
-    (CutoverPhase.ROLLING_BACK, FAILS_AFTER_FENCE_MOVE, checks.routed_to_old, TRAFFIC),
-    (CutoverPhase.ROLLING_BACK, FAILS_AFTER_FENCE_MOVE, checks.old_colour_serves, (*REPORTS, "no pods")),
-    (CutoverPhase.ROLLING_BACK, FAILS_BEFORE_FENCE_MOVE, checks.reversed_, ("no children",)),
+    (CutoverPhase.PENDING, (), upgrade.slot_is_free, ("slots were not counted",)),
+    (CutoverPhase.MIGRATING, (), upgrade.migrated, ("no children",)),
+    (CutoverPhase.PROVISIONING, (), upgrade.new_colour_ready, ("no children", "no pods")),
+    (CutoverPhase.TESTING, (), upgrade.new_colour_ready, ("no children", "no pods")),
+    (CutoverPhase.TESTING, (), upgrade.pods_are_of_version, REPORTS),
+    (CutoverPhase.TESTING, (), upgrade.old_pods_reach_new, REACH),
+    (CutoverPhase.TESTING, (), upgrade.smoke_passes, ("smoke was not run",)),
+    (CutoverPhase.SWITCHING, (), upgrade.fence_names_new, DATABASE),
+    (CutoverPhase.SWITCHING, (), upgrade.routed_to_new, TRAFFIC),
+    (CutoverPhase.MONITORING, (), monitoring.new_colour_lives, ("no pods",)),
+    (CutoverPhase.MONITORING, (), monitoring.new_colour_executes, DATABASE),
+    (CutoverPhase.MONITORING, (), monitoring.new_colour_keeps_its_size, ("no pods",)),
+    (CutoverPhase.MONITORING, (), monitoring.limits_kept, REPORTS),
+    (CutoverPhase.MONITORING, (), monitoring.probes_pass, ("smoke was not run",)),
+    (CutoverPhase.MONITORING, (), monitoring.old_colour_drained, REPORTS),
+    (CutoverPhase.PROMOTING, (), upgrade.promoted, ("no children",)),
+    (CutoverPhase.ROLLING_BACK, FAILS_AFTER_FENCE_MOVE, rollback.fence_names_old, DATABASE),
+    (CutoverPhase.ROLLING_BACK, FAILS_AFTER_FENCE_MOVE, rollback.routed_to_old, TRAFFIC),
+    (CutoverPhase.ROLLING_BACK, FAILS_AFTER_FENCE_MOVE, rollback.old_colour_serves, (*REPORTS, "no pods")),
+    (CutoverPhase.ROLLING_BACK, FAILS_BEFORE_FENCE_MOVE, rollback.reversed_, ("no children",)),
 ]
 # Checks that depend on the time only, or that pass without pods.
 OTHERS: set[Check[CutoverContext]] = {
-    checks.nothing_holds,
-    checks.no_migration_runs,
-    checks.nodes_settled,
-    checks.monitored_long_enough,
-    checks.traffic_seen,
-    checks.new_colour_empty,
-    checks.old_colour_is_whole,
-    checks.old_colour_can_replace_new,
-    checks.new_colour_drained,
+    upgrade.nothing_holds,
+    upgrade.no_migration_runs,
+    upgrade.nodes_settled,
+    monitoring.monitored_long_enough,
+    monitoring.traffic_seen,
+    rollback.new_colour_empty,
+    rollback.old_colour_is_whole,
+    rollback.old_colour_can_replace_new,
+    rollback.new_colour_drained,
 }
 
 
@@ -57,7 +57,7 @@ def test_check_without_its_observation_does_not_pass(
     phase: CutoverPhase, faults: tuple[str, ...], check: Check[CutoverContext], missing: str
 ) -> None:
     given = passing(phase, *faults)
-    if check is checks.old_colour_drained:
+    if check is monitoring.old_colour_drained:
         given = at_drain_start(given)
         assert given.seen.engines
     assert check(given) is None

@@ -230,7 +230,7 @@ def test_message_of_a_job_is_cut_to_what_status_may_hold(world: World) -> None:
     world.tick()
     world.reconcile()
     for job in [name for kind, name in world.children if kind == "Job"]:
-        ended = {"state": {"terminated": {"exitCode": 1, "message": "x" * MESSAGE_LIMIT}}}
+        ended = {"name": "migrate", "state": {"terminated": {"exitCode": 1, "message": "x" * MESSAGE_LIMIT}}}
         labels = {"batch.kubernetes.io/job-name": job}
         world.pods[job] = {"metadata": {"name": job, "labels": labels}, "status": {"containerStatuses": [ended]}}
 

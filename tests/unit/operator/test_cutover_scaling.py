@@ -1,10 +1,10 @@
 """Sizes and protection in a cutover: the autoscaler follows the traffic, and the way back loses no capacity."""
 
-from cutover_cluster import LIVE_SERVICE
 from cutover_walks import UPGRADE_PHASES, last_result, upgraded, walk
 from cutover_world import World
 from rtx_operator.api.enums import Colour, CutoverPhase, Reason
 from rtx_operator.operations.effects import EffectName
+from simulated_api import LIVE_SERVICE
 
 NOT_READY = {"conditions": [{"type": "Ready", "status": "False"}]}
 HPA = ("HorizontalPodAutoscaler", LIVE_SERVICE)

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from cutover_contexts import passing
-from cutover_walks import upgraded
+from cutover_walks import reconciled, upgraded
 from cutover_world import World
 from rtx_operator.api.enums import CutoverPhase, Reason
 from rtx_operator.api.status import Previous
 from rtx_operator.controllers.slots import Slots, has_cutover_slot
-from rtx_operator.operations.cutover import checks
+from rtx_operator.operations.cutover.checks import upgrade
 from rtx_operator.operations.cutover.context import CutoverContext
 from rtx_operator.results import Waiting
 
@@ -28,7 +28,7 @@ def in_phase(phase: str, **metadata: str) -> dict[str, Any]:
 
 
 def test_cutover_without_a_slot_waits_and_says_for_how_many() -> None:
-    unmet = checks.slot_is_free(waiting())
+    unmet = upgrade.slot_is_free(waiting())
 
     assert isinstance(unmet, Waiting)
     assert unmet.reason is Reason.FLEET_BUSY
@@ -39,7 +39,7 @@ def test_cutover_without_a_slot_waits_and_says_for_how_many() -> None:
 def test_number_that_is_not_known_yet_is_not_told() -> None:
     given = waiting()
 
-    unmet = checks.slot_is_free(replace(given, seen=replace(given.seen, cutovers_elsewhere=None)))
+    unmet = upgrade.slot_is_free(replace(given, seen=replace(given.seen, cutovers_elsewhere=None)))
 
     assert isinstance(unmet, Waiting)
     assert unmet.reason is Reason.FLEET_BUSY
@@ -58,7 +58,7 @@ def test_engines_that_wait_are_woken_once_all_are_known() -> None:
 
 
 def test_cutover_with_a_slot_waits_for_none() -> None:
-    assert checks.slot_is_free(passing(CutoverPhase.PENDING)) is None
+    assert upgrade.slot_is_free(passing(CutoverPhase.PENDING)) is None
 
 
 def test_return_to_the_kept_release_waits_for_no_slot() -> None:
@@ -69,7 +69,7 @@ def test_return_to_the_kept_release_waits_for_no_slot() -> None:
     )
     status = given.engine.status.model_copy(update={"previous": kept})
 
-    assert checks.slot_is_free(replace(given, engine=replace(given.engine, status=status))) is None
+    assert upgrade.slot_is_free(replace(given, engine=replace(given.engine, status=status))) is None
 
 
 def test_cutover_has_a_slot_from_the_end_of_pending_until_it_ends_or_goes_back() -> None:
@@ -140,21 +140,15 @@ def test_kept_release_is_repaired_while_the_next_upgrade_waits_for_a_slot(
     observe = World.observe
     monkeypatch.setattr(World, "observe", lambda *given: replace(observe(*given), cutover_slot=False))
     world.set_spec(version="1.2.0")
-    reconcile(world, 5)
+    reconciled(world, 5)
     assert world.phase is CutoverPhase.PENDING
 
     # When somebody deletes what protects the kept pods, and scales them down
     del world.children["PodDisruptionBudget", "rtx-engine-blue"]
     live = world.children["Deployment", "rtx-engine-blue"]
     world.children["Deployment", "rtx-engine-blue"] = {**live, "spec": {**live["spec"], "replicas": 0}}
-    reconcile(world, 10)
+    reconciled(world, 10)
 
     # Then both are repaired: going back is still a switch
     assert ("PodDisruptionBudget", "rtx-engine-blue") in world.children
     assert world.colour_pods("blue", ready=True)
-
-
-def reconcile(world: World, times: int) -> None:
-    for _ in range(times):
-        world.tick()
-        world.reconcile()

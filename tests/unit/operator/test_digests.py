@@ -1,7 +1,7 @@
 """A tag is resolved once: all pods of a colour run the digest that its migration Job ran."""
 
 import pytest
-from cutover_walks import upgraded
+from cutover_walks import reconciled, upgraded
 from cutover_world import World, installed
 from rtx_operator.api.enums import CutoverPhase
 from rtx_operator.api.names import DIGEST
@@ -23,12 +23,6 @@ def pinned() -> World:
 def image_of(world: World, colour: str) -> str:
     (container,) = world.children["Deployment", f"rtx-engine-{colour}"]["spec"]["template"]["spec"]["containers"]
     return str(container["image"])
-
-
-def reconcile(world: World, times: int) -> None:
-    for _ in range(times):
-        world.tick()
-        world.reconcile()
 
 
 # --- a cutover -------------------------------------------------------------------------------------------------------
@@ -56,7 +50,7 @@ def test_tag_that_moves_changes_no_pod(pinned: World) -> None:
     for name in [name for name, pod in pinned.pods.items() if JOB_LABEL in pod["metadata"]["labels"]]:
         del pinned.pods[name]
     pinned.autoscale(4)
-    reconcile(pinned, 5)
+    reconciled(pinned, 5)
 
     # Then nothing was rolled, and the new ones run what the others run
     assert set(pods["green"]) < set(pinned.colour_pods("green"))
@@ -92,7 +86,7 @@ def test_lost_record_of_the_active_release_keeps_the_digest_that_status_has(pinn
     assert pinned.children["ControllerRevision", record]["metadata"]["annotations"] == {DIGEST: NEW}
     del pinned.children["ControllerRevision", record]
 
-    reconcile(pinned, 3)
+    reconciled(pinned, 3)
 
     assert image_of(pinned, "green") == f"{REPOSITORY}:1.1.0@{NEW}"
     assert pinned.children["ControllerRevision", record]["metadata"]["annotations"] == {DIGEST: NEW}
@@ -107,6 +101,52 @@ def test_images_that_were_loaded_onto_the_nodes_keep_their_tag(world: World) -> 
     assert (world.active["image"], world.active.get("digest")) == (f"{REPOSITORY}:1.1.0", None)
 
 
+def test_digest_is_not_lost_with_the_pod_of_a_job_that_has_ended(pinned: World) -> None:
+    # Given a migration that runs, by the digest of its tag
+    pinned.faults.add("jobs hang")
+    pinned.set_spec(version="1.1.0")
+    assert pinned.run_until(CutoverPhase.MIGRATING)
+    pinned.reconcile()
+    ((name, job),) = [
+        (name, one) for (kind, name), one in pinned.children.items() if kind == "Job" and "1.1.0" in str(one)
+    ]
+    pinned._run_job_pod(name, job["spec"]["template"])
+    pinned.pods[f"{name}-0"]["status"]["phase"] = "Running"
+    pinned.reconcile()
+
+    # When it ends, and its pod is gone with its node before anybody has looked
+    pinned.faults.clear()
+    pinned.tick()
+    del pinned.pods[f"{name}-0"]
+
+    assert pinned.run_until(CutoverPhase.SUCCEEDED)
+    assert image_of(pinned, "green") == f"{REPOSITORY}:1.1.0@{NEW}"
+
+
+def test_return_after_status_was_lost_replaces_no_pod_that_runs(pinned: World) -> None:
+    # Given an upgraded engine whose previous release is kept, and whose tag leads elsewhere by now
+    upgraded(pinned)
+    kept = pinned.colour_pods("blue", ready=True)
+    pinned.image_ids = dict.fromkeys(IMAGES, f"{REPOSITORY}@{MOVED}")
+
+    # When status is lost, and the version set back
+    pinned.lose_status()
+    reconciled(pinned, 3)
+    assert pinned.stored["previous"]["adopted"]
+    pinned.set_spec(version="1.0.0")
+    assert pinned.run_until(CutoverPhase.SUCCEEDED, 60)
+
+    # Then the pods that ran all the time serve, and what they run has migrated
+    assert image_of(pinned, "blue") == f"{REPOSITORY}:1.0.0@{OLD}"
+    assert set(kept) <= set(pinned.colour_pods("blue"))
+    images = {
+        one["spec"]["template"]["spec"]["containers"][0]["image"]
+        for (kind, _), one in pinned.children.items()
+        if kind == "Job" and "expand" in str(one) and "1.0.0" in str(one)
+    }
+    assert images == {f"{REPOSITORY}:1.0.0@{OLD}"}
+
+
 def test_installation_runs_the_image_that_migrated_and_not_one_whose_migration_failed() -> None:
     # Given a first installation whose build cannot migrate: its Job fails
     tag = f"{REPOSITORY}:1.0.0"
@@ -119,14 +159,14 @@ def test_installation_runs_the_image_that_migrated_and_not_one_whose_migration_f
         scaling={"minReplicas": 2, "maxReplicas": 4},
         paused=False,
     )
-    reconcile(world, 20)
+    reconciled(world, 20)
     (job,) = [child for (kind, _), child in world.children.items() if kind == "Job"]
 
     # When the right build is pushed under the same tag, and the failed Job is deleted, as the message says
     world.faults.clear()
     world.image_ids[tag] = f"{REPOSITORY}@{NEW}"
     world.delete(job)
-    reconcile(world, 30)
+    reconciled(world, 30)
 
     assert image_of(world, "blue") == f"{tag}@{NEW}"
     assert world.active["digest"] == NEW
@@ -153,6 +193,8 @@ def pod(image_id: str, phase: str = "Succeeded", name: str = "pod") -> Object:
         ("localhost/rtx:1", f"localhost/rtx@{NEW}", NEW),
         ("team/rtx:1", f"docker.io/team/rtx@{NEW}", NEW),
         ("rtx:1", f"docker.io/library/rtx@{NEW}", NEW),
+        ("docker.io/rtx:1", f"docker.io/library/rtx@{NEW}", NEW),
+        ("index.docker.io/team/rtx:1", f"docker.io/team/rtx@{NEW}", NEW),
         ("example.com/rtx:1", f"docker-pullable://example.com/rtx@{NEW}", NEW),
         ("example.com/rtx:1", NEW, ""),  # containerd, of an image that was imported
         ("example.com/rtx:1", f"docker.io/library/import-2026-11-26@{NEW}", ""),  # kind load

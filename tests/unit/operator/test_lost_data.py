@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from cutover_cluster import label
 from cutover_walks import ROLLBACK_PHASES, UPGRADE_PHASES, upgraded
 from cutover_world import World
 from maintenance_walks import DATABASE, MORE, condition, reconciled, until
 from rtx_operator.api.enums import ConditionType, CutoverPhase, MaintenancePhase, Reason
 from rtx_operator.api.names import Label
 from rtx_operator.operations.effects import EffectName
+from simulated_api import label
 
 
 @contextmanager

@@ -7,7 +7,6 @@ pod of database or cache is taken away but by a maintenance.
 from collections.abc import Callable
 
 import pytest
-from cutover_cluster import label
 from cutover_walks import ROLLBACK_PHASES, UPGRADE_PHASES, until_retiring, upgraded
 from cutover_world import World
 from maintenance_walks import DATABASE, MORE, condition, reconciled, server_pods, until
@@ -22,6 +21,7 @@ from rtx_operator.api.enums import (
 )
 from rtx_operator.api.names import Label
 from rtx_operator.observation import Object
+from simulated_api import label
 
 # What hides the fence when status is lost, and the seconds for which it does.
 ANSWERS, SILENT, LATE = ("", 0), ("no database", 30), ("late answers", 3)

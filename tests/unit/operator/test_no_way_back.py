@@ -1,18 +1,11 @@
 """A rollback whose old colour cannot come up: it is said, and a third version goes forward from there."""
 
 import pytest
-from cutover_walks import last_result
+from cutover_walks import last_result, lose, reconciled
 from cutover_world import Conflict, World
 from retirement_walks import stalled
 from rtx_operator.api.enums import ConditionType, CutoverPhase, Reason
 from rtx_operator.operations.effects import MoveFence
-
-
-def lose(world: World, colour: str, version: str) -> None:
-    """All pods of the colour end, and those that take their place do not get ready."""
-    world.faults.add(f"unready:{version}")
-    for pod in world.colour_pods(colour):
-        world.crash(pod)
 
 
 def ready(world: World) -> tuple[str, str]:
@@ -20,26 +13,8 @@ def ready(world: World) -> tuple[str, str]:
     return condition["status"], condition["reason"]
 
 
-def run(world: World, reconciles: int) -> None:
-    for _ in range(reconciles):
-        world.tick()
-        world.reconcile()
-        world.judge()
-
-
-@pytest.fixture
-def stuck(world: World) -> World:
-    """1.1.0 executes in green and has too many errors; no pod of 1.0.0 in blue is ready any more."""
-    world.faults.add("errors:1.1.0")
-    world.set_spec(version="1.1.0")
-    assert world.run_until(CutoverPhase.MONITORING)
-    lose(world, "blue", "1.0.0")
-    assert world.run_until(CutoverPhase.ROLLING_BACK)
-    return world
-
-
 def test_rollback_without_old_pods_is_stalled_and_the_engine_ready_while_the_new_version_serves(stuck: World) -> None:
-    run(stuck, 5)
+    reconciled(stuck, 5)
 
     status, reason, message = stalled(stuck)
     assert (status, reason) == ("True", Reason.CANNOT_ROLL_BACK)
@@ -48,7 +23,7 @@ def test_rollback_without_old_pods_is_stalled_and_the_engine_ready_while_the_new
 
 
 def test_rollback_waits_for_the_old_colour_as_long_as_it_takes(stuck: World) -> None:
-    run(stuck, 200)
+    reconciled(stuck, 200)
     assert stuck.phase is CutoverPhase.ROLLING_BACK
 
     stuck.faults.clear()
@@ -59,7 +34,7 @@ def test_rollback_waits_for_the_old_colour_as_long_as_it_takes(stuck: World) -> 
 
 def test_third_version_goes_forward_from_the_release_that_executes(stuck: World) -> None:
     # Given a rollback that cannot be
-    run(stuck, 50)
+    reconciled(stuck, 50)
     assert stuck.fence
     epoch = stuck.fence.epoch
 
@@ -81,7 +56,7 @@ def test_third_version_goes_forward_from_the_release_that_executes(stuck: World)
 def test_third_version_gives_the_old_colour_its_time_first(stuck: World) -> None:
     # Given a third version that is asked for just when the rollback began
     stuck.set_spec(version="1.2.0")
-    run(stuck, 20)
+    reconciled(stuck, 20)
     assert stuck.phase is CutoverPhase.ROLLING_BACK
 
     # When the old colour comes up within the time that it has, then the rollback is carried out
@@ -96,12 +71,12 @@ def test_old_colour_that_was_down_for_a_moment_late_in_a_rollback_is_given_its_t
     assert world.run_until(CutoverPhase.ROLLING_BACK)
     world.faults.add("no database")
     world.set_spec(version="1.2.0")
-    run(world, 60)
+    reconciled(world, 60)
 
     # When the database answers just when the old pods are not ready for two seconds
     world.faults.discard("no database")
     lose(world, "blue", "1.0.0")
-    run(world, 2)
+    reconciled(world, 2)
     world.faults.discard("unready:1.0.0")
 
     # Then the rollback is carried out, and does not go forward with the version that failed
@@ -112,11 +87,11 @@ def test_old_colour_that_was_down_for_a_moment_late_in_a_rollback_is_given_its_t
 def test_time_without_an_operator_does_not_count_as_time_that_the_old_colour_was_down(stuck: World) -> None:
     # Given old pods that are down, and a third version, when the operator is away for a while
     stuck.set_spec(version="1.2.0")
-    run(stuck, 2)
+    reconciled(stuck, 2)
     stuck.tick(100)
 
     # When it is there again, then they have their time
-    run(stuck, 20)
+    reconciled(stuck, 20)
     assert stuck.phase is CutoverPhase.ROLLING_BACK
 
 
@@ -129,7 +104,7 @@ def test_late_move_back_of_a_paused_leader_is_refused_after_going_forward(stuck:
     lose(stuck, "blue", "1.0.0")
 
     # When the next leader goes forward, and the first one wakes up
-    run(stuck, 50)
+    reconciled(stuck, 50)
     stuck.set_spec(version="1.2.0")
     assert stuck.run_until(CutoverPhase.FAILED)
     with pytest.raises(Conflict):
@@ -147,7 +122,7 @@ def test_old_colour_that_dies_after_the_fence_went_back_does_not_hold_a_third_ve
         stuck.reconcile()
     lose(stuck, "blue", "1.0.0")
     stuck.run_endpoints()
-    run(stuck, 50)
+    reconciled(stuck, 50)
     assert stuck.phase is CutoverPhase.ROLLING_BACK
     assert stalled(stuck)[:2] == ("True", Reason.CANNOT_ROLL_BACK)
     assert ready(stuck) == ("False", Reason.CANNOT_ROLL_BACK)
@@ -166,7 +141,7 @@ def test_new_colour_is_kept_until_an_old_pod_reports_that_it_executes(world: Wor
     world.faults.add("silent:1.0.0")
 
     # When it goes on
-    run(world, 60)
+    reconciled(world, 60)
 
     # Then the new colour still has its pods, and a person is told
     assert world.phase is CutoverPhase.ROLLING_BACK
@@ -197,7 +172,7 @@ def test_third_version_goes_forward_although_a_failover_has_lost_the_move_back(s
     stuck.reconcile()
     stuck.lose_move()
     lose(stuck, "blue", "1.0.0")
-    run(stuck, 50)
+    reconciled(stuck, 50)
     assert stalled(stuck)[:2] == ("True", Reason.CANNOT_ROLL_BACK)
 
     # When a third version is asked for, then it becomes active

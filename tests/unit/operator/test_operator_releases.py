@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import pytest
-from cutover_walks import upgraded
+from cutover_walks import reconciled, upgraded
 from cutover_world import World
 from operator_release import DEPLOYMENT, JOB, another_variable, edited_template
 from rtx_operator.api.enums import ConditionType, CutoverPhase, Reason
@@ -56,13 +56,6 @@ def condition(world: World, kind: ConditionType) -> Object:
     return next(one for one in world.stored["conditions"] if one["type"] == kind)
 
 
-def reconciled(world: World, times: int = 10) -> None:
-    for _ in range(times):
-        world.tick()
-        world.reconcile()
-        world.judge()
-
-
 @RELEASES
 def test_another_release_changes_no_engine_that_runs(world: World, release: Release) -> None:
     # Given an engine that runs, with a kept previous release
@@ -71,7 +64,7 @@ def test_another_release_changes_no_engine_that_runs(world: World, release: Rele
 
     # When another release of the operator reconciles it
     with release():
-        reconciled(world)
+        reconciled(world, 10)
 
     # Then no pod is replaced, and no cutover begins
     assert set(world.pods) == set(before)
@@ -89,7 +82,7 @@ def test_colour_is_repaired_as_it_was_made(world: World, release: Release) -> No
         del world.children["ConfigMap", config]
 
         # When they are created again
-        reconciled(world)
+        reconciled(world, 10)
 
     # Then they are as they were made
     assert template(world, "blue") == made
@@ -99,7 +92,7 @@ def test_colour_is_repaired_as_it_was_made(world: World, release: Release) -> No
 def test_next_cutover_has_the_templates_of_the_present_release(world: World) -> None:
     # Given another release, and an engine that runs as the last one made it
     with everything():
-        reconciled(world)
+        reconciled(world, 10)
 
         # When its version changes
         world.set_spec(version="1.1.0")
@@ -115,7 +108,7 @@ def test_kept_colour_comes_back_as_it_was_made(world: World) -> None:
     made = copy.deepcopy(template(world, "blue"))
     upgraded(world)
     with everything():
-        reconciled(world)
+        reconciled(world, 10)
 
         # When spec goes back to it
         world.set_spec(version="1.0.0")
@@ -150,7 +143,7 @@ def test_another_release_finishes_a_cutover_as_it_was_begun(world: World, phase:
         assert world.run_until(CutoverPhase.SUCCEEDED)
 
         # Then it ends as that cutover, with the pods of the release that began it, and only one expand Job ran
-        reconciled(world)
+        reconciled(world, 10)
     assert world.stored["cutover"]["id"] == cutover
     assert template(world, "green")["spec"]["containers"][0]["readinessProbe"]["periodSeconds"] == 2
     jobs = [name for kind, name in world.children if kind == "Job"]
@@ -159,7 +152,7 @@ def test_another_release_finishes_a_cutover_as_it_was_begun(world: World, phase:
 
 def test_up_to_date_says_that_a_newer_shape_is_there(world: World) -> None:
     with edited_pods():
-        reconciled(world)
+        reconciled(world, 10)
 
     up_to_date = condition(world, ConditionType.UP_TO_DATE)
     assert (up_to_date["status"], up_to_date["reason"]) == ("True", Reason.REFRESH_AVAILABLE)
@@ -169,13 +162,13 @@ def test_up_to_date_says_that_a_newer_shape_is_there(world: World) -> None:
 def test_new_value_of_the_refresh_annotation_begins_one_cutover_to_the_newer_shape(world: World) -> None:
     with edited_pods():
         # Given an engine that runs as an earlier release made it
-        reconciled(world)
+        reconciled(world, 10)
 
         # When its user asks for a refresh
         world.refresh("1")
         assert world.run_until(CutoverPhase.SUCCEEDED)
         cutover = world.stored["cutover"]
-        reconciled(world)
+        reconciled(world, 10)
 
         # Then one cutover replaced its pods, and it is up to date
         assert world.stored["cutover"] == cutover
@@ -194,7 +187,7 @@ def test_lost_refresh_annotation_begins_no_cutover(world: World) -> None:
 
     # When somebody removes the annotation
     world.refresh("")
-    reconciled(world)
+    reconciled(world, 10)
 
     # Then nothing begins; a later version keeps the value, and going back to the kept one is a switch
     assert world.stored["cutover"]["id"] == cutover
@@ -234,13 +227,13 @@ def test_refresh_that_fails_is_rejected_until_another_value_or_a_retry(world: Wo
     with edited_pods():
         world.refresh("1")
         assert world.run_until(CutoverPhase.ROLLED_BACK)
-        reconciled(world)
+        reconciled(world, 10)
         cutover = world.stored["cutover"]["id"]
 
         # Then it is not tried again by itself
         assert world.stored["rejected"]["reason"] == Reason.SMOKE_FAILED
         world.faults.clear()
-        reconciled(world)
+        reconciled(world, 10)
         assert world.stored["cutover"]["id"] == cutover
 
         # And when the annotation gets another value, then it is

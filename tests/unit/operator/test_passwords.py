@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from api_server import ApiServer, serving
+from cutover_walks import reconciled
 from cutover_world import CREDENTIALS, World
 from rtx_operator.api.enums import ConditionType, CutoverPhase, Reason
 from rtx_operator.cluster.apply import Applied, Applier, ForeignObjectError
@@ -32,12 +33,6 @@ def set_key(world: World, key: str, value: str) -> None:
     world._store(INTERNAL, changed)
 
 
-def reconcile(world: World, times: int = 5) -> None:
-    for _ in range(times):
-        world.tick()
-        world.reconcile()
-
-
 def test_deleted_secret_is_not_generated_anew_while_its_volume_exists(world: World) -> None:
     # Given an engine that serves
     before = templates(world)
@@ -45,7 +40,7 @@ def test_deleted_secret_is_not_generated_anew_while_its_volume_exists(world: Wor
     # When its Secret is deleted, and its disruption budget too
     del world.children[INTERNAL]
     del world.children[BUDGET]
-    reconcile(world)
+    reconciled(world, 5)
 
     # Then no passwords are generated, no pod is restarted, and what needs no password is repaired
     assert INTERNAL not in world.children
@@ -60,11 +55,11 @@ def test_restored_secret_ends_the_stall(world: World) -> None:
     # Given an engine whose Secret was deleted
     secret = world.children.pop(INTERNAL)
     before = templates(world)
-    reconcile(world)
+    reconciled(world, 5)
 
     # When it is restored
     world.children[INTERNAL] = secret
-    reconcile(world)
+    reconciled(world, 5)
 
     # Then nothing is stalled, and no pod was restarted
     assert condition(world, ConditionType.STALLED)["status"] == "False"
@@ -74,11 +69,11 @@ def test_restored_secret_ends_the_stall(world: World) -> None:
 def test_empty_secret_with_the_label_asks_for_new_passwords(world: World) -> None:
     # Given an engine whose Secret was deleted
     secret = world.children.pop(INTERNAL)
-    reconcile(world)
+    reconciled(world, 5)
 
     # When a person creates an empty one, as the message says
     world.children[INTERNAL] = {name: value for name, value in secret.items() if name != "data"}
-    reconcile(world)
+    reconciled(world, 5)
 
     # Then it gets new passwords
     assert world.children[INTERNAL]["data"].keys() == secret["data"].keys()
@@ -91,7 +86,7 @@ def test_lost_key_is_not_generated_anew_while_a_volume_has_its_password(world: W
     world._store(INTERNAL, {**secret, "data": {name: value for name, value in secret["data"].items() if name != key}})
 
     # When it is reconciled
-    reconcile(world)
+    reconciled(world, 5)
 
     # Then the key is named, with the command that puts it back, and no pod is restarted
     assert key not in world.children[INTERNAL]["data"]
@@ -103,7 +98,7 @@ def test_lost_key_is_not_generated_anew_while_a_volume_has_its_password(world: W
 
     # And once it is back, nothing is stalled
     set_key(world, key, secret["data"][key])
-    reconcile(world)
+    reconciled(world, 5)
     assert condition(world, ConditionType.STALLED)["status"] == "False"
     assert templates(world) == before
 
@@ -112,7 +107,7 @@ def test_lost_key_that_no_volume_has_is_generated_anew(world: World) -> None:
     secret = world.children[INTERNAL]
     world._store(INTERNAL, {**secret, "data": {key: v for key, v in secret["data"].items() if key != "PEER_SECRET"}})
 
-    reconcile(world)
+    reconciled(world, 5)
 
     assert world.children[INTERNAL]["data"]["PEER_SECRET"]
 
@@ -136,7 +131,7 @@ def test_engine_pods_get_a_new_password_after_the_database(world: World) -> None
     engine, database = engine_pods(world), database_is(world)
     world.slot_is_free = False
     change_database_password(world)
-    reconcile(world, 10)
+    reconciled(world, 10)
 
     # Then the engine's pods stay, since the database would refuse others
     assert (engine_pods(world), database_is(world)) == (engine, database)
@@ -145,8 +140,8 @@ def test_engine_pods_get_a_new_password_after_the_database(world: World) -> None
     world.slot_is_free = True
     while database_is(world) == database:
         assert engine_pods(world) == engine
-        reconcile(world, 1)
-    reconcile(world, 10)
+        reconciled(world, 1)
+    reconciled(world, 10)
     assert engine_pods(world) != engine
 
 
@@ -154,7 +149,7 @@ def test_engine_pods_get_another_secret_at_once(world: World) -> None:
     engine, database = engine_pods(world), database_is(world)
     world.credentials = {"data": {**CREDENTIALS["data"], "JWT_SECRET": "bmV3"}}
 
-    reconcile(world)
+    reconciled(world, 5)
 
     assert engine_pods(world) != engine
     assert database_is(world) == database
@@ -165,7 +160,7 @@ def test_cutover_waits_until_the_database_has_a_new_password(world: World) -> No
     world.slot_is_free = False
     change_database_password(world)
     world.set_spec(version="1.1.0")
-    reconcile(world, 10)
+    reconciled(world, 10)
 
     # Then no pod of the new version is made before the database takes its password
     assert world.phase is CutoverPhase.PENDING
@@ -177,10 +172,10 @@ def test_cutover_waits_until_the_database_has_a_new_password(world: World) -> No
 def test_cutover_that_waits_for_passwords_says_why_the_database_does_not_get_them(world: World) -> None:
     world.set_spec(database={"image": "example.com/postgres:nope"})
     change_database_password(world)
-    reconcile(world, 60)
+    reconciled(world, 60)
     world.set_spec(version="1.1.0")
 
-    reconcile(world, 5)
+    reconciled(world, 5)
 
     assert "by its maintenance, which failed" in world.stored["cutover"]["message"]
 
@@ -192,7 +187,7 @@ def test_binary_key_of_others_changes_nothing(world: World) -> None:
 
     # When a child is deleted
     del world.children[BUDGET]
-    reconcile(world)
+    reconciled(world, 5)
 
     # Then it is made again, and no pod is restarted
     assert BUDGET in world.children
@@ -208,7 +203,7 @@ def test_binary_key_in_the_secret_of_the_user_changes_nothing(world: World) -> N
 
     # When a child is deleted
     del world.children[BUDGET]
-    reconcile(world)
+    reconciled(world, 5)
 
     # Then it is made again, and no pod is restarted
     assert BUDGET in world.children
@@ -222,7 +217,7 @@ def test_needed_key_that_is_no_text_is_named(world: World) -> None:
     before = templates(world)
 
     # When the engine is reconciled
-    reconcile(world)
+    reconciled(world, 5)
 
     # Then the condition names the key, its value is left, and no pod is restarted
     stalled = condition(world, ConditionType.STALLED)

@@ -3,14 +3,14 @@
 import itertools
 
 import pytest
-from cutover_cluster import label
-from cutover_walks import UPGRADE_PHASES, upgraded, walk
+from cutover_walks import UPGRADE_PHASES, lose, reconciled, upgraded, walk
 from cutover_world import World
 from retirement_walks import hang, keep, stalled, until
 from rtx_operator.api.enums import Colour, CutoverPhase, Reason, RetirementPhase
 from rtx_operator.api.names import Label
 from rtx_operator.operations.effects import EffectName
 from rtx_operator.operations.retirement.trigger import RETRY_PAUSE
+from simulated_api import label
 
 # --- its effects -----------------------------------------------------------------------------------------------------
 
@@ -43,21 +43,6 @@ def test_retirement_phase_is_in_status_before_its_effects(retiring: World) -> No
 # --- the way back ----------------------------------------------------------------------------------------------------
 
 
-def with_active_down(world: World) -> World:
-    """1.1.0 is active and no pod of it is ready any more; 1.0.0 is kept."""
-    world.faults.add("unready:1.1.0")
-    for name in world.colour_pods("green"):
-        world.crash(name)
-    return world
-
-
-def reconciled(world: World, times: int) -> World:
-    for _ in range(times):
-        world.tick()
-        world.reconcile()
-    return world
-
-
 def contract_jobs(world: World) -> list[str]:
     jobs = [(name, job) for (kind, name), job in world.children.items() if kind == "Job"]
     return [name for name, job in jobs if "contract" in job["spec"]["template"]["spec"]["containers"][0]["args"]]
@@ -65,7 +50,8 @@ def contract_jobs(world: World) -> list[str]:
 
 def test_release_before_is_kept_while_the_active_one_is_down(world: World) -> None:
     # Given an upgraded engine of which no pod is ready any more
-    with_active_down(reconciled(upgraded(world), 20))
+    reconciled(upgraded(world), 20)
+    lose(world, "green", "1.1.0")
 
     # When the time is over for which the previous release is kept
     reconciled(world, 60)
@@ -82,7 +68,8 @@ def test_release_before_is_kept_while_the_active_one_is_down(world: World) -> No
 
 
 def test_release_before_is_retired_once_the_active_one_is_back(world: World) -> None:
-    with_active_down(reconciled(upgraded(world), 20))
+    reconciled(upgraded(world), 20)
+    lose(world, "green", "1.1.0")
     reconciled(world, 60)
 
     world.faults.clear()
@@ -107,7 +94,7 @@ def test_release_before_gives_its_room_to_the_active_one(world: World) -> None:
 
 def test_active_release_that_goes_down_as_a_retirement_begins_has_its_way_back(retiring: World) -> None:
     # Given a retirement that has begun, and asked no pod to end yet, when the active release goes down
-    with_active_down(retiring)
+    lose(retiring, "green", "1.1.0")
     reconciled(retiring, 60)
     assert retiring.colour_pods("blue", ready=True)
 
@@ -120,7 +107,7 @@ def test_active_release_that_goes_down_as_a_retirement_begins_has_its_way_back(r
 def test_contract_migrations_do_not_begin_while_the_active_release_is_down(retiring: World) -> None:
     # Given pods of the release before that have ended, when the active one goes down
     assert until(retiring, RetirementPhase.CONTRACTING)
-    with_active_down(retiring)
+    lose(retiring, "green", "1.1.0")
     reconciled(retiring, 60)
     assert not contract_jobs(retiring)
 

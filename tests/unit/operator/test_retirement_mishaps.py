@@ -4,7 +4,6 @@ import json
 from datetime import timedelta
 from typing import Any
 
-from cutover_cluster import label
 from cutover_walks import UPGRADE_PHASES, until_retiring, upgraded, walk
 from cutover_world import Intent, World
 from retirement_walks import hang, stalled, until
@@ -13,6 +12,7 @@ from rtx_operator.api.names import Label, Names
 from rtx_operator.decision.outcome import Outcome
 from rtx_operator.desired.state import JOB_LABEL
 from rtx_operator.observation import Object
+from simulated_api import label
 
 
 def test_retirement_survives_a_definition_that_does_not_store_it(world: World) -> None:

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import cutover_world
 import pytest
-from cutover_walks import upgraded
+from cutover_walks import lose, reconciled, upgraded
 from cutover_world import CREDENTIALS, Unreachable, World
-from maintenance_walks import reconciled, until
+from maintenance_walks import until
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import CutoverPhase, MaintenancePhase
 from rtx_operator.observation import FenceReport, Object, Observation
@@ -164,9 +164,7 @@ def test_old_pods_that_the_database_refuses_let_its_maintenance_through(world: W
     # Given a rollback whose old pods do not come up: the database does not have the password that they have
     reach(world, CutoverPhase.MONITORING)
     world.credentials = {"data": {**cutover_world.CREDENTIALS["data"], "DB_PASSWORD": "bmV3"}}
-    world.faults.add("unready:1.0.0")
-    for pod in world.colour_pods("blue"):
-        world.crash(pod)
+    lose(world, "blue", "1.0.0")
     world.faults.add("errors:1.1.0")
     assert world.run_until(CutoverPhase.ROLLING_BACK)
 
@@ -224,18 +222,7 @@ def test_new_passwords_reach_the_database_amid_a_cutover(
     assert run_until(world, lambda: world.phase is not None and world.phase.is_terminal)
 
 
-@pytest.fixture
-def stuck(world: World) -> World:
-    """A rollback that finds no old pods that come up, so that 1.1.0 in green goes on executing."""
-    world.set_spec(version="1.1.0")
-    assert world.run_until(CutoverPhase.MONITORING)
-    world.faults.update({"unready:1.0.0", "errors:1.1.0"})
-    for pod in world.colour_pods("blue"):
-        world.crash(pod)
-    assert world.run_until(CutoverPhase.ROLLING_BACK)
-    reconciled(world, 60)
-    assert executors(world) == ("green",)
-    return world
+# --- the version that goes on executing ---
 
 
 def executors(world: World) -> tuple[str, ...]:
@@ -243,6 +230,8 @@ def executors(world: World) -> tuple[str, ...]:
 
 
 def test_version_that_executes_amid_a_stuck_rollback_gets_a_new_password(stuck: World) -> None:
+    # Given a rollback that has waited for the old colour for a minute
+    reconciled(stuck, 60)
     key = ("Deployment", "rtx-engine-green")
     before = stuck.children[key]["spec"]["template"]["metadata"]["annotations"]
 
@@ -257,12 +246,17 @@ def test_version_that_executes_amid_a_stuck_rollback_gets_a_new_password(stuck: 
 
 
 def test_deployment_that_executes_amid_a_stuck_rollback_is_repaired(stuck: World) -> None:
+    # Given a rollback that has waited for the old colour for a minute
+    reconciled(stuck, 60)
+    assert executors(stuck) == ("green",)
+
+    # When somebody deletes what executes
     del stuck.children["Deployment", "rtx-engine-green"]
     for pod in stuck.colour_pods("green"):
         stuck.pods.pop(pod)
         stuck.processes.pop(pod)
-
     reconciled(stuck, 5)
 
+    # Then it is made again
     assert executors(stuck) == ("green",)
     assert ("Deployment", "rtx-engine-green") in stuck.children

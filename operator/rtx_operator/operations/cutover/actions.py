@@ -6,8 +6,7 @@ to have both, and the Service follows the fence, never the other way round.
 """
 
 from rtx_operator.api.status import Release
-from rtx_operator.operations.cutover.checks import (
-    SWITCH_GATES,
+from rtx_operator.operations.cutover.checks.rollback import (
     new_colour_drained,
     old_colour_can_replace_new,
     old_colour_is_whole,
@@ -16,6 +15,7 @@ from rtx_operator.operations.cutover.checks import (
     routed_to_old,
     withdrawn_migration_ended,
 )
+from rtx_operator.operations.cutover.checks.upgrade import SWITCH_GATES
 from rtx_operator.operations.cutover.context import BACK, FORWARD, CutoverContext
 from rtx_operator.operations.effects import Apply, Drain, Effect, EffectName, Scale, next_size
 from rtx_operator.operations.fence import fence_move

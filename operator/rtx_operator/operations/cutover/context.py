@@ -59,6 +59,15 @@ class CutoverContext:
         return previous is not None and previous.revision == self.new.revision and not previous.adopted
 
     @property
+    def returns_to_adopted(self) -> bool:
+        """Whether the release that it makes active was found running when status was lost: its pods stay as they are.
+
+        It migrates all the same, as nobody knows whether it has served.
+        """
+        previous = self.engine.status.previous
+        return previous is not None and previous.revision == self.new.revision and previous.adopted
+
+    @property
     def waited(self) -> timedelta:
         """Time since the phase began, without pauses."""
         return time_in_phase(self.cutover, self.now)

@@ -19,7 +19,8 @@ from types import MappingProxyType
 
 from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.status import Cutover, Release
-from rtx_operator.operations.cutover import actions, checks, queries
+from rtx_operator.operations.cutover import actions, queries
+from rtx_operator.operations.cutover.checks import monitoring, rollback, upgrade
 from rtx_operator.operations.cutover.context import CutoverContext
 from rtx_operator.operations.machine import Event, PhaseRow, PhaseTable, every
 
@@ -80,14 +81,14 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
                 Event.DONE: Phase.MIGRATING,
             },
             event_text="cutover {id} from version {old} to {new} begins",
-            checks=(checks.nothing_holds, checks.no_migration_runs, checks.slot_is_free),
+            checks=(upgrade.nothing_holds, upgrade.no_migration_runs, upgrade.slot_is_free),
             requeue=every(1.0),
             only_waits=True,
         ),
         Phase.MIGRATING: CutoverRow(
             ways={Event.DONE: Phase.PROVISIONING, **_BACK},
             event_text="the expand migrations of version {new} run",
-            checks=(checks.migrated,),
+            checks=(upgrade.migrated,),
             action=actions.migrate,
             deadline=lambda rollout: rollout.migration_timeout,
             requeue=every(1.0),
@@ -95,7 +96,7 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
         Phase.PROVISIONING: CutoverRow(
             ways={Event.DONE: Phase.TESTING, **_BACK},
             event_text="pods of version {new} start in {colour}",
-            checks=(checks.new_colour_ready,),
+            checks=(upgrade.new_colour_ready,),
             action=actions.provision,
             deadline=lambda rollout: rollout.ready_timeout,
             requeue=every(1.0),
@@ -104,11 +105,11 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             ways={Event.DONE: Phase.SWITCHING, **_BACK},
             event_text="version {new} is tested before it gets traffic",
             checks=(
-                checks.new_colour_ready,
-                checks.pods_are_of_version,
-                checks.old_pods_reach_new,
-                checks.smoke_passes,
-                checks.nodes_settled,
+                upgrade.new_colour_ready,
+                upgrade.pods_are_of_version,
+                upgrade.old_pods_reach_new,
+                upgrade.smoke_passes,
+                upgrade.nodes_settled,
             ),
             action=actions.resize,
             queries=queries.gates,
@@ -119,7 +120,7 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
         Phase.SWITCHING: CutoverRow(
             ways={Event.DONE: Phase.MONITORING, **_BACK},
             event_text="all gates are passed: the fence and the live Service move to {colour}",
-            checks=(checks.fence_names_new, checks.routed_to_new),
+            checks=(upgrade.fence_names_new, upgrade.routed_to_new),
             action=actions.switch,
             queries=queries.gates_until_fenced,
             deadline=lambda _: timedelta(seconds=30),
@@ -133,14 +134,14 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             ways={Event.DONE: Phase.PROMOTING, **_BACK},
             event_text="{colour} executes and takes the traffic; version {old} drains, version {new} is monitored",
             checks=(
-                checks.new_colour_lives,
-                checks.new_colour_executes,
-                checks.new_colour_keeps_its_size,
-                checks.limits_kept,
-                checks.probes_pass,
-                checks.monitored_long_enough,
-                checks.old_colour_drained,
-                checks.traffic_seen,
+                monitoring.new_colour_lives,
+                monitoring.new_colour_executes,
+                monitoring.new_colour_keeps_its_size,
+                monitoring.limits_kept,
+                monitoring.probes_pass,
+                monitoring.monitored_long_enough,
+                monitoring.old_colour_drained,
+                monitoring.traffic_seen,
             ),
             action=actions.monitor,
             queries=queries.monitoring,
@@ -155,7 +156,7 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             # What cannot be moved is reported when the cutover is over, and tried again all the time.
             ways={Event.DONE: Phase.SUCCEEDED, Event.FAILED: Phase.SUCCEEDED, Event.EXPIRED: Phase.SUCCEEDED},
             event_text="version {new} {evidence}",
-            checks=(checks.promoted,),
+            checks=(upgrade.promoted,),
             action=actions.promote,
             deadline=lambda _: timedelta(minutes=2),
             requeue=every(1.0),
@@ -173,14 +174,14 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             ways={Event.DONE: Phase.ROLLED_BACK, Event.WITHDRAWN: Phase.FAILED},
             event_text="going back to version {old}: {message} ({reason})",
             checks=(
-                checks.old_colour_is_whole,
-                checks.fence_names_old,
-                checks.routed_to_old,
-                checks.old_colour_serves,
-                checks.old_colour_can_replace_new,
-                checks.new_colour_drained,
-                checks.new_colour_empty,
-                checks.reversed_,
+                rollback.old_colour_is_whole,
+                rollback.fence_names_old,
+                rollback.routed_to_old,
+                rollback.old_colour_serves,
+                rollback.old_colour_can_replace_new,
+                rollback.new_colour_drained,
+                rollback.new_colour_empty,
+                rollback.reversed_,
             ),
             action=actions.roll_back,
             queries=queries.reports_once_fenced,

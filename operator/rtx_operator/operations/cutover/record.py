@@ -9,7 +9,8 @@ from rtx_operator.api.status import HISTORY_LIMIT, Active, Cutover, HistoryEntry
 from rtx_operator.desired.image import resolved
 from rtx_operator.observation import ends
 from rtx_operator.operations.cutover import evidence
-from rtx_operator.operations.cutover.checks import migrated, monitored_long_enough
+from rtx_operator.operations.cutover.checks.monitoring import monitored_long_enough
+from rtx_operator.operations.cutover.checks.upgrade import migrated
 from rtx_operator.operations.cutover.context import CutoverContext
 from rtx_operator.operations.cutover.phases import PHASES, Side
 from rtx_operator.operations.machine import Event, OwnEvent
@@ -40,11 +41,19 @@ def note(state: PersistedState, context: CutoverContext) -> PersistedState:
 
 
 def _with_digest(cutover: Cutover, context: CutoverContext) -> Cutover:
-    """What the migration Job ran is what the new colour's pods run, wherever the tag leads by then."""
+    """What the migration Job ran is what the new colour's pods run, wherever the tag leads by then.
+
+    Noted as soon as a pod of the Job says it: the pod may be gone with its node when the Job has ended.
+    """
     target = context.desired.of(context.new.colour)
-    if target is None or migrated(context):
+    if target is None:
         return cutover
-    return noted(cutover, digest=resolved(context.seen, target.migrate))
+    if context.returns_to_adopted:
+        return noted(cutover, digest=target.revision.digest or "")
+    digest = resolved(context.seen, target.migrate)
+    if not digest and migrated(context):
+        return cutover
+    return noted(cutover, digest=digest or cutover.digest or "")
 
 
 def _judged(cutover: Cutover, context: CutoverContext) -> Cutover:
