@@ -115,8 +115,8 @@ class EngineController(Controller):
         before = manifest.get("status") or {}
         decision = decide(engine, desired, self._with_cutover_slot(engine, seen), now, "")  # takes no slot
         status = status_after(before, engine, desired, decision, Outcome(disputes=disputes), now)
-        acts = decision.entered or decision.effects or decision.delete or not self._is_applied(engine, decision, seen)
-        if acts or status not in (None, before):
+        upkeep = decision.keep or decision.delete or not self._is_applied(engine, decision, seen)
+        if decision.entered or decision.effects or upkeep or status not in (None, before):
             return None
         measure.phase(key.namespace, key.name, before)  # of a paused engine a new leader reconciles nothing live
         resync = self._resync()
