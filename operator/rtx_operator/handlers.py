@@ -18,6 +18,7 @@ from rtx_operator.cluster.resources import ENGINE, OURS
 from rtx_operator.controllers.base import Controller, Key
 from rtx_operator.operations.arbiter import operates
 from rtx_operator.settings import Settings
+from rtx_operator.workers import Priority
 from rtx_operator.workqueue import WorkQueue
 
 CHILD_EVENT_DELAY_SECONDS = 0.5  # events of children within this time share one reconcile
@@ -42,7 +43,7 @@ def registry(queue: WorkQueue[Key], controllers: Mapping[str, Controller], fleet
             fleet.remove(scope)
         elif not fleet.put(dict(body)):
             return
-        queue.add(Key(ENGINE.kind, *scope), controllers[ENGINE.kind].priority(body.get("status") or {}))
+        queue.add(Key(ENGINE.kind, *scope), controllers[ENGINE.kind].priority(dict(body)))
 
     kopf.on.login(registry=watched)(login)
     for ours in OURS.values():
@@ -67,20 +68,20 @@ async def add_all(client: Client, queue: WorkQueue[Key], engines: Controller, fl
 
 
 async def _add_all(client: Client, queue: WorkQueue[Key], engines: Controller, fleet: Fleet, chosen: Settings) -> None:
-    others: list[Key] = []
+    others: list[tuple[Key, Priority]] = []
     for namespace in chosen.watch_namespaces or ("",):
         async for page, _ in client.pages(ENGINE, namespace, labels=_served(chosen.operator_class)):
             for manifest in page:
-                meta, status = manifest["metadata"], manifest.get("status") or {}
+                meta = manifest["metadata"]
                 fleet.put(manifest)
                 key = Key(ENGINE.kind, meta["namespace"], meta["name"])
-                if operates(status):
-                    queue.add(key, engines.priority(status))
+                if operates(manifest.get("status") or {}):
+                    queue.add(key, engines.priority(manifest))
                 else:
-                    others.append(key)
+                    others.append((key, engines.priority(manifest)))
     fleet.is_complete = True
-    for key in others:
-        queue.add(key)
+    for key, priority in others:
+        queue.add(key, priority)
 
 
 def child_changed(queue: WorkQueue[Key], scope: tuple[str, str]) -> None:

@@ -287,6 +287,16 @@ def revision_of(labelled: Object) -> str:
     return str((labelled["metadata"].get("labels") or {}).get(Label.REVISION.value, ""))
 
 
+def is_out_of_reach(pod: Object) -> bool:
+    """Whether the node controller made the pod not ready, as its kubelet is silent: its containers were ready at last.
+
+    A pod with readiness gates may be so for other reasons, and counts as within reach.
+    """
+    if is_ready(pod) or (pod.get("spec") or {}).get("readinessGates"):
+        return False
+    return _true_condition(pod, "ContainersReady") is not None
+
+
 def is_ready(pod: Object) -> bool:
     """Whether the pod's condition Ready is true."""
     return _true_condition(pod, "Ready") is not None

@@ -6,8 +6,9 @@ Law: a reconcile holds a place while it computes or talks to an API server that 
 - Who holds a place for longer than PATIENCE_SECONDS has met something else that hangs, such as a write behind a webhook
   that does not answer: it goes on, and its place is given to the next. At most MAX_OVERDUE go on like this, and none
   while the process itself is late: more reconciles at a time would make it later.
-- URGENT goes before NORMAL: traffic waits for those reconciles. After URGENT_IN_A_ROW of them a NORMAL one that waits
-  has its turn, so none starves; and the last free place is kept for the urgent, so that they find one at once.
+- URGENT goes before NORMAL: traffic waits for those reconciles. NORMAL goes before ROUTINE: somebody may wait for it.
+  After IN_A_ROW of one priority a lower one that waits has its turn, so none starves; and the last free place is kept
+  for the urgent, so that they find one at once.
 """
 
 import asyncio
@@ -20,14 +21,18 @@ from enum import Enum, auto
 PATIENCE_SECONDS = 2.0  # a reconcile whose API server answers takes a tenth of it
 MAX_OVERDUE = 32  # each is a request that hangs for up to 10 s: memory, and no CPU
 MAX_LAG_SECONDS = 0.2  # of a timer, in a process that has processor time enough
-URGENT_IN_A_ROW = 4
+IN_A_ROW = 4
 
 
 class Priority(Enum):
-    """Whose turn it is first."""
+    """Whose turn it is first, in this order."""
 
     URGENT = auto()  # traffic waits for it
     NORMAL = auto()
+    ROUTINE = auto()  # at rest by its stored status: a new leader has a whole fleet of them to look at
+
+    def goes_before(self, other: "Priority") -> bool:
+        return bool(self.value < other.value)
 
 
 class _Place:
@@ -52,7 +57,7 @@ class Workers:
         self._size = 0  # until `open`
         self._held = dict.fromkeys(Priority, 0)
         self._overdue = 0
-        self._urgent_in_a_row = 0
+        self._in_a_row = dict.fromkeys(Priority, 0)  # since a lower one had its turn
         self._lines: dict[Priority, deque[Callable[[], bool]]] = {priority: deque() for priority in Priority}
 
     def open(self, size: int) -> None:
@@ -136,18 +141,17 @@ class Workers:
         while (priority := self._next()) is not None:
             if self._lines[priority].popleft()():
                 self._held[priority] += 1
-                self._urgent_in_a_row = self._urgent_in_a_row + 1 if priority is Priority.URGENT else 0
+                self._in_a_row[priority] += 1
+                self._in_a_row.update({higher: 0 for higher in Priority if higher.goes_before(priority)})
 
     def _next(self) -> Priority | None:
         """The priority that gets the next place; None when no place is free, or nobody may take it."""
-        if sum(self._held.values()) >= self._size:
+        held = sum(self._held.values())
+        last_is_kept = held - self._held[Priority.URGENT] >= self._size - (1 if self._size > 1 else 0)
+        waiting = [one for one in Priority if self._lines[one] and (one is Priority.URGENT or not last_is_kept)]
+        if held >= self._size or not waiting:
             return None
-        kept = 1 if self._size > 1 else 0
-        normal = bool(self._lines[Priority.NORMAL]) and self._held[Priority.NORMAL] < self._size - kept
-        urgent = bool(self._lines[Priority.URGENT])
-        if urgent and not (normal and self._urgent_in_a_row >= URGENT_IN_A_ROW):
-            return Priority.URGENT
-        return Priority.NORMAL if normal else None
+        return next((one for one in waiting if self._in_a_row[one] < IN_A_ROW), waiting[-1])
 
 
 @asynccontextmanager

@@ -62,7 +62,7 @@ class WorkQueue(Generic[Key]):
         self._again: set[Key] = set()  # added while running
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
-        self._urgent: set[Key] = set()
+        self._priorities: dict[Key, Priority] = {}  # of those that have another than NORMAL
 
     @property
     def depth(self) -> int:
@@ -71,7 +71,7 @@ class WorkQueue(Generic[Key]):
 
     def add(self, key: Key, priority: Priority | None = None) -> None:
         """Run `key` as soon as a worker is free. `priority` is kept for later; None leaves it as it is."""
-        rises = priority is Priority.URGENT and key not in self._urgent
+        rises = priority is not None and priority.goes_before(self._priority(key))
         if priority is not None:
             self._set_priority(key, priority)
         self._cancel_timer(key)
@@ -137,13 +137,13 @@ class WorkQueue(Generic[Key]):
         return due
 
     def _priority(self, key: Key) -> Priority:
-        return Priority.URGENT if key in self._urgent else Priority.NORMAL
+        return self._priorities.get(key, Priority.NORMAL)
 
     def _set_priority(self, key: Key, priority: Priority) -> None:
-        if priority is Priority.URGENT:
-            self._urgent.add(key)
+        if priority is Priority.NORMAL:
+            self._priorities.pop(key, None)
         else:
-            self._urgent.discard(key)
+            self._priorities[key] = priority
 
     def _cancel_timer(self, key: Key) -> None:
         timer = self._timers.pop(key, None)

@@ -85,7 +85,7 @@ class Engine:
         self.cluster.apply(self.manifest)
 
     def delete(self) -> None:
-        self.cluster.kubectl("delete", "te", self.name, "-n", self.namespace, "--timeout=30s")
+        self.cluster.kubectl("delete", "te", self.name, "-n", self.namespace, "--timeout=90s")
 
     def child(self, kind: str, name: str) -> dict[str, Any] | None:
         return self.cluster.get(kind, name, self.namespace)

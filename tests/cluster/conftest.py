@@ -41,7 +41,7 @@ def cluster(kubeconfig: Path) -> Cluster:
     cluster.kubectl(
         "apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds/rtx-trading.com_tradingengines.yaml")
     )
-    cluster.kubectl("wait", "--for=condition=Established", "crd/tradingengines.rtx-trading.com", "--timeout=30s")
+    cluster.kubectl("wait", "--for=condition=Established", "crd/tradingengines.rtx-trading.com", "--timeout=90s")
     return cluster
 
 
@@ -59,7 +59,7 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
         cluster.apply(_volume(volume, storage_class=name))
     yield name
     # Before its namespace, which goes slowly: an engine that is still there would claim the next test's database.
-    cluster.kubectl("delete", "te", "--all", "-n", name, "--timeout=30s")
+    cluster.kubectl("delete", "te", "--all", "-n", name, "--timeout=90s")
     cluster.kubectl("delete", "namespace", name, "--wait=false")
     cluster.kubectl("delete", "pv", *volumes, "--wait=false")
 

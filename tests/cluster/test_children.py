@@ -120,8 +120,11 @@ def test_every_edited_field_of_the_operator_is_restored(ready: Engine) -> None:
         lambda: (ready.child("service", "rtx-redis-headless") or {})["metadata"].get("ownerReferences"),
         "the owner of service rtx-redis-headless is restored",
     )
-    reasons = [event["reason"] for event in ready.cluster.list("events", "-n", ready.namespace)]
-    assert "Repaired" in reasons
+
+    def reasons() -> set[str]:
+        return {event["reason"] for event in ready.cluster.list("events", "-n", ready.namespace)}
+
+    eventually(lambda: "Repaired" in reasons(), "an Event tells of the repairs")
 
 
 def test_field_of_another_manager_is_left_alone(ready: Engine) -> None:

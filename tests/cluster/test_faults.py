@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
-from cluster_support import Cluster, Engine, Operator, eventually, make_engine
+from cluster_support import WAIT_SECONDS, Cluster, Engine, Operator, eventually, make_engine
 
 CUT = "cut"  # the request is not forwarded, and its connection is cut
 LOST = "lost"  # the request is forwarded, and its connection is cut instead of a response
@@ -215,5 +215,5 @@ def test_operator_without_an_api_server_loses_the_lease_and_exits(proxied: Proxi
     proxy.pick_fault = lambda _: CUT
 
     # Then the operator logs once that it lost the Lease, and exits with 1.
-    assert operator.process.wait(40) == 1
+    assert operator.process.wait(WAIT_SECONDS) == 1
     assert sum("leadership lost" in line for line in operator.lines()) == 1

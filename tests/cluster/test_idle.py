@@ -37,7 +37,7 @@ def lists(operator: Operator) -> float:
 
     GETs are not counted: each change of another operator's engine costs one, and other tests run at the same time.
     """
-    with urllib.request.urlopen(f"http://127.0.0.1:{operator.port}/metrics", timeout=5) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{operator.port}/metrics", timeout=30) as response:
         counted = re.findall(r'api_requests_total{code="\d+",verb="list"} (\S+)', response.read().decode())
     return sum(map(float, counted))
 

@@ -5,7 +5,7 @@ import urllib.request
 from collections.abc import Callable
 
 import pytest
-from cluster_support import Cluster, Engine, Operator, eventually, make_engine
+from cluster_support import WAIT_SECONDS, Cluster, Engine, Operator, eventually, make_engine
 from rtx_operator.api.enums import CutoverPhase
 
 Pair = tuple[Engine, Operator, Operator]
@@ -60,7 +60,7 @@ def test_new_leader_measures_the_phase_of_a_cutover_that_is_over(pair: Pair) -> 
 
 
 def metrics(operator: Operator) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{operator.port}/metrics", timeout=5) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{operator.port}/metrics", timeout=30) as response:
         return str(response.read().decode())
 
 
@@ -72,7 +72,7 @@ def test_stopped_leader_hands_over_and_exits_with_0(pair: Pair) -> None:
     leader.send(signal.SIGTERM)
 
     # Then it exits with 0, and the standby leads and reconciles.
-    assert leader.process.wait(20) == 0
+    assert leader.process.wait(WAIT_SECONDS) == 0
     eventually(standby.leads, "the standby leads")
     lease = engine.child("lease", f"rtx-operator-{engine.namespace}") or {}
     assert lease["spec"]["holderIdentity"] != ""
@@ -92,7 +92,7 @@ def test_frozen_leader_that_wakes_up_writes_nothing_and_exits(pair: Pair, cluste
     leader.send(signal.SIGCONT)
 
     # Then it exits with 1 and has written no object, and the new leader reconciles.
-    assert leader.process.wait(20) == 1
+    assert leader.process.wait(WAIT_SECONDS) == 1
     lines = leader.lines()[lines_before:]
     assert sum("leadership lost" in line for line in lines) == 1
     assert not [line for line in lines if any(message in line for message in WRITE_MESSAGES)]

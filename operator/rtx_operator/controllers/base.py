@@ -102,8 +102,8 @@ class Controller(ABC):
     def forget(self, key: Key) -> None:
         """Drop what is kept of an object that is gone, or going, or not ours."""
 
-    def priority(self, status: Object) -> Priority:  # noqa: ARG002 - of the status it depends where it does
-        """Whose turn it is first, by the stored status."""
+    def priority(self, manifest: Object) -> Priority:  # noqa: ARG002 - of the object it depends where it does
+        """Whose turn it is first, by what is stored."""
         return Priority.NORMAL
 
     async def __call__(self, key: Key) -> Due | None:
@@ -144,7 +144,7 @@ class Controller(ABC):
             await self._write_although_failed(attempt)
             raise
         await self._write(attempt)
-        return Due(due, self.priority(attempt.status or attempt.before))
+        return Due(due, self.priority({**attempt.manifest, "status": attempt.status or attempt.before}))
 
     async def _write_although_failed(self, attempt: Attempt) -> None:
         """The error that ended the attempt is the one to report, whatever comes of writing about it."""

@@ -36,7 +36,7 @@ from rtx_operator.decision.requeue import requeue_after
 from rtx_operator.desired import build
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Observation, Owner
-from rtx_operator.operations.arbiter import freshness, may_rest, queries, traffic_waits_by
+from rtx_operator.operations.arbiter import freshness, may_rest, operates, queries, traffic_waits_by
 from rtx_operator.operations.state import PersistedState
 from rtx_operator.results import Unmet
 from rtx_operator.settings import Settings
@@ -84,9 +84,12 @@ class EngineController(Controller):
         self._resting.pop(key, None)
         measure.forget(key.namespace, key.name)
 
-    def priority(self, status: Object) -> Priority:
-        """Urgent while traffic waits for the operator."""
-        return Priority.URGENT if traffic_waits_by(status) else Priority.NORMAL
+    def priority(self, manifest: Object) -> Priority:
+        """Urgent while traffic waits for the operator; routine while nobody waits for it, as far as is known."""
+        status = manifest.get("status") or {}
+        if traffic_waits_by(status):
+            return Priority.URGENT
+        return Priority.ROUTINE if conditions.is_at_rest(manifest) and not operates(status) else Priority.NORMAL
 
     async def rests(self, key: Key) -> float | None:
         """Seconds until the next reconcile of an engine at which nothing is to be done, by what the watches delivered.
@@ -115,8 +118,8 @@ class EngineController(Controller):
         before = manifest.get("status") or {}
         decision = decide(engine, desired, self._with_cutover_slot(engine, seen), now, "")  # takes no slot
         status = status_after(before, engine, desired, decision, Outcome(disputes=disputes), now)
-        acts = decision.entered or decision.effects or decision.delete or not self._is_applied(engine, decision, seen)
-        if acts or status not in (None, before):
+        upkeep = decision.keep or decision.delete or not self._is_applied(engine, decision, seen)
+        if decision.entered or decision.effects or upkeep or status not in (None, before):
             return None
         measure.phase(key.namespace, key.name, before)  # of a paused engine a new leader reconciles nothing live
         resync = self._resync()

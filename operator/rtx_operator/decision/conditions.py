@@ -127,6 +127,13 @@ def _managers(dispute: Dispute) -> str:
     return f"manager {' and manager '.join(dispute.managers)}" if dispute.managers else "somebody"
 
 
+def is_at_rest(manifest: Object) -> bool:
+    """Whether the engine is ready, and its spec is as it was then, by what is stored."""
+    status, ready = manifest.get("status") or {}, (ConditionType.READY, ConditionStatus.TRUE)
+    is_ready = any((one.get("type"), one.get("status")) == ready for one in status.get("conditions") or ())
+    return is_ready and status.get("observedGeneration") == manifest["metadata"].get("generation")
+
+
 def database_unreachable(message: str) -> Unmet:
     """The database gave no answer when the fence was to move."""
     return Waiting(message, Reason.DATABASE_UNREACHABLE)

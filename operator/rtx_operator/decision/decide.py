@@ -33,7 +33,8 @@ class Decision:
     `unready` is what keeps the engine from being ready, `waits` what the operation under way waits for; None: nothing.
     `entered` is the phase that an operation enters with this decision. `ready` is (desired, ready) engine pods.
     `below_size` is what keeps the engine from that many; None: nothing.
-    `pause` says where a paused engine stands; empty: it is not paused.
+    `pause` says where a paused engine stands; empty: it is not paused. `keep` is what keeps the data of what is not
+    applied.
     """
 
     apply: tuple[Object, ...]
@@ -45,6 +46,7 @@ class Decision:
     waits: Unmet | None
     ready: tuple[int, int]
     below_size: Waiting | None = None
+    keep: tuple[KeepData, ...] = ()
     pause: str = ""
     is_blind: bool = False  # the database has not answered; its answer wakes the next reconcile
     is_whole: bool = True  # all that was asked has answered; else the answers wake the next reconcile
@@ -63,9 +65,10 @@ class Decision:
 
     @property
     def upkeep(self) -> tuple[Effect, ...]:
-        """What keeps the children as desired, whatever operation runs."""
+        """What keeps the children as desired, whatever operation runs, and whether or not its effects succeed."""
         repair = (Apply(EffectName.REPAIR, self.apply),) if self.apply else ()
-        return (*repair, Delete(EffectName.PRUNE, self.delete)) if self.delete else repair
+        prune = (Delete(EffectName.PRUNE, self.delete),) if self.delete else ()
+        return (*self.keep, *repair, *prune)
 
     @property
     def outdates_answers(self) -> bool:
@@ -100,7 +103,7 @@ def decide(
     return Decision(
         apply=apply,
         delete=objects_to_prune(context),
-        effects=(*effects, *fence_to_update(context), *_data_to_keep(context, apply, effects)),
+        effects=(*effects, *fence_to_update(context)),
         effects_first=traffic_waits(context.state),
         is_blind=context.is_blind,
         is_whole=seen.is_whole,
@@ -111,6 +114,7 @@ def decide(
         waits=step.waits,
         ready=ready,
         below_size=below_size(context),
+        keep=_data_to_keep(context, apply, effects),
     )
 
 
@@ -119,13 +123,14 @@ def _of_paused(context: DecisionContext, unready: Unmet | None, ready: tuple[int
     return Decision(
         apply=(),
         delete=(),
-        effects=_data_to_keep(context, (), ()),
+        effects=(),
         unready=unready,
         state=state,
         entered=None,
         waits=None,
         ready=ready,
         below_size=below_size(context),
+        keep=_data_to_keep(context, (), ()),
         pause=where_it_stands(context, state.paused_since or now),
         is_blind=context.is_blind,
         is_whole=context.seen.is_whole,

@@ -38,7 +38,8 @@ def _at_rest(decision: Decision, outcome: Outcome, now: datetime, resync: float)
     unready = decision.unready
     if unready is not None and unready.reason is Reason.DATABASE_UNREACHABLE and decision.is_blind:
         return resync  # the database is asked without reconciles, and its first answer wakes one
-    if unready is not None or decision.below_size is not None or outcome.refusal is not None or decision.effects:
+    acts = decision.effects or decision.keep
+    if unready is not None or decision.below_size is not None or outcome.refusal is not None or acts:
         return WAITING_SECONDS
     if previous := decision.state.previous:
         return min(resync, max(WAITING_SECONDS, (previous.retire_after - now).total_seconds()))

@@ -20,7 +20,7 @@ ADMIN_PASSWORD = "admin-password"
 ADMIN_PASSWORD_HASH = (
     "$argon2id$v=19$m=8192,t=1,p=1$k1n2o1ePZb+jX3Zyskc79A$2bYhOG6WhhBdGaK/2d6EgEVijLeoqjSzX5knkCQdwrI"  # of the above
 )
-READY_TIMEOUT_SECONDS = 20.0
+READY_TIMEOUT_SECONDS = 60.0
 QUICK_END = '{"quiet_seconds": 0.1, "websocket_close_seconds": 1.0}'  # for TIMEOUTS, when nobody asks any more
 COMMAND = (str(Path(sys.executable).with_name("rtx-engine")), "serve")  # as in the image
 Process = Fork | subprocess.Popen[bytes]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-START_TIMEOUT_SECONDS = 20.0
+START_TIMEOUT_SECONDS = 60.0
 
 
 def as_unprivileged(*command: str | Path) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from rtx_engine.stream.drain import close_evenly
 
-TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS = 20.0
 PEER = {"x-rtx-peer": "peer"}
 NOT_EXECUTING = 409
 DRAINED = aiohttp.WSCloseCode.SERVICE_RESTART

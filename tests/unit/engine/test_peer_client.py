@@ -9,7 +9,7 @@ import pytest
 from rtx_engine.api import peer_client
 from rtx_engine.api.peer_client import NoResponseError, PeerClient, PeerRequest, UnreachableError
 
-TIMEOUT_SECONDS = 5.0
+TIMEOUT_SECONDS = 20.0
 REQUEST = PeerRequest(b"GET", b"/api/symbols")
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nx-rtx-version: 9\r\ncontent-length: 2\r\n\r\nok"
 LAST = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"

@@ -88,7 +88,7 @@ async def test_terminating_pod_is_not_ready_and_still_answers(engines: Any) -> N
     await engine.wait_for("/ready", status=503)
     # then it lives and answers new connections, once each
     assert await asyncio.to_thread(engine.probe, "/health") == 200
-    connection = http.client.HTTPConnection("127.0.0.1", engine.port, timeout=2)
+    connection = http.client.HTTPConnection("127.0.0.1", engine.port, timeout=TIMEOUT_SECONDS)
     connection.request("GET", "/api/symbols")
     answer = connection.getresponse()
     assert (answer.status, answer.headers["connection"]) == (200, "close")
@@ -101,11 +101,11 @@ async def test_shutdown_closes_websockets_with_1012(engines: Any) -> None:
     async with aiohttp.ClientSession(engine.url) as session:
         token = await _trader(session)
         async with session.ws_connect("/ws", headers=_bearer(token)) as websocket:
-            await websocket.receive_json(timeout=5)  # hello
+            await websocket.receive_json(timeout=TIMEOUT_SECONDS)  # hello
             # when the pod is told to end
             engine.process.send_signal(signal.SIGTERM)
             # then the socket is closed as a service that restarts closes it
-            while (message := await websocket.receive(timeout=10)).type is aiohttp.WSMsgType.TEXT:
+            while (message := await websocket.receive(timeout=TIMEOUT_SECONDS)).type is aiohttp.WSMsgType.TEXT:
                 pass
             assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1012)
     assert await asyncio.to_thread(engine.process.wait, 30) == 0

@@ -13,7 +13,7 @@ from rtx_engine.store import OrderError, OrderErrorReason
 from rtx_engine.store.migrate import Migrator
 
 WITHOUT_FENCE = {"schema_migrations"}  # the migrator's own notes: no money, no orders
-TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS = 20.0
 
 
 async def test_every_table_has_the_fence_trigger(database):

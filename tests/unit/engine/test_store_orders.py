@@ -151,7 +151,7 @@ async def test_orders_that_arrive_during_a_commit_form_the_next_batch(pod, datab
     assert sizes == [1, 20]
 
 
-TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS = 20.0
 WAITING = """
 SELECT count(*)::int FROM pg_stat_activity
 WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%assert_executor%'

@@ -19,7 +19,7 @@ from rtx_engine.stream.adaptor import protocol_class
 
 KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
 UPGRADE = f"Host: test\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n{KEY}"
-TIMEOUT_SECONDS = 5
+TIMEOUT_SECONDS = 20
 
 
 class Ticker(WSListener):

@@ -169,7 +169,7 @@ def ended_by_a_failure(script: str, pid_file: Path) -> str:
 
     def runs() -> None:
         try:
-            outcome.append(run(["sh", "-c", script, pid_file], deadline_s=5))
+            outcome.append(run(["sh", "-c", script, pid_file], deadline_s=60))
         except LabError as error:
             outcome.append(str(error))
 

@@ -164,17 +164,23 @@ class World(Judged):
 
     def perform_decision(self, intent: Intent, step: Callable[[], None]) -> Outcome:
         """Stands for cluster/perform, and for the controller's handling of its errors."""
-        refusal = None
+        decision = intent.decision
         try:
-            for effect in intent.decision.commands():
-                step()
-                refused = self.perform(effect, intent)
-                refusal = refusal or refused
+            return Outcome(self._carry_out(decision.commands(), intent, step))
         except Conflict:
             return Outcome(is_stale=True)
         except Unreachable as error:
+            if decision.effects_first or decision.is_urgent:
+                self._carry_out(decision.upkeep, intent, step)
             return Outcome(interruption=conditions.database_unreachable(str(error)))
-        return Outcome(refusal)
+
+    def _carry_out(self, effects: Iterable[Effect], intent: Intent, step: Callable[[], None]) -> Unmet | None:
+        refusal = None
+        for effect in effects:
+            step()
+            refused = self.perform(effect, intent)
+            refusal = refusal or refused
+        return refusal
 
     def perform(self, effect: Effect, intent: Intent) -> Unmet | None:
         """Perform one effect now, however long ago it was decided; returns the first refusal."""

@@ -20,6 +20,7 @@ from rtx_operator.cluster.resources import ENGINE
 from rtx_operator.controllers.base import Key, OutdatedDefinitionError
 from rtx_operator.controllers.engine import EngineController
 from rtx_operator.settings import from_environment
+from rtx_operator.workers import Priority
 from rtx_operator.workqueue import Due
 
 KEY = Key(ENGINE.kind, "trading", "rtx")
@@ -56,6 +57,31 @@ async def test_reconcile_without_errors_reports_the_unmet_check(server: ApiServe
 
     assert due is not None
     assert condition(server, ConditionType.READY)["reason"] == Reason.DATABASE_STARTING
+
+
+@pytest.mark.parametrize(
+    ("stored", "generation", "priority"),
+    [
+        ({}, 1, Priority.ROUTINE),
+        ({}, 2, Priority.NORMAL),  # spec has been edited since
+        ({"conditions": [{"type": "Ready", "status": "False"}]}, 1, Priority.NORMAL),
+        ({"conditions": []}, 1, Priority.NORMAL),
+        ({"cutover": {"phase": "Promoting"}}, 1, Priority.NORMAL),
+        ({"cutover": {"phase": "Switching"}}, 1, Priority.URGENT),
+        ({"cutover": {"phase": "Succeeded"}}, 1, Priority.ROUTINE),
+        ({"retirement": {"phase": "Emptying"}}, 1, Priority.NORMAL),
+    ],
+)
+async def test_only_an_engine_that_is_as_its_spec_asks_is_routine(
+    server: ApiServer, stored: Object, generation: int, priority: Priority
+) -> None:
+    # Given an engine that is ready as its spec is, but for this
+    ready = {"observedGeneration": 1, "conditions": [{"type": "Ready", "status": "True"}]}
+    manifest = {"metadata": {"generation": generation}, "status": {**ready, **stored}}
+
+    # Then by what is stored it has its turn
+    async with controller(server) as reconcile:
+        assert reconcile.priority(manifest) is priority
 
 
 async def test_refusal_is_reported_and_raises_no_error(server: ApiServer) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from api_server import ApiServer, serving
-from cutover_world import World
+from cutover_world import Unreachable, World
 from maintenance_walks import condition, reconciled
 from rtx_operator.api.enums import ConditionType, CutoverPhase, Reason
 from rtx_operator.cluster.apply import Applier
@@ -20,6 +20,7 @@ from rtx_operator.cluster.resources import ENGINE, SECRET, STATEFUL_SET
 from rtx_operator.controllers.base import Key
 from rtx_operator.controllers.engine import EngineController
 from rtx_operator.observation import Object
+from rtx_operator.operations.effects import MoveFence
 from rtx_operator.settings import from_environment
 
 STATEFUL_SETS = ("rtx-postgres", "rtx-redis")
@@ -78,6 +79,28 @@ def test_data_is_kept_although_the_api_server_refuses_the_stateful_sets(expendab
     # When their data are to be kept, then they are, by a patch of nothing else
     expendable.set_spec(deletionPolicy="Retain")
     reconciled(expendable, 5)
+    assert when_deleted(expendable) == {"Retain"}
+
+
+def test_data_is_kept_while_the_fence_cannot_be_moved(expendable: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given an engine whose data go with it, amid a rollback; its database answers and takes no writes (it is full), and
+    # the user's Secret is gone, so that no StatefulSet is applied
+    def read_only(_: MoveFence) -> None:
+        raise Unreachable("cannot execute UPDATE in a read-only transaction")
+
+    expendable.faults.add("errors:1.1.0")
+    expendable.set_spec(version="1.1.0")
+    assert expendable.run_until(CutoverPhase.MONITORING)
+    monkeypatch.setattr(expendable, "move_fence", read_only)
+    assert expendable.run_until(CutoverPhase.ROLLING_BACK)
+    expendable.credentials = None
+    reconciled(expendable, 5)
+
+    # When its user wants to keep the data, before it is deleted and applied again
+    expendable.set_spec(deletionPolicy="Retain")
+    reconciled(expendable, 30)
+
+    # Then the volumes stay
     assert when_deleted(expendable) == {"Retain"}
 
 

@@ -4,10 +4,11 @@ import json
 from datetime import timedelta
 from typing import Any
 
-from cutover_walks import UPGRADE_PHASES, until_retiring, upgraded, walk
+from cutover_walks import UPGRADE_PHASES, reconciled, until_retiring, upgraded, walk
 from cutover_world import Intent, World
+from maintenance_walks import condition
 from retirement_walks import hang, stalled, until
-from rtx_operator.api.enums import Component, CutoverPhase, Reason, RetirementPhase
+from rtx_operator.api.enums import Component, ConditionType, CutoverPhase, Reason, RetirementPhase
 from rtx_operator.api.names import Label, Names
 from rtx_operator.decision.outcome import Outcome
 from rtx_operator.desired.state import JOB_LABEL
@@ -242,3 +243,22 @@ def test_colour_that_somebody_scales_up_for_ever_ends_the_retirement(retiring: W
 
     assert retiring.stored["retirement"]["phase"] == RetirementPhase.FAILED
     assert stalled(retiring)[0] == "True"
+
+
+def test_kept_release_says_nothing_more_once_it_is_kept_because_spec_says_so(world: World) -> None:
+    # Given a previous release that is kept because the active one is down
+    upgraded(world)
+    world.faults.add("unready:1.1.0")
+    for pod in world.colour_pods("green"):
+        world.crash(pod)
+    reconciled(world, 100)
+    assert "kept until it has them" in world.stored["previous"]["message"]
+
+    # When the user keeps it for longer, and the active one has its pods again
+    world.set_spec(rollout={**world.spec["rollout"], "keepPreviousFor": "168h"})
+    world.faults.discard("unready:1.1.0")
+    reconciled(world, 60)
+
+    # Then nothing says that it lacks pods
+    assert not world.stored["previous"].get("message")
+    assert condition(world, ConditionType.RECONCILING)["status"] == "False"

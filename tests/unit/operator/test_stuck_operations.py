@@ -7,7 +7,7 @@ import cutover_world
 import pytest
 from cutover_walks import lose, reconciled, upgraded
 from cutover_world import CREDENTIALS, Unreachable, World
-from maintenance_walks import until
+from maintenance_walks import taken_away, until
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import CutoverPhase, MaintenancePhase
 from rtx_operator.observation import FenceReport, Object, Observation
@@ -126,6 +126,30 @@ def test_rollback_whose_database_takes_no_writes_lets_maintenance_through(
     # When the database is edited, then its pod is replaced
     world.set_spec(database=MORE_MEMORY)
     assert until(world, MaintenancePhase.RESTARTING, 120)
+
+
+def test_rollback_that_waits_for_old_pods_by_itself_lets_no_maintenance_take_the_database(world: World) -> None:
+    # Given a good version in Monitoring, one of two old pods that does not come up again, and an edit of the database
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.MONITORING)
+    world.faults.add("unready:1.0.0")
+    world.crash(world.colour_pods("blue")[0])
+    away = taken_away(world)
+
+    # When the user takes the version back, in one edit with more memory for the database
+    world.set_spec(version="1.0.0", database=MORE_MEMORY)
+    moved_at = None
+    for second in range(90):
+        reconciled(world, 1)
+        if world.fence and world.fence.executors == ("blue",) and moved_at is None:
+            moved_at = second
+        if world.phase is not CutoverPhase.ROLLING_BACK:
+            break
+
+    # Then the fence moves after that minute (ADR 0072): nothing is stuck, and no database is taken away amid it
+    assert moved_at is not None, world.fence
+    assert moved_at < 65, (moved_at, away)
+    assert not away
 
 
 def test_silence_for_a_moment_lets_no_maintenance_through(mended: World) -> None:

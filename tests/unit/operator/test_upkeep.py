@@ -87,13 +87,13 @@ async def test_upkeep_beside_a_rollback_is_given_up_after_its_budget_and_tried_a
 
     async with serving(server) as client:
         applier = Applier(client, ReadCache(client))
-        performer = Performer(client, applier, CrashHook(None), clock=lambda: now[0], upkeep_budget=0.3)
+        performer = Performer(client, applier, CrashHook(None), clock=lambda: now[0], upkeep_budget=1.0)
 
         def hanging() -> int:
             return sum(HANGING in path for method, path in server.requests if method == "PATCH")
 
         # When it is reconciled, then the reconcile ends
-        await asyncio.wait_for(perform(intent, performer), 5)
+        await asyncio.wait_for(perform(intent, performer), 20)
         tried = hanging()
         assert tried > 0
 

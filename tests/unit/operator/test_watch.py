@@ -16,7 +16,7 @@ from rtx_operator.cluster.watched import WatchedObjects
 from rtx_operator.observation import Object
 
 ENGINE = ("trading", "rtx")
-SECONDS = 10.0  # for what takes milliseconds
+SECONDS = 20.0  # for what takes milliseconds
 
 
 def service(name: str, version: int) -> Object:

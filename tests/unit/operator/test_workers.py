@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from rtx_operator.cluster.observe.inquiries import Inquiries, Question
 from rtx_operator.observation import Fence, FenceReport, Freshness
-from rtx_operator.workers import MAX_OVERDUE, PATIENCE_SECONDS, URGENT_IN_A_ROW, Priority, outside
+from rtx_operator.workers import IN_A_ROW, MAX_OVERDUE, PATIENCE_SECONDS, Priority, outside
 from rtx_operator.workqueue import Due, WorkQueue
 from virtual_time import clock, run
 
@@ -43,7 +43,7 @@ def test_urgent_keys_go_first_and_do_not_starve_the_others():
         queue = queue_of(work)
         for number in range(3):
             queue.add(f"normal-{number}")
-        for number in range(2 * URGENT_IN_A_ROW):
+        for number in range(2 * IN_A_ROW):
             queue.add(f"urgent-{number}", Priority.URGENT)
 
         # When one worker takes them
@@ -54,7 +54,50 @@ def test_urgent_keys_go_first_and_do_not_starve_the_others():
     runs = [key.split("-")[0] for key in run(order())]
 
     # Then the urgent ones go first, and a normal one has its turn after some of them
-    assert runs == (["urgent"] * URGENT_IN_A_ROW + ["normal"]) * 2 + ["normal"]
+    assert runs == (["urgent"] * IN_A_ROW + ["normal"]) * 2 + ["normal"]
+
+
+def test_routine_keys_go_last_and_do_not_starve():
+    async def order() -> list[str]:
+        runs: list[str] = []
+
+        async def work(key: str) -> None:
+            runs.append(key)
+
+        # Given a fleet that a new leader looks at, and keys for which somebody waits
+        queue = queue_of(work)
+        for number in range(3):
+            queue.add(f"routine-{number}", Priority.ROUTINE)
+        for number in range(2 * IN_A_ROW):
+            queue.add(f"normal-{number}")
+
+        # When one worker takes them
+        async with running(queue, workers=1):
+            await asyncio.sleep(1.0)
+        return runs
+
+    runs = [key.split("-")[0] for key in run(order())]
+
+    # Then a routine one has its turn after some of the others
+    assert runs == (["normal"] * IN_A_ROW + ["routine"]) * 2 + ["routine"]
+
+
+def test_key_that_rises_from_routine_while_it_waits_is_moved_forward_and_runs_once():
+    async def order() -> list[str]:
+        runs: list[str] = []
+
+        async def work(key: str) -> None:
+            runs.append(key)
+
+        queue = queue_of(work)
+        for key in ("a", "b", "bumped"):
+            queue.add(key, Priority.ROUTINE)
+        queue.add("bumped", Priority.NORMAL)
+        async with running(queue, workers=1):
+            await asyncio.sleep(1.0)
+        return runs
+
+    assert run(order()) == ["bumped", "a", "b"]
 
 
 def test_key_that_becomes_urgent_while_it_waits_is_moved_forward_and_runs_once():

@@ -49,7 +49,7 @@ async def test_key_added_many_times_while_it_waits_runs_once():
 
     # When a worker runs, then each key runs once
     async with running(queue, workers=1):
-        await asyncio.wait_for(done.wait(), 5)
+        await asyncio.wait_for(done.wait(), 20)
     assert runs == {"a": 1, "b": 1, "last": 1}
     assert queue.depth == 0
 
@@ -78,13 +78,13 @@ async def test_key_added_while_it_runs_runs_once_more_and_never_twice_at_a_time(
     queue = queue_of(work)
     async with running(queue, workers=4):
         queue.add("a")
-        await asyncio.wait_for(started.wait(), 5)
+        await asyncio.wait_for(started.wait(), 20)
         for _ in range(10):
             queue.add("a")  # while it runs: exactly one more run
         await asyncio.sleep(0)
         assert runs == 1
         release.set()
-        await asyncio.wait_for(twice.wait(), 5)
+        await asyncio.wait_for(twice.wait(), 20)
         await asyncio.sleep(0.01)
     # Then it runs once more, after the first run
     assert overlaps == 0
@@ -103,7 +103,7 @@ async def test_different_keys_run_concurrently():
     async with running(queue, workers=3):
         for key in "abc":
             queue.add(key)
-        await asyncio.wait_for(together.wait(), 5)
+        await asyncio.wait_for(together.wait(), 20)
 
 
 async def test_failing_key_is_reported_and_retried_without_blocking_others():
@@ -127,7 +127,7 @@ async def test_failing_key_is_reported_and_retried_without_blocking_others():
     async with running(queue, workers=1):
         queue.add("bad")
         queue.add("other")
-        await asyncio.wait_for(asyncio.gather(succeeded.wait(), other.wait()), 5)
+        await asyncio.wait_for(asyncio.gather(succeeded.wait(), other.wait()), 20)
     # Then each failure is reported, and the key succeeds at last
     assert failures == ["bad: attempt 1", "bad: attempt 2", "bad: attempt 3"]
 
@@ -149,7 +149,7 @@ async def test_earliest_delay_counts_and_a_returned_delay_requeues_the_key():
         queue.add_after("a", 3600)
         queue.add_after("a", 0.001)  # sooner: wins
         queue.add_after("a", 3600)  # later: ignored
-        await asyncio.wait_for(done.wait(), 5)
+        await asyncio.wait_for(done.wait(), 20)
         await asyncio.sleep(0.01)
     assert runs == 3
 

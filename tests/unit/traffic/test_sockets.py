@@ -164,6 +164,7 @@ async def test_abandoned_handshake_records_nothing_more(
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         accepted.append(asyncio.Event())
         if len(accepted) == 1:
+            monkeypatch.setattr(sockets, "HANDSHAKE_DEADLINE_SECONDS", 30.0)  # of the next one
             await accepted[0].wait()
         with contextlib.suppress(OSError):
             inner, outer = await asyncio.open_connection("127.0.0.1", engine.target.port)

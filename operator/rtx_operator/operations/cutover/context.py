@@ -4,16 +4,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Colour
+from rtx_operator.api.enums import Colour, Reason
 from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.status import Cutover, Release
 from rtx_operator.desired.state import DesiredState, Workload
+from rtx_operator.diagnosis import diagnose
 from rtx_operator.observation import (
     Fence,
     Object,
     Observation,
     executes,
     hangs,
+    is_out_of_reach,
     is_ready,
     is_younger,
     replicas,
@@ -121,10 +123,10 @@ class CutoverContext:
         target = self.desired.of(self.new.colour)
         return self.seen.refusal_of(*target.objects) if target else None
 
-    def all_are_new(self, release: Release) -> bool:
-        """Whether the release has pods that are not ready, and each of them has just been made."""
+    def all_are_new(self, release: Release, within: timedelta = GIVE_UP_AFTER) -> bool:
+        """Whether the release has pods that are not ready, and each of them was made less than `within` ago."""
         unready = [pod for pod in self.pods(release) if not is_ready(pod)]
-        return bool(unready) and all(is_younger(pod, GIVE_UP_AFTER, self.now) for pod in unready)
+        return bool(unready) and all(is_younger(pod, within, self.now) for pod in unready)
 
     @property
     def old_serves(self) -> bool:
@@ -247,8 +249,15 @@ class CutoverContext:
 
     @property
     def lacks_pods(self) -> bool:
-        """Whether fewer pods of the new colour are ready than it needs."""
-        return len(self.ready_pods(self.new)) < self.size_monitored
+        """Whether fewer pods of the new colour are ready than it needs, without those whose node does not answer."""
+        lost = [pod for pod in self.pods(self.new) if is_out_of_reach(pod)]
+        return len(self.ready_pods(self.new)) + len(lost) < self.size_monitored
+
+    @property
+    def room_is_short(self) -> bool:
+        """Whether a pod of the new colour fits on no node: no fault of the version."""
+        diagnosis = diagnose(self.seen, self.workload(self.new))
+        return diagnosis is not None and diagnosis.reason is Reason.UNSCHEDULABLE
 
 
 def context_of(state: PersistedState, given: OperationInput) -> CutoverContext:

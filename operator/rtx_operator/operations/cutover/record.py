@@ -10,6 +10,7 @@ from rtx_operator.desired.image import resolved
 from rtx_operator.observation import ends
 from rtx_operator.operations.cutover import evidence
 from rtx_operator.operations.cutover.checks.monitoring import monitored_long_enough
+from rtx_operator.operations.cutover.checks.rollback import old_colour_is_whole
 from rtx_operator.operations.cutover.checks.upgrade import migrated
 from rtx_operator.operations.cutover.context import CutoverContext
 from rtx_operator.operations.cutover.phases import PHASES, Side
@@ -67,11 +68,11 @@ def _judged(cutover: Cutover, context: CutoverContext) -> Cutover:
 
 
 def _with_failures(cutover: Cutover, context: CutoverContext) -> Cutover:
-    """Since when the new release lacks pods, and since when its smoke tests fail more often than they may.
+    """Since when the new release lacks pods that have room, and since when smoke tests fail more often than they may.
 
     A test that failed is made up for by SMOKE_PASSES that pass; so one that flaps does not begin anew with each pass.
     """
-    missing_since = _since(cutover.pods_missing_since, context, lasts=context.lacks_pods)
+    missing_since = _since(cutover.pods_missing_since, context, lasts=context.lacks_pods and not context.room_is_short)
     cutover = noted(cutover, pods_missing_since=missing_since)
     if not context.seen.smoke:
         return cutover
@@ -83,13 +84,13 @@ def _with_failures(cutover: Cutover, context: CutoverContext) -> Cutover:
 
 
 def _with_obstacles(cutover: Cutover, context: CutoverContext) -> Cutover:
-    """Since when a rollback cannot go on."""
+    """Since when a rollback cannot go on. That it waits for old pods, before it moves the fence, is no obstacle."""
+    has_moved = context.went_back or context.went_forward
+    is_stuck = not has_moved and old_colour_is_whole(context) is None
     return noted(
         cutover,
         old_down_since=_since(cutover.old_down_since, context, lasts=not context.old_serves),
-        fence_stuck_since=_since(
-            cutover.fence_stuck_since, context, lasts=not (context.went_back or context.went_forward)
-        ),
+        fence_stuck_since=_since(cutover.fence_stuck_since, context, lasts=is_stuck),
     )
 
 

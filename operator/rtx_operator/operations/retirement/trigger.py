@@ -7,6 +7,7 @@ from rtx_operator.api.enums import Reason
 from rtx_operator.api.enums import RetirementPhase as Phase
 from rtx_operator.api.status import FailedTry, Release, Retirement
 from rtx_operator.operations.machine import OperationInput
+from rtx_operator.operations.record import noted
 from rtx_operator.operations.retirement.context import is_down, still_needed
 from rtx_operator.operations.state import PersistedState
 
@@ -19,10 +20,12 @@ def trigger(state: PersistedState, given: OperationInput) -> PersistedState | No
     previous, failed = state.previous, state.retirement
     if given.held:
         return None
-    if previous and given.now >= previous.retire_after and is_down(given.desired, given.seen):
-        kept = previous.model_copy(update={"message": still_needed(given.desired)})
-        return replace(state, previous=kept) if kept != previous else None
-    if previous and given.now >= previous.retire_after:
+    is_due = previous is not None and given.now >= previous.retire_after
+    needed = still_needed(given.desired) if is_due and is_down(given.desired, given.seen) else ""
+    if previous and (needed or not is_due):
+        kept = noted(previous, message=needed)
+        return replace(state, previous=kept) if kept is not previous else None
+    if previous:
         release = Release(colour=previous.colour, version=previous.version, revision=previous.revision)
         # `previous` goes once the record is read back (record.py): a CRD without status.retirement loses neither.
         return replace(state, retirement=_begun(release, given, None))

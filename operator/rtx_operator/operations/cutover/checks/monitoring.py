@@ -14,6 +14,8 @@ from rtx_operator.results import Failure, Unmet, Waiting
 
 # Whatever the clock says after nobody has observed the new version for a while, it is watched for so long again.
 WATCH_AFTER_GAP = timedelta(seconds=10)
+# What an engine pod has to start: its startupProbe, 120 times a second apart.
+START_TIME = timedelta(seconds=120)
 
 
 def new_colour_lives(context: CutoverContext) -> Unmet | None:
@@ -28,7 +30,10 @@ def new_colour_lives(context: CutoverContext) -> Unmet | None:
 
 
 def new_colour_keeps_its_size(context: CutoverContext) -> Unmet | None:
-    """The new colour has the ready pods that it needs, as before the switch; one that lacks some for 45 s fails."""
+    """The new colour has the ready pods that it needs, as before the switch; one that lacks some for 45 s fails.
+
+    Not for pods that lack room, or whose node is silent, nor for those that were made late and have yet to start.
+    """
     if not context.lacks_pods:
         return None
     new = context.new
@@ -39,8 +44,9 @@ def new_colour_keeps_its_size(context: CutoverContext) -> Unmet | None:
         f"ready{cause}"
     )
     since = context.cutover.pods_missing_since
-    is_room_short = diagnosis is not None and diagnosis.reason is Reason.UNSCHEDULABLE  # no fault of the version
-    is_late = since is not None and context.now - since > GIVE_UP_AFTER and not is_room_short
+    are_starting = diagnosis is None and context.all_are_new(new, START_TIME)
+    is_excused = are_starting or context.room_is_short
+    is_late = since is not None and context.now - since > GIVE_UP_AFTER and not is_excused
     return Failure(message, diagnosis.reason if diagnosis else Reason.NOT_READY) if is_late else Waiting(message)
 
 
