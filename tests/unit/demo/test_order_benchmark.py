@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 from rtx_traffic.connection import Response, Target
+from rtx_traffic.schedule import REPEAT_SHARE
 
 BENCH = Path(__file__).parents[3] / "bench"
 TARGET = Target("engine", "127.0.0.1", 80)
@@ -47,9 +48,9 @@ class Engine:
         return Response(status, json.dumps(answer).encode(), keep_alive=True)
 
 
-def place(benchmark: ModuleType, engine: Engine, count: int) -> tuple[object, int]:
+def place(benchmark: ModuleType, engine: Engine, count: int, repeat_share: float = REPEAT_SHARE) -> tuple[object, int]:
     """The orders, and how many of the requests were fresh fills."""
-    orders = benchmark.Orders(TARGET, ["token"])
+    orders = benchmark.Orders(TARGET, ["token"], repeat_share)
 
     async def go() -> int:
         return sum([await orders.place(engine) for _ in range(count)])
@@ -65,6 +66,26 @@ def test_one_request_in_twenty_is_a_repeat_and_not_a_fill(benchmark: ModuleType)
     # then about 500 of them repeated an order, and the fills are the others
     assert 400 < engine.requests - len(engine.orders) < 600
     assert fresh == orders.filled == orders.sent == len(engine.orders)
+
+
+def test_no_request_is_a_repeat_in_the_rows_without_repeats(benchmark: ModuleType) -> None:
+    engine = Engine()
+    _, fresh = place(benchmark, engine, 1000, repeat_share=0.0)
+
+    assert fresh == engine.requests == len(engine.orders)
+
+
+def test_rows_with_repeats_have_the_plain_names_and_stand_beside_the_plain_server(benchmark: ModuleType) -> None:
+    # given three runs in which engine and plain server took turns
+    figures = {
+        ("fills_per_s", REPEAT_SHARE): [4000.0, 8000.0, 6000.0],
+        ("plain_fills_per_s", REPEAT_SHARE): [500.0, 800.0, 500.0],
+        ("p99_ms_at_1000", REPEAT_SHARE): [9.0, 12.0, 10.0],
+    }
+
+    # when they are printed, then each is a median, and the ratio is of figures of the same run
+    rows = {row.id: row.value for row in benchmark._rows_of(figures, REPEAT_SHARE, 3)}
+    assert rows == {"fills_per_s": 6000, "plain_fills_per_s": 500, "fills_ratio": 10.0, "p99_ms_at_1000": 10.0}
 
 
 @pytest.mark.parametrize(
