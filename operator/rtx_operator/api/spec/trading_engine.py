@@ -18,7 +18,7 @@ from rtx_operator.api.spec.scheduling import Scheduling
 from rtx_operator.api.spec.service import LiveService
 
 # Of PostgreSQL's 100 (database/postgresql.conf), for the engine pods of both colours. The others are its superuser's 3,
-# and those of the operator, of migrations, and of pods that are being replaced (ADR 0099).
+# and those of the operator, of migrations, and of pods that are being replaced (ADR 0108).
 DATABASE_CONNECTIONS = 88
 _PODS_BY_DEFAULT = "(has(self.environment) && self.environment == 'Production' ? 20 : 10)"  # at most (api/sizes.py)
 _MAX_REPLICAS = f"(has(self.scaling.maxReplicas) ? self.scaling.maxReplicas : {_PODS_BY_DEFAULT})"
