@@ -151,7 +151,7 @@ async def test_orders_fail_during_a_database_outage_and_succeed_after_it(start_p
 
 async def test_short_database_outage_fails_no_order(start_pod, database, cable):
     # given a pod whose orders wait for longer than even a busy machine takes to connect again
-    patient = Limits(batch_timeout_seconds=TIMEOUT_SECONDS)
+    patient = Limits(order_timeout_seconds=TIMEOUT_SECONDS)
     wired_pod = await start_pod(address=replace(database.engine, port=cable.port), limits=patient)
     account_id = await wired_pod.open_account("ada")
     await wired_pod.place(account_id, "before")
