@@ -112,6 +112,23 @@ class FailedMaintenance(StatusModel):
     message: str = Field(max_length=MESSAGE_LIMIT, description="Why it failed.")
 
 
+class ServerStart(StatusModel):
+    """The last start of a server's process: it has the passwords that its Secrets had then."""
+
+    pod: str = Field(max_length=64, description="The uid of its pod.")
+    restarts: int = Field(ge=0, description="How often its container had been restarted in that pod.")
+    password: str = Field(
+        default="",
+        max_length=64,
+        description="Fingerprint of the password with which engine pods log in; empty: not known.",
+    )
+    internal: str = Field(
+        default="",
+        max_length=64,
+        description="Fingerprint of the database's other passwords; empty: not known, or a cache.",
+    )
+
+
 class Server(StatusModel):
     """Database or cache as it was made: by the installation, or by its last maintenance that succeeded."""
 
@@ -122,6 +139,9 @@ class Server(StatusModel):
     asked: Asked = Field(description="What was asked for then; asking for something else begins a maintenance.")
     failed: FailedMaintenance | None = Field(
         default=None, description="The maintenance that failed, while spec asks for it."
+    )
+    started: ServerStart | None = Field(
+        default=None, description="The last start of its process, and the passwords that it has since."
     )
 
 

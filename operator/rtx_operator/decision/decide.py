@@ -18,7 +18,7 @@ from rtx_operator.decision.prune import objects_to_prune
 from rtx_operator.decision.sizes import active_size, below_size, kept_size
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Object, Observation, replicas
-from rtx_operator.operations.arbiter import advance, moving, traffic_waits
+from rtx_operator.operations.arbiter import advance, moving, traffic_waits, with_starts
 from rtx_operator.operations.effects import URGENT, Apply, Delete, Effect, EffectName, KeepData, MoveFence
 from rtx_operator.operations.machine import OperationInput, Phase, Step
 from rtx_operator.operations.pause import paused, resumed
@@ -119,7 +119,7 @@ def decide(
 
 
 def _of_paused(context: DecisionContext, unready: Unmet | None, ready: tuple[int, int], now: datetime) -> Decision:
-    state = paused(context.state, now)
+    state = with_starts(paused(context.state, now), context.desired)
     return Decision(
         apply=(),
         delete=(),

@@ -111,6 +111,13 @@ def database_has_passwords(context: DecisionContext) -> Unmet | None:
     if database.password_conflict:
         return Waiting(database.password_conflict, Reason.CREDENTIALS_MISSING)
     made = context.state.servers.get(Component.DATABASE)
+    if made and not database.asked.differs_from(made.asked):
+        pod = f"{database.workload.name}-0"
+        return Waiting(
+            f"pod {pod} was started with passwords that were changed back since: kubectl delete pod {pod} "
+            f"-n {context.engine.namespace}",
+            Reason.DATABASE_STARTING,
+        )
     failed = f", which failed: {made.failed.message}" if made and made.failed else ""
     return Waiting(f"the database gets its new passwords first, by its maintenance{failed}", Reason.DATABASE_STARTING)
 

@@ -16,7 +16,7 @@ from rtx_operator.api.status import Cutover, TradingEngineStatus
 from rtx_operator.desired import BuildInput, Fingerprints, Record, RevisionSpec
 from rtx_operator.desired.image import resolved
 from rtx_operator.desired.passwords import secret_of
-from rtx_operator.desired.pods import CREDENTIALS
+from rtx_operator.desired.pods import credentials_of
 from rtx_operator.desired.record import KIND, recorded
 from rtx_operator.desired.served import has_served
 from rtx_operator.desired.servers import desired_servers
@@ -92,9 +92,9 @@ class _PasswordsOf:
         """
         live = self.seen.child("Deployment", self.inputs.names.colour(colour))
         is_theirs = secret_of(record.deployment["template"]) in {"", self.inputs.credentials}
-        if live is None or (is_theirs and self.database.has_credentials):
+        if live is None or (is_theirs and self.database.has_password):
             return self.inputs
-        taken = (live["spec"]["template"]["metadata"].get("annotations") or {}).get(CREDENTIALS, "")
+        taken = credentials_of(live["spec"]["template"])
         return replace(self.inputs, fingerprints=replace(self.inputs.fingerprints, engine=taken))
 
 

@@ -71,10 +71,13 @@ def fingerprints(internal: Object, credentials: Object | None) -> Fingerprints:
     def fingerprint(*secret: str) -> str:
         return hmac.new(key.encode(), "\0".join(secret).encode(), hashlib.sha256).hexdigest()[:16]
 
+    of_roles = [mine[name] for name in _DATABASE_KEYS]
     return Fingerprints(
         engine=fingerprint(*(given.get(name, "") for name in CredentialKey), mine[InternalKey.PEER_SECRET]),
-        database=fingerprint(*(mine[name] for name in _DATABASE_KEYS), database) if database else "",
+        database=fingerprint(*of_roles, database) if database else "",
         cache=fingerprint(cache) if cache else "",
+        database_engine=fingerprint(CredentialKey.DB_PASSWORD, database) if database else "",
+        database_internal=fingerprint(*of_roles),
     )
 
 

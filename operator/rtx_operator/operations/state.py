@@ -120,7 +120,7 @@ class PersistedState:
         return replace(self, active=active)
 
     def says_more_than(self, other: "PersistedState") -> bool:
-        """Whether it differs from `other` in anything but what operations wait for."""
+        """Whether it differs from `other` in anything but what operations wait for and how servers started."""
         return self._without_messages() != other._without_messages()  # noqa: SLF001 - the same class
 
     def _without_messages(self) -> "PersistedState":
@@ -130,4 +130,6 @@ class PersistedState:
             cutover=self.cutover and self.cutover.model_copy(update=quiet),
             retirement=self.retirement and self.retirement.model_copy(update=quiet),
             maintenance=self.maintenance and self.maintenance.model_copy(update=quiet),
+            # What is desired follows from the start itself, also before status has it.
+            servers={name: server.model_copy(update={"started": None}) for name, server in self.servers.items()},
         )

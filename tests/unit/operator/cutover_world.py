@@ -347,7 +347,10 @@ def _desired(engine: TradingEngine, observation: Observation) -> DesiredState:
     remembered = (status.active, cutover, status.previous, status.retirement)
     made = (engine.uid, engine.given, engine.refresh, remembered)
     served = status.active is None and has_served(Names(engine.name), engine.uid, observation)
-    deployments = [revision_of(one) for one in observation.children_of("Deployment")]
+    deployments = [
+        (revision_of(one), one["spec"]["template"]["metadata"].get("annotations"))
+        for one in observation.children_of("Deployment")
+    ]
     key = repr((made, servers, known, jobs, secrets, schema, served, deployments))
     if key not in _DESIRED_STATES:
         _DESIRED_STATES[key] = build.build(engine, observation, SETTINGS, SEED)
@@ -366,7 +369,7 @@ def _server_pods(observation: Observation) -> list[Object]:
     return [
         {
             "sets": sets,
-            "pods": [(label(pod, Label.REVISION), is_ready(pod), pod["metadata"]["creationTimestamp"]) for pod in pods],
+            "pods": [(label(pod, Label.REVISION), pod["metadata"]["uid"], pod["status"]) for pod in pods],
         }
     ]
 

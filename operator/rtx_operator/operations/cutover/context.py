@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Colour, Reason
+from rtx_operator.api.enums import Colour, Component, Reason
 from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.status import Cutover, Release
+from rtx_operator.desired.pods import credentials_of
 from rtx_operator.desired.state import DesiredState, Workload
 from rtx_operator.diagnosis import diagnose
 from rtx_operator.observation import (
@@ -68,6 +69,11 @@ class CutoverContext:
         """
         previous = self.engine.status.previous
         return previous is not None and previous.revision == self.new.revision and previous.adopted
+
+    @property
+    def lacks_passwords(self) -> bool:
+        """Whether the database was started with other passwords than pods start with now."""
+        return not self.desired.servers[Component.DATABASE].has_credentials
 
     @property
     def waited(self) -> timedelta:
@@ -192,6 +198,13 @@ class CutoverContext:
         """The colour's ready pods that are of the release's revision."""
         pods = self.seen.pods_of(self.workload(release).pods)
         return [pod for pod in pods if is_ready(pod) and revision_of(pod) == release.revision]
+
+    def pods_with_old_passwords(self, release: Release) -> list[str]:
+        """Names of the release's pods that were started with other passwords than they are to have by now."""
+        target = self.desired.of(release.colour)
+        passwords = target.credentials if target else ""
+        ours = [pod for pod in self.pods(release) if revision_of(pod) == release.revision]
+        return [pod["metadata"]["name"] for pod in ours if passwords and credentials_of(pod) != passwords]
 
     def pods_of_other_revisions(self, release: Release) -> list[str]:
         """Names of the colour's pods of another revision that may still run, those being deleted included.

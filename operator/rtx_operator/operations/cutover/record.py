@@ -19,6 +19,8 @@ from rtx_operator.operations.record import noted
 from rtx_operator.operations.state import PersistedState
 from rtx_operator.results import Failure, Unmet
 
+# In which a cutover begins anew when passwords change; later on the new version has the traffic, and is judged by it.
+_BEGIN_ANEW = frozenset({Phase.MIGRATING, Phase.PROVISIONING, Phase.TESTING})
 SMOKE_PASSES = 2  # that make up for one failure: a version of whose tests a third fail for long is not promoted
 
 
@@ -108,12 +110,19 @@ def _is_restored(context: CutoverContext) -> bool:
 
 
 def own_event(context: CutoverContext, waits: Unmet | None) -> OwnEvent | None:
-    """WITHDRAWN when spec asks for another revision; KEPT when the target is still warm from before."""
+    """WITHDRAWN when spec asks for another revision; KEPT when the target is still warm from before.
+
+    WITHDRAWN as well, before the switch, when passwords have changed: new pods and Jobs cannot log in, and a version is
+    not rejected for that.
+    """
     cutover, wanted = context.cutover, context.desired.wanted
     if cutover.phase is Phase.ROLLING_BACK:
         return _forward(context)
     if Event.WITHDRAWN in PHASES[cutover.phase].ways and wanted.hash != cutover.to.revision:
         changed = f"spec asks for version {wanted.version} as it is now, no longer for this"
+        return OwnEvent(Event.WITHDRAWN, Failure(changed, Reason.SUPERSEDED))
+    if cutover.phase in _BEGIN_ANEW and context.lacks_passwords:
+        changed = f"the database gets its new passwords first; the cutover to version {cutover.to.version} begins anew"
         return OwnEvent(Event.WITHDRAWN, Failure(changed, Reason.SUPERSEDED))
     if waits is None and context.goes_back and Event.KEPT in PHASES[cutover.phase].ways:
         return OwnEvent(Event.KEPT)

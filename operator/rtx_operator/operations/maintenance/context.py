@@ -50,6 +50,15 @@ class MaintenanceContext:
         return made is not None and not self.server.asked.differs_from(made.asked)
 
     @property
+    def gives_way(self) -> bool:
+        """Whether it waits for a person, and the maintenance of another server does not."""
+        status, servers = self.engine.status, self.desired.servers
+        others = ((status.database, servers[Component.DATABASE]), (status.cache, servers[Component.CACHE]))
+        return bool(self.server.password_conflict) and any(
+            made and wanted.is_due(made) and not wanted.password_conflict for made, wanted in others
+        )
+
+    @property
     def pods(self) -> list[Object]:
         """The server's pods that may run a process, those being deleted included."""
         return self.seen.alive(self.server.workload.pods)
