@@ -120,7 +120,7 @@ class PersistedState:
         return replace(self, active=active)
 
     def says_more_than(self, other: "PersistedState") -> bool:
-        """Whether it differs from `other` in anything but what operations wait for and how servers started."""
+        """Whether it differs in anything but how servers started, and what operations or the kept release wait for."""
         return self._without_messages() != other._without_messages()  # noqa: SLF001 - the same class
 
     def _without_messages(self) -> "PersistedState":
@@ -130,6 +130,7 @@ class PersistedState:
             cutover=self.cutover and self.cutover.model_copy(update=quiet),
             retirement=self.retirement and self.retirement.model_copy(update=quiet),
             maintenance=self.maintenance and self.maintenance.model_copy(update=quiet),
+            previous=self.previous and self.previous.model_copy(update=quiet),
             # What is desired follows from the start itself, also before status has it.
             servers={name: server.model_copy(update={"started": None}) for name, server in self.servers.items()},
         )
