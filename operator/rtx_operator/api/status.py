@@ -61,6 +61,15 @@ class Active(Release):
     )
 
 
+class EarlierData(StatusModel):
+    """The database showed an earlier state of its data: it was restored, or failed over to a replica that lagged."""
+
+    epoch: int = Field(
+        ge=0, description="The fence's epoch that was known before. It names the Job that migrates the data again."
+    )
+    since: Time = Field(description="When the operator first observed the earlier state.")
+
+
 class Previous(Release):
     """The release that was active before. While it is kept, going back to it is a switch."""
 
@@ -228,6 +237,11 @@ class Cutover(OperationRecord):
         description="In RollingBack: since when the fence does not move back: the database does not answer, or takes "
         "no writes. A pause moves it.",
     )
+    data_lost_at: Time | None = Field(
+        default=None,
+        description="When the database showed an earlier state of its data, before the cutover turned back. A failure "
+        "after that does not reject the version.",
+    )
     seconds: Annotated[dict[str, float], SECONDS] = Field(
         default={}, description="Seconds that each phase took, of the phases that are over."
     )
@@ -265,6 +279,12 @@ class Maintenance(OperationRecord):
     to: str = Field(max_length=64, description="The revision that it goes to.")
     asked: Asked = Field(description="What was asked for when it began.")
     retry: str = Field(default="", max_length=256, description="Value of the retry annotation when it began.")
+    epoch: int | None = Field(
+        default=None,
+        ge=0,
+        description="The fence's epoch before the pod was replaced: the restarted database has the same data only with "
+        "that epoch or a later one.",
+    )
     seconds: Annotated[dict[str, float], SECONDS] = Field(
         default={}, description="Seconds that each phase took, of the phases that are over."
     )
@@ -319,6 +339,11 @@ class TradingEngineStatus(StatusModel):
         "it does not. Until it goes on, no time counts.",
     )
     active: Active | None = Field(default=None, description="The release that takes the traffic.")
+    earlier_data: EarlierData | None = Field(
+        default=None,
+        description="Since when the database shows an earlier state of its data, until the active release's migrations "
+        "have run again.",
+    )
     replicas: ReplicaCount | None = Field(default=None, description="Pods of the active colour.")
     cutover: Cutover | None = Field(default=None, description="The cutover under way, or the last one.")
     previous: Previous | None = Field(default=None, description="The release that was active before, while it is kept.")

@@ -9,6 +9,7 @@ from rtx_operator.api.enums import Component, MaintenancePhase, OperationName, R
 from rtx_operator.api.status import (
     Active,
     Cutover,
+    EarlierData,
     HistoryEntry,
     Maintenance,
     Previous,
@@ -33,6 +34,7 @@ class PersistedState:
     rejected: Rejected | None = None
     history: tuple[HistoryEntry, ...] = ()
     paused_since: datetime | None = None
+    earlier_data: EarlierData | None = None  # until the active release's migrations have run again (ADR 0099)
 
     @classmethod
     def of(cls, status: TradingEngineStatus) -> Self:
@@ -50,6 +52,7 @@ class PersistedState:
             rejected=status.rejected,
             history=tuple(status.history),
             paused_since=status.paused_since,
+            earlier_data=status.earlier_data,
         )
 
     @property

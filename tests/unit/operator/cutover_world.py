@@ -344,7 +344,7 @@ def _desired(engine: TradingEngine, observation: Observation) -> DesiredState:
     servers = (maintenance, status.database, status.cache, observation.volume, _server_pods(observation))
     jobs = [pod.get("status") for pod in observation.pods if JOB_LABEL in pod["metadata"].get("labels", {})]
     schema = observation.database.schema if observation.database else None
-    remembered = (status.active, cutover, status.previous, status.retirement)
+    remembered = (status.active, status.earlier_data, cutover, status.previous, status.retirement)
     made = (engine.uid, engine.given, engine.refresh, remembered)
     served = status.active is None and has_served(Names(engine.name), engine.uid, observation)
     deployments = [

@@ -14,6 +14,7 @@ from rtx_operator.observation import (
     Fence,
     Object,
     Observation,
+    Owner,
     executes,
     hangs,
     is_out_of_reach,
@@ -82,7 +83,21 @@ class CutoverContext:
 
     @property
     def fence(self) -> Fence | None:
-        return self.seen.database.fence if self.seen.database else None
+        """This engine's fence; None while it is unknown, and in the database of another engine."""
+        fence = self.seen.database.fence if self.seen.database else None
+        owner = Owner(self.engine.namespace, self.engine.name, self.engine.uid)
+        return fence if fence and owner.owns(fence) else None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the database answers with the fence of another engine: it is neither evidence nor moved."""
+        return self.fence is None and self.seen.database is not None and self.seen.database.fence is not None
+
+    @property
+    def shows_earlier_data(self) -> bool:
+        """Whether the fence is below the epoch in status: data, moves and migrations of since are missing."""
+        active, fence = self.engine.status.active, self.fence
+        return fence is not None and active is not None and fence.epoch < active.epoch
 
     @property
     def fence_is_gone(self) -> bool:
@@ -96,7 +111,10 @@ class CutoverContext:
         return executes(self.fence, [release], known_epoch=active.epoch if active else 0)
 
     def names(self, release: Release) -> bool:
-        """Whether the fence names the colour alone, at whatever epoch: a failover may have lost later moves."""
+        """Whether the fence names the colour alone, at whatever epoch: a failover may have lost later moves.
+
+        After a restore the colour may be that of an earlier release.
+        """
         return self.fence is not None and self.fence.executors == (release.colour,)
 
     @property
@@ -122,6 +140,12 @@ class CutoverContext:
             return self.executes(self.new)
         moves = fence.epoch - (active.epoch if active else 0)
         return fence.cutover == f"{self.cutover.id}{BACK}" and moves > 1
+
+    @property
+    def only_new_serves(self) -> bool:
+        """Whether a failover has lost the moves to the new colour, which served, while the old one has no ready pod."""
+        has_served = self.cutover.fenced_at is not None and self.shows_earlier_data
+        return has_served and bool(self.ready_pods(self.new)) and not self.ready_pods(self.old)
 
     @property
     def refusal(self) -> Failure | None:

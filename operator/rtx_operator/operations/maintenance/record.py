@@ -6,13 +6,17 @@ from rtx_operator.api.status import FailedMaintenance, Server
 from rtx_operator.operations.machine import Event, OwnEvent
 from rtx_operator.operations.maintenance.context import MaintenanceContext
 from rtx_operator.operations.maintenance.phases import PHASES
+from rtx_operator.operations.record import noted
 from rtx_operator.operations.state import PersistedState
 from rtx_operator.results import Failure, Unmet
 
 
-def note(state: PersistedState, _: MaintenanceContext) -> PersistedState:
-    """A maintenance notes no instants."""
-    return state
+def note(state: PersistedState, context: MaintenanceContext) -> PersistedState:
+    """The fence's epoch, until the pod is replaced: data of an earlier state may be what it is to mend."""
+    maintenance, fence = context.maintenance, context.fence
+    if maintenance.phase.replaces_pod or fence is None or not context.owner.owns(fence):
+        return state
+    return state.with_record(noted(maintenance, epoch=fence.epoch))
 
 
 def own_event(context: MaintenanceContext, waits: Unmet | None) -> OwnEvent | None:
