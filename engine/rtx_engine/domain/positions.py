@@ -10,6 +10,11 @@ CENT = Decimal("0.01")
 PRICE_PRECISION = Decimal("0.0000000001")  # of average prices: ten decimals
 
 
+def to_cents(money: Decimal) -> Decimal:
+    """`money` in whole cents, half a cent to the even one; as the database has it, which knows no -0.00."""
+    return money.quantize(CENT, ROUND_HALF_EVEN) + Decimal(0)
+
+
 class Position(msgspec.Struct, frozen=True):
     """`quantity` in lots, negative when short; `average_price` of the open lots, 0 when flat."""
 
@@ -32,7 +37,7 @@ def net(position: Position, signed_quantity: Decimal, price: Decimal) -> tuple[P
         return Position(position.symbol, quantity, average), Decimal(0)
     closed = min(abs(signed_quantity), abs(position.quantity)).copy_sign(position.quantity)
     contract = SYMBOLS[position.symbol].contract_size
-    realised = (closed * contract * (price - position.average_price)).quantize(CENT, ROUND_HALF_EVEN)
+    realised = to_cents(closed * contract * (price - position.average_price))
     if not quantity:
         return Position(position.symbol), realised
     turned = position.quantity * quantity < 0

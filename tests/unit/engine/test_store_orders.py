@@ -221,3 +221,18 @@ async def test_stop_completes_the_queued_orders(pod, database):
     assert len(await database.execute("SELECT id FROM orders")) == 10
     with pytest.raises(OrderError):
         await pod.place(account_id, "late")
+
+
+async def test_repeat_of_what_lost_less_than_half_a_cent_gets_the_first_response(pod):
+    # given a long position, opened at a third of a point above the bid
+    account_id = await pod.open_account("ada")
+    pod.prices.ask = Decimal("1.10001")
+    await pod.place(account_id, "one", quantity="0.01")
+    pod.prices.ask = Decimal("1.10000")
+    await pod.place(account_id, "two", quantity="0.02")
+
+    closed = await pod.place(account_id, "close", side="sell", quantity="0.01")
+    again = await pod.place(account_id, "close", side="sell", quantity="0.01")
+
+    assert b'"realised":"0.00"' in closed.body
+    assert again.body == closed.body
