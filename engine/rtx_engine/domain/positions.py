@@ -22,6 +22,13 @@ class Position(msgspec.Struct, frozen=True):
         return self.quantity * SYMBOLS[self.symbol].contract_size * (price - self.average_price)
 
 
+def opened(position: Position, signed_quantity: Decimal) -> Decimal:
+    """How many of `signed_quantity` lots (negative: sold) open, because they do not close any; 0 or more."""
+    if position.quantity * signed_quantity >= 0:
+        return abs(signed_quantity)
+    return max(Decimal(0), abs(signed_quantity) - abs(position.quantity))
+
+
 def net(position: Position, signed_quantity: Decimal, price: Decimal) -> tuple[Position, Decimal]:
     """The position after `signed_quantity` lots (negative: sold) at `price`, and the realised US dollars."""
     quantity = position.quantity + signed_quantity
