@@ -4,9 +4,9 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 import msgspec
 
+from rtx_engine.domain.scales import CENT
 from rtx_engine.domain.symbols import SYMBOLS
 
-CENT = Decimal("0.01")
 PRICE_PRECISION = Decimal("0.0000000001")  # of average prices: ten decimals
 
 

@@ -19,8 +19,9 @@ from rtx_engine.domain.orders import (
     Side,
     market_order,
 )
-from rtx_engine.domain.positions import CENT, Position, net
+from rtx_engine.domain.positions import Position, net
 from rtx_engine.domain.pricing import STALE_AFTER, Quote
+from rtx_engine.domain.scales import CENT
 from rtx_engine.domain.symbols import SYMBOLS
 
 NOW = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC)
