@@ -9,6 +9,7 @@ import msgspec
 from rtx_engine.api import request_bodies, response_bodies
 from rtx_engine.api.errors import ErrorBody
 from rtx_engine.domain import grammar
+from rtx_engine.domain.entries import EntryResponse
 from rtx_engine.domain.order_response import OrderResponse
 from rtx_engine.domain.symbols import SYMBOLS
 
@@ -27,7 +28,7 @@ _ERRORS = {
     413: "The body is too large.",
     422: "The order was rejected and recorded; `order` is the record.",
     429: "Too many; try again after the seconds in Retry-After.",
-    503: "Temporarily unavailable; it is safe to retry, an order with the same client_order_id.",
+    503: "Temporarily unavailable; it is safe to retry, with the same client_order_id or id.",
 }
 
 
@@ -58,6 +59,20 @@ class Operation:
     websocket: bool = False
 
 
+_TRANSFER_RESPONSES: Mapping[int, tuple[str, type[msgspec.Struct] | None]] = {
+    200: ("This id was entered before; the response is the same as then.", EntryResponse),
+    201: ("Entered; the response is the entry.", EntryResponse),
+    422: ("The account does not take it. Nothing was recorded: the same id may be tried again.", ErrorBody),
+}
+_TRANSFER_ERRORS = (400, 401, 403, 404, 409, 413, 503)
+_ACCOUNT_ID = Parameter(
+    "account_id",
+    "the number of the account",
+    "integer",
+    place="path",
+    limits={"minimum": 1, "maximum": grammar.MAX_SEQUENCE},
+)
+
 _ORDER_EXAMPLE = {"client_order_id": "my-order-1", "symbol": "EURUSD", "side": "buy", "quantity": "0.10"}
 
 OPERATIONS: Sequence[Operation] = (
@@ -85,6 +100,26 @@ OPERATIONS: Sequence[Operation] = (
             "balance": "10000.00",
             "leverage": 100,
         },
+    ),
+    Operation(
+        "post",
+        "/api/admin/accounts/{account_id}/deposits",
+        "Deposit money, once for each id. For the administrator only.",
+        _TRANSFER_RESPONSES,
+        errors=_TRANSFER_ERRORS,
+        body=request_bodies.TransferRequest,
+        example={"id": "bank-2026-11-26-1", "amount": "250.00", "reason": "bank transfer"},
+        parameters=(_ACCOUNT_ID,),
+    ),
+    Operation(
+        "post",
+        "/api/admin/accounts/{account_id}/withdrawals",
+        "Withdraw money that no open position needs, once for each id. For the administrator only.",
+        _TRANSFER_RESPONSES,
+        errors=_TRANSFER_ERRORS,
+        body=request_bodies.TransferRequest,
+        example={"id": "payout-2026-11-26-1", "amount": "100.00", "reason": "payout"},
+        parameters=(_ACCOUNT_ID,),
     ),
     Operation(
         "get",
@@ -148,7 +183,7 @@ OPERATIONS: Sequence[Operation] = (
     Operation(
         "get",
         "/ws",
-        "WebSocket: a hello, then ticks and the account's order events, numbered without a gap.",
+        "WebSocket: a hello, then ticks and the account's events: orders, deposits and withdrawals, without a gap.",
         {101: ("Switched to WebSocket.", None)},
         errors=(400, 401, 503),
         parameters=(

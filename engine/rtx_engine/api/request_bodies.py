@@ -41,6 +41,18 @@ class AccountRequest(Request, frozen=True):
     }
 
 
+class TransferRequest(Request, frozen=True):
+    id: str
+    amount: str
+    reason: str
+
+    HINTS: ClassVar[dict[str, str]] = {
+        "id": "1 to 64 printable ASCII characters, unique among the deposits and withdrawals of the account",
+        "amount": 'an amount in quotes, more than 0, like "250.00"',
+        "reason": "1 to 200 printable characters",
+    }
+
+
 class MarketOrderRequest(Request, frozen=True):
     client_order_id: str
     symbol: str

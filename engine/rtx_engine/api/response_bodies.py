@@ -8,8 +8,9 @@ import msgspec
 from rtx_engine.api.errors import ErrorDetail
 from rtx_engine.domain.accounts import Account
 from rtx_engine.domain.order_response import OrderResponse
-from rtx_engine.domain.positions import CENT, Position
+from rtx_engine.domain.positions import Position
 from rtx_engine.domain.pricing import Quote
+from rtx_engine.domain.scales import CENT
 from rtx_engine.domain.symbols import Symbol
 
 

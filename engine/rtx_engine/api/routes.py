@@ -17,6 +17,7 @@ from rtx_engine.api.query import Query
 from rtx_engine.api.request_bodies import AccountRequest, LoginRequest, decode
 from rtx_engine.api.response_bodies import AccountResponse, Login, Orders, SymbolResponse, Symbols
 from rtx_engine.api.tokens import Role
+from rtx_engine.api.transfers import TransferRoutes
 from rtx_engine.domain import accounts, grammar
 from rtx_engine.domain.order_response import order_response
 from rtx_engine.domain.symbols import SYMBOLS
@@ -133,9 +134,12 @@ class ColdRoutes:
 def cold_routes(context: Context) -> Router:
     """The routes as an ASGI application that raises its errors, also Starlette's HTTPException."""
     cold = ColdRoutes(context)
+    transfers = TransferRoutes(context)
     table: list[tuple[str, str, Callable[[Request], Awaitable[Response]]]] = [
         ("POST", "/api/login", cold.login),
         ("POST", "/api/admin/accounts", cold.create_account),
+        ("POST", "/api/admin/accounts/{account_id}/deposits", transfers.deposit),
+        ("POST", "/api/admin/accounts/{account_id}/withdrawals", transfers.withdraw),
         ("GET", "/api/account", cold.account),
         ("GET", "/api/symbols", cold.symbols),
         ("GET", "/api/orders", cold.orders),

@@ -4,9 +4,9 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 import msgspec
 
+from rtx_engine.domain.scales import CENT
 from rtx_engine.domain.symbols import SYMBOLS
 
-CENT = Decimal("0.01")
 PRICE_PRECISION = Decimal("0.0000000001")  # of average prices: ten decimals
 
 
@@ -20,6 +20,13 @@ class Position(msgspec.Struct, frozen=True):
     def value_at(self, price: Decimal) -> Decimal:
         """Unrealised profit or loss at `price`, in US dollars."""
         return self.quantity * SYMBOLS[self.symbol].contract_size * (price - self.average_price)
+
+
+def opened(position: Position, signed_quantity: Decimal) -> Decimal:
+    """How many of `signed_quantity` lots (negative: sold) open, because they do not close any; 0 or more."""
+    if position.quantity * signed_quantity >= 0:
+        return abs(signed_quantity)
+    return max(Decimal(0), abs(signed_quantity) - abs(position.quantity))
 
 
 def net(position: Position, signed_quantity: Decimal, price: Decimal) -> tuple[Position, Decimal]:

@@ -7,11 +7,13 @@ connection.
 
 from rtx_engine.store.errors import OrderError, OrderErrorReason, UnavailableError, UsernameTakenError
 from rtx_engine.store.fence import FenceState, FenceWatch
+from rtx_engine.store.journal import Entered
 from rtx_engine.store.plan import Placed
 from rtx_engine.store.reader import Reader
 from rtx_engine.store.store import Store
 
 __all__ = [
+    "Entered",
     "FenceState",
     "FenceWatch",
     "OrderError",

@@ -6,10 +6,10 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 import msgspec
 
 from rtx_engine.domain.accounts import Account, Login
-from rtx_engine.domain.events import AccountEvent, EventKind
+from rtx_engine.domain.events import AccountEvent, EventKind, entry_event
 from rtx_engine.domain.orders import Execution
 from rtx_engine.domain.positions import Position
-from rtx_engine.store.columns import execution_from
+from rtx_engine.store.columns import entry_from, execution_from
 from rtx_engine.store.errors import UnavailableError
 from rtx_engine.store.session import Session, UnconfirmedError
 from rtx_engine.store.statements import CONFIRMED, IF_CONFIRMED, ORDER_COLUMNS
@@ -38,9 +38,18 @@ _ORDER = f"""
 {CONFIRMED} SELECT {ORDER_COLUMNS} FROM orders
 WHERE account_id = $1 AND client_order_id BETWEEN $2 AND $2 AND {IF_CONFIRMED} ORDER BY client_order_id
 """  # noqa: S608  # as above
+# Entries are read from the journal. Their copies in account_events have a `type`: they are for the release before this.
+# Each half ends after a page, in the order of its index; without that the account's whole history would be sorted.
 _EVENTS = f"""
-{CONFIRMED} SELECT account_id, sequence, kind, payload::text, at FROM account_events
-WHERE account_id = $1 AND sequence > $2 AND {IF_CONFIRMED} ORDER BY sequence LIMIT $3
+{CONFIRMED} SELECT * FROM (
+    (SELECT account_id, sequence, at, payload::text, NULL::smallint AS kind, NULL::bigint AS amount,
+        NULL::bigint AS balance, NULL::text AS client_order_id, NULL::text AS reason
+    FROM account_events WHERE account_id = $1 AND sequence > $2 AND NOT payload ? 'type' ORDER BY sequence LIMIT $3)
+    UNION ALL
+    (SELECT account_id, sequence, at, NULL, kind, amount, balance, client_order_id, reason
+    FROM journal WHERE account_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3)
+) AS events
+WHERE {IF_CONFIRMED} ORDER BY sequence LIMIT $3
 """  # noqa: S608  # as above
 _SEQUENCES = f"""
 {CONFIRMED} SELECT id, event_sequence FROM accounts WHERE id = ANY ($1::bigint[]) AND {IF_CONFIRMED}
@@ -105,16 +114,7 @@ class Reader:
     async def events_since(self, account_id: int, sequence: int, limit: int = 1000) -> list[AccountEvent]:
         """The first `limit` events after `sequence`, in order and without a gap."""
         rows = await self._fetch(_EVENTS, account_id, sequence, limit)
-        return [
-            AccountEvent(
-                row["account_id"],
-                row["sequence"],
-                EventKind(row["kind"]),
-                msgspec.Raw(row["payload"].encode()),
-                row["at"],
-            )
-            for row in rows
-        ]
+        return [_event_from(row) for row in rows]
 
     async def sequences(self, account_ids: Sequence[int]) -> dict[int, int]:
         """The sequence of the newest event of each existing account."""
@@ -127,3 +127,10 @@ class Reader:
                 return await self._session.commit(connection, statement, *arguments)
         except UnconfirmedError as error:
             raise UnavailableError("no standby has confirmed what the database shows; try again") from error
+
+
+def _event_from(row: "asyncpg.Record") -> AccountEvent:
+    if row["payload"] is None:
+        return entry_event(entry_from(row))
+    payload = msgspec.Raw(row["payload"].encode())
+    return AccountEvent(row["account_id"], row["sequence"], EventKind.ORDER, payload, row["at"])

@@ -11,7 +11,9 @@ from rtx_engine.domain.events import AccountEvent
 from rtx_engine.store.accounts import Accounts
 from rtx_engine.store.errors import UnavailableError
 from rtx_engine.store.fence import FenceState, FenceWatch
+from rtx_engine.store.journal import Journal
 from rtx_engine.store.lookup import OrderLookup
+from rtx_engine.store.partitions import Partitions
 from rtx_engine.store.reader import Reader
 from rtx_engine.store.session import Session
 from rtx_engine.store.transactions import Quotes
@@ -22,7 +24,7 @@ CANCEL_INTERVAL_SECONDS = 0.5
 
 
 class Store:
-    """`reader` and `accounts` share one connection, and `orders` has the others.
+    """`reader`, `accounts` and `journal` share one connection, and `orders` has the others.
 
     The fence is heard and read on a writer's: no slow query holds that one up.
     """
@@ -37,15 +39,18 @@ class Store:
         revision: str = "",
         connections: int = MIN_CONNECTIONS,
     ) -> None:
-        """`on_committed` gets the events of each committed batch, in order per account. It must not block."""
+        """`on_committed` gets the events of each commit, in order per account and connection. It must not block."""
         self.fence = FenceWatch(colour, revision)
         self.orders = Writers(database, colour, self.fence, source, on_committed, connections - 1, limits, revision)
         self._session = Session(database, colour, revision)
         self.reader = Reader(self._session)
         self.lookup = OrderLookup(self.orders, self.reader)
         self.accounts = Accounts(self._session, self.fence)
+        self.journal = Journal(self._session, colour, self.fence, source, on_committed, limits.transfer_timeout_seconds)
+        self._partitions = Partitions(self._session)
         self._writing: list[asyncio.Task[None]] = []
         self._watching: asyncio.Task[None] | None = None
+        self._partitioning: asyncio.Task[None] | None = None
         self._opening: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[FenceState | None] | None = None  # waits for the connection
 
@@ -53,12 +58,13 @@ class Store:
         """Start in the background; does not wait for the database."""
         self._writing = self.orders.start()
         self._watching = asyncio.create_task(self.fence.run(self.orders.control_session), name="fence watch")
+        self._partitioning = asyncio.create_task(self._partitions.run(), name="partition maker")
         self._opening = asyncio.create_task(self._open_reader(), name="first connection of the reader")
 
     @property
     def tasks(self) -> tuple["asyncio.Task[None]", ...]:
         """The tasks that run from `start` to `stop`."""
-        return tuple(task for task in (*self._writing, self._watching) if task is not None)
+        return tuple(task for task in (*self._writing, self._watching, self._partitioning) if task is not None)
 
     async def read_fence(self) -> FenceState | None:
         """Read the fence now, which also updates `fence`. None as in FenceWatch.refresh. Raises UnavailableError.
@@ -91,7 +97,7 @@ class Store:
         self.orders.stop()
         if self._writing:
             await asyncio.wait(self._writing, timeout=STOP_TIMEOUT_SECONDS)
-        for task in (*self._writing, self._watching, self._opening, self._reading):
+        for task in (*self._writing, self._watching, self._partitioning, self._opening, self._reading):
             while task is not None and not task.done():
                 task.cancel()
                 await asyncio.wait(

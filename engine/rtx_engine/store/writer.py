@@ -47,6 +47,7 @@ class Limits:
 
     max_queued: int = 4096  # orders, about one second of work; further ones are answered Overloaded
     order_timeout_seconds: float = 5.0  # from its submission, all attempts included
+    transfer_timeout_seconds: float = 3.0  # of a deposit or withdrawal, all attempts included; below a forward's
 
 
 PRODUCTION = Limits()

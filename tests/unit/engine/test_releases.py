@@ -15,6 +15,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from engine_ledger import unbalanced
 from rtx_engine.store.migrate import Migrator
 from rtx_engine.store.migration_files import Half, load
 from rtx_lab.images import IMAGES
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parents[3]
 RELEASES = ROOT / "engine/releases"
 PATCHED = [path.stem for path in sorted(RELEASES.glob("*.patch"))]
 SERVE = [sys.executable, "-c", "from rtx_engine.main import run; run()", "serve"]
+EXPANSION = [migration for migration in load() if migration.version > 1 and migration.half is Half.EXPAND]
 ORDER = {"symbol": "EURUSD", "side": "buy", "quantity": "0.01"}
 
 
@@ -116,8 +118,64 @@ async def test_two_releases_trade_on_one_expanded_database(
             assert await answer.json() == second[1]
         # and when the expansion is taken back under the first, it goes on
         async with Migrator.connected(fenced_database.as_role("rtx_migrator")) as migrator:
-            assert len(await migrator.down(cutover="1.1.0-3f9a2c1b")) == 3
+            assert len(await migrator.down(cutover="1.1.0-3f9a2c1b")) == len(EXPANSION)
         assert (await place(at_old, headers, "four"))[0] == 201
+
+
+async def events(engine: Any, headers: dict[str, str], count: int) -> list[Any]:
+    """The account's first `count` events, as a new client of that engine gets them."""
+    async with (
+        asyncio.timeout(20),
+        aiohttp.ClientSession(engine.url) as session,
+        session.ws_connect("/ws?since=0", headers=headers) as stream,
+    ):
+        assert (await stream.receive_json())["type"] == "hello"
+        return [await stream.receive_json() for _ in range(count)]
+
+
+async def test_money_that_the_next_release_moves_is_kept_and_told_by_the_first(
+    engines: Any, release: Callable[[str], Path], fenced_database: Any
+) -> None:
+    # given an account that the first release opened before the expansion and traded on after it
+    async with Migrator.connected(fenced_database.as_role("rtx_migrator")) as migrator:
+        await migrator.up(to=1)
+        engines.database = fenced_database
+        old = await engines.start(*SERVE, PYTHONPATH=str(release("1.0.0")))
+        async with aiohttp.ClientSession(old.url) as session:
+            headers = await trader(session)
+            await place(session, headers, "one")
+            await migrator.up(half=Half.EXPAND)
+            await place(session, headers, "two")
+    new = await engines.start(COLOUR="green")
+    # when the next release moves money, and the first one trades again
+    deposit = {"id": "bank-1", "amount": "250.00", "reason": "test"}
+    async with aiohttp.ClientSession(new.url) as at_new, aiohttp.ClientSession(old.url) as at_old:
+        await fenced_database.move_fence("green")
+        credentials = {"username": "admin", "password": "admin-password"}
+        async with at_new.post("/api/login", json=credentials) as answer:
+            admin = {"authorization": f"Bearer {(await answer.json())['token']}"}
+        [(account_id,)] = await fenced_database.execute("SELECT id FROM accounts")
+        where = f"/api/admin/accounts/{account_id}/deposits"
+        async with at_new.post(where, json=deposit, headers=admin) as answer:
+            assert answer.status == 201
+        await fenced_database.move_fence("blue")
+        assert (await place(at_old, headers, "three"))[0] == 201
+        # and opens another account, which is entered in a journal that it does not know
+        account = {"username": "grace", "password": "password", "balance": "7", "leverage": 1}
+        async with at_old.post("/api/admin/accounts", json=account, headers=admin) as answer:
+            assert answer.status == 201
+    # then nothing is lost, and the clients of both are told of the same numbers
+    assert await unbalanced(fenced_database) == []
+    told = await events(new, headers, 4)
+    assert [(event["sequence"], event["type"]) for event in told] == [
+        (1, "order"),
+        (2, "order"),
+        (3, "deposit"),
+        (4, "order"),
+    ]
+    assert await events(old, headers, 4) == told
+    openings = await fenced_database.execute("SELECT amount, author FROM journal WHERE kind = 1 ORDER BY account_id")
+    assert [tuple(row) for row in openings] == [(100000000, "migration"), (700, "admin")]
 
 
 async def test_expand_and_reverse_under_load_fail_no_order(
@@ -150,9 +208,9 @@ async def test_expand_and_reverse_under_load_fail_no_order(
             # when the database is expanded, taken back, and expanded again
             for _ in range(5):
                 await goes_on()
-                assert len(await migrator.up(half=Half.EXPAND, cutover="first")) == 3
+                assert len(await migrator.up(half=Half.EXPAND, cutover="first")) == len(EXPANSION)
                 await goes_on()
-                assert len(await migrator.down(cutover="first")) == 3
+                assert len(await migrator.down(cutover="first")) == len(EXPANSION)
             await goes_on()
             done = True
     # then nobody's order failed

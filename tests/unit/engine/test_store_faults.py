@@ -9,6 +9,9 @@ from decimal import Decimal
 
 import pytest
 import pytest_asyncio
+from engine_ledger import unbalanced
+from rtx_engine.domain.entries import EntryKind
+from rtx_engine.domain.transfers import Transfer
 from rtx_engine.store import OrderError, OrderErrorReason, UnavailableError
 from rtx_engine.store.session import Session
 from rtx_engine.store.writer import Limits
@@ -16,6 +19,8 @@ from rtx_engine.store.writer import Limits
 # What PostgreSQL says at the end of an order's transaction: WRITE's row of 17 columns, CommandComplete, and
 # ReadyForQuery with no transaction open.
 COMMITTED = re.compile(rb"D.{4}\x00\x11.*C.{4}SELECT \d+\0Z\x00\x00\x00\x05I", re.DOTALL)
+# The same at the end of a transaction that ends with COMMIT, as that of a deposit.
+COMMITTED_BY_ITSELF = re.compile(rb"C.{4}COMMIT\0Z\x00\x00\x00\x05I", re.DOTALL)
 TIMEOUT_SECONDS = 20.0
 
 
@@ -25,6 +30,7 @@ class Cable:
     def __init__(self, port: int) -> None:
         self.port = 0
         self.answers_to_lose = 0
+        self.lost_answer = COMMITTED
         self.lost = 0
         self._target = port
         self._server: asyncio.Server | None = None
@@ -48,7 +54,7 @@ class Cable:
             requests = asyncio.create_task(self._requests(reader, upstream))
             with suppress(ConnectionError):
                 while data := await upstream_reader.read(65536):
-                    if self.answers_to_lose and COMMITTED.search(data):
+                    if self.answers_to_lose and self.lost_answer.search(data):
                         self.answers_to_lose -= 1
                         self.lost += 1
                         break
@@ -99,6 +105,43 @@ async def test_order_with_a_lost_commit_response_is_acknowledged_once(wired_pod,
     assert ids == {one.execution.order.order_id for one in placed}
     assert await database.execute("SELECT quantity FROM positions") == [(Decimal("0.50"),)]
     assert sorted(event.sequence for event in wired_pod.events) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(("lost", "told"), [(1, True), (1000, False)])
+async def test_deposit_with_a_lost_commit_response_is_entered_once(start_pod, cable, database, lost, told):
+    # given a deposit whose COMMIT is answered late, or never
+    limits = Limits(transfer_timeout_seconds=60.0 if told else 3.0)
+    wired_pod = await start_pod(address=replace(database.engine, port=cable.port), limits=limits)
+    account_id = await wired_pod.open_account("ada")
+    deposit = Transfer(account_id, "bank-1", EntryKind.DEPOSIT, Decimal("5.00"), "test", "admin")
+    cable.lost_answer, cable.answers_to_lose = COMMITTED_BY_ITSELF, lost
+
+    if told:
+        assert (await wired_pod.store.journal.enter(deposit)).entry.sequence == 1
+    else:
+        with pytest.raises(OrderError) as failure:
+            await wired_pod.store.journal.enter(deposit)
+        assert failure.value.reason is OrderErrorReason.OUTCOME_UNKNOWN
+
+    # then it is there once, and asking again tells
+    assert cable.lost >= 1
+    cable.answers_to_lose = 0
+    assert (await wired_pod.store.journal.enter(deposit)).replayed
+    assert await database.execute("SELECT balance FROM accounts") == [(Decimal("10005.00"),)]
+    assert await unbalanced(database) == []
+
+
+async def test_deposit_during_a_database_outage_is_not_entered(wired_pod, cable, database):
+    account_id = await wired_pod.open_account("ada")
+    await cable.cut()
+
+    with pytest.raises(OrderError) as refusal:
+        await wired_pod.store.journal.enter(
+            Transfer(account_id, "bank-1", EntryKind.DEPOSIT, Decimal("5.00"), "test", "admin")
+        )
+
+    assert refusal.value.reason is OrderErrorReason.UNAVAILABLE
+    assert await database.execute("SELECT event_sequence FROM accounts") == [(0,)]
 
 
 async def test_session_killed_during_commit_leaves_one_fill(pod, database):
@@ -195,6 +238,30 @@ async def test_commit_without_standby_confirmation_is_not_acknowledged(impatient
         again = await pod.place(account_id, "one")
     assert again.replayed
     assert await database.execute("SELECT quantity FROM positions") == [(Decimal("0.10"),)]
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_deposit_without_standby_confirmation_is_not_told(pod, database, cancelled):
+    # given a server that waits for a standby that is not there
+    account_id = await pod.open_account("ada")
+    deposit = Transfer(account_id, "bank-1", EntryKind.DEPOSIT, Decimal("5.00"), "test", "admin")
+    await database.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    await database.execute("SELECT pg_reload_conf()")
+    impatient = asyncio.create_task(cancel_waits_for_the_standby(database)) if cancelled else None
+    try:
+        with pytest.raises(OrderError) as refusal:
+            await pod.store.journal.enter(deposit)
+    finally:
+        if impatient is not None:
+            impatient.cancel()
+        await database.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        await database.execute("SELECT pg_reload_conf()")
+
+    # then it may be there or not, and asking again tells
+    assert refusal.value.reason is OrderErrorReason.OUTCOME_UNKNOWN
+    assert pod.events == []
+    await pod.store.journal.enter(deposit)
+    assert await database.execute("SELECT balance FROM accounts") == [(Decimal("10005.00"),)]
 
 
 async def test_locked_account_does_not_block_the_pod(impatient_pod, database):

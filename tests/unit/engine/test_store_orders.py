@@ -170,7 +170,7 @@ async def test_concurrent_orders_of_two_pods_on_one_account_add_up(start_pod, da
     await asyncio.gather(trade(pods[0], "buy"), trade(pods[1], "sell"))
 
     assert await database.execute("SELECT count(*)::int FROM fills") == [(200,)]
-    assert await unbalanced(database, Decimal(1000000)) == []
+    assert await unbalanced(database) == []
 
 
 @pytest.mark.parametrize("statement", [statements.PLACED, statements.WRITE], ids=["PLACED", "WRITE"])
