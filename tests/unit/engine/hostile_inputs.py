@@ -128,6 +128,15 @@ BODIES = (
         {"username": b'"nobody"', "password": b'"password"'},
         {"username": NO_NAMES, "password": NO_STRINGS},
     ),
+    Body("/api/refresh", {"refresh_token": b'"' + b"x" * 43 + b'"'}, {"refresh_token": NO_NAMES}),
+    Body(
+        "/api/password",
+        {"password": b'"password"', "new_password": b'"another one"'},
+        {
+            "password": {**NO_STRINGS, "1,025 letters": b'"' + b"x" * 1_025 + b'"'},
+            "new_password": {**NO_STRINGS, "1,025 letters": b'"' + b"x" * 1_025 + b'"'},
+        },
+    ),
     Body(
         "/api/admin/accounts",
         {"username": b'"nobody"', "password": b'"password"', "balance": b'"1.00"', "leverage": b"1"},
@@ -190,7 +199,7 @@ class Url:
     target: str
     hostile: Mapping[str, str]
     repeated: bool = False  # given twice, which of both counts would be a guess
-    anonymous: bool = False  # without an Authorization header
+    posted: bool = False  # instead of GET, by the administrator
 
     def targets(self) -> Iterator[tuple[str, str]]:
         """What is wrong, and the target."""
@@ -208,7 +217,10 @@ URLS = (
     Url("/api/orders?symbol=%s", {**NO_NAMES_IN_URLS, "empty": ""}, repeated=True),
     Url("/ws?since=%s", NO_NUMBERS_IN_URLS, repeated=True),
     Url("/ws?symbols=%s", NO_NAMES_IN_URLS, repeated=True),
-    Url("/ws?token=%s", {**NO_NAMES_IN_URLS, "empty": "", "4,000 dots": "." * 4_000}, repeated=True, anonymous=True),
+    Url("/ws?token=%s", {**NO_NAMES_IN_URLS, "empty": "", "4,000 dots": "." * 4_000}, repeated=True),
+    Url("/api/events?since=%s", NO_NUMBERS_IN_URLS, repeated=True),
+    Url("/api/events?limit=%s", {**NO_NUMBERS_IN_URLS, "zero": "0", "501": "501"}, repeated=True),
+    Url("/api/admin/accounts/%s/revoke", {**NO_NUMBERS_IN_URLS, "zero": "0"}, posted=True),
 )
 PATHS = (
     "//[/ws",
