@@ -184,7 +184,7 @@ async def test_tokens_outlive_the_end_of_the_release_before(
             await migrator.up(half=Half.CONTRACT)
             # then tokens name their engine soon, those of before count, and accounts can be opened
             async with asyncio.timeout(20):
-                while "aud" not in claims(named := await log_in(at_new, "alice")):
+                while "aud" not in claims(named := await log_in(at_new, "alice")):  # noqa: ASYNC110  # of a process
                     await asyncio.sleep(0.1)
             assert "aud" not in claims(unnamed)
             for headers in (earlier, unnamed, named):
