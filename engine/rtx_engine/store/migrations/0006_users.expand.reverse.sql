@@ -1,3 +1,4 @@
+-- squawk-ignore-file ban-drop-default, ban-drop-function, ban-drop-table
 DROP TRIGGER user_of_new_account ON accounts;
 ALTER TABLE accounts ALTER COLUMN username DROP DEFAULT, ALTER COLUMN password_hash DROP DEFAULT;
 DROP TABLE users, user_accounts, refresh_tokens, features;

@@ -1,3 +1,4 @@
+-- squawk-ignore-file ban-drop-column, ban-drop-function
 -- Nobody reads logins from accounts any more, and nobody is left who refuses a token that names its engine.
 DROP TRIGGER user_of_new_account ON accounts;
 DROP TRIGGER login_of_account ON user_accounts;
