@@ -107,7 +107,7 @@ class Sessions:
                 due=sent,
                 sent=sent,
                 ended=self._journal.clock(),
-                status=answer and answer.status,
+                status=None if answer is None else answer.status,
                 failure=failure,
                 detail=detail,
                 path=path,

@@ -52,6 +52,8 @@ def protocol_class(
     class StreamProtocol(WSProtocol):  # type: ignore[misc]  # Any: picows has no stubs for it
         """One connection; uvicorn creates one for each upgrade request."""
 
+        _peer_address: str = ""
+
         def __init__(self, config: Config, server_state: ServerState, app_state: object) -> None:  # noqa: ARG002 (named by uvicorn)
             super().__init__(
                 host_port=None,
@@ -71,7 +73,6 @@ def protocol_class(
                 read_buffer_init_size=READ_BUFFER_BYTES,
             )
             self._connections = server_state.connections
-            self._peer_address = ""
 
         def connection_made(self, transport: asyncio.Transport) -> None:
             self._connections.add(self)

@@ -1,6 +1,6 @@
+-- squawk-ignore-file adding-field-with-default, disallowed-unique-constraint
 -- By hand only, while no account is opened: it writes each account, and locks the table meanwhile.
 DELETE FROM features WHERE name = 'tokens_name_their_engine';
--- squawk-ignore adding-field-with-default, disallowed-unique-constraint
 ALTER TABLE accounts
     ADD COLUMN username text NOT NULL DEFAULT gen_random_uuid()::text UNIQUE
         CHECK (length(username) BETWEEN 1 AND 64),
