@@ -32,7 +32,8 @@ class Tokens:
         self._keys = keys
         self._rules = rules
         self._admin_generation = admin_generation
-        self._cache: OrderedDict[str, Claims] = OrderedDict()
+        # With the rules by which a token was found good: by the same ones only time can end it.
+        self._cache: OrderedDict[str, tuple[Claims, TokenRules]] = OrderedDict()
 
     def issue(self, account_id: int | None, generation: int = 0) -> tuple[str, datetime]:
         """A token for `account_id` (None: the administrator), and its expiry. Raises UnavailableError."""
@@ -54,13 +55,15 @@ class Tokens:
 
     def verify(self, token: str) -> Claims:
         """The claims of `token`. Raises BadTokenError, UnavailableError."""
-        claims = self._cache.get(token)
-        if claims is None:
-            claims = self._decode(token)
-            self._cache[token] = claims
-            if len(self._cache) > _MAX_CACHED_TOKENS:
-                self._cache.popitem(last=False)
+        rules = self._rules()
+        found = self._cache.get(token)
+        if found is not None and found[1] is rules and found[0].expires_at > time.time():
+            return found[0]
+        claims = self._decode(token) if found is None else found[0]
         self.check(claims)
+        self._cache[token] = claims, rules
+        if len(self._cache) > _MAX_CACHED_TOKENS:
+            self._cache.popitem(last=False)
         return claims
 
     def check(self, claims: Claims) -> None:

@@ -63,7 +63,9 @@ class TokenRulesWatch:
         known = {} if self._rules is None else self._rules.revoked
         remembered = {account: found for account, found in known.items() if found.since > oldest}
         found = {row["account_id"]: Revocation(row["generation"], row["since"]) for row in revoked}
-        self._rules = TokenRules(row["engine"], row["named_since"], remembered | found)
+        rules = TokenRules(row["engine"], row["named_since"], remembered | found)
+        if rules != self._rules:  # tokens that were checked by the same object are not checked again (api/tokens.py)
+            self._rules = rules
         self._read_up_to = row["now"]
 
     async def run(self) -> None:

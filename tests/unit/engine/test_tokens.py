@@ -150,3 +150,17 @@ def test_revocation_ends_earlier_tokens_and_no_later_one(
     is_earlier = issued_at <= revoked.since if generation is None else generation < revoked.generation
     assert (rules.problem(claims, now=500.0) is not None) == is_earlier
     assert TokenRules(ENGINE, 0.0, {8: revoked}).problem(claims, now=500.0) is None
+
+
+def test_token_that_was_valid_a_moment_ago_is_checked_by_new_rules() -> None:
+    # given a token that a pod has seen
+    rules = [TokenRules(ENGINE, 0.0)]
+    here = Tokens(SigningKeys([NEW]), lambda: rules[-1])
+    token, _ = here.issue(7, generation=0)
+    assert here.verify(token) == here.verify(token)
+    # when its account's tokens are revoked
+    rules.append(TokenRules(ENGINE, 0.0, {7: Revocation(1, time.time())}))
+    # then it counts no more, and a later one does
+    with pytest.raises(BadTokenError, match="revoked"):
+        here.verify(token)
+    assert here.verify(here.issue(7, generation=1)[0]).account_id == 7

@@ -9,7 +9,7 @@ CREATE TABLE users (
     revoked_at timestamptz,  -- when this generation began; NULL: it is the first
     created_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX users_revoked ON users (revoked_at);
+CREATE INDEX users_revoked ON users (revoked_at) WHERE revoked_at IS NOT NULL;
 
 CREATE TABLE user_accounts (
     account_id bigint PRIMARY KEY,
