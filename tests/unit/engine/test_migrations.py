@@ -187,52 +187,24 @@ async def test_lock_that_is_never_free_is_named_by_its_session(run_migrations, f
     await reader.close()
 
 
-async def test_record_of_migrations_that_lacks_a_column_is_altered_within_the_lock_budget(run, fenced_database):
+async def test_record_of_migrations_that_lacks_a_column_is_altered_within_the_lock_budget(
+    run_migrations, fenced_database
+):
     # given a record of an earlier release, which a dump reads for as long as it takes
-    await run("up", to=1)
+    await run_migrations("up", to=1)
     await fenced_database.execute("ALTER TABLE schema_migrations DROP COLUMN applied_for")
     dump = await fenced_database.connect("rtx_migrator", application_name="pg_dump")
     await dump.execute("BEGIN; LOCK TABLE schema_migrations IN ACCESS SHARE MODE")
 
     # then the runner gives up, and says for whom it waited
     with pytest.raises(MigrationError, match=r"record of migrations got no lock in 2 attempts .*\(pg_dump, role"):
-        await run("up", lock=LockRetries(timeout_ms=300, attempts=2, pause_seconds=0.02))
+        await run_migrations("up", lock=LockRetries(timeout_ms=300, attempts=2, pause_seconds=0.02))
     # and once the dump has ended it goes on
-    migrating = asyncio.create_task(run("up", lock=LockRetries(timeout_ms=20, attempts=1000, pause_seconds=0.02)))
+    migrating = asyncio.create_task(
+        run_migrations("up", lock=LockRetries(timeout_ms=20, attempts=1000, pause_seconds=0.02))
+    )
     await dump.close()
     assert len(await migrating) == 2
-
-
-async def test_every_statement_of_a_runner_has_a_lock_budget_but_those_behind_which_nobody_queues(
-    run, fenced_database, monkeypatch
-):
-    # given a runner that tells of each statement what budget it has
-    budgets: dict[str, str] = {}
-    execute, prepare = asyncpg.Connection.execute, asyncpg.Connection.fetchval
-
-    async def noted(self, query, *arguments, **options):
-        if self.get_server_pid() in watched:
-            budgets[" ".join(query.split())] = await prepare(self, "SHOW lock_timeout")
-        return await execute(self, query, *arguments, **options)
-
-    watched: set[int] = set()
-    connect = asyncpg.connect
-
-    async def connected(*arguments, **options):
-        connection = await connect(*arguments, **options)
-        watched.add(connection.get_server_pid())
-        return connection
-
-    monkeypatch.setattr(asyncpg, "connect", connected)
-    monkeypatch.setattr(asyncpg.Connection, "execute", noted)
-    # when it migrates, with an index that is built concurrently and one that was left invalid
-    await run("up", to=1)
-    await run("up", edits=INDEX)
-    await run("down", edits=INDEX, to=1)
-    # then only concurrent statements may wait for as long as it takes
-    waiting = {query for query, budget in budgets.items() if budget == "0"}
-    assert {query for query in waiting if "CONCURRENTLY" not in query} <= {"RESET lock_timeout"}
-    assert any("CONCURRENTLY" in query for query in waiting)
 
 
 @pytest.mark.parametrize(
