@@ -173,8 +173,8 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _sockets(settings: Settings) -> StreamLimits:
-    """An address may have as many requests as streams."""
-    return StreamLimits(sockets_per_address=settings.max_connections_per_address // 2)
+    """A client behind a trusted proxy may have as many streams as one that connects by itself."""
+    return StreamLimits(sockets_per_address=settings.max_connections_per_address)
 
 
 def _on_fence_change(store: Store, state: FenceState, request_stats: RequestStats, stream: Stream) -> None:

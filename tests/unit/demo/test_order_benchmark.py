@@ -49,7 +49,7 @@ class Engine:
 
 def place(benchmark: ModuleType, engine: Engine, count: int) -> tuple[object, int]:
     """The orders, and how many of the requests were fresh fills."""
-    orders = benchmark.Orders(TARGET, ["token"])
+    orders = benchmark.Orders(TARGET, ["token"], benchmark.REPEAT_SHARE)
 
     async def go() -> int:
         return sum([await orders.place(engine) for _ in range(count)])
