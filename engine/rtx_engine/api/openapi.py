@@ -80,11 +80,30 @@ OPERATIONS: Sequence[Operation] = (
         "post",
         "/api/login",
         "Log in: get a token for a username and a password.",
-        {200: ("The token.", response_bodies.Login)},
+        {200: ("The token.", response_bodies.LoginResponse)},
         errors=(400, 401, 413, 429, 503),
         body=request_bodies.LoginRequest,
         example={"username": "alice", "password": "correct horse"},
         public=True,
+    ),
+    Operation(
+        "post",
+        "/api/refresh",
+        "Get another token for a refresh token, before the token expires.",
+        {200: ("The token, and the same refresh token.", response_bodies.LoginResponse)},
+        errors=(400, 401, 413, 503),
+        body=request_bodies.RefreshRequest,
+        example={"refresh_token": "rqLJ7TH0l7cq3MZ2mWhtgXzC4pcTTrC0M4HhLbPsrVQ"},
+        public=True,
+    ),
+    Operation(
+        "post",
+        "/api/password",
+        "Change the password. All tokens and streams of the account end; the answer has new tokens.",
+        {200: ("The tokens.", response_bodies.LoginResponse)},
+        errors=(400, 401, 403, 413, 429, 503),
+        body=request_bodies.PasswordRequest,
+        example={"password": "correct horse", "new_password": "battery staple"},
     ),
     Operation(
         "post",
@@ -119,6 +138,14 @@ OPERATIONS: Sequence[Operation] = (
         errors=_TRANSFER_ERRORS,
         body=request_bodies.TransferRequest,
         example={"id": "payout-2026-11-26-1", "amount": "100.00", "reason": "payout"},
+        parameters=(_ACCOUNT_ID,),
+    ),
+    Operation(
+        "post",
+        "/api/admin/accounts/{account_id}/revoke",
+        "End all tokens and streams of an account. For the administrator only.",
+        {200: ("They have ended.", response_bodies.Revoked)},
+        errors=(401, 403, 404, 413, 503),
         parameters=(_ACCOUNT_ID,),
     ),
     Operation(
@@ -182,10 +209,29 @@ OPERATIONS: Sequence[Operation] = (
     ),
     Operation(
         "get",
+        "/api/events",
+        "The account's events, oldest first, in pages: what a stream does not replay because it is too much.",
+        {200: ("A page of events.", response_bodies.Events)},
+        errors=(400, 401, 403, 503),
+        parameters=(
+            Parameter(
+                "since",
+                "next_since of the previous page, or the sequence of the last event that you have; default: 0",
+                "integer",
+                limits={"minimum": 0, "maximum": grammar.MAX_SEQUENCE},
+            ),
+            Parameter("limit", "page size; default 100", "integer", limits={"minimum": 1, "maximum": 500}),
+        ),
+    ),
+    Operation(
+        "get",
         "/ws",
-        "WebSocket: a hello, then ticks and the account's events: orders, deposits and withdrawals, without a gap.",
+        "WebSocket: a hello, then ticks and the account's events (orders, deposits, withdrawals), numbered without a "
+        "gap. Whoever cannot send the Authorization header sends "
+        '{"type": "authenticate", "token": "…"} as the first message. The stream ends with its token (close code '
+        "4401), unless the same message has brought another one.",
         {101: ("Switched to WebSocket.", None)},
-        errors=(400, 401, 503),
+        errors=(400, 401, 429, 503),
         parameters=(
             Parameter("symbols", "symbols to send ticks of, like EURUSD,XAUUSD; default: none"),
             Parameter(
@@ -194,7 +240,6 @@ OPERATIONS: Sequence[Operation] = (
                 "integer",
                 limits={"minimum": 0, "maximum": grammar.MAX_SEQUENCE},
             ),
-            Parameter("token", "for browsers, instead of the Authorization header"),
         ),
         websocket=True,
     ),

@@ -9,8 +9,8 @@ from starlette.responses import Response
 from rtx_engine.api.context import Context
 from rtx_engine.api.errors import ApiError, ErrorReason, bad_request, sentence
 from rtx_engine.api.request_bodies import TransferRequest, decode
-from rtx_engine.api.tokens import Role
 from rtx_engine.domain import grammar, scales
+from rtx_engine.domain.access import Role
 from rtx_engine.domain.entries import EntryKind, entry_response
 from rtx_engine.domain.transfers import InvalidTransferError, TransferRefusal, TransferRefusedError, transfer
 

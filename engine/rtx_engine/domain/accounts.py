@@ -1,5 +1,6 @@
 """Trading accounts."""
 
+import datetime as dt
 from decimal import Decimal
 
 import msgspec
@@ -36,10 +37,21 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class Login(msgspec.Struct, frozen=True):
-    """The credentials of an account."""
+    """A user who may trade on an account. `generation` is that of their tokens."""
+
+    user_id: int
+    account_id: int
+    username: str
+    password_hash: str
+    generation: int
+
+
+class RefreshedLogin(msgspec.Struct, frozen=True):
+    """Whose refresh token it is, and when that expires."""
 
     account_id: int
-    password_hash: str
+    generation: int
+    expires_at: dt.datetime
 
 
 def new_account(username: str, *, balance: str, leverage: int, currency: str = CURRENCY) -> NewAccount:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 import msgspec
 
-from rtx_engine.domain.accounts import Account, Login
+from rtx_engine.domain.accounts import Account
 from rtx_engine.domain.events import AccountEvent, EventKind, entry_event
 from rtx_engine.domain.orders import Execution
 from rtx_engine.domain.positions import Position
@@ -17,10 +17,10 @@ from rtx_engine.store.statements import CONFIRMED, IF_CONFIRMED, ORDER_COLUMNS
 _NEWEST = 2**63 - 1  # larger than every sequence
 
 _ACCOUNT = f"""
-{CONFIRMED} SELECT id, username, currency, balance, leverage, event_sequence FROM accounts
-WHERE id = $1 AND {IF_CONFIRMED}
+{CONFIRMED} SELECT accounts.id, users.username, currency, balance, leverage, event_sequence FROM accounts
+JOIN user_accounts ON user_accounts.account_id = accounts.id JOIN users ON users.id = user_accounts.user_id
+WHERE accounts.id = $1 AND {IF_CONFIRMED}
 """  # noqa: S608  # made of constants
-_LOGIN = "SELECT id, password_hash FROM accounts WHERE username = $1"
 _POSITIONS = f"""
 {CONFIRMED} SELECT symbol, quantity, average_price FROM positions
 WHERE account_id = $1 AND quantity <> 0 AND {IF_CONFIRMED} ORDER BY symbol
@@ -79,11 +79,6 @@ class Reader:
         return Account(
             row["id"], row["username"], row["currency"], row["balance"], row["leverage"], row["event_sequence"]
         )
-
-    async def credentials(self, username: str) -> Login | None:
-        async with self._session.use() as connection:
-            row = await connection.fetchrow(_LOGIN, username)
-        return None if row is None else Login(row["id"], row["password_hash"])
 
     async def positions(self, account_id: int) -> list[Position]:
         """The open positions, sorted by symbol."""

@@ -15,7 +15,7 @@ from rtx_operator.api.names import CredentialKey, InternalKey
 from rtx_operator.api.status import Cutover, TradingEngineStatus
 from rtx_operator.desired import BuildInput, Fingerprints, Record, RevisionSpec
 from rtx_operator.desired.image import resolved
-from rtx_operator.desired.passwords import secret_of
+from rtx_operator.desired.passwords import fingerprint_of, secret_of
 from rtx_operator.desired.pods import CREDENTIALS
 from rtx_operator.desired.record import KIND, recorded
 from rtx_operator.desired.served import has_served
@@ -91,11 +91,13 @@ class _PasswordsOf:
         Pods of another Secret than spec names keep what they have: what is in that one is not theirs.
         """
         live = self.seen.child("Deployment", self.inputs.names.colour(colour))
-        is_theirs = secret_of(record.deployment["template"]) in {"", self.inputs.credentials}
+        template = record.deployment["template"]
+        is_theirs = secret_of(template) in {"", self.inputs.credentials}
         if live is None or (is_theirs and self.database.has_credentials):
-            return self.inputs
-        taken = (live["spec"]["template"]["metadata"].get("annotations") or {}).get(CREDENTIALS, "")
-        return replace(self.inputs, fingerprints=replace(self.inputs.fingerprints, engine=taken))
+            fingerprint = fingerprint_of(template, self.inputs.fingerprints)
+        else:
+            fingerprint = (live["spec"]["template"]["metadata"].get("annotations") or {}).get(CREDENTIALS, "")
+        return replace(self.inputs, fingerprints=replace(self.inputs.fingerprints, engine=fingerprint))
 
 
 def wanted_revision(engine: TradingEngine, seen: Observation, settings: Settings) -> str:

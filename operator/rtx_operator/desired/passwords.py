@@ -6,16 +6,20 @@ from typing import Any
 
 from rtx_operator.api.names import CredentialKey
 from rtx_operator.api.status import Asked, Maintenance
+from rtx_operator.desired.inputs import Fingerprints
 from rtx_operator.observation import Object, is_ready
 
 
 def secret_of(pod: Mapping[str, Any]) -> str:
     """The name of the Secret from which a pod, or the template of pods, has DB_PASSWORD; empty when it names none."""
-    for container in pod["spec"].get("containers") or []:
-        for variable in container.get("env") or []:
-            if variable["name"] == CredentialKey.DB_PASSWORD:
-                return str(((variable.get("valueFrom") or {}).get("secretKeyRef") or {}).get("name", ""))
-    return ""
+    variable = _variable(pod, CredentialKey.DB_PASSWORD) or {}
+    return str(((variable.get("valueFrom") or {}).get("secretKeyRef") or {}).get("name", ""))
+
+
+def fingerprint_of(template: Mapping[str, Any], fingerprints: Fingerprints) -> str:
+    """The fingerprint of the passwords that engine pods of this template have."""
+    has_standby = _variable(template, CredentialKey.JWT_SECRET_STANDBY) is not None
+    return fingerprints.engine_with_standby if has_standby else fingerprints.engine
 
 
 def took_at_start(pod: Object, secret: str, maintenance: Maintenance | None, asked: Asked) -> bool:
@@ -27,6 +31,15 @@ def took_at_start(pod: Object, secret: str, maintenance: Maintenance | None, ask
         return False
     started = _started(pod)
     return started is not None and started > maintenance.started_at
+
+
+def _variable(pod: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    for container in pod["spec"].get("containers") or []:
+        for variable in container.get("env") or []:
+            if variable["name"] == name:
+                found: Mapping[str, Any] = variable
+                return found
+    return None
 
 
 def _started(pod: Object) -> datetime | None:

@@ -154,6 +154,15 @@ BODIES = (
         {"username": b'"nobody"', "password": b'"password"'},
         {"username": NO_NAMES, "password": NO_STRINGS},
     ),
+    Body("/api/refresh", {"refresh_token": b'"' + b"x" * 43 + b'"'}, {"refresh_token": NO_NAMES}),
+    Body(
+        "/api/password",
+        {"password": b'"password"', "new_password": b'"another one"'},
+        {
+            "password": {**NO_STRINGS, "1,025 letters": b'"' + b"x" * 1_025 + b'"'},
+            "new_password": {**NO_STRINGS, "1,025 letters": b'"' + b"x" * 1_025 + b'"'},
+        },
+    ),
     Body(
         "/api/admin/accounts",
         {"username": b'"nobody"', "password": b'"password"', "balance": b'"1.00"', "leverage": b"1"},
@@ -224,7 +233,6 @@ class Url:
     target: str
     hostile: Mapping[str, str]
     repeated: bool = False  # given twice, which of both counts would be a guess
-    anonymous: bool = False  # without an Authorization header
     body: bytes | None = None  # of a POST by the administrator; None: a GET by a trader
 
     def targets(self) -> Iterator[tuple[str, str]]:
@@ -236,6 +244,7 @@ class Url:
             yield f"{self.target}: twice", self.target.replace("%s", "1") + f"&{name}=1"
 
 
+_TRANSFER = b'{"id": "one", "amount": "1.00", "reason": "test"}'
 URLS = (
     Url("/api/orders/%s", {**NO_NAMES_IN_URLS, "empty": ""}),
     Url("/api/orders?limit=%s", {**NO_NUMBERS_IN_URLS, "zero": "0", "501": "501"}, repeated=True),
@@ -243,12 +252,14 @@ URLS = (
     Url("/api/orders?symbol=%s", {**NO_NAMES_IN_URLS, "empty": ""}, repeated=True),
     Url("/ws?since=%s", NO_NUMBERS_IN_URLS, repeated=True),
     Url("/ws?symbols=%s", NO_NAMES_IN_URLS, repeated=True),
-    Url("/ws?token=%s", {**NO_NAMES_IN_URLS, "empty": "", "4,000 dots": "." * 4_000}, repeated=True, anonymous=True),
-)
-_TRANSFER = b'{"id": "one", "amount": "1.00", "reason": "test"}'
-TRANSFER_URLS = tuple(
-    Url(f"/api/admin/accounts/%s/{what}", {**NO_NUMBERS_IN_URLS, "zero": "0"}, body=_TRANSFER)
-    for what in ("deposits", "withdrawals")
+    Url("/ws?token=%s", {**NO_NAMES_IN_URLS, "empty": "", "4,000 dots": "." * 4_000}, repeated=True),
+    Url("/api/events?since=%s", NO_NUMBERS_IN_URLS, repeated=True),
+    Url("/api/events?limit=%s", {**NO_NUMBERS_IN_URLS, "zero": "0", "501": "501"}, repeated=True),
+    Url("/api/admin/accounts/%s/revoke", {**NO_NUMBERS_IN_URLS, "zero": "0"}, body=b""),
+    *(
+        Url(f"/api/admin/accounts/%s/{what}", {**NO_NUMBERS_IN_URLS, "zero": "0"}, body=_TRANSFER)
+        for what in ("deposits", "withdrawals")
+    ),
 )
 PATHS = (
     "//[/ws",

@@ -68,8 +68,9 @@ class TradingEngineSpec(ApiModel):
     broker: Broker = Broker()
     credentials_secret_ref: SecretRef | None = Field(
         default=None,
-        description="Secret with DB_PASSWORD, REDIS_PASSWORD, JWT_SECRET and ADMIN_PASSWORD_HASH. Unset: the operator "
-        "generates the Secret NAME-credentials once and keeps its values. An edit makes an upgrade.",
+        description="Secret with DB_PASSWORD, REDIS_PASSWORD, JWT_SECRET and ADMIN_PASSWORD_HASH, and if wanted "
+        "JWT_SECRET_STANDBY, a second key whose tokens are valid. Unset: the operator generates the Secret "
+        "NAME-credentials once and keeps its values. An edit makes an upgrade.",
     )
     resources: Resources = Field(
         default=Resources(), description="CPU and memory of the engine's container. An edit makes an upgrade."
