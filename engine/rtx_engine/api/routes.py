@@ -48,7 +48,7 @@ class ColdRoutes:
         if body.username == ADMIN:
             stored: str | None = context.settings.admin_password_hash
         else:
-            credentials = await context.store.reader.credentials(body.username)
+            credentials = await context.store.reader.credentials(body.username, known=caller.known)
             stored = credentials.password_hash if credentials else None
             account_id = credentials.account_id if credentials else None
         await context.logins.check(caller, stored, body.password)

@@ -12,7 +12,10 @@ from rtx_engine.store.accounts import Accounts
 from rtx_engine.store.errors import UnavailableError
 from rtx_engine.store.fence import FenceState, FenceWatch
 from rtx_engine.store.lookup import OrderLookup
+from rtx_engine.store.read_admission import PRODUCTION as READ_LIMITS
+from rtx_engine.store.read_admission import ReadLimits, Shared
 from rtx_engine.store.reader import Reader
+from rtx_engine.store.reads import Reads
 from rtx_engine.store.session import Session
 from rtx_engine.store.transactions import Quotes
 from rtx_engine.store.writer import PRODUCTION, STOP_TIMEOUT_SECONDS, Limits
@@ -22,9 +25,9 @@ CANCEL_INTERVAL_SECONDS = 0.5
 
 
 class Store:
-    """`reader` and `accounts` share one connection, and `orders` has the others.
+    """One connection is for the fence, one for `reader` and `accounts`, the others are for `orders`.
 
-    The fence is heard and read on a writer's: no slow query holds that one up.
+    So neither reads nor orders, however slow or many, delay what the pod knows of the fence.
     """
 
     def __init__(
@@ -36,14 +39,18 @@ class Store:
         limits: Limits = PRODUCTION,
         revision: str = "",
         connections: int = MIN_CONNECTIONS,
+        read_limits: ReadLimits = READ_LIMITS,
     ) -> None:
         """`on_committed` gets the events of each committed batch, in order per account. It must not block."""
         self.fence = FenceWatch(colour, revision)
-        self.orders = Writers(database, colour, self.fence, source, on_committed, connections - 1, limits, revision)
-        self._session = Session(database, colour, revision)
-        self.reader = Reader(self._session)
+        self.orders = Writers(database, colour, self.fence, source, on_committed, connections - 2, limits, revision)
+        self._fence_session = Session(database, colour, revision)
+        self._fence_session.on_connect(self.fence.listen)
+        self._read_session = Session(database, colour, revision)
+        self._reads = Reads(self._read_session, read_limits)
+        self.reader = Reader(self._reads)
         self.lookup = OrderLookup(self.orders, self.reader)
-        self.accounts = Accounts(self._session, self.fence)
+        self.accounts = Accounts(self._reads, self.fence)
         self._writing: list[asyncio.Task[None]] = []
         self._watching: asyncio.Task[None] | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -52,7 +59,7 @@ class Store:
     async def start(self) -> None:
         """Start in the background; does not wait for the database."""
         self._writing = self.orders.start()
-        self._watching = asyncio.create_task(self.fence.run(self.orders.control_session), name="fence watch")
+        self._watching = asyncio.create_task(self.fence.run(self._fence_session), name="fence watch")
         self._opening = asyncio.create_task(self._open_reader(), name="first connection of the reader")
 
     @property
@@ -71,7 +78,7 @@ class Store:
 
     async def _read_fence(self) -> FenceState | None:
         try:
-            async with self.orders.control_session.use() as connection:
+            async with self._fence_session.use() as connection:
                 self._reading = None  # later callers need a read that starts later
                 return await self.fence.refresh(connection)
         except asyncpg.PostgresError as error:
@@ -83,8 +90,7 @@ class Store:
     async def _open_reader(self) -> None:
         """So that the first read after a cutover finds a connection."""
         with suppress(UnavailableError):
-            async with self._session.use():
-                pass
+            await self._reads.run(_nothing, Shared.POD)
 
     async def stop(self) -> None:
         """Write the queued orders, within STOP_TIMEOUT_SECONDS, and close the connections."""
@@ -97,4 +103,9 @@ class Store:
                 await asyncio.wait(
                     [task], timeout=CANCEL_INTERVAL_SECONDS
                 )  # a client library may swallow a cancellation
-        await self._session.close()
+        await self._read_session.close()
+        await self._fence_session.close()
+
+
+async def _nothing(_: "asyncpg.Connection") -> None:
+    """A read that only opens the connection."""
