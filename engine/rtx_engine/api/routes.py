@@ -111,7 +111,7 @@ class ColdRoutes:
         client_order_id: str = request.path_params["client_order_id"]
         execution = None
         if grammar.is_client_order_id(client_order_id):  # else no order can have it
-            execution = await self._context.store.reader.order(account_id, client_order_id)
+            execution = await self._context.store.lookup.find(account_id, client_order_id)
         if execution is None:
             raise ApiError(
                 404,

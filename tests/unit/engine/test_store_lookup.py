@@ -160,3 +160,18 @@ async def test_repeat_at_a_colour_that_no_longer_executes_is_not_told_unconfirme
 
     assert refusal.value.reason is OrderErrorReason.UNAVAILABLE
     assert (await blue.place(account_id, "one")).replayed
+
+
+async def test_client_who_asks_for_an_order_that_is_being_committed_waits_for_it(engines, anybody, database):
+    engine = await engines.start()
+    ada = await anybody.open(engine, "ada")
+
+    async with slow_commits(database):
+        placing = asyncio.create_task(ada.order(engine, "one"))
+        await wait_until_committing(database)
+        asking = asyncio.create_task(ada.call(engine, "GET", "/api/orders/one"))
+        await asyncio.wait([asking], timeout=0.2)
+        assert not asking.done()
+
+    assert (await placing).status == 201
+    assert ((await asking).status, (await asking).body) == (200, (await placing).body)
