@@ -91,7 +91,7 @@ OPERATIONS: Sequence[Operation] = (
         "/api/account",
         "The account of the token.",
         {200: ("The account.", response_bodies.AccountResponse)},
-        errors=(401, 403, 503),
+        errors=(401, 403, 429, 503),
     ),
     Operation(
         "get",
@@ -118,7 +118,7 @@ OPERATIONS: Sequence[Operation] = (
         "/api/orders",
         "Orders, newest first.",
         {200: ("A page of orders.", response_bodies.Orders)},
-        errors=(400, 401, 403, 503),
+        errors=(400, 401, 403, 429, 503),
         parameters=(
             Parameter("limit", "page size; default 50", "integer", limits={"minimum": 1, "maximum": 500}),
             Parameter(
@@ -135,7 +135,7 @@ OPERATIONS: Sequence[Operation] = (
         "/api/orders/{client_order_id}",
         "One order, for example after a lost response.",
         {200: ("The order.", OrderResponse)},
-        errors=(401, 403, 404, 503),
+        errors=(401, 403, 404, 429, 503),
         parameters=(Parameter("client_order_id", "the client_order_id of the order", place="path"),),
     ),
     Operation(
@@ -143,7 +143,7 @@ OPERATIONS: Sequence[Operation] = (
         "/api/positions",
         "Open positions.",
         {200: ("The positions.", response_bodies.Positions)},
-        errors=(401, 403, 503),
+        errors=(401, 403, 429, 503),
     ),
     Operation(
         "get",
