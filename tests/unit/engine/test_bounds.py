@@ -5,8 +5,10 @@ import json
 from typing import Any
 
 import aiohttp
+import pytest
 from engine_processes import Engine, Engines
-from engine_traders import ORDER, Got, Trader, status
+from engine_traders import ORDER, Trader, status
+from rtx_engine.api.tokens import Role, Tokens
 
 TIMEOUT_SECONDS = 20
 
@@ -31,47 +33,27 @@ async def test_requests_beyond_the_limit_are_refused_and_probes_are_not(engines:
     assert (await order).status == 201
 
 
+@pytest.mark.parametrize(
+    ("limits", "status_code", "reason"),
+    [
+        ({"max_waiting_per_account": 0}, 429, "TooManyRequests"),
+        ({"max_waiting": 0, "min_waiting": 0}, 503, "Busy"),
+    ],
+)
 async def test_reads_beyond_the_limits_are_refused_and_no_fault_of_the_release(
-    engines: Engines, anybody: Trader
+    engines: Engines, anybody: Trader, limits: dict[str, int], status_code: int, reason: str
 ) -> None:
-    # given an engine where one read of an account may wait, two in all, and one that takes its time
-    limits = {"max_waiting": 2, "min_waiting": 2, "max_waiting_per_account": 1, "wait_seconds": TIMEOUT_SECONDS}
+    # given an engine where no read may wait
     engine = await engines.start(READ_LIMITS=json.dumps(limits))
-    alice, bob, carol = [await anybody.open(engine, name) for name in ("alice", "bob", "carol")]
-    before = (await status(anybody, engine))["executed"]
-    holder = await engines.database.connect("postgres")
-    async with holder.transaction():
-        await holder.execute("LOCK TABLE positions IN ACCESS EXCLUSIVE MODE")
-        reads = [asyncio.create_task(_positions(alice, engine))]
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            while not await engines.database.execute("SELECT FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-        # when more reads come, then they wait, or are refused at once
-        own = await _refusal(alice, engine, reads)
-        reads.append(asyncio.create_task(_positions(bob, engine)))
-        busy = await _refusal(carol, engine, reads)
-    await holder.close()
-    assert (own.body["error"]["reason"], own.headers["retry-after"]) == ("TooManyRequests", "1")
-    assert (busy.body["error"]["reason"], busy.headers["retry-after"]) == ("Busy", "1")
-    # and those that waited are answered, and none counts against the release
-    assert {(await read).status for read in reads} == {200}
-    after = (await status(anybody, engine))["executed"]
-    assert (after["server_errors"], after["requests"] - before["requests"]) == (0, len(reads))
-
-
-async def _refusal(trader: Trader, engine: Engine, reads: "list[asyncio.Task[Got]]") -> Got:
-    """The first answer to a read that may not wait; `reads` gets those that may."""
-    async with asyncio.timeout(TIMEOUT_SECONDS):
-        while True:
-            read = asyncio.create_task(_positions(trader, engine))
-            await asyncio.wait([read], timeout=0.1)
-            if read.done():
-                return await read
-            reads.append(read)
-
-
-async def _positions(trader: Trader, engine: Engine) -> Got:
-    return await trader.call(engine, "GET", "/api/positions")
+    token, _ = Tokens(engines.environment()["JWT_SECRET"]).issue(1, Role.TRADER)
+    alice = Trader(anybody.session, {"authorization": f"Bearer {token}"})
+    # when one comes, then it is refused
+    refused = await alice.call(engine, "GET", "/api/positions")
+    assert (refused.status, refused.body["error"]["reason"]) == (status_code, reason)
+    assert refused.headers["retry-after"] == "1"
+    # and that does not count against the release
+    executed = (await status(anybody, engine))["executed"]
+    assert (executed["requests"], executed["server_errors"]) == (0, 0)
 
 
 async def test_websockets_count_as_connections_of_their_address(engines: Engines, anybody: Trader) -> None:
