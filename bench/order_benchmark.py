@@ -107,8 +107,8 @@ def measure(
     runs: Annotated[int, typer.Option(min=1, help="Runs per figure; the median is reported.")] = 3,
     seconds: Annotated[int, typer.Option(min=1, max=60, help="Duration of a run in seconds.")] = 5,
     connections: Annotated[
-        int, typer.Option(min=3, max=8, help="Of the engine to PostgreSQL: the third and all further ones write.")
-    ] = 3,
+        int, typer.Option(min=2, max=8, help="Of the engine to PostgreSQL: one reads, the others write.")
+    ] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:
     """Measure durable fills over HTTP: closed loop, open loop, and a plain server for comparison. About two minutes.

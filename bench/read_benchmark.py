@@ -7,12 +7,11 @@ the same hour of the machine: the ratios of one run are what can be compared.
 """
 
 import asyncio
-import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -20,17 +19,15 @@ from typing import Annotated
 import structlog
 import typer
 import uvloop
-from order_benchmark import Row, machine
 from order_servers import JWT_SECRET, BenchmarkError, Servers, engine_command, open_accounts, running, serving
-from rich.console import Console
-from rich.table import Table
 from rtx_engine.api.tokens import Role, Tokens
 from rtx_lab.errors import LabError
 from rtx_traffic.connection import Connection, RequestError, Target
 from slow_database import SlowDatabase, slow_database
+from support.figures import Row, print_rows
 
 ACCOUNTS = 200
-DATABASE_CONNECTIONS = 3
+DATABASE_CONNECTIONS = 2
 PATH = "/api/positions"
 ANSWERED, REFUSED = 200, (429, 503)  # HTTP statuses
 WARM_UP_SECONDS = 2.0  # in which the queue grows
@@ -105,14 +102,7 @@ def measure(
     except (BenchmarkError, LabError, RequestError) as error:
         typer.echo(f"bench/reads: {error}", err=True)
         sys.exit(1)
-    rows = list(_rows(measured, runs))
-    if as_json:
-        typer.echo(json.dumps({"machine": machine(), "rows": [asdict(row) for row in rows], "note": NOTE}))
-        return
-    table = Table("id", "what", "value", "unit", "runs", title=machine(), caption=NOTE)
-    for row in rows:
-        table.add_row(row.id, row.what, f"{row.value:g}", row.unit, str(row.runs))
-    Console().print(table)
+    print_rows(_rows(measured, runs), as_json=as_json, caption=NOTE, note=NOTE)
 
 
 def _measured(

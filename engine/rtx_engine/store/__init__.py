@@ -1,7 +1,7 @@
 """The engine's data in PostgreSQL.
 
-Law: only this package uses SQL. A pod watches the fence over one connection, reads over another, and places orders over
-the others (DB_CONNECTIONS).
+Law: only this package uses SQL. A pod reads over one connection and places orders over the others (DB_CONNECTIONS); it
+watches the fence over one more.
 What is remembered of an account is only a guess that a write compares with the row; it goes with its epoch and its
 connection.
 """

@@ -25,7 +25,7 @@ CANCEL_INTERVAL_SECONDS = 0.5
 
 
 class Store:
-    """One connection is for the fence, one for `reader` and `accounts`, the others are for `orders`.
+    """Of its `connections` one is for `reader` and `accounts`, the others are for `orders`. One more is for the fence.
 
     So neither reads nor orders, however slow or many, delay what the pod knows of the fence.
     """
@@ -43,7 +43,7 @@ class Store:
     ) -> None:
         """`on_committed` gets the events of each committed batch, in order per account. It must not block."""
         self.fence = FenceWatch(colour, revision)
-        self.orders = Writers(database, colour, self.fence, source, on_committed, connections - 2, limits, revision)
+        self.orders = Writers(database, colour, self.fence, source, on_committed, connections - 1, limits, revision)
         self._fence_session = Session(database, colour, revision)
         self._fence_session.on_connect(self.fence.listen)
         self._read_session = Session(database, colour, revision)
