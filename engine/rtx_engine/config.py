@@ -18,7 +18,7 @@ E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
 
 MIN_KEY_BYTES = 32  # RFC 7518: a key for HS256 is at least as long as the hash
-# To the database, of one pod: one reads, the others write. Two are what every release before DB_CONNECTIONS opened.
+# To the database, of one pod: one reads, the others write. One more watches the fence.
 MIN_CONNECTIONS, MAX_CONNECTIONS = 2, 8
 COLOUR_PLACEHOLDER = "{colour}"  # in PEER_SERVICE; replaced by the colour
 

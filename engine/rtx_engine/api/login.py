@@ -41,7 +41,7 @@ class LoginRoutes:
             await context.logins.check(caller, context.settings.admin_password_hash, body.password)
             token, expires_at = context.tokens.issue(None)
             return _json(LoginResponse(token, ADMIN, expires_at, None, None))
-        login = await context.store.users.named(body.username)
+        login = await context.store.users.named(body.username, known=caller.known)
         await context.logins.check(caller, login.password_hash if login else None, body.password)
         if login is None:
             raise wrong_credentials()
@@ -83,7 +83,9 @@ class LoginRoutes:
             account_id = grammar.whole_number(request.path_params["account_id"], minimum=1)
         except grammar.GrammarError:
             account_id = None  # no account can have it
-        login = None if account_id is None else await self._context.store.users.of_account(account_id)
+        login = None
+        if account_id is not None:
+            login = await self._context.store.users.of_account(account_id, for_admin=True)
         if login is None:
             raise ApiError(404, ErrorReason.NOT_FOUND, "There is no such account: give the account_id of one.")
         await self._context.store.users.revoke(login)

@@ -91,7 +91,7 @@ OPERATIONS: Sequence[Operation] = (
         "/api/refresh",
         "Get another token for a refresh token, before the token expires.",
         {200: ("The token, and the same refresh token.", response_bodies.LoginResponse)},
-        errors=(400, 401, 413, 503),
+        errors=(400, 401, 413, 429, 503),
         body=request_bodies.RefreshRequest,
         example={"refresh_token": "rqLJ7TH0l7cq3MZ2mWhtgXzC4pcTTrC0M4HhLbPsrVQ"},
         public=True,
@@ -153,7 +153,7 @@ OPERATIONS: Sequence[Operation] = (
         "/api/account",
         "The account of the token.",
         {200: ("The account.", response_bodies.AccountResponse)},
-        errors=(401, 403, 503),
+        errors=(401, 403, 429, 503),
     ),
     Operation(
         "get",
@@ -180,7 +180,7 @@ OPERATIONS: Sequence[Operation] = (
         "/api/orders",
         "Orders, newest first.",
         {200: ("A page of orders.", response_bodies.Orders)},
-        errors=(400, 401, 403, 503),
+        errors=(400, 401, 403, 429, 503),
         parameters=(
             Parameter("limit", "page size; default 50", "integer", limits={"minimum": 1, "maximum": 500}),
             Parameter(
@@ -197,7 +197,7 @@ OPERATIONS: Sequence[Operation] = (
         "/api/orders/{client_order_id}",
         "One order, for example after a lost response.",
         {200: ("The order.", OrderResponse)},
-        errors=(401, 403, 404, 503),
+        errors=(401, 403, 404, 429, 503),
         parameters=(Parameter("client_order_id", "the client_order_id of the order", place="path"),),
     ),
     Operation(
@@ -205,14 +205,14 @@ OPERATIONS: Sequence[Operation] = (
         "/api/positions",
         "Open positions.",
         {200: ("The positions.", response_bodies.Positions)},
-        errors=(401, 403, 503),
+        errors=(401, 403, 429, 503),
     ),
     Operation(
         "get",
         "/api/events",
         "The account's events, oldest first, in pages: what a stream does not replay because it is too much.",
         {200: ("A page of events.", response_bodies.Events)},
-        errors=(400, 401, 403, 503),
+        errors=(400, 401, 403, 429, 503),
         parameters=(
             Parameter(
                 "since",

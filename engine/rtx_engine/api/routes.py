@@ -90,7 +90,7 @@ class ColdRoutes:
         client_order_id: str = request.path_params["client_order_id"]
         execution = None
         if grammar.is_client_order_id(client_order_id):  # else no order can have it
-            execution = await self._context.store.reader.order(account_id, client_order_id)
+            execution = await self._context.store.lookup.find(account_id, client_order_id)
         if execution is None:
             raise ApiError(
                 404,
@@ -105,7 +105,7 @@ class ColdRoutes:
         query = Query(request.scope["query_string"])
         since = query.whole_number("since", 0)
         limit = query.whole_number("limit", DEFAULT_PAGE_EVENTS, minimum=1, maximum=MAX_PAGE_EVENTS)
-        found = await self._context.store.reader.events_since(account_id, since, limit)
+        found = await self._context.store.reader.events_since(account_id, since, limit, owner=account_id)
         page = [msgspec.Raw(message(event)) for event in found]
         return _json(Events(page, found[-1].sequence if len(found) == limit else None))
 

@@ -27,5 +27,13 @@ class UnavailableError(Exception):
     """The database does not answer; the message is one sentence."""
 
 
+class OverloadedError(Exception):
+    """Too many requests of this pod wait for the database; the message is one sentence."""
+
+
+class TooManyReadsError(Exception):
+    """Too many requests of this client wait for the database; the message is one sentence."""
+
+
 class UsernameTakenError(Exception):
     """An account of that name exists."""

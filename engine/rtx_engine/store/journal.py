@@ -9,6 +9,7 @@ import datetime as dt
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 
@@ -20,7 +21,9 @@ from rtx_engine.store.columns import entry_arguments, entry_from, portfolios_fro
 from rtx_engine.store.database_errors import CONNECTION_LOST, CONTENTION, is_fenced
 from rtx_engine.store.errors import OrderError, OrderErrorReason, UnavailableError
 from rtx_engine.store.fence import FenceWatch
-from rtx_engine.store.session import Session, UnconfirmedError
+from rtx_engine.store.read_admission import Shared
+from rtx_engine.store.reads import Reads
+from rtx_engine.store.session import UnconfirmedError
 from rtx_engine.store.transactions import Quotes
 
 RETRY_PAUSE_SECONDS = 0.02  # at most, before an account that somebody holds is tried again
@@ -41,6 +44,7 @@ class Entered:
 
 @dataclass(slots=True)
 class _Attempt:
+    deadline: float  # by the event loop's clock
     committing: bool = False
 
 
@@ -49,7 +53,7 @@ class Journal:
 
     def __init__(
         self,
-        session: Session,
+        reads: Reads,
         colour: str,
         fence: FenceWatch,
         source: Quotes,
@@ -57,7 +61,8 @@ class Journal:
         timeout_seconds: float,
     ) -> None:
         """`publish` gets the event of each new entry. It must not block. `timeout_seconds`: of one transfer."""
-        self._session = session
+        self._reads = reads
+        self._session = reads.session
         self._colour = colour
         self._fence = fence
         self._source = source
@@ -72,11 +77,11 @@ class Journal:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._timeout_seconds
         in_doubt, failure = False, OrderError(OrderErrorReason.UNAVAILABLE, _UNAVAILABLE)
-        while (remaining := deadline - clock()) > 0:
-            attempt = _Attempt()
+        while clock() < deadline:
+            attempt = _Attempt(deadline)
             try:
-                async with self._session.use(remaining) as connection:
-                    entered = await self._try_once(connection, transfer, attempt)
+                once = partial(self._try_once, transfer=transfer, attempt=attempt)
+                entered = await self._reads.run(once, Shared.POD)
             except (UnavailableError, UnconfirmedError):
                 in_doubt = in_doubt or attempt.committing
             except OrderError as error:
@@ -93,37 +98,55 @@ class Journal:
     async def _try_once(
         self, connection: "asyncpg.Connection", transfer: Transfer, attempt: _Attempt
     ) -> Entered | None:
-        """None if somebody holds the account, or the fence has moved and names this colour again."""
-        state = self._fence.state or await self._fence.refresh(connection)
-        if state is None:
-            raise OrderError(OrderErrorReason.FENCED, _FENCED)
-        await self._session.set_epoch(connection, state.epoch)
-        try:
-            await connection.execute(statements.BEGIN)
-            entered = await self._enter(connection, transfer, state.epoch)
-            if entered is None:
-                await connection.execute("ROLLBACK")
+        """None if somebody holds the account, if the fence has moved and names this colour again, or if it is late."""
+        if asyncio.get_running_loop().time() >= attempt.deadline:
+            return None  # the turn for the connection has come too late
+        async with asyncio.timeout_at(attempt.deadline):
+            state = self._fence.state or await self._fence.refresh(connection)
+            if state is None:
+                raise OrderError(OrderErrorReason.FENCED, _FENCED)
+            await self._session.set_epoch(connection, state.epoch)
+            try:
+                entered = await self._transact(connection, transfer, attempt, state.epoch)
+            except Exception as error:
+                if not await self._may_be_repeated(connection, error, attempt):
+                    raise
                 return None
-            # The transaction holds the fence's row, so its commit is written and confirmed also if it enters nothing:
-            # what is told of an earlier entry that it has found then outlives a failover, too.
-            attempt.committing = True
-            await self._session.commit(connection, "COMMIT")
-        except CONNECTION_LOST:
-            raise  # the session drops the connection
-        except Exception as error:
-            if connection.is_in_transaction():
-                await connection.execute("ROLLBACK")
-            if not (isinstance(error, CONTENTION) or is_fenced(error)):
-                raise
-            await self._fence.refresh(connection)
-            if is_fenced(error) and not self._fence.executing:
-                raise OrderError(OrderErrorReason.FENCED, _FENCED) from error
-            return None
         if isinstance(entered, OrderError):
             raise entered
-        if not entered.replayed:
+        if entered is not None and not entered.replayed:
             self._publish([entry_event(entered.entry)])
         return entered
+
+    async def _transact(
+        self, connection: "asyncpg.Connection", transfer: Transfer, attempt: _Attempt, epoch: int
+    ) -> Entered | OrderError | None:
+        """One transaction; returns and raises as `_enter` does."""
+        await connection.execute(statements.BEGIN)
+        entered = await self._enter(connection, transfer, epoch)
+        if entered is None:
+            await connection.execute("ROLLBACK")
+            return None
+        # The transaction holds the fence's row, so its commit is written and confirmed also if it enters nothing: what
+        # is told of an earlier entry that it has found then outlives a failover, too.
+        attempt.committing = True
+        await self._session.commit(connection, "COMMIT")
+        return entered
+
+    async def _may_be_repeated(self, connection: "asyncpg.Connection", error: Exception, attempt: _Attempt) -> bool:
+        """Leave a transaction that failed, unless the session drops the connection. Raises OrderError (Fenced)."""
+        if isinstance(error, CONNECTION_LOST) and not isinstance(error, asyncpg.QueryCanceledError):
+            return False
+        if isinstance(error, asyncpg.PostgresError):
+            attempt.committing = False  # the server has refused it
+        if connection.is_in_transaction():
+            await connection.execute("ROLLBACK")
+        if not (isinstance(error, CONTENTION) or is_fenced(error)):
+            return False
+        await self._fence.refresh(connection)
+        if is_fenced(error) and not self._fence.executing:
+            raise OrderError(OrderErrorReason.FENCED, _FENCED) from error
+        return True
 
     async def _enter(
         self, connection: "asyncpg.Connection", transfer: Transfer, epoch: int

@@ -8,7 +8,8 @@ import structlog
 from rtx_engine import metrics
 from rtx_engine.store.database_errors import NOT_MIGRATED
 from rtx_engine.store.errors import UnavailableError
-from rtx_engine.store.session import Session
+from rtx_engine.store.read_admission import Shared
+from rtx_engine.store.reads import Reads
 
 WEEKS_AHEAD = 8
 INTERVAL_SECONDS = 24 * 3600.0
@@ -22,8 +23,8 @@ log = structlog.get_logger(__name__)
 class Partitions:
     """Keeps WEEKS_AHEAD weekly partitions before the present one."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
 
     async def run(self) -> None:
         """Make them now and each day, until cancelled."""
@@ -34,8 +35,7 @@ class Partitions:
     async def make(self) -> bool:
         """Whether they are made."""
         try:
-            async with self._session.use() as connection:
-                weeks = await connection.fetchval(_MAKE, WEEKS_AHEAD)
+            weeks = await self._reads.run(lambda connection: connection.fetchval(_MAKE, WEEKS_AHEAD), Shared.POD)
         except (UnavailableError, *NOT_MIGRATED):
             return False
         except asyncpg.PostgresError as error:  # somebody holds a lock, or the disk is full: there are weeks left

@@ -14,7 +14,10 @@ from rtx_engine.store.fenced_writes import FencedWrites
 from rtx_engine.store.journal import Journal
 from rtx_engine.store.lookup import OrderLookup
 from rtx_engine.store.partitions import Partitions
+from rtx_engine.store.read_admission import PRODUCTION as READ_LIMITS
+from rtx_engine.store.read_admission import ReadLimits
 from rtx_engine.store.reader import Reader
+from rtx_engine.store.reads import Reads
 from rtx_engine.store.session import Session
 from rtx_engine.store.token_rules import TokenRulesWatch
 from rtx_engine.store.transactions import Quotes
@@ -26,9 +29,9 @@ CANCEL_INTERVAL_SECONDS = 0.5
 
 
 class Store:
-    """`orders` has all connections but one, which the others share.
+    """Of its `connections` one is for all that is no order, the others are for `orders`. One more is for the fence.
 
-    The fence is heard and read on a writer's: no slow query holds that one up.
+    So neither reads nor orders, however slow or many, delay what the pod knows of the fence.
     """
 
     def __init__(
@@ -40,19 +43,23 @@ class Store:
         limits: Limits = PRODUCTION,
         revision: str = "",
         connections: int = MIN_CONNECTIONS,
+        read_limits: ReadLimits = READ_LIMITS,
     ) -> None:
         """`on_committed` gets the events of each commit, in order per account and connection. It must not block."""
         self.fence = FenceWatch(colour, revision)
         self.orders = Writers(database, colour, self.fence, source, on_committed, connections - 1, limits, revision)
-        self._session = Session(database, colour, revision)
-        self.reader = Reader(self._session)
+        self._fence_session = Session(database, colour, revision)
+        self._fence_session.on_connect(self.fence.listen)
+        self._read_session = Session(database, colour, revision)
+        self._reads = Reads(self._read_session, read_limits)
+        self.reader = Reader(self._reads)
         self.lookup = OrderLookup(self.orders, self.reader)
-        writes = FencedWrites(self._session, self.fence)
+        writes = FencedWrites(self._reads, self.fence)
         self.accounts = Accounts(writes)
-        self.users = Users(self._session, writes)
-        self.token_rules = TokenRulesWatch(self._session)
-        self.journal = Journal(self._session, colour, self.fence, source, on_committed, limits.transfer_timeout_seconds)
-        self._partitions = Partitions(self._session)
+        self.users = Users(self._reads, writes)
+        self.token_rules = TokenRulesWatch(self._reads)
+        self.journal = Journal(self._reads, colour, self.fence, source, on_committed, limits.transfer_timeout_seconds)
+        self._partitions = Partitions(self._reads)
         self._writing: list[asyncio.Task[None]] = []
         self._upkeep: list[asyncio.Task[None]] = []
         self._reading: asyncio.Task[FenceState | None] | None = None  # waits for the connection
@@ -61,7 +68,7 @@ class Store:
         """Start in the background; does not wait for the database."""
         self._writing = self.orders.start()
         self._upkeep = [
-            asyncio.create_task(self.fence.run(self.orders.control_session), name="fence watch"),
+            asyncio.create_task(self.fence.run(self._fence_session), name="fence watch"),
             # Its first read opens the reader's connection, so that the first request after a cutover finds one.
             asyncio.create_task(self.token_rules.run(), name="token rules"),
             asyncio.create_task(self._partitions.run(), name="partition maker"),
@@ -83,7 +90,7 @@ class Store:
 
     async def _read_fence(self) -> FenceState | None:
         try:
-            async with self.orders.control_session.use() as connection:
+            async with self._fence_session.use() as connection:
                 self._reading = None  # later callers need a read that starts later
                 return await self.fence.refresh(connection)
         except asyncpg.PostgresError as error:
@@ -103,4 +110,5 @@ class Store:
                 await asyncio.wait(
                     [task], timeout=CANCEL_INTERVAL_SECONDS
                 )  # a client library may swallow a cancellation
-        await self._session.close()
+        await self._read_session.close()
+        await self._fence_session.close()

@@ -9,7 +9,8 @@ import structlog
 
 from rtx_engine.domain.access import Revocation, TokenRules
 from rtx_engine.store.errors import UnavailableError
-from rtx_engine.store.session import Session
+from rtx_engine.store.read_admission import Shared
+from rtx_engine.store.reads import Reads
 
 POLL_INTERVAL_SECONDS = 1.0
 # A revocation is remembered for as long as a token can be out that it ended: those of the release before live 12 hours.
@@ -36,8 +37,8 @@ log = structlog.get_logger(__name__)
 class TokenRulesWatch:
     """Keeps the rules up to date. While the database does not answer, the last ones hold."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
         self._rules: TokenRules | None = None
         self._read_up_to: dt.datetime | None = None  # by the database's clock
 
@@ -53,12 +54,14 @@ class TokenRulesWatch:
 
     async def refresh(self) -> None:
         """Read the rules now. Raises UnavailableError and asyncpg's errors."""
-        async with self._session.use() as connection:
-            row = await connection.fetchrow(_READ)
-            if row is None:
-                return  # no fence: the pod is not ready, or takes back that it is (fence.py)
-            since = row["now"] - REMEMBERED if self._read_up_to is None else self._read_up_to - OVERLAP
-            revoked = await connection.fetch(_REVOKED, since)
+        await self._reads.run(self._read, Shared.POD)
+
+    async def _read(self, connection: "asyncpg.Connection") -> None:
+        row = await connection.fetchrow(_READ)
+        if row is None:
+            return  # no fence: the pod is not ready, or takes back that it is (fence.py)
+        since = row["now"] - REMEMBERED if self._read_up_to is None else self._read_up_to - OVERLAP
+        revoked = await connection.fetch(_REVOKED, since)
         oldest = (row["now"] - REMEMBERED).timestamp()
         known = {} if self._rules is None else self._rules.revoked
         remembered = {account: found for account, found in known.items() if found.since > oldest}

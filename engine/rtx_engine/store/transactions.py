@@ -83,7 +83,7 @@ class Transactions:
         except asyncpg.PostgresError as error:
             if connection.is_in_transaction():
                 await connection.execute("ROLLBACK")
-            if isinstance(error, CONTENTION):
+            if isinstance(error, (*CONTENTION, asyncpg.QueryCanceledError)):
                 raise AttemptFailedError(at_commit=False) from error
             if not is_fenced(error):
                 raise
@@ -170,8 +170,8 @@ class Transactions:
             return await self._session.commit(connection, statement, *arguments)
         except UnconfirmedError as error:
             raise AttemptFailedError(at_commit=True) from error  # the next commit waits for the standby again
-        except asyncpg.QueryCanceledError:
-            raise  # a statement timeout, so nothing is committed
+        except (asyncpg.QueryCanceledError, asyncpg.ReadOnlySQLTransactionError):
+            raise  # a statement timeout, or no longer the primary: nothing is committed
         except CONNECTION_LOST as error:
             self._session.drop()
             raise AttemptFailedError(at_commit=True) from error

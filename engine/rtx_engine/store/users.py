@@ -5,7 +5,9 @@ import datetime as dt
 from rtx_engine.domain.accounts import Login, RefreshedLogin
 from rtx_engine.store.errors import OrderError, OrderErrorReason
 from rtx_engine.store.fenced_writes import FencedWrites
-from rtx_engine.store.session import Session, UnconfirmedError
+from rtx_engine.store.read_admission import Owner, Shared
+from rtx_engine.store.reads import Reads
+from rtx_engine.store.session import UnconfirmedError
 
 MAX_REFRESH_TOKENS = 32  # of a user; a login beyond ends the oldest, so the table needs no other upkeep
 
@@ -52,17 +54,19 @@ RETURNING generation
 
 
 class Users:
-    """Each method raises UnavailableError if the database does not answer."""
+    """Each method raises the errors of Reads.run, but for those of a read itself."""
 
-    def __init__(self, session: Session, writes: FencedWrites) -> None:
-        self._session = session
+    def __init__(self, reads: Reads, writes: FencedWrites) -> None:
+        self._reads = reads
         self._writes = writes
 
-    async def named(self, username: str) -> Login | None:
-        return await self._login(_BY_NAME, username)
+    async def named(self, username: str, *, known: bool) -> Login | None:
+        """`known`: this user has logged in from the same address before."""
+        return await self._login(Shared.KNOWN if known else Shared.STRANGERS, _BY_NAME, username)
 
-    async def of_account(self, account_id: int) -> Login | None:
-        return await self._login(_BY_ACCOUNT, account_id)
+    async def of_account(self, account_id: int, *, for_admin: bool = False) -> Login | None:
+        """`for_admin`: the administrator asks, who is not refused because the account asks too much."""
+        return await self._login(Shared.POD if for_admin else account_id, _BY_ACCOUNT, account_id)
 
     async def open_session(self, login: Login, hash_: bytes, lifetime: dt.timedelta) -> dt.datetime | None:
         """Keep a refresh token, of which only the hash is known here. Returns when it expires.
@@ -74,8 +78,7 @@ class Users:
 
     async def session(self, hash_: bytes) -> RefreshedLogin | None:
         """Whose refresh token it is; None if it counts for nothing (any more)."""
-        async with self._session.use() as connection:
-            row = await connection.fetchrow(_REFRESHED, hash_)
+        row = await self._reads.run(lambda connection: connection.fetchrow(_REFRESHED, hash_), Shared.REFRESHES)
         return None if row is None else RefreshedLogin(row["account_id"], row["generation"], row["expires_at"])
 
     async def change_password(self, login: Login, password_hash: str) -> Login | None:
@@ -92,9 +95,8 @@ class Users:
         """Revoke all tokens of a user. Raises OrderError (Fenced, OutcomeUnknown)."""
         await self._next_generation(login.user_id, None, None)
 
-    async def _login(self, statement: str, key: object) -> Login | None:
-        async with self._session.use() as connection:
-            row = await connection.fetchrow(statement, key)
+    async def _login(self, owner: Owner, statement: str, key: object) -> Login | None:
+        row = await self._reads.run(lambda connection: connection.fetchrow(statement, key), owner)
         return None if row is None else Login(*row.values())
 
     async def _next_generation(self, user_id: int, password_hash: str | None, expected: int | None) -> int | None:

@@ -1,14 +1,12 @@
 """The order path with a lost connection, a silent server, or a missing standby: never a false response."""
 
 import asyncio
-import re
-from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 import pytest_asyncio
+from cables import COMMITTED_BY_ITSELF
 from engine_ledger import unbalanced
 from rtx_engine.domain.entries import EntryKind
 from rtx_engine.domain.transfers import Transfer
@@ -16,74 +14,7 @@ from rtx_engine.store import OrderError, OrderErrorReason, UnavailableError
 from rtx_engine.store.session import Session
 from rtx_engine.store.writer import Limits
 
-# What PostgreSQL says at the end of an order's transaction: WRITE's row of 17 columns, CommandComplete, and
-# ReadyForQuery with no transaction open.
-COMMITTED = re.compile(rb"D.{4}\x00\x11.*C.{4}SELECT \d+\0Z\x00\x00\x00\x05I", re.DOTALL)
-# The same at the end of a transaction that ends with COMMIT, as that of a deposit.
-COMMITTED_BY_ITSELF = re.compile(rb"C.{4}COMMIT\0Z\x00\x00\x00\x05I", re.DOTALL)
 TIMEOUT_SECONDS = 20.0
-
-
-class Cable:
-    """A TCP proxy in front of PostgreSQL. It can be cut, or lose the next answers that say what was committed."""
-
-    def __init__(self, port: int) -> None:
-        self.port = 0
-        self.answers_to_lose = 0
-        self.lost_answer = COMMITTED
-        self.lost = 0
-        self._target = port
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-
-    async def plug_in(self) -> None:
-        self._server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def cut(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self._target)
-        pair = {writer, upstream}
-        self._writers |= pair
-        try:
-            requests = asyncio.create_task(self._requests(reader, upstream))
-            with suppress(ConnectionError):
-                while data := await upstream_reader.read(65536):
-                    if self.answers_to_lose and self.lost_answer.search(data):
-                        self.answers_to_lose -= 1
-                        self.lost += 1
-                        break
-                    writer.write(data)
-            requests.cancel()
-        finally:
-            for one in pair:
-                one.transport.abort()
-            self._writers -= pair
-
-    async def _requests(self, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            while data := await reader.read(65536):
-                upstream.write(data)
-        upstream.transport.abort()
-
-
-@pytest_asyncio.fixture
-async def cable(database) -> AsyncIterator[Cable]:
-    cable = Cable(database.engine.port)
-    await cable.plug_in()
-    yield cable
-    await cable.cut()
-
-
-@pytest_asyncio.fixture
-async def wired_pod(start_pod, database, cable):
-    """A pod behind the cable."""
-    return await start_pod(address=replace(database.engine, port=cable.port))
 
 
 @pytest_asyncio.fixture
@@ -194,7 +125,7 @@ async def test_orders_fail_during_a_database_outage_and_succeed_after_it(start_p
 
 async def test_short_database_outage_fails_no_order(start_pod, database, cable):
     # given a pod whose orders wait for longer than even a busy machine takes to connect again
-    patient = Limits(batch_timeout_seconds=TIMEOUT_SECONDS)
+    patient = Limits(order_timeout_seconds=TIMEOUT_SECONDS)
     wired_pod = await start_pod(address=replace(database.engine, port=cable.port), limits=patient)
     account_id = await wired_pod.open_account("ada")
     await wired_pod.place(account_id, "before")
@@ -296,7 +227,7 @@ async def test_cancelled_caller_does_not_affect_others(database):
     slow = asyncio.create_task(work_slowly())
     await taken.wait()
     with pytest.raises(UnavailableError):
-        async with session.use(timeout_seconds=0.1):
+        async with session.use(wait_seconds=0.1):
             pytest.fail("two callers had the connection at once")
 
     assert await slow == 42

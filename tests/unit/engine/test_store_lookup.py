@@ -73,6 +73,8 @@ async def test_look_up_of_a_queued_order_waits_for_it(pod, database):
 
 
 async def test_look_up_beside_a_commit_that_never_ends_is_unavailable(start_pod, database):
+    # given a server that does not give up the COMMIT: between two attempts the account is free
+    await database.execute(f"ALTER ROLE rtx_engine IN DATABASE {database.name} SET statement_timeout = '60s'")
     pods = [await start_pod(), await start_pod()]
     account_id = await pods[0].open_account("ada")
 
@@ -160,3 +162,18 @@ async def test_repeat_at_a_colour_that_no_longer_executes_is_not_told_unconfirme
 
     assert refusal.value.reason is OrderErrorReason.UNAVAILABLE
     assert (await blue.place(account_id, "one")).replayed
+
+
+async def test_client_who_asks_for_an_order_that_is_being_committed_waits_for_it(engines, anybody, database):
+    engine = await engines.start()
+    ada = await anybody.open(engine, "ada")
+
+    async with slow_commits(database):
+        placing = asyncio.create_task(ada.order(engine, "one"))
+        await wait_until_committing(database)
+        asking = asyncio.create_task(ada.call(engine, "GET", "/api/orders/one"))
+        await asyncio.wait([asking], timeout=0.2)
+        assert not asking.done()
+
+    assert (await placing).status == 201
+    assert ((await asking).status, (await asking).body) == (200, (await placing).body)

@@ -17,8 +17,8 @@ from rtx_operator.api.spec.scaling import Scaling
 from rtx_operator.api.spec.scheduling import Scheduling
 from rtx_operator.api.spec.service import LiveService
 
-# Of PostgreSQL's 100 (database/postgresql.conf), for the engine pods of both colours. The others are its superuser's 3,
-# and those of the operator, of migrations, and of pods that are being replaced (ADR 0099).
+# For the engine pods of both colours. Each opens one more, for the fence: 40 at most, and 128 of the role's 130
+# (database/roles.sql). PostgreSQL's other 20 are for its superusers, the operator and migrations (ADR 0076, 0108).
 DATABASE_CONNECTIONS = 88
 _PODS_BY_DEFAULT = "(has(self.environment) && self.environment == 'Production' ? 20 : 10)"  # at most (api/sizes.py)
 _MAX_REPLICAS = f"(has(self.scaling.maxReplicas) ? self.scaling.maxReplicas : {_PODS_BY_DEFAULT})"
