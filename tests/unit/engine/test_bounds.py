@@ -8,9 +8,6 @@ import aiohttp
 import pytest
 from engine_processes import Engine, Engines
 from engine_traders import ORDER, Trader, status
-from rtx_engine.api.keys import SigningKeys
-from rtx_engine.api.tokens import Tokens
-from rtx_engine.domain.access import TokenRules
 
 TIMEOUT_SECONDS = 20
 
@@ -45,11 +42,9 @@ async def test_requests_beyond_the_limit_are_refused_and_probes_are_not(engines:
 async def test_reads_beyond_the_limits_are_refused_and_no_fault_of_the_release(
     engines: Engines, anybody: Trader, limits: dict[str, int], status_code: int, reason: str
 ) -> None:
-    # given an engine where no read may wait
+    # given a client who is logged in, and a pod where no read may wait
+    alice = await anybody.open(await engines.start(), "alice")
     engine = await engines.start(READ_LIMITS=json.dumps(limits))
-    keys = SigningKeys([engines.environment()["JWT_SECRET"]])
-    token, _ = Tokens(keys, lambda: TokenRules(engine="", engine_named_since=None)).issue(1)
-    alice = Trader(anybody.session, {"authorization": f"Bearer {token}"})
     # when one comes, then it is refused
     refused = await alice.call(engine, "GET", "/api/positions")
     assert (refused.status, refused.body["error"]["reason"]) == (status_code, reason)
