@@ -75,6 +75,24 @@ async def test_deposit_during_a_database_outage_is_not_entered(wired_pod, cable,
     assert await database.execute("SELECT event_sequence FROM accounts") == [(0,)]
 
 
+async def test_deposit_that_the_server_gives_up_leaves_no_transaction_behind(impatient_pod, database):
+    # given a journal that somebody holds for longer than a statement may take
+    account_id = await impatient_pod.open_account("ada")
+    holder = await database.connect("postgres")
+    async with holder.transaction():
+        await holder.execute("LOCK TABLE journal IN EXCLUSIVE MODE")
+        with pytest.raises(OrderError) as refusal:
+            await impatient_pod.store.journal.enter(
+                Transfer(account_id, "bank-1", EntryKind.DEPOSIT, Decimal("5.00"), "test", "admin")
+            )
+    await holder.close()
+
+    # then nothing is entered, and whoever has the connection next can use it
+    assert refusal.value.reason is OrderErrorReason.UNAVAILABLE
+    assert await impatient_pod.store.reader.positions(account_id) == []
+    assert await database.execute("SELECT event_sequence FROM accounts") == [(0,)]
+
+
 async def test_session_killed_during_commit_leaves_one_fill(pod, database):
     # given a COMMIT that takes its time, and would have to be rolled back when its session is killed
     account_id = await pod.open_account("ada")
