@@ -27,8 +27,8 @@ MAX_FORWARDS = 512  # in flight; further requests are answered 503 Busy
 
 _ORDER_PATH = "/api/orders/market"
 _TRANSFER_PATH = re.compile(r"/api/admin/accounts/[0-9]+/(deposits|withdrawals)")
-# Not repeatable: retried only if the request was not sent.
-_NOT_IDEMPOTENT = frozenset({("POST", "/api/admin/accounts")})
+# Not repeatable: retried only if the request was not sent. A new password ends the token that it was asked with.
+_NOT_IDEMPOTENT = frozenset({("POST", "/api/admin/accounts"), ("POST", "/api/password")})
 _FORWARDED_HEADERS = (b"authorization", b"content-type")
 
 _FENCED = "the colour that executes was not reached in time; try again, an order with the same client_order_id"

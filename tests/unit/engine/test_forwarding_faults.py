@@ -138,7 +138,10 @@ async def test_what_has_a_lost_response_is_never_said_not_to_be_done(
     assert (got.status, got.body["error"]["reason"], got.headers["retry-after"]) == (503, "OutcomeUnknown", "1")
 
 
-async def test_account_creation_with_a_lost_response_is_not_retried(colours: Any, forwarding: Trader) -> None:
+@pytest.mark.parametrize("path", ["/api/admin/accounts", "/api/password"])
+async def test_what_cannot_be_repeated_is_not_retried_after_a_lost_response(
+    colours: Any, forwarding: Trader, path: str
+) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         await request.read()
         assert request.transport is not None
@@ -146,7 +149,7 @@ async def test_account_creation_with_a_lost_response_is_not_retried(colours: Any
         return web.Response()
 
     async with in_the_place_of(colours.green, handler) as seen:
-        got = await forwarding.call(colours.blue, "POST", "/api/admin/accounts", {"username": secrets.token_hex(4)})
+        got = await forwarding.call(colours.blue, "POST", path, {"username": secrets.token_hex(4)})
     assert (got.status, got.body["error"]["reason"], len(seen)) == (503, "OutcomeUnknown", 1)
 
 

@@ -125,6 +125,20 @@ async def test_account_that_asks_too_much_is_refused_alone(start_pod, database, 
     assert await outcomes_of([*mine[:-1], other]) == [[]] * (PRODUCTION.max_waiting_per_account + 1)
 
 
+async def test_administrator_looks_up_an_account_that_asks_too_much(start_pod, database, cable):
+    pod = await start_wired(start_pod, database, cable, max_waiting_per_account=1)
+    cable.hold()
+    _, _, refused = await waiting(*(pod.store.reader.events_since(ACCOUNT, 0, owner=ACCOUNT) for _ in range(3)))
+    by_itself, by_admin = await waiting(
+        pod.store.users.of_account(ACCOUNT), pod.store.users.of_account(ACCOUNT, for_admin=True)
+    )
+    cable.release()
+
+    assert isinstance(refused.exception(), TooManyReadsError)
+    assert isinstance(by_itself.exception(), TooManyReadsError)
+    assert await by_admin is None
+
+
 async def test_strangers_who_log_in_leave_room_for_others(start_pod, database, cable):
     pod = await start_wired(start_pod, database, cable)
     reader, users = pod.store.reader, pod.store.users
