@@ -61,6 +61,15 @@ class Active(Release):
     )
 
 
+class EarlierData(StatusModel):
+    """The database showed an earlier state of its data: it was restored, or failed over to a replica that lagged."""
+
+    epoch: int = Field(
+        ge=0, description="The fence's epoch that was known before. It names the Job that migrates the data again."
+    )
+    since: Time = Field(description="When the operator first observed the earlier state.")
+
+
 class Previous(Release):
     """The release that was active before. While it is kept, going back to it is a switch."""
 
@@ -112,6 +121,23 @@ class FailedMaintenance(StatusModel):
     message: str = Field(max_length=MESSAGE_LIMIT, description="Why it failed.")
 
 
+class ServerStart(StatusModel):
+    """The last start of a server's process: it has the passwords that its Secrets had then."""
+
+    pod: str = Field(max_length=64, description="The uid of its pod.")
+    restarts: int = Field(ge=0, description="How often its container had been restarted in that pod.")
+    password: str = Field(
+        default="",
+        max_length=64,
+        description="Fingerprint of the password with which engine pods log in; empty: not known.",
+    )
+    internal: str = Field(
+        default="",
+        max_length=64,
+        description="Fingerprint of the database's other passwords; empty: not known, or a cache.",
+    )
+
+
 class Server(StatusModel):
     """Database or cache as it was made: by the installation, or by its last maintenance that succeeded."""
 
@@ -122,6 +148,9 @@ class Server(StatusModel):
     asked: Asked = Field(description="What was asked for then; asking for something else begins a maintenance.")
     failed: FailedMaintenance | None = Field(
         default=None, description="The maintenance that failed, while spec asks for it."
+    )
+    started: ServerStart | None = Field(
+        default=None, description="The last start of its process, and the passwords that it has since."
     )
 
 
@@ -208,6 +237,11 @@ class Cutover(OperationRecord):
         description="In RollingBack: since when the fence does not move back: the database does not answer, or takes "
         "no writes. A pause moves it.",
     )
+    data_lost_at: Time | None = Field(
+        default=None,
+        description="When the database showed an earlier state of its data, before the cutover turned back. A failure "
+        "after that does not reject the version.",
+    )
     seconds: Annotated[dict[str, float], SECONDS] = Field(
         default={}, description="Seconds that each phase took, of the phases that are over."
     )
@@ -245,6 +279,12 @@ class Maintenance(OperationRecord):
     to: str = Field(max_length=64, description="The revision that it goes to.")
     asked: Asked = Field(description="What was asked for when it began.")
     retry: str = Field(default="", max_length=256, description="Value of the retry annotation when it began.")
+    epoch: int | None = Field(
+        default=None,
+        ge=0,
+        description="The fence's epoch before the pod was replaced: the restarted database has the same data only with "
+        "that epoch or a later one.",
+    )
     seconds: Annotated[dict[str, float], SECONDS] = Field(
         default={}, description="Seconds that each phase took, of the phases that are over."
     )
@@ -299,6 +339,11 @@ class TradingEngineStatus(StatusModel):
         "it does not. Until it goes on, no time counts.",
     )
     active: Active | None = Field(default=None, description="The release that takes the traffic.")
+    earlier_data: EarlierData | None = Field(
+        default=None,
+        description="Since when the database shows an earlier state of its data, until the active release's migrations "
+        "have run again.",
+    )
     replicas: ReplicaCount | None = Field(default=None, description="Pods of the active colour.")
     cutover: Cutover | None = Field(default=None, description="The cutover under way, or the last one.")
     previous: Previous | None = Field(default=None, description="The release that was active before, while it is kept.")

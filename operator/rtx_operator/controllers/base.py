@@ -49,11 +49,14 @@ class Attempt:
     """One reconcile under way.
 
     `status` is what is to be written if it ended now; None leaves what is there. `now` is the reconcile's one instant.
+    `due_unstored` are the seconds until the next reconcile if the API server stores nothing new of `status`, as with an
+    older CRD: what is decided on then is the same again. None: no other than otherwise.
     """
 
     manifest: Object
     now: datetime
     status: Object | None = None
+    due_unstored: float | None = None
 
     @property
     def before(self) -> Object:
@@ -143,7 +146,9 @@ class Controller(ABC):
                 attempt.status = self.status_after_error(attempt, error)
             await self._write_although_failed(attempt)
             raise
-        await self._write(attempt)
+        is_stored = await self._write(attempt)
+        if not is_stored and attempt.due_unstored is not None:
+            due = attempt.due_unstored
         return Due(due, self.priority({**attempt.manifest, "status": attempt.status or attempt.before}))
 
     async def _write_although_failed(self, attempt: Attempt) -> None:
@@ -153,15 +158,17 @@ class Controller(ABC):
         except (ApiError, TimeoutError, OutdatedDefinitionError) as error:
             log.warning("status not written", error=str(error) or type(error).__name__)
 
-    async def _write(self, attempt: Attempt) -> None:
+    async def _write(self, attempt: Attempt) -> bool:
+        """Write the status; False when the API server stored it as it was before."""
         if attempt.status is None:
-            return
+            return True
         manifest, status = attempt.manifest, fitted(attempt.status, self._status_schema)
         if status == attempt.before:
-            return
+            return True
         async with asyncio.timeout(STATUS_DEADLINE_SECONDS):
             written = await self._client.replace(self.resource, {**manifest, "status": status}, "status")
             stored = written.get("status") or {}
             if any(value and field not in stored for field, value in status.items()):
                 raise OutdatedDefinitionError
             await self.wrote(manifest, written)
+        return bool(stored != attempt.before)

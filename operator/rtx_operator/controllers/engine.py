@@ -179,8 +179,14 @@ class EngineController(Controller):
         outcome = await self._perform(attempt.manifest, engine, seen, decision)
         disputes = self._performer.applier.disputes.of(engine.scope)
         attempt.status = status(replace(outcome, disputes=disputes))
-        due = requeue_after(decision, outcome, now=attempt.now, resync=self._resync())
-        return min([due, *(dispute.wait_seconds or due for dispute in disputes or ())])
+        resync = self._resync()
+
+        def due(decision: Decision) -> float:
+            seconds = requeue_after(decision, outcome, now=attempt.now, resync=resync)
+            return min([seconds, *(dispute.wait_seconds or seconds for dispute in disputes or ())])
+
+        attempt.due_unstored = due(replace(decision, is_news=False))
+        return due(decision)
 
     def _resync(self) -> float:
         """Spread, so that a thousand engines are not reconciled in the same second."""

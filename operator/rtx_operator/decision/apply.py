@@ -3,7 +3,7 @@ among its effects instead.
 """
 
 from rtx_operator.decision.context import DecisionContext
-from rtx_operator.decision.earlier_data import shows_earlier_data
+from rtx_operator.decision.earlier_data import migrates_earlier_data, shows_earlier_data
 from rtx_operator.decision.fence import fence_to_move
 from rtx_operator.decision.install import BEFORE_COLOUR, BEFORE_MIGRATION, credentials_exist
 from rtx_operator.desired.state import DesiredColour
@@ -19,7 +19,7 @@ def objects_to_apply(context: DecisionContext) -> tuple[Object, ...]:
     desired, has_passwords = context.desired, credentials_exist(context) is None
     if context.is_installed:
         wanted = (*desired.base_objects, *desired.active.objects, *_idle_objects(context), *_traffic_objects(context))
-        wanted += (desired.active.renew,) if shows_earlier_data(context) else ()
+        wanted += (desired.active.renew,) if migrates_earlier_data(context) else ()
         return wanted if has_passwords else tuple(one for one in wanted if one["kind"] not in _WITH_PASSWORDS)
     if not has_passwords:
         return ()  # every pod would hang on the missing Secret

@@ -244,6 +244,7 @@ def _failed_retirement(retirement: Retirement, reason: str, message: str) -> Fai
 _REMEMBERED = (
     "pausedSince",
     "active",
+    "earlierData",
     "database",
     "cache",
     "cutover",
@@ -263,6 +264,7 @@ def _remembered(state: PersistedState) -> Object:
 
     one_each: dict[str, ApiModel | None] = {
         "active": state.active,
+        "earlierData": state.earlier_data,
         **{component.value: server for component, server in state.servers.items()},
         "cutover": state.cutover,
         "maintenance": state.maintenance,

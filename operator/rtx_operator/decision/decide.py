@@ -9,7 +9,7 @@ from rtx_operator.api.enums import OperationName
 from rtx_operator.api.status import Active
 from rtx_operator.decision.apply import objects_to_apply
 from rtx_operator.decision.context import DecisionContext
-from rtx_operator.decision.earlier_data import earlier_data_migrated
+from rtx_operator.decision.earlier_data import earlier_data_hold, with_earlier_data
 from rtx_operator.decision.fence import fence_to_move, fence_to_update
 from rtx_operator.decision.install import BEFORE_OPERATIONS, READY
 from rtx_operator.decision.keep import applied_by, data_to_keep
@@ -18,7 +18,7 @@ from rtx_operator.decision.prune import objects_to_prune
 from rtx_operator.decision.sizes import active_size, below_size, kept_size
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Object, Observation, replicas
-from rtx_operator.operations.arbiter import advance, moving, traffic_waits
+from rtx_operator.operations.arbiter import advance, moving, traffic_waits, with_starts
 from rtx_operator.operations.effects import URGENT, Apply, Delete, Effect, EffectName, KeepData, MoveFence
 from rtx_operator.operations.machine import OperationInput, Phase, Step
 from rtx_operator.operations.pause import paused, resumed
@@ -90,6 +90,7 @@ def decide(
     `operation_id` names an operation that begins now.
     """
     engine = engine if engine.spec.paused else resumed(engine, now)
+    engine = with_earlier_data(DecisionContext(engine, desired, seen, now))
     context = DecisionContext(engine, desired, seen, now)
     unready = first_unmet(context, READY)
     ready = replicas(seen.child(desired.engine.kind, desired.engine.name))
@@ -119,7 +120,7 @@ def decide(
 
 
 def _of_paused(context: DecisionContext, unready: Unmet | None, ready: tuple[int, int], now: datetime) -> Decision:
-    state = paused(context.state, now)
+    state = with_starts(paused(context.state, now), context.desired)
     return Decision(
         apply=(),
         delete=(),
@@ -154,7 +155,7 @@ def _effects(context: DecisionContext, step: Step) -> tuple[Effect, ...]:
         return (move,)
     if context.serves_unknown:
         return step.effects  # of a maintenance: no colour is touched
-    if earlier_data_migrated(context):
+    if earlier_data_hold(context):
         return step.effects if moving(step.state) is OperationName.MAINTENANCE else ()
     rests = moving(context.state) is None and step.entered is None
     kept = kept_size(context, step.state) if rests else ()

@@ -6,7 +6,7 @@ maintenance replaces the database's pod it stays as it is: by its epoch the main
 """
 
 from rtx_operator.decision.context import DecisionContext
-from rtx_operator.decision.earlier_data import earlier_data_migrated
+from rtx_operator.decision.earlier_data import earlier_data_hold
 from rtx_operator.observation import Owner, executes
 from rtx_operator.operations.arbiter import traffic_waits
 from rtx_operator.operations.effects import MoveFence, UpdateFence
@@ -21,7 +21,7 @@ def fence_to_move(context: DecisionContext) -> MoveFence | None:
     if row and row.moves_fence_to:
         return None  # the cutover itself says which colour executes, and from when
     maintenance = context.state.maintenance_under_way
-    if (maintenance and maintenance.phase.replaces_pod) or earlier_data_migrated(context):
+    if (maintenance and maintenance.phase.replaces_pod) or earlier_data_hold(context):
         return None
     fence, active = report.fence, context.desired.active.release
     known = context.engine.status.active.epoch if context.engine.status.active else 0

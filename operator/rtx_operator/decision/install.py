@@ -7,7 +7,7 @@ look for the cause. The chain stays in force after the installation: it is what 
 from rtx_operator.api.enums import Component, Reason
 from rtx_operator.api.names import REQUIRED_CREDENTIALS, Label
 from rtx_operator.decision.context import DecisionContext
-from rtx_operator.decision.earlier_data import earlier_data_migrated
+from rtx_operator.decision.earlier_data import earlier_data_hold, earlier_data_migrated
 from rtx_operator.decision.fence import fence_to_move
 from rtx_operator.desired.state import Workload, job_workload
 from rtx_operator.diagnosis import diagnose, lost_pod
@@ -111,6 +111,13 @@ def database_has_passwords(context: DecisionContext) -> Unmet | None:
     if database.password_conflict:
         return Waiting(database.password_conflict, Reason.CREDENTIALS_MISSING)
     made = context.state.servers.get(Component.DATABASE)
+    if made and not database.asked.differs_from(made.asked):
+        pod = f"{database.workload.name}-0"
+        return Waiting(
+            f"pod {pod} was started with passwords that were changed back since: kubectl delete pod {pod} "
+            f"-n {context.engine.namespace}",
+            Reason.DATABASE_STARTING,
+        )
     failed = f", which failed: {made.failed.message}" if made and made.failed else ""
     return Waiting(f"the database gets its new passwords first, by its maintenance{failed}", Reason.DATABASE_STARTING)
 
@@ -233,6 +240,16 @@ BEFORE_MIGRATION: tuple[Check[DecisionContext], ...] = (
     no_older_pod_executes,
 )
 # What a cutover or a retirement needs. Engine pods start and serve without the cache: a lost one holds up neither.
-BEFORE_OPERATIONS = (*(check for check in BEFORE_MIGRATION if check is not cache_ready), database_has_passwords)
+BEFORE_OPERATIONS: tuple[Check[DecisionContext], ...] = (
+    credentials_exist,
+    database_ready,
+    database_answers,
+    database_is_ours,
+    database_has_its_data,
+    earlier_data_hold,
+    fence_names_active,
+    no_older_pod_executes,
+    database_has_passwords,
+)
 BEFORE_COLOUR: tuple[Check[DecisionContext], ...] = (*BEFORE_MIGRATION, migrated)
 READY: tuple[Check[DecisionContext], ...] = (*BEFORE_COLOUR, engine_ready, live_service_has_endpoints)

@@ -44,7 +44,7 @@ def objects_to_prune(context: DecisionContext) -> tuple[Object, ...]:
 def _must_not_stay(job: Object, context: DecisionContext) -> bool:
     """A Job that its deadline ended is made anew. A migration that is taken back ends before it is reversed. A contract
     Job is deleted by its retirement, but for one that has not ended when that is given up: it must not run beside the
-    next release.
+    next release, nor on data that were not migrated for this one, nor in the database of another engine.
     """
     if _is_taken_back(job, context):
         return True
@@ -52,8 +52,13 @@ def _must_not_stay(job: Object, context: DecisionContext) -> bool:
     given_up = retirement is not None and retirement.phase.is_terminal
     is_contract = job["metadata"]["name"] == context.desired.active.contract["metadata"]["name"]
     if is_contract:
-        return given_up and not _has_ended(job)
+        return (given_up or _lacks_what_contracts(context)) and not _has_ended(job)
     return exceeded_its_deadline(job)
+
+
+def _lacks_what_contracts(context: DecisionContext) -> bool:
+    is_foreign = context.fence is not None and not context.owner.owns(context.fence)
+    return is_foreign or context.state.earlier_data is not None
 
 
 def _is_taken_back(job: Object, context: DecisionContext) -> bool:

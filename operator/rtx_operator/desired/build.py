@@ -16,7 +16,7 @@ from rtx_operator.api.status import Cutover, TradingEngineStatus
 from rtx_operator.desired import BuildInput, Fingerprints, Record, RevisionSpec
 from rtx_operator.desired.image import resolved
 from rtx_operator.desired.passwords import fingerprint_of, secret_of
-from rtx_operator.desired.pods import CREDENTIALS
+from rtx_operator.desired.pods import credentials_of
 from rtx_operator.desired.record import KIND, recorded
 from rtx_operator.desired.served import has_served
 from rtx_operator.desired.servers import desired_servers
@@ -55,9 +55,7 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
     passwords_of = _PasswordsOf(inputs, seen, servers[Component.DATABASE])
     names, size = inputs.names, sizes.replica_range(engine.spec.environment, engine.spec.scaling)
     return DesiredState(
-        active=_colour(
-            passwords_of(colour, running), colour, running, cutover_id, status.active.epoch if status.active else 0
-        ),
+        active=_colour(passwords_of(colour, running), colour, running, cutover_id, _epoch_before(status)),
         idle=_idle(passwords_of, status, colour, wanted),
         traffic={one: _traffic(inputs, one) for one in Colour},
         wanted=Revision(wanted.version, wanted.digest or None, wanted.config_hash, wanted.hash),
@@ -93,11 +91,11 @@ class _PasswordsOf:
         live = self.seen.child("Deployment", self.inputs.names.colour(colour))
         template = record.deployment["template"]
         is_theirs = secret_of(template) in {"", self.inputs.credentials}
-        if live is None or (is_theirs and self.database.has_credentials):
-            fingerprint = fingerprint_of(template, self.inputs.fingerprints)
+        if live is None or (is_theirs and self.database.has_password):
+            taken = fingerprint_of(template, self.inputs.fingerprints)
         else:
-            fingerprint = (live["spec"]["template"]["metadata"].get("annotations") or {}).get(CREDENTIALS, "")
-        return replace(self.inputs, fingerprints=replace(self.inputs.fingerprints, engine=fingerprint))
+            taken = credentials_of(live["spec"]["template"])
+        return replace(self.inputs, fingerprints=replace(self.inputs.fingerprints, engine=taken))
 
 
 def wanted_revision(engine: TradingEngine, seen: Observation, settings: Settings) -> str:
@@ -170,7 +168,7 @@ def _idle(
         record = replace(record, pin=cutover.digest)
     if record is None:
         return None
-    inputs, known = passwords_of(active.other, record), status.active.epoch if status.active else 0
+    inputs, known = passwords_of(active.other, record), _epoch_before(status)
     cutover_id = cutover.id if cutover else ""
     colour = _colour(inputs, active.other, record, cutover_id, known)
     # The pods of a release that was found running are not replaced: what they run migrates.
@@ -198,7 +196,7 @@ def _record(
 
 
 def _colour(inputs: BuildInput, colour: Colour, record: Record, cutover_id: str, known_epoch: int) -> DesiredColour:
-    """`known_epoch` names the Job that is needed once more whenever the data are of an earlier epoch."""
+    """`known_epoch` names the Job that is needed once more whenever the data are of an earlier one."""
     return DesiredColour(
         colour=colour,
         revision=Revision(record.version, record.digest or None, record.config_hash, record.revision, record.image),
@@ -209,6 +207,13 @@ def _colour(inputs: BuildInput, colour: Colour, record: Record, cutover_id: str,
         contract=desired.migration_job(inputs, record, "up", "--half", "contract"),
         renew=_migrate(inputs, record, f"after-epoch-{known_epoch}"),
     )
+
+
+def _epoch_before(status: TradingEngineStatus) -> int:
+    """The epoch that names the Job for earlier data: it keeps its name until it has run, also once the fence moved."""
+    if status.earlier_data:
+        return status.earlier_data.epoch
+    return status.active.epoch if status.active else 0
 
 
 def _migrate(inputs: BuildInput, record: Record, cutover_id: str) -> Object:

@@ -74,11 +74,14 @@ def fingerprints(internal: Object, credentials: Object | None) -> Fingerprints:
     # Pods of before the second key are not replaced for one that they do not have.
     first = (given.get(name, "") for name in CredentialKey if name is not CredentialKey.JWT_SECRET_STANDBY)
     engine = (*first, mine[InternalKey.PEER_SECRET])
+    of_roles = [mine[name] for name in _DATABASE_KEYS]
     return Fingerprints(
         engine=fingerprint(*engine),
         engine_with_standby=fingerprint(*engine, given.get(CredentialKey.JWT_SECRET_STANDBY, "")),
-        database=fingerprint(*(mine[name] for name in _DATABASE_KEYS), database) if database else "",
+        database=fingerprint(*of_roles, database) if database else "",
         cache=fingerprint(cache) if cache else "",
+        database_engine=fingerprint(CredentialKey.DB_PASSWORD, database) if database else "",
+        database_internal=fingerprint(*of_roles),
     )
 
 

@@ -11,13 +11,16 @@ from rtx_operator.desired.render import Object
 class Fingerprints:
     """Hashes of the passwords in a component's pods, as an annotation: a new fingerprint restarts the pods.
 
-    Empty while the passwords are not known.
+    The last two are parts of `database`, which has that of engine pods and those of the other roles. Empty while the
+    passwords are not known.
     """
 
     engine: str = ""
     engine_with_standby: str = ""  # of pods that have the second signing key, too
     database: str = ""
     cache: str = ""
+    database_engine: str = ""
+    database_internal: str = ""
 
 
 @dataclass(frozen=True, slots=True)

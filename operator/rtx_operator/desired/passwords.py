@@ -1,51 +1,77 @@
-"""Which passwords a database or engine pod has: those of which Secret, and whether those of today (ADR 0057)."""
+"""Which passwords the process of a database or cache has: those of its Secrets at its last start (ADR 0095)."""
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from rtx_operator.api.names import CredentialKey
-from rtx_operator.api.status import Asked, Maintenance
+from rtx_operator.api.status import ServerStart
 from rtx_operator.desired.inputs import Fingerprints
 from rtx_operator.observation import Object, is_ready
 
+_KEYS = frozenset({CredentialKey.DB_PASSWORD, CredentialKey.REDIS_PASSWORD})  # a server has one, an engine pod both
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordsToTake:
+    """Fingerprints of the passwords that a server would take if it started now; empty while they are not known."""
+
+    secret: str  # name of the Secret of spec, which has `password`
+    password: str  # of engine pods
+    internal: str = ""  # of the database's other roles
+
 
 def secret_of(pod: Mapping[str, Any]) -> str:
-    """The name of the Secret from which a pod, or the template of pods, has DB_PASSWORD; empty when it names none."""
-    variable = _variable(pod, CredentialKey.DB_PASSWORD) or {}
-    return str(((variable.get("valueFrom") or {}).get("secretKeyRef") or {}).get("name", ""))
+    """The name of the Secret from which a pod, or the template of pods, has its passwords; empty when it names none."""
+    return next((secret for _, secret in _named(pod)), "")
 
 
 def fingerprint_of(template: Mapping[str, Any], fingerprints: Fingerprints) -> str:
     """The fingerprint of the passwords that engine pods of this template have."""
-    has_standby = _variable(template, CredentialKey.JWT_SECRET_STANDBY) is not None
+    names = {variable["name"] for _, variable in _variables(template)}
+    has_standby = CredentialKey.JWT_SECRET_STANDBY in names
     return fingerprints.engine_with_standby if has_standby else fingerprints.engine
 
 
-def took_at_start(pod: Object, secret: str, maintenance: Maintenance | None, asked: Asked) -> bool:
-    """Whether a database pod set the passwords of today at its start, whatever template it was made from.
+def last_start(known: ServerStart | None, pods: Iterable[Object], today: PasswordsToTake) -> ServerStart | None:
+    """The last start of a server that is known; one that status does not know took the passwords of today.
 
-    They are those for which the maintenance began, so a pod of that Secret which started later has them.
+    What is in another Secret than spec names is not known: a pod of that one is taken to have the password that the
+    pod before had.
     """
-    if maintenance is None or maintenance.asked != asked or not is_ready(pod) or secret_of(pod) != secret:
-        return False
-    started = _started(pod)
-    return started is not None and started > maintenance.started_at
+    for pod in pods:
+        restarts = _running_since_restart(pod)
+        if restarts is None or not today.password:
+            continue
+        uid = pod["metadata"].get("uid", "")
+        if known and (known.pod, known.restarts) == (uid, restarts):
+            return known
+        kept = known.password if known else ""
+        password = today.password if secret_of(pod) == today.secret else kept
+        return ServerStart(pod=uid, restarts=restarts, password=password, internal=today.internal)
+    return known
 
 
-def _variable(pod: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+def _named(pod: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """(container, Secret) of each variable with such a password."""
+    for container, variable in _variables(pod):
+        secret = ((variable.get("valueFrom") or {}).get("secretKeyRef") or {}).get("name")
+        if secret and variable["name"] in _KEYS:
+            yield container, secret
+
+
+def _variables(pod: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """(container, variable) of each variable of a pod, or of the template of pods."""
     for container in pod["spec"].get("containers") or []:
         for variable in container.get("env") or []:
-            if variable["name"] == name:
-                found: Mapping[str, Any] = variable
-                return found
-    return None
+            yield container["name"], variable
 
 
-def _started(pod: Object) -> datetime | None:
-    """When its container was started, else the pod made, which was earlier."""
-    containers = pod.get("status", {}).get("containerStatuses") or []
-    running = [(one.get("state") or {}).get("running") or {} for one in containers]
-    at = next((one["startedAt"] for one in running if one.get("startedAt")), None)
-    at = at or pod["metadata"].get("creationTimestamp")
-    return datetime.fromisoformat(at) if at else None
+def _running_since_restart(pod: Object) -> int | None:
+    """How often the server's container was restarted before it runs as it does now; None when it does not run."""
+    container = next((name for name, _ in _named(pod)), "")
+    statuses = pod.get("status", {}).get("containerStatuses") or []
+    status = next((one for one in statuses if one["name"] == container), None)
+    if status is None:
+        return 0 if is_ready(pod) else None
+    return int(status.get("restartCount", 0)) if (status.get("state") or {}).get("running") is not None else None

@@ -52,6 +52,11 @@ def security_context(asked: PodSecurityContext | None, default: Mapping[str, Any
     return {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}, **users}
 
 
+def credentials_of(pod: Mapping[str, Any]) -> str:
+    """The fingerprint of the passwords with which a pod, or pods of a template, started; empty when it is not known."""
+    return str((pod["metadata"].get("annotations") or {}).get(CREDENTIALS, ""))
+
+
 def annotations(asked: Mapping[str, str], fingerprint: str) -> dict[str, str]:
     """The annotations of a pod; `fingerprint` is of its credentials, empty while they are not known."""
     return {**asked, **({CREDENTIALS: fingerprint} if fingerprint else {})}

@@ -6,7 +6,7 @@ written anew, and a record is read as it is, also where an earlier or later rele
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from rtx_operator.api.engine import OperatorTooOldError
@@ -38,6 +38,7 @@ class Record:
     # To which the image's tag was resolved; empty: it was not. An annotation holds it: it is known only after the
     # record was made, and what a ControllerRevision holds cannot change.
     pin: str = ""
+    made: str = field(default="", compare=False)  # when the API server stored it; empty: not yet
 
     @property
     def image(self) -> str:
@@ -86,7 +87,7 @@ class Record:
         }
 
     @classmethod
-    def of(cls, name: str, data: Object, pin: str = "") -> Self:
+    def of(cls, name: str, data: Object, pin: str = "", made: str = "") -> Self:
         """The record in a ControllerRevision. Raises OperatorTooOldError for a layout that a later release wrote."""
         if data["layout"] > LAYOUT:
             raise OperatorTooOldError(f"data.layout of {KIND} {name} is {data['layout']}")
@@ -99,6 +100,7 @@ class Record:
             deployment=data["deployment"],
             migration=data["migration"],
             pin=pin,
+            made=made,
         )
 
 
@@ -108,4 +110,6 @@ def recorded(names: Names, seen: Observation, colour: Colour, revision: str) -> 
     found = seen.children.get((KIND, name))  # also while it is being deleted
     if found is None:
         return None
-    return Record.of(name, found["data"], (found["metadata"].get("annotations") or {}).get(DIGEST, ""))
+    meta = found["metadata"]
+    pin = (meta.get("annotations") or {}).get(DIGEST, "")
+    return Record.of(name, found["data"], pin, meta.get("creationTimestamp", ""))

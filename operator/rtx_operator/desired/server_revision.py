@@ -11,7 +11,7 @@ from rtx_operator.api.engine import OperatorTooOldError
 from rtx_operator.api.enums import Component
 from rtx_operator.api.names import Label
 from rtx_operator.desired.inputs import BuildInput
-from rtx_operator.desired.pods import CREDENTIALS
+from rtx_operator.desired.pods import credentials_of
 from rtx_operator.desired.render import Object, digest, render
 
 # Fields of a StatefulSet that Kubernetes lets nobody change: they stay as they were first made.
@@ -78,7 +78,7 @@ class ServerRevision:
     @property
     def credentials(self) -> str:
         """The fingerprint of the passwords; empty while they were not known."""
-        return str(self.pod["metadata"].get("annotations", {}).get(CREDENTIALS, ""))
+        return credentials_of(self.pod)
 
     def record(self) -> Object:
         """The inverse of `recorded`."""

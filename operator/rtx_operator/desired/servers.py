@@ -1,16 +1,17 @@
 """Database and cache as they run, by what was recorded when they were made, and as a maintenance would make them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from rtx_operator.api.enums import Component, MaintenancePhase, ServerComponent
+from rtx_operator.api.names import CredentialKey
 from rtx_operator.api.spec import StatefulServer
-from rtx_operator.api.status import Asked, Maintenance, Server, TradingEngineStatus
+from rtx_operator.api.status import Asked, Maintenance, Server, ServerStart, TradingEngineStatus
 from rtx_operator.desired.cache.server import cache_configuration, cache_stateful_set
 from rtx_operator.desired.check import check_job
 from rtx_operator.desired.database.server import database_configuration, database_stateful_set
 from rtx_operator.desired.inputs import BuildInput
-from rtx_operator.desired.passwords import secret_of, took_at_start
+from rtx_operator.desired.passwords import PasswordsToTake, last_start, secret_of
 from rtx_operator.desired.pods import CREDENTIALS
 from rtx_operator.desired.render import Object, digest
 from rtx_operator.desired.served import has_served
@@ -29,6 +30,7 @@ _RENDERED = {
     Component.DATABASE: (database_configuration, database_stateful_set),
     Component.CACHE: (cache_configuration, cache_stateful_set),
 }
+_PASSWORD_KEYS = {Component.DATABASE: CredentialKey.DB_PASSWORD, Component.CACHE: CredentialKey.REDIS_PASSWORD}
 _FIXED_FIELDS = frozenset({"storage", "storageClassName", "podSecurityContext"})  # the API server refuses an edit
 
 
@@ -74,6 +76,14 @@ class _Given:
         return self.seen.pods_of(self.inputs.names.selector(self.component))
 
     @property
+    def passwords(self) -> PasswordsToTake:
+        """What it would take if it started now."""
+        secret, known = self.inputs.credentials, self.inputs.fingerprints
+        if self.component is Component.CACHE:
+            return PasswordsToTake(secret, known.cache)
+        return PasswordsToTake(secret, known.database_engine, known.database_internal)
+
+    @property
     def maintenance(self) -> Maintenance | None:
         """Its maintenance under way."""
         record = self.status.maintenance
@@ -98,6 +108,7 @@ def _server(given: _Given) -> DesiredServer:
     if runs is None or (given.is_being_installed and runs.asked != asked.spec):
         runs = given.recorded(wanted.hash) or wanted
     renewed = _renewed(given, wanted)
+    passwords = _passwords(given, is_made_with_them=not fingerprint or runs.credentials in {"", fingerprint})
 
     def objects(revision: ServerRevision, partition: int) -> tuple[Object, ...]:
         return (
@@ -116,8 +127,10 @@ def _server(given: _Given) -> DesiredServer:
         asked=asked,
         wanted=wanted.hash,
         credentials_known=bool(fingerprint),
-        has_credentials=not fingerprint or runs.credentials in {"", fingerprint} or _took_at_start(given, asked),
-        password_conflict=_password_conflict(given, runs, fingerprint),
+        started=passwords.started,
+        has_password=passwords.has_that_of_engines,
+        has_credentials=passwords.has_all,
+        password_conflict="" if passwords.has_that_of_engines else _password_conflict(given),
         kept=objects(runs, _partition(given, runs)),
         restored=objects(runs, REPLACE_POD),
         renewed=objects(renewed, REPLACE_POD) if renewed else (),
@@ -127,33 +140,42 @@ def _server(given: _Given) -> DesiredServer:
     )
 
 
-def _took_at_start(given: _Given, asked: Asked) -> bool:
-    record, secret = given.status.maintenance, given.inputs.credentials
-    ours = record if record and record.component is given.component else None
-    return bool(given.pods) and all(took_at_start(pod, secret, ours, asked) for pod in given.pods)
+@dataclass(frozen=True, slots=True)
+class _Passwords:
+    """The last start of a server that is known, and whether it took the passwords of today.
+
+    `has_that_of_engines` is about the one with which engine pods log in.
+    """
+
+    started: ServerStart | None
+    has_that_of_engines: bool
+    has_all: bool
 
 
-def _password_conflict(given: _Given, runs: ServerRevision, fingerprint: str) -> str:
+def _passwords(given: _Given, *, is_made_with_them: bool) -> _Passwords:
+    """While no start is known, its record says what it took; also of the first one that is observed."""
+    known, today = given.made.started if given.made else None, given.passwords
+    started = last_start(known, given.pods, today)
+    if started is None or not today.password:
+        return _Passwords(started, is_made_with_them, is_made_with_them)
+    if known is None and not is_made_with_them:
+        started = ServerStart(pod=started.pod, restarts=started.restarts)
+    has_that_of_engines = started.password == today.password
+    return _Passwords(started, has_that_of_engines, has_that_of_engines and started.internal == today.internal)
+
+
+def _password_conflict(given: _Given) -> str:
     """A change of the password is a step of its own: pods of another Secret would get it only with the next upgrade."""
-    wanted = given.inputs.credentials
-    named = next((one for one in _secrets_in_use(given, runs) if one not in {"", wanted}), "")
-    if given.component is not Component.DATABASE or not named:
+    wanted, active = given.inputs.credentials, given.status.active
+    live = given.seen.child("Deployment", given.inputs.names.colour(active.colour)) if active else None
+    named = secret_of(live["spec"]["template"]) if live else ""
+    if named in {"", wanted}:
         return ""
-    if not fingerprint or runs.credentials in {"", fingerprint}:
-        return ""
+    key = _PASSWORD_KEYS[given.component]
     return (
-        f"Secret {wanted} has another DB_PASSWORD than Secret {named}, from which the running pods have it: put that "
+        f"Secret {wanted} has another {key} than Secret {named}, from which the running pods have it: put that "
         f"of {named} into {wanted}. Once everything runs with {wanted}, change it there"
     )
-
-
-def _secrets_in_use(given: _Given, runs: ServerRevision) -> Iterator[str]:
-    """The Secrets from which the database and the active colour have the password."""
-    yield secret_of(runs.pod)
-    active = given.status.active
-    live = given.seen.child("Deployment", given.inputs.names.colour(active.colour)) if active else None
-    if live:
-        yield secret_of(live["spec"]["template"])
 
 
 def _partition(given: _Given, runs: ServerRevision) -> int:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from rtx_operator.api.enums import Colour, Component, ServerComponent
 from rtx_operator.api.names import Label
-from rtx_operator.api.status import Asked, Release
+from rtx_operator.api.status import Asked, Release, Server, ServerStart
+from rtx_operator.desired.pods import credentials_of
 from rtx_operator.observation import Object, Observation
 
 
@@ -47,6 +48,11 @@ class DesiredColour:
         return Release(colour=self.colour, version=self.revision.version, revision=self.revision.hash)
 
     @property
+    def credentials(self) -> str:
+        """The fingerprint of the passwords with which its pods are to start; empty while it is not known."""
+        return credentials_of(self.objects[-1]["spec"]["template"])
+
+    @property
     def controller_revision(self) -> Object:
         """Remembers the revision."""
         return self.objects[0]
@@ -81,7 +87,9 @@ class DesiredServer:
     asked: Asked  # what is asked for now
     wanted: str  # the revision that today's templates make of it
     credentials_known: bool  # its passwords are; a pod could not start without them
-    has_credentials: bool  # it was made, or its pod has started, with the passwords of today's Secrets
+    started: ServerStart | None  # the last start of its process that is known
+    has_password: bool  # it started with the password that engine pods have from today's Secrets
+    has_credentials: bool  # that, and with the passwords of its other roles
     password_conflict: str  # why its passwords are not changed, and what to do; else empty
     kept: tuple[Object, ...]  # as it runs; a running pod is kept whatever else becomes of its template
     restored: tuple[Object, ...]  # as it runs; any other pod is replaced
@@ -89,6 +97,10 @@ class DesiredServer:
     renewed_revision: str
     renewed_image: str
     check: Object | None  # the Job that tries that first; None while it is not known where the volume can be
+
+    def is_due(self, made: Server) -> bool:
+        """Whether it is to be made otherwise than it was `made`, and that has not failed."""
+        return made.failed is None and self.asked.differs_from(made.asked)
 
 
 JOB_LABEL = "batch.kubernetes.io/job-name"  # the Job controller puts it on its pods

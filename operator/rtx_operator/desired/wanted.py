@@ -42,12 +42,13 @@ def wanted_revision(engine: TradingEngine, inputs: BuildInput, seen: Observation
 def _refreshes(engine: TradingEngine, records: Sequence[Record]) -> Sequence[str]:
     """The values of the refresh annotation to look for among the records, and then to make a revision with.
 
-    Without the annotation, spec asks for a release without one where there is such a one: a refresh is taken back so.
-    Otherwise an annotation that is gone asks for nothing.
+    Without the annotation, spec asks for a release without one where there is such a one, else for the one that was
+    made first: a refresh is taken back so. Otherwise an annotation that is gone asks for nothing.
     """
     if engine.refresh:
         return (engine.refresh,)
-    return ("", records[0].refresh if records else "")
+    from_the_first = sorted(records, key=lambda record: record.made)
+    return ("", *(record.refresh for record in from_the_first), records[0].refresh if records else "")
 
 
 def refuse_unknown_server(engine: TradingEngine, servers: Iterable[DesiredServer]) -> None:

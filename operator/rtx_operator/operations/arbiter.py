@@ -29,6 +29,7 @@ from typing import Any
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import CutoverPhase, OperationName, RetirementPhase
 from rtx_operator.api.status import Record
+from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Freshness, Object, PodQueries
 from rtx_operator.operations.cutover import CUTOVER
 from rtx_operator.operations.machine import Operation, OperationInput, Step, begin, step
@@ -49,7 +50,7 @@ BESIDE_WAITING: Mapping[OperationName, frozenset[OperationName]] = {
 
 def advance(given: OperationInput) -> Step:
     """The one step of all operations: of the one that moves, else of the first that can go on or is due."""
-    state = _kept_as_asked(PersistedState.of(given.engine.status), given)
+    state = with_starts(_kept_as_asked(PersistedState.of(given.engine.status), given), given.desired)
     if not given.desired.has_served:
         return Step(state)  # nothing is installed yet
     moves = moving(state)
@@ -59,6 +60,14 @@ def advance(given: OperationInput) -> Step:
     if _is_stuck(moves, taken, given) and (beside := _maintained(taken, given)):
         return beside
     return replace(taken, state=_told_to_wait(taken.state, moves))
+
+
+def with_starts(state: PersistedState, desired: DesiredState) -> PersistedState:
+    """The state with the last start of each server, which says what passwords it has."""
+    for component, server in desired.servers.items():
+        if made := state.servers.get(component):
+            state = state.with_server(component, noted(made, started=server.started))
+    return state
 
 
 def _kept_as_asked(state: PersistedState, given: OperationInput) -> PersistedState:

@@ -12,6 +12,7 @@ R = TypeVar("R", bound=OperationRecord)
 
 # After a gap in observation, a deadline that passed meanwhile proves nothing: it is put off by this.
 DEADLINE_GRACE = timedelta(seconds=15)
+ROUNDING = timedelta(seconds=1)  # of the times in a record, at most
 
 
 def noted(record: M, **fields: object) -> M:
@@ -63,10 +64,17 @@ def with_limit(record: R, limit: timedelta | None, now: datetime) -> R:
 
     The deadline moves by the difference: pauses and grace stay in it. A shorter limit leaves DEADLINE_GRACE at least.
     """
-    known = record.limit_seconds
-    if limit is None or record.deadline is None or known in {None, limit.total_seconds()}:
+    if limit is None or record.deadline is None or record.limit_seconds is None:
         return record
-    moved = record.deadline + limit - timedelta(seconds=known or 0)
+    known = timedelta(seconds=record.limit_seconds)
+    # An earlier release of the operator sets deadlines, and leaves the limit of another phase beside them. Pauses and
+    # grace only put a deadline off, so one that is sooner than the limit is not made of it.
+    allowed = record.deadline - record.since - timedelta(seconds=record.paused_seconds)
+    if allowed + ROUNDING < known:
+        known = allowed
+    if known == limit:
+        return record
+    moved = record.deadline + limit - known
     soonest = min(record.deadline, now + DEADLINE_GRACE)
     return noted(record, deadline=max(moved, soonest), limit_seconds=limit.total_seconds())
 

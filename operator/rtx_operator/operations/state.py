@@ -9,6 +9,7 @@ from rtx_operator.api.enums import Component, MaintenancePhase, OperationName, R
 from rtx_operator.api.status import (
     Active,
     Cutover,
+    EarlierData,
     HistoryEntry,
     Maintenance,
     Previous,
@@ -33,6 +34,7 @@ class PersistedState:
     rejected: Rejected | None = None
     history: tuple[HistoryEntry, ...] = ()
     paused_since: datetime | None = None
+    earlier_data: EarlierData | None = None  # until the active release's migrations have run again (ADR 0099)
 
     @classmethod
     def of(cls, status: TradingEngineStatus) -> Self:
@@ -50,6 +52,7 @@ class PersistedState:
             rejected=status.rejected,
             history=tuple(status.history),
             paused_since=status.paused_since,
+            earlier_data=status.earlier_data,
         )
 
     @property
@@ -120,7 +123,7 @@ class PersistedState:
         return replace(self, active=active)
 
     def says_more_than(self, other: "PersistedState") -> bool:
-        """Whether it differs from `other` in anything but what operations wait for."""
+        """Whether it differs in anything but how servers started, and what operations or the kept release wait for."""
         return self._without_messages() != other._without_messages()  # noqa: SLF001 - the same class
 
     def _without_messages(self) -> "PersistedState":
@@ -130,4 +133,7 @@ class PersistedState:
             cutover=self.cutover and self.cutover.model_copy(update=quiet),
             retirement=self.retirement and self.retirement.model_copy(update=quiet),
             maintenance=self.maintenance and self.maintenance.model_copy(update=quiet),
+            previous=self.previous and self.previous.model_copy(update=quiet),
+            # What is desired follows from the start itself, also before status has it.
+            servers={name: server.model_copy(update={"started": None}) for name, server in self.servers.items()},
         )

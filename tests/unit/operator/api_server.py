@@ -16,8 +16,9 @@ class ApiServer:
     """`requests` are (method, path) in order. `hold`, if set, is awaited before the response to a list.
 
     With `refuses` it responds to an apply with 403, as an admission webhook does; with `fails`, with this status code.
-    `drops` names a field of status that it does not store, as with the CRD of an older release. `hangs` is a part of
-    the paths whose writes it answers with 504 after `hang_seconds`, as behind a webhook that is down.
+    `drops` names a field of status that it does not store, as with the CRD of an older release, by its path (`a.b`).
+    `hangs` is a part of the paths whose writes it answers with 504 after `hang_seconds`, as behind a webhook that is
+    down.
     """
 
     def __init__(self) -> None:
@@ -57,8 +58,7 @@ class ApiServer:
         return {**body, "metadata": meta}
 
     def _with_status(self, path: str, body: Object) -> Object:
-        status = {field: value for field, value in body["status"].items() if field != self.drops}
-        self.objects[path] = {**self.objects[path], "status": status}
+        self.objects[path] = {**self.objects[path], "status": _without(body["status"], self.drops.split("."))}
         return self.objects[path]
 
     def change(self, path: str, manager: str) -> None:
@@ -117,6 +117,14 @@ class ApiServer:
             return web.json_response({"items": items, "metadata": {}})
         found = self.objects.get(request.path)
         return web.json_response(found or {"message": "not found"}, status=200 if found else 404)
+
+
+def _without(fields: Object, path: list[str]) -> Object:
+    """The fields without the one at the path."""
+    name, *rest = path
+    if rest and name in fields:
+        return {**fields, name: _without(fields[name], rest)}
+    return {field: value for field, value in fields.items() if field != name}
 
 
 @asynccontextmanager

@@ -148,6 +148,7 @@ class Judged(Cluster):
             retirement = intent.engine.status.retirement
             self._must(retirement and retirement.phase is RetirementPhase.CONTRACTING, f"Contract in {phase}")
             self._must(not self._older_pods(), f"Contract while older pods run: {self._older_pods()}")
+            self._must(intent.decision.state.earlier_data is None, "Contract before earlier data are migrated")
             self._must(not (cutover and not cutover.phase.is_terminal), f"Contract in {phase}")
         elif isinstance(effect, MoveFence) and cutover and not cutover.phase.is_terminal:
             new = effect.executors == (cutover.to.colour.value,)

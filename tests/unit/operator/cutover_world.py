@@ -344,10 +344,13 @@ def _desired(engine: TradingEngine, observation: Observation) -> DesiredState:
     servers = (maintenance, status.database, status.cache, observation.volume, _server_pods(observation))
     jobs = [pod.get("status") for pod in observation.pods if JOB_LABEL in pod["metadata"].get("labels", {})]
     schema = observation.database.schema if observation.database else None
-    remembered = (status.active, cutover, status.previous, status.retirement)
+    remembered = (status.active, status.earlier_data, cutover, status.previous, status.retirement)
     made = (engine.uid, engine.given, engine.refresh, remembered)
     served = status.active is None and has_served(Names(engine.name), engine.uid, observation)
-    deployments = [revision_of(one) for one in observation.children_of("Deployment")]
+    deployments = [
+        (revision_of(one), one["spec"]["template"]["metadata"].get("annotations"))
+        for one in observation.children_of("Deployment")
+    ]
     key = repr((made, servers, known, jobs, secrets, schema, served, deployments))
     if key not in _DESIRED_STATES:
         _DESIRED_STATES[key] = build.build(engine, observation, SETTINGS, SEED)
@@ -366,7 +369,7 @@ def _server_pods(observation: Observation) -> list[Object]:
     return [
         {
             "sets": sets,
-            "pods": [(label(pod, Label.REVISION), is_ready(pod), pod["metadata"]["creationTimestamp"]) for pod in pods],
+            "pods": [(label(pod, Label.REVISION), pod["metadata"]["uid"], pod["status"]) for pod in pods],
         }
     ]
 

@@ -21,6 +21,8 @@ def desired_server(component: ServerComponent) -> DesiredServer:
         asked=ASKED,
         wanted="s1",
         credentials_known=True,
+        started=None,
+        has_password=True,
         has_credentials=True,
         password_conflict="",
         kept=(),

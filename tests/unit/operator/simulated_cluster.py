@@ -63,7 +63,7 @@ class Cluster(Engines):
             current = [name for name in owned if _is_made_from(self.pods[name], live["spec"]["template"])]
             others = [name for name in owned if name not in current]
             while len(current) < size and len(current) + len(others) < size + 1:
-                current.append(self._new_pod(key[1], labels, live["spec"]["template"]["spec"]))
+                current.append(self._new_pod(key[1], live["spec"]["template"]))
             ready = [name for name in current if is_ready(self.pods[name])]
             spare = max(0, len(ready) + len(others) - size)
             for name in [*others[:spare], *current[size:]]:
@@ -82,7 +82,8 @@ class Cluster(Engines):
         is_kept = live["spec"]["updateStrategy"]["rollingUpdate"]["partition"] > 0
         if pod is None:
             made = self.made_of[key[1]] = current if is_kept else template
-            meta = {"name": name, "labels": made["metadata"]["labels"], "creationTimestamp": timestamp(self.now)}
+            labels, uid = made["metadata"]["labels"], f"uid-{self.next_version()}"
+            meta = {"name": name, "uid": uid, "labels": labels, "creationTimestamp": timestamp(self.now)}
             self.pods[name] = {"metadata": meta, "spec": made["spec"], "status": {}}
         elif not is_kept and pod["metadata"]["labels"] != template["metadata"]["labels"] and not is_ending(pod):
             self.judge_server_pod(pod)
@@ -108,9 +109,9 @@ class Cluster(Engines):
             {"kind": "PersistentVolumeClaim", "metadata": meta, "status": {"phase": "Bound"}},
         )
 
-    def _new_pod(self, owner: str, labels: Object, spec: Object) -> str:
+    def _new_pod(self, owner: str, template: Object) -> str:
         name = f"{owner}-{next(self.names)}"
-        self.pods[name] = {"metadata": {"name": name, "labels": labels}, "spec": spec, "status": {}}
+        self.pods[name] = {"metadata": {**template["metadata"], "name": name}, "spec": template["spec"], "status": {}}
         self.processes[name] = self._process(self.pods[name])
         return name
 
@@ -215,4 +216,5 @@ def _status_of(pod: Object, cause: str) -> Object:
 
 
 def _is_made_from(pod: Object, template: Object) -> bool:
-    return bool(pod["metadata"]["labels"] == template["metadata"]["labels"] and pod["spec"] == template["spec"])
+    made = (pod["metadata"]["labels"], pod["metadata"].get("annotations"), pod["spec"])
+    return made == (template["metadata"]["labels"], template["metadata"].get("annotations"), template["spec"])

@@ -1,5 +1,6 @@
 """Times in spec.rollout that are edited while they run: the deadline follows, and keeps its pauses and grace."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -110,3 +111,32 @@ def test_limit_that_is_set_back_leaves_the_record_as_it_was() -> None:
 
     assert with_limit(longer, 3 * MINUTE, NOON) is longer
     assert with_limit(longer, MINUTE, NOON) == record
+
+
+def test_limit_of_another_phase_that_an_earlier_release_left_is_not_that_of_the_deadline() -> None:
+    # Given a phase that has a minute by its deadline, and ten minutes by the limit beside it
+    record = provisioning(10 * MINUTE, NOON + MINUTE)
+
+    # Then the deadline stays while spec says a minute, and follows when spec says three
+    assert with_limit(record, MINUTE, NOON) is record
+    assert with_limit(record, 3 * MINUTE, NOON).deadline == NOON + 3 * MINUTE
+
+
+def test_operator_that_was_taken_back_amid_an_upgrade_leaves_no_limit_that_rejects_it(world: World) -> None:
+    # Given an upgrade in Provisioning, which may take ten minutes
+    rollout(world, readyTimeout="10m", monitor={"duration": "60s", "minimumRequests": 20})
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.PROVISIONING)
+    left = world.stored["cutover"]["limitSeconds"]
+    assert left == 600
+
+    # When an earlier release leads until Monitoring: it sets deadlines, and keeps fields that it does not know
+    assert world.run_until(CutoverPhase.MONITORING)
+    cutover = {**world.stored["cutover"], "limitSeconds": left}
+    world.status = json.dumps({**world.stored, "cutover": cutover})
+
+    # And then this one again
+    reconciled(world, 200)
+
+    # Then the version has its time, and is promoted
+    assert last_result(world) == ("Succeeded", "")

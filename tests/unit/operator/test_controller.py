@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,8 +18,10 @@ from rtx_operator.cluster.perform import Performer
 from rtx_operator.cluster.postgres import Reader
 from rtx_operator.cluster.read_cache import ReadCache
 from rtx_operator.cluster.resources import ENGINE
+from rtx_operator.controllers import engine as engine_controller
 from rtx_operator.controllers.base import Key, OutdatedDefinitionError
 from rtx_operator.controllers.engine import EngineController
+from rtx_operator.decision.decide import decide
 from rtx_operator.settings import from_environment
 from rtx_operator.workers import Priority
 from rtx_operator.workqueue import Due
@@ -189,6 +192,26 @@ async def test_definition_that_drops_status_fields_is_an_error(server: ApiServer
     async with controller(server) as reconcile:
         with pytest.raises(OutdatedDefinitionError, match="apply crds/"):
             await reconcile(KEY)
+
+
+async def test_news_that_an_older_definition_does_not_store_makes_no_loop(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a CRD that drops a field within a field, of which every decision says more than is stored
+    server.drops = "replicas.ready"
+    monkeypatch.setattr(engine_controller, "decide", lambda *given: replace(decide(*given), is_news=True))
+    monkeypatch.setattr(engine_controller, "requeue_after", lambda made, *_, **__: 0.0 if made.is_news else 10.0)
+
+    # When what was stored of it leads to another reconcile at once
+    async with controller(server) as reconcile:
+        first = await reconcile(KEY)
+        assert first is not None
+        assert first.seconds == 0
+
+        # Then that one, of which nothing is stored, leads to none
+        second = await reconcile(KEY)
+        assert second is not None
+        assert second.seconds == 10
 
 
 async def test_refusal_of_any_length_and_with_any_characters_is_reported(server: ApiServer) -> None:

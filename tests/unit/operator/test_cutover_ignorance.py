@@ -39,6 +39,7 @@ OTHERS: set[Check[CutoverContext]] = {
     upgrade.nothing_holds,
     upgrade.no_migration_runs,
     upgrade.nodes_settled,
+    upgrade.new_colour_has_passwords,
     monitoring.monitored_long_enough,
     monitoring.traffic_seen,
     rollback.new_colour_empty,

@@ -225,6 +225,29 @@ def test_refresh_is_taken_back_with_its_annotation_while_the_release_before_it_i
     assert world.stored["cutover"]["id"] == cutover
 
 
+def test_second_refresh_is_taken_back_with_its_annotation(world: World) -> None:
+    # Given an engine that was refreshed long ago, and then again, whose release before that is kept
+    world.refresh("2026-01")
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+    reconciled(world, 80)
+    assert not world.stored.get("previous")
+    first = world.stored["active"]["revision"]
+    world.refresh("2026-06")
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+    assert world.stored["previous"]["revision"] == first
+
+    # When the annotation is removed
+    world.refresh("")
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+
+    # Then the kept release serves again, and it stays so
+    assert world.stored["active"]["revision"] == first
+    cutover = world.stored["cutover"]["id"]
+    reconciled(world, 20)
+    assert world.stored["previous"]
+    assert world.stored["cutover"]["id"] == cutover
+
+
 def test_refresh_that_fails_is_rejected_until_another_value_or_a_retry(world: World) -> None:
     # Given a newer shape whose smoke tests fail
     world.faults.add("smoke")

@@ -11,6 +11,7 @@ from retirement_walks import hang, stalled, until
 from rtx_operator.api.enums import Component, ConditionType, CutoverPhase, Reason, RetirementPhase
 from rtx_operator.api.names import Label, Names
 from rtx_operator.decision.outcome import Outcome
+from rtx_operator.decision.requeue import IMMEDIATELY, requeue_after
 from rtx_operator.desired.state import JOB_LABEL
 from rtx_operator.observation import Object
 from simulated_api import label
@@ -37,6 +38,30 @@ def test_retirement_survives_a_definition_that_does_not_store_it(world: World) -
     # Then the previous release is removed
     assert until(world, RetirementPhase.SUCCEEDED)
     assert world.colour_pods("blue") == []
+
+
+def test_message_that_an_older_definition_does_not_store_makes_no_loop(world: World) -> None:
+    # Given a CRD that drops status.previous.message, and a release that is kept because the active one is down
+    upgraded(world)
+    write = world.write_status
+
+    def write_without_message(intent: Intent, outcome: Outcome) -> None:
+        write(intent, outcome)
+        if previous := world.stored.get("previous"):
+            kept = {name: value for name, value in previous.items() if name != "message"}
+            world.status = json.dumps({**world.stored, "previous": kept})
+
+    world.write_status = write_without_message  # type: ignore[method-assign]
+    world.faults.add("unready:1.1.0")
+    for pod in world.colour_pods("green"):
+        world.crash(pod)
+    reconciled(world, 100)
+
+    # When it is reconciled, then not again without a pause
+    decision = world.intend().decision
+    assert decision.state.previous
+    assert decision.state.previous.message
+    assert requeue_after(decision, Outcome(), now=world.now, resync=600) > IMMEDIATELY
 
 
 def test_time_to_end_counts_from_when_the_pods_were_asked_to(retiring: World) -> None:

@@ -25,8 +25,10 @@ from rtx_operator.results import worst_unmet
 
 def migrate(context: CutoverContext) -> tuple[Effect, ...]:
     target = context.desired.of(context.new.colour)
+    if target is None or context.is_foreign:
+        return ()
     # The revision is recorded first: the next leader must be able to build it, whatever spec says by then.
-    return (Apply(EffectName.MIGRATE, (target.controller_revision, target.migrate)),) if target else ()
+    return (Apply(EffectName.MIGRATE, (target.controller_revision, target.migrate)),)
 
 
 def provision(context: CutoverContext) -> tuple[Effect, ...]:
@@ -58,7 +60,7 @@ def switch(context: CutoverContext) -> tuple[Effect, ...]:
 
 
 def _move_fence(context: CutoverContext, to: Release, cutover_id: str) -> tuple[Effect, ...]:
-    if context.seen.database is None or context.seen.database.error or context.fence_is_gone:
+    if context.seen.database is None or context.seen.database.error or context.fence_is_gone or context.is_foreign:
         return ()
     active, fence = context.engine.status.active, context.fence
     known = active.epoch if active else 0
@@ -105,12 +107,7 @@ def promote(context: CutoverContext) -> tuple[Effect, ...]:
 def roll_back(context: CutoverContext) -> tuple[Effect, ...]:
     old, new = context.old, context.new
     if not context.went_back:
-        if old_colour_is_whole(context):
-            return ()
-        if context.names(old) or context.ready_pods(old):
-            return _move_fence(context, old, f"{context.cutover.id}{BACK}")
-        keeps_new = context.goes_forward and context.names(new)
-        return _move_fence(context, new, f"{context.cutover.id}{FORWARD}") if keeps_new else ()
+        return () if old_colour_is_whole(context) else _move_fence_back(context)
     if context.selected() is not old.colour:
         return _select(context, old)
     if context.cutover.fenced_at and (routed_to_old(context) or old_colour_serves(context)):
@@ -118,6 +115,19 @@ def roll_back(context: CutoverContext) -> tuple[Effect, ...]:
     stays = new_colour_drained(context) or old_colour_can_replace_new(context)
     ends = _drain(context, new) if stays else _empty(context, new)
     return (*ends, *_autoscale(context, old))
+
+
+def _move_fence_back(context: CutoverContext) -> tuple[Effect, ...]:
+    """To the old colour; to the new one where only that serves, or a third version is to follow it."""
+    old, new = context.old, context.new
+    if context.only_new_serves:
+        return _move_fence(context, new, f"{context.cutover.id}{FORWARD}")
+    # What a restored fence names may be the colour of a release that never passed its gates: not a moment longer.
+    was_lost = context.shows_earlier_data or context.cutover.fenced_at is None
+    if context.names(old) or context.ready_pods(old) or was_lost:
+        return _move_fence(context, old, f"{context.cutover.id}{BACK}")
+    keeps_new = context.goes_forward and context.names(new)
+    return _move_fence(context, new, f"{context.cutover.id}{FORWARD}") if keeps_new else ()
 
 
 def _empty(context: CutoverContext, new: Release) -> tuple[Effect, ...]:

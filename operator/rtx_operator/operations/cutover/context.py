@@ -4,15 +4,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Colour, Reason
+from rtx_operator.api.enums import Colour, Component, Reason
 from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.status import Cutover, Release
+from rtx_operator.desired.pods import credentials_of
 from rtx_operator.desired.state import DesiredState, Workload
 from rtx_operator.diagnosis import diagnose
 from rtx_operator.observation import (
     Fence,
     Object,
     Observation,
+    Owner,
     executes,
     hangs,
     is_out_of_reach,
@@ -70,13 +72,32 @@ class CutoverContext:
         return previous is not None and previous.revision == self.new.revision and previous.adopted
 
     @property
+    def lacks_passwords(self) -> bool:
+        """Whether the database was started with other passwords than pods start with now."""
+        return not self.desired.servers[Component.DATABASE].has_credentials
+
+    @property
     def waited(self) -> timedelta:
         """Time since the phase began, without pauses."""
         return time_in_phase(self.cutover, self.now)
 
     @property
     def fence(self) -> Fence | None:
-        return self.seen.database.fence if self.seen.database else None
+        """This engine's fence; None while it is unknown, and in the database of another engine."""
+        fence = self.seen.database.fence if self.seen.database else None
+        owner = Owner(self.engine.namespace, self.engine.name, self.engine.uid)
+        return fence if fence and owner.owns(fence) else None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the database answers with the fence of another engine: it is neither evidence nor moved."""
+        return self.fence is None and self.seen.database is not None and self.seen.database.fence is not None
+
+    @property
+    def shows_earlier_data(self) -> bool:
+        """Whether the fence is below the epoch in status: data, moves and migrations of since are missing."""
+        active, fence = self.engine.status.active, self.fence
+        return fence is not None and active is not None and fence.epoch < active.epoch
 
     @property
     def fence_is_gone(self) -> bool:
@@ -90,7 +111,10 @@ class CutoverContext:
         return executes(self.fence, [release], known_epoch=active.epoch if active else 0)
 
     def names(self, release: Release) -> bool:
-        """Whether the fence names the colour alone, at whatever epoch: a failover may have lost later moves."""
+        """Whether the fence names the colour alone, at whatever epoch: a failover may have lost later moves.
+
+        After a restore the colour may be that of an earlier release.
+        """
         return self.fence is not None and self.fence.executors == (release.colour,)
 
     @property
@@ -116,6 +140,12 @@ class CutoverContext:
             return self.executes(self.new)
         moves = fence.epoch - (active.epoch if active else 0)
         return fence.cutover == f"{self.cutover.id}{BACK}" and moves > 1
+
+    @property
+    def only_new_serves(self) -> bool:
+        """Whether a failover has lost the moves to the new colour, which served, while the old one has no ready pod."""
+        has_served = self.cutover.fenced_at is not None and self.shows_earlier_data
+        return has_served and bool(self.ready_pods(self.new)) and not self.ready_pods(self.old)
 
     @property
     def refusal(self) -> Failure | None:
@@ -192,6 +222,13 @@ class CutoverContext:
         """The colour's ready pods that are of the release's revision."""
         pods = self.seen.pods_of(self.workload(release).pods)
         return [pod for pod in pods if is_ready(pod) and revision_of(pod) == release.revision]
+
+    def pods_with_old_passwords(self, release: Release) -> list[str]:
+        """Names of the release's pods that were started with other passwords than they are to have by now."""
+        target = self.desired.of(release.colour)
+        passwords = target.credentials if target else ""
+        ours = [pod for pod in self.pods(release) if revision_of(pod) == release.revision]
+        return [pod["metadata"]["name"] for pod in ours if passwords and credentials_of(pod) != passwords]
 
     def pods_of_other_revisions(self, release: Release) -> list[str]:
         """Names of the colour's pods of another revision that may still run, those being deleted included.

@@ -96,7 +96,7 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
         Phase.PROVISIONING: CutoverRow(
             ways={Event.DONE: Phase.TESTING, **_BACK},
             event_text="pods of version {new} start in {colour}",
-            checks=(upgrade.new_colour_ready,),
+            checks=(upgrade.new_colour_ready, upgrade.new_colour_has_passwords),
             action=actions.provision,
             deadline=lambda rollout: rollout.ready_timeout,
             requeue=every(1.0),

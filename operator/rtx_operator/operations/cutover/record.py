@@ -14,11 +14,14 @@ from rtx_operator.operations.cutover.checks.rollback import old_colour_is_whole
 from rtx_operator.operations.cutover.checks.upgrade import migrated
 from rtx_operator.operations.cutover.context import CutoverContext
 from rtx_operator.operations.cutover.phases import PHASES, Side
+from rtx_operator.operations.jobs import GIVE_UP_AFTER
 from rtx_operator.operations.machine import Event, OwnEvent
 from rtx_operator.operations.record import noted
 from rtx_operator.operations.state import PersistedState
 from rtx_operator.results import Failure, Unmet
 
+# In which a cutover begins anew when passwords change; later on the new version has the traffic, and is judged by it.
+_BEGIN_ANEW = frozenset({Phase.MIGRATING, Phase.PROVISIONING, Phase.TESTING})
 SMOKE_PASSES = 2  # that make up for one failure: a version of whose tests a third fail for long is not promoted
 
 
@@ -27,6 +30,9 @@ def note(state: PersistedState, context: CutoverContext) -> PersistedState:
     cutover, now = context.cutover, context.now
     if cutover.phase is Phase.MIGRATING:
         cutover = _with_digest(cutover, context)
+    is_tried = cutover.phase not in {Phase.PENDING, Phase.ROLLING_BACK}
+    if cutover.data_lost_at is None and is_tried and context.shows_earlier_data:
+        cutover = noted(cutover, data_lost_at=now)
     if cutover.fenced_at is None and context.has_executed:
         cutover = noted(cutover, fenced_at=now)
     if cutover.phase is Phase.SWITCHING and cutover.switched_at is None and context.routed_to(context.new):
@@ -108,16 +114,34 @@ def _is_restored(context: CutoverContext) -> bool:
 
 
 def own_event(context: CutoverContext, waits: Unmet | None) -> OwnEvent | None:
-    """WITHDRAWN when spec asks for another revision; KEPT when the target is still warm from before."""
+    """WITHDRAWN when spec asks for another revision, or its schema was lost; KEPT when its target is still warm.
+
+    WITHDRAWN as well, before the switch, when passwords have changed: new pods and Jobs cannot log in, and a version is
+    not rejected for that.
+    """
     cutover, wanted = context.cutover, context.desired.wanted
     if cutover.phase is Phase.ROLLING_BACK:
         return _forward(context)
     if Event.WITHDRAWN in PHASES[cutover.phase].ways and wanted.hash != cutover.to.revision:
         changed = f"spec asks for version {wanted.version} as it is now, no longer for this"
         return OwnEvent(Event.WITHDRAWN, Failure(changed, Reason.SUPERSEDED))
-    if waits is None and context.goes_back and Event.KEPT in PHASES[cutover.phase].ways:
+    if cutover.phase in _BEGIN_ANEW and context.lacks_passwords:
+        changed = f"the database gets its new passwords first; the cutover to version {cutover.to.version} begins anew"
+        return OwnEvent(Event.WITHDRAWN, Failure(changed, Reason.SUPERSEDED))
+    if waits is not None and _lost_its_schema(context):
+        why = f"the database shows an earlier state of its data, without what version {cutover.to.version} migrated"
+        return OwnEvent(Event.WITHDRAWN, Failure(f"{why}; it is tried again", Reason.DATA_MISSING))
+    is_warm = context.goes_back and bool(context.ready_pods(context.new))
+    if waits is None and is_warm and Event.KEPT in PHASES[cutover.phase].ways:
         return OwnEvent(Event.KEPT)
     return None
+
+
+def _lost_its_schema(context: CutoverContext) -> bool:
+    """Whether the data went back after it had migrated, and its pods have not been ready since: they never will be."""
+    lost_at, phase = context.cutover.data_lost_at, context.cutover.phase
+    has_migrated = phase in {Phase.PROVISIONING, Phase.TESTING}
+    return has_migrated and lost_at is not None and context.now - lost_at > GIVE_UP_AFTER
 
 
 def _forward(context: CutoverContext) -> OwnEvent | None:
@@ -148,7 +172,7 @@ def settle(state: PersistedState, context: CutoverContext) -> PersistedState:
         return state
     if PHASES[cutover.phase].active is Side.NEW:
         state = replace(state, previous=_kept(context))
-    elif cutover.reason != Reason.SUPERSEDED:
+    elif cutover.reason != Reason.SUPERSEDED and cutover.data_lost_at is None:
         state = replace(state, rejected=_rejected(context))
     return replace(state, history=(_history_entry(context), *state.history)[:HISTORY_LIMIT])
 

@@ -1,6 +1,7 @@
 """The maintenance of database or cache: the only way in which a user's edit, or a refresh, replaces its pod.
 
-1. Pending: it waits for one of the fleet's slots (MAX_MAINTENANCE), and while another operation moves.
+1. Pending: it waits for one of the fleet's slots (MAX_MAINTENANCE), and while another operation moves. One that waits
+   for a person gives way to that of the other server.
 2. Checking: a Job tries the new pod's image, on a node where the volume can be. The running pod stays.
 3. Restarting: the StatefulSet gets the new pod.
 4. Verifying: the pod is ready; the database answers and has its fence.

@@ -3,8 +3,9 @@
 from datetime import datetime, timedelta
 
 from rtx_operator.api.enums import Component, Reason
+from rtx_operator.desired.state import job_workload
 from rtx_operator.diagnosis import diagnose
-from rtx_operator.observation import Object, Owner, is_ready, revision_of
+from rtx_operator.observation import JobEnd, Object, is_ready, job_ended, revision_of
 from rtx_operator.operations.jobs import GIVE_UP_AFTER, job_done
 from rtx_operator.operations.maintenance.context import MaintenanceContext
 from rtx_operator.results import Failure, Unmet, Waiting
@@ -35,6 +36,21 @@ def image_and_place_tried(context: MaintenanceContext) -> Unmet | None:
     if isinstance(unmet, Failure):
         return Failure(f"{unmet.message}; the running pod was not touched", unmet.reason)
     return unmet
+
+
+def data_are_migrated(context: MaintenanceContext) -> Unmet | None:
+    """No Job that migrates an earlier state of the data runs, which the database's restart would break off.
+
+    One whose pod cannot run is not waited for, nor one that failed: more for the database may be what mends that.
+    """
+    job = context.desired.active.renew
+    name, live = job["metadata"]["name"], context.seen.child("Job", job["metadata"]["name"])
+    is_needed = context.component is Component.DATABASE and context.engine.status.earlier_data is not None
+    if not is_needed or live is None or any(job_ended(live, end) for end in JobEnd):
+        return None
+    if diagnose(context.seen, job_workload(job)):
+        return None
+    return Waiting(f"waiting for migration Job {name} of an earlier state of the data to end", is_endless=True)
 
 
 def new_pod_ready(context: MaintenanceContext) -> Unmet | None:
@@ -70,18 +86,17 @@ def _age(pod: Object, now: datetime) -> timedelta:
 
 
 def data_are_there(context: MaintenanceContext) -> Unmet | None:
-    """The database answers, and has this engine's fence, at the epoch that status knows or a later one.
+    """The database answers, and has this engine's fence, at the epoch that it had before or a later one.
 
     Nothing is asked of the cache: the engine keeps nothing in Redis that must survive (ADR 0027).
     """
     if context.component is not Component.DATABASE:
         return None
-    report, active = context.seen.database, context.engine.status.active
+    report = context.seen.database
     if report is None or report.error:
         return Waiting(f"the database does not answer yet: {report.error if report else 'it was not queried'}")
-    owner = Owner(context.engine.namespace, context.engine.name, context.engine.uid)
     fence = report.fence
-    if fence and owner.owns(fence) and fence.epoch >= (active.epoch if active else 0):
+    if fence and context.owner.owns(fence) and fence.epoch >= context.epoch_before:
         return None
     found = f"its fence is {fence.owner}'s, epoch {fence.epoch}" if fence else "it has no fence"
     return Failure(

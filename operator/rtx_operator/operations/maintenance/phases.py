@@ -26,14 +26,14 @@ PHASES: PhaseTable[Phase, PhaseRow[Phase, MaintenanceContext]] = PhaseTable(
         Phase.PENDING: PhaseRow(
             ways={Event.WITHDRAWN: Phase.FAILED, Event.DONE: Phase.CHECKING},
             event_text="maintenance {id} of the {server} is due",
-            checks=(checks.credentials_known, checks.slot_is_free),
+            checks=(checks.credentials_known, checks.data_are_migrated, checks.slot_is_free),
             requeue=every(10.0),  # no event says when a slot is free
             only_waits=True,
         ),
         Phase.CHECKING: PhaseRow(
             ways={Event.DONE: Phase.RESTARTING, **_TOUCHED_NOTHING},
             event_text="a Job tries the image of the new {server} pod, on a node where its volume can be",
-            checks=(checks.image_and_place_tried,),
+            checks=(checks.image_and_place_tried, checks.data_are_migrated),
             action=actions.check,
             queries=queries.volume,
             deadline=lambda _: timedelta(minutes=10),

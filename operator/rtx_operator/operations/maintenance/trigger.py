@@ -13,21 +13,24 @@ from rtx_operator.operations.state import PersistedState
 
 def trigger(state: PersistedState, given: OperationInput) -> PersistedState | None:
     """The state with a new maintenance in Pending; with what it learns of a server without one; None when neither."""
+    due: list[tuple[Server, DesiredServer]] = []
     for component, wanted in given.desired.servers.items():
         made = state.servers.get(component)
         known = _known(made, wanted, given.engine.retry)
         if known != made:
             return state.with_server(component, known)
-        if known.failed is None and wanted.asked.differs_from(known.asked):
-            return state.with_record(_begun(known, wanted, given))
-    return None
+        if wanted.is_due(known):
+            due.append((known, wanted))
+    # One that waits for a person holds up no other.
+    first = min(due, key=lambda one: bool(one[1].password_conflict), default=None)
+    return state.with_record(_begun(*first, given)) if first else None
 
 
 def _known(made: Server | None, wanted: DesiredServer, retry: str) -> Server:
     """What status is to say of a server without a maintenance."""
     if made is None:
         asked = Asked(spec=wanted.first_asked or wanted.asked.spec, refresh=wanted.asked.refresh)
-        return Server(revision=wanted.revision, image=wanted.image, asked=asked)
+        return Server(revision=wanted.revision, image=wanted.image, asked=asked, started=wanted.started)
     if wanted.asked.differs_from(made.asked) and wanted.wanted == made.revision:
         return noted(made, asked=wanted.asked, failed=None)  # it has that shape already
     failed = made.failed

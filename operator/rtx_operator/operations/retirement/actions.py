@@ -17,12 +17,15 @@ def empty(context: RetirementContext) -> tuple[Effect, ...]:
 
 
 def contract(context: RetirementContext) -> tuple[Effect, ...]:
-    """Runs the contract migrations, unless an older release is back or may be needed: they bar the way back."""
+    """Runs the contract migrations, unless an older release is back or may be needed: they bar the way back.
+
+    Nor on data that a restore brought back and that were not migrated since: they take away what was not copied yet.
+    """
     if context.size:
         return _scale_to_zero(context)
     return (
         ()
-        if context.pods_left or active_serves(context)
+        if context.pods_left or active_serves(context) or not context.may_contract
         else (Apply(EffectName.CONTRACT, (context.desired.active.contract,)),)
     )
 

@@ -49,6 +49,8 @@ def no_job_of_an_earlier_try(context: RetirementContext) -> Unmet | None:
 def contracted(context: RetirementContext) -> Unmet | None:
     """The contract migrations have run. What keeps the Job from running may pass until the deadline."""
     job = context.desired.active.contract
+    if context.contract_job is None and not context.may_contract:
+        return Waiting(_why_not_contracted(context))
     failed = job_ended(context.contract_job, JobEnd.FAILED)
     if failed and failed.get("reason") == DEADLINE_EXCEEDED:
         message = f"contract migration Job {job['metadata']['name']} exceeded its deadline"
@@ -56,3 +58,13 @@ def contracted(context: RetirementContext) -> Unmet | None:
     return job_done(
         context.seen, job, Reason.CONTRACT_FAILED, "contract migration", waited=timedelta(), now=context.now
     )
+
+
+def _why_not_contracted(context: RetirementContext) -> str:
+    if context.engine.status.earlier_data is None:
+        return f"the fence does not say that only {context.desired.active.colour} executes"
+    name = context.desired.active.renew["metadata"]["name"]
+    failed = job_ended(context.seen.child("Job", name), JobEnd.FAILED)
+    cause = f", which failed: see kubectl logs job/{name}, correct the cause and delete the Job to retry"
+    found = f"the database showed an earlier state of its data; migration Job {name} runs first"
+    return f"{found}{cause if failed else ''}"

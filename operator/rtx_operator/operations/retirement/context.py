@@ -9,7 +9,7 @@ from rtx_operator.api.names import Names
 from rtx_operator.api.status import Release, Retirement
 from rtx_operator.desired.state import JOB_LABEL, DesiredState
 from rtx_operator.diagnosis import diagnose
-from rtx_operator.observation import Object, Observation, executes, is_ready, replicas, revision_of
+from rtx_operator.observation import Object, Observation, Owner, executes, is_ready, replicas, revision_of
 from rtx_operator.operations.machine import OperationInput
 from rtx_operator.operations.record import time_in_phase
 from rtx_operator.operations.state import PersistedState
@@ -91,9 +91,18 @@ class RetirementContext:
 
     @property
     def only_active_executes(self) -> bool:
-        """False also while the fence is unknown: after a failover that lost its move, the old colour executes."""
+        """False also while the fence is unknown: after a failover that lost its move, the old colour executes.
+
+        And in the database of another engine, whose fence says nothing of this one.
+        """
         fence = self.seen.database.fence if self.seen.database else None
-        return executes(fence, [self.desired.active.release])
+        owner = Owner(self.engine.namespace, self.engine.name, self.engine.uid)
+        return fence is not None and owner.owns(fence) and executes(fence, [self.desired.active.release])
+
+    @property
+    def may_contract(self) -> bool:
+        """Whether the database is known to be this engine's, and to have what its migrations made."""
+        return self.only_active_executes and self.engine.status.earlier_data is None
 
     @property
     def active_is_selected(self) -> bool:

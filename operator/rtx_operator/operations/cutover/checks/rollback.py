@@ -51,7 +51,10 @@ def fence_names_old(context: CutoverContext) -> Unmet | None:
         return None
     if context.fence_is_gone:
         return Waiting("the database has no fence; the rollback goes on once its data are restored")
-    if not context.names(context.old) and not context.ready_pods(context.old):
+    if context.is_foreign:
+        return Waiting("the database is another engine's; the rollback goes on once it is this one's")
+    is_to_move = context.shows_earlier_data or context.cutover.fenced_at is None
+    if not is_to_move and not context.names(context.old) and not context.ready_pods(context.old):
         return _cannot_go_back(context, f"version {context.new.version} goes on executing")
     return Waiting(f"the fence does not name {context.old.colour} as executor again yet")
 

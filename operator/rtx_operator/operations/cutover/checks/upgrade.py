@@ -76,6 +76,13 @@ def new_colour_ready(context: CutoverContext) -> Unmet | None:
     return Waiting(f"{message}; {diagnosis.message}" if diagnosis else message)
 
 
+def new_colour_has_passwords(context: CutoverContext) -> Unmet | None:
+    """Pods that were kept since before a change of passwords are replaced first: the database refuses them."""
+    if others := context.pods_with_old_passwords(context.new):
+        return Waiting(f"waiting for pod {others[0]}, which has old passwords, to be replaced")
+    return None
+
+
 # --- Testing ---------------------------------------------------------------------------------------------------------
 
 
