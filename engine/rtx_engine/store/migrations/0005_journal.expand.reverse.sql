@@ -1,3 +1,4 @@
+-- squawk-ignore-file ban-drop-column, ban-drop-function, ban-drop-table, ban-drop-view
 DROP VIEW ledger;
 DROP TRIGGER opens_with_sequence ON positions;
 DROP TRIGGER moves_with_sequence ON positions;
