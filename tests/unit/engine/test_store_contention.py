@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from engine_ledger import unbalanced
+from engine_pods import market_order
 from engine_postgres import TestDatabase
 from rtx_engine.store import OrderError, OrderErrorReason
 from rtx_engine.store.writer import Limits
@@ -110,6 +111,23 @@ async def test_order_among_endless_repeats_of_its_account_is_placed(pod):
     await asyncio.gather(*repeating)
 
     assert [one.execution.sequence for one in placed] == [2, 3, 4, 5, 6]
+
+
+async def test_order_that_came_twice_is_told_as_it_was_placed(start_pod):
+    # given a pod that remembers an account, which another pod has moved on since
+    pods = [await start_pod(), await start_pod()]
+    account_id = await pods[0].open_account("ada")
+    await pods[0].place(account_id, "first")
+    await pods[1].place(account_id, "of the other pod")
+    pods[0].events.clear()
+
+    # when a peer repeats a forward of which it got no answer, while the first one is queued
+    order = market_order(account_id, "forwarded", side="sell", quantity="5.00")
+    placed = await asyncio.gather(*(pods[0].store.orders.submit(order) for _ in range(2)))
+
+    # then its event is that of its only fill
+    assert {one.execution.sequence for one in placed} == {3}
+    assert [(event.sequence, bytes(event.payload)) for event in pods[0].events] == [(3, placed[0].body)]
 
 
 async def test_repeat_with_another_content_is_a_conflict_in_a_batch(pod):
