@@ -42,6 +42,25 @@ async def test_locked_account_holds_up_no_other_account(pod, database):
     assert not any(placed.replayed for placed in (await waiting, *together, *after))
 
 
+async def test_orders_of_a_locked_account_leave_room_in_the_queue(start_pod, database):
+    # given an account that somebody holds, and more orders of it than the queue has room for
+    pod = await start_pod(limits=Limits(max_queued=20, max_of_account=10))
+    held, free = await pod.open_account("ada"), await pod.open_account("bob")
+
+    async with locked(database, held):
+        waiting = [asyncio.create_task(pod.place(held, str(number), quantity="0.01")) for number in range(30)]
+        await asyncio.sleep(0)
+        for number in range(5):
+            await pod.place(free, str(number))
+
+    # then those beyond its limit are refused, and the others are placed
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [isinstance(outcome, OrderError) for outcome in outcomes] == [False] * 10 + [True] * 20
+    assert {outcome.reason for outcome in outcomes[10:]} == {OrderErrorReason.TOO_MANY_REQUESTS}
+    # and there is room for its next ones
+    assert (await pod.place(held, "next")).execution.sequence == 11
+
+
 async def test_orders_of_a_locked_account_fail_at_their_own_deadline(start_pod, database):
     pod = await start_pod(limits=Limits(order_timeout_seconds=0.5))
     held, free = await pod.open_account("ada"), await pod.open_account("bob")
