@@ -36,8 +36,8 @@ log = structlog.get_logger(__name__)
 
 _PROBE_PATHS = frozenset({"/health", "/ready"})
 _EXECUTOR_PREFIX = "/api/"  # paths that only the executing colour answers; the other paths are about the pod itself
-# Answers in which the release had no part: another colour executes, or the queue was full before a handler's turn.
-_NOT_BY_HANDLER = frozenset({OrderErrorReason.FENCED, OrderErrorReason.OVERLOADED})
+# Answers in which the release had no part: another colour executes, or too many orders waited before this one.
+_NOT_BY_HANDLER = frozenset({OrderErrorReason.FENCED, OrderErrorReason.OVERLOADED, OrderErrorReason.TOO_MANY_REQUESTS})
 
 Table = Mapping[str, Mapping[str, Handler]]
 _NO_METHODS: Mapping[str, Handler] = {}

@@ -13,6 +13,7 @@ _STATUS: Mapping[OrderErrorReason, int] = {
     OrderErrorReason.INTERNAL: 500,
     OrderErrorReason.FENCED: 503,
     OrderErrorReason.OVERLOADED: 503,
+    OrderErrorReason.TOO_MANY_REQUESTS: 429,
     OrderErrorReason.UNAVAILABLE: 503,
     OrderErrorReason.OUTCOME_UNKNOWN: 503,
 }
@@ -30,7 +31,9 @@ def to_api_error(error: Exception) -> ApiError:
             return error
         case OrderError():
             status = _STATUS[error.reason]
-            return ApiError(status, error.reason, _capital(sentence(error)), headers=RETRY if status == 503 else ())
+            return ApiError(
+                status, error.reason, _capital(sentence(error)), headers=RETRY if status in (429, 503) else ()
+            )
         case UnavailableError() | OverloadedError() | TooManyReadsError():
             status, reason = _OF_STORE[type(error)]
             return ApiError(status, reason, _capital(sentence(error)), headers=RETRY)

@@ -36,7 +36,14 @@ _LOST = "the answer of the colour that executes was lost; try again with the sam
 _NOT_NAMED = "this colour does not execute; try again with the same id"
 
 # Reasons that tell only that an attempt has done nothing, and nothing of the attempts before it.
-_SAYS_NOTHING = frozenset({OrderErrorReason.OVERLOADED, OrderErrorReason.UNAVAILABLE, OrderErrorReason.INTERNAL})
+_SAYS_NOTHING = frozenset(
+    {
+        OrderErrorReason.OVERLOADED,
+        OrderErrorReason.TOO_MANY_REQUESTS,
+        OrderErrorReason.UNAVAILABLE,
+        OrderErrorReason.INTERNAL,
+    }
+)
 
 LocalHandler = Callable[[], Awaitable[None]]  # responds in this pod; raises only before the response has begun
 

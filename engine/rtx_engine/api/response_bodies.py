@@ -10,7 +10,7 @@ from rtx_engine.domain.accounts import Account
 from rtx_engine.domain.order_response import OrderResponse
 from rtx_engine.domain.positions import Position
 from rtx_engine.domain.pricing import Quote
-from rtx_engine.domain.scales import CENT
+from rtx_engine.domain.scales import to_cents
 from rtx_engine.domain.symbols import Symbol
 
 
@@ -102,7 +102,7 @@ class PositionResponse(msgspec.Struct, frozen=True):
         unrealised = None
         if quote is not None:
             closing = quote.bid if position.quantity > 0 else quote.ask
-            unrealised = position.value_at(closing).quantize(CENT)
+            unrealised = to_cents(position.value_at(closing))
         return cls(position.symbol, position.quantity, position.average_price, unrealised)
 
 

@@ -4,7 +4,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 import msgspec
 
-from rtx_engine.domain.scales import CENT
+from rtx_engine.domain.scales import to_cents
 from rtx_engine.domain.symbols import SYMBOLS
 
 PRICE_PRECISION = Decimal("0.0000000001")  # of average prices: ten decimals
@@ -39,7 +39,7 @@ def net(position: Position, signed_quantity: Decimal, price: Decimal) -> tuple[P
         return Position(position.symbol, quantity, average), Decimal(0)
     closed = min(abs(signed_quantity), abs(position.quantity)).copy_sign(position.quantity)
     contract = SYMBOLS[position.symbol].contract_size
-    realised = (closed * contract * (price - position.average_price)).quantize(CENT, ROUND_HALF_EVEN)
+    realised = to_cents(closed * contract * (price - position.average_price))
     if not quantity:
         return Position(position.symbol), realised
     turned = position.quantity * quantity < 0

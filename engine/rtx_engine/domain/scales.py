@@ -1,6 +1,6 @@
 """Money as clients write it, as it is computed with, and as the journal keeps it: integers of the minor unit."""
 
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 
 from rtx_engine.domain import grammar
 
@@ -25,6 +25,11 @@ def amount(text: str, name: str) -> Decimal:
     if cents != written:
         raise InvalidAmountError(f"{name} must be in whole cents")
     return cents
+
+
+def to_cents(money: Decimal) -> Decimal:
+    """`money` in whole cents, half a cent to the even one; as the database has it, which knows no -0.00."""
+    return money.quantize(CENT, ROUND_HALF_EVEN) + Decimal(0)
 
 
 def to_minor(money: Decimal) -> int:

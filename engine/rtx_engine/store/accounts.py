@@ -7,7 +7,7 @@ from rtx_engine.store.errors import OrderError, OrderErrorReason, UsernameTakenE
 from rtx_engine.store.fenced_writes import FencedWrites
 from rtx_engine.store.session import UnconfirmedError
 
-_UNCONFIRMED = "no standby has confirmed the account yet; check whether it exists before you open it again"
+_UNCONFIRMED = "nobody knows yet whether the account is open; check whether it exists before you open it again"
 _OPEN = """
 WITH account AS (
     INSERT INTO accounts (currency, balance, leverage) VALUES ($3, $4, $5) RETURNING id, event_sequence

@@ -8,6 +8,7 @@ class OrderErrorReason(StrEnum):
 
     FENCED = "Fenced"  # another colour executes
     OVERLOADED = "Overloaded"  # the queue is full
+    TOO_MANY_REQUESTS = "TooManyRequests"  # of this account wait already
     UNAVAILABLE = "Unavailable"  # the database did not accept it; nothing was recorded
     OUTCOME_UNKNOWN = "OutcomeUnknown"  # it may have been recorded: an answer was lost, and the next came too late
     CONFLICT = "Conflict"  # the client_order_id belongs to another order

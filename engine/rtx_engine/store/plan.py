@@ -40,7 +40,7 @@ class Plan:
     events: Sequence[AccountEvent]  # of `executions`
     before: Sequence[Portfolio]  # the accounts of `executions` as they were read; sorted by id
     after: Sequence[Portfolio]  # the same accounts with the executions
-    recovered: Sequence[AccountEvent] = ()  # of orders that an earlier attempt at this batch has committed
+    recovered: Sequence[AccountEvent] = ()  # of orders of the batch that an earlier attempt has committed
 
 
 @dataclass(slots=True)
@@ -66,7 +66,8 @@ def plan_batch(
 
     `portfolios` holds every account of the batch that exists.
     """
-    progress = _Progress(dict(portfolios), {key_of(execution.order): execution for execution in placed})
+    found = {key_of(execution.order): execution for execution in placed}
+    progress = _Progress(dict(portfolios), dict(found))
     outcomes: list[Outcome] = []
     recovered: list[AccountEvent] = []
     for order in orders:
@@ -76,7 +77,8 @@ def plan_batch(
             continue
         outcome = replay(order, before)
         outcomes.append(outcome)
-        recovered += recovered_events([outcome])
+        if key_of(order) in found:  # else it repeats an order that this plan would only place
+            recovered += recovered_events([outcome])
     new = sorted(progress.placed, key=lambda one: (one.event.account_id, one.event.sequence))
     changed = sorted({one.event.account_id for one in new})
     return Plan(

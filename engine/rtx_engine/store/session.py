@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 
 class UnconfirmedError(Exception):
-    """A commit stopped waiting for its standby: it succeeded, and may be lost with this server."""
+    """Nobody knows whether a commit counts: it stopped waiting for its standby, or its answer was lost."""
 
 
 class Session:

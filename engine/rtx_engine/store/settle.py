@@ -44,8 +44,8 @@ def settle(plan: Plan, written: Written) -> Settlement:
         before = written.repeats.get(key_of(order))
         outcomes.append(None if before is None else replay(order, before))
         recovered += recovered_events(outcomes[-1:])
-    events = [event for event in plan.events if event.account_id not in unwritten]
-    return Settlement(outcomes, [*plan.recovered, *recovered, *events])
+    told = [event for event in (*plan.recovered, *plan.events) if event.account_id not in unwritten]
+    return Settlement(outcomes, [*recovered, *told])
 
 
 def settle_fenced(orders: Sequence[MarketOrder], placed: Mapping[Key, Execution], refusal: OrderError) -> Settlement:

@@ -3,7 +3,7 @@
 import datetime as dt
 
 from rtx_engine.domain.accounts import Login, RefreshedLogin
-from rtx_engine.store.errors import OrderError, OrderErrorReason
+from rtx_engine.store.errors import OrderError, OrderErrorReason, UnavailableError
 from rtx_engine.store.fenced_writes import FencedWrites
 from rtx_engine.store.read_admission import Owner, Shared
 from rtx_engine.store.reads import Reads
@@ -11,7 +11,7 @@ from rtx_engine.store.session import UnconfirmedError
 
 MAX_REFRESH_TOKENS = 32  # of a user; a login beyond ends the oldest, so the table needs no other upkeep
 
-_UNCONFIRMED = "no standby has confirmed it yet; log in to see which password counts"
+_UNCONFIRMED = "nobody knows yet whether it is done; log in to see which password counts"
 _USER = """
 SELECT users.id AS user_id, account_id, username, password_hash, generation
 FROM users JOIN user_accounts ON user_accounts.user_id = users.id
@@ -73,7 +73,11 @@ class Users:
 
         None if the user's password has changed since `login` was read. Raises OrderError (Fenced).
         """
-        rows = await self._writes.run(_OPEN, login.user_id, login.generation, hash_, lifetime, MAX_REFRESH_TOKENS - 1)
+        columns = (login.user_id, login.generation, hash_, lifetime, MAX_REFRESH_TOKENS - 1)
+        try:
+            rows = await self._writes.run(_OPEN, *columns)
+        except UnconfirmedError as error:  # a token that nobody has been given is of no use to anybody
+            raise UnavailableError("the database does not answer; log in again") from error
         return rows[0]["expires_at"] if rows else None
 
     async def session(self, hash_: bytes) -> RefreshedLogin | None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rtx_engine.api.response_bodies import PositionResponse
 from rtx_engine.domain import accounts
 from rtx_engine.domain.accounts import InvalidAccountError
 from rtx_engine.domain.events import message, order_event
@@ -82,6 +83,16 @@ def test_trading_at_a_constant_price_realises_nothing(made, price):
         position, realised = net(position, side.sign * quantity, price)
         assert realised == 0
     assert position.average_price in (0, price)
+
+
+@given(sides, lots, prices)
+def test_profit_of_nothing_has_no_sign(side, quantity, price):
+    held = net(Position("EURUSD"), side.sign * quantity, price)[0]
+    _, realised = net(held, -side.sign * quantity, price)
+    unrealised = PositionResponse.of(held, quotes(price)["EURUSD"]).unrealised
+
+    assert str(realised) == "0.00"
+    assert str(unrealised) == "0.00"
 
 
 @given(trades)

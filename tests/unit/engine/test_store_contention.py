@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from engine_ledger import unbalanced
+from engine_pods import market_order
 from engine_postgres import TestDatabase
 from rtx_engine.store import OrderError, OrderErrorReason
 from rtx_engine.store.writer import Limits
@@ -39,6 +40,25 @@ async def test_locked_account_holds_up_no_other_account(pod, database):
         assert not waiting.done()
 
     assert not any(placed.replayed for placed in (await waiting, *together, *after))
+
+
+async def test_orders_of_a_locked_account_leave_room_in_the_queue(start_pod, database):
+    # given an account that somebody holds, and more orders of it than the queue has room for
+    pod = await start_pod(limits=Limits(max_queued=20, max_of_account=10))
+    held, free = await pod.open_account("ada"), await pod.open_account("bob")
+
+    async with locked(database, held):
+        waiting = [asyncio.create_task(pod.place(held, str(number), quantity="0.01")) for number in range(30)]
+        await asyncio.sleep(0)
+        for number in range(5):
+            await pod.place(free, str(number))
+
+    # then those beyond its limit are refused, and the others are placed
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [isinstance(outcome, OrderError) for outcome in outcomes] == [False] * 10 + [True] * 20
+    assert {outcome.reason for outcome in outcomes[10:]} == {OrderErrorReason.TOO_MANY_REQUESTS}
+    # and there is room for its next ones
+    assert (await pod.place(held, "next")).execution.sequence == 11
 
 
 async def test_orders_of_a_locked_account_fail_at_their_own_deadline(start_pod, database):
@@ -110,6 +130,23 @@ async def test_order_among_endless_repeats_of_its_account_is_placed(pod):
     await asyncio.gather(*repeating)
 
     assert [one.execution.sequence for one in placed] == [2, 3, 4, 5, 6]
+
+
+async def test_order_that_came_twice_is_told_as_it_was_placed(start_pod):
+    # given a pod that remembers an account, which another pod has moved on since
+    pods = [await start_pod(), await start_pod()]
+    account_id = await pods[0].open_account("ada")
+    await pods[0].place(account_id, "first")
+    await pods[1].place(account_id, "of the other pod")
+    pods[0].events.clear()
+
+    # when a peer repeats a forward of which it got no answer, while the first one is queued
+    order = market_order(account_id, "forwarded", side="sell", quantity="5.00")
+    placed = await asyncio.gather(*(pods[0].store.orders.submit(order) for _ in range(2)))
+
+    # then its event is that of its only fill
+    assert {one.execution.sequence for one in placed} == {3}
+    assert [(event.sequence, bytes(event.payload)) for event in pods[0].events] == [(3, placed[0].body)]
 
 
 async def test_repeat_with_another_content_is_a_conflict_in_a_batch(pod):

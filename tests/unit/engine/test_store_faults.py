@@ -1,20 +1,22 @@
 """The order path with a lost connection, a silent server, or a missing standby: never a false response."""
 
 import asyncio
+import datetime as dt
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 import pytest_asyncio
-from cables import COMMITTED_BY_ITSELF
+from cables import ACCOUNT_OPENED, COMMITTED_BY_ITSELF, SESSION_OPENED, USER_UPDATED
 from engine_ledger import unbalanced
 from rtx_engine.domain.entries import EntryKind
 from rtx_engine.domain.transfers import Transfer
-from rtx_engine.store import OrderError, OrderErrorReason, UnavailableError
+from rtx_engine.store import OrderError, OrderErrorReason, UnavailableError, UsernameTakenError
 from rtx_engine.store.session import Session
 from rtx_engine.store.writer import Limits
 
 TIMEOUT_SECONDS = 20.0
+HOUR = dt.timedelta(hours=1)
 
 
 @pytest_asyncio.fixture
@@ -60,6 +62,62 @@ async def test_deposit_with_a_lost_commit_response_is_entered_once(start_pod, ca
     assert (await wired_pod.store.journal.enter(deposit)).replayed
     assert await database.execute("SELECT balance FROM accounts") == [(Decimal("10005.00"),)]
     assert await unbalanced(database) == []
+
+
+@pytest.mark.parametrize("answer", ["lost", "late"])
+async def test_account_with_a_lost_commit_response_may_be_open(wired_pod, cable, database, answer):
+    await wired_pod.open_account("ada")  # the next takes no more than its one statement
+    if answer == "lost":
+        cable.lost_answer, cable.answers_to_lose = ACCOUNT_OPENED, 1
+    else:
+        cable.hold()
+
+    with pytest.raises(OrderError) as failure:
+        await wired_pod.open_account("bob")
+
+    cable.release()
+    assert failure.value.reason is OrderErrorReason.OUTCOME_UNKNOWN
+    assert await database.execute("SELECT count(*) FROM accounts") == [(2,)]
+    with pytest.raises(UsernameTakenError):
+        await wired_pod.open_account("bob")
+
+
+async def test_password_with_a_lost_commit_response_may_have_changed(wired_pod, cable):
+    await wired_pod.open_account("ada")
+    users = wired_pod.store.users
+    before = await users.named("ada", known=True)
+    cable.lost_answer, cable.answers_to_lose = USER_UPDATED, 1
+
+    with pytest.raises(OrderError) as failure:
+        await users.change_password(before, "another hash")
+
+    assert failure.value.reason is OrderErrorReason.OUTCOME_UNKNOWN
+    assert (await users.named("ada", known=True)).password_hash == "another hash"
+
+
+async def test_login_with_a_lost_commit_response_is_tried_again(wired_pod, cable):
+    # given a refresh token that is kept, and that nobody has been given
+    await wired_pod.open_account("ada")
+    users = wired_pod.store.users
+    login = await users.named("ada", known=True)
+    cable.lost_answer, cable.answers_to_lose = SESSION_OPENED, 1
+
+    with pytest.raises(UnavailableError):
+        await users.open_session(login, b"one", HOUR)
+
+    assert await users.open_session(login, b"two", HOUR) is not None
+
+
+async def test_account_that_the_server_gives_up_is_not_opened(impatient_pod, database):
+    # given users that somebody holds for longer than a statement may take
+    holder = await database.connect("postgres")
+    async with holder.transaction():
+        await holder.execute("LOCK TABLE users IN SHARE MODE")
+        with pytest.raises(UnavailableError):
+            await impatient_pod.open_account("bob")
+    await holder.close()
+
+    assert await impatient_pod.store.users.named("bob", known=True) is None
 
 
 async def test_deposit_during_a_database_outage_is_not_entered(wired_pod, cable, database):

@@ -66,6 +66,21 @@ async def test_repeated_order_gets_the_first_response(pod, database):
     assert len(pod.events) == 1
 
 
+async def test_repeat_of_what_lost_less_than_half_a_cent_gets_the_first_response(pod):
+    # given a long position, opened at a third of a point above the bid
+    account_id = await pod.open_account("ada")
+    pod.prices.ask = Decimal("1.10001")
+    await pod.place(account_id, "one", quantity="0.01")
+    pod.prices.ask = Decimal("1.10000")
+    await pod.place(account_id, "two", quantity="0.02")
+
+    closed = await pod.place(account_id, "close", side="sell", quantity="0.01")
+    again = await pod.place(account_id, "close", side="sell", quantity="0.01")
+
+    assert b'"realised":"0.00"' in closed.body
+    assert again.body == closed.body
+
+
 async def test_the_same_id_for_another_order_is_a_conflict(pod):
     account_id = await pod.open_account("ada")
     await pod.place(account_id, "one", quantity="0.10")

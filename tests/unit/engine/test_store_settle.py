@@ -70,6 +70,15 @@ def test_order_that_came_twice_in_a_batch_is_placed_once():
     assert [outcome.replayed for outcome in settled.outcomes] == [False, True]
 
 
+def test_nothing_is_told_of_an_order_that_came_twice_and_was_not_written():
+    order = market_order(ADA, "one")
+
+    settled = settle(plan(order, order), Written(frozenset(), frozenset(), {}))
+
+    assert settled.outcomes == [None, None]
+    assert settled.events == []
+
+
 def test_unknown_account_needs_no_write():
     settled = settle(plan(market_order(3, "one")), NOTHING_WRITTEN)
 
