@@ -32,19 +32,20 @@ async def running(queue: WorkQueue[str], workers: int = WORKERS):
         await asyncio.gather(task, return_exceptions=True)
 
 
-def test_urgent_keys_go_first_and_do_not_starve_the_others():
+@pytest.mark.parametrize(("higher", "lower"), [(Priority.URGENT, Priority.NORMAL), (Priority.NORMAL, Priority.ROUTINE)])
+def test_keys_of_a_higher_priority_go_first_and_do_not_starve_the_others(higher, lower):
     async def order() -> list[str]:
         runs: list[str] = []
 
         async def work(key: str) -> None:
             runs.append(key)
 
-        # Given keys that wait, the urgent ones last
+        # Given keys that wait, those of the higher priority last
         queue = queue_of(work)
         for number in range(3):
-            queue.add(f"normal-{number}")
+            queue.add(f"lower-{number}", lower)
         for number in range(2 * IN_A_ROW):
-            queue.add(f"urgent-{number}", Priority.URGENT)
+            queue.add(f"higher-{number}", higher)
 
         # When one worker takes them
         async with running(queue, workers=1):
@@ -53,36 +54,12 @@ def test_urgent_keys_go_first_and_do_not_starve_the_others():
 
     runs = [key.split("-")[0] for key in run(order())]
 
-    # Then the urgent ones go first, and a normal one has its turn after some of them
-    assert runs == (["urgent"] * IN_A_ROW + ["normal"]) * 2 + ["normal"]
+    # Then these go first, and another one has its turn after some of them
+    assert runs == (["higher"] * IN_A_ROW + ["lower"]) * 2 + ["lower"]
 
 
-def test_routine_keys_go_last_and_do_not_starve():
-    async def order() -> list[str]:
-        runs: list[str] = []
-
-        async def work(key: str) -> None:
-            runs.append(key)
-
-        # Given a fleet that a new leader looks at, and keys for which somebody waits
-        queue = queue_of(work)
-        for number in range(3):
-            queue.add(f"routine-{number}", Priority.ROUTINE)
-        for number in range(2 * IN_A_ROW):
-            queue.add(f"normal-{number}")
-
-        # When one worker takes them
-        async with running(queue, workers=1):
-            await asyncio.sleep(1.0)
-        return runs
-
-    runs = [key.split("-")[0] for key in run(order())]
-
-    # Then a routine one has its turn after some of the others
-    assert runs == (["normal"] * IN_A_ROW + ["routine"]) * 2 + ["routine"]
-
-
-def test_key_that_rises_from_routine_while_it_waits_is_moved_forward_and_runs_once():
+@pytest.mark.parametrize(("before", "after"), [(Priority.NORMAL, Priority.URGENT), (Priority.ROUTINE, Priority.NORMAL)])
+def test_key_whose_priority_rises_while_it_waits_is_moved_forward_and_runs_once(before, after):
     async def order() -> list[str]:
         runs: list[str] = []
 
@@ -90,32 +67,14 @@ def test_key_that_rises_from_routine_while_it_waits_is_moved_forward_and_runs_on
             runs.append(key)
 
         queue = queue_of(work)
-        for key in ("a", "b", "bumped"):
-            queue.add(key, Priority.ROUTINE)
-        queue.add("bumped", Priority.NORMAL)
+        for key in ("a", "b", "rises"):
+            queue.add(key, before)
+        queue.add("rises", after)
         async with running(queue, workers=1):
             await asyncio.sleep(1.0)
         return runs
 
-    assert run(order()) == ["bumped", "a", "b"]
-
-
-def test_key_that_becomes_urgent_while_it_waits_is_moved_forward_and_runs_once():
-    async def order() -> list[str]:
-        runs: list[str] = []
-
-        async def work(key: str) -> None:
-            runs.append(key)
-
-        queue = queue_of(work)
-        for key in ("a", "b", "switching"):
-            queue.add(key)
-        queue.add("switching", Priority.URGENT)
-        async with running(queue, workers=1):
-            await asyncio.sleep(1.0)
-        return runs
-
-    assert run(order()) == ["switching", "a", "b"]
+    assert run(order()) == ["rises", "a", "b"]
 
 
 def test_priority_that_a_run_returns_holds_from_then_on():
