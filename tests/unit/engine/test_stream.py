@@ -14,6 +14,7 @@ import pytest_asyncio
 from engine_processes import QUICK_END
 
 TIMEOUT_SECONDS = 20.0
+ORDERS_AT_ONCE = 100  # fewer than a pod lets one account have under way
 
 
 class Trader:
@@ -32,7 +33,13 @@ class Trader:
             return body
 
     async def orders(self, engine: Any, name: str, count: int) -> list[dict[str, Any]]:
-        return list(await asyncio.gather(*(self.order(engine, f"{name}-{number}") for number in range(count))))
+        under_way = asyncio.Semaphore(ORDERS_AT_ONCE)
+
+        async def order(number: int) -> dict[str, Any]:
+            async with under_way:
+                return await self.order(engine, f"{name}-{number}")
+
+        return list(await asyncio.gather(*(order(number) for number in range(count))))
 
     def stream(self, engine: Any, query: str = "") -> Any:
         return self.session.ws_connect(f"{engine.url}/ws{query}", headers=self.headers)
