@@ -34,6 +34,7 @@ lint:
 	$(RUN) ruff check .
 	$(RUN) mypy
 	$(RUN) lint-imports
+	$(RUN) squawk engine/rtx_engine/store/migrations/*.sql
 
 bench:  ## run the benchmarks behind the README's figures
 	$(RUN) bench/lab

@@ -20,6 +20,7 @@ import structlog
 import typer
 import uvloop
 from order_servers import (
+    ENGINE,
     JWT_SECRET,
     BenchmarkError,
     Servers,
@@ -29,7 +30,9 @@ from order_servers import (
     running,
     serving,
 )
-from rtx_engine.api.tokens import Role, Tokens
+from rtx_engine.api.keys import SigningKeys
+from rtx_engine.api.tokens import Tokens
+from rtx_engine.domain.access import TokenRules
 from rtx_lab.errors import LabError
 from rtx_traffic.connection import Connection, RequestError, Target
 from rtx_traffic.ledger import OrderAnswer
@@ -128,8 +131,8 @@ def measure(
 
 def _rows(servers: Servers, runs: int, seconds: int) -> list[Row]:
     accounts = asyncio.run(open_accounts(servers, ACCOUNTS))
-    issuer = Tokens(JWT_SECRET)
-    tokens = [issuer.issue(account, Role.TRADER)[0] for account in accounts]
+    issuer = Tokens(SigningKeys([JWT_SECRET]), lambda: TokenRules(ENGINE, 0.0))
+    tokens = [issuer.issue(account)[0] for account in accounts]
     plain = [sys.executable, str(Path(__file__).with_name("plain_engine.py"))]
     figures: dict[tuple[str, float], list[float]] = {}
     with serving(servers, engine_command()) as engine_port, serving(servers, plain) as plain_port:

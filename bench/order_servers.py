@@ -36,6 +36,7 @@ SETTINGS = {  # as in database/postgresql.conf
     "listen_addresses": "127.0.0.1",
 }
 REDIS_PASSWORD = "redis"  # noqa: S105  # of a server that runs during the benchmark only
+ENGINE = "bench/rtx"  # as tokens name it
 JWT_SECRET = "a secret that lives as long as the benchmark"  # noqa: S105
 UNUSED_HASH = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$5uNYSDmw2nvWpUu8zJBBdQ"  # nobody logs in
 START_DEADLINE_SECONDS = 30.0
@@ -114,8 +115,8 @@ async def open_accounts(servers: Servers, count: int) -> list[int]:
     connection = await _connect(database)
     try:
         rows = await connection.fetch(
-            "INSERT INTO accounts (username, password_hash, currency, balance, leverage) "
-            "SELECT 'user ' || n, '', 'USD', 1000000000, 100 FROM generate_series(1, $1::int) AS n RETURNING id",
+            "INSERT INTO accounts (currency, balance, leverage) "
+            "SELECT 'USD', 1000000000, 100 FROM generate_series(1, $1::int) RETURNING id",
             count,
         )
     finally:
@@ -137,7 +138,8 @@ async def _prepare(servers: Servers) -> None:
         fence = ROOT / "operator/rtx_operator/cluster/postgres/fence.sql"
         await connection.execute(fence.read_text(encoding="utf-8"))
         await connection.execute(
-            "INSERT INTO rtx_operator.execution_fence (epoch, executors, cutover, owner) VALUES (1, '{blue}', '', '')"
+            "INSERT INTO rtx_operator.execution_fence (epoch, executors, cutover, owner) VALUES (1, '{blue}', '', $1)",
+            f"{ENGINE}/uid",
         )
     finally:
         await connection.close()

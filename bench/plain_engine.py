@@ -12,9 +12,12 @@ import msgspec
 import uuid_utils.compat
 import uvicorn
 import uvloop
+from order_servers import ENGINE
+from rtx_engine.api.keys import SigningKeys
 from rtx_engine.api.request_bodies import MarketOrderRequest
 from rtx_engine.api.tokens import Tokens
 from rtx_engine.config import Settings
+from rtx_engine.domain.access import TokenRules
 from rtx_engine.domain.execution import Executor
 from rtx_engine.domain.order_response import order_response
 from rtx_engine.domain.orders import market_order
@@ -28,6 +31,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 CONNECTIONS = 10
+RULES = TokenRules(ENGINE, 0.0)
 EPOCH = 1
 LOCK = "SELECT FROM accounts WHERE id = $1 FOR UPDATE"  # as one usually does: whoever comes second waits
 
@@ -39,7 +43,7 @@ class PlainEngine:
         self._pool = pool
         self._executor = Executor(settings.colour.value, EPOCH)
         self._source = SimulatedSource(settings.simulator_seed)
-        self._tokens = Tokens(settings.jwt_secret)
+        self._tokens = Tokens(SigningKeys(settings.jwt_secrets), lambda: RULES)
 
     async def place(self, request: Request) -> Response:
         claims = self._tokens.verify(request.headers["authorization"].removeprefix("Bearer "))

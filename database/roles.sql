@@ -24,7 +24,7 @@ ALTER ROLE rtx_engine PASSWORD :'engine_password';
 GRANT pg_read_all_stats, pg_signal_backend TO rtx_operator;
 
 -- Reserve connections for the operator and a migration.
-ALTER ROLE rtx_engine CONNECTION LIMIT 90;
+ALTER ROLE rtx_engine CONNECTION LIMIT 130;
 
 -- A frozen engine pod must not hold the fence: PostgreSQL ends its transaction within 2 s.
 ALTER ROLE rtx_engine SET idle_in_transaction_session_timeout = '1s';

@@ -13,8 +13,11 @@ PLAN = "SET enable_nestloop = off;"
 # One statement, so one snapshot. `:'run'` is the prefix of the run's client order ids, `:'accounts'` the ids of all
 # accounts on which it traded or listened, comma-separated. Rows are arrays in the field order of rtx_traffic.rows.
 # An account's fills are ordered by its events, which are never deleted; fills without an event come last.
-ROWS = """
-WITH run_orders AS (
+# The ledger is summed over all accounts of the database, not only over those of the run.
+_ROWS = """
+WITH money AS (
+    {ledger}
+), run_orders AS (
     SELECT * FROM orders WHERE client_order_id LIKE :'run' || '-%'
 ), run_fills AS (
     SELECT fills.*, pg_xact_commit_timestamp(xmin) AS committed_at
@@ -53,6 +56,11 @@ WITH run_orders AS (
     FROM fills LEFT JOIN account_events AS event
         ON event.account_id = fills.account_id AND (event.payload ->> 'order_id')::uuid = order_id
     WHERE fills.account_id IN (SELECT id FROM run_accounts) GROUP BY fills.account_id
+), account_entries AS (
+    SELECT account_id, json_agg(json_build_array(sequence, kind, amount) ORDER BY sequence) AS entries
+    FROM money WHERE kind <> 'fill' AND account_id IN (SELECT id FROM run_accounts) GROUP BY account_id
+), moved AS (
+    SELECT account_id, sum(amount) AS amount FROM money GROUP BY account_id
 )
 SELECT json_build_object(
     'orders', (SELECT coalesce(json_agg(json_build_array(
@@ -65,22 +73,40 @@ SELECT json_build_object(
         account_id::text, sequence, client_order_id, matches_order)), '[]') FROM compared_events),
     'accounts', (SELECT coalesce(json_agg(json_build_array(
         id::text, balance::text, event_sequence, coalesce(events, 0), coalesce(newest, 0),
-        coalesce(fills_without_event, 0), coalesce(positions, '[]'), coalesce(fills, '[]'))), '[]')
+        coalesce(fills_without_event, 0), coalesce(positions, '[]'), coalesce(fills, '[]'),
+        coalesce(entries, '[]'))), '[]')
         FROM run_accounts
         LEFT JOIN account_events_count ON account_events_count.account_id = id
         LEFT JOIN account_positions ON account_positions.account_id = id
-        LEFT JOIN account_fills ON account_fills.account_id = id),
+        LEFT JOIN account_fills ON account_fills.account_id = id
+        LEFT JOIN account_entries ON account_entries.account_id = id),
+    'unbalanced', (SELECT coalesce(json_agg(json_build_array(
+        id::text, balance::text, coalesce(amount, 0))), '[]')
+        FROM accounts LEFT JOIN moved ON moved.account_id = id
+        WHERE {has_ledger} AND 100 * balance <> coalesce(amount, 0)),
     'history', (SELECT coalesce(json_agg(json_build_array(
         epoch, executors, cutover,
         (extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000000)::bigint)), '[]')
         FROM rtx_operator.execution_fence_history));
 """
+_HAS_LEDGER = "SELECT to_regclass('public.ledger') IS NOT NULL"
+_LEDGER = "SELECT account_id, sequence, kind, amount FROM ledger"
+# Of a database that no release with a ledger has migrated yet: the same columns, and no rows.
+_NO_LEDGER = (
+    "SELECT NULL::bigint AS account_id, NULL::bigint AS sequence, '' AS kind, NULL::bigint AS amount WHERE false"
+)
+
+
+def rows_query(*, has_ledger: bool) -> str:
+    """The query for a database with or without the view `ledger`."""
+    return _ROWS.format(ledger=_LEDGER if has_ledger else _NO_LEDGER, has_ledger=str(has_ledger).lower())
 
 
 def rows(engine: Engine, ledger: Ledger) -> Database:
     """The database's rows of the ledger's run. Raises KubectlError and msgspec.DecodeError."""
     accounts = ",".join(ledger.account_ids())
-    return Database.parse(psql(engine, PLAN + ROWS, run=ledger.run.run, accounts=accounts).encode())
+    query = rows_query(has_ledger=psql(engine, _HAS_LEDGER).strip() == "t")
+    return Database.parse(psql(engine, PLAN + query, run=ledger.run.run, accounts=accounts).encode())
 
 
 def psql(engine: Engine, sql: str, **variables: str) -> str:

@@ -79,8 +79,10 @@ def _promises(result: Result) -> Iterator[Row]:
     )
     otherwise = "repeats answered differently from the first answer"
     yield _promise("repeats_answered_otherwise", otherwise, verdict.repeats_answered_otherwise, "answers")
-    wrong = "accounts that differ from the sum of their fills"
+    wrong = "accounts that differ from the sum of their fills and entries"
     yield _promise("accounts_wrong", wrong, verdict.accounts_wrong, "accounts")
+    unbalanced = "accounts of the whole database whose balance is not the sum of their ledger"
+    yield _promise("accounts_unbalanced", unbalanced, verdict.accounts_unbalanced, "accounts")
     yield _promise("fenced_executions", "fills by a colour that the fence excluded", verdict.fenced_executions, "fills")
     yield Row("websocket_events", "WebSocket events received", verdict.websocket_events, "events")
     yield Row("websocket_reconnects", "WebSocket reconnects", verdict.websocket_reconnects, "connections")

@@ -18,7 +18,7 @@ E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
 
 MIN_KEY_BYTES = 32  # RFC 7518: a key for HS256 is at least as long as the hash
-# To the database, of one pod: one reads, the others write. Two are what every release before DB_CONNECTIONS opened.
+# To the database, of one pod: one reads, the others write. One more watches the fence.
 MIN_CONNECTIONS, MAX_CONNECTIONS = 2, 8
 COLOUR_PLACEHOLDER = "{colour}"  # in PEER_SERVICE; replaced by the colour
 
@@ -97,7 +97,7 @@ class Settings:
     database: Database
     database_connections: int
     redis: Redis
-    jwt_secret: str
+    jwt_secrets: tuple[str, ...]  # the first signs tokens; those of the second, if there is one, are valid too
     admin_password_hash: str
     peer_secret: str
     peer_service: str | None  # host of a colour's Service, with COLOUR_PLACEHOLDER; None: forwarding is off
@@ -125,7 +125,7 @@ class Settings:
                 "DB_CONNECTIONS", MIN_CONNECTIONS, minimum=MIN_CONNECTIONS, maximum=MAX_CONNECTIONS
             ),
             redis=Redis(read.text("REDIS_HOST"), read.port("REDIS_PORT", 6379), environment.get("REDIS_PASSWORD")),
-            jwt_secret=read.key("JWT_SECRET"),
+            jwt_secrets=read.keys("JWT_SECRET", "JWT_SECRET_STANDBY"),
             admin_password_hash=read.password_hash("ADMIN_PASSWORD_HASH"),
             peer_secret=read.text("PEER_SECRET"),
             peer_service=read.service("PEER_SERVICE"),
@@ -173,13 +173,17 @@ class _EnvironmentReader:
             return ""
         return value
 
-    def key(self, name: str) -> str:
-        value = self.text(name)
-        if value and len(value.encode()) < MIN_KEY_BYTES:
-            self._problems.append(
-                f"{name} is {len(value.encode())} bytes long; it must have at least {MIN_KEY_BYTES} random bytes."
-            )
-        return value
+    def keys(self, name: str, optional: str) -> tuple[str, ...]:
+        """The key `name`, and then that called `optional` if it is set."""
+        values = {name: self.text(name)}
+        if second := self._environment.get(optional):
+            values[optional] = second
+        for each, value in values.items():
+            if value and len(value.encode()) < MIN_KEY_BYTES:
+                self._problems.append(
+                    f"{each} is {len(value.encode())} bytes long; it must have at least {MIN_KEY_BYTES} random bytes."
+                )
+        return tuple(values.values())
 
     def service(self, name: str) -> str | None:
         value = self._environment.get(name) or None

@@ -20,6 +20,7 @@ FORWARDED_REQUESTS = Counter(
     "rtx_forwarded_requests_total", "Requests forwarded to the colour that executes, by result.", ["result"]
 )
 DRAINED_CONNECTIONS = Counter("rtx_drained_connections_total", "WebSockets closed by a drain.")
+JOURNAL_WEEKS = Gauge("rtx_journal_weeks", "Weeks from this one on for which the journal has partitions.")
 REQUESTS = Counter("rtx_http_requests_total", "Responses, by status class.", ["status"])
 
 REFUSALS = Counter("rtx_refusals_total", "Connections, requests and logins beyond a limit, by reason.", ["reason"])

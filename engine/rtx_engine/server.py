@@ -24,6 +24,7 @@ from rtx_engine import metrics
 from rtx_engine.api.app import Application
 from rtx_engine.api.context import Activity, Context
 from rtx_engine.api.http_protocol import BoundedProtocol, check_times
+from rtx_engine.api.keys import SigningKeys
 from rtx_engine.api.limits import PRODUCTION as LIMITS
 from rtx_engine.api.limits import Admission, Limits
 from rtx_engine.api.login_counters import Counters
@@ -32,12 +33,13 @@ from rtx_engine.api.passwords import Passwords
 from rtx_engine.api.peer import Peers
 from rtx_engine.api.peer_client import PeerClient
 from rtx_engine.api.request_stats import RequestStats
-from rtx_engine.api.tokens import Tokens
+from rtx_engine.api.tokens import Tokens, password_generation
 from rtx_engine.config import Settings
 from rtx_engine.feed.source import PriceSource
 from rtx_engine.store import FenceState, Store
 from rtx_engine.stream import Stream
 from rtx_engine.stream.bus import Bus
+from rtx_engine.stream.limits import StreamLimits
 from rtx_engine.tasks import Supervisor
 from rtx_engine.timeouts import PRODUCTION, Timeouts
 from rtx_engine.version import VERSION
@@ -118,8 +120,9 @@ async def _services(
         revision=settings.revision,
         connections=settings.database_connections,
     )
-    tokens = Tokens(settings.jwt_secret)
-    stream = Stream(store.reader, bus, source, tokens.trading_account, colour, admission)
+    generation = password_generation(settings.admin_password_hash)
+    tokens = Tokens(SigningKeys(settings.jwt_secrets), store.token_rules.rules, generation)
+    stream = Stream(store.reader, bus, source, tokens, colour, _sockets(settings), admission, settings.trusted_proxies)
     request_stats = RequestStats()
     store.fence.on_change(lambda state: metrics.FENCE_EPOCH.set(state.epoch))
     store.fence.on_change(lambda state: _on_fence_change(store, state, request_stats, stream))
@@ -167,6 +170,11 @@ def _limits(settings: Settings) -> Limits:
             f"{possible} connections or less."
         )
     return dataclasses.replace(LIMITS, connections=wanted, connections_per_address=settings.max_connections_per_address)
+
+
+def _sockets(settings: Settings) -> StreamLimits:
+    """A client behind a trusted proxy may have as many streams as one that connects by itself."""
+    return StreamLimits(sockets_per_address=settings.max_connections_per_address)
 
 
 def _on_fence_change(store: Store, state: FenceState, request_stats: RequestStats, stream: Stream) -> None:

@@ -1,8 +1,10 @@
-"""Recomputes balances and positions from the fills alone. Pure.
+"""Recomputes balances and positions from the fills and the journal alone. Pure.
 
 Law, not imported from the engine because it checks the engine's arithmetic:
 
-- A buy adds its lots to the symbol's position, a sell subtracts them; the balance starts at the opening balance.
+- A buy adds its lots to the symbol's position, a sell subtracts them.
+- The balance is what the account was opened with, plus every later entry of its journal, plus what fills realised. The
+  journal's first entry is the opening, with number 0; a database that has no journal yet has no other entries either.
 - Lots in the position's direction change only its average price: the mean of the fill prices, weighted by lots,
   rounded to ten decimals, half to even.
 - Lots against it close open lots first. Each closed lot realises the contract size times the fill price minus the
@@ -17,7 +19,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from types import MappingProxyType
 
 from .ledger import Ledger
-from .rows import AccountFillRow, AccountRow, Database
+from .rows import AccountFillRow, AccountRow, Database, EntryRow
 
 CONTRACT_SIZES: Mapping[str, Decimal] = MappingProxyType(
     {
@@ -30,6 +32,9 @@ CONTRACT_SIZES: Mapping[str, Decimal] = MappingProxyType(
     }
 )
 """Units per lot of each symbol."""
+
+CENTS = 100
+"""In a dollar."""
 
 _CENT = Decimal("0.01")
 _AVERAGE = Decimal("0.0000000001")
@@ -88,6 +93,12 @@ def wrong(ledger: Ledger, database: Database) -> Iterator[str]:
             yield f"Account {account_id} {difference}."
 
 
+def unbalanced(database: Database) -> Iterator[str]:
+    """A sentence for each account of the whole database whose balance is not the sum of its ledger."""
+    for row in database.unbalanced:
+        yield f"Account {row.account_id} has the balance {row.balance}, but its ledger comes to {row.ledger} cents."
+
+
 def _count_error(row: AccountRow) -> str:
     """The first error in the numbers of events and fills; empty without one."""
     if not row.sequence == row.events == row.newest:
@@ -99,7 +110,10 @@ def _count_error(row: AccountRow) -> str:
 
 def _difference(row: AccountRow, opening: Decimal) -> str:
     """The first value that differs from the recomputed one; empty without a difference."""
-    account = Account(opening)
+    if row.entries and row.entries[0] != EntryRow(0, "opening", int(opening * CENTS)):
+        return f"was opened with {opening}, but the first entry of its journal is {row.entries[0]}"
+    moved = sum((Decimal(entry.amount) for entry in row.entries[1:]), _ZERO)
+    account = Account(opening + moved / CENTS)
     for number, fill in enumerate(row.fills, 1):
         if fill.symbol not in CONTRACT_SIZES:
             return f"has a fill of {fill.symbol}, whose contract size the load does not know"
@@ -109,7 +123,7 @@ def _difference(row: AccountRow, opening: Decimal) -> str:
         if fill.realised != realised:
             return f"realised {fill.realised} in fill number {number} instead of {realised}"
     if row.balance != account.balance:
-        return f"has the balance {row.balance} instead of {account.balance}, computed from its fills"
+        return f"has the balance {row.balance} instead of {account.balance}, computed from its fills and entries"
     return _position_difference(row, account.positions)
 
 

@@ -1,6 +1,7 @@
 """The accounts that the load trades on: created once, used again by later runs."""
 
 import asyncio
+import datetime as dt
 import hashlib
 import hmac
 from dataclasses import dataclass
@@ -21,14 +22,27 @@ class PreparationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Account:
+    """An account that is logged in."""
+
     account_id: str
     username: str
     token: str
+    password: str = ""
+    refresh_token: str | None = None  # of the release before: none
+    expires_at: dt.datetime | None = None
+
+    @classmethod
+    def of(cls, login: "Login", username: str, password: str) -> "Account":
+        return cls(str(login.account_id), username, login.token, password, login.refresh_token, login.expires_at)
 
 
-class _Login(msgspec.Struct):
+class Login(msgspec.Struct):
+    """The engine's answer to a login, and to a refresh."""
+
     token: str
     account_id: str | int
+    refresh_token: str | None = None
+    expires_at: dt.datetime | None = None
 
 
 class _Symbol(msgspec.Struct):
@@ -88,8 +102,7 @@ async def _login(target: Target, username: str, password: str) -> Account:
     answer = await _send_once(target, target.message("POST", "/api/login", body=body))
     if answer.status != 200:
         raise _unexpected_status(f"POST /api/login as {username}", answer)
-    login = msgspec.json.decode(answer.body, type=_Login)
-    return Account(str(login.account_id), username, login.token)
+    return Account.of(msgspec.json.decode(answer.body, type=Login), username, password)
 
 
 async def _send_once(target: Target, message: bytes) -> Response:

@@ -33,7 +33,7 @@ class Records(msgspec.Struct, frozen=True):
 
 
 def records(ledger: Ledger) -> Records:
-    """The records of scheduled requests, without WebSocket handshakes, which are not scheduled."""
+    """The records of scheduled requests, without WebSocket handshakes and renewals of tokens, which are not."""
     times = Counter(request.number for request in ledger.scheduled())
     unnumbered = times.pop(None, 0)
     return Records(ledger.end.expected_requests, len(times), unnumbered + times.total() - len(times))

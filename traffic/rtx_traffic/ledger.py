@@ -31,6 +31,12 @@ class Kind(StrEnum):
     REPEAT = "repeat"  # an order sent before, under the same client_order_id with the same payload
     READ = "read"
     SOCKET = "socket"  # the handshake of a WebSocket
+    SESSION = "session"  # another token for an account
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether the schedule says when it is due."""
+        return self not in {Kind.SOCKET, Kind.SESSION}
 
 
 class Failure(StrEnum):
@@ -257,8 +263,8 @@ class Ledger(msgspec.Struct, frozen=True):
         return (record for record in self.records if isinstance(record, Request))
 
     def scheduled(self) -> Iterator[Request]:
-        """The requests of the schedule: all but the handshakes of WebSockets."""
-        return (request for request in self.requests() if request.kind is not Kind.SOCKET)
+        """The requests of the schedule: all but the handshakes of WebSockets and the renewals of tokens."""
+        return (request for request in self.requests() if request.kind.is_scheduled)
 
     def idle_parts(self) -> tuple[int, ...]:
         """The parts of the run that sent no scheduled request."""

@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from .accounts import Account
 from .connection import Connection, RequestError, Response, Target
 from .ledger import Failure, Kind, Lane, Order, OrderAnswer, Request
 from .recorder import Recorder
 from .schedule import READ_PATHS, OrderSource, ScheduledRequest
+from .sessions import Session
 
 MAX_QUEUE_SECONDS = 1.0  # wait of a due request for a free connection; after that it counts as unsent
 ORDER_PATH = "/api/orders/market"
@@ -32,11 +32,11 @@ class Load:
     """Sends one run's requests; each ends as one record."""
 
     def __init__(
-        self, *, target: Target, accounts: Sequence[Account], orders: OrderSource, keep_alive: int, recorder: Recorder
+        self, *, target: Target, sessions: Sequence[Session], orders: OrderSource, keep_alive: int, recorder: Recorder
     ) -> None:
         self._target = target
-        self._tokens = {account.account_id: account.token for account in accounts}
-        self._reader = accounts[0]
+        self._sessions = {session.account_id: session for session in sessions}
+        self._reader = sessions[0]
         self._orders = orders
         self._recorder = recorder
         self._lanes: asyncio.Queue[Connection | None] = asyncio.Queue()
@@ -119,7 +119,7 @@ class Load:
                 "quantity": order.quantity,
             }
         )
-        message = self._target.message("POST", ORDER_PATH, token=self._tokens[order.account_id], body=body)
+        message = self._target.message("POST", ORDER_PATH, token=self._sessions[order.account_id].token, body=body)
         return Kind.REPEAT if repeated else Kind.ORDER, ORDER_PATH, message, order
 
     @asynccontextmanager

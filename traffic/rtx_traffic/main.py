@@ -27,6 +27,7 @@ from .parts import Start, part_numbers, share
 from .progress import Progress
 from .recorder import Recorder
 from .schedule import OrderSource, schedule
+from .sessions import Session, Sessions
 from .sockets import Socket
 
 GC_THRESHOLD = 20_000  # live objects, of a few hundred requests
@@ -163,11 +164,11 @@ async def _read_start(file: Path) -> Start:
 
 async def _load(settings: Run, target: Target, start: Start, recorder: Recorder, stop: asyncio.Event) -> int:
     """Open the sockets, send the schedule, wait for the last events. Returns the number of due requests."""
-    accounts, symbols = start.accounts, start.symbols
+    sessions, symbols = [Session(account) for account in start.accounts], start.symbols
     streams = [
         Socket(
             number=number,
-            account=accounts[number % len(accounts)],
+            session=sessions[number % len(sessions)],
             target=target,
             symbol=symbols[number % len(symbols)],
             clock=recorder.clock,
@@ -178,12 +179,15 @@ async def _load(settings: Run, target: Target, start: Start, recorder: Recorder,
     seed = int(settings.run, 16) + settings.part
     source = OrderSource(
         run=settings.run,
-        account_ids=[account.account_id for account in accounts],
+        account_ids=[session.account_id for session in sessions],
         symbols=symbols,
         seed=seed,
     )
-    load = Load(target=target, accounts=accounts, orders=source, keep_alive=settings.keep_alive, recorder=recorder)
-    tasks = {f"WebSocket {stream.number}": stream.run() for stream in streams} | {"progress": _report(recorder)}
+    load = Load(target=target, sessions=sessions, orders=source, keep_alive=settings.keep_alive, recorder=recorder)
+    tasks = {f"WebSocket {stream.number}": stream.run() for stream in streams} | {
+        "progress": _report(recorder),
+        "sessions": Sessions(target, sessions, recorder).run(),
+    }
     background = [asyncio.create_task(task) for task in tasks.values()]
     for task, name in zip(background, tasks, strict=True):
         recorder.watch(task, name)

@@ -87,7 +87,7 @@ class Recorder:
         self._progress.requests += 1
         if request.failure:
             self._progress.failed += 1
-        elif request.kind is not Kind.SOCKET:
+        elif request.kind.is_scheduled:
             self._latencies.append(request.ended - request.due)
         if request.answer and request.kind is Kind.ORDER:
             self._progress.orders_acknowledged += 1

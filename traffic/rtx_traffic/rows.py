@@ -59,6 +59,22 @@ class AccountFillRow(msgspec.Struct, frozen=True, array_like=True):
     realised: Decimal  # as stored in the fill
 
 
+class EntryRow(msgspec.Struct, frozen=True, array_like=True):
+    """What changed an account's money and was no fill."""
+
+    sequence: int
+    kind: str  # opening, deposit, withdrawal or adjustment
+    amount: int  # in cents, as added to the balance
+
+
+class UnbalancedRow(msgspec.Struct, frozen=True, array_like=True):
+    """An account whose balance is not the sum of its ledger."""
+
+    account_id: str
+    balance: Decimal
+    ledger: int  # the sum, in cents
+
+
 class PositionRow(msgspec.Struct, frozen=True, array_like=True):
     """A position; long is positive, `average_price` is 0 when it is flat."""
 
@@ -78,6 +94,7 @@ class AccountRow(msgspec.Struct, frozen=True, array_like=True):
     fills_without_event: int  # number of fills whose order has no event
     positions: tuple[PositionRow, ...]
     fills: tuple[AccountFillRow, ...]
+    entries: tuple[EntryRow, ...] = ()  # none in a database that has no journal yet; else the opening comes first
 
 
 class HistoryRow(msgspec.Struct, frozen=True, array_like=True):
@@ -97,6 +114,7 @@ class Database(msgspec.Struct, frozen=True):
     events: tuple[EventRow, ...] = ()
     accounts: tuple[AccountRow, ...] = ()
     history: tuple[HistoryRow, ...] = ()
+    unbalanced: tuple[UnbalancedRow, ...] = ()  # among all accounts of the database
 
     @classmethod
     def parse(cls, document: bytes) -> Self:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import msgspec
 from picows import WSCloseCode, WSError, WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
 
-from .accounts import Account
 from .connection import VERSION_HEADER, Target
 from .ledger import Failure, Kind, Lane, Record, Request, SocketClosed, SocketEvent, SocketOpened, SocketStarted
+from .sessions import Session
 
 HANDSHAKE_DEADLINE_SECONDS = 5.0
 MAX_RECONNECT_JITTER_SECONDS = 0.2  # spreads the reconnects after a disconnect
@@ -35,21 +35,23 @@ class Socket:
         self,
         *,
         number: int,
-        account: Account,
+        session: Session,
         target: Target,
         symbol: str,
         clock: Callable[[], float],
         record: Callable[[Record], None],
     ) -> None:
         self.number = number
-        self.account_id = account.account_id
+        self.account_id = session.account_id
         self.sequence: int | None = None  # of the last event received
         self.up = asyncio.Event()
         self.hello_received = asyncio.Event()  # set by the first hello
         self.clock = clock
         self.record = record
         self._host = target.host
-        self._token = account.token
+        self._session = session
+        self._transport: WSTransport | None = None
+        session.on_renewal(self._continue)
         self._url = f"ws://{target.address}:{target.port}/ws?symbols={symbol}"
 
     async def run(self) -> None:
@@ -60,16 +62,24 @@ class Socket:
             transport = await self._open()
             if transport:
                 wait = MIN_BACKOFF_SECONDS
+                self._transport = transport
                 self.up.set()
                 try:
                     await transport.wait_disconnected()
                 finally:
                     self.up.clear()
+                    self._transport = None
                     transport.disconnect(graceful=False)
                 await asyncio.sleep(random.uniform(0, MAX_RECONNECT_JITTER_SECONDS))  # noqa: S311  spreads reconnects, not for security
             else:
                 await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311  as above
                 wait = min(wait * 2, MAX_BACKOFF_SECONDS)
+
+    def _continue(self) -> None:
+        """The stream goes on with the account's new token."""
+        if self._transport is not None:
+            message = {"type": "authenticate", "token": self._session.token}
+            self._transport.send(WSMsgType.TEXT, msgspec.json.encode(message))
 
     async def _open(self) -> WSTransport | None:
         """One handshake, recorded as a request; None when it failed."""
@@ -81,7 +91,7 @@ class Socket:
                     lambda: stream,
                     self._url if self.sequence is None else f"{self._url}&since={self.sequence}",
                     websocket_handshake_timeout=None,
-                    extra_headers={"Host": self._host, "Authorization": f"Bearer {self._token}"},
+                    extra_headers={"Host": self._host, "Authorization": f"Bearer {self._session.token}"},
                     max_redirects=0,
                 )
             status = 101

@@ -44,7 +44,8 @@ class Verdict(msgspec.Struct, frozen=True):
     orders_doubled: int
     orders_altered: int  # in the database, but never sent or with other values
     repeats_answered_otherwise: int  # answers that differ from the order's first one
-    accounts_wrong: int  # balance or positions differ from the recomputed fills
+    accounts_wrong: int  # balance or positions differ from the recomputed fills and entries
+    accounts_unbalanced: int  # of the whole database: the balance is not the sum of the ledger
     fenced_executions: int
     websocket_events: int
     websocket_reconnects: int
@@ -67,6 +68,7 @@ class Verdict(msgspec.Struct, frozen=True):
             self.orders_altered,
             self.repeats_answered_otherwise,
             self.accounts_wrong,
+            self.accounts_unbalanced,
             self.fenced_executions,
             self.websocket_gaps,
         )
@@ -81,13 +83,13 @@ def judge(ledger: Ledger, database: Database, stages: Sequence[Stage] = ()) -> V
     orders, records = Comparison(ledger, database), completeness.records(ledger)
     lost, doubled, altered = list(orders.lost()), list(orders.doubled()), list(orders.altered())
     otherwise, accounts = list(orders.answered_otherwise()), list(accounting.wrong(ledger, database))
-    fence_broken = list(fenced.violations(database))
+    unbalanced, fence_broken = list(accounting.unbalanced(database)), list(fenced.violations(database))
     gaps, late = list(streams.gaps(ledger, database)), list(streams.late(ledger))
     idle, crashed = list(completeness.idle(ledger)), list(completeness.crashed(ledger))
     opened = [record for record in ledger.records if isinstance(record, SocketOpened)]
     findings = (
-        lost, doubled, altered, otherwise, accounts, fence_broken, gaps, late, idle, list(records.findings()), crashed,
-        list(_failure_findings(failed)),
+        lost, doubled, altered, otherwise, accounts, unbalanced, fence_broken, gaps, late, idle,
+        list(records.findings()), crashed, list(_failure_findings(failed)),
     )  # fmt: skip
     return Verdict(
         requests=len(requests),
@@ -105,6 +107,7 @@ def judge(ledger: Ledger, database: Database, stages: Sequence[Stage] = ()) -> V
         orders_altered=len(altered),
         repeats_answered_otherwise=len(otherwise),
         accounts_wrong=len(accounts),
+        accounts_unbalanced=len(unbalanced),
         fenced_executions=len(fence_broken),
         websocket_events=sum(isinstance(record, SocketEvent) for record in ledger.records),
         websocket_reconnects=sum(record.since is not None for record in opened),

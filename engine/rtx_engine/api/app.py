@@ -29,15 +29,15 @@ from rtx_engine.api.http import (
 from rtx_engine.api.internal import PREFIX, InternalRoutes
 from rtx_engine.api.limits import PRODUCTION, Limits
 from rtx_engine.api.routes import cold_routes
-from rtx_engine.store import OrderError, OrderErrorReason
+from rtx_engine.store import OrderError, OrderErrorReason, OverloadedError, TooManyReadsError
 from rtx_engine.stream.drain import Drain
 
 log = structlog.get_logger(__name__)
 
 _PROBE_PATHS = frozenset({"/health", "/ready"})
 _EXECUTOR_PREFIX = "/api/"  # paths that only the executing colour answers; the other paths are about the pod itself
-# Answers in which the release had no part: another colour executes, or the queue was full before a handler's turn.
-_NOT_BY_HANDLER = frozenset({OrderErrorReason.FENCED, OrderErrorReason.OVERLOADED})
+# Answers in which the release had no part: another colour executes, or too many orders waited before this one.
+_NOT_BY_HANDLER = frozenset({OrderErrorReason.FENCED, OrderErrorReason.OVERLOADED, OrderErrorReason.TOO_MANY_REQUESTS})
 
 Table = Mapping[str, Mapping[str, Handler]]
 _NO_METHODS: Mapping[str, Handler] = {}
@@ -109,6 +109,8 @@ class Application:
             api_error = to_api_error(error)
             if api_error.status == 500:
                 log.exception("a request failed", method=scope["method"], path=scope["path"])
+            if isinstance(error, OverloadedError | TooManyReadsError):
+                metrics.refusals(api_error.reason).inc()
             if api_error.reason is OrderErrorReason.FENCED:
                 metrics.order_errors(api_error.reason).inc()
                 sender.for_other_colour = True
@@ -160,6 +162,9 @@ class Application:
         except OrderError as error:
             if error.reason in _NOT_BY_HANDLER:
                 sender.handled_since = None
+            raise
+        except OverloadedError:
+            sender.handled_since = None
             raise
 
     async def _handle(self, scope: Scope, body: bytes, sender: "_ResponseSender", table: Table) -> None:

@@ -28,10 +28,16 @@ def client_address(scope: Scope, proxies: Sequence[Network], *, from_peer: bool)
     `proxies`: networks whose x-forwarded-for is believed; so is that of a peer, which appends the address it saw.
     What stands further left was written by the client and is not believed.
     """
-    hops = [text.strip() for text in (header(scope, b"x-forwarded-for") or b"").decode("latin-1").split(",")]
+    given = (header(scope, b"x-forwarded-for") or b"").decode("latin-1")
     client = scope.get("client")
-    if not from_peer:
-        hops.append(client[0] if client else "")
+    return forwarded_address(given, None if from_peer else (client[0] if client else ""), proxies)
+
+
+def forwarded_address(given: str, peer: str | None, proxies: Sequence[Network]) -> str:
+    """The same, of the header x-forwarded-for and the address of the other end; None: a pod, which appended it."""
+    hops = [text.strip() for text in given.split(",")]
+    if peer is not None:
+        hops.append(peer)
     while len(hops) > 1 and _is_proxy(hops[-1], proxies):
         hops.pop()
     return limited_as(hops[-1])

@@ -11,8 +11,9 @@ from rtx_engine.api.passwords import Passwords
 from rtx_engine.api.peer import Peers
 from rtx_engine.api.peer_client import PeerClient
 from rtx_engine.api.request_stats import RequestStats
-from rtx_engine.api.tokens import BadTokenError, Claims, Role, Tokens
+from rtx_engine.api.tokens import BadTokenError, Tokens
 from rtx_engine.config import Settings
+from rtx_engine.domain.access import Claims, Role
 from rtx_engine.feed.source import PriceSource
 from rtx_engine.store import Store
 from rtx_engine.stream import Stream

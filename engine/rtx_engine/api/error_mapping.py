@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from starlette.exceptions import HTTPException
 
 from rtx_engine.api.errors import RETRY, ApiError, ErrorReason, sentence
-from rtx_engine.store import OrderError, OrderErrorReason, UnavailableError
+from rtx_engine.store import OrderError, OrderErrorReason, OverloadedError, TooManyReadsError, UnavailableError
 
 _STATUS: Mapping[OrderErrorReason, int] = {
     OrderErrorReason.CONFLICT: 409,
@@ -13,8 +13,14 @@ _STATUS: Mapping[OrderErrorReason, int] = {
     OrderErrorReason.INTERNAL: 500,
     OrderErrorReason.FENCED: 503,
     OrderErrorReason.OVERLOADED: 503,
+    OrderErrorReason.TOO_MANY_REQUESTS: 429,
     OrderErrorReason.UNAVAILABLE: 503,
     OrderErrorReason.OUTCOME_UNKNOWN: 503,
+}
+_OF_STORE: Mapping[type[Exception], tuple[int, ErrorReason]] = {
+    UnavailableError: (503, ErrorReason.UNAVAILABLE),
+    OverloadedError: (503, ErrorReason.BUSY),
+    TooManyReadsError: (429, ErrorReason.TOO_MANY_REQUESTS),
 }
 
 
@@ -25,9 +31,12 @@ def to_api_error(error: Exception) -> ApiError:
             return error
         case OrderError():
             status = _STATUS[error.reason]
-            return ApiError(status, error.reason, _capital(sentence(error)), headers=RETRY if status == 503 else ())
-        case UnavailableError():
-            return ApiError(503, ErrorReason.UNAVAILABLE, _capital(sentence(error)), headers=RETRY)
+            return ApiError(
+                status, error.reason, _capital(sentence(error)), headers=RETRY if status in (429, 503) else ()
+            )
+        case UnavailableError() | OverloadedError() | TooManyReadsError():
+            status, reason = _OF_STORE[type(error)]
+            return ApiError(status, reason, _capital(sentence(error)), headers=RETRY)
         case HTTPException(status_code=404):
             return ApiError(404, ErrorReason.NOT_FOUND, "This path does not exist: /docs lists the paths of this API.")
         case HTTPException(status_code=405):

@@ -6,6 +6,7 @@ Timeouts.forward_seconds in the first pod, HOP_TIMEOUT_SECONDS in the second.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
@@ -25,22 +26,30 @@ RETRY_INTERVAL_SECONDS = 0.05
 MAX_FORWARDS = 512  # in flight; further requests are answered 503 Busy
 
 _ORDER_PATH = "/api/orders/market"
-# Not repeatable: retried only if the request was not sent.
-_NOT_IDEMPOTENT = frozenset({("POST", "/api/admin/accounts")})
+_TRANSFER_PATH = re.compile(r"/api/admin/accounts/[0-9]+/(deposits|withdrawals)")
+# Not repeatable: retried only if the request was not sent. A new password ends the token that it was asked with.
+_NOT_IDEMPOTENT = frozenset({("POST", "/api/admin/accounts"), ("POST", "/api/password")})
 _FORWARDED_HEADERS = (b"authorization", b"content-type")
 
 _FENCED = "the colour that executes was not reached in time; try again, an order with the same client_order_id"
-_LOST = "the answer of the colour that executes was lost; try again with the same client_order_id to get its outcome"
-_NOT_NAMED = "this colour does not execute; try again with the same client_order_id"
+_LOST = "the answer of the colour that executes was lost; try again with the same id to get the outcome"
+_NOT_NAMED = "this colour does not execute; try again with the same id"
 
 # Reasons that tell only that an attempt has done nothing, and nothing of the attempts before it.
-_SAYS_NOTHING = frozenset({OrderErrorReason.OVERLOADED, OrderErrorReason.UNAVAILABLE, OrderErrorReason.INTERNAL})
+_SAYS_NOTHING = frozenset(
+    {
+        OrderErrorReason.OVERLOADED,
+        OrderErrorReason.TOO_MANY_REQUESTS,
+        OrderErrorReason.UNAVAILABLE,
+        OrderErrorReason.INTERNAL,
+    }
+)
 
 LocalHandler = Callable[[], Awaitable[None]]  # responds in this pod; raises only before the response has begun
 
 
 class _AnswerLostError(Exception):
-    """An attempt to place an order was sent and not answered. Repeating it is safe, but it may have been placed."""
+    """An attempt at an order or transfer was sent and not answered. Repeating it is safe, but it may have been done."""
 
 
 class ForwardResult(StrEnum):
@@ -130,7 +139,7 @@ class Forwarder:
     async def _respond_until_timeout(self, scope: Scope, body: bytes, respond_locally: LocalHandler) -> Response | None:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._timeout_seconds
-        lost = False  # an answer: from then on only one that tells of the order itself is true
+        lost = False  # an answer: from then on only one that tells of the order or transfer itself is true
         while (remaining := deadline - clock()) > 0:
             if self._store.fence.executing:
                 if await _respond_unless_fenced(respond_locally, lost=lost):
@@ -154,7 +163,7 @@ class Forwarder:
         raise OrderError(OrderErrorReason.FENCED, _FENCED)
 
     async def _forward_once(self, scope: Scope, body: bytes, remaining: float) -> Response | None:
-        """One attempt. None: it did nothing, and may be repeated. Raises _AnswerLostError for an order."""
+        """One attempt. None: it did nothing, and may be repeated. Raises _AnswerLostError for what happens once."""
         state = self._store.fence.state
         # The own colour executes without this pod when the fence names another revision of it.
         executing = self._store.fence.executing
@@ -170,7 +179,7 @@ class Forwarder:
                 metrics.forwarded_requests(ForwardResult.UNKNOWN).inc()
                 message = "The response was lost: check whether the request took effect before you repeat it."
                 raise ApiError(503, OrderErrorReason.OUTCOME_UNKNOWN, message) from error
-            if scope["path"] == _ORDER_PATH:
+            if _happens_once(scope):
                 raise _AnswerLostError from error
             return None
         return None if _is_fenced(response) else response
@@ -218,6 +227,11 @@ def _is_conclusive(response: Response) -> bool:
 
 def _is_idempotent(scope: Scope) -> bool:
     return (scope["method"], scope["path"]) not in _NOT_IDEMPOTENT
+
+
+def _happens_once(scope: Scope) -> bool:
+    """Whether the request is an order or a transfer: it changes an account once, by the id that its client gave it."""
+    return scope["path"] == _ORDER_PATH or _TRANSFER_PATH.fullmatch(scope["path"]) is not None
 
 
 def _is_fenced(response: Response) -> bool:

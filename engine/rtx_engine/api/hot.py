@@ -54,7 +54,7 @@ class HotRoutes:
             raise ApiError(
                 503, ErrorReason.SHUTTING_DOWN, "This pod is shutting down: connect to another one.", headers=RETRY
             )
-        if self._context.store.fence.state is None:
+        if self._context.store.fence.state is None or not self._context.store.token_rules.known:
             raise ApiError(
                 503,
                 ErrorReason.NOT_READY,

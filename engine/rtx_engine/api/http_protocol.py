@@ -53,6 +53,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._in_body = False
         self._received_bytes = 0
+        self._trailers = 0
+        self._trailer_bytes = 0  # from the first read after a chunk's length; 0 again with each byte of the body
+        self._in_chunk = False  # of the body: its length is known
         self._deadline = _NEVER  # event loop time at which the client must have sent what is due
         self._unread_since = _NEVER
 
@@ -87,11 +90,15 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._received_bytes > self._limits.discarded_bytes:
                 self.transport.abort()
             return
+        if self._in_chunk:
+            self._trailer_bytes += len(data)
         self._parse(data)
-        if self._in_head and self._received_bytes > self._limits.url_bytes + self._limits.header_bytes:
+        limits = self._limits
+        too_large_head = self._in_head and self._received_bytes > limits.url_bytes + limits.header_bytes
+        if too_large_head or (self._in_body and self._trailer_bytes > limits.header_bytes):
             self._refuse(self._too_many_header_bytes())
-        elif self._in_body and self._received_bytes > self._limits.discarded_bytes:
-            self._refuse(too_large(self._limits.body_bytes))
+        elif self._in_body and self._received_bytes > limits.discarded_bytes:
+            self._refuse(too_large(limits.body_bytes))
 
     def _parse(self, data: bytes) -> None:
         try:
@@ -127,7 +134,19 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head = True
         self._received_bytes = 0
+        self._trailers = self._trailer_bytes = 0
+        self._in_chunk = False
         self._deadline = self.loop.time() + self._limits.request_seconds
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:
+            super().on_header(name, value)
+            return
+        # A trailer. Nobody asks for any, and as a header it would count like one that a proxy has seen.
+        self._trailers += 1
+        if len(self.headers) + self._trailers > self._limits.headers:
+            self._refusal = self._too_many_headers()
+            raise self._refusal  # stops the parser
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -149,7 +168,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.url) > limits.url_bytes:
             return ApiError(414, ErrorReason.URL_TOO_LONG, f"The URL has more than {limits.url_bytes} bytes.")
         if len(self.headers) > limits.headers:
-            return ApiError(431, ErrorReason.HEADERS_TOO_LARGE, f"There are more than {limits.headers} headers.")
+            return self._too_many_headers()
         size = 0
         for name, value in self.headers:
             size += len(name) + len(value)
@@ -160,6 +179,14 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= limits.pipelined:
             return ApiError(429, ErrorReason.TOO_MANY_REQUESTS, "Too many requests wait on this connection.")
         return None
+
+    def on_chunk_header(self) -> None:
+        self._in_chunk = True
+
+    def on_body(self, body: bytes) -> None:
+        self._in_chunk = False
+        self._trailer_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         if self._upgrade_ignored:
@@ -236,6 +263,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._counted:
             self._counted = False
             self._admission.closed(self._address)
+
+    def _too_many_headers(self) -> ApiError:
+        return ApiError(431, ErrorReason.HEADERS_TOO_LARGE, f"There are more than {self._limits.headers} headers.")
 
     def _too_many_header_bytes(self) -> ApiError:
         return ApiError(

@@ -14,8 +14,8 @@ class Limits:
     """Bytes, numbers and seconds. The defaults are for production; tests set smaller ones."""
 
     url_bytes: int = 8 * 1024
-    headers: int = 100
-    header_bytes: int = 16 * 1024  # names and values of all headers of a request
+    headers: int = 100  # with the trailers of a chunked body
+    header_bytes: int = 16 * 1024  # names and values of all headers of a request, and as many of its trailers
     body_bytes: int = 16 * 1024  # the largest valid body: a new account, its password in escapes of six bytes
     discarded_bytes: int = 1024 * 1024  # of a larger body, to answer 413 and keep the connection
     pipelined: int = 32  # requests that wait on a connection for the answers to earlier ones

@@ -9,6 +9,7 @@ import msgspec
 from rtx_engine.api import request_bodies, response_bodies
 from rtx_engine.api.errors import ErrorBody
 from rtx_engine.domain import grammar
+from rtx_engine.domain.entries import EntryResponse
 from rtx_engine.domain.order_response import OrderResponse
 from rtx_engine.domain.symbols import SYMBOLS
 
@@ -27,7 +28,7 @@ _ERRORS = {
     413: "The body is too large.",
     422: "The order was rejected and recorded; `order` is the record.",
     429: "Too many; try again after the seconds in Retry-After.",
-    503: "Temporarily unavailable; it is safe to retry, an order with the same client_order_id.",
+    503: "Temporarily unavailable; it is safe to retry, with the same client_order_id or id.",
 }
 
 
@@ -58,6 +59,20 @@ class Operation:
     websocket: bool = False
 
 
+_TRANSFER_RESPONSES: Mapping[int, tuple[str, type[msgspec.Struct] | None]] = {
+    200: ("This id was entered before; the response is the same as then.", EntryResponse),
+    201: ("Entered; the response is the entry.", EntryResponse),
+    422: ("The account does not take it. Nothing was recorded: the same id may be tried again.", ErrorBody),
+}
+_TRANSFER_ERRORS = (400, 401, 403, 404, 409, 413, 503)
+_ACCOUNT_ID = Parameter(
+    "account_id",
+    "the number of the account",
+    "integer",
+    place="path",
+    limits={"minimum": 1, "maximum": grammar.MAX_SEQUENCE},
+)
+
 _ORDER_EXAMPLE = {"client_order_id": "my-order-1", "symbol": "EURUSD", "side": "buy", "quantity": "0.10"}
 
 OPERATIONS: Sequence[Operation] = (
@@ -65,11 +80,30 @@ OPERATIONS: Sequence[Operation] = (
         "post",
         "/api/login",
         "Log in: get a token for a username and a password.",
-        {200: ("The token.", response_bodies.Login)},
+        {200: ("The token.", response_bodies.LoginResponse)},
         errors=(400, 401, 413, 429, 503),
         body=request_bodies.LoginRequest,
         example={"username": "alice", "password": "correct horse"},
         public=True,
+    ),
+    Operation(
+        "post",
+        "/api/refresh",
+        "Get another token for a refresh token, before the token expires.",
+        {200: ("The token, and the same refresh token.", response_bodies.LoginResponse)},
+        errors=(400, 401, 413, 429, 503),
+        body=request_bodies.RefreshRequest,
+        example={"refresh_token": "rqLJ7TH0l7cq3MZ2mWhtgXzC4pcTTrC0M4HhLbPsrVQ"},
+        public=True,
+    ),
+    Operation(
+        "post",
+        "/api/password",
+        "Change the password. All tokens and streams of the account end; the answer has new tokens.",
+        {200: ("The tokens.", response_bodies.LoginResponse)},
+        errors=(400, 401, 403, 413, 429, 503),
+        body=request_bodies.PasswordRequest,
+        example={"password": "correct horse", "new_password": "battery staple"},
     ),
     Operation(
         "post",
@@ -87,11 +121,39 @@ OPERATIONS: Sequence[Operation] = (
         },
     ),
     Operation(
+        "post",
+        "/api/admin/accounts/{account_id}/deposits",
+        "Deposit money, once for each id. For the administrator only.",
+        _TRANSFER_RESPONSES,
+        errors=_TRANSFER_ERRORS,
+        body=request_bodies.TransferRequest,
+        example={"id": "bank-2026-11-26-1", "amount": "250.00", "reason": "bank transfer"},
+        parameters=(_ACCOUNT_ID,),
+    ),
+    Operation(
+        "post",
+        "/api/admin/accounts/{account_id}/withdrawals",
+        "Withdraw money that no open position needs, once for each id. For the administrator only.",
+        _TRANSFER_RESPONSES,
+        errors=_TRANSFER_ERRORS,
+        body=request_bodies.TransferRequest,
+        example={"id": "payout-2026-11-26-1", "amount": "100.00", "reason": "payout"},
+        parameters=(_ACCOUNT_ID,),
+    ),
+    Operation(
+        "post",
+        "/api/admin/accounts/{account_id}/revoke",
+        "End all tokens and streams of an account. For the administrator only.",
+        {200: ("They have ended.", response_bodies.Revoked)},
+        errors=(401, 403, 404, 413, 503),
+        parameters=(_ACCOUNT_ID,),
+    ),
+    Operation(
         "get",
         "/api/account",
         "The account of the token.",
         {200: ("The account.", response_bodies.AccountResponse)},
-        errors=(401, 403, 503),
+        errors=(401, 403, 429, 503),
     ),
     Operation(
         "get",
@@ -118,7 +180,7 @@ OPERATIONS: Sequence[Operation] = (
         "/api/orders",
         "Orders, newest first.",
         {200: ("A page of orders.", response_bodies.Orders)},
-        errors=(400, 401, 403, 503),
+        errors=(400, 401, 403, 429, 503),
         parameters=(
             Parameter("limit", "page size; default 50", "integer", limits={"minimum": 1, "maximum": 500}),
             Parameter(
@@ -135,7 +197,7 @@ OPERATIONS: Sequence[Operation] = (
         "/api/orders/{client_order_id}",
         "One order, for example after a lost response.",
         {200: ("The order.", OrderResponse)},
-        errors=(401, 403, 404, 503),
+        errors=(401, 403, 404, 429, 503),
         parameters=(Parameter("client_order_id", "the client_order_id of the order", place="path"),),
     ),
     Operation(
@@ -143,14 +205,33 @@ OPERATIONS: Sequence[Operation] = (
         "/api/positions",
         "Open positions.",
         {200: ("The positions.", response_bodies.Positions)},
-        errors=(401, 403, 503),
+        errors=(401, 403, 429, 503),
+    ),
+    Operation(
+        "get",
+        "/api/events",
+        "The account's events, oldest first, in pages: what a stream does not replay because it is too much.",
+        {200: ("A page of events.", response_bodies.Events)},
+        errors=(400, 401, 403, 429, 503),
+        parameters=(
+            Parameter(
+                "since",
+                "next_since of the previous page, or the sequence of the last event that you have; default: 0",
+                "integer",
+                limits={"minimum": 0, "maximum": grammar.MAX_SEQUENCE},
+            ),
+            Parameter("limit", "page size; default 100", "integer", limits={"minimum": 1, "maximum": 500}),
+        ),
     ),
     Operation(
         "get",
         "/ws",
-        "WebSocket: a hello, then ticks and the account's order events, numbered without a gap.",
+        "WebSocket: a hello, then ticks and the account's events (orders, deposits, withdrawals), numbered without a "
+        "gap. Whoever cannot send the Authorization header sends "
+        '{"type": "authenticate", "token": "…"} as the first message. The stream ends with its token (close code '
+        "4401), unless the same message has brought another one.",
         {101: ("Switched to WebSocket.", None)},
-        errors=(400, 401, 503),
+        errors=(400, 401, 429, 503),
         parameters=(
             Parameter("symbols", "symbols to send ticks of, like EURUSD,XAUUSD; default: none"),
             Parameter(
@@ -159,7 +240,6 @@ OPERATIONS: Sequence[Operation] = (
                 "integer",
                 limits={"minimum": 0, "maximum": grammar.MAX_SEQUENCE},
             ),
-            Parameter("token", "for browsers, instead of the Authorization header"),
         ),
         websocket=True,
     ),

@@ -25,6 +25,22 @@ class LoginRequest(Request, frozen=True):
     }
 
 
+class RefreshRequest(Request, frozen=True):
+    refresh_token: str
+
+    HINTS: ClassVar[dict[str, str]] = {"refresh_token": "the refresh_token of the login"}
+
+
+class PasswordRequest(Request, frozen=True):
+    password: str
+    new_password: str
+
+    HINTS: ClassVar[dict[str, str]] = {
+        "password": "the present password of the account",
+        "new_password": "a string of at least 8 characters",
+    }
+
+
 class AccountRequest(Request, frozen=True):
     username: str
     password: str
@@ -38,6 +54,18 @@ class AccountRequest(Request, frozen=True):
         "balance": 'an amount in quotes, like "10000.00"',
         "leverage": "a whole number, like 100",
         "currency": '"USD"',
+    }
+
+
+class TransferRequest(Request, frozen=True):
+    id: str
+    amount: str
+    reason: str
+
+    HINTS: ClassVar[dict[str, str]] = {
+        "id": "1 to 64 printable ASCII characters, unique among the deposits and withdrawals of the account",
+        "amount": 'an amount in quotes, more than 0, like "250.00"',
+        "reason": "1 to 200 printable characters",
     }
 
 
@@ -97,4 +125,4 @@ def _message(problem: str, kind: type[Request]) -> str:
 
 def _example(kind: type[Request]) -> str:
     *first, last = kind.HINTS
-    return f"a JSON object with {', '.join(first)} and {last}"
+    return f"a JSON object with {', '.join(first)} and {last}" if first else f"a JSON object with {last}"

@@ -8,8 +8,9 @@ import msgspec
 from rtx_engine.api.errors import ErrorDetail
 from rtx_engine.domain.accounts import Account
 from rtx_engine.domain.order_response import OrderResponse
-from rtx_engine.domain.positions import Position, to_cents
+from rtx_engine.domain.positions import Position
 from rtx_engine.domain.pricing import Quote
+from rtx_engine.domain.scales import to_cents
 from rtx_engine.domain.symbols import Symbol
 
 
@@ -22,12 +23,23 @@ class Health(msgspec.Struct, frozen=True):
     epoch: int | None
 
 
-class Login(msgspec.Struct, frozen=True):
-    """A bearer token. `account_id` is "admin" for the administrator, who has no trading account."""
+class LoginResponse(msgspec.Struct, frozen=True):
+    """A bearer token, and the refresh token that gets the next one at POST /api/refresh until it expires itself.
+
+    The administrator has no trading account, so `account_id` is "admin", and no refresh token.
+    """
 
     token: str
     account_id: int | str
     expires_at: dt.datetime
+    refresh_token: str | None
+    refresh_expires_at: dt.datetime | None
+
+
+class Revoked(msgspec.Struct, frozen=True):
+    """All tokens of the account have ended, on every pod within seconds."""
+
+    account_id: int
 
 
 class AccountResponse(msgspec.Struct, frozen=True):
@@ -105,6 +117,16 @@ class Orders(msgspec.Struct, frozen=True):
 
     orders: list[OrderResponse]
     next_before: int | None
+
+
+class Events(msgspec.Struct, frozen=True):
+    """A page of account events, oldest first, as the stream sends them.
+
+    `next_since`: pass it as `since` for the next page; null on the last one.
+    """
+
+    events: list[msgspec.Raw]
+    next_since: int | None
 
 
 class Rejection(msgspec.Struct, frozen=True):

@@ -10,23 +10,22 @@ from starlette.routing import Route, Router
 
 from rtx_engine.api.context import Context
 from rtx_engine.api.errors import ApiError, ErrorReason, bad_request, sentence, unauthorized
-from rtx_engine.api.logins import wrong_credentials
+from rtx_engine.api.login import ADMIN, LoginRoutes, admin_caller, check_new_password
 from rtx_engine.api.openapi import document
-from rtx_engine.api.passwords import Caller
 from rtx_engine.api.query import Query
-from rtx_engine.api.request_bodies import AccountRequest, LoginRequest, decode
-from rtx_engine.api.response_bodies import AccountResponse, Login, Orders, SymbolResponse, Symbols
-from rtx_engine.api.tokens import Role
+from rtx_engine.api.request_bodies import AccountRequest, decode
+from rtx_engine.api.response_bodies import AccountResponse, Events, Orders, SymbolResponse, Symbols
+from rtx_engine.api.transfers import TransferRoutes
 from rtx_engine.domain import accounts, grammar
+from rtx_engine.domain.events import message
 from rtx_engine.domain.order_response import order_response
 from rtx_engine.domain.symbols import SYMBOLS
 from rtx_engine.store import UsernameTakenError
 
-ADMIN = "admin"
 DEFAULT_PAGE_ORDERS = 50
 MAX_PAGE_ORDERS = 500
-MIN_PASSWORD_CHARACTERS = 8
-MAX_PASSWORD_CHARACTERS = 1024
+DEFAULT_PAGE_EVENTS = 100
+MAX_PAGE_EVENTS = 500
 
 
 class ColdRoutes:
@@ -37,31 +36,11 @@ class ColdRoutes:
         self._openapi = msgspec.json.encode(document(context.version, context.settings.broker_name))
         self._docs = resources.files("rtx_engine.api").joinpath("static", "docs.html").read_bytes()
 
-    async def login(self, request: Request) -> Response:
-        """A token for a username and a password."""
-        body = decode(await request.body(), LoginRequest)
-        context = self._context
-        if not grammar.is_name(body.username) or len(body.password) > MAX_PASSWORD_CHARACTERS:
-            raise wrong_credentials()  # no account can have these
-        caller = await context.logins.caller(body.username, context.client_address(request.scope))
-        account_id: int | None = None
-        if body.username == ADMIN:
-            stored: str | None = context.settings.admin_password_hash
-        else:
-            credentials = await context.store.reader.credentials(body.username)
-            stored = credentials.password_hash if credentials else None
-            account_id = credentials.account_id if credentials else None
-        await context.logins.check(caller, stored, body.password)
-        role = Role.TRADER if account_id is not None else Role.ADMIN
-        token, expires_at = context.tokens.issue(account_id, role)
-        return _json(Login(token, ADMIN if account_id is None else account_id, expires_at))
-
     async def create_account(self, request: Request) -> Response:
         """Open an account. For the administrator only."""
         self._context.require_admin(request.scope)
         body = decode(await request.body(), AccountRequest)
-        if not MIN_PASSWORD_CHARACTERS <= len(body.password) <= MAX_PASSWORD_CHARACTERS:
-            raise bad_request(f"password must have {MIN_PASSWORD_CHARACTERS} to {MAX_PASSWORD_CHARACTERS} characters.")
+        check_new_password("password", body.password)
         if body.username == ADMIN:
             raise bad_request("username 'admin' is reserved for the administrator: choose another one.")
         try:
@@ -70,7 +49,7 @@ class ColdRoutes:
             )
         except accounts.InvalidAccountError as error:
             raise bad_request(sentence(error)) from error
-        caller = Caller(ADMIN, self._context.client_address(request.scope), known=True)
+        caller = admin_caller(self._context.client_address(request.scope))
         password_hash = await self._context.passwords.hash(body.password, caller)
         try:
             account = await self._context.store.accounts.create(
@@ -120,6 +99,16 @@ class ColdRoutes:
             )
         return _json(order_response(execution))
 
+    async def events(self, request: Request) -> Response:
+        """A page of the account's events, oldest first: what a stream would replay."""
+        account_id = self._context.account_id(request.scope)
+        query = Query(request.scope["query_string"])
+        since = query.whole_number("since", 0)
+        limit = query.whole_number("limit", DEFAULT_PAGE_EVENTS, minimum=1, maximum=MAX_PAGE_EVENTS)
+        found = await self._context.store.reader.events_since(account_id, since, limit, owner=account_id)
+        page = [msgspec.Raw(message(event)) for event in found]
+        return _json(Events(page, found[-1].sequence if len(found) == limit else None))
+
     async def openapi(self, _request: Request) -> Response:
         """The OpenAPI document."""
         return Response(self._openapi, media_type="application/json")
@@ -132,11 +121,17 @@ class ColdRoutes:
 
 def cold_routes(context: Context) -> Router:
     """The routes as an ASGI application that raises its errors, also Starlette's HTTPException."""
-    cold = ColdRoutes(context)
+    cold, login, transfers = ColdRoutes(context), LoginRoutes(context), TransferRoutes(context)
     table: list[tuple[str, str, Callable[[Request], Awaitable[Response]]]] = [
-        ("POST", "/api/login", cold.login),
+        ("POST", "/api/login", login.login),
+        ("POST", "/api/refresh", login.refresh),
+        ("POST", "/api/password", login.change_password),
         ("POST", "/api/admin/accounts", cold.create_account),
+        ("POST", "/api/admin/accounts/{account_id}/deposits", transfers.deposit),
+        ("POST", "/api/admin/accounts/{account_id}/withdrawals", transfers.withdraw),
+        ("POST", "/api/admin/accounts/{account_id}/revoke", login.revoke),
         ("GET", "/api/account", cold.account),
+        ("GET", "/api/events", cold.events),
         ("GET", "/api/symbols", cold.symbols),
         ("GET", "/api/orders", cold.orders),
         ("GET", "/api/orders/{client_order_id:path}", cold.order),

@@ -1,11 +1,11 @@
 """Trading accounts."""
 
+import datetime as dt
 from decimal import Decimal
 
 import msgspec
 
-from rtx_engine.domain import grammar
-from rtx_engine.domain.positions import CENT
+from rtx_engine.domain import grammar, scales
 from rtx_engine.domain.symbols import CURRENCY
 
 MAX_LEVERAGE = 500
@@ -37,10 +37,21 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class Login(msgspec.Struct, frozen=True):
-    """The credentials of an account."""
+    """A user who may trade on an account. `generation` is that of their tokens."""
+
+    user_id: int
+    account_id: int
+    username: str
+    password_hash: str
+    generation: int
+
+
+class RefreshedLogin(msgspec.Struct, frozen=True):
+    """Whose refresh token it is, and when that expires."""
 
     account_id: int
-    password_hash: str
+    generation: int
+    expires_at: dt.datetime
 
 
 def new_account(username: str, *, balance: str, leverage: int, currency: str = CURRENCY) -> NewAccount:
@@ -51,18 +62,8 @@ def new_account(username: str, *, balance: str, leverage: int, currency: str = C
         raise InvalidAccountError(f"currency {currency[:32]!a} is not offered; accounts are in {CURRENCY}")
     if not 1 <= leverage <= MAX_LEVERAGE:
         raise InvalidAccountError(f"leverage must be 1 to {MAX_LEVERAGE}")
-    return NewAccount(username, "", amount(balance), leverage, currency)
-
-
-def amount(text: str) -> Decimal:
-    """An amount of money, in whole cents. Raises InvalidAccountError."""
     try:
-        written = grammar.decimal(text)
-    except grammar.GrammarError:
-        raise InvalidAccountError(
-            f"balance {text[:32]!a} is not an amount below 1,000,000,000,000; write it like 10000.00"
-        ) from None
-    cents = written.quantize(CENT)
-    if cents != written:
-        raise InvalidAccountError("balance must be in whole cents")
-    return cents
+        opening = scales.amount(balance, "balance")
+    except scales.InvalidAmountError as error:
+        raise InvalidAccountError(str(error)) from error
+    return NewAccount(username, "", opening, leverage, currency)

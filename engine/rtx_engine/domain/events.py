@@ -5,6 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
+from rtx_engine.domain.entries import Entry, entry_response
 from rtx_engine.domain.order_response import order_response
 from rtx_engine.domain.orders import Execution
 
@@ -15,6 +16,9 @@ class EventKind(StrEnum):
     """The kind of an account event; the `type` of its message."""
 
     ORDER = "order"
+    DEPOSIT = "deposit"
+    WITHDRAWAL = "withdrawal"
+    ADJUSTMENT = "adjustment"
 
 
 class AccountEvent(msgspec.Struct, frozen=True):
@@ -31,6 +35,13 @@ def order_event(execution: Execution) -> AccountEvent:
     """The event of an execution; its payload is the order's response."""
     payload = msgspec.Raw(_encode(order_response(execution)))
     return AccountEvent(execution.order.account_id, execution.sequence, EventKind.ORDER, payload, execution.executed_at)
+
+
+def entry_event(entry: Entry) -> AccountEvent:
+    """The event of an entry that is no opening."""
+    payload = msgspec.Raw(_encode(entry_response(entry)))
+    kind = EventKind[entry.kind.name]
+    return AccountEvent(entry.account_id, entry.sequence, kind, payload, entry.posted_at)
 
 
 def message(event: AccountEvent) -> bytes:

@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 
 from rtx_engine.domain.orders import Execution, MarketOrder, OrderStatus, RejectReason
-from rtx_engine.domain.positions import Position, net
+from rtx_engine.domain.positions import Position, net, opened
 from rtx_engine.domain.pricing import Quote
 from rtx_engine.domain.symbols import SYMBOLS
 
@@ -42,15 +42,17 @@ def execute(
         return _rejected(portfolio, order, RejectReason.STALE_QUOTE, executor, now)
     price = quote.price_for(order.side)
     before = portfolio.positions.get(order.symbol, Position(order.symbol))
-    after, realised = net(before, order.side.sign * order.quantity, price)
+    signed_quantity = order.side.sign * order.quantity
+    after, realised = net(before, signed_quantity, price)
     dealt = msgspec.structs.replace(
         portfolio,
         balance=portfolio.balance + realised,
         sequence=portfolio.sequence + 1,
         positions={**portfolio.positions, order.symbol: after},
     )
-    # An order that only reduces the position is never rejected for margin.
-    if abs(after.quantity) > abs(before.quantity) and free_margin(dealt, quotes) < 0:
+    # What an order opens needs margin, however small the position is that it leaves: one that turns it opens, too. An
+    # order that only reduces the position is never rejected for margin.
+    if opened(before, signed_quantity) and not has_free_margin(dealt, quotes):
         return _rejected(portfolio, order, RejectReason.INSUFFICIENT_MARGIN, executor, now)
     return dealt, Execution(
         order=order,
@@ -65,18 +67,25 @@ def execute(
     )
 
 
-def free_margin(portfolio: Portfolio, quotes: Mapping[str, Quote]) -> Decimal:
+def has_free_margin(portfolio: Portfolio, quotes: Mapping[str, Quote]) -> bool:
+    """Whether the free margin is known and 0 or more."""
+    free = free_margin(portfolio, quotes)
+    return free is not None and free >= 0
+
+
+def free_margin(portfolio: Portfolio, quotes: Mapping[str, Quote]) -> Decimal | None:
     """Equity minus used margin, in US dollars; positions are valued at the price at which they could be closed.
 
-    A position whose symbol has no quote is valued at its average price.
+    None if an open position has no quote: nobody knows what it has lost.
     """
     equity, used = portfolio.balance, Decimal(0)
     for position in portfolio.positions.values():
         if not position.quantity:
             continue
-        price, quote = position.average_price, quotes.get(position.symbol)
-        if quote is not None:
-            price = quote.bid if position.quantity > 0 else quote.ask
+        quote = quotes.get(position.symbol)
+        if quote is None:
+            return None
+        price = quote.bid if position.quantity > 0 else quote.ask
         equity += position.value_at(price)
         used += abs(position.quantity) * SYMBOLS[position.symbol].contract_size * price / portfolio.leverage
     return equity - used

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 MAX_SEQUENCE = 2**63 - 1  # PostgreSQL's bigint
 MAX_ID_CHARACTERS = 64
+MAX_TEXT_CHARACTERS = 200
 
 _DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,11})(?:\.[0-9]{1,10})?")
 _WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
@@ -40,6 +41,11 @@ def whole_number(text: str, *, minimum: int = 0, maximum: int = MAX_SEQUENCE) ->
 def is_name(text: str) -> bool:
     """Whether `text` can be a username: 1 to 64 printable ASCII characters."""
     return _PRINTABLE.fullmatch(text) is not None
+
+
+def is_text(text: str) -> bool:
+    """Whether `text` can be a sentence for people: 1 to 200 printable characters of any script, not only spaces."""
+    return len(text) <= MAX_TEXT_CHARACTERS and text.isprintable() and not text.isspace() and text != ""
 
 
 def is_client_order_id(text: str) -> bool:

@@ -37,7 +37,7 @@ class RejectReason(StrEnum):
     """Why an order was not filled."""
 
     STALE_QUOTE = "StaleQuote"  # the newest quote is older than STALE_AFTER
-    INSUFFICIENT_MARGIN = "InsufficientMargin"
+    INSUFFICIENT_MARGIN = "InsufficientMargin"  # for what the order opens
 
 
 class InvalidOrderError(ValueError):

@@ -4,15 +4,10 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 import msgspec
 
+from rtx_engine.domain.scales import to_cents
 from rtx_engine.domain.symbols import SYMBOLS
 
-CENT = Decimal("0.01")
 PRICE_PRECISION = Decimal("0.0000000001")  # of average prices: ten decimals
-
-
-def to_cents(money: Decimal) -> Decimal:
-    """`money` in whole cents, half a cent to the even one; as the database has it, which knows no -0.00."""
-    return money.quantize(CENT, ROUND_HALF_EVEN) + Decimal(0)
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -25,6 +20,13 @@ class Position(msgspec.Struct, frozen=True):
     def value_at(self, price: Decimal) -> Decimal:
         """Unrealised profit or loss at `price`, in US dollars."""
         return self.quantity * SYMBOLS[self.symbol].contract_size * (price - self.average_price)
+
+
+def opened(position: Position, signed_quantity: Decimal) -> Decimal:
+    """How many of `signed_quantity` lots (negative: sold) open, because they do not close any; 0 or more."""
+    if position.quantity * signed_quantity >= 0:
+        return abs(signed_quantity)
+    return max(Decimal(0), abs(signed_quantity) - abs(position.quantity))
 
 
 def net(position: Position, signed_quantity: Decimal, price: Decimal) -> tuple[Position, Decimal]:

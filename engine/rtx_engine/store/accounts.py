@@ -1,50 +1,40 @@
-"""Opens accounts, under the fence like every write."""
+"""Opens accounts, each with the user that may trade on it."""
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 
 from rtx_engine.domain.accounts import Account, NewAccount
-from rtx_engine.store.database_errors import is_fenced
 from rtx_engine.store.errors import OrderError, OrderErrorReason, UsernameTakenError
-from rtx_engine.store.fence import FenceWatch
-from rtx_engine.store.session import Session, UnconfirmedError
+from rtx_engine.store.fenced_writes import FencedWrites
+from rtx_engine.store.session import UnconfirmedError
 
-MAX_ATTEMPTS = 2  # the second at the epoch that the first one read
-
-_UNCONFIRMED = "no standby has confirmed the account yet; check whether it exists before you open it again"
-_INSERT = """
-INSERT INTO accounts (username, password_hash, currency, balance, leverage) VALUES ($1, $2, $3, $4, $5)
-RETURNING id, event_sequence
+_UNCONFIRMED = "nobody knows yet whether the account is open; check whether it exists before you open it again"
+_OPEN = """
+WITH account AS (
+    INSERT INTO accounts (currency, balance, leverage) VALUES ($3, $4, $5) RETURNING id, event_sequence
+), trader AS (
+    INSERT INTO users (username, password_hash) VALUES ($1, $2) RETURNING id
+), linked AS (
+    INSERT INTO user_accounts (account_id, user_id) SELECT account.id, trader.id FROM account, trader
+)
+SELECT id, event_sequence FROM account
 """
 
 
 class Accounts:
     """Opens accounts."""
 
-    def __init__(self, session: Session, fence: FenceWatch) -> None:
-        self._session = session
-        self._fence = fence
+    def __init__(self, writes: FencedWrites) -> None:
+        self._writes = writes
 
     async def create(self, account: NewAccount) -> Account:
         """Raises UsernameTakenError, OrderError (Fenced, OutcomeUnknown) and UnavailableError."""
-        async with self._session.use() as connection:
-            for _ in range(MAX_ATTEMPTS):
-                state = self._fence.state or await self._fence.refresh(connection)
-                if state is None:
-                    break
-                await self._session.set_epoch(connection, state.epoch)
-                try:
-                    return await self._insert(connection, account)
-                except UnconfirmedError as error:
-                    raise OrderError(OrderErrorReason.OUTCOME_UNKNOWN, _UNCONFIRMED) from error
-                except asyncpg.UniqueViolationError as error:
-                    raise UsernameTakenError(account.username) from error
-                except asyncpg.PostgresError as error:
-                    if not is_fenced(error):
-                        raise
-                    await self._fence.refresh(connection)
-        raise OrderError(OrderErrorReason.FENCED, "another colour executes now; try again")
-
-    async def _insert(self, connection: "asyncpg.Connection", new: NewAccount) -> Account:
-        columns = (new.username, new.password_hash, new.currency, new.balance, new.leverage)
-        [row] = await self._session.commit(connection, _INSERT, *columns)
-        return Account(row["id"], new.username, new.currency, new.balance, new.leverage, row["event_sequence"])
+        columns = (account.username, account.password_hash, account.currency, account.balance, account.leverage)
+        try:
+            [row] = await self._writes.run(_OPEN, *columns)
+        except UnconfirmedError as error:
+            raise OrderError(OrderErrorReason.OUTCOME_UNKNOWN, _UNCONFIRMED) from error
+        except asyncpg.UniqueViolationError as error:
+            raise UsernameTakenError(account.username) from error
+        return Account(
+            row["id"], account.username, account.currency, account.balance, account.leverage, row["event_sequence"]
+        )

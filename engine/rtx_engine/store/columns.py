@@ -4,9 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from rtx_engine.domain import scales
+from rtx_engine.domain.entries import Entry, EntryKind, id_of
+from rtx_engine.domain.events import entry_event, message
 from rtx_engine.domain.execution import Portfolio
 from rtx_engine.domain.orders import Execution, MarketOrder, OrderStatus, RejectReason, Side
 from rtx_engine.domain.positions import Position
+from rtx_engine.domain.transfers import Transfer
 from rtx_engine.store.plan import Key, Plan, key_of
 from rtx_engine.store.settle import Written
 
@@ -81,6 +85,39 @@ def execution_from(row: Row) -> Execution:
     )
 
 
+def entry_arguments(entry: Entry, transfer: Transfer, epoch: int, colour: str) -> list[Any]:
+    """The arguments of statements.ENTER, in its order."""
+    return [
+        entry.account_id,
+        entry.sequence,
+        entry.posted_at,
+        entry.kind.value,
+        scales.to_minor(entry.amount),
+        scales.to_minor(entry.balance),
+        transfer.key,
+        entry.reason,
+        transfer.author,
+        epoch,
+        str(colour),
+        message(entry_event(entry)).decode(),
+        entry.amount,
+    ]
+
+
+def entry_from(row: Row) -> Entry:
+    """The entry in a row of `journal`."""
+    return Entry(
+        account_id=row["account_id"],
+        sequence=row["sequence"],
+        kind=EntryKind(row["kind"]),
+        entry_id=id_of(row["client_order_id"]),
+        amount=scales.from_minor(row["amount"]),
+        balance=scales.from_minor(row["balance"]),
+        reason=row["reason"],
+        posted_at=row["at"],
+    )
+
+
 def portfolios_from(rows: Iterable[Row]) -> dict[int, Portfolio]:
     """The portfolios in rows of statements.READ, by account."""
     return {row["id"]: _portfolio_from(row) for row in rows}
@@ -92,22 +129,23 @@ def _portfolio_from(row: Row) -> Portfolio:
     return Portfolio(row["id"], row["balance"], row["leverage"], row["event_sequence"], positions)
 
 
-def _positions(plan: Plan) -> tuple[list[tuple[int, Position]], list[tuple[int, Position]]]:
-    """The positions that the plan changes: those whose row was read, and those that may have none."""
+def _positions(plan: Plan) -> tuple[list[tuple[Portfolio, Position]], list[tuple[Portfolio, Position]]]:
+    """The positions that the plan changes, with their accounts: those that have a row, and those that may have none."""
     dealt = {(e.order.account_id, e.order.symbol) for e in plan.executions if e.status is OrderStatus.FILLED}
-    known: list[tuple[int, Position]] = []
-    others: list[tuple[int, Position]] = []
+    known: list[tuple[Portfolio, Position]] = []
+    others: list[tuple[Portfolio, Position]] = []
     for before, after in zip(plan.before, plan.after, strict=True):
         for symbol, position in after.positions.items():
             if (after.account_id, symbol) in dealt:
-                (known if symbol in before.positions else others).append((after.account_id, position))
+                (known if symbol in before.positions else others).append((after, position))
     return known, others
 
 
-def _position_columns(positions: Sequence[tuple[int, Position]]) -> list[list[Any]]:
+def _position_columns(positions: Sequence[tuple[Portfolio, Position]]) -> list[list[Any]]:
     return [
-        [account_id for account_id, _ in positions],
+        [portfolio.account_id for portfolio, _ in positions],
         [position.symbol for _, position in positions],
         [position.quantity for _, position in positions],
         [position.average_price for _, position in positions],
+        [portfolio.sequence for portfolio, _ in positions],
     ]

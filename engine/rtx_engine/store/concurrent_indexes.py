@@ -4,6 +4,8 @@ An index counts as made when it is valid and has the shape that its statement gi
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 import structlog
@@ -54,7 +56,8 @@ async def create(connection: "asyncpg.Connection", index: ConcurrentIndex, sql: 
     Raises IndexNotMadeError when it may be left, and asyncpg's errors when none is.
     """
     try:
-        await connection.execute(sql)
+        async with without_lock_timeout(connection):
+            await connection.execute(sql)
     except BaseException as error:  # also when the runner is ended
         if await _is_cleaned_up(connection, index) or not isinstance(error, Exception):
             raise
@@ -67,7 +70,19 @@ async def create(connection: "asyncpg.Connection", index: ConcurrentIndex, sql: 
 async def drop_invalid(connection: "asyncpg.Connection", index: ConcurrentIndex) -> None:
     """Drop the index if it is invalid: orders keep it up to date, and nobody uses it."""
     if await connection.fetchval(_IS_LEFT_INVALID, f"public.{index.name}", f"public.{index.table}"):
-        await connection.execute(f"DROP INDEX CONCURRENTLY public.{index.name}")
+        async with without_lock_timeout(connection):
+            await connection.execute(f"DROP INDEX CONCURRENTLY public.{index.name}")
+
+
+@asynccontextmanager
+async def without_lock_timeout(connection: "asyncpg.Connection") -> AsyncIterator[None]:
+    """For statements that wait for transactions of others, and behind which no order queues meanwhile."""
+    await connection.execute("SET lock_timeout = 0")
+    try:
+        yield
+    finally:
+        if not connection.is_closed():
+            await connection.execute("RESET lock_timeout")
 
 
 async def _is_cleaned_up(connection: "asyncpg.Connection", index: ConcurrentIndex) -> bool:

@@ -15,6 +15,8 @@ CONNECTION_LOST = (
     asyncpg.ReadOnlySQLTransactionError,  # the former primary is a standby now
     asyncpg.InvalidAuthorizationSpecificationError,  # during a password rotation
 )
+# Those of them after which nothing is committed: a statement timeout, or no longer the primary.
+NOT_COMMITTED = (asyncpg.QueryCanceledError, asyncpg.ReadOnlySQLTransactionError)
 # A retry on the same connection may succeed.
 CONTENTION = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 

@@ -8,6 +8,7 @@ class OrderErrorReason(StrEnum):
 
     FENCED = "Fenced"  # another colour executes
     OVERLOADED = "Overloaded"  # the queue is full
+    TOO_MANY_REQUESTS = "TooManyRequests"  # of this account wait already
     UNAVAILABLE = "Unavailable"  # the database did not accept it; nothing was recorded
     OUTCOME_UNKNOWN = "OutcomeUnknown"  # it may have been recorded: an answer was lost, and the next came too late
     CONFLICT = "Conflict"  # the client_order_id belongs to another order
@@ -25,6 +26,14 @@ class OrderError(Exception):
 
 class UnavailableError(Exception):
     """The database does not answer; the message is one sentence."""
+
+
+class OverloadedError(Exception):
+    """Too many requests of this pod wait for the database; the message is one sentence."""
+
+
+class TooManyReadsError(Exception):
+    """Too many requests of this client wait for the database; the message is one sentence."""
 
 
 class UsernameTakenError(Exception):

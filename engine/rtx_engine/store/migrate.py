@@ -1,7 +1,7 @@
 """Applies and reverses migrations: one runner at a time, each migration completely or not at all."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +26,7 @@ LOCK_KEY = 0x52545800  # "RTX"; key of the runner's advisory lock
 CONNECT_TIMEOUT_SECONDS = 30.0  # all attempts included; a new database may still be starting
 RUNNER_LOCK_TIMEOUT_SECONDS = 60.0  # to wait for another runner
 RUNNER_LOCK_PAUSE_SECONDS = 0.2  # between two tries to get its lock
+MAX_CONCURRENT_ATTEMPTS = 3  # to build an index: each builds the whole of it
 ORPHAN_CHECK = "5s"  # PostgreSQL ends the statement of a runner that is gone this long after it has gone
 
 _TABLE = """
@@ -38,7 +39,8 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     applied_for text,  -- the cutover, if it was one's
     PRIMARY KEY (version, half)
 );
-ALTER TABLE schema_migrations ADD COLUMN IF NOT EXISTS applied_for text
+ALTER TABLE schema_migrations ADD COLUMN IF NOT EXISTS applied_for text;
+GRANT SELECT ON schema_migrations TO rtx_engine
 """
 
 log = structlog.get_logger(__name__)
@@ -110,9 +112,9 @@ class Migrator:
         cls, database: Database, migrations: Sequence[Migration] | None = None, lock: LockRetries = PRODUCTION
     ) -> AsyncIterator["Migrator"]:
         """A migrator with an open connection. Raises MigrationError if the database cannot be reached."""
-        connection = await _connect(database)
+        connection = await _connect(database, lock)
         try:
-            watcher = await _connect(database)
+            watcher = await _connect(database, lock)
             try:
                 async with SessionWatch.of(connection, watcher) as watch:
                     yield cls(connection, watch, load() if migrations is None else migrations, lock)
@@ -214,10 +216,8 @@ class Migrator:
 
     async def _create_table(self) -> None:
         """Create the record of migrations, or add what it lacks: only then, as others may be reading it for long."""
-        if await self._connection.fetchval(_TABLE_IS_COMPLETE):
-            return
-        await self._connection.execute(_TABLE)
-        await self._connection.execute("GRANT SELECT ON schema_migrations TO rtx_engine")
+        if not await self._connection.fetchval(_TABLE_IS_COMPLETE):
+            await self._retried("the record of migrations", lambda: self._connection.execute(_TABLE))
 
     async def _applied(self) -> dict[tuple[int, Half], _Applied]:
         if await self._connection.fetchval("SELECT to_regclass('public.schema_migrations') IS NULL"):
@@ -254,28 +254,31 @@ class Migrator:
     async def _run(self, migration: Migration, sql: str, record: tuple[object, ...], event: str) -> None:
         """Run one migration and the statement that records it; retry if it did not get a lock."""
         run = self._in_transaction if runs_in_transaction(sql) else self._without_transaction
-        attempts = self._lock.attempts
+        try:
+            await self._retried(migration.label, lambda: run(migration, sql, record), _attempts(sql, self._lock))
+        except concurrent_indexes.IndexNotMadeError as error:
+            raise MigrationError(f"{migration.label} failed: {error}") from error
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            raise MigrationError(f"{migration.label} failed and changed nothing: {error}") from error
+        log.info(event, migration=migration.label)
+
+    async def _retried(self, label: str, work: Callable[[], Awaitable[object]], attempts: int | None = None) -> None:
+        """Run `work` until it gets its locks. Raises MigrationError when the attempts are used up."""
+        attempts = attempts or self._lock.attempts
         for attempt in range(1, attempts + 1):
             try:
-                await run(migration, sql, record)
+                await work()
             except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
-                log.warning("migration waits for a lock", migration=migration.label, attempt=attempt)
+                log.warning("migration waits for a lock", migration=label, attempt=attempt)
                 if attempt == attempts:
                     held = f" (last held by {self._watch.last_seen})" if self._watch.last_seen else ""
-                    message = f"{migration.label} got no lock in {attempts} attempts{held}: {error}"
-                    raise MigrationError(message) from error
+                    raise MigrationError(f"{label} got no lock in {attempts} attempts{held}: {error}") from error
                 await asyncio.sleep(self._lock.pause_seconds)
-            except concurrent_indexes.IndexNotMadeError as error:
-                raise MigrationError(f"{migration.label} failed: {error}") from error
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-                raise MigrationError(f"{migration.label} failed and changed nothing: {error}") from error
             else:
-                log.info(event, migration=migration.label)
                 return
 
     async def _in_transaction(self, migration: Migration, sql: str, record: tuple[object, ...]) -> None:
         async with self._connection.transaction():
-            await self._connection.execute(f"SET LOCAL lock_timeout = '{self._lock.timeout_ms}ms'")
             await self._connection.execute(sql)
             if not self._connection.is_in_transaction():
                 raise MigrationError(f"{migration.label} ends its own transaction; take COMMIT out of its file")
@@ -288,17 +291,15 @@ class Migrator:
         and each new try would build the whole index anew.
         """
         index = ConcurrentIndex.of(sql)
-        limit = 0 if runs_concurrently(sql) else self._lock.timeout_ms
-        await self._connection.execute(f"SET lock_timeout = '{limit}ms'")
-        try:
-            if index is None:
-                await self._connection.execute(sql)
-            elif not await concurrent_indexes.exists(self._connection, index):
+        if index is not None:
+            if not await concurrent_indexes.exists(self._connection, index):
                 await concurrent_indexes.create(self._connection, index, sql)
-            await self._connection.execute(*record)
-        finally:
-            if not self._connection.is_closed():
-                await self._connection.execute("RESET lock_timeout")
+        elif runs_concurrently(sql):
+            async with concurrent_indexes.without_lock_timeout(self._connection):
+                await self._connection.execute(sql)
+        else:
+            await self._connection.execute(sql)
+        await self._connection.execute(*record)
 
     async def _drop_unfinished_indexes(self, applied: dict[tuple[int, Half], _Applied]) -> None:
         """Drop the indexes that a killed runner has left invalid: orders keep them up to date, and nobody uses them."""
@@ -325,7 +326,13 @@ def _recorded(migration: Migration) -> tuple[object, ...]:
     return (migration.version, str(migration.half), migration.name, migration.checksum)
 
 
-async def _connect(database: Database) -> "asyncpg.Connection":
+def _attempts(sql: str, lock: LockRetries) -> int:
+    """What is built concurrently waits as long as it takes: only a deadlock ends it, and a new try builds it anew."""
+    return min(lock.attempts, MAX_CONCURRENT_ATTEMPTS) if runs_concurrently(sql) else lock.attempts
+
+
+async def _connect(database: Database, lock: LockRetries) -> "asyncpg.Connection":
+    """A session of which every statement has the lock budget, unless it sets another one."""
     error: Exception | None = None
     deadline = asyncio.get_running_loop().time() + CONNECT_TIMEOUT_SECONDS
     while asyncio.get_running_loop().time() < deadline:
@@ -340,6 +347,7 @@ async def _connect(database: Database) -> "asyncpg.Connection":
                 server_settings={
                     "application_name": "rtx-migrate",
                     "client_connection_check_interval": ORPHAN_CHECK,
+                    "lock_timeout": f"{lock.timeout_ms}ms",
                 },
             )
         except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as refusal:

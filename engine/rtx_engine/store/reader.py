@@ -1,26 +1,28 @@
-"""Read-only queries, over the pod's own connection for them."""
+"""Read-only queries."""
 
 from collections.abc import Sequence
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 import msgspec
 
-from rtx_engine.domain.accounts import Account, Login
-from rtx_engine.domain.events import AccountEvent, EventKind
+from rtx_engine.domain.accounts import Account
+from rtx_engine.domain.events import AccountEvent, EventKind, entry_event
 from rtx_engine.domain.orders import Execution
 from rtx_engine.domain.positions import Position
-from rtx_engine.store.columns import execution_from
+from rtx_engine.store.columns import entry_from, execution_from
 from rtx_engine.store.errors import UnavailableError
-from rtx_engine.store.session import Session, UnconfirmedError
+from rtx_engine.store.read_admission import Owner, Shared
+from rtx_engine.store.reads import Reads
+from rtx_engine.store.session import UnconfirmedError
 from rtx_engine.store.statements import CONFIRMED, IF_CONFIRMED, ORDER_COLUMNS
 
 _NEWEST = 2**63 - 1  # larger than every sequence
 
 _ACCOUNT = f"""
-{CONFIRMED} SELECT id, username, currency, balance, leverage, event_sequence FROM accounts
-WHERE id = $1 AND {IF_CONFIRMED}
+{CONFIRMED} SELECT accounts.id, users.username, currency, balance, leverage, event_sequence FROM accounts
+JOIN user_accounts ON user_accounts.account_id = accounts.id JOIN users ON users.id = user_accounts.user_id
+WHERE accounts.id = $1 AND {IF_CONFIRMED}
 """  # noqa: S608  # made of constants
-_LOGIN = "SELECT id, password_hash FROM accounts WHERE username = $1"
 _POSITIONS = f"""
 {CONFIRMED} SELECT symbol, quantity, average_price FROM positions
 WHERE account_id = $1 AND quantity <> 0 AND {IF_CONFIRMED} ORDER BY symbol
@@ -38,9 +40,18 @@ _ORDER = f"""
 {CONFIRMED} SELECT {ORDER_COLUMNS} FROM orders
 WHERE account_id = $1 AND client_order_id BETWEEN $2 AND $2 AND {IF_CONFIRMED} ORDER BY client_order_id
 """  # noqa: S608  # as above
+# Entries are read from the journal. Their copies in account_events have a `type`: they are for the release before this.
+# Each half ends after a page, in the order of its index; without that the account's whole history would be sorted.
 _EVENTS = f"""
-{CONFIRMED} SELECT account_id, sequence, kind, payload::text, at FROM account_events
-WHERE account_id = $1 AND sequence > $2 AND {IF_CONFIRMED} ORDER BY sequence LIMIT $3
+{CONFIRMED} SELECT * FROM (
+    (SELECT account_id, sequence, at, payload::text, NULL::smallint AS kind, NULL::bigint AS amount,
+        NULL::bigint AS balance, NULL::text AS client_order_id, NULL::text AS reason
+    FROM account_events WHERE account_id = $1 AND sequence > $2 AND NOT payload ? 'type' ORDER BY sequence LIMIT $3)
+    UNION ALL
+    (SELECT account_id, sequence, at, NULL, kind, amount, balance, client_order_id, reason
+    FROM journal WHERE account_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3)
+) AS events
+WHERE {IF_CONFIRMED} ORDER BY sequence LIMIT $3
 """  # noqa: S608  # as above
 _SEQUENCES = f"""
 {CONFIRMED} SELECT id, event_sequence FROM accounts WHERE id = ANY ($1::bigint[]) AND {IF_CONFIRMED}
@@ -54,16 +65,16 @@ SELECT NOT EXISTS (SELECT FROM accounts WHERE id = $1)
 
 
 class Reader:
-    """Each method is one query of committed data, and raises UnavailableError if the database does not answer.
+    """Each method is one query of committed data, and raises the errors of Reads.run, but for its own.
 
     Under quorum commit it answers when a standby has what is told.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
 
     async def account(self, account_id: int) -> Account | None:
-        rows = await self._fetch(_ACCOUNT, account_id)
+        rows = await self._fetch(account_id, _ACCOUNT, account_id)
         if not rows:
             return None
         [row] = rows
@@ -71,14 +82,9 @@ class Reader:
             row["id"], row["username"], row["currency"], row["balance"], row["leverage"], row["event_sequence"]
         )
 
-    async def credentials(self, username: str) -> Login | None:
-        async with self._session.use() as connection:
-            row = await connection.fetchrow(_LOGIN, username)
-        return None if row is None else Login(row["id"], row["password_hash"])
-
     async def positions(self, account_id: int) -> list[Position]:
         """The open positions, sorted by symbol."""
-        rows = await self._fetch(_POSITIONS, account_id)
+        rows = await self._fetch(account_id, _POSITIONS, account_id)
         return [Position(row["symbol"], row["quantity"], row["average_price"]) for row in rows]
 
     async def orders(
@@ -87,43 +93,42 @@ class Reader:
         """Newest first, at most `limit`, with a sequence below `before`; of one symbol or of all."""
         arguments = (account_id, _NEWEST if before is None else before, limit)
         if symbol is None:
-            rows = await self._fetch(_ORDERS, *arguments)
+            rows = await self._fetch(account_id, _ORDERS, *arguments)
         else:
-            rows = await self._fetch(_ORDERS_IN, *arguments, symbol)
+            rows = await self._fetch(account_id, _ORDERS_IN, *arguments, symbol)
         return [execution_from(row) for row in rows]
 
     async def order(self, account_id: int, client_order_id: str) -> Execution | None:
         """The order of this id, if it is committed."""
-        rows = await self._fetch(_ORDER, account_id, client_order_id)
+        rows = await self._fetch(account_id, _ORDER, account_id, client_order_id)
         return execution_from(rows[0]) if rows else None
 
     async def is_free(self, account_id: int) -> bool:
         """Whether no transaction is placing an order of this account."""
-        async with self._session.use() as connection:
-            return bool(await connection.fetchval(_IS_FREE, account_id))
+        return bool(await self._reads.run(lambda connection: connection.fetchval(_IS_FREE, account_id), account_id))
 
-    async def events_since(self, account_id: int, sequence: int, limit: int = 1000) -> list[AccountEvent]:
-        """The first `limit` events after `sequence`, in order and without a gap."""
-        rows = await self._fetch(_EVENTS, account_id, sequence, limit)
-        return [
-            AccountEvent(
-                row["account_id"],
-                row["sequence"],
-                EventKind(row["kind"]),
-                msgspec.Raw(row["payload"].encode()),
-                row["at"],
-            )
-            for row in rows
-        ]
+    async def events_since(
+        self, account_id: int, sequence: int, limit: int = 1000, owner: Owner = Shared.POD
+    ) -> list[AccountEvent]:
+        """The first `limit` events after `sequence`, in order and without a gap. `owner`: who asks."""
+        rows = await self._fetch(owner, _EVENTS, account_id, sequence, limit)
+        return [_event_from(row) for row in rows]
 
     async def sequences(self, account_ids: Sequence[int]) -> dict[int, int]:
         """The sequence of the newest event of each existing account."""
-        rows = await self._fetch(_SEQUENCES, list(account_ids))
+        rows = await self._fetch(Shared.POD, _SEQUENCES, list(account_ids))
         return {row["id"]: row["event_sequence"] for row in rows}
 
-    async def _fetch(self, statement: str, *arguments: object) -> list["asyncpg.Record"]:
+    async def _fetch(self, owner: Owner, statement: str, *arguments: object) -> list["asyncpg.Record"]:
+        commit = self._reads.session.commit
         try:
-            async with self._session.use() as connection:
-                return await self._session.commit(connection, statement, *arguments)
+            return await self._reads.run(lambda connection: commit(connection, statement, *arguments), owner)
         except UnconfirmedError as error:
             raise UnavailableError("no standby has confirmed what the database shows; try again") from error
+
+
+def _event_from(row: "asyncpg.Record") -> AccountEvent:
+    if row["payload"] is None:
+        return entry_event(entry_from(row))
+    payload = msgspec.Raw(row["payload"].encode())
+    return AccountEvent(row["account_id"], row["sequence"], EventKind.ORDER, payload, row["at"])

@@ -1,4 +1,8 @@
-"""A database connection that is opened on demand, dropped on failure and reopened with backoff."""
+"""A database connection that is opened on demand, dropped on failure and reopened with backoff.
+
+It is one to a server that can be written: a standby, or a former primary that is read-only now, is as good as none. A
+server that accepts connections and then fails each of them is asked as seldom as one that refuses them.
+"""
 
 import asyncio
 import random
@@ -14,27 +18,31 @@ from rtx_engine.store.errors import UnavailableError
 
 CONNECT_TIMEOUT_SECONDS = 3.0  # of one attempt
 STATEMENT_TIMEOUT_SECONDS = 3.0  # above the role's statement_timeout, for a server that does not respond at all
-USE_TIMEOUT_SECONDS = 3.0  # to get the connection and to use it once
+USE_TIMEOUT_SECONDS = 3.0  # from the first statement of a use to its end
+WAIT_TIMEOUT_SECONDS = 3.0  # for the uses before
 MAX_BACKOFF_SECONDS = 1.0
 
 # Every look-up is by key, so one generic plan suits all arguments, and planning would cost more than running. Plans are
 # made while the tables are empty and then kept: without enable_seqscan=off some would scan for ever.
 _PLANNER_SETTINGS = {"enable_seqscan": "off", "jit": "off", "plan_cache_mode": "force_generic_plan"}
 _SYNC_CANCELLED = "canceling wait for synchronous replication"
+# Which a server reports when it changes them, unasked (PostgreSQL 14 and later).
+_READ_ONLY_SETTINGS = ("in_hot_standby", "default_transaction_read_only")
+_READ_ONLY = "the server is read-only: a standby, or no longer the primary"
 _SET_EPOCH = "SELECT set_config('rtx.epoch', $1, false)"
 
 log = structlog.get_logger(__name__)
 
 
 class UnconfirmedError(Exception):
-    """A commit stopped waiting for its standby: it succeeded, and may be lost with this server."""
+    """Nobody knows whether a commit counts: it stopped waiting for its standby, or its answer was lost."""
 
 
 class Session:
     """A connection with the settings that the fence checks: rtx.colour, rtx.revision and rtx.epoch.
 
     Its application_name is the colour.
-    One caller at a time uses it (`use`). Every wait has a timeout.
+    One caller at a time uses it (`use`). Every wait has a timeout, and to wait for others costs no connection.
     """
 
     def __init__(
@@ -50,8 +58,9 @@ class Session:
         self._lock = asyncio.Lock()
         self._connection: asyncpg.Connection | None = None
         self._epoch: int | None = None
-        self._failures = 0
+        self._failures = 0  # since a connection was last of use
         self._retry_at = 0.0
+        self._proved = False  # the present connection has been of use
         self._wait_cancelled = False  # PostgreSQL says so in a warning
 
     def on_connect(self, callback: Callable[["asyncpg.Connection"], Awaitable[None]]) -> None:
@@ -59,21 +68,41 @@ class Session:
         self._connect_callbacks.append(callback)
 
     @asynccontextmanager
-    async def use(self, timeout_seconds: float = USE_TIMEOUT_SECONDS) -> AsyncIterator["asyncpg.Connection"]:
-        """The connection, for at most `timeout_seconds`, waiting for it included.
+    async def use(
+        self, timeout_seconds: float = USE_TIMEOUT_SECONDS, wait_seconds: float = WAIT_TIMEOUT_SECONDS
+    ) -> AsyncIterator["asyncpg.Connection"]:
+        """The connection, for at most `timeout_seconds` from when it is this caller's turn.
 
-        Raises UnavailableError if the database does not answer in time; other errors propagate.
+        Raises UnavailableError if the turn does not come within `wait_seconds`, or if the database does not answer in
+        time; other errors propagate. A statement that the server gives up costs no connection.
         """
-        try:
-            async with asyncio.timeout(timeout_seconds), self._lock:
+        async with self._turn(wait_seconds):
+            try:
                 connection = await self.open()
                 try:
-                    yield connection
+                    async with asyncio.timeout(timeout_seconds):
+                        yield connection
+                    self._check_writable(connection)
+                except asyncpg.QueryCanceledError:
+                    raise
                 except (asyncio.CancelledError, *CONNECTION_LOST):
                     self.drop()  # its state is unknown
                     raise
-        except CONNECTION_LOST as error:
-            raise UnavailableError("the database does not answer; try again") from error
+            except CONNECTION_LOST as error:
+                raise UnavailableError("the database does not answer; try again") from error
+            self._prove()
+
+    @asynccontextmanager
+    async def _turn(self, seconds: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._lock.acquire()
+        except TimeoutError as error:
+            raise UnavailableError("the database is busy; try again") from error
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator["asyncpg.Connection"]:
@@ -91,23 +120,15 @@ class Session:
         """
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
-        loop = asyncio.get_running_loop()
-        await asyncio.sleep(max(0.0, self._retry_at - loop.time()))
+        await asyncio.sleep(max(0.0, self._retry_at - asyncio.get_running_loop().time()))
         try:
             connection = await self._connect()
         except Exception as error:
-            self._failures += 1
-            backoff = min(MAX_BACKOFF_SECONDS, 0.05 * 2**self._failures) * random.uniform(0.5, 1.0)  # noqa: S311  # not for security
-            self._retry_at = loop.time() + backoff
-            if self._failures == 1:
-                log.warning("database connection failed", error=str(error) or type(error).__name__)
+            self._count_failure(str(error) or type(error).__name__)
             if isinstance(error, asyncpg.PostgresError):
                 raise ConnectionError(str(error)) from error
             raise
-        if self._failures:
-            log.info("database connection restored", attempts=self._failures + 1)
-        self._failures = 0
-        self._connection = connection
+        self._connection, self._proved = connection, False
         return connection
 
     async def commit(
@@ -119,6 +140,7 @@ class Session:
         """
         self._wait_cancelled = False
         rows: list[asyncpg.Record] = await connection.fetch(statement, *arguments)
+        self._prove()
         if self._wait_cancelled:
             raise UnconfirmedError
         return rows
@@ -130,10 +152,12 @@ class Session:
             self._epoch = epoch
 
     def drop(self) -> None:
-        """Close the connection without waiting; the next use opens another."""
+        """Close the connection without waiting; the next use opens another: at once, if this one has been of use."""
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
+            if not self._proved:
+                self._count_failure("lost at its first use")
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -145,22 +169,26 @@ class Session:
 
     async def _connect(self) -> "asyncpg.Connection":
         database = self._database
-        connection = await asyncpg.connect(
-            host=database.host,
-            port=database.port,
-            database=database.name,
-            user=database.user,
-            password=database.password,
-            timeout=CONNECT_TIMEOUT_SECONDS,
-            command_timeout=STATEMENT_TIMEOUT_SECONDS,
-            max_cached_statement_lifetime=0,  # keep prepared statements while the colour is idle
-            server_settings={
-                "application_name": self._colour,
-                "rtx.colour": self._colour,
-                "rtx.revision": self._revision,
-                **_PLANNER_SETTINGS,
-            },
-        )
+        try:
+            connection = await asyncpg.connect(
+                host=database.host,
+                port=database.port,
+                database=database.name,
+                user=database.user,
+                password=database.password,
+                timeout=CONNECT_TIMEOUT_SECONDS,
+                target_session_attrs="read-write",
+                command_timeout=STATEMENT_TIMEOUT_SECONDS,
+                max_cached_statement_lifetime=0,  # keep prepared statements while the colour is idle
+                server_settings={
+                    "application_name": self._colour,
+                    "rtx.colour": self._colour,
+                    "rtx.revision": self._revision,
+                    **_PLANNER_SETTINGS,
+                },
+            )
+        except asyncpg.TargetServerAttributeNotMatched as error:
+            raise ConnectionError(_READ_ONLY) from error
         self._epoch = None
         connection.add_log_listener(self._on_log_message)
         try:
@@ -170,6 +198,26 @@ class Session:
             connection.terminate()
             raise
         return connection
+
+    def _check_writable(self, connection: "asyncpg.Connection") -> None:
+        """Raises ConnectionError if the server has become read-only: what it shows may be old, and stays so."""
+        settings = connection.get_settings()
+        if any(getattr(settings, name, "off") == "on" for name in _READ_ONLY_SETTINGS):
+            raise ConnectionError(_READ_ONLY)
+
+    def _prove(self) -> None:
+        """Note that the connection has been of use: the next failure is the first."""
+        self._proved = True
+        if self._failures:
+            log.info("database connection restored", attempts=self._failures + 1)
+        self._failures = 0
+
+    def _count_failure(self, error: str) -> None:
+        self._failures += 1
+        pause = min(MAX_BACKOFF_SECONDS, 0.05 * 2**self._failures) * random.uniform(0.5, 1.0)  # noqa: S311  # not for security
+        self._retry_at = asyncio.get_running_loop().time() + pause
+        if self._failures == 1:
+            log.warning("database connection failed", error=error)
 
     def _on_log_message(self, _: object, message: "asyncpg.PostgresLogMessage") -> None:
         if message.message.startswith(_SYNC_CANCELLED):

@@ -52,7 +52,8 @@ CONFIRMED_PLACED = f"{CONFIRMED} {PLACED} WHERE {IF_CONFIRMED}"
 # Returns at least one row: in all of them the accounts that were written and those that had not moved, and in each an
 # order that was placed before, if there is one. This statement's commit follows that order's in the log, so what it
 # returns is as durable as the commit itself.
-# A position that was read has a row: updating it locks and logs once, what an upsert does twice.
+# A position that was read has a row: updating it locks and logs once, what an upsert does twice. A position is written
+# with its account's new event_sequence: without one a trigger looks whether the account moves in the same transaction.
 WRITE = f"""
 WITH fence AS MATERIALIZED (
     SELECT rtx_operator.assert_executor() AS epoch
@@ -88,19 +89,19 @@ WITH fence AS MATERIALIZED (
     INSERT INTO account_events (account_id, sequence, kind, payload, at)
     SELECT account_id, sequence, kind, payload::jsonb, executed_at FROM batch
 ), known_positions AS (
-    UPDATE positions SET quantity = row.quantity, average_price = row.average_price
-    FROM unnest($22::bigint[], $23::text[], $24::numeric[], $25::numeric[])
-        AS row (account_id, symbol, quantity, average_price)
+    UPDATE positions SET quantity = row.quantity, average_price = row.average_price, sequence = row.sequence
+    FROM unnest($22::bigint[], $23::text[], $24::numeric[], $25::numeric[], $26::bigint[])
+        AS row (account_id, symbol, quantity, average_price, sequence)
     WHERE positions.account_id = row.account_id AND positions.symbol = row.symbol
         AND row.account_id IN (SELECT id FROM agreed)
 ), other_positions AS (
-    INSERT INTO positions (account_id, symbol, quantity, average_price)
-    SELECT account_id, symbol, quantity, average_price
-    FROM unnest($26::bigint[], $27::text[], $28::numeric[], $29::numeric[])
-        AS row (account_id, symbol, quantity, average_price)
+    INSERT INTO positions (account_id, symbol, quantity, average_price, sequence)
+    SELECT account_id, symbol, quantity, average_price, sequence
+    FROM unnest($27::bigint[], $28::text[], $29::numeric[], $30::numeric[], $31::bigint[])
+        AS row (account_id, symbol, quantity, average_price, sequence)
     WHERE account_id IN (SELECT id FROM agreed)
     ON CONFLICT (account_id, symbol)
-    DO UPDATE SET quantity = EXCLUDED.quantity, average_price = EXCLUDED.average_price
+    DO UPDATE SET quantity = EXCLUDED.quantity, average_price = EXCLUDED.average_price, sequence = EXCLUDED.sequence
 ), written AS (
     UPDATE accounts SET balance = accounts.balance + row.amount, event_sequence = row.event_sequence
     FROM unnest($1::bigint[], $3::bigint[], $4::numeric[]) AS row (id, event_sequence, amount)
@@ -110,3 +111,21 @@ WITH fence AS MATERIALIZED (
 SELECT (SELECT array_agg(id) FROM written) AS written, (SELECT array_agg(id) FROM locked) AS unmoved, placed.*
 FROM (VALUES (true)) AS answer (always) LEFT JOIN placed ON true
 """  # noqa: S608  # as above
+
+ENTRY_COLUMNS = "account_id, sequence, at, kind, amount, balance, client_order_id, reason"
+ENTERED = f"SELECT {ENTRY_COLUMNS} FROM journal WHERE account_id = $1 AND client_order_id = $2"  # noqa: S608  # as above
+
+# For an account that this transaction has locked. Returns its id. The release before this one knows of no journal, and
+# its streams must have no gap: so until that release is gone, an entry goes to account_events as well, as the only kind
+# that it reads. `type` in the payload says what it is.
+ENTER = """
+WITH entry AS (
+    INSERT INTO journal (account_id, sequence, at, kind, amount, balance, client_order_id, reason, author, epoch,
+        colour)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+), copy AS (
+    INSERT INTO account_events (account_id, sequence, kind, payload, at)
+    VALUES ($1, $2, 'order', $12::text::jsonb, $3)
+)
+UPDATE accounts SET balance = balance + $13, event_sequence = $2 WHERE id = $1 AND event_sequence = $2 - 1 RETURNING id
+"""

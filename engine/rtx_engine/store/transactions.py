@@ -13,7 +13,7 @@ from rtx_engine.domain.pricing import Quote
 from rtx_engine.store import statements
 from rtx_engine.store.cache import PortfolioCache
 from rtx_engine.store.columns import executions_from, portfolios_from, write_arguments, written_from
-from rtx_engine.store.database_errors import CONNECTION_LOST, CONTENTION, NOT_MIGRATED, is_fenced
+from rtx_engine.store.database_errors import CONNECTION_LOST, CONTENTION, NOT_COMMITTED, NOT_MIGRATED, is_fenced
 from rtx_engine.store.errors import OrderError, OrderErrorReason
 from rtx_engine.store.fence import FenceWatch
 from rtx_engine.store.plan import Plan, plan_batch
@@ -83,7 +83,7 @@ class Transactions:
         except asyncpg.PostgresError as error:
             if connection.is_in_transaction():
                 await connection.execute("ROLLBACK")
-            if isinstance(error, CONTENTION):
+            if isinstance(error, (*CONTENTION, asyncpg.QueryCanceledError)):
                 raise AttemptFailedError(at_commit=False) from error
             if not is_fenced(error):
                 raise
@@ -170,8 +170,8 @@ class Transactions:
             return await self._session.commit(connection, statement, *arguments)
         except UnconfirmedError as error:
             raise AttemptFailedError(at_commit=True) from error  # the next commit waits for the standby again
-        except asyncpg.QueryCanceledError:
-            raise  # a statement timeout, so nothing is committed
+        except NOT_COMMITTED:
+            raise
         except CONNECTION_LOST as error:
             self._session.drop()
             raise AttemptFailedError(at_commit=True) from error

@@ -11,6 +11,7 @@ another attempt.
 import asyncio
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ STOP_TIMEOUT_SECONDS = 5.0  # for the queued orders
 _NOT_PLACED = "the database did not accept the order; try again with the same client_order_id"
 _HELD = "another session holds the account of this order; try again with the same client_order_id"
 _UNKNOWN = "the database was lost during the order's COMMIT; try again with the same client_order_id to get its outcome"
+_TOO_MANY = "too many orders of this account wait for their results; try again in a second"
 _INTERNAL = "the order was not placed because of an internal error; contact support"
 
 log = structlog.get_logger(__name__)
@@ -46,7 +48,9 @@ class Limits:
     """Queue size and timing. The defaults are for production."""
 
     max_queued: int = 4096  # orders, about one second of work; further ones are answered Overloaded
+    max_of_account: int = 256  # orders that wait for their results, so that one account cannot fill the queue
     order_timeout_seconds: float = 5.0  # from its submission, all attempts included
+    transfer_timeout_seconds: float = 3.0  # of a deposit or withdrawal, all attempts included; below a forward's
 
 
 PRODUCTION = Limits()
@@ -73,6 +77,7 @@ class OrderWriter:
         self._enough_orders = 1  # for which the next batch waits
         self._queue = OrderQueue()
         self._pending: dict[Key, Pending] = {}  # the newest of each key
+        self._of_account: Counter[int] = Counter()  # orders without a result
         self._wake = asyncio.Event()
         self._enough = asyncio.Event()
         self._stopping = False
@@ -91,10 +96,13 @@ class OrderWriter:
             raise OrderError(OrderErrorReason.UNAVAILABLE, _NOT_PLACED)
         if self._stopping or len(self._queue) >= self._limits.max_queued:
             raise OrderError(OrderErrorReason.OVERLOADED, "too many orders are queued; try again in a second")
+        if self._of_account[order.account_id] >= self._limits.max_of_account:
+            raise OrderError(OrderErrorReason.TOO_MANY_REQUESTS, _TOO_MANY)
         loop, key = asyncio.get_running_loop(), key_of(order)
         pending = Pending(order, loop.create_future(), loop.time() + self._limits.order_timeout_seconds)
         self._queue.append(pending)
         self._pending[key] = pending
+        self._of_account[order.account_id] += 1
         self._wake.set()
         if self._queue.waiting >= self._enough_orders:
             self._enough.set()
@@ -234,4 +242,7 @@ class OrderWriter:
         key = key_of(pending.order)
         if self._pending.get(key) is pending:
             del self._pending[key]
+        self._of_account[pending.order.account_id] -= 1
+        if not self._of_account[pending.order.account_id]:
+            del self._of_account[pending.order.account_id]  # so that the table stays as small as the queue
         pending.complete(outcome)

@@ -31,12 +31,9 @@ class Writers:
         """`publish` gets the events of each committed batch, in order per account. It must not block."""
         cpu = CpuMeter()
         self._writers: list[OrderWriter] = []
-        for number in range(count):
+        for _ in range(count):
             session = Session(database, colour, revision=revision)
             transactions = Transactions(session, colour, fence, source)
-            if number == 0:
-                session.on_connect(fence.listen)
-                self.control_session = session
             self._writers.append(OrderWriter(session, transactions, publish, limits, cpu.share))
 
     def on_batch(self, callback: Callable[[int], None]) -> None:

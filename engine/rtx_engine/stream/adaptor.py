@@ -36,25 +36,30 @@ _CONNECTION = re.compile(rb"(?im)^connection:[^\r\n]*")
 
 
 def protocol_class(
-    accept: Callable[[WSUpgradeRequest], WSListener], admission: Admission
+    accept: Callable[[WSUpgradeRequest, str], WSListener], admission: Admission
 ) -> type[asyncio.BufferedProtocol]:
-    """A class for `uvicorn.Config(ws=…)`. `accept` returns a listener or raises ApiError, the response."""
+    """A class for `uvicorn.Config(ws=…)`.
 
-    def route(request: WSUpgradeRequest) -> WSListener | Response:
+    `accept` gets the request and the address of the other end; it returns a listener or raises ApiError, the response.
+    """
+
+    def route(request: WSUpgradeRequest, peer_address: str) -> WSListener | Response:
         try:
-            return accept(request)
+            return accept(request, peer_address)
         except ApiError as error:
             return Response(_error_response(error), None)
 
     class StreamProtocol(WSProtocol):  # type: ignore[misc]  # Any: picows has no stubs for it
         """One connection; uvicorn creates one for each upgrade request."""
 
+        _peer_address: str = ""
+
         def __init__(self, config: Config, server_state: ServerState, app_state: object) -> None:  # noqa: ARG002 (named by uvicorn)
             super().__init__(
                 host_port=None,
                 ws_path=None,
                 is_client_side=False,
-                ws_listener_factory=route,
+                ws_listener_factory=lambda request: route(request, self._peer_address),
                 logger=_log,
                 disconnect_on_exception=True,
                 websocket_handshake_timeout=HANDSHAKE_TIMEOUT_SECONDS,
@@ -71,7 +76,8 @@ def protocol_class(
 
         def connection_made(self, transport: asyncio.Transport) -> None:
             self._connections.add(self)
-            self._address = limited_as((transport.get_extra_info("peername") or ("",))[0])
+            self._peer_address = (transport.get_extra_info("peername") or ("",))[0]
+            self._address = limited_as(self._peer_address)
             admission.opened(self._address)
             super().connection_made(transport)
 

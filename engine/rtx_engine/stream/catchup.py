@@ -15,6 +15,7 @@ from rtx_engine.domain.events import AccountEvent, message
 from rtx_engine.store.errors import UnavailableError
 from rtx_engine.stream.connection import Connection
 from rtx_engine.stream.hub import Hub
+from rtx_engine.stream.limits import PRODUCTION, StreamLimits
 
 POLL_INTERVAL_SECONDS = 0.5
 HELLO_TIMEOUT_SECONDS = 5.0  # a client without its hello by then is closed: the database does not answer
@@ -41,8 +42,9 @@ class EventLog(Protocol):
 class CatchUp:
     """Sends hellos and replays. `send_hello` and `poll` are one step each; the caller repeats them."""
 
-    def __init__(self, log: EventLog, hub: Hub, colour: str) -> None:
+    def __init__(self, log: EventLog, hub: Hub, colour: str, limits: StreamLimits = PRODUCTION) -> None:
         self._log = log
+        self._limits = limits
         self._hub = hub
         self._colour = colour
         self._replay_slots = asyncio.Semaphore(MAX_CONCURRENT_REPLAYS)
@@ -53,10 +55,11 @@ class CatchUp:
         await self._hub.has_pending.wait()
         self._close_expired()
         pending = list(self._hub.pending)
-        newest = await self._log.sequences(list({connection.account_id for connection in pending}))
+        accounts = {connection.account_id for connection in pending if connection.account_id is not None}
+        newest = await self._log.sequences(list(accounts))
         self._hub.pending.difference_update(pending)
         for connection in pending:
-            self._send_hello_to(connection, newest.get(connection.account_id))
+            self._send_hello_to(connection, newest.get(connection.account_id or 0))
         self.start_replays(pending)
         if not self._hub.pending:
             self._hub.has_pending.clear()
@@ -97,6 +100,11 @@ class CatchUp:
             connection.close(
                 WSCloseCode.POLICY_VIOLATION, f"since is after the last event, {newest}: connect without since"
             )
+        elif connection.since is not None and newest - connection.since > self._limits.replayed_events:
+            connection.close(
+                WSCloseCode.POLICY_VIOLATION,
+                f"since is {newest - connection.since} events behind: read them at GET /api/events, then connect again",
+            )
         else:
             connection.send_hello(newest, self._colour)
             self._hub.subscribe(connection)
@@ -104,7 +112,7 @@ class CatchUp:
     def _close_expired(self) -> None:
         deadline = asyncio.get_running_loop().time() - HELLO_TIMEOUT_SECONDS
         for connection in list(self._hub.pending):
-            if connection.opened_at < deadline:
+            if connection.authenticated_at < deadline:
                 self._hub.pending.discard(connection)
                 connection.close(WSCloseCode.TRY_AGAIN_LATER, "the database does not answer: connect again")
 
@@ -122,13 +130,14 @@ class CatchUp:
 
     async def _replay_page(self, connection: Connection) -> None:
         cursor = connection.cursor
-        if cursor is None:
+        account_id = connection.account_id
+        if cursor is None or account_id is None:
             return
         async with self._replay_slots:
             if not connection.behind:
                 return  # the event arrived through Redis while the replay was queued
             before = cursor.sent
-            page = await self._log.events_since(connection.account_id, before, REPLAY_PAGE_EVENTS)
+            page = await self._log.events_since(account_id, before, REPLAY_PAGE_EVENTS)
         for event in page:
             connection.send_event(event, message(event))
         if connection.open and cursor.sent == before:

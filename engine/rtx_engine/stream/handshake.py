@@ -1,6 +1,6 @@
 """Parses the upgrade request of a WebSocket. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rtx_engine.api.errors import ApiError, ErrorReason, bad_request, unauthorized
@@ -12,17 +12,16 @@ PATH = "/ws"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An accepted upgrade request."""
+    """An upgrade request."""
 
-    account_id: int
+    token: str | None  # of the Authorization header; None: the first message has it
     symbols: tuple[str, ...]  # send ticks of these
     since: int | None  # send events after this sequence; None: new events only
 
 
-def parse(target: bytes, headers: Mapping[str, str], verify_token: Callable[[str], int]) -> Request:
+def parse(target: bytes, headers: Mapping[str, str]) -> Request:
     """Parse the request target and headers (a case-insensitive mapping). Raises ApiError.
 
-    `verify_token` returns the account of a token, or raises ValueError with a message for the client.
     The origin is not checked: browsers do not add the token by themselves, so another site cannot misuse it.
     """
     path, _, parameters = target.partition(b"?")
@@ -30,20 +29,22 @@ def parse(target: bytes, headers: Mapping[str, str], verify_token: Callable[[str
         found = path[:64].decode("ascii", "replace")
         raise ApiError(404, ErrorReason.NOT_FOUND, f"There is no WebSocket at {found!a}: connect to {PATH}.")
     query = Query(parameters)
-    try:
-        account_id = verify_token(_token(query, headers))
-    except ValueError as error:
-        raise unauthorized(str(error)) from error
-    return Request(account_id, _symbols(query), query.whole_number("since", None))
+    if query.text("token") is not None:
+        raise bad_request(
+            "token is in the URL, which logs and browsers keep: send it in the Authorization header, or as "
+            '{"type": "authenticate", "token": "…"} in the first message; and get another one, at POST /api/login.'
+        )
+    return Request(_token(headers), _symbols(query), query.whole_number("since", None))
 
 
-def _token(query: Query, headers: Mapping[str, str]) -> str:
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip()
-    if in_query := query.text("token"):
-        return in_query
-    raise unauthorized("The token is missing: send it as `Authorization: Bearer …` or as ?token=….")
+def _token(headers: Mapping[str, str]) -> str | None:
+    value = headers.get("authorization")
+    if value is None:
+        return None
+    scheme, _, token = value.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise unauthorized("The Authorization header is not a bearer token: send 'Bearer' and a token.")
+    return token.strip()
 
 
 def _symbols(query: Query) -> tuple[str, ...]:

@@ -1,9 +1,8 @@
 """The WebSocket connections of this pod, and the messages that go to several of them."""
 
 import asyncio
-import itertools
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import TypeVar
 
@@ -12,7 +11,9 @@ from rtx_engine.domain.events import AccountEvent, message
 from rtx_engine.domain.pricing import Quote
 from rtx_engine.feed.source import PriceSource
 from rtx_engine.stream import messages
+from rtx_engine.stream.backlog import Backlog
 from rtx_engine.stream.connection import Connection
+from rtx_engine.stream.limits import PRODUCTION, StreamLimits
 
 K = TypeVar("K")
 
@@ -23,8 +24,11 @@ SENDS_PER_YIELD = 100  # about 1 ms, during which orders wait for the event loop
 class Hub:
     """The connections of this pod, by account and by symbol."""
 
-    def __init__(self, source: PriceSource) -> None:
+    def __init__(self, source: PriceSource, limits: StreamLimits = PRODUCTION) -> None:
         self._source = source
+        self.backlog = Backlog(limits.unread_bytes)
+        self._open: set[Connection] = set()  # also those whose token has not come
+        self._by_address: Counter[str] = Counter()
         self._by_account: defaultdict[int, set[Connection]] = defaultdict(set)
         self._by_symbol: defaultdict[str, set[Connection]] = defaultdict(set)
         self._last_quotes: dict[str, Quote] = {}
@@ -38,20 +42,39 @@ class Hub:
 
     @property
     def connections(self) -> list[Connection]:
-        return list(itertools.chain.from_iterable(self._by_account.values()))
+        return list(self._open)
 
     def connections_of(self, account_id: int) -> Collection[Connection]:
         return self._by_account.get(account_id, ())
 
-    def register(self, connection: Connection) -> None:
-        self._by_account[connection.account_id].add(connection)
-        self.pending.add(connection)
-        self.has_pending.set()
+    def streams_of(self, account_id: int) -> int:
+        return len(self.connections_of(account_id))
+
+    def connections_from(self, address: str) -> int:
+        return self._by_address[address]
+
+    def open(self, connection: Connection) -> None:
+        """A client has connected; `register` follows when it is known who it is."""
+        self._open.add(connection)
+        self._by_address[connection.address] += 1
         metrics.ACTIVE_CONNECTIONS.inc()
 
-    def unregister(self, connection: Connection) -> None:
+    def register(self, connection: Connection) -> None:
+        """Send the events of its account to `connection`, which has claims, after its hello."""
+        if connection.account_id is not None:
+            self._by_account[connection.account_id].add(connection)
+            self.pending.add(connection)
+            self.has_pending.set()
+
+    def close(self, connection: Connection) -> None:
+        """A client has gone."""
+        self._open.discard(connection)
+        self._by_address[connection.address] -= 1
+        if not self._by_address[connection.address]:
+            del self._by_address[connection.address]
         self.pending.discard(connection)
-        _discard(self._by_account, connection.account_id, connection)
+        if connection.account_id is not None:
+            _discard(self._by_account, connection.account_id, connection)
         for symbol in connection.symbols:
             _discard(self._by_symbol, symbol, connection)
         metrics.ACTIVE_CONNECTIONS.dec()

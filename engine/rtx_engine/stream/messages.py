@@ -16,6 +16,12 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
     colour: str
 
 
+class Authenticated(msgspec.Struct, frozen=True, tag="authenticated"):
+    """A later token was accepted: the stream goes on until it expires."""
+
+    expires_at: dt.datetime
+
+
 class Tick(msgspec.Struct, frozen=True, tag="tick"):
     """A price. The current one comes at once, later ones when the price changes."""
 
@@ -30,6 +36,11 @@ _encode = msgspec.json.Encoder().encode
 
 def hello(account_id: int, sequence: int, colour: str) -> bytes:
     return _encode(Hello(account_id, sequence, colour))
+
+
+def authenticated(expires_at: float) -> bytes:
+    """`expires_at`: seconds since 1970."""
+    return _encode(Authenticated(dt.datetime.fromtimestamp(expires_at, dt.UTC)))
 
 
 def tick(quote: Quote) -> bytes:

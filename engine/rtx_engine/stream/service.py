@@ -6,18 +6,22 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 from picows import WSCloseCode, WSUpgradeRequest
 
+from rtx_engine.api.client_address import forwarded_address
 from rtx_engine.api.errors import RETRY, ApiError, ErrorReason
 from rtx_engine.api.limits import Admission
+from rtx_engine.config import Network
 from rtx_engine.domain.events import AccountEvent
 from rtx_engine.feed.source import PriceSource
 from rtx_engine.store.errors import UnavailableError
 from rtx_engine.stream import handshake
+from rtx_engine.stream.access import Access, TokenCheck
 from rtx_engine.stream.adaptor import protocol_class
 from rtx_engine.stream.bus import Bus
 from rtx_engine.stream.catchup import CatchUp, EventLog
 from rtx_engine.stream.connection import CLOSE_TIMEOUT_SECONDS, Connection
 from rtx_engine.stream.drain import Drain, close_evenly
 from rtx_engine.stream.hub import Hub
+from rtx_engine.stream.limits import StreamLimits
 
 SUBSCRIPTION_INTERVAL_SECONDS = 1.0
 RETRY_INTERVAL_SECONDS = 0.25  # after a failed step
@@ -26,21 +30,25 @@ log = structlog.get_logger(__name__)
 
 
 class Stream:
-    """The WebSockets of a pod. `verify_token` returns the account of a token, or raises ValueError with a message."""
+    """The WebSockets of a pod."""
 
     def __init__(
         self,
         log: EventLog,
         bus: Bus,
         source: PriceSource,
-        verify_token: Callable[[str], int],
+        tokens: TokenCheck,
         colour: str,
+        limits: StreamLimits,
         admission: Admission,
+        proxies: Sequence[Network] = (),
     ) -> None:
+        """`proxies`: whose x-forwarded-for is believed."""
         self._bus = bus
-        self._verify_token = verify_token
-        self._hub = Hub(source)
-        self._catch_up = CatchUp(log, self._hub, colour)
+        self._proxies = proxies
+        self._hub = Hub(source, limits)
+        self._access = Access(tokens, self._hub, limits)
+        self._catch_up = CatchUp(log, self._hub, colour, limits)
         self.drain = Drain(self._hub)
         self._work: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -59,6 +67,7 @@ class Stream:
             "hello sender": self._catch_up.send_hello,
             "event poll": self._catch_up.poll,
             "event subscription": self._update_subscription,
+            "end of tokens": self._access.sweep,
         }
         self._work = [asyncio.create_task(_repeat(step), name=name) for name, step in steps.items()]
 
@@ -77,13 +86,14 @@ class Stream:
         await asyncio.gather(*self._work, return_exceptions=True)
         await self._catch_up.stop()
 
-    def _accept(self, request: WSUpgradeRequest) -> Connection:
+    def _accept(self, request: WSUpgradeRequest, peer: str) -> Connection:
         if self._stopping:
             raise ApiError(
                 503, ErrorReason.SHUTTING_DOWN, "This server is shutting down: connect again.", headers=RETRY
             )
         self._bus.set_subscribed(subscribed=True)
-        return Connection(handshake.parse(request.path, request.headers, self._verify_token), self._hub)
+        address = forwarded_address(request.headers.get("x-forwarded-for", ""), peer, self._proxies)
+        return self._access.accept(handshake.parse(request.path, request.headers), address)
 
     async def _update_subscription(self) -> None:
         """Unsubscribe from other pods' events while this pod has no clients."""

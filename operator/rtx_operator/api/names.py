@@ -52,6 +52,7 @@ class CredentialKey(StrEnum):
     DB_PASSWORD = "DB_PASSWORD"  # noqa: S105 - the name of a key
     REDIS_PASSWORD = "REDIS_PASSWORD"  # noqa: S105 - the name of a key
     JWT_SECRET = "JWT_SECRET"  # noqa: S105 - the name of a key
+    JWT_SECRET_STANDBY = "JWT_SECRET_STANDBY"  # noqa: S105 - likewise; valid too, and signs nothing until it is swapped
     ADMIN_PASSWORD_HASH = "ADMIN_PASSWORD_HASH"  # noqa: S105 - the name of a key; an argon2id PHC string
     OANDA_API_KEY = "OANDA_API_KEY"
     OANDA_ACCOUNT_ID = "OANDA_ACCOUNT_ID"
@@ -85,6 +86,7 @@ ENGINE_VARIABLES = (
     "ENVIRONMENT",
     "EXECUTION_MODE",
     "JWT_SECRET",
+    "JWT_SECRET_STANDBY",
     "LOG_LEVEL",
     "METRICS_PORT",
     "OANDA_ACCOUNT_ID",

@@ -15,7 +15,7 @@ from rtx_operator.api.names import CredentialKey, InternalKey
 from rtx_operator.api.status import Cutover, TradingEngineStatus
 from rtx_operator.desired import BuildInput, Fingerprints, Record, RevisionSpec
 from rtx_operator.desired.image import resolved
-from rtx_operator.desired.passwords import secret_of
+from rtx_operator.desired.passwords import fingerprint_of, secret_of
 from rtx_operator.desired.pods import credentials_of
 from rtx_operator.desired.record import KIND, recorded
 from rtx_operator.desired.served import has_served
@@ -89,10 +89,12 @@ class _PasswordsOf:
         Pods of another Secret than spec names keep what they have: what is in that one is not theirs.
         """
         live = self.seen.child("Deployment", self.inputs.names.colour(colour))
-        is_theirs = secret_of(record.deployment["template"]) in {"", self.inputs.credentials}
+        template = record.deployment["template"]
+        is_theirs = secret_of(template) in {"", self.inputs.credentials}
         if live is None or (is_theirs and self.database.has_password):
-            return self.inputs
-        taken = credentials_of(live["spec"]["template"])
+            taken = fingerprint_of(template, self.inputs.fingerprints)
+        else:
+            taken = credentials_of(live["spec"]["template"])
         return replace(self.inputs, fingerprints=replace(self.inputs.fingerprints, engine=taken))
 
 

@@ -71,9 +71,13 @@ def fingerprints(internal: Object, credentials: Object | None) -> Fingerprints:
     def fingerprint(*secret: str) -> str:
         return hmac.new(key.encode(), "\0".join(secret).encode(), hashlib.sha256).hexdigest()[:16]
 
+    # Pods of before the second key are not replaced for one that they do not have.
+    first = (given.get(name, "") for name in CredentialKey if name is not CredentialKey.JWT_SECRET_STANDBY)
+    engine = (*first, mine[InternalKey.PEER_SECRET])
     of_roles = [mine[name] for name in _DATABASE_KEYS]
     return Fingerprints(
-        engine=fingerprint(*(given.get(name, "") for name in CredentialKey), mine[InternalKey.PEER_SECRET]),
+        engine=fingerprint(*engine),
+        engine_with_standby=fingerprint(*engine, given.get(CredentialKey.JWT_SECRET_STANDBY, "")),
         database=fingerprint(*of_roles, database) if database else "",
         cache=fingerprint(cache) if cache else "",
         database_engine=fingerprint(CredentialKey.DB_PASSWORD, database) if database else "",
@@ -99,7 +103,12 @@ def _internal(kept: _Values, generate: Callable[[str], str]) -> _Values:
 def _credentials(kept: _Values, generate: Callable[[str], str]) -> _Values:
     made = {
         key.value: kept.get(key) or generate(key)
-        for key in (CredentialKey.DB_PASSWORD, CredentialKey.REDIS_PASSWORD, CredentialKey.JWT_SECRET)
+        for key in (
+            CredentialKey.DB_PASSWORD,
+            CredentialKey.REDIS_PASSWORD,
+            CredentialKey.JWT_SECRET,
+            CredentialKey.JWT_SECRET_STANDBY,
+        )
     }
     made[CredentialKey.DB_USER.value] = DatabaseRole.ENGINE.value
     # A user may delete the password after reading it: while the hash exists, it is not generated again.

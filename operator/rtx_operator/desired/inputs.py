@@ -16,6 +16,7 @@ class Fingerprints:
     """
 
     engine: str = ""
+    engine_with_standby: str = ""  # of pods that have the second signing key, too
     database: str = ""
     cache: str = ""
     database_engine: str = ""

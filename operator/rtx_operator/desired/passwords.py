@@ -6,6 +6,7 @@ from typing import Any
 
 from rtx_operator.api.names import CredentialKey
 from rtx_operator.api.status import ServerStart
+from rtx_operator.desired.inputs import Fingerprints
 from rtx_operator.observation import Object, is_ready
 
 _KEYS = frozenset({CredentialKey.DB_PASSWORD, CredentialKey.REDIS_PASSWORD})  # a server has one, an engine pod both
@@ -23,6 +24,13 @@ class PasswordsToTake:
 def secret_of(pod: Mapping[str, Any]) -> str:
     """The name of the Secret from which a pod, or the template of pods, has its passwords; empty when it names none."""
     return next((secret for _, secret in _named(pod)), "")
+
+
+def fingerprint_of(template: Mapping[str, Any], fingerprints: Fingerprints) -> str:
+    """The fingerprint of the passwords that engine pods of this template have."""
+    names = {variable["name"] for _, variable in _variables(template)}
+    has_standby = CredentialKey.JWT_SECRET_STANDBY in names
+    return fingerprints.engine_with_standby if has_standby else fingerprints.engine
 
 
 def last_start(known: ServerStart | None, pods: Iterable[Object], today: PasswordsToTake) -> ServerStart | None:
@@ -46,11 +54,17 @@ def last_start(known: ServerStart | None, pods: Iterable[Object], today: Passwor
 
 def _named(pod: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     """(container, Secret) of each variable with such a password."""
+    for container, variable in _variables(pod):
+        secret = ((variable.get("valueFrom") or {}).get("secretKeyRef") or {}).get("name")
+        if secret and variable["name"] in _KEYS:
+            yield container, secret
+
+
+def _variables(pod: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """(container, variable) of each variable of a pod, or of the template of pods."""
     for container in pod["spec"].get("containers") or []:
         for variable in container.get("env") or []:
-            secret = ((variable.get("valueFrom") or {}).get("secretKeyRef") or {}).get("name")
-            if secret and variable["name"] in _KEYS:
-                yield container["name"], secret
+            yield container["name"], variable
 
 
 def _running_since_restart(pod: Object) -> int | None:

@@ -5,11 +5,13 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 import pytest
 import pytest_asyncio
+from cables import Cable
 from engine_forks import EngineForks
 from engine_migrations import RunMigrations, runner
 from engine_pods import Pod
@@ -21,6 +23,8 @@ from engine_traders import Trader
 from fence_mover import OWNER, Mover
 from free_ports import free_port
 from rtx_engine.config import MIN_CONNECTIONS, Database
+from rtx_engine.store.read_admission import PRODUCTION as READ_LIMITS
+from rtx_engine.store.read_admission import ReadLimits
 from rtx_engine.store.writer import PRODUCTION, Limits
 
 
@@ -107,8 +111,9 @@ async def start_pod(database: TestDatabase) -> AsyncIterator[PodStarter]:
         limits: Limits = PRODUCTION,
         revision: str = "",
         connections: int = MIN_CONNECTIONS,
+        read_limits: ReadLimits = READ_LIMITS,
     ) -> Pod:
-        pod = Pod(address or database.engine, colour, limits, revision, connections)
+        pod = Pod(address or database.engine, colour, limits, revision, connections, read_limits)
         pods.append(pod)
         await pod.store.start()
         async with asyncio.timeout(START_TIMEOUT_SECONDS):
@@ -123,6 +128,21 @@ async def start_pod(database: TestDatabase) -> AsyncIterator[PodStarter]:
 @pytest_asyncio.fixture
 async def pod(start_pod: PodStarter) -> Pod:
     return await start_pod()
+
+
+@pytest_asyncio.fixture
+async def cable(database: TestDatabase) -> AsyncIterator[Cable]:
+    """The network between wired pods and the database."""
+    cable = Cable(database.engine.port)
+    await cable.plug_in()
+    yield cable
+    await cable.cut()
+
+
+@pytest_asyncio.fixture
+async def wired_pod(start_pod: PodStarter, database: TestDatabase, cable: Cable) -> Pod:
+    """A pod behind the cable."""
+    return await start_pod(address=replace(database.engine, port=cable.port))
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,11 @@
 Reads requests from standard input, one a line, and answers each with the engine's process id. The exit code of an
 engine is written to the file that its request names. All engines end with this process.
 
-Five things may differ from the command `rtx-engine`, by the environment of the engine:
+Six things may differ from the command `rtx-engine`, by the environment of the engine:
 SERVICES, like blue=7001,green=7002: the colours' Services are these ports of this machine.
 PRICES_STOPPED_AT, a time in ISO format: all prices are of then.
 LIMITS, a JSON object: the fields of rtx_engine.api.limits.Limits that are not production's.
+READ_LIMITS, a JSON object: the fields of rtx_engine.store.read_admission.ReadLimits that are not production's.
 WRITER_FAILS: the order writer ends after its first batch.
 TIMEOUTS, a JSON object: the fields of rtx_engine.timeouts.Timeouts that are not production's.
 """
@@ -24,6 +25,7 @@ from typing import TypedDict
 from rtx_engine import main, server
 from rtx_engine.api.peer_client import PeerClient
 from rtx_engine.feed.source import SimulatedSource
+from rtx_engine.store.read_admission import ReadLimits
 from rtx_engine.timeouts import Timeouts
 
 
@@ -85,6 +87,8 @@ def serve(request: Request) -> None:
     if stopped_at := os.environ.get("PRICES_STOPPED_AT"):
         main.SimulatedSource = partial(SimulatedSource, clock=lambda: datetime.fromisoformat(stopped_at))
     server.LIMITS = replace(server.LIMITS, **json.loads(os.environ.get("LIMITS", "{}")))
+    read_limits = ReadLimits(**json.loads(os.environ.get("READ_LIMITS", "{}")))
+    server.Store = partial(server.Store, read_limits=read_limits)  # type: ignore[misc]  # called once
     if os.environ.get("WRITER_FAILS"):
         server.metrics.BATCH_SIZE.observe = _fail  # type: ignore[method-assign]  # called after each batch
     timeouts = Timeouts(**json.loads(os.environ.get("TIMEOUTS", "{}")))

@@ -12,6 +12,8 @@ from rtx_engine.domain.orders import MarketOrder, Side
 from rtx_engine.domain.pricing import Quote
 from rtx_engine.domain.symbols import SYMBOLS
 from rtx_engine.store import Placed, Store
+from rtx_engine.store.read_admission import PRODUCTION as READ_LIMITS
+from rtx_engine.store.read_admission import ReadLimits
 from rtx_engine.store.writer import PRODUCTION, Limits
 
 
@@ -37,10 +39,13 @@ class Pod:
         limits: Limits = PRODUCTION,
         revision: str = "",
         connections: int = MIN_CONNECTIONS,
+        read_limits: ReadLimits = READ_LIMITS,
     ) -> None:
         self.prices = Prices()
         self.events: list[AccountEvent] = []
-        self.store = Store(database, colour, self.prices, self.events.extend, limits, revision, connections)
+        self.store = Store(
+            database, colour, self.prices, self.events.extend, limits, revision, connections, read_limits
+        )
 
     async def open_account(self, username: str, balance: str = "10000.00", leverage: int = 100) -> int:
         account = await self.store.accounts.create(NewAccount(username, "hash", Decimal(balance), leverage))

@@ -84,6 +84,32 @@ NO_NUMBERS: Mapping[str, bytes] = {
     "one and 4,000 zeros after the point": b'"1.' + b"0" * 4_000 + b'"',
     "4,000 nines": b'"' + b"9" * 4_000 + b'"',
 }
+# No sentence for people is written like this; letters of all scripts are.
+NO_TEXTS: Mapping[str, bytes] = {
+    **NO_STRINGS,
+    "empty": b'""',
+    "spaces": b'"   "',
+    "no-break spaces": rb'"\u00a0\u00a0"',
+    "NUL": rb'"\u0000"',
+    "NUL within": rb'"a\u0000b"',
+    "a line break": rb'"a\nb"',
+    "DEL": b'"a\x7fb"',
+    "a zero-width space": rb'"a\u200bb"',
+    "a right-to-left override": rb'"a\u202eb"',
+    "a line separator": rb'"a\u2028b"',
+    "a character for private use": rb'"a\ue000b"',
+    "201 letters": b'"' + b"x" * 201 + b'"',
+    "201 letters with accents": ('"' + "é" * 201 + '"').encode(),
+    "4,000 letters": b'"' + b"x" * 4_000 + b'"',
+}
+NO_AMOUNTS: Mapping[str, bytes] = {
+    **NO_NUMBERS,
+    "zero": b'"0"',
+    "no cents": b'"0.00"',
+    "less than a cent": b'"0.001"',
+    "a cent and a half": b'"0.015"',
+    "13 digits": b'"1000000000000"',
+}
 NO_WHOLE_NUMBERS: Mapping[str, bytes] = {
     **NO_STRINGS,
     "a string": b'"100"',
@@ -128,6 +154,15 @@ BODIES = (
         {"username": b'"nobody"', "password": b'"password"'},
         {"username": NO_NAMES, "password": NO_STRINGS},
     ),
+    Body("/api/refresh", {"refresh_token": b'"' + b"x" * 43 + b'"'}, {"refresh_token": NO_NAMES}),
+    Body(
+        "/api/password",
+        {"password": b'"password"', "new_password": b'"another one"'},
+        {
+            "password": {**NO_STRINGS, "1,025 letters": b'"' + b"x" * 1_025 + b'"'},
+            "new_password": {**NO_STRINGS, "1,025 letters": b'"' + b"x" * 1_025 + b'"'},
+        },
+    ),
     Body(
         "/api/admin/accounts",
         {"username": b'"nobody"', "password": b'"password"', "balance": b'"1.00"', "leverage": b"1"},
@@ -138,6 +173,14 @@ BODIES = (
             "leverage": NO_WHOLE_NUMBERS,
             "currency": NO_NAMES,
         },
+    ),
+    *(
+        Body(
+            f"/api/admin/accounts/{{account_id}}/{what}",
+            {"id": b'"one"', "amount": b'"1.00"', "reason": b'"test"'},
+            {"id": NO_NAMES, "amount": NO_AMOUNTS, "reason": NO_TEXTS},
+        )
+        for what in ("deposits", "withdrawals")
     ),
     Body(
         "/api/orders/market",
@@ -190,7 +233,7 @@ class Url:
     target: str
     hostile: Mapping[str, str]
     repeated: bool = False  # given twice, which of both counts would be a guess
-    anonymous: bool = False  # without an Authorization header
+    body: bytes | None = None  # of a POST by the administrator; None: a GET by a trader
 
     def targets(self) -> Iterator[tuple[str, str]]:
         """What is wrong, and the target."""
@@ -201,6 +244,7 @@ class Url:
             yield f"{self.target}: twice", self.target.replace("%s", "1") + f"&{name}=1"
 
 
+_TRANSFER = b'{"id": "one", "amount": "1.00", "reason": "test"}'
 URLS = (
     Url("/api/orders/%s", {**NO_NAMES_IN_URLS, "empty": ""}),
     Url("/api/orders?limit=%s", {**NO_NUMBERS_IN_URLS, "zero": "0", "501": "501"}, repeated=True),
@@ -208,7 +252,14 @@ URLS = (
     Url("/api/orders?symbol=%s", {**NO_NAMES_IN_URLS, "empty": ""}, repeated=True),
     Url("/ws?since=%s", NO_NUMBERS_IN_URLS, repeated=True),
     Url("/ws?symbols=%s", NO_NAMES_IN_URLS, repeated=True),
-    Url("/ws?token=%s", {**NO_NAMES_IN_URLS, "empty": "", "4,000 dots": "." * 4_000}, repeated=True, anonymous=True),
+    Url("/ws?token=%s", {**NO_NAMES_IN_URLS, "empty": "", "4,000 dots": "." * 4_000}, repeated=True),
+    Url("/api/events?since=%s", NO_NUMBERS_IN_URLS, repeated=True),
+    Url("/api/events?limit=%s", {**NO_NUMBERS_IN_URLS, "zero": "0", "501": "501"}, repeated=True),
+    Url("/api/admin/accounts/%s/revoke", {**NO_NUMBERS_IN_URLS, "zero": "0"}, body=b""),
+    *(
+        Url(f"/api/admin/accounts/%s/{what}", {**NO_NUMBERS_IN_URLS, "zero": "0"}, body=_TRANSFER)
+        for what in ("deposits", "withdrawals")
+    ),
 )
 PATHS = (
     "//[/ws",

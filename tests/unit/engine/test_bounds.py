@@ -5,8 +5,9 @@ import json
 from typing import Any
 
 import aiohttp
+import pytest
 from engine_processes import Engine, Engines
-from engine_traders import ORDER, Trader
+from engine_traders import ORDER, Trader, status
 
 TIMEOUT_SECONDS = 20
 
@@ -29,6 +30,28 @@ async def test_requests_beyond_the_limit_are_refused_and_probes_are_not(engines:
     # and the order is placed
     await holder.close()
     assert (await order).status == 201
+
+
+@pytest.mark.parametrize(
+    ("limits", "status_code", "reason"),
+    [
+        ({"max_waiting_per_account": 0}, 429, "TooManyRequests"),
+        ({"max_waiting": 0, "min_waiting": 0}, 503, "Busy"),
+    ],
+)
+async def test_reads_beyond_the_limits_are_refused_and_no_fault_of_the_release(
+    engines: Engines, anybody: Trader, limits: dict[str, int], status_code: int, reason: str
+) -> None:
+    # given a client who is logged in, and a pod where no read may wait
+    alice = await anybody.open(await engines.start(), "alice")
+    engine = await engines.start(READ_LIMITS=json.dumps(limits))
+    # when one comes, then it is refused
+    refused = await alice.call(engine, "GET", "/api/positions")
+    assert (refused.status, refused.body["error"]["reason"]) == (status_code, reason)
+    assert refused.headers["retry-after"] == "1"
+    # and that does not count against the release
+    executed = (await status(anybody, engine))["executed"]
+    assert (executed["requests"], executed["server_errors"]) == (0, 0)
 
 
 async def test_websockets_count_as_connections_of_their_address(engines: Engines, anybody: Trader) -> None:

@@ -245,3 +245,35 @@ async def test_second_runner_does_not_keep_a_concurrent_index_waiting(run_migrat
     async with asyncio.timeout(TIMEOUT_SECONDS):
         assert sorted(map(len, await asyncio.gather(first, second))) == [0, 1]
     await report.close()
+
+
+async def test_every_statement_of_a_runner_has_a_lock_budget_but_those_behind_which_nobody_queues(
+    run_migrations, monkeypatch
+):
+    # given a runner that tells of each statement what budget it has
+    budgets: dict[str, str] = {}
+    execute, prepare = asyncpg.Connection.execute, asyncpg.Connection.fetchval
+
+    async def noted(self, query, *arguments, **options):
+        if self.get_server_pid() in watched:
+            budgets[" ".join(query.split())] = await prepare(self, "SHOW lock_timeout")
+        return await execute(self, query, *arguments, **options)
+
+    watched: set[int] = set()
+    connect = asyncpg.connect
+
+    async def connected(*arguments, **options):
+        connection = await connect(*arguments, **options)
+        watched.add(connection.get_server_pid())
+        return connection
+
+    monkeypatch.setattr(asyncpg, "connect", connected)
+    monkeypatch.setattr(asyncpg.Connection, "execute", noted)
+    # when it migrates, with an index that is built concurrently and one that was left invalid
+    await run_migrations("up", to=1)
+    await run_migrations("up", edits=INDEX)
+    await run_migrations("down", edits=INDEX, to=1)
+    # then only concurrent statements may wait for as long as it takes
+    waiting = {query for query, budget in budgets.items() if budget == "0"}
+    assert {query for query in waiting if "CONCURRENTLY" not in query} <= {"RESET lock_timeout"}
+    assert any("CONCURRENTLY" in query for query in waiting)

@@ -20,8 +20,9 @@ from rtx_engine.domain.orders import (
     Side,
     market_order,
 )
-from rtx_engine.domain.positions import CENT, Position, net
+from rtx_engine.domain.positions import Position, net
 from rtx_engine.domain.pricing import STALE_AFTER, Quote
+from rtx_engine.domain.scales import CENT
 from rtx_engine.domain.symbols import SYMBOLS
 
 NOW = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC)
@@ -107,6 +108,72 @@ def test_order_that_only_closes_is_never_rejected(made):
             closing = order(position.symbol, side, abs(position.quantity))
             ruined, execution = execute(ruined, closing, quotes(Decimal(1)), BLUE, NOW)
             assert execution.status is OrderStatus.FILLED
+
+
+def under_water(held: str, symbol: str = "EURUSD") -> Portfolio:
+    """An account that holds `held` lots (negative: short) dealt at 1.10000, and whose free margin is negative."""
+    return Portfolio(1, Decimal("-2150.00"), 100, 0, {symbol: Position(symbol, Decimal(held), Decimal("1.10000"))})
+
+
+@pytest.mark.parametrize(
+    ("held", "side", "quantity", "status"),
+    [
+        ("1.00", Side.SELL, "0.40", OrderStatus.FILLED),
+        ("1.00", Side.SELL, "1.00", OrderStatus.FILLED),
+        ("1.00", Side.SELL, "1.01", OrderStatus.REJECTED),  # smaller than before, and yet it opens
+        ("1.00", Side.SELL, "1.50", OrderStatus.REJECTED),
+        ("1.00", Side.SELL, "2.00", OrderStatus.REJECTED),
+        ("1.00", Side.SELL, "3.00", OrderStatus.REJECTED),
+        ("1.00", Side.BUY, "0.01", OrderStatus.REJECTED),
+        ("-1.00", Side.BUY, "1.00", OrderStatus.FILLED),
+        ("-1.00", Side.BUY, "2.00", OrderStatus.REJECTED),
+        ("-1.00", Side.SELL, "0.01", OrderStatus.REJECTED),
+    ],
+)
+def test_account_under_water_may_only_reduce(held, side, quantity, status):
+    portfolio, market = under_water(held), quotes(Decimal("1.10000"))
+    assert free_margin(portfolio, market) == Decimal("-3250.00")
+
+    after, execution = execute(portfolio, order(side=side, quantity=quantity), market, BLUE, NOW)
+
+    assert execution.status is status
+    if status is OrderStatus.REJECTED:
+        assert execution.reason is RejectReason.INSUFFICIENT_MARGIN
+        assert (after.balance, after.positions) == (portfolio.balance, portfolio.positions)
+
+
+@given(trades, st.tuples(symbols, sides, lots, prices))
+def test_whatever_an_order_opens_is_margined(made, last):
+    # given an account that has lost most of what it had
+    portfolio = START
+    for symbol, side, quantity, price in made:
+        portfolio, _ = execute(portfolio, order(symbol, side, quantity), quotes(price), BLUE, NOW)
+    symbol, side, quantity, price = last
+    poor = Portfolio(1, Decimal("-500.00"), 100, portfolio.sequence, portfolio.positions)
+
+    after, execution = execute(poor, order(symbol, side, quantity), quotes(price), BLUE, NOW)
+
+    # then an order is filled only if it opens nothing, or if what is open afterwards is covered
+    held = poor.positions.get(symbol, Position(symbol)).quantity
+    opens = abs(held + side.sign * quantity) > abs(held) or held * (held + side.sign * quantity) < 0
+    if execution.status is OrderStatus.FILLED and opens:
+        assert free_margin(after, quotes(price)) >= 0
+
+
+def test_nothing_is_opened_beside_a_position_that_cannot_be_valued():
+    # given gold that lost all the money, and whose price is not known
+    gold = Position("XAUUSD", Decimal("1.00"), Decimal("2400.00"))
+    portfolio = Portfolio(1, Decimal("100000.00"), 100, 0, {"XAUUSD": gold})
+    market = {"EURUSD": quotes(Decimal("1.10000"))["EURUSD"]}
+
+    _, opened = execute(portfolio, order(quantity="0.01"), market, BLUE, NOW)
+
+    assert opened.reason is RejectReason.INSUFFICIENT_MARGIN
+    # but what is open in another symbol can be closed
+    euro = Position("EURUSD", Decimal("1.00"), Decimal("1.10000"))
+    both = Portfolio(1, Decimal("100000.00"), 100, 0, {"XAUUSD": gold, "EURUSD": euro})
+    _, closed = execute(both, order(side=Side.SELL), market, BLUE, NOW)
+    assert closed.status is OrderStatus.FILLED
 
 
 def test_a_client_buys_at_the_ask_and_sells_at_the_bid():

@@ -110,11 +110,12 @@ async def test_order_with_a_lost_response_is_retried_with_the_same_id(colours: A
     assert len({request.headers["x-rtx-order-id"] for request in seen}) == 1
 
 
+@pytest.mark.parametrize("path", ["/api/orders/market", "/api/admin/accounts/1/deposits"])
 @pytest.mark.parametrize("next_answers", ["Overloaded", "Unavailable", "Internal", "none"])
-async def test_order_with_a_lost_response_is_never_said_not_to_be_placed(
-    engines: Any, anybody: Trader, next_answers: str
+async def test_what_has_a_lost_response_is_never_said_not_to_be_done(
+    engines: Any, anybody: Trader, next_answers: str, path: str
 ) -> None:
-    # given an order that the executing colour received and did not answer
+    # given an order or a deposit that the executing colour received and did not answer
     colours = await engines.start_colours(TIMEOUTS='{"forward_seconds": 1.0}')
     alice = await anybody.open(colours.blue, "alice")
     colours.green.vanish()
@@ -130,14 +131,17 @@ async def test_order_with_a_lost_response_is_never_said_not_to_be_placed(
 
     # when no later attempt tells what became of it
     async with in_the_place_of(colours.green, handler) as seen:
-        got = await alice.order(colours.blue, "one")
+        got = await alice.call(colours.blue, "POST", path, {})
 
-    # then it may have been placed
+    # then it may have been done
     assert len(seen) > 1
     assert (got.status, got.body["error"]["reason"], got.headers["retry-after"]) == (503, "OutcomeUnknown", "1")
 
 
-async def test_account_creation_with_a_lost_response_is_not_retried(colours: Any, forwarding: Trader) -> None:
+@pytest.mark.parametrize("path", ["/api/admin/accounts", "/api/password"])
+async def test_what_cannot_be_repeated_is_not_retried_after_a_lost_response(
+    colours: Any, forwarding: Trader, path: str
+) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         await request.read()
         assert request.transport is not None
@@ -145,7 +149,7 @@ async def test_account_creation_with_a_lost_response_is_not_retried(colours: Any
         return web.Response()
 
     async with in_the_place_of(colours.green, handler) as seen:
-        got = await forwarding.call(colours.blue, "POST", "/api/admin/accounts", {"username": secrets.token_hex(4)})
+        got = await forwarding.call(colours.blue, "POST", path, {"username": secrets.token_hex(4)})
     assert (got.status, got.body["error"]["reason"], len(seen)) == (503, "OutcomeUnknown", 1)
 
 

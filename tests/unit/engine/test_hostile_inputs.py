@@ -121,6 +121,8 @@ async def test_database_is_asked_by_a_good_request(stranger: Stranger) -> None:
     assert (await stranger.post("/api/orders/market", good, stranger.trader))[0] == 503
     assert (await stranger.post("/api/login", b'{"username": "alice", "password": "x"}', b""))[0] == 503
     assert (await stranger.get("/api/orders/market", stranger.trader))[0] == 503
+    good = '{"id": "one", "amount": "1.00", "reason": "Überweisung, 銀行"}'.encode()
+    assert (await stranger.post("/api/admin/accounts/1/deposits", good, stranger.admin))[0] == 503
 
 
 async def test_hostile_values_in_bodies_are_the_clients_fault(stranger: Stranger) -> None:
@@ -128,7 +130,7 @@ async def test_hostile_values_in_bodies_are_the_clients_fault(stranger: Stranger
     for hostile in hostile_inputs.BODIES:
         authorization = stranger.admin if "admin" in hostile.path else stranger.trader
         for what, body in hostile.requests():
-            answer = await stranger.post(hostile.path, body, authorization)
+            answer = await stranger.post(hostile.path.replace("{account_id}", "1"), body, authorization)
             found[hostile.path, what] = problem(*answer, (400, 401, 413))
     assert not _told(found)
 
@@ -138,8 +140,12 @@ async def test_hostile_values_in_urls_are_the_clients_fault(stranger: Stranger) 
     for url in hostile_inputs.URLS:
         more = UPGRADE if url.target.startswith("/ws") else CLOSE
         for what, target in url.targets():
-            token = b"" if url.anonymous else stranger.trader
-            found[url.target, what] = problem(*await stranger.get(target, token, more), (400, 401, 404))
+            answer = (
+                await stranger.get(target, stranger.trader, more)
+                if url.body is None
+                else await stranger.post(target, url.body, stranger.admin)
+            )
+            found[url.target, what] = problem(*answer, (400, 401, 404))
     assert not _told(found)
 
 
@@ -176,7 +182,8 @@ async def test_no_method_of_any_path_is_a_server_fault(stranger: Stranger) -> No
     async with aiohttp.ClientSession(stranger.engine.url, headers=headers) as session:
         for path, method in itertools.product(sorted(paths), METHODS):
             if not {(method, path), ("GET" if method == "HEAD" else method, path)} & described:
-                async with session.request(method, path.replace("{client_order_id}", "\x00")) as answer:
+                target = path.replace("{client_order_id}", "\x00").replace("{account_id}", "1")
+                async with session.request(method, target) as answer:
                     found[method, path] = f"is answered {answer.status}" if answer.status >= 500 else ""
     assert not _told(found)
 

@@ -19,11 +19,12 @@ from rtx_engine.api.limits import PRODUCTION, Admission, Limits
 
 TIMEOUT_SECONDS = 10
 GET = b"GET /get HTTP/1.1\r\nhost: x\r\n\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
 H2C = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
 
 
 async def echo(scope, receive, send):
-    """Answers with the method, the path and the body; /held only once the server is released."""
+    """Answers with method, path, body, and the headers x-echo if there are any; /held once the server is released."""
     body = b""
     while True:
         message = await receive()
@@ -34,7 +35,8 @@ async def echo(scope, receive, send):
             break
     if scope["path"] == "/held":
         await asyncio.to_thread(scope["app"].released.wait)
-    answer = b"%b %b %b" % (scope["method"].encode(), scope["path"].encode(), body)
+    echoed = [value for name, value in scope["headers"] if name == b"x-echo"]
+    answer = b" ".join([scope["method"].encode(), scope["path"].encode(), body, *echoed])
     headers = [(b"content-length", b"%d" % len(answer))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": answer})
@@ -135,6 +137,7 @@ def serve() -> Iterator[Callable[..., Server]]:
         (b"GET / HTTP/1.1\r\n" + b"x" * 400 + b": a\r\n\r\n", 431, "HeadersTooLarge"),
         (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 21 + b"\r\n", 431, "HeadersTooLarge"),
         (b"POST / HTTP/1.1\r\ncontent-length: 5000\r\n\r\n", 413, "PayloadTooLarge"),
+        (CHUNKED + b"0\r\n" + b"a: b\r\n" * 21 + b"\r\n", 431, "HeadersTooLarge"),
         (b"STEAL / HTTP/1.1\r\n\r\n", 400, "BadRequest"),
         (b"CONNECT x:443 HTTP/1.1\r\nhost: x\r\n\r\n", 400, "BadRequest"),
     ],
@@ -149,8 +152,10 @@ async def test_request_beyond_a_limit_is_refused_with_its_reason(serve, request_
     [
         (b"GET / HTTP/1.1\r\na: ", b"x" * 100, 431),
         (b"GET / HTTP/1.1\r\n", b"x" * 100, 431),
-        (b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n", b"64\r\n" + b"x" * 100 + b"\r\n", 413),
-        (b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n64;", b"x" * 100, 413),
+        (CHUNKED, b"64\r\n" + b"x" * 100 + b"\r\n", 413),
+        (CHUNKED + b"64;", b"x" * 100, 413),
+        (CHUNKED + b"0\r\na: ", b"x" * 100, 431),
+        (CHUNKED + b"0\r\n", b"a:\r\n", 431),
     ],
 )
 async def test_request_that_never_ends_is_refused_when_it_has_become_too_large(serve, beginning, more, status):
@@ -168,6 +173,21 @@ async def test_request_that_never_ends_is_refused_when_it_has_become_too_large(s
                     break
         # then it is told why, and the connection ends
         assert refused(await answering)[0] == status
+
+
+async def test_trailer_is_no_header_of_its_request(serve):
+    server = serve()
+    async with server.connected() as (reader, writer):
+        # when headers follow the body, in one part with it or in another
+        writer.write(CHUNKED + b"5\r\nhello\r\n0\r\nx-echo: trailer\r\n\r\n")
+        assert await one(reader) == b"POST / hello"
+        writer.write(CHUNKED.replace(b"\r\n", b"\r\nx-echo: header\r\n", 1) + b"5\r\nhello\r\n")
+        await asyncio.sleep(0.01)
+        writer.write(b"0\r\nx-echo: trailer\r\n\r\n")
+        # then only those before it count, and the connection goes on
+        assert await one(reader) == b"POST / hello header"
+        writer.write(GET)
+        assert await one(reader) == b"GET /get "
 
 
 async def test_body_that_is_too_large_for_the_application_leaves_the_connection_open(serve):

@@ -187,6 +187,26 @@ async def test_lock_that_is_never_free_is_named_by_its_session(run_migrations, f
     await reader.close()
 
 
+async def test_record_of_migrations_that_lacks_a_column_is_altered_within_the_lock_budget(
+    run_migrations, fenced_database
+):
+    # given a record of an earlier release, which a dump reads for as long as it takes
+    await run_migrations("up", to=1)
+    await fenced_database.execute("ALTER TABLE schema_migrations DROP COLUMN applied_for")
+    dump = await fenced_database.connect("rtx_migrator", application_name="pg_dump")
+    await dump.execute("BEGIN; LOCK TABLE schema_migrations IN ACCESS SHARE MODE")
+
+    # then the runner gives up, and says for whom it waited
+    with pytest.raises(MigrationError, match=r"record of migrations got no lock in 2 attempts .*\(pg_dump, role"):
+        await run_migrations("up", lock=LockRetries(timeout_ms=300, attempts=2, pause_seconds=0.02))
+    # and once the dump has ended it goes on
+    migrating = asyncio.create_task(
+        run_migrations("up", lock=LockRetries(timeout_ms=20, attempts=1000, pause_seconds=0.02))
+    )
+    await dump.close()
+    assert len(await migrating) == 2
+
+
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [

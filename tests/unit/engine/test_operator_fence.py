@@ -316,10 +316,8 @@ async def test_fence_moves_while_all_tables_are_published(mover: Mover) -> None:
 
 
 async def test_every_table_can_be_updated_while_it_is_published(database: Any) -> None:
-    # Given a migrated database
-    tables = (
-        "SELECT oid, oid::regclass::text AS name FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace IN (%s)"
-    )
+    # Given the tables of a migrated database that have rows: a partitioned one has them in its partitions
+    tables = "SELECT oid, oid::regclass::text AS name FROM pg_class WHERE relkind = 'r' AND relnamespace IN (%s)"
     ours = tables % "'public'::regnamespace, 'rtx_operator'::regnamespace"
     found = await database.execute(ours)
     assert {"accounts", "schema_migrations", "rtx_operator.execution_fence"} <= {row["name"] for row in found}

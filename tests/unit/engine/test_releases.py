@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import jwt
 import pytest
+from engine_ledger import unbalanced
 from rtx_engine.store.migrate import Migrator
 from rtx_engine.store.migration_files import Half, load
 from rtx_lab.images import IMAGES
@@ -23,6 +25,8 @@ ROOT = Path(__file__).parents[3]
 RELEASES = ROOT / "engine/releases"
 PATCHED = [path.stem for path in sorted(RELEASES.glob("*.patch"))]
 SERVE = [sys.executable, "-c", "from rtx_engine.main import run; run()", "serve"]
+# What an upgrade from the first release to this one expands.
+ADDED = [one for one in load() if one.version > 1 and one.half is Half.EXPAND]
 ORDER = {"symbol": "EURUSD", "side": "buy", "quantity": "0.01"}
 
 
@@ -67,19 +71,27 @@ def test_first_release_has_only_the_first_migration(release: Callable[[str], Pat
     assert older == tuple(migration for migration in load() if migration.version == 1)
 
 
-async def trader(session: aiohttp.ClientSession) -> dict[str, str]:
+async def log_in(session: aiohttp.ClientSession, username: str, password: str = "password") -> dict[str, str]:  # noqa: S107
+    """The headers of a user."""
+    async with session.post("/api/login", json={"username": username, "password": password}) as answer:
+        assert answer.status == 200, await answer.text()
+        return {"authorization": f"Bearer {(await answer.json())['token']}"}
+
+
+async def trader(session: aiohttp.ClientSession, username: str = "alice") -> dict[str, str]:
     """The headers of an account that is opened for this."""
-
-    async def log_in(username: str, password: str) -> dict[str, str]:
-        async with session.post("/api/login", json={"username": username, "password": password}) as answer:
-            return {"authorization": f"Bearer {(await answer.json())['token']}"}
-
-    account = {"username": "alice", "password": "password", "balance": "1000000", "leverage": 100}
+    account = {"username": username, "password": "password", "balance": "1000000", "leverage": 100}
     async with session.post(
-        "/api/admin/accounts", json=account, headers=await log_in("admin", "admin-password")
+        "/api/admin/accounts", json=account, headers=await log_in(session, "admin", "admin-password")
     ) as answer:
         assert answer.status == 201
-    return await log_in("alice", "password")
+    return await log_in(session, username)
+
+
+async def account(session: aiohttp.ClientSession, headers: dict[str, str]) -> Any:
+    async with session.get("/api/account", headers=headers) as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.json()
 
 
 async def place(session: aiohttp.ClientSession, headers: dict[str, str], client_order_id: str) -> tuple[int, Any]:
@@ -116,8 +128,129 @@ async def test_two_releases_trade_on_one_expanded_database(
             assert await answer.json() == second[1]
         # and when the expansion is taken back under the first, it goes on
         async with Migrator.connected(fenced_database.as_role("rtx_migrator")) as migrator:
-            assert len(await migrator.down(cutover="1.1.0-3f9a2c1b")) == 3
+            assert len(await migrator.down(cutover="1.1.0-3f9a2c1b")) == len(ADDED)
         assert (await place(at_old, headers, "four"))[0] == 201
+
+
+async def events(engine: Any, headers: dict[str, str], count: int) -> list[Any]:
+    """The account's first `count` events, as a new client of that engine gets them."""
+    async with (
+        asyncio.timeout(20),
+        aiohttp.ClientSession(engine.url) as session,
+        session.ws_connect("/ws?since=0", headers=headers) as stream,
+    ):
+        assert (await stream.receive_json())["type"] == "hello"
+        return [await stream.receive_json() for _ in range(count)]
+
+
+async def test_money_that_the_next_release_moves_is_kept_and_told_by_the_first(
+    engines: Any, release: Callable[[str], Path], fenced_database: Any
+) -> None:
+    # given an account that the first release opened before the expansion and traded on after it
+    async with Migrator.connected(fenced_database.as_role("rtx_migrator")) as migrator:
+        await migrator.up(to=1)
+        engines.database = fenced_database
+        old = await engines.start(*SERVE, PYTHONPATH=str(release("1.0.0")))
+        async with aiohttp.ClientSession(old.url) as session:
+            headers = await trader(session)
+            await place(session, headers, "one")
+            await migrator.up(half=Half.EXPAND)
+            await place(session, headers, "two")
+    new = await engines.start(COLOUR="green")
+    # when the next release moves money, and the first one trades again
+    deposit = {"id": "bank-1", "amount": "250.00", "reason": "test"}
+    async with aiohttp.ClientSession(new.url) as at_new, aiohttp.ClientSession(old.url) as at_old:
+        await fenced_database.move_fence("green")
+        admin = await log_in(at_new, "admin", "admin-password")
+        [(account_id,)] = await fenced_database.execute("SELECT id FROM accounts")
+        where = f"/api/admin/accounts/{account_id}/deposits"
+        async with at_new.post(where, json=deposit, headers=admin) as answer:
+            assert answer.status == 201
+        await fenced_database.move_fence("blue")
+        assert (await place(at_old, headers, "three"))[0] == 201
+        # and opens another account, which is entered in a journal that it does not know
+        account = {"username": "grace", "password": "password", "balance": "7", "leverage": 1}
+        async with at_old.post("/api/admin/accounts", json=account, headers=admin) as answer:
+            assert answer.status == 201
+    # then nothing is lost, and the clients of both are told of the same numbers
+    assert await unbalanced(fenced_database) == []
+    told = await events(new, headers, 4)
+    assert [(event["sequence"], event["type"]) for event in told] == [
+        (1, "order"),
+        (2, "order"),
+        (3, "deposit"),
+        (4, "order"),
+    ]
+    assert await events(old, headers, 4) == told
+    openings = await fenced_database.execute("SELECT amount, author FROM journal WHERE kind = 1 ORDER BY account_id")
+    assert [tuple(row) for row in openings] == [(100000000, "migration"), (700, "admin")]
+
+
+async def test_two_releases_have_each_others_logins_and_tokens(
+    engines: Any, release: Callable[[str], Path], fenced_database: Any
+) -> None:
+    # given an account of before the upgrade, and one that each release opens while both run
+    async with Migrator.connected(fenced_database.as_role("rtx_migrator")) as migrator:
+        await migrator.up(to=1)
+        engines.database = fenced_database
+        old = await engines.start(*SERVE, PYTHONPATH=str(release("1.0.0")))
+        async with aiohttp.ClientSession(old.url) as at_old:
+            before = await trader(at_old, "before")
+            await migrator.up(half=Half.EXPAND)
+            new = await engines.start(COLOUR="green")
+            async with aiohttp.ClientSession(new.url) as at_new:
+                by_old = await trader(at_old, "by the old")
+                await fenced_database.move_fence("green")
+                by_new = await trader(at_new, "by the new")
+                # then each knows all three, their passwords and their tokens
+                names = ("before", "by the old", "by the new")
+                for session in (at_old, at_new):
+                    found = [await account(session, headers) for headers in (before, by_old, by_new)]
+                    assert [one["username"] for one in found] == list(names)
+                again = [await log_in(at_new, name) for name in names]
+                # and after a rollback the first has the tokens and the passwords of the second
+                passwords = {"password": "password", "new_password": "another password"}
+                async with at_new.post("/api/password", json=passwords, headers=again[2]) as answer:
+                    assert answer.status == 200
+                    changed = {"authorization": f"Bearer {(await answer.json())['token']}"}
+                await fenced_database.move_fence("blue")
+                for headers in (*again[:2], changed):
+                    assert await account(at_old, headers)
+                assert await account(at_old, await log_in(at_old, "by the new", "another password"))
+
+
+async def test_tokens_outlive_the_end_of_the_release_before(
+    engines: Any, release: Callable[[str], Path], fenced_database: Any
+) -> None:
+    # given tokens of both releases
+    async with Migrator.connected(fenced_database.as_role("rtx_migrator")) as migrator:
+        await migrator.up(to=1)
+        engines.database = fenced_database
+        old = await engines.start(*SERVE, PYTHONPATH=str(release("1.0.0")))
+        async with aiohttp.ClientSession(old.url) as at_old:
+            earlier = await trader(at_old)
+        await migrator.up(half=Half.EXPAND)
+        new = await engines.start(COLOUR="green")
+        await fenced_database.move_fence("green")
+        async with aiohttp.ClientSession(new.url) as at_new:
+            unnamed = await log_in(at_new, "alice")
+            # when the first has gone and the database is contracted
+            await old.terminate()
+            await migrator.up(half=Half.CONTRACT)
+            # then tokens name their engine soon, those of before count, and accounts can be opened
+            async with asyncio.timeout(20):
+                while "aud" not in claims(named := await log_in(at_new, "alice")):  # noqa: ASYNC110  # of a process
+                    await asyncio.sleep(0.1)
+            assert "aud" not in claims(unnamed)
+            for headers in (earlier, unnamed, named):
+                assert (await account(at_new, headers))["username"] == "alice"
+            assert (await account(at_new, await trader(at_new, "bob")))["username"] == "bob"
+
+
+def claims(headers: dict[str, str]) -> dict[str, Any]:
+    token = headers["authorization"].removeprefix("Bearer ")
+    found: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    return found
 
 
 async def test_expand_and_reverse_under_load_fail_no_order(
@@ -150,9 +283,9 @@ async def test_expand_and_reverse_under_load_fail_no_order(
             # when the database is expanded, taken back, and expanded again
             for _ in range(5):
                 await goes_on()
-                assert len(await migrator.up(half=Half.EXPAND, cutover="first")) == 3
+                assert len(await migrator.up(half=Half.EXPAND, cutover="first")) == len(ADDED)
                 await goes_on()
-                assert len(await migrator.down(cutover="first")) == 3
+                assert len(await migrator.down(cutover="first")) == len(ADDED)
             await goes_on()
             done = True
     # then nobody's order failed

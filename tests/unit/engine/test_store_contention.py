@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator
-from decimal import Decimal
 
 import pytest
 from engine_ledger import unbalanced
@@ -41,6 +40,25 @@ async def test_locked_account_holds_up_no_other_account(pod, database):
         assert not waiting.done()
 
     assert not any(placed.replayed for placed in (await waiting, *together, *after))
+
+
+async def test_orders_of_a_locked_account_leave_room_in_the_queue(start_pod, database):
+    # given an account that somebody holds, and more orders of it than the queue has room for
+    pod = await start_pod(limits=Limits(max_queued=20, max_of_account=10))
+    held, free = await pod.open_account("ada"), await pod.open_account("bob")
+
+    async with locked(database, held):
+        waiting = [asyncio.create_task(pod.place(held, str(number), quantity="0.01")) for number in range(30)]
+        await asyncio.sleep(0)
+        for number in range(5):
+            await pod.place(free, str(number))
+
+    # then those beyond its limit are refused, and the others are placed
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [isinstance(outcome, OrderError) for outcome in outcomes] == [False] * 10 + [True] * 20
+    assert {outcome.reason for outcome in outcomes[10:]} == {OrderErrorReason.TOO_MANY_REQUESTS}
+    # and there is room for its next ones
+    assert (await pod.place(held, "next")).execution.sequence == 11
 
 
 async def test_orders_of_a_locked_account_fail_at_their_own_deadline(start_pod, database):
@@ -162,7 +180,7 @@ async def test_two_pods_on_the_same_accounts_add_up(start_pod, database):
 
     assert placed == [60] * 12
     assert await database.execute("SELECT count(*)::int FROM fills") == [(12 * 60,)]
-    assert await unbalanced(database, Decimal(BALANCE)) == []
+    assert await unbalanced(database) == []
     [(deadlocks,)] = await database.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
     assert deadlocks == 0
 
@@ -176,4 +194,4 @@ async def test_accounts_that_another_pod_moves_are_read_anew(start_pod, database
         await asyncio.gather(*(pods[number % 2].place(account, str(number)) for account in accounts))
 
     assert await database.execute("SELECT DISTINCT event_sequence FROM accounts") == [(4,)]
-    assert await unbalanced(database, Decimal(BALANCE)) == []
+    assert await unbalanced(database) == []

@@ -33,7 +33,7 @@ async def test_every_table_has_the_fence_trigger(database):
     )
     fenced = {row["relname"] for row in rows if row["fenced"]}
     assert {row["relname"] for row in rows} - fenced == WITHOUT_FENCE
-    assert {"accounts", "orders", "fills", "positions", "account_events"} <= fenced
+    assert {"accounts", "orders", "fills", "positions", "account_events", "journal"} <= fenced
 
 
 @pytest.mark.parametrize(

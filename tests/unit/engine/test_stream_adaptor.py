@@ -27,7 +27,7 @@ class Ticker(WSListener):
         transport.send(WSMsgType.TEXT, b'{"type":"tick"}')
 
 
-def accept(request):
+def accept(request, _peer):
     if request.path == b"/ws":
         return Ticker()
     if request.path == b"/nowhere":

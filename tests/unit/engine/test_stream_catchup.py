@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from picows import WSCloseCode
+from rtx_engine.domain.access import Claims, Role
 from rtx_engine.domain.events import AccountEvent, EventKind
 from rtx_engine.stream.catchup import MAX_CONCURRENT_REPLAYS, CatchUp
 from rtx_engine.stream.connection import Connection
@@ -44,9 +45,13 @@ class Client:
 
 
 class ConnectionRegistry:
-    def register(self, connection: Connection) -> None: ...
+    def connected(self, connection: Connection) -> None: ...
 
-    def unregister(self, connection: Connection) -> None: ...
+    def disconnected(self, connection: Connection) -> None: ...
+
+    def received(self, connection: Connection, text: bytes) -> None: ...
+
+    def unread(self, connection: Connection, size: int) -> None: ...
 
 
 @dataclass
@@ -71,9 +76,13 @@ def event(account_id: int, sequence: int) -> AccountEvent:
     return AccountEvent(account_id, sequence, EventKind.ORDER, payload, dt.datetime.now(dt.UTC))
 
 
+def claims(account_id: int) -> Claims:
+    return Claims(account_id, Role.TRADER, issued_at=0.0, expires_at=0.0, engine=None, generation=None)
+
+
 def connected(account_id: int, newest: int) -> tuple[Connection, Client]:
     """A client that has got its hello and all events up to `newest`."""
-    client, connection = Client(), Connection(Request(account_id, (), None), ConnectionRegistry())
+    client, connection = Client(), Connection(Request(None, (), None), "", claims(account_id), ConnectionRegistry())
     connection.on_ws_connected(client)  # type: ignore[arg-type]  # the part of a WSTransport that is used
     connection.send_hello(newest, "blue")
     return connection, client

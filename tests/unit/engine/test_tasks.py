@@ -8,11 +8,14 @@ import pytest
 from engine_pods import Prices
 from engine_processes import Engines
 from engine_traders import Trader
+from rtx_engine.api.keys import SigningKeys
 from rtx_engine.api.limits import PRODUCTION, Admission
+from rtx_engine.api.tokens import Tokens
 from rtx_engine.config import Redis
 from rtx_engine.store import Store
 from rtx_engine.stream import Stream
 from rtx_engine.stream.bus import Bus
+from rtx_engine.stream.limits import StreamLimits
 from rtx_engine.tasks import Supervisor
 
 TIMEOUT_SECONDS = 20
@@ -69,7 +72,8 @@ async def test_every_task_of_the_services_is_named_to_the_supervisor(database: A
     bus = Bus(Redis("127.0.0.1", 1, None))
     source = Prices()
     store = Store(database.engine, "blue", source, bus.publish)
-    stream = Stream(store.reader, bus, source, lambda _: 1, "blue", Admission(PRODUCTION))
+    tokens = Tokens(SigningKeys(["a secret of thirty-two bytes, yes"]), store.token_rules.rules)
+    stream = Stream(store.reader, bus, source, tokens, "blue", StreamLimits(), Admission(PRODUCTION))
     await bus.start()
     await store.start()
     await stream.start()

@@ -5,9 +5,11 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from rtx_demo.database import PLAN, ROWS
+from rtx_demo.database import PLAN, rows_query
+from rtx_engine.domain.entries import EntryKind
 from rtx_engine.domain.order_response import order_response
 from rtx_engine.domain.orders import OrderStatus
+from rtx_engine.domain.transfers import Transfer
 from rtx_traffic import fenced
 from rtx_traffic.ledger import End, Failure, Kind, Lane, Ledger, Order, OrderAnswer, Record, Request, Run, encode
 from rtx_traffic.rows import Database
@@ -17,7 +19,12 @@ BEHIND_THE_FENCES_BACK = "SET session_replication_role = replica"
 RUN = Run("r", "http://e", 1e9, 1, 1, 0, sockets=0, accounts=1, duration=0, opening_balance="10000.00")
 
 
-QUERY = ROWS.replace(":'run'", "$1::text").replace(":'accounts'", "$2::text")
+def query(*, has_ledger: bool = True) -> str:
+    """As asyncpg takes it."""
+    return rows_query(has_ledger=has_ledger).replace(":'run'", "$1::text").replace(":'accounts'", "$2::text")
+
+
+QUERY = query()
 
 
 async def rows_of_run(database, run: str, *accounts: int) -> Database:
@@ -129,6 +136,40 @@ async def test_rows_keep_every_decimal_of_the_engine(traded):
     assert verdict.findings == ()
     assert verdict.kept
     assert (verdict.orders_acknowledged, verdict.requests) == (5, 8)
+
+
+async def test_money_that_moves_outside_of_fills_is_counted(traded, start_pod):
+    # given accounts that got money and gave some back, of which one is not the run's
+    green = await start_pod("green")
+    other = await green.open_account("other")
+    for account in (traded.account, other):
+        for number, (kind, amount) in enumerate([(EntryKind.DEPOSIT, "250.00"), (EntryKind.WITHDRAWAL, "-0.01")]):
+            await green.store.journal.enter(Transfer(account, str(number), kind, Decimal(amount), "test", "admin"))
+
+    # when the run is judged, then all is right, and the entries are those of the account
+    verdict = await traded.verdict()
+    assert verdict.kept, verdict.findings
+    (account,) = (await traded.rows()).accounts
+    assert [(entry.sequence, entry.kind, entry.amount) for entry in account.entries] == [
+        (0, "opening", 1000000), (7, "deposit", 25000), (8, "withdrawal", -1),
+    ]  # fmt: skip
+    # and a cent that the journal does not know is found, also in the account that the run did not use
+    await traded.execute(f"UPDATE accounts SET balance = balance + 0.01 WHERE id = {other}")  # noqa: S608  # a number
+    verdict = await traded.verdict()
+    assert (verdict.accounts_unbalanced, verdict.accounts_wrong, verdict.kept) == (1, 0, False)
+    await traded.execute("DELETE FROM journal WHERE kind = 2")
+    verdict = await traded.verdict()
+    assert (verdict.accounts_unbalanced, verdict.accounts_wrong) == (2, 1)
+
+
+async def test_database_without_a_journal_is_judged_by_its_fills(traded, database):
+    # given a database of a release that has no journal
+    await traded.execute("DROP VIEW ledger; DROP TABLE journal")
+
+    (row,) = await database.execute(query(has_ledger=False), "r", str(traded.account))
+
+    rows = Database.parse(row[0].encode())
+    assert (len(rows.orders), rows.unbalanced, rows.accounts[0].entries) == (5, (), ())
 
 
 async def test_account_without_trades_is_reported(start_pod, database):

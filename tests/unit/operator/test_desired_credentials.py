@@ -30,7 +30,7 @@ def changed(secret: desired.Object, key: str, value: str) -> desired.Object:
 def test_generated_passwords_are_long_and_all_differ() -> None:
     internal, credentials = desired.secrets(build_input(), None, None, SEED)
     passwords = [value for key, value in {**values(internal), **values(credentials)}.items() if key != "DB_USER"]
-    assert len(set(passwords)) == len(passwords) == 9
+    assert len(set(passwords)) == len(passwords) == 10
     assert min(map(len, passwords)) >= 43
     assert values(credentials)["DB_USER"] == "rtx_engine"
 
@@ -48,7 +48,7 @@ def test_existing_values_are_kept_with_every_seed() -> None:
     assert desired.secrets(build_input(), *made, OTHER_SEED) == made
 
 
-@pytest.mark.parametrize("key", ["DB_PASSWORD", "REDIS_PASSWORD", "JWT_SECRET"])
+@pytest.mark.parametrize("key", ["DB_PASSWORD", "REDIS_PASSWORD", "JWT_SECRET", "JWT_SECRET_STANDBY"])
 def test_only_missing_values_are_generated(key: str) -> None:
     internal, credentials = desired.secrets(build_input(), None, None, SEED)
     for lost in (without(credentials, key), changed(credentials, key, "")):
@@ -109,3 +109,20 @@ def test_short_password_cannot_be_guessed_from_its_fingerprint() -> None:
     short = changed(credentials, "REDIS_PASSWORD", "1234")
     # Then their fingerprints differ
     assert desired.fingerprints(mine, short).cache != desired.fingerprints(other, short).cache
+
+
+def test_swapped_signing_keys_replace_only_pods_that_have_both() -> None:
+    # Given the fingerprints of engine pods with two signing keys, and of those made before there were two
+    internal, credentials = desired.secrets(build_input(), None, None, SEED)
+    before = desired.fingerprints(internal, credentials)
+
+    # When the second key is made anew, then only pods that have it change
+    renewed = desired.fingerprints(internal, changed(credentials, "JWT_SECRET_STANDBY", "another"))
+    assert renewed.engine == before.engine
+    assert renewed.engine_with_standby != before.engine_with_standby
+
+    # And when the two are swapped, all do
+    first, second = (values(credentials)[key] for key in ("JWT_SECRET", "JWT_SECRET_STANDBY"))
+    swapped = changed(changed(credentials, "JWT_SECRET", second), "JWT_SECRET_STANDBY", first)
+    assert desired.fingerprints(internal, swapped).engine != before.engine
+    assert desired.fingerprints(internal, swapped).engine_with_standby != before.engine_with_standby

@@ -6,12 +6,16 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 from cutover_walks import reconciled, upgraded
-from cutover_world import World
+from cutover_world import World, forget_desired_states
 from operator_release import DEPLOYMENT, JOB, another_variable, edited_template
 from rtx_operator.api.enums import ConditionType, CutoverPhase, Reason
 from rtx_operator.observation import Object
 
 Release = Callable[[], AbstractContextManager[None]]
+STANDBY = (
+    "          - {name: JWT_SECRET_STANDBY, valueFrom: "
+    "{secretKeyRef: {name: {{ credentials }}, key: JWT_SECRET_STANDBY, optional: true}}}\n"
+)
 PROBES = ("periodSeconds: 2", "periodSeconds: 5")
 
 
@@ -262,3 +266,33 @@ def test_refresh_that_fails_is_rejected_until_another_value_or_a_retry(world: Wo
         # And when the annotation gets another value, then it is
         world.refresh("2")
         assert world.run_until(CutoverPhase.SUCCEEDED)
+
+
+def test_second_signing_key_replaces_no_pod_of_before(world: World) -> None:
+    # Given a version that a release of the operator rolled out which knew one signing key
+    with edited_template(DEPLOYMENT, STANDBY, ""):
+        upgraded(world)
+    made = copy.deepcopy(template(world, "green"))
+
+    # When this one reconciles it, and its Secret gets a second key, and another one
+    for value in ("Zmlyc3Q=", "c2Vjb25k"):
+        set_standby(world, value)
+        reconciled(world)
+
+    # Then no pod is replaced
+    assert template(world, "green") == made
+    forget_desired_states()  # of another release
+
+
+def test_another_second_signing_key_replaces_the_pods_that_have_it(world: World) -> None:
+    # Given a version that this release rolled out
+    upgraded(world)
+    made = copy.deepcopy(template(world, "green"))
+    set_standby(world, "Zmlyc3Q=")
+    reconciled(world)
+    assert template(world, "green") != made
+
+
+def set_standby(world: World, value: str) -> None:
+    assert world.credentials is not None
+    world.credentials = {"data": {**world.credentials["data"], "JWT_SECRET_STANDBY": value}}

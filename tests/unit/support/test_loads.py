@@ -63,6 +63,7 @@ def test_fault_may_fail_requests_and_delay_events() -> None:
         {"orders_altered": 1},
         {"repeats_answered_otherwise": 1},
         {"accounts_wrong": 1},
+        {"accounts_unbalanced": 1},
         {"fenced_executions": 1},
         {"websocket_gaps": 1},
         {"unrecorded_requests": 1},

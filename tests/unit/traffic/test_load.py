@@ -15,6 +15,7 @@ from rtx_traffic.ledger import Crash, End, Failure, Kind, Lane, Ledger, Order, R
 from rtx_traffic.load import Load
 from rtx_traffic.recorder import Recorder
 from rtx_traffic.schedule import OrderSource, ScheduledRequest, schedule
+from rtx_traffic.sessions import Session
 
 ACKNOWLEDGED = (
     b'{"order_id":"o","client_order_id":"c","status":"filled","symbol":"EURUSD","side":"buy","quantity":"0.10",'
@@ -73,7 +74,7 @@ async def ledger_of(
         with Recorder(path, settings) as recorder:
             load = Load(
                 target=target,
-                accounts=[Account("7", "u", "token")],
+                sessions=[Session(Account("7", "u", "token"))],
                 orders=source(run="r", account_ids=["7"], symbols=["EURUSD"], seed=1),
                 keep_alive=keep_alive,
                 recorder=recorder,

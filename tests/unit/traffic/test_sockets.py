@@ -35,6 +35,7 @@ from rtx_traffic.ledger import (
     SocketStarted,
 )
 from rtx_traffic.recorder import Recorder
+from rtx_traffic.sessions import Session
 from rtx_traffic.sockets import Socket
 
 
@@ -102,7 +103,7 @@ async def recorded(
     with Recorder(path, settings) as recorder:
         client = Socket(
             number=0,
-            account=Account("7", "u", "token"),
+            session=Session(Account("7", "u", "token")),
             target=target or engine.target,
             symbol="EURUSD",
             clock=recorder.clock,

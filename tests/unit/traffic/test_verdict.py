@@ -35,6 +35,7 @@ def test_kept_run_has_no_findings() -> None:
         "orders_altered",
         "repeats_answered_otherwise",
         "accounts_wrong",
+        "accounts_unbalanced",
         "fenced_executions",
         "websocket_gaps",
     ],

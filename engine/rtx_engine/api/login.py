@@ -1,0 +1,120 @@
+"""Routes that give and take access: login, refresh, a new password, revocation."""
+
+import datetime as dt
+import hashlib
+import re
+import secrets
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from rtx_engine.api.context import Context
+from rtx_engine.api.errors import ApiError, ErrorReason, bad_request, unauthorized
+from rtx_engine.api.logins import wrong_credentials
+from rtx_engine.api.passwords import Caller
+from rtx_engine.api.request_bodies import LoginRequest, PasswordRequest, RefreshRequest, decode
+from rtx_engine.api.response_bodies import LoginResponse, Revoked
+from rtx_engine.domain import accounts, grammar
+
+ADMIN = "admin"
+MIN_PASSWORD_CHARACTERS = 8
+MAX_PASSWORD_CHARACTERS = 1024
+REFRESH_LIFETIME = dt.timedelta(hours=12)  # a trading day; then whoever it is logs in again
+_REFRESH_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 random bytes
+
+
+class LoginRoutes:
+    """One method per route. Each raises ApiError and the errors of the store."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def login(self, request: Request) -> Response:
+        """A token for a username and a password."""
+        body = decode(await request.body(), LoginRequest)
+        context = self._context
+        if not grammar.is_name(body.username) or len(body.password) > MAX_PASSWORD_CHARACTERS:
+            raise wrong_credentials()  # no account can have these
+        caller = await context.logins.caller(body.username, context.client_address(request.scope))
+        if body.username == ADMIN:
+            await context.logins.check(caller, context.settings.admin_password_hash, body.password)
+            token, expires_at = context.tokens.issue(None)
+            return _json(LoginResponse(token, ADMIN, expires_at, None, None))
+        login = await context.store.users.named(body.username, known=caller.known)
+        await context.logins.check(caller, login.password_hash if login else None, body.password)
+        if login is None:
+            raise wrong_credentials()
+        return await self._open_session(login)
+
+    async def refresh(self, request: Request) -> Response:
+        """Another token for a refresh token. Reads only: a lost answer costs a repetition, and changes nothing."""
+        body = decode(await request.body(), RefreshRequest)
+        found = None
+        if _REFRESH_TOKEN.fullmatch(body.refresh_token):
+            found = await self._context.store.users.session(_hash(body.refresh_token))
+        if found is None:
+            raise unauthorized("The refresh token has expired or was revoked: log in again at POST /api/login.")
+        token, expires_at = self._context.tokens.issue(found.account_id, found.generation)
+        return _json(LoginResponse(token, found.account_id, expires_at, body.refresh_token, found.expires_at))
+
+    async def change_password(self, request: Request) -> Response:
+        """Another password. All tokens and streams of the account end; the answer has new ones."""
+        context = self._context
+        account_id = context.account_id(request.scope)
+        body = decode(await request.body(), PasswordRequest)
+        check_new_password("new_password", body.new_password)
+        if len(body.password) > MAX_PASSWORD_CHARACTERS:
+            raise wrong_credentials()
+        if (login := await context.store.users.of_account(account_id)) is None:
+            raise unauthorized("The account of this token does not exist: log in again.")
+        caller = await context.logins.caller(login.username, context.client_address(request.scope))
+        await context.logins.check(caller, login.password_hash, body.password)
+        password_hash = await context.passwords.hash(body.new_password, caller)
+        changed = await context.store.users.change_password(login, password_hash)
+        if changed is None:
+            raise wrong_credentials()  # by another request, a moment ago
+        return await self._open_session(changed)
+
+    async def revoke(self, request: Request) -> Response:
+        """End all tokens and streams of an account. For the administrator only."""
+        self._context.require_admin(request.scope)
+        try:
+            account_id = grammar.whole_number(request.path_params["account_id"], minimum=1)
+        except grammar.GrammarError:
+            account_id = None  # no account can have it
+        login = None
+        if account_id is not None:
+            login = await self._context.store.users.of_account(account_id, for_admin=True)
+        if login is None:
+            raise ApiError(404, ErrorReason.NOT_FOUND, "There is no such account: give the account_id of one.")
+        await self._context.store.users.revoke(login)
+        return _json(Revoked(login.account_id))
+
+    async def _open_session(self, login: accounts.Login) -> Response:
+        context = self._context
+        token, expires_at = context.tokens.issue(login.account_id, login.generation)
+        refresh_token = secrets.token_urlsafe(32)
+        ends = await context.store.users.open_session(login, _hash(refresh_token), REFRESH_LIFETIME)
+        if ends is None:
+            raise wrong_credentials()  # it was the password until a moment ago
+        return _json(LoginResponse(token, login.account_id, expires_at, refresh_token, ends))
+
+
+def check_new_password(field: str, password: str) -> None:
+    """Raises ApiError (400) unless it may become a password."""
+    if not MIN_PASSWORD_CHARACTERS <= len(password) <= MAX_PASSWORD_CHARACTERS:
+        raise bad_request(f"{field} must have {MIN_PASSWORD_CHARACTERS} to {MAX_PASSWORD_CHARACTERS} characters.")
+
+
+def admin_caller(address: str) -> Caller:
+    """The administrator, whose token was checked."""
+    return Caller(ADMIN, address, known=True)
+
+
+def _hash(refresh_token: str) -> bytes:
+    return hashlib.sha256(refresh_token.encode()).digest()
+
+
+def _json(value: msgspec.Struct) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")

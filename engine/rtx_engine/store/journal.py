@@ -1,0 +1,177 @@
+"""Enters deposits and withdrawals: each once, under its account's row lock and the fence.
+
+It waits for nobody while it holds the fence: an account that an order path holds is tried again. The order path notices
+by the account's sequence that the account has moved.
+"""
+
+import asyncio
+import datetime as dt
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import asyncpg  # type: ignore[import-untyped]  # ships no types
+
+from rtx_engine.domain.entries import Entry
+from rtx_engine.domain.events import AccountEvent, entry_event
+from rtx_engine.domain.transfers import Transfer, enter
+from rtx_engine.store import statements
+from rtx_engine.store.columns import entry_arguments, entry_from, portfolios_from
+from rtx_engine.store.database_errors import CONNECTION_LOST, CONTENTION, is_fenced
+from rtx_engine.store.errors import OrderError, OrderErrorReason, UnavailableError
+from rtx_engine.store.fence import FenceWatch
+from rtx_engine.store.read_admission import Shared
+from rtx_engine.store.reads import Reads
+from rtx_engine.store.session import UnconfirmedError
+from rtx_engine.store.transactions import Quotes
+
+RETRY_PAUSE_SECONDS = 0.02  # at most, before an account that somebody holds is tried again
+
+_FENCED = "another colour executes now; try again with the same id"
+_HELD = "another session holds the account; try again with the same id"
+_UNAVAILABLE = "the database did not accept the entry; try again with the same id"
+_UNKNOWN = "the database was lost during the entry's COMMIT; try again with the same id to get its outcome"
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """An entry. `replayed`: an earlier request with the same content entered it."""
+
+    entry: Entry
+    replayed: bool
+
+
+@dataclass(slots=True)
+class _Attempt:
+    deadline: float  # by the event loop's clock
+    committing: bool = False
+
+
+class Journal:
+    """Enters what changes an account's money and is no fill."""
+
+    def __init__(
+        self,
+        reads: Reads,
+        colour: str,
+        fence: FenceWatch,
+        source: Quotes,
+        publish: Callable[[Sequence[AccountEvent]], None],
+        timeout_seconds: float,
+    ) -> None:
+        """`publish` gets the event of each new entry. It must not block. `timeout_seconds`: of one transfer."""
+        self._reads = reads
+        self._session = reads.session
+        self._colour = colour
+        self._fence = fence
+        self._source = source
+        self._publish = publish
+        self._timeout_seconds = timeout_seconds
+
+    async def enter(self, transfer: Transfer) -> Entered:
+        """Enter `transfer`, or return its earlier entry.
+
+        Raises TransferRefusedError, and OrderError if nobody knows or nothing was done.
+        """
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._timeout_seconds
+        in_doubt, failure = False, OrderError(OrderErrorReason.UNAVAILABLE, _UNAVAILABLE)
+        while clock() < deadline:
+            attempt = _Attempt(deadline)
+            try:
+                once = partial(self._try_once, transfer=transfer, attempt=attempt)
+                entered = await self._reads.run(once, Shared.POD)
+            except (UnavailableError, UnconfirmedError):
+                in_doubt = in_doubt or attempt.committing
+            except OrderError as error:
+                if error.reason is OrderErrorReason.FENCED and in_doubt:
+                    break
+                raise
+            else:
+                if entered is not None:
+                    return entered
+                failure = OrderError(OrderErrorReason.UNAVAILABLE, _HELD)
+            await asyncio.sleep(random.uniform(0, RETRY_PAUSE_SECONDS))  # noqa: S311  # not for security
+        raise OrderError(OrderErrorReason.OUTCOME_UNKNOWN, _UNKNOWN) if in_doubt else failure
+
+    async def _try_once(
+        self, connection: "asyncpg.Connection", transfer: Transfer, attempt: _Attempt
+    ) -> Entered | None:
+        """None if somebody holds the account, if the fence has moved and names this colour again, or if it is late."""
+        if asyncio.get_running_loop().time() >= attempt.deadline:
+            return None  # the turn for the connection has come too late
+        async with asyncio.timeout_at(attempt.deadline):
+            state = self._fence.state or await self._fence.refresh(connection)
+            if state is None:
+                raise OrderError(OrderErrorReason.FENCED, _FENCED)
+            await self._session.set_epoch(connection, state.epoch)
+            try:
+                entered = await self._transact(connection, transfer, attempt, state.epoch)
+            except Exception as error:
+                if not await self._may_be_repeated(connection, error, attempt):
+                    raise
+                return None
+        if isinstance(entered, OrderError):
+            raise entered
+        if entered is not None and not entered.replayed:
+            self._publish([entry_event(entered.entry)])
+        return entered
+
+    async def _transact(
+        self, connection: "asyncpg.Connection", transfer: Transfer, attempt: _Attempt, epoch: int
+    ) -> Entered | OrderError | None:
+        """One transaction; returns and raises as `_enter` does."""
+        await connection.execute(statements.BEGIN)
+        entered = await self._enter(connection, transfer, epoch)
+        if entered is None:
+            await connection.execute("ROLLBACK")
+            return None
+        # The transaction holds the fence's row, so its commit is written and confirmed also if it enters nothing: what
+        # is told of an earlier entry that it has found then outlives a failover, too.
+        attempt.committing = True
+        await self._session.commit(connection, "COMMIT")
+        return entered
+
+    async def _may_be_repeated(self, connection: "asyncpg.Connection", error: Exception, attempt: _Attempt) -> bool:
+        """Leave a transaction that failed, unless the session drops the connection. Raises OrderError (Fenced)."""
+        if isinstance(error, CONNECTION_LOST) and not isinstance(error, asyncpg.QueryCanceledError):
+            return False
+        if isinstance(error, asyncpg.PostgresError):
+            attempt.committing = False  # the server has refused it
+        if connection.is_in_transaction():
+            await connection.execute("ROLLBACK")
+        if not (isinstance(error, CONTENTION) or is_fenced(error)):
+            return False
+        await self._fence.refresh(connection)
+        if is_fenced(error) and not self._fence.executing:
+            raise OrderError(OrderErrorReason.FENCED, _FENCED) from error
+        return True
+
+    async def _enter(
+        self, connection: "asyncpg.Connection", transfer: Transfer, epoch: int
+    ) -> Entered | OrderError | None:
+        """Within the transaction: the entry, or a Conflict; None if somebody holds the account.
+
+        Raises OrderError (UnknownAccount) and TransferRefusedError.
+        """
+        account = [transfer.account_id]
+        locked = await connection.fetch(statements.LOCK, account)
+        portfolio = portfolios_from(await connection.fetch(statements.READ, account)).get(transfer.account_id)
+        if portfolio is None:
+            raise OrderError(OrderErrorReason.UNKNOWN_ACCOUNT, f"account {transfer.account_id} does not exist")
+        if not locked:
+            return None
+        row = await connection.fetchrow(statements.ENTERED, transfer.account_id, transfer.key)
+        if row is not None:
+            entry = entry_from(row)
+            if not transfer.same_request(entry):
+                message = f"id {transfer.transfer_id!r} belongs to another entry of this account; use a new one"
+                return OrderError(OrderErrorReason.CONFLICT, message)
+            return Entered(entry, replayed=True)
+        entry = enter(portfolio, transfer, self._source.quotes(), dt.datetime.now(dt.UTC))
+        arguments = entry_arguments(entry, transfer, epoch, self._colour)
+        written = await connection.fetch(statements.ENTER, *arguments)
+        if len(written) != 1:
+            raise RuntimeError("an account that this transaction has locked was not written")
+        return Entered(entry, replayed=False)

@@ -1,0 +1,36 @@
+-- squawk-ignore-file adding-field-with-default, disallowed-unique-constraint
+-- By hand only, while no account is opened: it writes each account, and locks the table meanwhile.
+DELETE FROM features WHERE name = 'tokens_name_their_engine';
+ALTER TABLE accounts
+    ADD COLUMN username text NOT NULL DEFAULT gen_random_uuid()::text UNIQUE
+        CHECK (length(username) BETWEEN 1 AND 64),
+    ADD COLUMN password_hash text NOT NULL DEFAULT '';
+UPDATE accounts SET username = users.username, password_hash = users.password_hash
+FROM users JOIN user_accounts ON user_accounts.user_id = users.id WHERE user_accounts.account_id = accounts.id;
+
+CREATE FUNCTION user_of_new_account() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    WITH added AS (
+        INSERT INTO public.users (username, password_hash) VALUES (NEW.username, NEW.password_hash) RETURNING id
+    )
+    INSERT INTO public.user_accounts (account_id, user_id) SELECT NEW.id, added.id FROM added;
+    RETURN NULL;
+END
+$function$;
+CREATE FUNCTION login_of_account() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    UPDATE public.accounts SET username = users.username, password_hash = users.password_hash
+    FROM public.users JOIN public.user_accounts ON user_accounts.user_id = users.id
+    WHERE users.id = (to_jsonb(NEW) ->> TG_ARGV[0])::bigint AND accounts.id = user_accounts.account_id
+        AND accounts.password_hash <> users.password_hash;
+    RETURN NULL;
+END
+$function$;
+CREATE TRIGGER user_of_new_account AFTER INSERT ON accounts
+    FOR EACH ROW WHEN (NEW.password_hash <> '') EXECUTE FUNCTION user_of_new_account();
+CREATE TRIGGER login_of_account AFTER INSERT ON user_accounts
+    FOR EACH ROW EXECUTE FUNCTION login_of_account('user_id');
+CREATE TRIGGER login_of_account AFTER UPDATE OF password_hash ON users
+    FOR EACH ROW EXECUTE FUNCTION login_of_account('id');

@@ -1,0 +1,1 @@
+DELETE FROM journal WHERE kind = 1 AND author = 'migration';

@@ -1,0 +1,90 @@
+"""Which reads wait for the pod's one connection for them, and which are refused at once. Pure.
+
+A queue that is longer than what is soon served helps nobody: whoever is in it has given up by the time of their turn.
+So its length is bounded by what its reads would wait, as the last ones took. A burst of quick reads is let in whole.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rtx_engine.store.errors import OverloadedError, TooManyReadsError
+
+
+class Shared(StrEnum):
+    """Reads that are of no account."""
+
+    STRANGERS = "strangers"  # who want to log in
+    KNOWN = "known"  # users who log in from where they did before: strangers do not take their places
+    REFRESHES = "refreshes"  # whoever sends what may be a refresh token: nobody knows whose before it is read
+    POD = "pod"  # by the pod for all its clients, a few at a time: never refused
+
+
+Owner = int | Shared  # an account, or the above
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """Numbers of waiting reads, and seconds. The defaults are for production; tests set smaller ones."""
+
+    max_waiting: int = 512
+    min_waiting: int = 16  # are let in however slow the database is
+    max_waiting_per_account: int = 16
+    max_waiting_logins: int = 8  # of either kind: more than two threads for passwords need
+    max_waiting_refreshes: int = 64  # which need no such thread; all clients of a pod that was lost refresh at once
+    max_expected_wait_seconds: float = 0.5
+    wait_seconds: float = 2.0  # for a read's turn, when others took longer than expected
+
+
+PRODUCTION = ReadLimits()
+
+_RECENT_WEIGHT = 0.1  # of the newest read in the average: ten reads make it
+
+
+class ReadAdmission:
+    """Counts the reads that wait."""
+
+    def __init__(self, limits: ReadLimits = PRODUCTION) -> None:
+        self._limits = limits
+        self._by_owner: Counter[Owner] = Counter()
+        self._waiting = 0
+        self._seconds_per_read = 0.0  # average of the last few
+
+    @property
+    def room(self) -> int:
+        """How many reads may wait at present."""
+        limits = self._limits
+        if not self._seconds_per_read:
+            return limits.max_waiting
+        soon = int(limits.max_expected_wait_seconds / self._seconds_per_read)
+        return max(limits.min_waiting, min(soon, limits.max_waiting))
+
+    def enter(self, owner: Owner) -> None:
+        """Let a read wait; `leave` follows. Raises TooManyReadsError or OverloadedError."""
+        if owner is not Shared.POD:
+            share, what = self._share(owner)
+            if self._by_owner[owner] >= share:
+                raise TooManyReadsError(f"too many {what} are waiting; try again in a second")
+            if self._waiting >= self.room:
+                raise OverloadedError("too many requests are waiting; try again in a second")
+        self._by_owner[owner] += 1
+        self._waiting += 1
+
+    def leave(self, owner: Owner) -> None:
+        """The read's turn has come, or it gave up."""
+        self._waiting -= 1
+        self._by_owner[owner] -= 1
+        if not self._by_owner[owner]:
+            del self._by_owner[owner]  # so that the table stays as small as the queue
+
+    def _share(self, owner: Owner) -> tuple[int, str]:
+        """How many of the owner's reads may wait, and what they are called."""
+        if owner is Shared.REFRESHES:
+            return self._limits.max_waiting_refreshes, "refreshes of tokens"
+        if isinstance(owner, Shared):
+            return self._limits.max_waiting_logins, "logins"
+        return self._limits.max_waiting_per_account, "requests of this account"
+
+    def served(self, seconds: float) -> None:
+        """A read has kept the open connection for so long."""
+        self._seconds_per_read += _RECENT_WEIGHT * (seconds - self._seconds_per_read)

@@ -1,0 +1,111 @@
+"""Who may log in, and for how long: users, their refresh tokens, and the end of both."""
+
+import datetime as dt
+
+from rtx_engine.domain.accounts import Login, RefreshedLogin
+from rtx_engine.store.errors import OrderError, OrderErrorReason, UnavailableError
+from rtx_engine.store.fenced_writes import FencedWrites
+from rtx_engine.store.read_admission import Owner, Shared
+from rtx_engine.store.reads import Reads
+from rtx_engine.store.session import UnconfirmedError
+
+MAX_REFRESH_TOKENS = 32  # of a user; a login beyond ends the oldest, so the table needs no other upkeep
+
+_UNCONFIRMED = "nobody knows yet whether it is done; log in to see which password counts"
+_USER = """
+SELECT users.id AS user_id, account_id, username, password_hash, generation
+FROM users JOIN user_accounts ON user_accounts.user_id = users.id
+"""
+_BY_NAME = f"{_USER} WHERE username = $1"
+_BY_ACCOUNT = f"{_USER} WHERE account_id = $1"
+_REFRESHED = """
+SELECT user_accounts.account_id, users.generation, refresh_tokens.expires_at
+FROM refresh_tokens
+JOIN users ON users.id = refresh_tokens.user_id AND users.generation = refresh_tokens.generation
+JOIN user_accounts ON user_accounts.user_id = users.id
+WHERE refresh_tokens.hash = $1 AND refresh_tokens.expires_at > clock_timestamp()
+"""
+# Nothing if the password has changed since it was checked. A commit that only this server has is enough: whoever loses
+# a refresh token with it logs in again, and nobody waits for a standby to log in.
+_OPEN = """
+WITH quick AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', 'local', true)
+), holder AS MATERIALIZED (
+    SELECT id, generation FROM users, quick WHERE id = $1 AND generation = $2
+), ended AS (
+    DELETE FROM refresh_tokens USING holder WHERE refresh_tokens.user_id = holder.id AND (
+        refresh_tokens.expires_at <= clock_timestamp() OR refresh_tokens.hash IN (
+            SELECT newest.hash FROM refresh_tokens AS newest WHERE newest.user_id = $1
+            ORDER BY newest.expires_at DESC OFFSET $5
+        )
+    )
+)
+INSERT INTO refresh_tokens (hash, user_id, generation, expires_at)
+SELECT $3, id, generation, clock_timestamp() + $4::interval FROM holder
+RETURNING expires_at
+"""
+# A new generation ends all tokens: pods learn of it (token_rules.py), and no refresh token of an earlier one counts.
+_NEXT_GENERATION = """
+UPDATE users
+SET generation = generation + 1, revoked_at = clock_timestamp(), password_hash = coalesce($2, password_hash)
+WHERE id = $1 AND ($3::bigint IS NULL OR generation = $3)
+RETURNING generation
+"""
+
+
+class Users:
+    """Each method raises the errors of Reads.run, but for those of a read itself."""
+
+    def __init__(self, reads: Reads, writes: FencedWrites) -> None:
+        self._reads = reads
+        self._writes = writes
+
+    async def named(self, username: str, *, known: bool) -> Login | None:
+        """`known`: this user has logged in from the same address before."""
+        return await self._login(Shared.KNOWN if known else Shared.STRANGERS, _BY_NAME, username)
+
+    async def of_account(self, account_id: int, *, for_admin: bool = False) -> Login | None:
+        """`for_admin`: the administrator asks, who is not refused because the account asks too much."""
+        return await self._login(Shared.POD if for_admin else account_id, _BY_ACCOUNT, account_id)
+
+    async def open_session(self, login: Login, hash_: bytes, lifetime: dt.timedelta) -> dt.datetime | None:
+        """Keep a refresh token, of which only the hash is known here. Returns when it expires.
+
+        None if the user's password has changed since `login` was read. Raises OrderError (Fenced).
+        """
+        columns = (login.user_id, login.generation, hash_, lifetime, MAX_REFRESH_TOKENS - 1)
+        try:
+            rows = await self._writes.run(_OPEN, *columns)
+        except UnconfirmedError as error:  # a token that nobody has been given is of no use to anybody
+            raise UnavailableError("the database does not answer; log in again") from error
+        return rows[0]["expires_at"] if rows else None
+
+    async def session(self, hash_: bytes) -> RefreshedLogin | None:
+        """Whose refresh token it is; None if it counts for nothing (any more)."""
+        row = await self._reads.run(lambda connection: connection.fetchrow(_REFRESHED, hash_), Shared.REFRESHES)
+        return None if row is None else RefreshedLogin(row["account_id"], row["generation"], row["expires_at"])
+
+    async def change_password(self, login: Login, password_hash: str) -> Login | None:
+        """The user with the new password, whose earlier tokens are all revoked; None if it has changed meanwhile.
+
+        Raises OrderError (Fenced, OutcomeUnknown).
+        """
+        generation = await self._next_generation(login.user_id, password_hash, login.generation)
+        if generation is None:
+            return None
+        return Login(login.user_id, login.account_id, login.username, password_hash, generation)
+
+    async def revoke(self, login: Login) -> None:
+        """Revoke all tokens of a user. Raises OrderError (Fenced, OutcomeUnknown)."""
+        await self._next_generation(login.user_id, None, None)
+
+    async def _login(self, owner: Owner, statement: str, key: object) -> Login | None:
+        row = await self._reads.run(lambda connection: connection.fetchrow(statement, key), owner)
+        return None if row is None else Login(*row.values())
+
+    async def _next_generation(self, user_id: int, password_hash: str | None, expected: int | None) -> int | None:
+        try:
+            rows = await self._writes.run(_NEXT_GENERATION, user_id, password_hash, expected)
+        except UnconfirmedError as error:
+            raise OrderError(OrderErrorReason.OUTCOME_UNKNOWN, _UNCONFIRMED) from error
+        return rows[0]["generation"] if rows else None

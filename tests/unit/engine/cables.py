@@ -1,0 +1,80 @@
+"""A network between a pod and PostgreSQL that tests disturb."""
+
+import asyncio
+import re
+from contextlib import suppress
+
+# What PostgreSQL says at the end of an order's transaction: WRITE's row of 17 columns, CommandComplete, and
+# ReadyForQuery with no transaction open.
+COMMITTED = re.compile(rb"D.{4}\x00\x11.*C.{4}SELECT \d+\0Z\x00\x00\x00\x05I", re.DOTALL)
+# The same at the end of a transaction that ends with COMMIT, as that of a deposit.
+COMMITTED_BY_ITSELF = re.compile(rb"C.{4}COMMIT\0Z\x00\x00\x00\x05I", re.DOTALL)
+# The same of statements outside of the order path: a new account, its id and that it has no event; a row each.
+ACCOUNT_OPENED = re.compile(rb"D.{4}\x00\x02.{12}\x00{3}\x08\x00{8}C.{4}SELECT 1\0Z\x00\x00\x00\x05I", re.DOTALL)
+USER_UPDATED = re.compile(rb"D.*C.{4}UPDATE 1\0Z\x00\x00\x00\x05I", re.DOTALL)
+SESSION_OPENED = re.compile(rb"D.*C.{4}INSERT 0 1\0Z\x00\x00\x00\x05I", re.DOTALL)
+
+
+class Cable:
+    """A TCP proxy in front of PostgreSQL.
+
+    It can be cut, be slow, hold answers back, or lose the next ones that say what was committed.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.port = 0
+        self.connections = 0  # since the start
+        self.delay_seconds = 0.0  # of each answer
+        self.answers_to_lose = 0
+        self.lost_answer = COMMITTED
+        self.lost = 0
+        self._target = port
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def plug_in(self) -> None:
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def hold(self) -> None:
+        """From now on answers wait for `release`."""
+        self._flowing.clear()
+
+    def release(self) -> None:
+        self._flowing.set()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self._target)
+        pair = {writer, upstream}
+        self._writers |= pair
+        try:
+            requests = asyncio.create_task(self._requests(reader, upstream))
+            with suppress(ConnectionError):
+                while data := await upstream_reader.read(65536):
+                    if self.answers_to_lose and self.lost_answer.search(data):
+                        self.answers_to_lose -= 1
+                        self.lost += 1
+                        break
+                    await asyncio.sleep(self.delay_seconds)
+                    await self._flowing.wait()
+                    writer.write(data)
+            requests.cancel()
+        finally:
+            for one in pair:
+                one.transport.abort()
+            self._writers -= pair
+
+    async def _requests(self, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                upstream.write(data)
+        upstream.transport.abort()

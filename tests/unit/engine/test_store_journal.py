@@ -1,0 +1,345 @@
+"""Money moves only with its account's number, and what moves it outside of a fill is one row of the journal."""
+
+import asyncio
+import datetime as dt
+import json
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+import pytest
+from engine_ledger import unbalanced
+from rtx_engine.domain.entries import EntryKind
+from rtx_engine.domain.events import EventKind
+from rtx_engine.domain.orders import OrderStatus, RejectReason
+from rtx_engine.domain.transfers import Transfer, TransferRefusal, TransferRefusedError
+from rtx_engine.store import OrderError, OrderErrorReason, reader
+from rtx_engine.store.writer import Limits
+
+PATIENT = Limits(order_timeout_seconds=60.0, transfer_timeout_seconds=60.0)  # on a machine that is busy otherwise
+EXECUTOR = {"rtx.colour": "blue", "rtx.epoch": "1"}
+
+
+def transfer(account_id: int, transfer_id: str, amount: str, reason: str = "test") -> Transfer:
+    """A deposit, or a withdrawal if `amount` is negative."""
+    kind = EntryKind.DEPOSIT if Decimal(amount) > 0 else EntryKind.WITHDRAWAL
+    return Transfer(account_id, transfer_id, kind, Decimal(amount), reason, "admin")
+
+
+async def test_account_begins_with_an_opening(pod, database):
+    account_id = await pod.open_account("ada", balance="250.50")
+
+    [row] = await database.execute("SELECT account_id, sequence, kind, amount, balance, author, epoch FROM journal")
+    assert tuple(row) == (account_id, 0, EntryKind.OPENING, 25050, 25050, "admin", 1)
+    assert await pod.store.reader.events_since(account_id, 0) == []
+    assert await unbalanced(database) == []
+
+
+async def test_entries_and_fills_share_the_numbers_of_their_account(pod, database):
+    # given an account that trades, gets money, trades again with it, and gives some back
+    account_id = await pod.open_account("ada", balance="1200.00")
+    await pod.place(account_id, "one", quantity="1.00")
+    poor = await pod.place(account_id, "two", quantity="1.00")
+    entered = await pod.store.journal.enter(transfer(account_id, "bank-1", "5000.00", "Überweisung"))
+    rich = await pod.place(account_id, "three", quantity="1.00")
+    pod.prices.bid, pod.prices.ask = Decimal("1.10200"), Decimal("1.10210")
+    await pod.place(account_id, "four", side="sell", quantity="2.00")
+    taken = await pod.store.journal.enter(transfer(account_id, "bank-2", "-6579.99"))
+
+    # then the pod knew at once of the money that it had not entered by an order
+    assert poor.execution.reason is RejectReason.INSUFFICIENT_MARGIN
+    assert rich.execution.status is OrderStatus.FILLED
+    assert (entered.entry.sequence, entered.entry.balance, entered.replayed) == (3, Decimal("6200.00"), False)
+    assert (taken.entry.sequence, taken.entry.balance) == (6, Decimal("0.01"))
+    # and the rows add up
+    [row] = await database.execute("SELECT balance, event_sequence FROM accounts")
+    assert tuple(row) == (Decimal("0.01"), 6)
+    ledger = await database.execute("SELECT sequence, kind, amount, reason, author FROM ledger ORDER BY 1")
+    assert [tuple(row) for row in ledger] == [
+        (0, "opening", 120000, "account opened", "admin"),
+        (1, "fill", 0, None, None),
+        (3, "deposit", 500000, "Überweisung", "admin"),
+        (4, "fill", 0, None, None),
+        (5, "fill", 38000, None, None),
+        (6, "withdrawal", -657999, "test", "admin"),
+    ]
+    assert await unbalanced(database) == []
+
+
+async def test_entries_reach_streams_as_they_are_read(pod):
+    account_id = await pod.open_account("ada")
+    await pod.place(account_id, "one")
+    await pod.store.journal.enter(transfer(account_id, "bank-1", "5000.00"))
+    await pod.place(account_id, "two")
+
+    stored = await pod.store.reader.events_since(account_id, 0)
+
+    assert [(event.sequence, event.kind) for event in stored] == [
+        (1, EventKind.ORDER),
+        (2, EventKind.DEPOSIT),
+        (3, EventKind.ORDER),
+    ]
+    assert pod.events[1] == stored[1]
+    assert bytes(stored[1].payload).startswith(
+        b'{"id":"bank-1","kind":"deposit","amount":"5000.00","balance":"15000.00","reason":"test","posted_at":"'
+    )
+    assert [event.sequence for event in await pod.store.reader.events_since(account_id, 1, limit=1)] == [2]
+
+
+def rows_read(plan: dict[str, Any]) -> int:
+    """The most rows that any part of the plan has read."""
+    own = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
+    return max(own, *(rows_read(part) for part in plan.get("Plans", [])), 0)
+
+
+async def test_a_page_of_events_reads_no_more_than_a_page(database):
+    # given an account with a long history, a tenth of it in the journal
+    history = await database.connect("postgres")
+    await history.execute("SET session_replication_role = replica")
+    await history.execute(
+        "INSERT INTO account_events SELECT 1, n, 'order', '{}', now() FROM generate_series(1, 5000) n WHERE n % 10 <> 0"
+    )
+    await history.execute(
+        "INSERT INTO journal (account_id, sequence, at, amount, balance, kind, reason, author)"
+        " SELECT 1, n, now(), 1, 1, 2, 'test', 'admin' FROM generate_series(10, 5000, 10) n"
+    )
+    await history.execute("ANALYZE")
+    await history.close()
+    session = await database.connect("rtx_engine", enable_seqscan="off", plan_cache_mode="force_generic_plan")
+
+    plan = await session.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {reader._EVENTS}", 1, 100, 50)
+
+    await session.close()
+    assert rows_read(json.loads(plan)[0]["Plan"]) == 50
+
+
+async def test_repeated_transfer_is_entered_once(start_pod, database):
+    # given pods that are asked for the same deposit twenty times at once
+    pods = [await start_pod(limits=PATIENT), await start_pod(limits=PATIENT)]
+    account_id = await pods[0].open_account("ada")
+    asked = transfer(account_id, "bank-1", "5000.00")
+
+    entered = await asyncio.gather(*(pods[number % 2].store.journal.enter(asked) for number in range(20)))
+
+    assert {one.entry for one in entered} == {entered[0].entry}
+    assert [one.replayed for one in entered].count(False) == 1
+    assert await database.execute("SELECT balance FROM accounts") == [(Decimal("15000.00"),)]
+    assert await unbalanced(database) == []
+
+
+@pytest.mark.parametrize("other", [("5000.01", "test"), ("-5000.00", "test"), ("5000.00", "another reason")])
+async def test_the_same_id_for_another_transfer_is_a_conflict(pod, other):
+    account_id = await pod.open_account("ada")
+    await pod.store.journal.enter(transfer(account_id, "bank-1", "5000.00"))
+
+    with pytest.raises(OrderError) as refusal:
+        await pod.store.journal.enter(transfer(account_id, "bank-1", *other))
+
+    assert refusal.value.reason is OrderErrorReason.CONFLICT
+
+
+async def test_ids_of_transfers_are_not_those_of_orders_and_other_accounts(pod, database):
+    account_id, other_id = await pod.open_account("ada"), await pod.open_account("grace")
+    placed = await pod.place(account_id, "one")
+
+    mine = await pod.store.journal.enter(transfer(account_id, "one", "1.00"))
+    theirs = await pod.store.journal.enter(transfer(other_id, "one", "2.00"))
+
+    assert [placed.replayed, mine.replayed, theirs.replayed] == [False] * 3
+    assert await unbalanced(database) == []
+
+
+@pytest.mark.parametrize(
+    ("balance", "amount", "refusal"),
+    [
+        ("100.00", "-100.01", TransferRefusal.INSUFFICIENT_FUNDS),
+        ("999999999999.00", "1.00", TransferRefusal.BALANCE_TOO_LARGE),
+    ],
+)
+async def test_refused_transfer_leaves_no_trace(pod, database, balance, amount, refusal):
+    account_id = await pod.open_account("ada", balance=balance)
+
+    with pytest.raises(TransferRefusedError) as refused:
+        await pod.store.journal.enter(transfer(account_id, "bank-1", amount))
+
+    assert refused.value.refusal is refusal
+    assert await database.execute("SELECT event_sequence FROM accounts") == [(0,)]
+    # and its id is free
+    assert not (await pod.store.journal.enter(transfer(account_id, "bank-1", "0.50"))).replayed
+
+
+async def test_money_that_a_position_needs_cannot_be_withdrawn(pod):
+    # given 1 lot that needs 1,100.00, and that has lost 10.00 already
+    account_id = await pod.open_account("ada", balance="2000.00")
+    await pod.place(account_id, "one", quantity="1.00")
+    with pytest.raises(TransferRefusedError):
+        await pod.store.journal.enter(transfer(account_id, "much", "-890.01"))
+
+    # when nobody knows what the position is worth, then nothing can be withdrawn at all
+    quotes, pod.prices.quotes = pod.prices.quotes, dict
+    with pytest.raises(TransferRefusedError):
+        await pod.store.journal.enter(transfer(account_id, "little", "-0.01"))
+    pod.prices.quotes = quotes
+    assert (await pod.store.journal.enter(transfer(account_id, "right", "-890.00"))).entry.balance == Decimal(1110)
+
+
+async def test_profit_of_an_open_position_cannot_be_withdrawn(pod):
+    account_id = await pod.open_account("ada", balance="2000.00")
+    await pod.place(account_id, "one", quantity="1.00")
+    pod.prices.bid = Decimal("1.20000")
+
+    with pytest.raises(TransferRefusedError):
+        await pod.store.journal.enter(transfer(account_id, "bank-1", "-2000.01"))
+
+
+async def test_transfer_of_an_unknown_account_fails(pod):
+    with pytest.raises(OrderError) as refusal:
+        await pod.store.journal.enter(transfer(99, "bank-1", "1.00"))
+    assert refusal.value.reason is OrderErrorReason.UNKNOWN_ACCOUNT
+
+
+async def test_transfer_waits_for_an_account_without_holding_the_fence(start_pod, database):
+    # given somebody who holds the account
+    pod = await start_pod(limits=PATIENT)
+    account_id = await pod.open_account("ada")
+    holder = await database.connect("postgres", **EXECUTOR)
+    held = holder.transaction()
+    await held.start()
+    await holder.execute("SELECT FROM accounts FOR UPDATE")
+
+    # when money is deposited, then the fence can be moved meanwhile, and the old colour does not enter it
+    entering = asyncio.create_task(pod.store.journal.enter(transfer(account_id, "bank-1", "1.00")))
+    await asyncio.sleep(0)
+    await database.move_fence("green")
+    await held.rollback()
+    await holder.close()
+    with pytest.raises(OrderError) as refusal:
+        await entering
+    assert refusal.value.reason is OrderErrorReason.FENCED
+    assert await database.execute("SELECT event_sequence FROM accounts") == [(0,)]
+
+
+async def test_transfer_into_a_held_account_is_entered_when_it_is_free(start_pod, database):
+    pod = await start_pod(limits=PATIENT)
+    account_id = await pod.open_account("ada")
+    holder = await database.connect("postgres", **EXECUTOR)
+    async with holder.transaction():
+        await holder.execute("SELECT FROM accounts FOR UPDATE")
+        entering = asyncio.create_task(pod.store.journal.enter(transfer(account_id, "bank-1", "1.00")))
+        await asyncio.sleep(0.1)
+        assert not entering.done()
+    await holder.close()
+    assert (await entering).entry.sequence == 1
+
+
+async def test_transfers_and_orders_of_one_account_lose_nothing(start_pod, database):
+    # given two pods that trade on one account and move its money, all at once
+    pods = [await start_pod(limits=PATIENT), await start_pod(limits=PATIENT)]
+    account_id = await pods[0].open_account("ada", balance="1000000.00")
+    orders = [pods[number % 2].place(account_id, f"order {number}") for number in range(40)]
+    money = [
+        pods[number % 2].store.journal.enter(transfer(account_id, f"bank-{number}", "10.00" if number % 2 else "-5.00"))
+        for number in range(20)
+    ]
+    await asyncio.gather(*orders, *money)
+
+    [row] = await database.execute("SELECT balance, event_sequence FROM accounts")
+    assert tuple(row) == (Decimal("1000050.00"), 60)
+    assert await unbalanced(database) == []
+    assert [event.sequence for event in await pods[0].store.reader.events_since(account_id, 0)] == list(range(1, 61))
+
+
+@pytest.mark.parametrize("user", ["rtx_migrator", "rtx_engine", "postgres"])
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["UPDATE accounts SET balance = balance + 1"],
+        ["UPDATE accounts SET leverage = 500"],
+        ["UPDATE accounts SET currency = 'EUR'"],
+        ["UPDATE accounts SET event_sequence = 0"],
+        ["UPDATE accounts SET balance = balance + 1, event_sequence = 0"],
+        ["UPDATE positions SET quantity = quantity + 1"],
+        ["UPDATE positions SET average_price = 1"],
+        ["UPDATE positions SET quantity = 0, average_price = 0"],
+        ["UPDATE positions SET symbol = 'XAUUSD'"],
+        ["INSERT INTO positions (account_id, symbol, quantity, average_price) VALUES (1, 'GBPUSD', 1, 1)"],
+        ["UPDATE positions SET quantity = quantity + 1", "UPDATE accounts SET event_sequence = 2 WHERE id = 2"],
+    ],
+)
+async def test_nobody_changes_an_account_without_its_next_number(pod, database, statements, user):
+    # given two accounts, of which the first holds a position
+    account_id = await pod.open_account("ada")
+    await pod.open_account("grace")
+    await pod.place(account_id, "one")
+    session = await database.connect(user, **EXECUTOR)
+
+    with pytest.raises(asyncpg.PostgresError) as refusal:
+        await session.execute(f"BEGIN; {'; '.join(statements)}; COMMIT")
+
+    await session.close()
+    assert refusal.value.sqlstate == "RX002"
+    assert await unbalanced(database) == []
+
+
+async def test_position_changes_by_hand_with_the_next_number_of_its_account(pod, database):
+    account_id = await pod.open_account("ada")
+    await pod.place(account_id, "one")
+    session = await database.connect("rtx_migrator")
+    async with session.transaction():
+        await session.execute("UPDATE positions SET quantity = 0.30")
+        await session.execute("UPDATE accounts SET event_sequence = event_sequence + 1")
+    await session.close()
+
+    # then a pod that remembered the account notices
+    await pod.place(account_id, "two")
+    assert await database.execute("SELECT quantity FROM positions") == [(Decimal("0.40"),)]
+
+
+async def test_entries_cannot_be_changed(pod, database):
+    await pod.open_account("ada")
+    session = await database.connect("rtx_engine", **EXECUTOR)
+    for statement in ("UPDATE journal SET amount = 0", "DELETE FROM journal"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await session.execute(statement)
+    await session.close()
+
+
+WEEKS = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'journal'::regclass"
+
+
+async def test_weeks_are_made_ahead_by_pods_beside_open_writes(pod, database):
+    # given a transaction that has written to the journal and is still open
+    account_id = await pod.open_account("ada")
+    [(before,)] = await database.execute(WEEKS)
+    session = await database.connect("rtx_engine", **EXECUTOR)
+    writing = session.transaction()
+    await writing.start()
+    await session.execute(
+        "INSERT INTO journal (account_id, sequence, at, amount, balance, kind, reason, author)"
+        " VALUES ($1, 1, now(), 0, 0, 4, 'test', 'admin')",
+        account_id,
+    )
+
+    # when two sessions ask for more weeks at once, then each is made once, and nobody has waited
+    async def make() -> int:
+        maker = await database.connect("rtx_engine", statement_timeout="60s")
+        weeks = await maker.fetchval("SELECT make_journal_weeks(9)")
+        await maker.close()
+        return int(weeks)
+
+    assert await asyncio.gather(make(), make()) == [10, 10]
+    [(after,)] = await database.execute(WEEKS)
+    assert after == before + 1
+    await writing.rollback()
+    await session.close()
+
+
+async def test_account_is_opened_also_when_nobody_has_made_this_week(pod, database):
+    # given a journal whose weeks have all passed, as after months of the release before it
+    week = dt.datetime.now(dt.UTC).strftime("journal_%Gw%V")
+    await database.execute(f"DROP TABLE {week}")
+
+    await pod.open_account("ada")
+
+    assert await unbalanced(database) == []
+    assert len(await database.execute(f"SELECT FROM {week}")) == 1

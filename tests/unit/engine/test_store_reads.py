@@ -1,0 +1,252 @@
+"""Reads under pressure: too many are refused at once, and none that waits or gives up costs anybody a connection."""
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from cables import Cable
+from engine_pods import Pod
+from rtx_engine.store import OverloadedError, TooManyReadsError, UnavailableError, token_rules
+from rtx_engine.store.read_admission import PRODUCTION, ReadAdmission, ReadLimits, Shared
+from rtx_engine.store.session import USE_TIMEOUT_SECONDS
+
+TIMEOUT_SECONDS = 20.0
+ACCOUNT = 100  # which nobody has opened
+
+
+@pytest.fixture(autouse=True)
+def no_reads_but_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pod reads which tokens count when it starts, and then never again."""
+    monkeypatch.setattr(token_rules, "POLL_INTERVAL_SECONDS", 3600.0)
+
+
+async def waiting(*reads: Awaitable[Any]) -> "list[asyncio.Future[Any]]":
+    """`reads`, each of which has its place in the queue or has been refused."""
+    tasks = [asyncio.ensure_future(read) for read in reads]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def outcomes_of(reads: "Iterable[asyncio.Future[Any]]") -> list[Any]:
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        return await asyncio.gather(*reads, return_exceptions=True)
+
+
+async def start_wired(start_pod, database, cable: Cable, **limits: float) -> Pod:
+    """A pod behind the cable whose connections are all open. How quick this machine is decides of no read."""
+    address = replace(database.engine, port=cable.port)
+    unhurried = {"max_expected_wait_seconds": TIMEOUT_SECONDS, "wait_seconds": TIMEOUT_SECONDS}
+    pod: Pod = await start_pod(address=address, read_limits=replace(PRODUCTION, **(unhurried | limits)))
+    await pod.store.reader.sequences([])  # behind what a pod reads when it starts
+    await pod.place(await pod.open_account("ada"), "first")
+    return pod
+
+
+async def test_reads_that_wait_too_long_cost_no_connection(start_pod, database, cable):
+    # given a read that takes longer than those behind it may wait
+    pod = await start_wired(start_pod, database, cable, wait_seconds=0.2)
+    opened = cable.connections
+    cable.hold()
+    first, *others = await waiting(*(pod.store.reader.positions(account) for account in range(100, 110)))
+
+    refusals = await outcomes_of(others)
+    cable.release()
+
+    assert {type(refusal) for refusal in refusals} == {UnavailableError}
+    assert await first == []
+    assert await pod.store.reader.positions(ACCOUNT) == []
+    assert cable.connections == opened
+
+
+async def test_read_has_its_whole_time_whenever_its_turn_comes(start_pod, database, cable):
+    # given reads that together take longer than one of them may
+    pod = await start_wired(start_pod, database, cable)
+    opened = cable.connections
+    cable.delay_seconds = USE_TIMEOUT_SECONDS / 6
+    reads = await waiting(*(pod.store.reader.positions(account) for account in range(100, 108)))
+
+    assert await outcomes_of(reads) == [[]] * 8
+    assert cable.connections == opened
+
+
+async def test_caller_that_gives_up_costs_no_connection(wired_pod, cable):
+    # given a read under way, and one behind it
+    reader = wired_pod.store.reader
+    await reader.positions(ACCOUNT)
+    opened = cable.connections
+    cable.hold()
+    first, second = await waiting(reader.positions(ACCOUNT), reader.positions(ACCOUNT + 1))
+
+    first.cancel()
+    await asyncio.wait([first])
+    cable.release()
+
+    assert await second == []
+    assert cable.connections == opened
+
+
+async def test_caller_that_gives_up_its_place_makes_room(start_pod, database, cable):
+    pod = await start_wired(start_pod, database, cable, max_waiting_per_account=1)
+    cable.hold()
+    under_way, first, refused = await waiting(*(pod.store.reader.positions(ACCOUNT) for _ in range(3)))
+    first.cancel()
+    await asyncio.wait([first])
+
+    (again,) = await waiting(pod.store.reader.positions(ACCOUNT))
+    cable.release()
+
+    assert isinstance(refused.exception(), TooManyReadsError)
+    assert await outcomes_of([under_way, again]) == [[], []]
+
+
+async def test_read_is_refused_at_once_when_too_many_wait(start_pod, database, cable):
+    pod = await start_wired(start_pod, database, cable, max_waiting=20)
+    cable.hold()
+
+    *admitted, refused = await waiting(*(pod.store.reader.positions(account) for account in range(100, 122)))
+    assert isinstance(refused.exception(), OverloadedError)
+    cable.release()
+
+    assert await outcomes_of(admitted) == [[]] * 21  # one is under way
+
+
+async def test_account_that_asks_too_much_is_refused_alone(start_pod, database, cable):
+    pod = await start_wired(start_pod, database, cable)
+    cable.hold()
+    await waiting(pod.store.reader.positions(ACCOUNT))
+
+    mine = await waiting(*(pod.store.reader.positions(ACCOUNT) for _ in range(PRODUCTION.max_waiting_per_account + 1)))
+    (other,) = await waiting(pod.store.reader.positions(ACCOUNT + 1))
+
+    assert isinstance(mine[-1].exception(), TooManyReadsError)
+    cable.release()
+    assert await outcomes_of([*mine[:-1], other]) == [[]] * (PRODUCTION.max_waiting_per_account + 1)
+
+
+async def test_administrator_looks_up_an_account_that_asks_too_much(start_pod, database, cable):
+    pod = await start_wired(start_pod, database, cable, max_waiting_per_account=1)
+    cable.hold()
+    _, _, refused = await waiting(*(pod.store.reader.events_since(ACCOUNT, 0, owner=ACCOUNT) for _ in range(3)))
+    by_itself, by_admin = await waiting(
+        pod.store.users.of_account(ACCOUNT), pod.store.users.of_account(ACCOUNT, for_admin=True)
+    )
+    cable.release()
+
+    assert isinstance(refused.exception(), TooManyReadsError)
+    assert isinstance(by_itself.exception(), TooManyReadsError)
+    assert await by_admin is None
+
+
+async def test_strangers_who_log_in_leave_room_for_others(start_pod, database, cable):
+    pod = await start_wired(start_pod, database, cable)
+    reader, users = pod.store.reader, pod.store.users
+    cable.hold()
+    await waiting(reader.positions(ACCOUNT))
+
+    strangers = await waiting(
+        *(users.named(f"user {number}", known=False) for number in range(PRODUCTION.max_waiting_logins + 1))
+    )
+    others = await waiting(users.named("bob", known=True), users.session(b"hash"), reader.positions(ACCOUNT))
+
+    assert isinstance(strangers[-1].exception(), TooManyReadsError)
+    cable.release()
+    assert await outcomes_of(others) == [None, None, []]
+
+
+async def test_stream_reads_however_many_others_wait(start_pod, database, cable):
+    pod = await start_wired(start_pod, database, cable, max_waiting=1, min_waiting=1)
+    cable.hold()
+    *admitted, refused = await waiting(*(pod.store.reader.positions(ACCOUNT) for _ in range(3)))
+    events, sequences = await waiting(pod.store.reader.events_since(1, 0), pod.store.reader.sequences([1]))
+    cable.release()
+
+    assert isinstance(refused.exception(), OverloadedError)
+    assert [event.sequence for event in await events] == [1]
+    assert await sequences == {1: 1}
+    assert await outcomes_of(admitted) == [[], []]
+
+
+async def test_statement_that_the_server_gives_up_costs_no_connection(start_pod, database, cable):
+    pod = await start_wired(start_pod, database, cable)
+    opened = cable.connections
+    holder = await database.connect("postgres")
+    async with holder.transaction():
+        await holder.execute("LOCK TABLE positions IN ACCESS EXCLUSIVE MODE")
+        (stuck,) = await waiting(pod.store.reader.positions(1))
+        await _until_sessions_wait_for_a_table(database, 1)
+        await database.execute("SELECT pg_cancel_backend(pid) FROM pg_locks WHERE NOT granted")
+        with pytest.raises(UnavailableError):
+            await stuck
+    await holder.close()
+
+    assert len(await pod.store.reader.positions(1)) == 1
+    assert cable.connections == opened
+
+
+async def test_move_of_the_fence_is_noticed_while_reads_and_orders_are_stuck(start_pod, database, cable):
+    # given an order and a read that wait for a table
+    await database.execute(f"ALTER ROLE rtx_engine IN DATABASE {database.name} SET statement_timeout = '60s'")
+    pod = await start_wired(start_pod, database, cable)
+    account_id = await pod.open_account("bob")
+    opened = cable.connections
+    holder = await database.connect("postgres")
+    async with holder.transaction():
+        await holder.execute("LOCK TABLE positions IN ACCESS EXCLUSIVE MODE")
+        stuck = await waiting(pod.place(account_id, "one"), pod.store.reader.positions(account_id))
+        await _until_sessions_wait_for_a_table(database, 2)
+
+        await database.move_fence("green")
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while pod.store.fence.executing:
+                await pod.store.fence.wait_for_change(1.0)
+
+        assert not any(one.done() for one in stuck)
+        assert cable.connections == opened
+    await holder.close()
+    await outcomes_of(stuck)
+
+
+async def _until_sessions_wait_for_a_table(database, count: int) -> None:
+    query = "SELECT FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while len(await database.execute(query)) < count:  # noqa: ASYNC110  # nothing tells of it
+            await asyncio.sleep(0.01)
+
+
+def admission(limits: ReadLimits = PRODUCTION, *, seconds_per_read: float, reads: int = 200) -> ReadAdmission:
+    found = ReadAdmission(limits)
+    for _ in range(reads):
+        found.served(seconds_per_read)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("seconds_per_read", "room"),
+    [
+        (0.0001, PRODUCTION.max_waiting),
+        (0.001, 500),
+        (0.005, 100),
+        (1.0, PRODUCTION.min_waiting),
+    ],
+)
+def test_as_many_reads_may_wait_as_are_soon_served(seconds_per_read, room):
+    assert admission(seconds_per_read=seconds_per_read).room == pytest.approx(room, abs=1)
+
+
+def test_queue_is_short_only_while_reads_are_slow():
+    found = admission(seconds_per_read=1.0)
+    for _ in range(100):
+        found.served(0.0001)
+
+    assert found.room == PRODUCTION.max_waiting
+
+
+def test_each_login_that_left_makes_room_for_another():
+    found = ReadAdmission(replace(PRODUCTION, max_waiting_logins=1))
+    for _ in range(3):
+        found.enter(Shared.STRANGERS)
+        with pytest.raises(TooManyReadsError):
+            found.enter(Shared.STRANGERS)
+        found.leave(Shared.STRANGERS)
