@@ -132,6 +132,12 @@ class ServerStart(StatusModel):
         max_length=64,
         description="Fingerprint of the password with which engine pods log in; empty: not known.",
     )
+    by_peer: str = Field(
+        default="",
+        max_length=64,
+        description="Fingerprint of the same password. Its key is PEER_SECRET, that of the others "
+        "DB_SUPERUSER_PASSWORD; either may change.",
+    )
     internal: str = Field(
         default="",
         max_length=64,
@@ -201,6 +207,11 @@ class Cutover(OperationRecord):
     drain_until: Time | None = Field(
         default=None,
         description="Until when the colour that lost the traffic may drain. A pause moves it by its length.",
+    )
+    drain_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        description="Seconds of which drainUntil was made. Another value in spec.rollout.drainTimeout moves that.",
     )
     digest: str | None = Field(
         default=None,

@@ -64,12 +64,13 @@ def fingerprints(internal: Object, credentials: Object | None) -> Fingerprints:
     its fingerprint. Raises KeyError when the internal Secret lacks a value.
     """
     mine, given = values(internal), values(credentials)
-    key = mine[InternalKey.DB_SUPERUSER_PASSWORD]
-
     database, cache = given.get(CredentialKey.DB_PASSWORD), given.get(CredentialKey.REDIS_PASSWORD)
 
-    def fingerprint(*secret: str) -> str:
-        return hmac.new(key.encode(), "\0".join(secret).encode(), hashlib.sha256).hexdigest()[:16]
+    def fingerprint(*secret: str, key: InternalKey = InternalKey.DB_SUPERUSER_PASSWORD) -> str:
+        return hmac.new(mine[key].encode(), "\0".join(secret).encode(), hashlib.sha256).hexdigest()[:16]
+
+    def by_peer(password: str | None) -> str:
+        return fingerprint(password, key=InternalKey.PEER_SECRET) if password else ""
 
     # Pods of before the second key are not replaced for one that they do not have.
     first = (given.get(name, "") for name in CredentialKey if name is not CredentialKey.JWT_SECRET_STANDBY)
@@ -82,6 +83,8 @@ def fingerprints(internal: Object, credentials: Object | None) -> Fingerprints:
         cache=fingerprint(cache) if cache else "",
         database_engine=fingerprint(CredentialKey.DB_PASSWORD, database) if database else "",
         database_internal=fingerprint(*of_roles),
+        database_engine_by_peer=by_peer(database),
+        cache_by_peer=by_peer(cache),
     )
 
 

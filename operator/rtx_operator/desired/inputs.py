@@ -11,7 +11,8 @@ from rtx_operator.desired.render import Object
 class Fingerprints:
     """Hashes of the passwords in a component's pods, as an annotation: a new fingerprint restarts the pods.
 
-    The last two are parts of `database`, which has that of engine pods and those of the other roles. Empty while the
+    `database_engine` and `database_internal` are parts of `database`, which has that of engine pods and those of the
+    other roles. Those by peer are of the same password by another key, as either key may change. Empty while the
     passwords are not known.
     """
 
@@ -20,6 +21,8 @@ class Fingerprints:
     database: str = ""
     cache: str = ""
     database_engine: str = ""
+    database_engine_by_peer: str = ""
+    cache_by_peer: str = ""
     database_internal: str = ""
 
 

@@ -18,7 +18,12 @@ class PasswordsToTake:
 
     secret: str  # name of the Secret of spec, which has `password`
     password: str  # of engine pods
+    by_peer: str  # the same by another key
     internal: str = ""  # of the database's other roles
+
+    def is_that_of(self, start: ServerStart) -> bool:
+        """Whether engine pods have the password that the server took. One of the two keys may have changed since."""
+        return bool(self.password) and (start.password == self.password or start.by_peer == self.by_peer)
 
 
 def secret_of(pod: Mapping[str, Any]) -> str:
@@ -45,10 +50,13 @@ def last_start(known: ServerStart | None, pods: Iterable[Object], today: Passwor
             continue
         uid = pod["metadata"].get("uid", "")
         if known and (known.pod, known.restarts) == (uid, restarts):
-            return known
-        kept = known.password if known else ""
-        password = today.password if secret_of(pod) == today.secret else kept
-        return ServerStart(pod=uid, restarts=restarts, password=password, internal=today.internal)
+            started, is_todays = known, today.is_that_of(known)
+        else:
+            kept = {"password": known.password, "by_peer": known.by_peer} if known else {}
+            started = ServerStart(pod=uid, restarts=restarts, internal=today.internal, **kept)
+            is_todays = secret_of(pod) == today.secret
+        of_today = {"password": today.password, "by_peer": today.by_peer}
+        return started.model_copy(update=of_today) if is_todays else started
     return known
 
 

@@ -80,8 +80,10 @@ class _Given:
         """What it would take if it started now."""
         secret, known = self.inputs.credentials, self.inputs.fingerprints
         if self.component is Component.CACHE:
-            return PasswordsToTake(secret, known.cache)
-        return PasswordsToTake(secret, known.database_engine, known.database_internal)
+            return PasswordsToTake(secret, known.cache, known.cache_by_peer)
+        return PasswordsToTake(
+            secret, known.database_engine, known.database_engine_by_peer, internal=known.database_internal
+        )
 
     @property
     def maintenance(self) -> Maintenance | None:
@@ -160,7 +162,7 @@ def _passwords(given: _Given, *, is_made_with_them: bool) -> _Passwords:
         return _Passwords(started, is_made_with_them, is_made_with_them)
     if known is None and not is_made_with_them:
         started = ServerStart(pod=started.pod, restarts=started.restarts)
-    has_that_of_engines = started.password == today.password
+    has_that_of_engines = today.is_that_of(started)
     return _Passwords(started, has_that_of_engines, has_that_of_engines and started.internal == today.internal)
 
 

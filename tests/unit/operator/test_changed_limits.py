@@ -49,6 +49,50 @@ def test_longer_monitoring_rolls_no_good_version_back(world: World) -> None:
     assert last_result(world) == ("Succeeded", "")
 
 
+def keep_clients(world: World, colour: str) -> None:
+    """Clients of the colour's pods keep their WebSockets from now on, whatever the pods tell them."""
+    traffic = world.traffic
+
+    def with_clients() -> None:
+        traffic()
+        for pod in world.colour_pods(colour):
+            world.processes[pod].websockets = 1
+
+    world.traffic = with_clients  # type: ignore[method-assign]
+
+
+def test_shorter_drain_rolls_no_good_version_back(world: World) -> None:
+    # Given an old version whose clients stay, and may do so for ten minutes
+    rollout(world, drainTimeout="10m")
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.MONITORING)
+    keep_clients(world, "blue")
+    reconciled(world, 60)
+
+    # When they are to have no more than five seconds, and with them Monitoring less time in all
+    rollout(world, drainTimeout="5s")
+    reconciled(world, 20)
+
+    # Then they are not waited for any more
+    assert last_result(world) == ("Succeeded", "")
+
+
+def test_longer_drain_lets_clients_of_the_old_version_stay(world: World) -> None:
+    # Given an old version whose clients stay, and may do so for five seconds
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.MONITORING)
+    keep_clients(world, "blue")
+
+    # When they are to have two minutes
+    rollout(world, drainTimeout="2m")
+    reconciled(world, 100)
+
+    # Then the drain goes on, and the upgrade succeeds after it
+    assert "drains" in world.stored["cutover"]["message"]
+    reconciled(world, 40)
+    assert last_result(world) == ("Succeeded", "")
+
+
 def test_shorter_time_ends_a_phase_that_has_exceeded_it(world: World) -> None:
     # Given a migration that hangs, and would have an hour
     world.faults.add("jobs hang")

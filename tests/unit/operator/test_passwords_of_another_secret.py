@@ -91,11 +91,12 @@ def test_password_is_not_changed_while_the_colour_that_runs_has_it_from_another_
     assert "put that of mine into theirs" in condition(world, ConditionType.RECONCILING)["message"]
 
 
-def test_another_secret_with_the_same_password_is_no_conflict_while_an_internal_one_changes(world: World) -> None:
+@pytest.mark.parametrize("key", ["DB_MIGRATOR_PASSWORD", "DB_SUPERUSER_PASSWORD"])
+def test_another_secret_with_the_same_password_is_no_conflict_while_an_internal_one_changes(
+    world: World, key: str
+) -> None:
     # Given an internal password that is changed, and in the same moment another Secret with the same DB_PASSWORD
-    secret = world.children["Secret", "rtx-internal"]
-    data = {**secret["data"], "DB_MIGRATOR_PASSWORD": base64.b64encode(b"another").decode()}
-    world._store(("Secret", "rtx-internal"), {**secret, "data": data})
+    change_internal(world, key)
     world.set_spec(credentialsSecretRef={"name": "theirs"}, version="1.1.0")
 
     # When it is reconciled
@@ -104,6 +105,30 @@ def test_another_secret_with_the_same_password_is_no_conflict_while_an_internal_
     # Then the database gets it, and the engine is upgraded
     assert upgraded, condition(world, ConditionType.RECONCILING)["message"]
     assert world.stored["maintenance"]["phase"] == MaintenancePhase.SUCCEEDED
+
+
+def test_another_secret_with_the_same_password_is_no_conflict_after_both_keys_of_fingerprints_changed(
+    world: World,
+) -> None:
+    # Given a database whose maintenance for new internal passwords waits for a slot
+    world.slot_is_free = False
+    for key in ("DB_SUPERUSER_PASSWORD", "PEER_SECRET"):
+        change_internal(world, key)
+        reconciled(world, 5)
+
+    # When spec names another Secret with the same DB_PASSWORD
+    world.set_spec(credentialsSecretRef={"name": "theirs"})
+    reconciled(world, 5)
+
+    # Then nothing says that the passwords differ
+    assert "has another DB_PASSWORD" not in condition(world, ConditionType.RECONCILING)["message"]
+
+
+def change_internal(world: World, key: str) -> None:
+    """Somebody changes a key of the internal Secret."""
+    secret = world.children["Secret", "rtx-internal"]
+    data = {**secret["data"], key: base64.b64encode(b"another").decode()}
+    world._store(("Secret", "rtx-internal"), {**secret, "data": data})
 
 
 def test_another_secret_with_the_password_of_the_databases_start_is_no_conflict(world: World) -> None:

@@ -58,6 +58,31 @@ def test_object_that_may_not_be_made_ends_the_upgrade_with_its_cause(
     assert world.stored["rejected"]["reason"] == Reason.QUOTA_EXCEEDED
 
 
+@pytest.mark.parametrize(("refused_for", "is_reversed"), [(8, True), (60, False)])
+def test_rollback_waits_a_moment_for_a_job_that_may_not_be_made(
+    world: World, refused_for: int, *, is_reversed: bool
+) -> None:
+    # Given a version that has migrated, in a namespace that may have no more Jobs by now
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.TESTING)
+    world.faults.add("quota:Job")
+
+    # When its user takes it back
+    world.set_spec(version="1.0.0")
+    begun = world.now
+    while (world.now - begun).total_seconds() < 20:
+        if (world.now - begun).total_seconds() > refused_for:
+            world.faults.discard("quota:Job")
+        world.tick()
+        world.reconcile()
+
+    # Then what it migrated stays, which does no harm, unless the Job can be made soon; either way it is over
+    jobs = [job for (kind, _), job in world.children.items() if kind == "Job"]
+    assert last_result(world) == (CutoverPhase.ROLLED_BACK, Reason.SUPERSEDED)
+    assert any("down" in str(job["spec"]) for job in jobs) is is_reversed
+    assert stalled(world)[0] == "False"
+
+
 def test_upgrade_goes_on_when_the_quota_is_raised_in_time(world: World) -> None:
     world.faults.add("quota:Job")
     world.set_spec(version="1.1.0")

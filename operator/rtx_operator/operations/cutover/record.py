@@ -1,7 +1,7 @@
 """What status remembers of a cutover besides its phase: instants, and what the end of a phase changes in the rest."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.enums import Reason
@@ -36,15 +36,32 @@ def note(state: PersistedState, context: CutoverContext) -> PersistedState:
     if cutover.fenced_at is None and context.has_executed:
         cutover = noted(cutover, fenced_at=now)
     if cutover.phase is Phase.SWITCHING and cutover.switched_at is None and context.routed_to(context.new):
-        cutover = noted(cutover, switched_at=now, drain_until=now + context.drain_timeout)
+        cutover = _draining(noted(cutover, switched_at=now), context)
     if _is_restored(context):
-        cutover = noted(cutover, restored_at=now, drain_until=now + context.drain_timeout)
+        cutover = _draining(noted(cutover, restored_at=now), context)
+    cutover = _with_drain_timeout(cutover, context.drain_timeout)
     if cutover.phase is Phase.ROLLING_BACK and context.seen.is_whole:
         cutover = _with_obstacles(cutover, context)
     if cutover.phase is Phase.MONITORING and context.seen.is_whole:
         resumed = {} if context.seen.observed_recently else {"resumed_at": now}
         cutover = noted(_with_failures(_judged(cutover, context), context), **resumed)
     return state.with_record(cutover)
+
+
+def _draining(cutover: Cutover, context: CutoverContext) -> Cutover:
+    limit = context.drain_timeout
+    return noted(cutover, drain_until=context.now + limit, drain_seconds=limit.total_seconds())
+
+
+def _with_drain_timeout(cutover: Cutover, limit: timedelta) -> Cutover:
+    """The time for the drain follows spec, as the phase's deadline does: else that could pass first.
+
+    It moves by the difference: pauses stay in it.
+    """
+    if cutover.drain_until is None or cutover.drain_seconds is None:
+        return cutover
+    moved = cutover.drain_until + limit - timedelta(seconds=cutover.drain_seconds)
+    return noted(cutover, drain_until=moved, drain_seconds=limit.total_seconds())
 
 
 def _with_digest(cutover: Cutover, context: CutoverContext) -> Cutover:

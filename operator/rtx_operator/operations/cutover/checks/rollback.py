@@ -12,6 +12,7 @@ from rtx_operator.operations.jobs import job_done
 from rtx_operator.results import Failure, Unmet, Waiting, worst_unmet
 
 REVERSE_TIMEOUT = timedelta(minutes=5)
+REFUSED_TIMEOUT = timedelta(seconds=10)  # of the Job: the API server is asked every 5 s
 WHOLE_TIMEOUT = timedelta(minutes=1)  # in which old pods that are away may come back
 _WAY_OUT = "correct the cause, or set spec to a third version, which then goes forward from here"
 
@@ -112,6 +113,8 @@ def reversed_(context: CutoverContext) -> Unmet | None:
         return None  # the old version runs on what was added
     if unmet := withdrawn_migration_ended(context):
         return unmet
+    if context.seen.refusal_of(target.reverse) and context.waited > REFUSED_TIMEOUT:
+        return None  # as above: the next upgrade does not wait for a quota
     unmet = job_done(
         context.seen,
         target.reverse,
