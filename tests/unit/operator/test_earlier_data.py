@@ -371,3 +371,35 @@ def test_restored_data_of_the_present_epoch_execute_at_a_higher_one(world: World
     assert (executors(world), renewals(world)) == (("green",), {})
     assert world.active["epoch"] > known
     assert condition(world, ConditionType.READY)["status"] == "True"
+
+
+@pytest.mark.parametrize("moves", [0, 1], ids=["of the present epoch", "of before the last move"])
+@pytest.mark.parametrize(
+    "phase", [CutoverPhase.TESTING, CutoverPhase.SWITCHING, CutoverPhase.MONITORING, CutoverPhase.ROLLING_BACK]
+)
+def test_restore_under_a_pause_amid_a_cutover_ends_with_the_active_colour_executing(
+    world: World, phase: CutoverPhase, moves: int
+) -> None:
+    # Given a cutover in one of its phases, paused
+    schema = Schema(world)
+    upgraded(world)
+    if phase is CutoverPhase.ROLLING_BACK:
+        world.faults.add("errors:1.2.0")
+    world.set_spec(version="1.2.0")
+    assert world.run_until(phase, 200)
+    world.set_spec(paused=True)
+    reconciled(world, 2)
+
+    # When a dump is restored, whose fence names nobody
+    schema.restore("1.1.0" if moves else schema.version, moves)
+    name_nobody(world)
+    reconciled(world, 5)
+    assert executors(world) == ()
+
+    # Then nobody executes until the pause is over, and then the colour that becomes active
+    world.set_spec(paused=False)
+    world.settle()
+    reconciled(world, 10)
+    assert executors(world) == (world.active["colour"],)
+    assert condition(world, ConditionType.READY)["status"] == "True"
+    assert schema.version >= world.active["version"]
