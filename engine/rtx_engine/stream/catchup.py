@@ -65,12 +65,28 @@ class CatchUp:
             self._hub.has_pending.clear()
 
     async def poll(self) -> None:
-        """After POLL_INTERVAL_SECONDS, start a replay for each client that is behind. Raises UnavailableError."""
+        """After POLL_INTERVAL_SECONDS, start a replay for each client that is behind. Raises UnavailableError.
+
+        A client that has had events which the database lacks is closed: the database was restored, and would give the
+        same sequences to other events, of which this client would get none.
+        """
         await asyncio.sleep(POLL_INTERVAL_SECONDS)
         accounts = self._hub.accounts
         if not accounts:
             return
+        sent = [
+            (connection, account_id, connection.cursor.sent)
+            for account_id in accounts
+            for connection in self._hub.connections_of(account_id)
+            if connection.cursor is not None
+        ]
         newest = await self._log.sequences(accounts)
+        for connection, account_id, sequence in sent:
+            last = newest.get(account_id, 0)
+            if sequence > last:
+                connection.close(
+                    WSCloseCode.POLICY_VIOLATION, f"the last event is {last} after a restore: connect without since"
+                )
         for account_id, sequence in newest.items():
             connections = tuple(self._hub.connections_of(account_id))
             for connection in connections:
