@@ -10,6 +10,7 @@ from rtx_operator.api.engine import OperatorTooOldError
 from rtx_operator.api.enums import Colour
 from rtx_operator.api.spec import TradingEngineSpec
 from rtx_operator.desired.revision import POD_FIELDS, pod_inputs
+from rtx_operator.observation import Observation
 
 # A change of any of these makes no upgrade. A new field of spec belongs here, or among POD_FIELDS.
 OTHER_FIELDS = {
@@ -171,3 +172,35 @@ def test_record_with_fields_of_a_later_release_is_read_as_far_as_it_is_known() -
     made["data"]["later"] = {"a": 1}
 
     assert read(made) == blue(build_input())
+
+
+@pytest.mark.parametrize("spec", [SMALL, FULL])
+def test_lost_record_is_as_it_was_where_the_api_server_and_others_added_to_the_deployment(spec: dict[str, Any]) -> None:
+    # Given a colour that runs, without its record; its Deployment as an API server keeps it, with a container of others
+    given = build_input(spec, fingerprints=desired.Fingerprints(engine="f1"))
+    wanted, objects = desired.revision_spec(given), everything(given)
+    deployment = one(objects, "Deployment", given.names.colour(Colour.BLUE))
+    stored = as_stored(deployment)
+    stored["spec"]["replicas"] = 2
+    stored["spec"]["template"]["spec"]["containers"].insert(0, {"name": "agent", "image": "example.com/agent:1"})
+    config = next(
+        thing for thing in objects if thing["kind"] == "ConfigMap" and "-engine-" in thing["metadata"]["name"]
+    )
+    children = {(thing["kind"], thing["metadata"]["name"]): thing for thing in (stored, config)}
+
+    # When it is recorded again
+    record = desired.running(given, Colour.BLUE, wanted.hash, wanted, Observation(children=children, pods=()))
+
+    # Then the record is what it was
+    assert record == blue(given)
+
+
+def as_stored(value: Any) -> Any:
+    """The value with defaults, and without empty lists and objects."""
+    if isinstance(value, list):
+        return [as_stored(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {key: as_stored(inner) for key, inner in value.items() if inner not in ([], {})}
+    defaults = {"terminationMessagePath": "/dev/termination-log"} if "image" in value else {}
+    return {**kept, **defaults, **({"creationTimestamp": None} if "labels" in value else {})}
