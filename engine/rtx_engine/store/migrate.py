@@ -125,7 +125,8 @@ class Migrator:
         """Apply the pending migrations of one half or of both, up to version `to`. Returns those applied.
 
         `cutover` is recorded with each, for `down`. Raises MigrationError, also if a newer build has contracted the
-        database; the failed migration is rolled back.
+        database, or if a contract half would run before an expand half that it follows; the failed migration is rolled
+        back.
         """
         async with self._exclusive():
             await self._create_table()
@@ -133,14 +134,13 @@ class Migrator:
             await self._drop_unfinished_indexes(applied)
             self._check_unchanged(applied)
             self._check_not_contracted(applied)
-            done = []
-            for migration in self._migrations:
-                wanted = (half is None or migration.half is half) and (to is None or migration.version <= to)
-                if wanted and (migration.version, migration.half) not in applied:
-                    record = (_RECORD, *_recorded(migration), cutover)
-                    await self._run(migration, migration.sql, record, "migration applied")
-                    done.append(migration)
-            return done
+            pending = [one for one in self._migrations if (one.version, one.half) not in applied]
+            wanted = [one for one in pending if half in (None, one.half) and (to is None or one.version <= to)]
+            _check_expanded(wanted, left=[one for one in pending if one not in wanted])
+            for migration in wanted:
+                record = (_RECORD, *_recorded(migration), cutover)
+                await self._run(migration, migration.sql, record, "migration applied")
+            return wanted
 
     async def down(self, to: int | None = None, cutover: str | None = None) -> list[Migration]:
         """Reverse every version above `to` (default: only the newest), or the migrations applied for `cutover`.
@@ -164,6 +164,7 @@ class Migrator:
                 raise MigrationError(
                     f"version {version:04} was applied by another build; reverse it with that build's image"
                 )
+            _check_not_below_contract(backwards, left=[key for key in applied if key not in unwanted])
             for key in backwards:
                 record = (_UNRECORD, *_recorded(known[key]))
                 await self._run(known[key], known[key].reverse, record, "migration reversed")
@@ -213,11 +214,15 @@ class Migrator:
                 await self._connection.execute("SELECT pg_advisory_unlock_all()")
 
     async def _create_table(self) -> None:
-        """Create the record of migrations, or add what it lacks: only then, as others may be reading it for long."""
-        if await self._connection.fetchval(_TABLE_IS_COMPLETE):
-            return
-        await self._connection.execute(_TABLE)
-        await self._connection.execute("GRANT SELECT ON schema_migrations TO rtx_engine")
+        """Create the record of migrations, or add what it lacks: only then, as others may be reading it for long.
+
+        A runner that was killed, or a restore without rights, may have left it without the grant: pods need that.
+        """
+        async with self._connection.transaction():
+            if not await self._connection.fetchval(_TABLE_IS_COMPLETE):
+                await self._connection.execute(_TABLE)
+            if not await self._connection.fetchval(_TABLE_IS_READABLE):
+                await self._connection.execute("GRANT SELECT ON schema_migrations TO rtx_engine")
 
     async def _applied(self) -> dict[tuple[int, Half], _Applied]:
         if await self._connection.fetchval("SELECT to_regclass('public.schema_migrations') IS NULL"):
@@ -313,12 +318,37 @@ _TABLE_IS_COMPLETE = (
     " AND attname = 'applied_for')"
 )
 
+_TABLE_IS_READABLE = "SELECT has_table_privilege('rtx_engine', 'public.schema_migrations', 'SELECT')"
+
 # The session that holds the lock of runners; NULL if none does any more.
 _RUNNER = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = 0 AND objid = $1 AND granted"
 
 _RECORD = "INSERT INTO schema_migrations (version, half, name, checksum, applied_for) VALUES ($1, $2, $3, $4, $5)"
 # Matches all columns, so that it deletes no record of another migration.
 _UNRECORD = "DELETE FROM schema_migrations WHERE (version, half, name, checksum) = ($1, $2, $3, $4)"
+
+
+def _check_expanded(wanted: Sequence[Migration], left: Sequence[Migration]) -> None:
+    """Raise if `wanted` takes away what an expand half in `left`, which is not applied, has yet to copy.
+
+    A Job that contracts may find a database that was restored from before the upgrade.
+    """
+    for contract in (one for one in wanted if one.half is Half.CONTRACT):
+        for expand in (one for one in left if one.half is Half.EXPAND and one.version <= contract.version):
+            raise MigrationError(
+                f"{contract.label} was not applied, nor was anything else: it follows {expand.label}, which the "
+                "database lacks; apply the expand halves first"
+            )
+
+
+def _check_not_below_contract(unwanted: Sequence[tuple[int, Half]], left: Sequence[tuple[int, Half]]) -> None:
+    """Raise if an expand half would be reversed whose contract half stays: no column would have the values then."""
+    for version, half in unwanted:
+        if half is Half.EXPAND and (version, Half.CONTRACT) in left:
+            raise MigrationError(
+                f"version {version:04} is contracted, for another cutover or by hand; nothing was reversed: reverse "
+                f"with --to {version - 1}"
+            )
 
 
 def _recorded(migration: Migration) -> tuple[object, ...]:
