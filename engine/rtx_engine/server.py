@@ -117,12 +117,14 @@ async def _services(
         bus.publish,
         revision=settings.revision,
         connections=settings.database_connections,
+        owner=settings.owner,
     )
     tokens = Tokens(settings.jwt_secret)
     stream = Stream(store.reader, bus, source, tokens.trading_account, colour, admission)
     request_stats = RequestStats()
     store.fence.on_change(lambda state: metrics.FENCE_EPOCH.set(state.epoch))
     store.fence.on_change(lambda state: _on_fence_change(store, state, request_stats, stream))
+    store.fence.on_restore(stream.begin_anew)
     store.orders.on_batch(metrics.BATCH_SIZE.observe)
     async with contextlib.AsyncExitStack() as stack:
         passwords = stack.enter_context(contextlib.closing(Passwords()))

@@ -98,16 +98,23 @@ class Migrator:
         watch: SessionWatch,
         migrations: Sequence[Migration],
         lock: LockRetries = PRODUCTION,
+        owner: str = "",
     ) -> None:
+        """`owner`: namespace/name of the TradingEngine whose database it must be; empty: anybody's."""
         self._connection = connection
         self._watch = watch
         self._migrations = migrations
         self._lock = lock
+        self._owner = owner
 
     @classmethod
     @asynccontextmanager
     async def connected(
-        cls, database: Database, migrations: Sequence[Migration] | None = None, lock: LockRetries = PRODUCTION
+        cls,
+        database: Database,
+        migrations: Sequence[Migration] | None = None,
+        lock: LockRetries = PRODUCTION,
+        owner: str = "",
     ) -> AsyncIterator["Migrator"]:
         """A migrator with an open connection. Raises MigrationError if the database cannot be reached."""
         connection = await _connect(database)
@@ -115,7 +122,7 @@ class Migrator:
             watcher = await _connect(database)
             try:
                 async with SessionWatch.of(connection, watcher) as watch:
-                    yield cls(connection, watch, load() if migrations is None else migrations, lock)
+                    yield cls(connection, watch, load() if migrations is None else migrations, lock, owner)
             finally:
                 await watcher.close(timeout=5)
         finally:
@@ -129,6 +136,7 @@ class Migrator:
         back.
         """
         async with self._exclusive():
+            await self._check_owner()
             await self._create_table()
             applied = await self._applied()
             await self._drop_unfinished_indexes(applied)
@@ -148,6 +156,7 @@ class Migrator:
         Returns the reversed migrations. Raises MigrationError, also if this build lacks the file of one of them.
         """
         async with self._exclusive():
+            await self._check_owner()
             await self._create_table()
             applied = await self._applied()
             await self._drop_unfinished_indexes(applied)
@@ -212,6 +221,17 @@ class Migrator:
         finally:
             if not self._connection.is_closed():
                 await self._connection.execute("SELECT pg_advisory_unlock_all()")
+
+    async def _check_owner(self) -> None:
+        """Raise if the database is another engine's, as after a restore of the wrong backup; not if it has no fence."""
+        if not self._owner or not await self._connection.fetchval(_HAS_FENCE):
+            return
+        owner = await self._connection.fetchval("SELECT owner FROM rtx_operator.execution_fence")
+        if owner is not None and not owner.startswith(f"{self._owner}/"):
+            raise MigrationError(
+                f"the database belongs to the TradingEngine {owner}, not to {self._owner}; nothing was changed: "
+                "restore this engine's own data"
+            )
 
     async def _create_table(self) -> None:
         """Create the record of migrations, or add what it lacks: only then, as others may be reading it for long.
@@ -319,6 +339,8 @@ _TABLE_IS_COMPLETE = (
 )
 
 _TABLE_IS_READABLE = "SELECT has_table_privilege('rtx_engine', 'public.schema_migrations', 'SELECT')"
+
+_HAS_FENCE = "SELECT to_regclass('rtx_operator.execution_fence') IS NOT NULL"
 
 # The session that holds the lock of runners; NULL if none does any more.
 _RUNNER = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = 0 AND objid = $1 AND granted"

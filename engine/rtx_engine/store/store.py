@@ -36,11 +36,22 @@ class Store:
         limits: Limits = PRODUCTION,
         revision: str = "",
         connections: int = MIN_CONNECTIONS,
+        owner: str = "",
     ) -> None:
         """`on_committed` gets the events of each committed batch, in order per account. It must not block."""
-        self.fence = FenceWatch(colour, revision)
-        self.orders = Writers(database, colour, self.fence, source, on_committed, connections - 1, limits, revision)
-        self._session = Session(database, colour, revision)
+        self.fence = FenceWatch(colour, revision, owner)
+        self.orders = Writers(
+            database,
+            colour,
+            self.fence,
+            source,
+            on_committed,
+            connections - 1,
+            limits,
+            revision=revision,
+            owner=owner,
+        )
+        self._session = Session(database, colour, revision, owner)
         self.reader = Reader(self._session)
         self.lookup = OrderLookup(self.orders, self.reader)
         self.accounts = Accounts(self._session, self.fence)

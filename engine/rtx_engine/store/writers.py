@@ -26,13 +26,15 @@ class Writers:
         publish: Callable[[Sequence[AccountEvent]], None],
         count: int = 1,
         limits: Limits = PRODUCTION,
+        *,
         revision: str = "",
+        owner: str = "",
     ) -> None:
         """`publish` gets the events of each committed batch, in order per account. It must not block."""
         cpu = CpuMeter()
         self._writers: list[OrderWriter] = []
         for number in range(count):
-            session = Session(database, colour, revision=revision)
+            session = Session(database, colour, revision, owner)
             transactions = Transactions(session, colour, fence, source)
             if number == 0:
                 session.on_connect(fence.listen)

@@ -107,8 +107,9 @@ async def start_pod(database: TestDatabase) -> AsyncIterator[PodStarter]:
         limits: Limits = PRODUCTION,
         revision: str = "",
         connections: int = MIN_CONNECTIONS,
+        owner: str = "",
     ) -> Pod:
-        pod = Pod(address or database.engine, colour, limits, revision, connections)
+        pod = Pod(address or database.engine, colour, limits, revision, connections, owner)
         pods.append(pod)
         await pod.store.start()
         async with asyncio.timeout(START_TIMEOUT_SECONDS):

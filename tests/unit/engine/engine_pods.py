@@ -37,10 +37,11 @@ class Pod:
         limits: Limits = PRODUCTION,
         revision: str = "",
         connections: int = MIN_CONNECTIONS,
+        owner: str = "",
     ) -> None:
         self.prices = Prices()
         self.events: list[AccountEvent] = []
-        self.store = Store(database, colour, self.prices, self.events.extend, limits, revision, connections)
+        self.store = Store(database, colour, self.prices, self.events.extend, limits, revision, connections, owner)
 
     async def open_account(self, username: str, balance: str = "10000.00", leverage: int = 100) -> int:
         account = await self.store.accounts.create(NewAccount(username, "hash", Decimal(balance), leverage))
