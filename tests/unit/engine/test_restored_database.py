@@ -3,11 +3,14 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from decimal import Decimal
 
 import asyncpg
 import pytest
 from engine_pods import Pod
+from rtx_engine.domain.entries import EntryKind
 from rtx_engine.domain.events import AccountEvent
+from rtx_engine.domain.transfers import Transfer
 from rtx_engine.store import OrderError, OrderErrorReason
 from rtx_engine.store.migrate import MigrationError, Migrator
 from rtx_engine.stream.access import Access
@@ -187,6 +190,34 @@ async def test_pod_does_not_execute_on_the_database_of_another_engine(database, 
         await pod.place(account_id, "theirs")
     assert refusal.value.reason is OrderErrorReason.FENCED
     assert pod.store.fence.state is None
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda pod, _: pod.open_account("eve"),
+        lambda pod, account_id: pod.store.journal.enter(
+            Transfer(account_id, "bank-1", EntryKind.DEPOSIT, Decimal("100.00"), "test", "admin")
+        ),
+    ],
+    ids=["account", "deposit"],
+)
+async def test_pod_opens_no_account_and_moves_no_money_in_the_database_of_another_engine(database, start_pod, write):
+    # Given a pod on the database of its own engine
+    await database.execute(NEW_OWNER, "trading/rtx/uid-1", 0)
+    pod = await start_pod("blue", owner="trading/rtx")
+    account_id = await pod.open_account("ada")
+
+    # When its database is another engine's, of which only the owner tells
+    await database.execute(NEW_OWNER, "trading/rtx-2/uid-9", 0)
+
+    # Then the connection for reads is refused as those for orders are
+    with pytest.raises(OrderError) as refusal:
+        await write(pod, account_id)
+    assert refusal.value.reason is OrderErrorReason.FENCED
+    assert [tuple(row) for row in await database.execute("SELECT account_id, sequence FROM journal")] == [
+        (account_id, 0)
+    ]
 
 
 @pytest.mark.parametrize(
