@@ -147,7 +147,10 @@ def test_quota_that_admits_no_object_of_an_upgrade_ends_it_in_the_words_of_the_a
     assert status["history"][0]["reason"] == Reason.QUOTA_EXCEEDED
     assert "exceeded quota: tight" in status["history"][0]["message"]
     assert status["rejected"]["reason"] == Reason.QUOTA_EXCEEDED
-    assert engine.condition(ConditionType.READY)["status"] == ConditionStatus.TRUE
+
+    # Then the engine serves, as it did. (The operator keeps one session for the database that all these engines share:
+    # the deletion of the last test's engine may end it for a moment.)
+    engine.wait_ready()
 
 
 def test_pods_that_fit_on_no_node_are_reported(engine: Engine) -> None:

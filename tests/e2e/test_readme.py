@@ -1,15 +1,13 @@
 """Every command block of the README, pasted twice, in the order of the README."""
 
-import os
-import re
 import secrets
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from documented_commands import README, SERVER_DRY_RUN, Block, shell_blocks
+from documented_commands import README, shell_blocks
+from pasted_commands import DOCUMENTED_NAMESPACE, Shell
 from rtx_demo import installation, sample
 from rtx_demo.engine import Engine
 from rtx_demo.kubectl import Kubectl
@@ -18,9 +16,7 @@ from rtx_lab.provider import Provider
 from testbed import Testbed
 
 ROOT = README.parent
-BLOCK_DEADLINE_SECONDS = 330  # above the longest --timeout of a block
 REMOVAL = "Uninstall"
-README_NAMESPACE = re.compile(r"\brtx-trading\b(?!\.com)")
 
 
 @pytest.fixture
@@ -41,7 +37,7 @@ def checkout(kubectl: Kubectl, namespace: str, tmp_path: Path) -> Path:
     for folder in ("crds", "manifests/samples"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     for file in (tmp_path / "manifests/samples").iterdir():
-        file.write_text(README_NAMESPACE.sub(namespace, file.read_text()))
+        file.write_text(DOCUMENTED_NAMESPACE.sub(namespace, file.read_text()))
     operator = tmp_path / "manifests/operator"
     operator.mkdir()
     (operator / "objects.yaml").write_text(kubectl.run("kustomize", str(ROOT / installation.GENERATED_OVERLAY)))
@@ -49,36 +45,12 @@ def checkout(kubectl: Kubectl, namespace: str, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def paste(local_cluster: Provider, checkout: Path, namespace: str) -> Callable[[Block], None]:
-    """Runs a block in a shell of its own, as somebody does who pastes it; fails when a command fails."""
-    program = Path(local_cluster.kubectl()[0])
-    folders = [str(program.parent)] if program.is_absolute() else []
-    environment = {
-        **os.environ,
-        "KUBECONFIG": str(local_cluster.kubeconfig()),
-        "PATH": os.pathsep.join([*folders, os.environ["PATH"]]),
-    }
-
-    def paste(block: Block) -> None:
-        # Deleting the operator or the CRD for real would take every engine of the other tests along.
-        lines = (f"{line} --dry-run=server --wait=false" if line in SERVER_DRY_RUN else line for line in block.commands)
-        text = README_NAMESPACE.sub(namespace, "\n".join(lines))
-        done = subprocess.run(
-            ["sh", "-eu", "-c", text],
-            cwd=checkout, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, timeout=BLOCK_DEADLINE_SECONDS, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{block.heading}:\n{text}\n{done.stdout}"
-
-    return paste
-
-
 def test_every_command_of_the_readme_works_when_pasted_twice(
-    testbed: Testbed, kubectl: Kubectl, namespace: str, paste: Callable[[Block], None]
+    testbed: Testbed, kubectl: Kubectl, local_cluster: Provider, namespace: str, checkout: Path
 ) -> None:
     # given room for an engine of the sample's size in two colours, and the README's blocks in their order
     testbed.discard()
+    shell = Shell(local_cluster, checkout, namespace)
     blocks = [block for block in shell_blocks(README) if block.is_run]
     removal = [block for block in blocks if block.heading == REMOVAL]
     use = blocks[: -len(removal)]
@@ -86,8 +58,8 @@ def test_every_command_of_the_readme_works_when_pasted_twice(
 
     # when the operator and an engine are installed, and the engine is upgraded
     for block in use:
-        paste(block)
-        paste(block)
+        shell.paste(block)
+        shell.paste(block)
 
     # then the new version serves, and nothing is left to do
     engine = Engine(kubectl, "rtx", namespace)
@@ -97,8 +69,8 @@ def test_every_command_of_the_readme_works_when_pasted_twice(
 
     # when all is uninstalled
     for block in removal:
-        paste(block)
-        paste(block)
+        shell.paste(block)
+        shell.paste(block)
 
     # then the engine is gone, its volumes and its Secrets are left, and the operator still runs for others
     assert kubectl.get("te", "rtx", namespace) is None

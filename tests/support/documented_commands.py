@@ -1,7 +1,8 @@
-"""The shell commands of the documents: which are run on the cluster (tests/e2e/test_readme.py), and why others are not.
+"""The shell commands of the documents: which are run on the cluster, and why others are not.
 
-Each ```sh block of the README is run as a whole unless all its commands are in NOT_RUN; blocks of other documents are
-all in NOT_RUN. tests/unit/docs holds every document to that.
+Each ```sh block of the README (tests/e2e/test_readme.py) is run as a whole unless all its commands are in NOT_RUN, and
+so are those of RUN_SECTIONS in the runbook (tests/faults/test_restored_database.py). Other blocks are all in NOT_RUN.
+tests/unit/docs holds every document to that.
 """
 
 import re
@@ -10,6 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+RUNBOOK = ROOT / "docs/runbook.md"
+RUN_SECTIONS = DUMP, RESTORE = "Dump the database", "Restore the database"
 DOCUMENTS = (
     README,
     ROOT / "CONTRIBUTING.md",
@@ -66,7 +69,8 @@ class Block:
     @property
     def is_run(self) -> bool:
         """Whether a test runs it on the cluster."""
-        return self.document == README and not set(self.commands) <= NOT_RUN.keys()
+        is_to_be_run = self.document == README or (self.document == RUNBOOK and self.heading in RUN_SECTIONS)
+        return is_to_be_run and not set(self.commands) <= NOT_RUN.keys()
 
 
 def blocks(document: Path) -> list[Block]:

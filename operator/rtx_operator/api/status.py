@@ -22,6 +22,7 @@ COUNTS = WithJsonSchema({"type": "object", "additionalProperties": {"type": "int
 SECONDS = WithJsonSchema({"type": "object", "additionalProperties": {"type": "number"}, "maxProperties": 16})
 MESSAGE_LIMIT = 4096  # characters; the API server refuses a longer message
 HISTORY_LIMIT = 10  # cutovers that status remembers
+ANSWERS_LIMIT = 64  # pods whose answers status remembers
 
 
 class Condition(StatusModel):
@@ -179,6 +180,15 @@ class OperationRecord(StatusModel):
     )
 
 
+class AnswersOfPod(StatusModel):
+    """What a pod of a new version answered to clients so far: it counts also once the pod is gone."""
+
+    pod: str = Field(max_length=253, description="Its name.")
+    epoch: int = Field(ge=0, description="The fence's epoch since which it answered them.")
+    requests: int = Field(ge=0, description="Its answers to clients, without answers 4xx.")
+    server_errors: int = Field(ge=0, description="Those of them that were 5xx.")
+
+
 class Cutover(OperationRecord):
     """The cutover that is under way, or the last one."""
 
@@ -212,6 +222,12 @@ class Cutover(OperationRecord):
     )
     requests: int | None = Field(
         default=None, ge=0, description="Answers to clients by which it was judged, without answers 4xx."
+    )
+    answers: list[AnswersOfPod] = Field(
+        default=[],
+        max_length=ANSWERS_LIMIT,
+        description="What the pods of the new version had answered in Monitoring, to a tenth; empty while none of them "
+        "has failed a request.",
     )
     smoke_failing_since: Time | None = Field(
         default=None, description="Since when smoke tests fail, and do not pass twice as often, in Monitoring."

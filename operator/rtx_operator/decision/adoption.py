@@ -14,6 +14,7 @@ from datetime import datetime
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour
 from rtx_operator.api.names import Label, Names
+from rtx_operator.api.sizes import replica_range
 from rtx_operator.api.status import Active, Previous
 from rtx_operator.decision.fence import install_move
 from rtx_operator.desired.record import KIND, recorded
@@ -38,7 +39,8 @@ def adopted(
     colour = next((one for one in found if one.value in fence.executors), _with_pods(found))
     if colour is None:  # beside a retired release there was another one; without any it is an installation
         return _with_active(engine, _of_record(names, seen, fence, wanted_revision()), None) if found else engine
-    if _is_being_installed(found[colour], fence, owner, wanted_revision()):
+    minimum = replica_range(engine.spec.environment, engine.spec.scaling).minimum
+    if _is_being_installed(found[colour], fence, owner, wanted_revision(), minimum):
         return engine
     other = found.get(colour.other)
     previous = _previous(engine, colour.other, other, now) if other else None
@@ -81,13 +83,15 @@ def _of_record(names: Names, seen: Observation, fence: Fence, wanted: str) -> Ac
     )
 
 
-def _is_being_installed(deployment: Object, fence: Fence, owner: Owner, wanted: str) -> bool:
+def _is_being_installed(deployment: Object, fence: Fence, owner: Owner, wanted: str, minimum: int) -> bool:
     """Whether it is the first installation's, which has not served yet: the spec may still change what it becomes."""
     is_ours = bool(deployment["metadata"].get("ownerReferences"))
     is_first = fence.cutover == install_move(owner, 0)
-    _, ready = replicas(deployment)
+    size, ready = replicas(deployment)
     serves_another = ready > 0 and _label(deployment, Label.REVISION) != wanted
-    return is_ours and is_first and not serves_another and not was_complete(deployment)
+    # A Deployment is made with one pod and gets its size at the next look: until then complete means nothing.
+    has_served = was_complete(deployment) and size >= minimum
+    return is_ours and is_first and not serves_another and not has_served
 
 
 def _active(colour: Colour, deployment: Object, fence: Fence) -> Active:

@@ -187,12 +187,11 @@ def _borrowed_revision(inputs: BuildInput, status: TradingEngineStatus, seen: Ob
 def _record(
     inputs: BuildInput, colour: Colour, revision: str, wanted: RevisionSpec, seen: Observation
 ) -> Record | None:
-    """The record of the revision in the colour. One that spec asks for, and nobody has made yet, is rendered now."""
-    if record := recorded(inputs.names, seen, colour, revision):
+    """The record of the revision in the colour: as it was made, else as it runs; else a new one if spec asks for it."""
+    record = recorded(inputs.names, seen, colour, revision) or desired.running(inputs, colour, revision, wanted, seen)
+    if record:
         return record
-    if wanted.hash == revision:
-        return desired.rendered(inputs, colour, wanted)
-    return desired.running(inputs, colour, revision, wanted, seen)
+    return desired.rendered(inputs, colour, wanted) if wanted.hash == revision else None
 
 
 def _colour(inputs: BuildInput, colour: Colour, record: Record, cutover_id: str, known_epoch: int) -> DesiredColour:

@@ -13,12 +13,14 @@ from pydantic import ValidationError
 from rtx_operator.api.engine import OperatorTooOldError, TradingEngine
 from rtx_operator.api.enums import Component
 from rtx_operator.api.spec import TradingEngineSpec
+from rtx_operator.api.status import Release
+from rtx_operator.desired.engine.running import refresh_of
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.record import Record, recorded
 from rtx_operator.desired.render import Object
 from rtx_operator.desired.revision import RevisionSpec, pod_inputs, revision_spec
 from rtx_operator.desired.state import DesiredServer
-from rtx_operator.observation import Observation
+from rtx_operator.observation import Observation, revision_of
 
 Path = tuple[str, ...]
 
@@ -28,8 +30,11 @@ def wanted_revision(engine: TradingEngine, inputs: BuildInput, seen: Observation
     records = list(_records(engine, inputs, seen))
     known = {record.revision: _known(record.inputs) for record in records}
     unknown = {record.revision: _unknown(record, known[record.revision]) for record in records}
-    for refresh in _refreshes(engine, records):
+    lost = _lost_records(engine, inputs, seen)
+    for refresh in _refreshes(engine, records, lost):
         wanted = revision_spec(inputs, refresh)
+        if wanted.hash in lost:
+            return wanted
         for record in records:
             is_asked_for = wanted.inputs == known[record.revision] and _has(engine.given, unknown[record.revision])
             if record.refresh == refresh and is_asked_for:
@@ -39,16 +44,19 @@ def wanted_revision(engine: TradingEngine, inputs: BuildInput, seen: Observation
     return wanted
 
 
-def _refreshes(engine: TradingEngine, records: Sequence[Record]) -> Sequence[str]:
+def _refreshes(engine: TradingEngine, records: Sequence[Record], lost: Mapping[str, str]) -> Sequence[str]:
     """The values of the refresh annotation to look for among the records, and then to make a revision with.
 
     Without the annotation, spec asks for a release without one where there is such a one, else for the one that was
-    made first: a refresh is taken back so. Otherwise an annotation that is gone asks for nothing.
+    made first: a refresh is taken back so. A record that is lost counts as the last one. Otherwise an annotation that
+    is gone asks for nothing: the active release's value stays.
     """
     if engine.refresh:
         return (engine.refresh,)
-    from_the_first = sorted(records, key=lambda record: record.made)
-    return ("", *(record.refresh for record in from_the_first), records[0].refresh if records else "")
+    from_the_first = (record.refresh for record in sorted(records, key=lambda record: record.made))
+    active = engine.status.active.revision if engine.status.active else ""
+    kept = lost.get(active, records[0].refresh if records else "")
+    return ("", *from_the_first, *lost.values(), kept)
 
 
 def refuse_unknown_server(engine: TradingEngine, servers: Iterable[DesiredServer]) -> None:
@@ -73,11 +81,27 @@ def _too_old(engine: TradingEngine, path: Path) -> OperatorTooOldError:
 
 def _records(engine: TradingEngine, inputs: BuildInput, seen: Observation) -> Iterator[Record]:
     """The records of what runs, of what a cutover goes to, and of what is kept, those that there are."""
-    status = engine.status
-    target = status.cutover.to if status.cutover and not status.cutover.phase.is_terminal else None
-    for release in filter(None, (status.active, target, status.previous)):
+    for release in _releases(engine):
         if record := recorded(inputs.names, seen, release.colour, release.revision):
             yield record
+
+
+def _lost_records(engine: TradingEngine, inputs: BuildInput, seen: Observation) -> dict[str, str]:
+    """The releases whose Deployment is there and whose record is not: refresh by revision."""
+    found: dict[str, str] = {}
+    for release in _releases(engine):
+        deployment = seen.child("Deployment", inputs.names.colour(release.colour))
+        is_there = deployment is not None and revision_of(deployment) == release.revision
+        if deployment and is_there and recorded(inputs.names, seen, release.colour, release.revision) is None:
+            found[release.revision] = refresh_of(deployment)
+    return found
+
+
+def _releases(engine: TradingEngine) -> Iterator[Release]:
+    """What runs, what a cutover goes to, and what is kept."""
+    status = engine.status
+    target = status.cutover.to if status.cutover and not status.cutover.phase.is_terminal else None
+    yield from filter(None, (status.active, target, status.previous))
 
 
 def _has(spec: Mapping[str, Any], values: Mapping[Path, Any]) -> bool:

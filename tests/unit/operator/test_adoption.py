@@ -178,6 +178,28 @@ def test_installation_that_never_served_is_changed_in_place() -> None:
     assert world.phase is None
 
 
+def test_installation_is_not_over_when_the_first_of_its_pods_is_ready() -> None:
+    # Given an installation whose Deployment has just been made, and Kubernetes is quicker than the operator
+    world = fresh()
+    while ("Deployment", "rtx-engine-blue") not in world.children:
+        world.tick()
+        world.reconcile()
+    for _ in range(2):
+        world.run_deployments()
+        world.run_pods()
+    assert world.children["Deployment", "rtx-engine-blue"]["status"]["conditions"], "it is complete with one pod"
+
+    # When the operator looks
+    world.reconcile()
+
+    # Then the engine is not ready: the spec asks for two
+    assert len(world.colour_pods("blue")) == 1
+    assert not world.stored.get("active")
+    world.settle()
+    assert len(world.colour_pods("blue")) == 2
+    assert world.active["version"] == "1.0.0"
+
+
 def test_installation_that_serves_is_left_by_a_cutover() -> None:
     # Given an installation of which one pod is ready, and the other is not
     world = fresh()

@@ -306,3 +306,73 @@ def test_image_that_is_another_version_than_its_tag_fails_testing(world: World) 
 )
 def test_spellings_of_a_version_are_compared_by_their_parts(one: str, other: str, *, same: bool) -> None:
     assert is_same_version(one, other) == same
+
+
+# --- pods that end ---------------------------------------------------------------------------------------------------
+
+
+def answer(world: World, pod: str, requests: int, errors: int) -> None:
+    process = world.processes[pod]
+    process.requests += requests
+    process.errors += errors
+
+
+def delete(world: World, pod: str) -> None:
+    """Somebody deletes the pod; its ReplicaSet makes another one."""
+    del world.pods[pod]
+    world.processes.pop(pod)
+
+
+@pytest.mark.parametrize(
+    ("errors", "result"),
+    [(1, (CutoverPhase.SUCCEEDED, "")), (8, (CutoverPhase.ROLLED_BACK, Reason.TOO_MANY_ERRORS))],
+)
+def test_errors_of_pods_that_end_are_counted_with_those_of_the_pods_that_follow(
+    world: World, errors: int, result: tuple[str, str]
+) -> None:
+    # Given a version of which one pod fails some of its requests, fewer than is allowed of all
+    monitored(world, "no traffic", duration="60s", maxErrorPercent=5)
+    reconcile_for(world, 2)
+    good, *bad = world.colour_pods("green")
+    answer(world, good, 200, 0)
+
+    # When each pod that takes its place does the same, and is gone soon after
+    for _ in range(3):
+        answer(world, bad[0], 20, errors)
+        reconcile_for(world, 1)
+        delete(world, bad[0])
+        reconcile_for(world, 5)
+        bad = [name for name in world.colour_pods("green") if name != good]
+
+    # Then it is judged by what all of them answered
+    reconcile_for(world, 80)
+    assert last_result(world) == result
+
+
+def test_pods_without_errors_that_end_are_counted_beside_those_with_some(world: World) -> None:
+    # Given a version that fails fewer requests than is allowed, all of them in one pod
+    monitored(world, "no traffic", duration="60s", maxErrorPercent=5)
+    good, bad = world.colour_pods("green")
+    answer(world, good, 180, 0)
+    answer(world, bad, 20, 2)
+    reconcile_for(world, 1)
+
+    # When the nodes of both are drained
+    delete(world, good)
+    reconcile_for(world, 3)
+    delete(world, bad)
+    reconcile_for(world, 80)
+
+    # Then the errors of the one do not outweigh what the other answered
+    assert last_result(world) == (CutoverPhase.SUCCEEDED, "")
+
+
+def test_answers_of_a_version_that_fails_nothing_make_no_write_of_status(world: World) -> None:
+    monitored(world, duration="60s")
+    writes = world.engine_version
+    reconcile_for(world, 5)
+    after = world.engine_version
+    reconcile_for(world, 30)
+
+    assert world.stored["cutover"]["answers"] == []
+    assert writes < after == world.engine_version

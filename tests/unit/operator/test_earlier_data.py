@@ -1,5 +1,7 @@
 """The database comes back from a backup, or fails over to a replica that lagged behind, amid whatever runs."""
 
+from dataclasses import replace
+
 import pytest
 from cutover_walks import lose, reconciled, upgraded, walk
 from cutover_world import World
@@ -16,6 +18,12 @@ KEPT_FOR_A_DAY = {"drainTimeout": "5s", "monitor": {"duration": "10s", "minimumR
 def executors(world: World) -> tuple[str, ...]:
     assert world.fence
     return world.fence.executors
+
+
+def name_nobody(world: World) -> None:
+    """A person takes the executors out of the fence, at the epoch that it has."""
+    assert world.fence
+    world.fence = replace(world.fence, executors=())
 
 
 def test_restored_data_are_migrated_while_a_rollback_waits_for_the_database(world: World) -> None:
@@ -317,3 +325,49 @@ def test_old_colour_that_lost_its_schema_comes_back_in_a_rollback(world: World) 
 
     # Then the data are migrated, and the rollback ends
     assert (schema.version, world.phase) == ("1.1.0", CutoverPhase.ROLLED_BACK)
+
+
+def test_restored_data_in_which_nobody_executes_wait_for_the_end_of_the_pause(world: World) -> None:
+    # Given 1.1.0 in green, paused
+    schema = Schema(world)
+    upgraded(world)
+    known = world.active["epoch"]
+    world.set_spec(paused=True)
+    reconciled(world, 2)
+
+    # When a backup of before 1.1.0 is restored as the runbook says, with a fence that names nobody
+    schema.restore("1.0.0")
+    name_nobody(world)
+    reconciled(world, 30)
+
+    # Then status says so, and nothing is done
+    assert condition(world, ConditionType.READY)["reason"] == Reason.DATA_MISSING
+    assert world.stored["earlierData"]["epoch"] == known
+    assert (executors(world), renewals(world)) == ((), {})
+
+    # And once the pause is over, the data are migrated before green executes, above every epoch
+    world.set_spec(paused=False)
+    reconciled(world, 30)
+    assert (schema.version, executors(world)) == ("1.1.0", ("green",))
+    assert world.active["epoch"] > known
+    assert condition(world, ConditionType.READY)["status"] == "True"
+
+
+def test_restored_data_of_the_present_epoch_execute_at_a_higher_one(world: World) -> None:
+    # Given 1.1.0 in green, paused
+    upgraded(world)
+    known = world.active["epoch"]
+    world.set_spec(paused=True)
+    reconciled(world, 2)
+
+    # When a backup of after its upgrade is restored, with a fence that names nobody
+    name_nobody(world)
+    reconciled(world, 5)
+    assert condition(world, ConditionType.READY)["reason"] == Reason.FENCE_MOVING
+
+    # Then green executes at a higher epoch once the pause is over, without a migration
+    world.set_spec(paused=False)
+    reconciled(world, 10)
+    assert (executors(world), renewals(world)) == (("green",), {})
+    assert world.active["epoch"] > known
+    assert condition(world, ConditionType.READY)["status"] == "True"

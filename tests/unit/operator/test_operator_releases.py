@@ -296,3 +296,62 @@ def test_another_second_signing_key_replaces_the_pods_that_have_it(world: World)
 def set_standby(world: World, value: str) -> None:
     assert world.credentials is not None
     world.credentials = {"data": {**world.credentials["data"], "JWT_SECRET_STANDBY": value}}
+
+
+# --- records that are lost -------------------------------------------------------------------------------------------
+
+
+def lose_record(world: World) -> None:
+    """Somebody deletes the ControllerRevision of the active release."""
+    active = world.active
+    del world.children["ControllerRevision", f"rtx-engine-{active['colour']}-{active['revision']}"]
+
+
+@RELEASES
+def test_lost_record_is_made_again_as_the_pods_were_made(world: World, release: Release) -> None:
+    # Given an engine that runs what its spec asks for, as an earlier release of the operator made it
+    made, pods = copy.deepcopy(template(world, "blue")), set(world.pods)
+    with release():
+        # When somebody deletes the record of that
+        lose_record(world)
+        reconciled(world, 10)
+
+        # Then it is recorded as it runs, and no pod is replaced
+        assert template(world, "blue") == made
+        assert set(world.pods) == pods
+    assert ("ControllerRevision", f"rtx-engine-blue-{world.active['revision']}") in world.children
+
+
+def test_lost_record_of_a_refreshed_release_begins_no_upgrade(world: World) -> None:
+    # Given a release that was refreshed, whose annotation was removed once the release before it was retired
+    world.refresh("1")
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+    reconciled(world, 80)
+    assert not world.stored.get("previous")
+    world.refresh("")
+    reconciled(world, 10)
+    cutover, revision = world.stored["cutover"]["id"], world.active["revision"]
+
+    # When somebody deletes its record
+    lose_record(world)
+    reconciled(world, 10)
+
+    # Then nothing begins, and the record has the refresh again
+    assert world.stored["cutover"]["id"] == cutover
+    assert world.children["ControllerRevision", f"rtx-engine-green-{revision}"]["data"]["refresh"] == "1"
+
+
+def test_lost_record_beside_a_kept_release_that_was_refreshed_begins_no_upgrade(world: World) -> None:
+    # Given a refreshed release that is kept, after a refresh that was taken back
+    world.refresh("1")
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+    world.refresh("")
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+    cutover = world.stored["cutover"]["id"]
+
+    # When the record of the active one, which has no refresh, is deleted
+    lose_record(world)
+    reconciled(world, 10)
+
+    # Then nothing begins
+    assert world.stored["cutover"]["id"] == cutover

@@ -84,7 +84,10 @@ class Observer:
         self.inquiries.outdate((namespace, name))
 
     def forget(self, namespace: str, name: str, database: Address) -> None:
-        """Drop the cached objects, the questions and the database session of an engine that was deleted."""
+        """Drop the cached objects, the questions and the database session of an engine that was deleted.
+
+        Of one that was never asked, as another operator's is not, there is no session, whatever else has that address.
+        """
         self.read_cache.changed((namespace, name))
-        self.inquiries.forget((namespace, name))
-        self.fences.forget(database)
+        if self.inquiries.forget((namespace, name)):
+            self.fences.forget(database)

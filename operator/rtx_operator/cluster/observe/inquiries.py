@@ -121,11 +121,13 @@ class Inquiries(Generic[Key]):
             if not engine.failures:  # that it did not answer says nothing about what has changed
                 engine.report = None
 
-    def forget(self, key: Key) -> None:
-        """Stop asking about an engine that is gone."""
-        if engine := self._engines.pop(key, None):
+    def forget(self, key: Key) -> bool:
+        """Stop asking about an engine that is gone; whether it was asked."""
+        engine = self._engines.pop(key, None)
+        if engine:
             _cancel_round(engine)
             _cancel_again(engine)
+        return engine is not None
 
     # --- one engine ---
 

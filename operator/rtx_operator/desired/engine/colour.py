@@ -4,7 +4,7 @@ A record is rendered once, from today's templates (`rendered`); the objects are 
 """
 
 from rtx_operator.api.enums import Colour, Component
-from rtx_operator.api.names import DIGEST, HTTP_PORT, METRICS_PORT, SERVICE_PORT, Label
+from rtx_operator.api.names import DIGEST, HTTP_PORT, METRICS_PORT, REFRESH, SERVICE_PORT, Label
 from rtx_operator.desired.engine.migration import migration_spec
 from rtx_operator.desired.engine.pods import container_values, pod_values
 from rtx_operator.desired.inputs import BuildInput
@@ -117,6 +117,7 @@ def _deployment(inputs: BuildInput, colour: Colour, record: Record) -> Object:
         name=inputs.names.colour(colour),
         namespace=inputs.namespace,
         labels=_labels(inputs, colour, record.version, record.revision),
+        annotations={REFRESH: record.refresh} if record.refresh else {},
         owners=inputs.owners,
         spec={**record.deployment, "template": {**template, "metadata": metadata, "spec": pod}},
     )

@@ -5,20 +5,64 @@ status says so.
 """
 
 import math
+from dataclasses import replace
 
 from rtx_operator.api.enums import Judgement
+from rtx_operator.api.status import ANSWERS_LIMIT, AnswersOfPod
 from rtx_operator.operations.cutover.context import CutoverContext
 from rtx_operator.pod_reports import EngineReport, ServedRequests
 
 # Errors are blamed on the release when a version at its limit would have so many in fewer than this share of cases.
 CHANCE = 0.001
+NOTED = 1.1  # growth of a pod's counts from which status has them anew: some 150 writes for a million requests
 
 
 def served(context: CutoverContext) -> ServedRequests:
-    """What the pods of the new release answered since the fence named them, by its present epoch."""
-    epoch, revision = context.fence.epoch if context.fence else 0, context.new.revision
+    """What the pods of the new release answered since the fence named them, by its present epoch.
+
+    Of a pod that does not report any more, what status has of it: its latency is not known.
+    """
+    reports, epoch = _reports(context), _epoch(context)
+    reported = ServedRequests.total(reports.values(), epoch)
+    gone = [one for one in context.cutover.answers if one.epoch == epoch and one.pod not in reports]
+    return replace(
+        reported,
+        requests=reported.requests + sum(one.requests for one in gone),
+        server_errors=reported.server_errors + sum(one.server_errors for one in gone),
+    )
+
+
+def answers(context: CutoverContext) -> list[AnswersOfPod]:
+    """What status is to remember of the pods' answers: a pod that ends takes its own count with it.
+
+    Nothing while no pod has failed a request: a version that is well makes no write of status.
+    """
+    epoch, reports = _epoch(context), _reports(context)
+    known = {one.pod: one for one in context.cutover.answers if one.epoch == epoch}
+    if not known and not any(executed.server_errors for executed in reports.values()):
+        return []
+    for name, executed in reports.items():
+        if name not in known or _has_grown(known[name], executed):
+            counts = {"requests": executed.requests, "server_errors": executed.server_errors}
+            known[name] = AnswersOfPod(pod=name, epoch=epoch, **counts)
+    most = sorted(known.values(), key=lambda one: (one.server_errors, one.requests), reverse=True)[:ANSWERS_LIMIT]
+    return sorted(most, key=lambda one: one.pod)
+
+
+def _has_grown(noted: AnswersOfPod, executed: ServedRequests) -> bool:
+    return executed.server_errors > noted.server_errors * NOTED or executed.requests > noted.requests * NOTED
+
+
+def _reports(context: CutoverContext) -> dict[str, ServedRequests]:
+    """What the pods of the new release report that they answered by the fence's present epoch, by name."""
+    epoch, revision = _epoch(context), context.new.revision
     reports = [report for report in context.reports(context.new) if isinstance(report, EngineReport)]
-    return ServedRequests.total((one.executed for one in reports if one.revision in {"", revision}), epoch)
+    ours = [report for report in reports if report.revision in {"", revision}]
+    return {report.pod: report.executed for report in ours if report.executed and report.executed.epoch == epoch}
+
+
+def _epoch(context: CutoverContext) -> int:
+    return context.fence.epoch if context.fence else 0
 
 
 def judgement(context: CutoverContext) -> Judgement:

@@ -64,8 +64,9 @@ def _with_digest(cutover: Cutover, context: CutoverContext) -> Cutover:
 
 
 def _judged(cutover: Cutover, context: CutoverContext) -> Cutover:
-    """By what the new release is judged by now, and when its time was over."""
+    """By what the new release is judged by now, what may end with its pods, and when its time was over."""
     judged, now = evidence.judgement(context), context.now
+    cutover = noted(cutover, answers=evidence.answers(context))
     if judged is not cutover.judged:
         cutover = noted(cutover, judged=judged, requests=evidence.served(context).requests)
     if cutover.monitored_at is None and monitored_long_enough(context) is None:
