@@ -11,7 +11,7 @@ from datetime import datetime
 from rtx_operator.api.enums import Component, Reason
 from rtx_operator.api.names import Label
 from rtx_operator.desired.state import Workload
-from rtx_operator.observation import Object, Observation, hangs
+from rtx_operator.observation import IMAGE_REASONS, Object, Observation, hangs
 from rtx_operator.results import Failure
 
 
@@ -130,7 +130,7 @@ def _not_mounted(observation: Observation, workload: Workload) -> Failure | None
 
 def _image_unavailable(observation: Observation, workload: Workload) -> Failure | None:
     for pod, waiting in _waiting(observation, workload):
-        if waiting["reason"] in _IMAGE_REASONS:
+        if waiting["reason"] in IMAGE_REASONS:
             cause = _pull_error(waiting["message"])
             return Failure(
                 f"pod {_name(pod)} cannot pull image {waiting['image']}{f' ({cause})' if cause else ''}; check "
@@ -178,7 +178,6 @@ _CHECKS: tuple[Callable[[Observation, Workload], Failure | None], ...] = (
     _misconfigured,
     _crash_looping,
 )
-_IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError"}
 
 
 def _waiting(observation: Observation, workload: Workload) -> Iterator[tuple[Object, dict[str, str]]]:

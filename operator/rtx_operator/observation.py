@@ -20,6 +20,16 @@ OBSERVATION_GAP_SECONDS = 20.0  # after a longer gap between two whole observati
 HANGS_AFTER = timedelta(seconds=60)  # a running kubelet ends a pod within seconds of its deletionTimestamp
 ENGINE_CONTAINER = "engine"  # of engine pods; others may have been injected
 ENDED = frozenset({"Succeeded", "Failed"})  # pod phases in which no container runs or restarts
+# Reasons of a container that waits for its image.
+IMAGE_REASONS = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "ErrImageNeverPull",
+        "InvalidImageName",
+        "ImageInspectError",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +305,13 @@ def is_out_of_reach(pod: Object) -> bool:
     if is_ready(pod) or (pod.get("spec") or {}).get("readinessGates"):
         return False
     return _true_condition(pod, "ContainersReady") is not None
+
+
+def waits_for_image(pod: Object) -> bool:
+    """Whether a container of the pod cannot start because its image cannot be pulled."""
+    statuses = pod.get("status", {}).get("containerStatuses") or []
+    waiting = ((one.get("state") or {}).get("waiting") or {} for one in statuses)
+    return any(one.get("reason") in IMAGE_REASONS for one in waiting)
 
 
 def is_ready(pod: Object) -> bool:

@@ -323,8 +323,8 @@ def _servers_up_to_date(desired: DesiredState, state: PersistedState) -> Conditi
         condition,
         True,
         Reason.REFRESH_AVAILABLE,
-        f"{_and(newer)} as spec asks; this release of the operator would make them otherwise. To restart them so, when "
-        f"it suits you, give the annotation {REFRESH} a new value",
+        f"{_and(newer)} as spec asks; this release of the operator, or other imagePullSecrets, would make them "
+        f"otherwise. To restart them so, when it suits you, give the annotation {REFRESH} a new value",
     )
 
 

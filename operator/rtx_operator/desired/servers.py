@@ -23,7 +23,7 @@ from rtx_operator.desired.server_revision import (
     controller_revision,
 )
 from rtx_operator.desired.state import DesiredServer, Workload
-from rtx_operator.observation import Observation, is_ready, revision_of
+from rtx_operator.observation import Observation, is_ready, revision_of, waits_for_image
 
 SERVERS: tuple[ServerComponent, ...] = (Component.DATABASE, Component.CACHE)
 _RENDERED = {
@@ -105,7 +105,7 @@ def _server(given: _Given) -> DesiredServer:
     fingerprint = wanted.credentials
     if runs and not fingerprint:
         wanted = ServerRevision.rendered(_with_credentials(stateful_set, runs.credentials), config_map, "")
-    asked = Asked(spec=_asked(given, wanted.credentials), refresh=inputs.refresh)
+    asked = Asked(spec=_asked(given, wanted.credentials, runs), refresh=inputs.refresh)
     wanted = replace(wanted, asked=asked.spec, fixed=runs.fixed if runs else wanted.fixed)
     if runs is None or (given.is_being_installed and runs.asked != asked.spec):
         runs = given.recorded(wanted.hash) or wanted
@@ -238,14 +238,33 @@ def _with_credentials(stateful_set: Object, fingerprint: str) -> Object:
     return {**stateful_set, "spec": {**stateful_set["spec"], "template": {**template, "metadata": metadata}}}
 
 
-def _asked(given: _Given, fingerprint: str) -> str:
-    """The hash of what the user asks for. Without defaults, so that another release of the operator finds the same."""
+def _asked(given: _Given, fingerprint: str, runs: ServerRevision | None) -> str:
+    """The hash of what the user asks for.
+
+    Pull secrets are of no use to a pod that runs. Others than it has are asked for with whatever else is, or once the
+    pod cannot pull its image.
+    """
+    asked, made, maintenance = (
+        _hash_of_asked(given, fingerprint, given.inputs.pull_secrets),
+        given.made,
+        given.maintenance,
+    )
+    if made is None or runs is None or given.is_being_installed or any(map(waits_for_image, given.pods)):
+        return asked
+    if maintenance and maintenance.phase.replaces_pod and maintenance.asked.spec == asked:
+        return asked
+    as_it_runs = _hash_of_asked(given, fingerprint, runs.pod["spec"].get("imagePullSecrets") or [])
+    return as_it_runs if as_it_runs == made.asked.spec else asked
+
+
+def _hash_of_asked(given: _Given, fingerprint: str, pull_secrets: list[Object]) -> str:
+    """Without defaults, so that another release of the operator finds the same."""
     spec, inputs = given.inputs.spec, given.inputs
     server: StatefulServer = spec.cache if given.component is Component.CACHE else spec.database
     fields = server.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     asked = {
         **{field: value for field, value in fields.items() if field not in _FIXED_FIELDS},
-        "imagePullSecrets": inputs.pull_secrets,
+        "imagePullSecrets": pull_secrets,
         "credentials": inputs.credentials,
         "fingerprint": fingerprint,
     }

@@ -6,6 +6,7 @@ from maintenance_walks import (
     CACHE,
     DATABASE,
     MORE,
+    TYPO,
     WALK,
     condition,
     phases,
@@ -47,6 +48,65 @@ def test_toleration_of_the_engine_restarts_no_database_and_no_cache(world: World
 
     assert away == []
     assert "maintenance" not in world.stored
+
+
+def test_other_pull_secrets_restart_no_database_and_no_cache_that_run(world: World) -> None:
+    # Given other pull secrets, which the engine gets by an upgrade
+    away = taken_away(world)
+    world.set_spec(imagePullSecrets=[{"name": "new"}])
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+    reconciled(world, 60)
+
+    # Then database and cache run on with those that they have
+    assert away == []
+    assert "maintenance" not in world.stored
+
+    # And when the database is to have more memory, then it gets them, too, in one restart
+    world.set_spec(database=MORE)
+    assert until(world, MaintenancePhase.SUCCEEDED)
+    reconciled(world, 60)
+    assert away == [DATABASE]
+    assert world.pods[DATABASE]["spec"]["imagePullSecrets"] == [{"name": "new"}]
+
+
+def test_other_pull_secrets_reach_a_database_that_cannot_pull_its_image(world: World) -> None:
+    # Given other pull secrets
+    world.set_spec(imagePullSecrets=[{"name": "new"}])
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+
+    # When the database's pod moves to a node without its image, and the secret that it has is gone
+    run_pods = world.run_pods
+
+    def run() -> None:
+        run_pods()
+        pod = world.pods.get(DATABASE)
+        if pod and pod["spec"]["imagePullSecrets"] != [{"name": "new"}]:
+            state = {"waiting": {"reason": "ImagePullBackOff", "message": "unauthorized"}}
+            container = {"name": "postgres", "image": "postgres", "state": state}
+            world.pods[DATABASE] = {**pod, "status": {"phase": "Pending", "containerStatuses": [container]}}
+
+    world.run_pods = run  # type: ignore[method-assign]
+
+    # Then a maintenance brings it back with the new ones
+    assert until(world, MaintenancePhase.SUCCEEDED, 200)
+    reconciled(world, 30)
+    assert world.pods[DATABASE]["spec"]["imagePullSecrets"] == [{"name": "new"}]
+    assert condition(world, ConditionType.READY)["status"] == "True"
+    assert world.stored["maintenance"]["phase"] == MaintenancePhase.SUCCEEDED
+
+
+def test_pull_secret_that_was_missing_lets_a_failed_maintenance_be_tried_again(world: World) -> None:
+    # Given an image that no node can pull without a secret
+    world.set_spec(database=TYPO)
+    assert until(world, MaintenancePhase.FAILED, 200)
+    first = world.stored["maintenance"]["id"]
+
+    # When the secret is added
+    world.set_spec(imagePullSecrets=[{"name": "new"}])
+
+    # Then it is tried again
+    assert until(world, MaintenancePhase.CHECKING, 200)
+    assert world.stored["maintenance"]["id"] != first
 
 
 def test_database_and_cache_are_changed_one_after_the_other(world: World) -> None:

@@ -118,8 +118,8 @@ class TradingEngineSpec(ApiModel):
     image_pull_secrets: list[SecretRef] = Field(
         default=[],
         max_length=10,
-        description="Secrets for the image registry, for all pods. Unset: none. An edit makes an upgrade, and a "
-        "maintenance of database and cache.",
+        description="Secrets for the image registry, for all pods. Unset: none. An edit makes an upgrade. Database "
+        "and cache take it with their next maintenance, which begins once their image cannot be pulled.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     service_account: ServiceAccount = ServiceAccount()
