@@ -90,6 +90,7 @@ class Settings:
     environment: Environment  # in the log; changes nothing else
     colour: Colour
     revision: str  # of the release, which the fence may name besides the colour; empty outside of Kubernetes
+    owner: str  # namespace/name of the TradingEngine whose database it must be; empty: not checked
     pod_name: str
     port: int
     metrics_port: int
@@ -116,6 +117,7 @@ class Settings:
             environment=read.choice("ENVIRONMENT", Environment, Environment.PRODUCTION),
             colour=read.choice("COLOUR", Colour),
             revision=environment.get("REVISION", ""),
+            owner=environment.get("DATABASE_OWNER", ""),
             pod_name=read.text("POD_NAME", "local"),
             port=read.port("PORT", 7999),
             metrics_port=read.port("METRICS_PORT", 9090),
@@ -148,13 +150,18 @@ class MigrationSettings:
     """The settings of `rtx-engine migrate`."""
 
     database: Database
+    owner: str  # as above
     log_level: LogLevel
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "MigrationSettings":
         """Raises SettingsError, with one sentence for each variable that is missing or not valid."""
         read = _EnvironmentReader(environment)
-        settings = cls(read.database("rtx_migrator"), read.choice("LOG_LEVEL", LogLevel, LogLevel.INFO))
+        settings = cls(
+            database=read.database("rtx_migrator"),
+            owner=environment.get("DATABASE_OWNER", ""),
+            log_level=read.choice("LOG_LEVEL", LogLevel, LogLevel.INFO),
+        )
         read.check()
         return settings
 

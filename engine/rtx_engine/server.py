@@ -119,6 +119,7 @@ async def _services(
         bus.publish,
         revision=settings.revision,
         connections=settings.database_connections,
+        owner=settings.owner,
     )
     generation = password_generation(settings.admin_password_hash)
     tokens = Tokens(SigningKeys(settings.jwt_secrets), store.token_rules.rules, generation)
@@ -126,6 +127,7 @@ async def _services(
     request_stats = RequestStats()
     store.fence.on_change(lambda state: metrics.FENCE_EPOCH.set(state.epoch))
     store.fence.on_change(lambda state: _on_fence_change(store, state, request_stats, stream))
+    store.fence.on_restore(stream.begin_anew)
     store.orders.on_batch(metrics.BATCH_SIZE.observe)
     async with contextlib.AsyncExitStack() as stack:
         passwords = stack.enter_context(contextlib.closing(Passwords()))

@@ -62,7 +62,7 @@ class Fence:
     revisions: tuple[str, ...] | None = None  # the revisions that may execute in these colours; None: any
 
 
-FENCE_SCHEMA = 4  # version of cluster/postgres/fence.sql and its steps
+FENCE_SCHEMA = 5  # version of cluster/postgres/fence.sql and its steps
 FENCE_SCHEMA_NEEDS = 1  # the earliest version whose operators can use a schema of FENCE_SCHEMA
 
 

@@ -1,11 +1,11 @@
 """What a connection remembers of accounts. It may be old and is never believed: WRITE compares each account's sequence.
 
 A sequence must only not come back with other content, as it does after a restore, or a failover that lost commits. So
-what is remembered belongs to an epoch and a connection, and goes with either. Pure.
+what is remembered belongs to the data that the fence stands for and to a connection, and goes with either. Pure.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 from rtx_engine.domain.execution import Portfolio
 from rtx_engine.store.plan import Plan
@@ -20,17 +20,17 @@ class PortfolioCache:
     def __init__(self, max_portfolios: int = MAX_PORTFOLIOS) -> None:
         self._max_portfolios = max_portfolios
         self._portfolios: OrderedDict[int, Portfolio] = OrderedDict()
-        self._epoch: int | None = None
+        self._data: Hashable = None
         self._connection: object = None
 
     def __len__(self) -> int:
         return len(self._portfolios)
 
-    def adopt(self, epoch: int, connection: object) -> None:
-        """Forget everything unless it was read at `epoch` and over `connection`."""
-        if epoch != self._epoch or connection is not self._connection:
+    def adopt(self, data: Hashable, connection: object) -> None:
+        """Forget everything unless it was read from `data` (FenceState.data) and over `connection`."""
+        if data != self._data or connection is not self._connection:
             self._portfolios.clear()
-            self._epoch, self._connection = epoch, connection
+            self._data, self._connection = data, connection
 
     def portfolios(self, account_ids: Iterable[int]) -> dict[int, Portfolio]:
         """Those of the accounts that are remembered."""

@@ -29,7 +29,9 @@ RUNNER_LOCK_PAUSE_SECONDS = 0.2  # between two tries to get its lock
 MAX_CONCURRENT_ATTEMPTS = 3  # to build an index: each builds the whole of it
 ORPHAN_CHECK = "5s"  # PostgreSQL ends the statement of a runner that is gone this long after it has gone
 
-_TABLE = """
+_GRANT = "GRANT SELECT ON schema_migrations TO rtx_engine"  # pods need it
+# PostgreSQL runs all of these in one transaction.
+_TABLE = f"""
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version integer NOT NULL,
     half text NOT NULL CHECK (half IN ('expand', 'contract')),
@@ -40,7 +42,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     PRIMARY KEY (version, half)
 );
 ALTER TABLE schema_migrations ADD COLUMN IF NOT EXISTS applied_for text;
-GRANT SELECT ON schema_migrations TO rtx_engine
+{_GRANT}
 """
 
 log = structlog.get_logger(__name__)
@@ -100,16 +102,23 @@ class Migrator:
         watch: SessionWatch,
         migrations: Sequence[Migration],
         lock: LockRetries = PRODUCTION,
+        owner: str = "",
     ) -> None:
+        """`owner`: namespace/name of the TradingEngine whose database it must be; empty: anybody's."""
         self._connection = connection
         self._watch = watch
         self._migrations = migrations
         self._lock = lock
+        self._owner = owner
 
     @classmethod
     @asynccontextmanager
     async def connected(
-        cls, database: Database, migrations: Sequence[Migration] | None = None, lock: LockRetries = PRODUCTION
+        cls,
+        database: Database,
+        migrations: Sequence[Migration] | None = None,
+        lock: LockRetries = PRODUCTION,
+        owner: str = "",
     ) -> AsyncIterator["Migrator"]:
         """A migrator with an open connection. Raises MigrationError if the database cannot be reached."""
         connection = await _connect(database, lock)
@@ -117,7 +126,7 @@ class Migrator:
             watcher = await _connect(database, lock)
             try:
                 async with SessionWatch.of(connection, watcher) as watch:
-                    yield cls(connection, watch, load() if migrations is None else migrations, lock)
+                    yield cls(connection, watch, load() if migrations is None else migrations, lock, owner)
             finally:
                 await watcher.close(timeout=5)
         finally:
@@ -127,22 +136,23 @@ class Migrator:
         """Apply the pending migrations of one half or of both, up to version `to`. Returns those applied.
 
         `cutover` is recorded with each, for `down`. Raises MigrationError, also if a newer build has contracted the
-        database; the failed migration is rolled back.
+        database, or if a contract half would run before an expand half that it follows; the failed migration is rolled
+        back.
         """
         async with self._exclusive():
+            await self._check_owner()
             await self._create_table()
             applied = await self._applied()
             await self._drop_unfinished_indexes(applied)
             self._check_unchanged(applied)
             self._check_not_contracted(applied)
-            done = []
-            for migration in self._migrations:
-                wanted = (half is None or migration.half is half) and (to is None or migration.version <= to)
-                if wanted and (migration.version, migration.half) not in applied:
-                    record = (_RECORD, *_recorded(migration), cutover)
-                    await self._run(migration, migration.sql, record, "migration applied")
-                    done.append(migration)
-            return done
+            pending = [one for one in self._migrations if (one.version, one.half) not in applied]
+            wanted = [one for one in pending if half in (None, one.half) and (to is None or one.version <= to)]
+            _check_expanded(wanted, left=[one for one in pending if one not in wanted])
+            for migration in wanted:
+                record = (_RECORD, *_recorded(migration), cutover)
+                await self._run(migration, migration.sql, record, "migration applied")
+            return wanted
 
     async def down(self, to: int | None = None, cutover: str | None = None) -> list[Migration]:
         """Reverse every version above `to` (default: only the newest), or the migrations applied for `cutover`.
@@ -150,6 +160,7 @@ class Migrator:
         Returns the reversed migrations. Raises MigrationError, also if this build lacks the file of one of them.
         """
         async with self._exclusive():
+            await self._check_owner()
             await self._create_table()
             applied = await self._applied()
             await self._drop_unfinished_indexes(applied)
@@ -166,6 +177,7 @@ class Migrator:
                 raise MigrationError(
                     f"version {version:04} was applied by another build; reverse it with that build's image"
                 )
+            _check_not_below_contract(backwards, left=[key for key in applied if key not in unwanted])
             for key in backwards:
                 record = (_UNRECORD, *_recorded(known[key]))
                 await self._run(known[key], known[key].reverse, record, "migration reversed")
@@ -214,10 +226,26 @@ class Migrator:
             if not self._connection.is_closed():
                 await self._connection.execute("SELECT pg_advisory_unlock_all()")
 
+    async def _check_owner(self) -> None:
+        """Raise if the database is another engine's, as after a restore of the wrong backup; not if it has no fence."""
+        if not self._owner or not await self._connection.fetchval(_HAS_FENCE):
+            return
+        owner = await self._connection.fetchval("SELECT owner FROM rtx_operator.execution_fence")
+        if owner is not None and not owner.startswith(f"{self._owner}/"):
+            raise MigrationError(
+                f"the database belongs to the TradingEngine {owner}, not to {self._owner}; nothing was changed: "
+                "restore this engine's own data"
+            )
+
     async def _create_table(self) -> None:
-        """Create the record of migrations, or add what it lacks: only then, as others may be reading it for long."""
+        """Create the record of migrations, or add what it lacks: only then, as others may be reading it for long.
+
+        An earlier release's runner that was killed, or a restore without rights, may have left it without the grant.
+        """
         if not await self._connection.fetchval(_TABLE_IS_COMPLETE):
             await self._retried("the record of migrations", lambda: self._connection.execute(_TABLE))
+        if not await self._connection.fetchval(_TABLE_IS_READABLE):
+            await self._connection.execute(_GRANT)
 
     async def _applied(self) -> dict[tuple[int, Half], _Applied]:
         if await self._connection.fetchval("SELECT to_regclass('public.schema_migrations') IS NULL"):
@@ -314,12 +342,39 @@ _TABLE_IS_COMPLETE = (
     " AND attname = 'applied_for')"
 )
 
+_TABLE_IS_READABLE = "SELECT has_table_privilege('rtx_engine', 'public.schema_migrations', 'SELECT')"
+
+_HAS_FENCE = "SELECT to_regclass('rtx_operator.execution_fence') IS NOT NULL"
+
 # The session that holds the lock of runners; NULL if none does any more.
 _RUNNER = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = 0 AND objid = $1 AND granted"
 
 _RECORD = "INSERT INTO schema_migrations (version, half, name, checksum, applied_for) VALUES ($1, $2, $3, $4, $5)"
 # Matches all columns, so that it deletes no record of another migration.
 _UNRECORD = "DELETE FROM schema_migrations WHERE (version, half, name, checksum) = ($1, $2, $3, $4)"
+
+
+def _check_expanded(wanted: Sequence[Migration], left: Sequence[Migration]) -> None:
+    """Raise if `wanted` takes away what an expand half in `left`, which is not applied, has yet to copy.
+
+    A Job that contracts may find a database that was restored from before the upgrade.
+    """
+    for contract in (one for one in wanted if one.half is Half.CONTRACT):
+        for expand in (one for one in left if one.half is Half.EXPAND and one.version <= contract.version):
+            raise MigrationError(
+                f"{contract.label} was not applied, nor was anything else: it follows {expand.label}, which the "
+                "database lacks; apply the expand halves first"
+            )
+
+
+def _check_not_below_contract(unwanted: Sequence[tuple[int, Half]], left: Sequence[tuple[int, Half]]) -> None:
+    """Raise if an expand half would be reversed whose contract half stays: no column would have the values then."""
+    for version, half in unwanted:
+        if half is Half.EXPAND and (version, Half.CONTRACT) in left:
+            raise MigrationError(
+                f"version {version:04} is contracted, for another cutover or by hand; nothing was reversed: reverse "
+                f"with --to {version - 1}"
+            )
 
 
 def _recorded(migration: Migration) -> tuple[object, ...]:

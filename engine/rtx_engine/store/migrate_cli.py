@@ -74,7 +74,8 @@ def _run(work: Callable[[Migrator], Awaitable[T]]) -> T:
         assert task is not None  # noqa: S101 - this runs in a task
         # As the first process of a container it would otherwise ignore SIGTERM; a migration is undone when it is ended.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        async with Migrator.connected(MigrationSettings.from_environment().database) as migrator:
+        settings = MigrationSettings.from_environment()
+        async with Migrator.connected(settings.database, owner=settings.owner) as migrator:
             return await work(migrator)
 
     try:

@@ -39,7 +39,7 @@ class UnconfirmedError(Exception):
 
 
 class Session:
-    """A connection with the settings that the fence checks: rtx.colour, rtx.revision and rtx.epoch.
+    """A connection with the settings that the fence checks: rtx.colour, rtx.revision, rtx.owner and rtx.epoch.
 
     Its application_name is the colour.
     One caller at a time uses it (`use`). Every wait has a timeout, and to wait for others costs no connection.
@@ -50,10 +50,12 @@ class Session:
         database: Database,
         colour: str,
         revision: str = "",
+        owner: str = "",
     ) -> None:
         self._database = database
         self._colour = str(colour)  # asyncpg rejects a StrEnum
         self._revision = revision
+        self._owner = owner
         self._connect_callbacks: list[Callable[[asyncpg.Connection], Awaitable[None]]] = []
         self._lock = asyncio.Lock()
         self._connection: asyncpg.Connection | None = None
@@ -184,6 +186,7 @@ class Session:
                     "application_name": self._colour,
                     "rtx.colour": self._colour,
                     "rtx.revision": self._revision,
+                    "rtx.owner": self._owner,
                     **_PLANNER_SETTINGS,
                 },
             )

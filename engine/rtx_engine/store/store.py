@@ -44,13 +44,25 @@ class Store:
         revision: str = "",
         connections: int = MIN_CONNECTIONS,
         read_limits: ReadLimits = READ_LIMITS,
+        *,
+        owner: str = "",
     ) -> None:
         """`on_committed` gets the events of each commit, in order per account and connection. It must not block."""
-        self.fence = FenceWatch(colour, revision)
-        self.orders = Writers(database, colour, self.fence, source, on_committed, connections - 1, limits, revision)
-        self._fence_session = Session(database, colour, revision)
+        self.fence = FenceWatch(colour, revision, owner)
+        self.orders = Writers(
+            database,
+            colour,
+            self.fence,
+            source,
+            on_committed,
+            connections - 1,
+            limits,
+            revision=revision,
+            owner=owner,
+        )
+        self._fence_session = Session(database, colour, revision, owner)
         self._fence_session.on_connect(self.fence.listen)
-        self._read_session = Session(database, colour, revision)
+        self._read_session = Session(database, colour, revision, owner)
         self._reads = Reads(self._read_session, read_limits)
         self.reader = Reader(self._reads)
         self.lookup = OrderLookup(self.orders, self.reader)

@@ -67,7 +67,7 @@ class Transactions:
                 if state is None:
                     raise OrderError(OrderErrorReason.FENCED, _FENCED)
                 await self._session.set_epoch(connection, state.epoch)
-                self._cache.adopt(state.epoch, connection)
+                self._cache.adopt(state.data, connection)
                 return await self._attempt(connection, orders, Executor(self._colour, state.epoch), contested)
         except CONNECTION_LOST as error:
             self._session.drop()

@@ -26,13 +26,15 @@ class Writers:
         publish: Callable[[Sequence[AccountEvent]], None],
         count: int = 1,
         limits: Limits = PRODUCTION,
+        *,
         revision: str = "",
+        owner: str = "",
     ) -> None:
         """`publish` gets the events of each committed batch, in order per account. It must not block."""
         cpu = CpuMeter()
         self._writers: list[OrderWriter] = []
         for _ in range(count):
-            session = Session(database, colour, revision=revision)
+            session = Session(database, colour, revision, owner)
             transactions = Transactions(session, colour, fence, source)
             self._writers.append(OrderWriter(session, transactions, publish, limits, cpu.share))
 

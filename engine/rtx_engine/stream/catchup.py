@@ -2,6 +2,9 @@
 
 A new client gets a hello with the sequence of the account's newest event. Then one query, twice a second, reads the
 newest sequence of every connected account; each client that is behind is sent its missing events.
+
+After a restore, or a failover that lost commits, sequences come back with other events. A client that was sent events
+which the database no longer has is closed, to begin anew: it would take the new ones for those that it has had.
 """
 
 import asyncio
@@ -21,6 +24,9 @@ POLL_INTERVAL_SECONDS = 0.5
 HELLO_TIMEOUT_SECONDS = 5.0  # a client without its hello by then is closed: the database does not answer
 REPLAY_PAGE_EVENTS = 200  # events have about 350 bytes each
 MAX_CONCURRENT_REPLAYS = 4  # they share the pod's one read connection with the API
+
+_RESTORED = "the database was restored: connect without since"
+_NO_ACCOUNT = "the account of the token does not exist"
 
 log = structlog.get_logger(__name__)
 
@@ -67,32 +73,30 @@ class CatchUp:
     async def poll(self) -> None:
         """After POLL_INTERVAL_SECONDS, start a replay for each client that is behind. Raises UnavailableError.
 
-        A client that has had events which the database lacks is closed: the database was restored, and would give the
-        same sequences to other events, of which this client would get none.
+        Closes each client that is ahead of the database.
         """
         await asyncio.sleep(POLL_INTERVAL_SECONDS)
         accounts = self._hub.accounts
         if not accounts:
             return
-        sent = [
-            (connection, account_id, connection.cursor.sent)
-            for account_id in accounts
-            for connection in self._hub.connections_of(account_id)
-            if connection.cursor is not None
-        ]
+        # As before the query: meanwhile a client may be sent an event that the query does not see.
+        sent = {one: one.cursor.sent for one in self._hub.connections if one.cursor is not None}
         newest = await self._log.sequences(accounts)
-        for connection, account_id, sequence in sent:
-            last = newest.get(account_id, 0)
-            if sequence > last:
-                connection.close(
-                    WSCloseCode.POLICY_VIOLATION, f"the last event is {last} after a restore: connect without since"
-                )
-        for account_id, sequence in newest.items():
-            connections = tuple(self._hub.connections_of(account_id))
-            for connection in connections:
-                if connection.cursor is not None:
-                    connection.cursor.observe(sequence)
-            self.start_replays(connections)
+        for connection, sequence in sent.items():
+            known = newest.get(connection.account_id or 0)
+            if known is None:
+                connection.close(WSCloseCode.POLICY_VIOLATION, _NO_ACCOUNT)
+            elif sequence > known:
+                connection.close(WSCloseCode.POLICY_VIOLATION, _RESTORED)
+            elif connection.cursor is not None:
+                connection.cursor.observe(known)
+        self.start_replays(sent)
+
+    def begin_anew(self) -> None:
+        """Close each client that has had its hello. Does not block."""
+        for connection in self._hub.connections:
+            if connection.cursor is not None:
+                connection.close(WSCloseCode.POLICY_VIOLATION, _RESTORED)
 
     def start_replays(self, connections: Iterable[Connection]) -> None:
         """Start a replay for each of `connections` that is behind and has none."""
@@ -111,7 +115,7 @@ class CatchUp:
         if not connection.open:
             return
         if newest is None:
-            connection.close(WSCloseCode.POLICY_VIOLATION, "the account of the token does not exist")
+            connection.close(WSCloseCode.POLICY_VIOLATION, _NO_ACCOUNT)
         elif connection.since is not None and connection.since > newest:
             connection.close(
                 WSCloseCode.POLICY_VIOLATION, f"since is after the last event, {newest}: connect without since"

@@ -86,6 +86,10 @@ class Stream:
         await asyncio.gather(*self._work, return_exceptions=True)
         await self._catch_up.stop()
 
+    def begin_anew(self) -> None:
+        """Close all clients that have had their hello: the database has other data now. Does not block."""
+        self._catch_up.begin_anew()
+
     def _accept(self, request: WSUpgradeRequest, peer: str) -> Connection:
         if self._stopping:
             raise ApiError(

@@ -112,8 +112,9 @@ async def start_pod(database: TestDatabase) -> AsyncIterator[PodStarter]:
         revision: str = "",
         connections: int = MIN_CONNECTIONS,
         read_limits: ReadLimits = READ_LIMITS,
+        owner: str = "",
     ) -> Pod:
-        pod = Pod(address or database.engine, colour, limits, revision, connections, read_limits)
+        pod = Pod(address or database.engine, colour, limits, revision, connections, read_limits, owner=owner)
         pods.append(pod)
         await pod.store.start()
         async with asyncio.timeout(START_TIMEOUT_SECONDS):

@@ -40,11 +40,13 @@ class Pod:
         revision: str = "",
         connections: int = MIN_CONNECTIONS,
         read_limits: ReadLimits = READ_LIMITS,
+        *,
+        owner: str = "",
     ) -> None:
         self.prices = Prices()
         self.events: list[AccountEvent] = []
         self.store = Store(
-            database, colour, self.prices, self.events.extend, limits, revision, connections, read_limits
+            database, colour, self.prices, self.events.extend, limits, revision, connections, read_limits, owner=owner
         )
 
     async def open_account(self, username: str, balance: str = "10000.00", leverage: int = 100) -> int:

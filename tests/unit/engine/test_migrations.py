@@ -5,9 +5,11 @@ import asyncio
 import pytest
 import structlog
 from engine_migrations import TIMEOUT_SECONDS, hold_lock, write
-from rtx_engine.store.migrate import LockRetries, MigrationError, MigrationState, Migrator
+from engine_pods import Pod
+from rtx_engine.store.migrate import _TABLE, LockRetries, MigrationError, MigrationState, Migrator
 from rtx_engine.store.migration_files import Half, MigrationFilesError, load, required_version
 
+UNGRANTED = f"{_TABLE}; REVOKE SELECT ON schema_migrations FROM rtx_engine"  # noqa: S608  # made of constants
 SCHEMA = """
 SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns
 WHERE table_schema = 'public' ORDER BY 1, 2
@@ -226,3 +228,62 @@ async def test_record_of_migrations_that_lacks_a_column_is_altered_within_the_lo
 def test_wrong_migration_file_is_named_in_the_error(tmp_path, files, sentence):
     with pytest.raises(MigrationFilesError, match=sentence):
         load(write(tmp_path, files))
+
+
+async def test_contract_half_is_refused_where_its_expand_half_is_not_applied(run_migrations, fenced_database):
+    # Given a database that was restored from before the upgrade, with data
+    copies = {"0002_rename.expand.sql": "ALTER TABLE notes ADD COLUMN new text; UPDATE notes SET new = old"}
+    await run_migrations("up", to=1)
+    await fenced_database.execute("INSERT INTO notes VALUES (1, '100.00')")
+
+    # When the contract Job of a retirement that was under way runs on it
+    with pytest.raises(MigrationError, match=r"0002 rename \(contract\) was not applied, .* apply the expand halves"):
+        await run_migrations("up", half=Half.CONTRACT, edits=copies)
+
+    # Then nothing is lost: the expand half finds what it copies, and after it the contract half runs
+    await run_migrations("up", half=Half.EXPAND, edits=copies)
+    [contracted] = await run_migrations("up", half=Half.CONTRACT, edits=copies)
+    assert contracted.label == "0002 rename (contract)"
+    assert [row["new"] for row in await fenced_database.execute("SELECT new FROM notes")] == ["100.00"]
+
+
+async def test_contract_half_waits_for_every_earlier_expand_half(run_migrations):
+    # Given a version that has only a contract half, and takes away what an earlier one, not applied, copies
+    only = {"0003_old.contract.sql": "ALTER TABLE notes DROP old", "0003_old.contract.reverse.sql": "SELECT 1"}
+    await run_migrations("up", to=1, edits=only)
+
+    with pytest.raises(MigrationError, match=r"follows 0002 rename \(expand\)"):
+        await run_migrations("up", half=Half.CONTRACT, edits=only)
+
+
+async def test_expand_half_is_not_reversed_while_its_contract_half_stays(run_migrations, fenced_database):
+    # Given a version whose halves were applied for different cutovers: only its new column has the values
+    await run_migrations("up", half=Half.EXPAND, cutover="first")
+    await run_migrations("up", half=Half.CONTRACT)
+
+    with pytest.raises(MigrationError, match="version 0002 is contracted"):
+        await run_migrations("down", cutover="first")
+
+    assert await columns(fenced_database) == {"id", "new"}
+
+
+@pytest.mark.parametrize(
+    "left", [UNGRANTED, f"{UNGRANTED}; ALTER TABLE schema_migrations DROP applied_for"], ids=["table", "older table"]
+)
+async def test_grant_that_a_killed_runner_left_out_is_made_up_for(fenced_database, left):
+    # Given the table of an earlier release's runner that was killed before its grant, or one restored without rights
+    killed = await fenced_database.connect("rtx_migrator")
+    await killed.execute(left)
+    await killed.close()
+
+    # When the next runner migrates
+    async with Migrator.connected(fenced_database.as_role("rtx_migrator")) as migrator:
+        await migrator.up()
+
+    # Then pods can read what they need
+    fence = Pod(fenced_database.engine).store.fence
+    session = await fenced_database.connect("rtx_engine")
+    try:
+        assert await fence.refresh(session)
+    finally:
+        await session.close()

@@ -14,7 +14,7 @@ BROKEN = "CREATE OR REPLACE FUNCTION rtx_operator.assert_executor() RETURNS bigi
 ASSERT = "SELECT prosrc LIKE '%RX001%' FROM pg_proc WHERE proname = 'assert_executor'"
 TODAY = FenceSchema(FENCE_SCHEMA, FENCE_SCHEMA_NEEDS)
 # Of fence.sql and its steps: with others, raise FENCE_SCHEMA, or no existing database gets the change.
-VERSIONS = {4: "c1652dde05"}
+VERSIONS = {5: "f2828478d5"}
 HAS_PRIMARY_KEY = (
     "SELECT count(*) FROM pg_index WHERE indrelid = 'rtx_operator.execution_fence'::regclass AND indisprimary"
 )

@@ -81,17 +81,20 @@ DECLARE
     colour text := current_setting('rtx.colour', true);
     revision text := current_setting('rtx.revision', true);
     session_epoch text := current_setting('rtx.epoch', true);
+    engine text := coalesce(current_setting('rtx.owner', true), '');  -- namespace/name; earlier releases send none
 BEGIN
-    SELECT epoch, executors, revisions INTO fence FROM rtx_operator.execution_fence FOR SHARE;
+    SELECT epoch, executors, revisions, owner INTO fence FROM rtx_operator.execution_fence FOR SHARE;
     IF fence.epoch::text = session_epoch AND colour = ANY (fence.executors)
         AND (fence.revisions IS NULL OR revision = ANY (fence.revisions))
+        AND (engine = '' OR starts_with(fence.owner, engine || '/'))
     THEN
         PERFORM set_config('rtx.fence_held', pg_current_xact_id()::text, true);
         RETURN fence.epoch;
     END IF;
-    RAISE EXCEPTION 'colour % (revision %) of epoch % may not execute: epoch % names % (revisions %)',
+    RAISE EXCEPTION 'colour % (revision %) of epoch % may not execute: epoch % of % names % (revisions %)',
         coalesce(colour, 'none'), coalesce(revision, 'none'), coalesce(session_epoch, 'none'),
-        coalesce(fence.epoch::text, 'none'), fence.executors, coalesce(fence.revisions::text, 'any')
+        coalesce(fence.epoch::text, 'none'), coalesce(fence.owner, 'nobody'), fence.executors,
+        coalesce(fence.revisions::text, 'any')
         USING ERRCODE = 'RX001';
 END
 $function$;

@@ -22,6 +22,8 @@ def pod_values(inputs: BuildInput, revision: RevisionSpec, labels: Mapping[str, 
         "image": revision.image,
         "pull_policy": revision.pull_policy,
         "internal": inputs.names.internal,
+        # What a pod compares with the fence's owner; without the uid, as Owner.owns does.
+        "database_owner": f"{inputs.namespace}/{inputs.names.engine}",
     }
 
 
