@@ -14,6 +14,7 @@ import msgspec
 
 from rtx_engine import metrics
 from rtx_engine.api import peer
+from rtx_engine.api.client_address import FORWARDED_FOR, UNKNOWN, forwarded_for
 from rtx_engine.api.context import Activity
 from rtx_engine.api.errors import RETRY, ApiError, ErrorBody, ErrorReason
 from rtx_engine.api.http import Response, Scope, header
@@ -191,9 +192,8 @@ class Forwarder:
             headers.append((peer.ORDER_ID, str(self._peers.order_id(scope)).encode()))
         client = scope.get("client")
         # The listener serves both families: an IPv4 client has an IPv6 address that embeds its own.
-        address = client[0].removeprefix("::ffff:").encode() if client else b"unknown"
-        addresses = [header(scope, b"x-forwarded-for"), address]
-        headers.append((b"x-forwarded-for", b", ".join(one for one in addresses if one)))
+        address = client[0].removeprefix("::ffff:") if client else UNKNOWN
+        headers.append((FORWARDED_FOR, ", ".join([*forwarded_for(scope), address]).encode("latin-1")))
         path, query = scope["raw_path"], scope["query_string"]
         # HEAD is forwarded as GET; uvicorn leaves out the body of the response to a HEAD request.
         method = "GET" if scope["method"] == "HEAD" else scope["method"]

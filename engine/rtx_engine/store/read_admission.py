@@ -34,6 +34,7 @@ class ReadLimits:
     max_waiting_refreshes: int = 64  # which need no such thread; all clients of a pod that was lost refresh at once
     max_expected_wait_seconds: float = 0.5
     wait_seconds: float = 2.0  # for a read's turn, when others took longer than expected
+    read_seconds: float = 3.0  # for a read, from its start
 
 
 PRODUCTION = ReadLimits()

@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 
-from rtx_engine.store.errors import UnavailableError
-from rtx_engine.store.read_admission import PRODUCTION, Owner, ReadAdmission, ReadLimits
+from rtx_engine.store.errors import OverloadedError, TooManyReadsError, UnavailableError
+from rtx_engine.store.read_admission import PRODUCTION, Owner, ReadAdmission, ReadLimits, Shared
 from rtx_engine.store.session import Session
 
 Result = TypeVar("Result")
+
+LATE_SECONDS = 0.5  # of a timer: so far behind is no event loop that only waits for the database
 
 
 class Reads:
@@ -31,36 +33,59 @@ class Reads:
     async def run(self, read: Callable[["asyncpg.Connection"], Awaitable[Result]], owner: Owner) -> Result:
         """What `read` returns, which gets the connection.
 
-        Raises TooManyReadsError or OverloadedError at once; UnavailableError if its turn does not come within
-        `limits.wait_seconds`, or if the database does not answer; and the errors of `read`.
+        Raises TooManyReadsError or OverloadedError at once, or if the pod is too busy to give it its turn within
+        `limits.wait_seconds`; UnavailableError if the database does not answer; and the errors of `read`.
         """
         await self._wait_for_turn(owner)
-        self._reading = reading = asyncio.create_task(self._read(read), name="read")
+        self._reading = reading = asyncio.create_task(self._read(read, owner), name="read")
         reading.add_done_callback(_retrieve)
         # A caller who gives up leaves the read to its end: to cut it short would cost the others the connection.
         return await asyncio.shield(reading)
 
     async def _wait_for_turn(self, owner: Owner) -> None:
         self._admission.enter(owner)
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._limits.wait_seconds
         try:
-            async with asyncio.timeout(self._limits.wait_seconds):
+            async with asyncio.timeout_at(deadline):
                 await self._turn.acquire()
         except TimeoutError as error:
-            raise UnavailableError("the database is slow; try again in a second") from error
+            raise _too_long(owner, late=clock() > deadline + LATE_SECONDS) from error
         finally:
             self._admission.leave(owner)
 
-    async def _read(self, read: Callable[["asyncpg.Connection"], Awaitable[Result]]) -> Result:
+    async def _read(self, read: Callable[["asyncpg.Connection"], Awaitable[Result]], owner: Owner) -> Result:
         clock = asyncio.get_running_loop().time
+        seconds = self._limits.read_seconds
+        began = clock()
         try:
-            async with self.session.use() as connection:
+            async with self.session.use(seconds) as connection:
                 began = clock()
                 try:
                     return await read(connection)
                 finally:
                     self._admission.served(clock() - began)
+        except UnavailableError as error:
+            if owner is not Shared.POD and clock() > began + seconds + LATE_SECONDS:
+                raise OverloadedError(_BUSY) from error
+            raise
         finally:
             self._turn.release()
+
+
+_BUSY = "this server is busy; try again in a second"
+
+
+def _too_long(owner: Owner, *, late: bool) -> Exception:
+    """Why a read's turn did not come in time: what strangers can bring about must not look like the database's fault.
+
+    `late`: this pod's event loop was busy elsewhere, and the database may have been quick.
+    """
+    if isinstance(owner, Shared) and owner is not Shared.POD:
+        return TooManyReadsError("too many logins are waiting; try again in a second")
+    if late and owner is not Shared.POD:  # the pod's own tasks try again, whatever it was
+        return OverloadedError(_BUSY)
+    return UnavailableError("the database is slow; try again in a second")
 
 
 def _retrieve(reading: "asyncio.Task[Any]") -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 from picows import WSCloseCode, WSUpgradeRequest
 
-from rtx_engine.api.client_address import forwarded_address
+from rtx_engine.api.client_address import FORWARDED_FOR, forwarded_address
 from rtx_engine.api.errors import RETRY, ApiError, ErrorReason
 from rtx_engine.api.limits import Admission
 from rtx_engine.config import Network
@@ -96,7 +96,7 @@ class Stream:
                 503, ErrorReason.SHUTTING_DOWN, "This server is shutting down: connect again.", headers=RETRY
             )
         self._bus.set_subscribed(subscribed=True)
-        address = forwarded_address(request.headers.get("x-forwarded-for", ""), peer, self._proxies)
+        address = forwarded_address(request.headers.getall(FORWARDED_FOR.decode(), []), peer, self._proxies)
         return self._access.accept(handshake.parse(request.path, request.headers), address)
 
     async def _update_subscription(self) -> None:

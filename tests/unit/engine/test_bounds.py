@@ -1,6 +1,7 @@
 """An engine within its limits: what strangers take leaves enough for the others."""
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -77,6 +78,33 @@ async def test_websockets_count_as_connections_of_their_address(engines: Engines
                 await asyncio.sleep(0.01)
         for one in sockets:
             await one.close()
+
+
+async def test_streams_behind_a_proxy_are_counted_by_the_address_that_the_proxy_saw(
+    engines: Engines, anybody: Trader
+) -> None:
+    # given a trusted proxy that adds a line of its own behind those of the client, as HAProxy does
+    engine = await engines.start(MAX_CONNECTIONS_PER_ADDRESS="10", TRUSTED_PROXIES="127.0.0.0/8")
+    alice = await anybody.open(engine, "alice")
+    async with contextlib.AsyncExitStack() as stack:
+        proxies = [
+            await stack.enter_async_context(
+                aiohttp.ClientSession(engine.url, connector=aiohttp.TCPConnector(local_addr=(address, 0)))
+            )
+            for address in ("127.0.0.2", "127.0.0.3")
+        ]
+        streams: list[aiohttp.ClientWebSocketResponse] = []
+
+        async def stream(number: int) -> int:
+            claims = [("x-forwarded-for", f"203.0.113.{number}"), ("x-forwarded-for", "198.51.100.7")]
+            try:
+                streams.append(await proxies[number % 2].ws_connect("/ws", headers=[*alice.headers.items(), *claims]))
+            except aiohttp.WSServerHandshakeError as error:
+                return error.status
+            return 101
+
+        # when a client says each time that it is another one, then it is not believed
+        assert [await stream(number) for number in range(11)] == [101] * 10 + [429]
 
 
 async def _symbols(session: aiohttp.ClientSession) -> int:

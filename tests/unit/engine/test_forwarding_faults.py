@@ -95,6 +95,20 @@ async def test_only_the_client_address_and_the_token_are_forwarded(colours: Any,
     }
 
 
+async def test_all_lines_about_the_client_address_are_forwarded(colours: Any, forwarding: Trader) -> None:
+    async def handler(_: web.Request) -> web.StreamResponse:
+        return web.json_response([])
+
+    lines = [("x-forwarded-for", "203.0.113.7"), ("x-forwarded-for", "198.51.100.7")]
+    headers = [*forwarding.headers.items(), *lines]
+    async with (
+        in_the_place_of(colours.green, handler) as seen,
+        forwarding.session.get(f"{colours.blue.url}/api/positions", headers=headers) as answer,
+    ):
+        assert answer.status == 200
+    assert seen[0].headers.getall("x-forwarded-for") == ["203.0.113.7, 198.51.100.7, 127.0.0.1"]
+
+
 async def test_order_with_a_lost_response_is_retried_with_the_same_id(colours: Any, forwarding: Trader) -> None:
     tries = itertools.count()
 

@@ -8,6 +8,7 @@ import argon2
 import pytest
 import pytest_asyncio
 from engine_redis import RedisServer
+from rtx_engine.api import login_counters
 from rtx_engine.api.errors import ApiError
 from rtx_engine.api.login_counters import Counters, LocalCounters
 from rtx_engine.api.login_limits import LoginLimits
@@ -16,6 +17,13 @@ from rtx_engine.api.passwords import Bounds, Caller, Passwords
 
 LIMITS = LoginLimits(failures_per_pair=3, failures_per_address=6, failures_per_user=6)
 STORED = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("right")
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How quick this machine is decides of no answer: a Redis that has stopped refuses at once."""
+    for name in ("TIMEOUT_SECONDS", "TURN_SECONDS"):
+        monkeypatch.setattr(login_counters, name, 30.0)
 
 
 class Pod:
@@ -113,8 +121,42 @@ async def test_without_redis_each_pod_limits_by_itself(pods: list[Pod], redis_se
     assert await pods[1].log_in("alice", "192.0.2.1", "right") == 200
 
 
+@pytest.mark.parametrize("guesser", [0, 1])
+async def test_guesses_count_on_when_redis_goes(pods: list[Pod], redis_server: RedisServer, guesser: int) -> None:
+    # given somebody who used up their guesses, at this pod or at another one that this pod knows of
+    await pods[guesser].guess(3, "alice", "192.0.2.1")
+    assert await pods[0].log_in("alice", "192.0.2.1", "right") == 429
+    redis_server.stop()
+    # then they have no new ones
+    assert await pods[0].log_in("alice", "192.0.2.1", "right") == 429
+
+
+async def test_user_is_known_on_when_redis_goes(pods: list[Pod], redis_server: RedisServer) -> None:
+    # given a user who has logged in, and an address that is used up since
+    assert await pods[0].log_in("alice", "192.0.2.1", "right") == 200
+    for number in range(8):
+        await pods[0].log_in(f"user {number}", "192.0.2.1", "wrong")
+    redis_server.stop()
+    assert await pods[0].log_in("alice", "192.0.2.1", "right") == 200
+
+
+async def test_however_many_logins_come_at_once_all_know_what_other_pods_counted(pods: list[Pod]) -> None:
+    await pods[1].counters.add([("rtx:login:one", 1, 60), ("rtx:login:two", 2, 60)])
+    keys = ["rtx:login:one", "rtx:login:none", "rtx:login:two"]
+    answers = await asyncio.gather(*(pods[0].counters.read(keys) for _ in range(1000)))
+    assert answers == [[1, 0, 2]] * 1000
+
+
+async def test_login_that_gives_up_costs_the_others_nothing(pods: list[Pod]) -> None:
+    await pods[1].counters.add([("rtx:login:one", 1, 60)])
+    first, *others = [asyncio.create_task(pods[0].counters.read(["rtx:login:one"])) for _ in range(5)]
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await asyncio.gather(*others) == [[1]] * 4
+
+
 def test_counters_in_memory_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rtx_engine.api.login_counters.MAX_LOCAL_COUNTERS", 2)
+    monkeypatch.setattr(login_counters, "MAX_LOCAL_COUNTERS", 2)
     counters = LocalCounters()
     for key in ("one", "two", "one", "three"):
         counters.add([(key, 1, 60)])
