@@ -83,6 +83,7 @@ async def serve(settings: Settings, source: PriceSource, timeouts: Timeouts = PR
         stack.enter_context(_serve_metrics(settings.metrics_port))
         context = await stack.enter_async_context(_services(settings, source, timeouts, supervisor, admission))
         protocol = functools.partial(BoundedProtocol, limits=limits, admission=admission)
+        await _wait_for_first_answer(context.store, timeouts)
         server = _Server(_uvicorn_config(Application(context, limits), protocol, context.stream, timeouts))
         serving = supervisor.start(server.serve(sockets=[listener]), "HTTP server")
         checking = supervisor.start(check_times(server.server_state), "check for slow connections")
@@ -158,6 +159,13 @@ async def _services(
             request_stats=request_stats,
             supervisor=supervisor,
         )
+
+
+async def _wait_for_first_answer(store: Store, timeouts: Timeouts) -> None:
+    """A container that restarts gets requests until its Service leaves it out: they wait in the listener's backlog."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeouts.first_answer_seconds):
+            await store.token_rules.wait()
 
 
 def _limits(settings: Settings) -> Limits:

@@ -9,6 +9,9 @@ class Timeouts:
 
     forward_seconds: float = 5.0  # for a forwarded request, all attempts included
 
+    # At start. Clients that connect meanwhile wait; the probes of the kubelet have 2 s.
+    first_answer_seconds: float = 1.5  # for the database to say which tokens count
+
     # At shutdown. Their sum and the preStop sleep must stay below the pod's grace period of 60 s.
     websocket_close_seconds: float = 5.0  # over which the WebSockets are closed
     quiet_seconds: float = 2.0  # without a request, before the listener closes

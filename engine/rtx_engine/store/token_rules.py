@@ -40,6 +40,7 @@ class TokenRulesWatch:
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
         self._rules: TokenRules | None = None
+        self._known = asyncio.Event()
         self._read_up_to: dt.datetime | None = None  # by the database's clock
 
     @property
@@ -51,6 +52,10 @@ class TokenRulesWatch:
         if self._rules is None:
             raise UnavailableError("this server does not know yet which tokens count; try again")
         return self._rules
+
+    async def wait(self) -> None:
+        """Wait until the rules are known, however long that takes."""
+        await self._known.wait()
 
     async def refresh(self) -> None:
         """Read the rules now. Raises UnavailableError and asyncpg's errors."""
@@ -69,6 +74,7 @@ class TokenRulesWatch:
         rules = TokenRules(row["engine"], row["named_since"], remembered | found)
         if rules != self._rules:  # tokens that were checked by the same object are not checked again (api/tokens.py)
             self._rules = rules
+            self._known.set()
         self._read_up_to = row["now"]
 
     async def run(self) -> None:

@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from engine_processes import COMMAND, QUICK_END
+from cables import Cable
+from engine_processes import COMMAND, QUICK_END, Engines
+from free_ports import free_port
 
 TIMEOUT_SECONDS = 20.0
 
@@ -121,6 +123,27 @@ async def test_pod_without_database_is_alive_not_ready_and_stops_cleanly(engines
         assert (answer.status, error["reason"], answer.headers["retry-after"]) == (503, "NotReady", "1")
         assert "database" in error["message"]
     assert await engine.terminate() == 0, engine.log.read_text()
+
+
+async def test_requests_to_a_container_that_restarts_wait_for_its_database(engines: Engines, cable: Cable) -> None:
+    # given a client of a pod whose container is killed, and a database that takes some time to answer
+    port = free_port()
+    killed = await engines.start(PORT=str(port))
+    async with aiohttp.ClientSession(killed.url) as session:
+        headers = _bearer(await _trader(session))
+    killed.vanish()
+    cable.delay_seconds = 0.1
+    # when the client asks again as soon as the container that follows takes connections
+    engine = engines.launch(PORT=str(port), DB_PORT=str(cable.port), TIMEOUTS='{"first_answer_seconds": 20}')
+    async with aiohttp.ClientSession(engine.url) as session, asyncio.timeout(TIMEOUT_SECONDS):
+        while True:
+            try:
+                answer = await session.get("/api/account", headers=headers)
+                break
+            except aiohttp.ClientConnectorError:
+                await asyncio.sleep(0.005)
+        # then it gets its answer
+        assert answer.status == 200, await answer.text()
 
 
 async def test_readiness_survives_an_outage_of_database_and_redis(engines: Any) -> None:
