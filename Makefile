@@ -12,7 +12,7 @@ help:  ## list the targets
 demo:  ## start a local cluster and measure an upgrade, a rollback and a return under load; print a table (KEEP=1 leaves the cluster running)
 	$(RUN) rtx-demo run $(if $(KEEP),--keep)
 
-test: lint  ## run lint, type checks, import contracts, unit and cluster tests, and one end-to-end test per promise (about 20 minutes)
+test: lint  ## run lint, type checks, import contracts, unit and cluster tests, and one end-to-end test per promise (about 25 minutes)
 	@status=0; set -x; \
 	$(RUN) pytest -n 3 --dist worksteal -m "not slow" --durations=15 tests/cluster tests/unit || status=$$?; \
 	$(RUN) pytest --durations=15 tests/e2e || status=$$?; \
@@ -20,7 +20,7 @@ test: lint  ## run lint, type checks, import contracts, unit and cluster tests, 
 
 faults = tests/e2e/test_faults.py tests/e2e/test_kills.py tests/e2e/test_without_protection.py tests/faults
 
-test-faults:  ## run every fault, the whole kill table, five idle minutes and the lab's crash tests (about 55 minutes); print a table
+test-faults:  ## run every fault, the whole kill table, five idle minutes and the lab's crash tests (an hour or more); print a table
 	@status=0; set -x; \
 	$(RUN) pytest -m slow tests/cluster || status=$$?; \
 	$(RUN) pytest --durations=15 $(faults) || status=$$?; \
