@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-# Pods learn of the switch to named engines within seconds, and their clocks may differ by as much.
-SWITCH_SLACK_SECONDS = 60.0
+# Pods learn of the switch to named engines within seconds, and clocks of pods and database may differ by as much.
+SWITCH_SLACK_SECONDS = CLOCK_SLACK_SECONDS = 60.0
 
 
 class Role(StrEnum):
@@ -30,7 +30,11 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """The tokens of an account are revoked that are of an earlier generation, or if they name none, older than this."""
+    """The tokens of an account are revoked that are of an earlier generation, or if they name none, older than this.
+
+    So is one of this generation or a later one that is much older: a failover took its generation, and the number came
+    again.
+    """
 
     generation: int
     since: float  # seconds since 1970
@@ -69,4 +73,4 @@ class TokenRules:
 def _precedes(claims: Claims, revocation: Revocation) -> bool:
     if claims.generation is None:
         return claims.issued_at <= revocation.since
-    return claims.generation < revocation.generation
+    return claims.generation < revocation.generation or claims.issued_at < revocation.since - CLOCK_SLACK_SECONDS

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+from collections.abc import Mapping
 from contextlib import suppress
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
@@ -13,22 +14,23 @@ from rtx_engine.store.read_admission import Shared
 from rtx_engine.store.reads import Reads
 
 POLL_INTERVAL_SECONDS = 1.0
-# A revocation is remembered for as long as a token can be out that it ended: those of the release before live 12 hours.
-REMEMBERED = dt.timedelta(hours=13)
-# Asked for again with each poll: a revocation becomes visible with its commit, some time after its own time, and the
-# clock of another server may be behind.
-OVERLAP = dt.timedelta(minutes=1)
+# A revocation counts for as long as a token can be out that it ended: those of the release before live 12 hours.
+REVOCATION_LIFETIME = dt.timedelta(hours=13)
 
 # The engine is the fence's owner, namespace/name/uid, without the last: a resource that is made again is the same one.
+# `revoked` differs whenever the revocations do. All of them are looked at each time, however old: one that waited for
+# its standby becomes visible long after its own time, and one that a failover or a restore took away has to go.
 _READ = """
 SELECT split_part(fence.owner, '/', 1) || '/' || split_part(fence.owner, '/', 2) AS engine,
     extract(epoch FROM (SELECT since FROM features WHERE name = 'tokens_name_their_engine'))::float8 AS named_since,
-    clock_timestamp() AS now
+    (SELECT sum(hashtextextended(format('%s %s %s', id, generation, revoked_at), 0))
+        FROM users WHERE revoked_at > now() - $1::interval) AS revoked
 FROM rtx_operator.execution_fence AS fence
 """
 _REVOKED = """
 SELECT account_id, generation, extract(epoch FROM revoked_at)::float8 AS since
-FROM users JOIN user_accounts ON user_accounts.user_id = users.id WHERE revoked_at > $1
+FROM users JOIN user_accounts ON user_accounts.user_id = users.id
+WHERE revoked_at > now() - $1::interval
 """
 
 log = structlog.get_logger(__name__)
@@ -41,7 +43,7 @@ class TokenRulesWatch:
         self._reads = reads
         self._rules: TokenRules | None = None
         self._known = asyncio.Event()
-        self._read_up_to: dt.datetime | None = None  # by the database's clock
+        self._revoked: object = None  # the database's digest of the revocations in the rules
 
     @property
     def known(self) -> bool:
@@ -62,20 +64,22 @@ class TokenRulesWatch:
         await self._reads.run(self._read, Shared.POD)
 
     async def _read(self, connection: "asyncpg.Connection") -> None:
-        row = await connection.fetchrow(_READ)
+        row = await connection.fetchrow(_READ, REVOCATION_LIFETIME)
         if row is None:
             return  # no fence: the pod is not ready, or takes back that it is (fence.py)
-        since = row["now"] - REMEMBERED if self._read_up_to is None else self._read_up_to - OVERLAP
-        revoked = await connection.fetch(_REVOKED, since)
-        oldest = (row["now"] - REMEMBERED).timestamp()
-        known = {} if self._rules is None else self._rules.revoked
-        remembered = {account: found for account, found in known.items() if found.since > oldest}
-        found = {row["account_id"]: Revocation(row["generation"], row["since"]) for row in revoked}
-        rules = TokenRules(row["engine"], row["named_since"], remembered | found)
+        revoked = await self._revocations(connection, row["revoked"])
+        rules = TokenRules(row["engine"], row["named_since"], revoked)
         if rules != self._rules:  # tokens that were checked by the same object are not checked again (api/tokens.py)
             self._rules = rules
             self._known.set()
-        self._read_up_to = row["now"]
+        self._revoked = row["revoked"]
+
+    async def _revocations(self, connection: "asyncpg.Connection", digest: object) -> Mapping[int, Revocation]:
+        """Those that the database has. They are read only if its digest of them has changed: there may be thousands."""
+        if self._rules is not None and digest == self._revoked:
+            return self._rules.revoked
+        rows = await connection.fetch(_REVOKED, REVOCATION_LIFETIME)
+        return {row["account_id"]: Revocation(row["generation"], row["since"]) for row in rows}
 
     async def run(self) -> None:
         """Poll until cancelled; survives outages of the database, and a database that is not migrated yet."""

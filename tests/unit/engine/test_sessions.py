@@ -1,6 +1,7 @@
 """Logins, refresh tokens, and what ends them, at real server processes on a real PostgreSQL."""
 
 import asyncio
+import contextlib
 import json
 import secrets
 import time
@@ -68,6 +69,17 @@ async def admin_of(session: aiohttp.ClientSession, engine: Any) -> Trader:
 
 def bearer(session: aiohttp.ClientSession, token: str) -> Trader:
     return Trader(session, {"authorization": f"Bearer {token}"})
+
+
+@contextlib.asynccontextmanager
+async def as_before(database: Any) -> AsyncIterator[Any]:
+    """A session that writes what another server, or another time, has left in the database."""
+    session = await database.connect("postgres")
+    try:
+        await session.execute("SET session_replication_role = replica")
+        yield session
+    finally:
+        await session.close()
 
 
 async def is_refused(trader: Trader, engine: Any) -> None:
@@ -157,6 +169,44 @@ async def test_administrator_ends_the_tokens_of_one_account(alice: Alice, engine
     assert (await bob.call(engine, "POST", f"/api/admin/accounts/{alice.account_id}/revoke")).status == 403
     for account in ("0", "999999999", "x"):
         assert (await admin.call(engine, "POST", f"/api/admin/accounts/{account}/revoke")).status == 404
+
+
+async def test_user_logs_in_after_a_failover_that_lost_a_change_of_the_password(
+    alice: Alice, engine: Any, shared_engines: Any
+) -> None:
+    # given a user who has changed the password, of which the pod has learned
+    passwords = {"password": "password", "new_password": "another password"}
+    [before] = await shared_engines.database.execute("SELECT * FROM users WHERE username = $1", alice.username)
+    assert (await alice.trader.call(engine, "POST", "/api/password", passwords)).status == 200
+    await is_refused(alice.trader, engine)
+
+    # when the database is one without the change: a standby that lacked it, or an earlier backup
+    async with as_before(shared_engines.database) as restored:
+        await restored.execute("DELETE FROM refresh_tokens WHERE user_id = $1", before["id"])
+        await restored.execute(
+            "UPDATE users SET password_hash = $1, generation = $2, revoked_at = $3 WHERE id = $4",
+            before["password_hash"],
+            before["generation"],
+            before["revoked_at"],
+            before["id"],
+        )
+
+    # then the tokens that the password gives count again
+    token = (await log_in(alice.trader.session, engine, alice.username))["token"]
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while (await bearer(alice.trader.session, token).call(engine, "GET", "/api/account")).status != 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
+
+async def test_revocation_counts_however_long_its_commit_waited_for_a_standby(
+    alice: Alice, engine: Any, shared_engines: Any
+) -> None:
+    async with as_before(shared_engines.database) as late:
+        await late.execute(
+            "UPDATE users SET generation = 1, revoked_at = now() - interval '1 hour' WHERE username = $1",
+            alice.username,
+        )
+    await is_refused(alice.trader, engine)
 
 
 async def test_user_has_no_more_refresh_tokens_than_the_newest(alice: Alice, engine: Any, shared_engines: Any) -> None:
