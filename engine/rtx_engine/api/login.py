@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import re
 import secrets
+from dataclasses import dataclass
 
 import msgspec
 from starlette.requests import Request
@@ -71,10 +72,13 @@ class LoginRoutes:
         caller = await context.logins.caller(login.username, context.client_address(request.scope))
         await context.logins.check(caller, login.password_hash, body.password)
         password_hash = await context.passwords.hash(body.new_password, caller)
-        changed = await context.store.users.change_password(login, password_hash)
-        if changed is None:
+        # All that can fail comes before the change: after it nobody may be told that nothing has happened.
+        session = self._session(msgspec.structs.replace(login, generation=login.generation + 1))
+        refresh_hash = _hash(session.refresh_token)
+        ends = await context.store.users.change_password(login, password_hash, refresh_hash, REFRESH_LIFETIME)
+        if ends is None:
             raise wrong_credentials()  # by another request, a moment ago
-        return await self._open_session(changed)
+        return session.response(ends)
 
     async def revoke(self, request: Request) -> Response:
         """End all tokens and streams of an account. For the administrator only."""
@@ -92,13 +96,31 @@ class LoginRoutes:
         return _json(Revoked(login.account_id))
 
     async def _open_session(self, login: accounts.Login) -> Response:
-        context = self._context
-        token, expires_at = context.tokens.issue(login.account_id, login.generation)
-        refresh_token = secrets.token_urlsafe(32)
-        ends = await context.store.users.open_session(login, _hash(refresh_token), REFRESH_LIFETIME)
+        session = self._session(login)
+        refresh_hash = _hash(session.refresh_token)
+        ends = await self._context.store.users.open_session(login, refresh_hash, REFRESH_LIFETIME)
         if ends is None:
             raise wrong_credentials()  # it was the password until a moment ago
-        return _json(LoginResponse(token, login.account_id, expires_at, refresh_token, ends))
+        return session.response(ends)
+
+    def _session(self, login: accounts.Login) -> "_Session":
+        token, expires_at = self._context.tokens.issue(login.account_id, login.generation)
+        return _Session(login.account_id, token, expires_at, secrets.token_urlsafe(32))
+
+
+@dataclass(frozen=True, slots=True, repr=False)  # no repr: it would log the tokens
+class _Session:
+    """What a login gives, once its refresh token is kept."""
+
+    account_id: int
+    token: str
+    expires_at: dt.datetime
+    refresh_token: str
+
+    def response(self, refresh_expires_at: dt.datetime) -> Response:
+        return _json(
+            LoginResponse(self.token, self.account_id, self.expires_at, self.refresh_token, refresh_expires_at)
+        )
 
 
 def check_new_password(field: str, password: str) -> None:

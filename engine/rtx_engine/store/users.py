@@ -2,6 +2,8 @@
 
 import datetime as dt
 
+import asyncpg  # type: ignore[import-untyped]  # ships no types
+
 from rtx_engine.domain.accounts import Login, RefreshedLogin
 from rtx_engine.store.errors import OrderError, OrderErrorReason, UnavailableError
 from rtx_engine.store.fenced_writes import FencedWrites
@@ -45,11 +47,21 @@ SELECT $3, id, generation, clock_timestamp() + $4::interval FROM holder
 RETURNING expires_at
 """
 # A new generation ends all tokens: pods learn of it (token_rules.py), and no refresh token of an earlier one counts.
-_NEXT_GENERATION = """
-UPDATE users
-SET generation = generation + 1, revoked_at = clock_timestamp(), password_hash = coalesce($2, password_hash)
-WHERE id = $1 AND ($3::bigint IS NULL OR generation = $3)
-RETURNING generation
+_REVOKE = """
+UPDATE users SET generation = generation + 1, revoked_at = clock_timestamp() WHERE id = $1 RETURNING generation
+"""
+# With the refresh token of the one who changed it: either both are there, or nothing has happened.
+_CHANGE_PASSWORD = """
+WITH changed AS (
+    UPDATE users SET generation = generation + 1, revoked_at = clock_timestamp(), password_hash = $3
+    WHERE id = $1 AND generation = $2
+    RETURNING id, generation
+), ended AS (
+    DELETE FROM refresh_tokens USING changed WHERE refresh_tokens.user_id = changed.id
+)
+INSERT INTO refresh_tokens (hash, user_id, generation, expires_at)
+SELECT $4, id, generation, clock_timestamp() + $5::interval FROM changed
+RETURNING expires_at
 """
 
 
@@ -85,27 +97,27 @@ class Users:
         row = await self._reads.run(lambda connection: connection.fetchrow(_REFRESHED, hash_), Shared.REFRESHES)
         return None if row is None else RefreshedLogin(row["account_id"], row["generation"], row["expires_at"])
 
-    async def change_password(self, login: Login, password_hash: str) -> Login | None:
-        """The user with the new password, whose earlier tokens are all revoked; None if it has changed meanwhile.
+    async def change_password(
+        self, login: Login, password_hash: str, hash_: bytes, lifetime: dt.timedelta
+    ) -> dt.datetime | None:
+        """Give the user another password, revoke all their tokens, and keep a refresh token of the next generation.
 
-        Raises OrderError (Fenced, OutcomeUnknown).
+        Returns when that expires; None if the password has changed since `login` was read. Raises OrderError (Fenced,
+        OutcomeUnknown); with any other error nothing has changed.
         """
-        generation = await self._next_generation(login.user_id, password_hash, login.generation)
-        if generation is None:
-            return None
-        return Login(login.user_id, login.account_id, login.username, password_hash, generation)
+        rows = await self._write(_CHANGE_PASSWORD, login.user_id, login.generation, password_hash, hash_, lifetime)
+        return rows[0]["expires_at"] if rows else None
 
     async def revoke(self, login: Login) -> None:
         """Revoke all tokens of a user. Raises OrderError (Fenced, OutcomeUnknown)."""
-        await self._next_generation(login.user_id, None, None)
+        await self._write(_REVOKE, login.user_id)
 
     async def _login(self, owner: Owner, statement: str, key: object) -> Login | None:
         row = await self._reads.run(lambda connection: connection.fetchrow(statement, key), owner)
         return None if row is None else Login(*row.values())
 
-    async def _next_generation(self, user_id: int, password_hash: str | None, expected: int | None) -> int | None:
+    async def _write(self, statement: str, *arguments: object) -> list["asyncpg.Record"]:
         try:
-            rows = await self._writes.run(_NEXT_GENERATION, user_id, password_hash, expected)
+            return await self._writes.run(statement, *arguments)
         except UnconfirmedError as error:
             raise OrderError(OrderErrorReason.OUTCOME_UNKNOWN, _UNCONFIRMED) from error
-        return rows[0]["generation"] if rows else None

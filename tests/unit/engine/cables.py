@@ -11,8 +11,7 @@ COMMITTED = re.compile(rb"D.{4}\x00\x11.*C.{4}SELECT \d+\0Z\x00\x00\x00\x05I", r
 COMMITTED_BY_ITSELF = re.compile(rb"C.{4}COMMIT\0Z\x00\x00\x00\x05I", re.DOTALL)
 # The same of statements outside of the order path: a new account, its id and that it has no event; a row each.
 ACCOUNT_OPENED = re.compile(rb"D.{4}\x00\x02.{12}\x00{3}\x08\x00{8}C.{4}SELECT 1\0Z\x00\x00\x00\x05I", re.DOTALL)
-USER_UPDATED = re.compile(rb"D.*C.{4}UPDATE 1\0Z\x00\x00\x00\x05I", re.DOTALL)
-SESSION_OPENED = re.compile(rb"D.*C.{4}INSERT 0 1\0Z\x00\x00\x00\x05I", re.DOTALL)
+SESSION_KEPT = re.compile(rb"D.*C.{4}INSERT 0 1\0Z\x00\x00\x00\x05I", re.DOTALL)
 
 
 class Cable:

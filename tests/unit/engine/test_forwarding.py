@@ -103,6 +103,26 @@ async def test_forwarded_request_waits_for_the_fence_to_move(engines: Any, colou
 
 
 @pytest.mark.parametrize("secret", [{}, {"x-rtx-peer": "guessed"}])
+async def test_change_of_a_password_amid_a_cutover_is_made_once(engines: Any, colours: Any, anybody: Trader) -> None:
+    # given a change of a password that waits where its session is kept
+    alice = await anybody.open(colours.blue, "alice")
+    holder = await engines.database.connect("rtx_migrator")
+    await holder.execute("BEGIN; LOCK TABLE refresh_tokens IN SHARE ROW EXCLUSIVE MODE")
+    passwords = {"password": "password", "new_password": "another password"}
+    asked = asyncio.create_task(alice.call(colours.blue, "POST", "/api/password", passwords))
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while not await engines.database.execute("SELECT FROM pg_locks WHERE NOT granted"):
+            await asyncio.sleep(0.01)
+    # when the fence moves
+    await engines.database.move_fence("green")
+    await holder.close()
+    got = await asked
+    # then the colour that executes now has changed it
+    assert got.status == 200, got.body
+    await anybody.log_in(colours.green, "alice", "another password")
+    assert await engines.database.execute("SELECT generation FROM users WHERE username = 'alice'") == [(1,)]
+
+
 async def test_peer_headers_of_clients_are_ignored(
     engines: Any, colours: Any, anybody: Trader, secret: dict[str, str]
 ) -> None:

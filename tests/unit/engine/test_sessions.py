@@ -156,6 +156,22 @@ async def test_refused_change_of_the_password_ends_nothing(
     await log_in(alice.trader.session, engine, alice.username)
 
 
+async def test_change_of_the_password_that_cannot_keep_a_session_changes_nothing(
+    alice: Alice, engine: Any, shared_engines: Any
+) -> None:
+    # given somebody who holds the table of refresh tokens for longer than a statement may take
+    holder = await shared_engines.database.connect("rtx_migrator")
+    await holder.execute("BEGIN; LOCK TABLE refresh_tokens IN SHARE ROW EXCLUSIVE MODE")
+    # when the password is changed
+    passwords = {"password": "password", "new_password": "another password"}
+    got = await alice.trader.call(engine, "POST", "/api/password", passwords)
+    await holder.close()
+    # then what the answer says is so
+    assert (got.status, got.body["error"]["reason"]) == (503, "Unavailable")
+    assert (await alice.trader.call(engine, "GET", "/api/account")).status == 200
+    await log_in(alice.trader.session, engine, alice.username)
+
+
 async def test_administrator_ends_the_tokens_of_one_account(alice: Alice, engine: Any) -> None:
     session = alice.trader.session
     bob = await Trader(session).open(engine, f"bob {secrets.token_hex(4)}")

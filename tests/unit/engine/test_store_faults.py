@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 import pytest_asyncio
-from cables import ACCOUNT_OPENED, COMMITTED_BY_ITSELF, SESSION_OPENED, USER_UPDATED
+from cables import ACCOUNT_OPENED, COMMITTED_BY_ITSELF, SESSION_KEPT
 from engine_ledger import unbalanced
 from rtx_engine.domain.entries import EntryKind
 from rtx_engine.domain.transfers import Transfer
@@ -86,10 +86,10 @@ async def test_password_with_a_lost_commit_response_may_have_changed(wired_pod, 
     await wired_pod.open_account("ada")
     users = wired_pod.store.users
     before = await users.named("ada", known=True)
-    cable.lost_answer, cable.answers_to_lose = USER_UPDATED, 1
+    cable.lost_answer, cable.answers_to_lose = SESSION_KEPT, 1
 
     with pytest.raises(OrderError) as failure:
-        await users.change_password(before, "another hash")
+        await users.change_password(before, "another hash", b"refresh token", HOUR)
 
     assert failure.value.reason is OrderErrorReason.OUTCOME_UNKNOWN
     assert (await users.named("ada", known=True)).password_hash == "another hash"
@@ -100,7 +100,7 @@ async def test_login_with_a_lost_commit_response_is_tried_again(wired_pod, cable
     await wired_pod.open_account("ada")
     users = wired_pod.store.users
     login = await users.named("ada", known=True)
-    cable.lost_answer, cable.answers_to_lose = SESSION_OPENED, 1
+    cable.lost_answer, cable.answers_to_lose = SESSION_KEPT, 1
 
     with pytest.raises(UnavailableError):
         await users.open_session(login, b"one", HOUR)
