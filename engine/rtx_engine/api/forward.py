@@ -16,18 +16,26 @@ from rtx_engine import metrics
 from rtx_engine.api import peer
 from rtx_engine.api.client_address import FORWARDED_FOR, UNKNOWN, forwarded_for
 from rtx_engine.api.context import Activity
+from rtx_engine.api.error_mapping import to_api_error
 from rtx_engine.api.errors import RETRY, ApiError, ErrorBody, ErrorReason
 from rtx_engine.api.http import Response, Scope, header
 from rtx_engine.api.peer import Peers
 from rtx_engine.api.peer_client import NoResponseError, PeerClient, PeerRequest, UnreachableError
-from rtx_engine.store import OrderError, OrderErrorReason, Store, UnavailableError
+from rtx_engine.store import (
+    OrderError,
+    OrderErrorReason,
+    OverloadedError,
+    Store,
+    TooManyReadsError,
+    UnavailableError,
+)
 
 HOP_TIMEOUT_SECONDS = 3.0  # how long the second pod waits for the fence to name its colour
 RETRY_INTERVAL_SECONDS = 0.05
 MAX_FORWARDS = 512  # in flight; further requests are answered 503 Busy
 
 _ORDER_PATH = "/api/orders/market"
-_TRANSFER_PATH = re.compile(r"/api/admin/accounts/[0-9]+/(deposits|withdrawals)")
+_CHANGES_ACCOUNT = re.compile(r"/api/admin/accounts/[0-9]+/(deposits|withdrawals|revoke)")
 # Not repeatable: retried only if the request was not sent. A new password ends the token that it was asked with.
 _NOT_IDEMPOTENT = frozenset({("POST", "/api/admin/accounts"), ("POST", "/api/password")})
 _FORWARDED_HEADERS = (b"authorization", b"content-type")
@@ -36,21 +44,17 @@ _FENCED = "the colour that executes was not reached in time; try again, an order
 _LOST = "the answer of the colour that executes was lost; try again with the same id to get the outcome"
 _NOT_NAMED = "this colour does not execute; try again with the same id"
 
-# Reasons that tell only that an attempt has done nothing, and nothing of the attempts before it.
-_SAYS_NOTHING = frozenset(
-    {
-        OrderErrorReason.OVERLOADED,
-        OrderErrorReason.TOO_MANY_REQUESTS,
-        OrderErrorReason.UNAVAILABLE,
-        OrderErrorReason.INTERNAL,
-    }
-)
+# What an answer must have to tell of the order, transfer or revocation itself: what became of it, or that there can be
+# none of this id or account. Any other tells at most that this attempt has done nothing, and nothing of any before:
+# the token has expired since, too much waits, or the release before knows no such request.
+_CONCLUSIVE_STATUSES = frozenset({200, 201, 422})
+_CONCLUSIVE_REASONS = frozenset({OrderErrorReason.CONFLICT, OrderErrorReason.UNKNOWN_ACCOUNT})
 
 LocalHandler = Callable[[], Awaitable[None]]  # responds in this pod; raises only before the response has begun
 
 
 class _AnswerLostError(Exception):
-    """An attempt at an order or transfer was sent and not answered. Repeating it is safe, but it may have been done."""
+    """An attempt at what changes an account was sent and not answered. To repeat it is safe, but it may be done."""
 
 
 class ForwardResult(StrEnum):
@@ -140,7 +144,7 @@ class Forwarder:
     async def _respond_until_timeout(self, scope: Scope, body: bytes, respond_locally: LocalHandler) -> Response | None:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._timeout_seconds
-        lost = False  # an answer: from then on only one that tells of the order or transfer itself is true
+        lost = False  # an answer: from then on only a conclusive one is true
         while (remaining := deadline - clock()) > 0:
             if self._store.fence.executing:
                 if await _respond_unless_fenced(respond_locally, lost=lost):
@@ -152,7 +156,7 @@ class Forwarder:
             except _AnswerLostError:
                 response, lost = None, True
             if response is not None:
-                if lost and not _is_conclusive(response):
+                if lost and not _is_conclusive(response.status, _reason(response)):
                     break
                 metrics.forwarded_requests(ForwardResult.ANSWERED).inc()
                 return response
@@ -164,7 +168,7 @@ class Forwarder:
         raise OrderError(OrderErrorReason.FENCED, _FENCED)
 
     async def _forward_once(self, scope: Scope, body: bytes, remaining: float) -> Response | None:
-        """One attempt. None: it did nothing, and may be repeated. Raises _AnswerLostError for what happens once."""
+        """One attempt. None: it did nothing, and may be repeated. Raises _AnswerLostError."""
         state = self._store.fence.state
         # The own colour executes without this pod when the fence names another revision of it.
         executing = self._store.fence.executing
@@ -180,7 +184,7 @@ class Forwarder:
                 metrics.forwarded_requests(ForwardResult.UNKNOWN).inc()
                 message = "The response was lost: check whether the request took effect before you repeat it."
                 raise ApiError(503, OrderErrorReason.OUTCOME_UNKNOWN, message) from error
-            if _happens_once(scope):
+            if _changes_account(scope):
                 raise _AnswerLostError from error
             return None
         return None if _is_fenced(response) else response
@@ -211,34 +215,36 @@ async def _respond_unless_fenced(respond_locally: LocalHandler, *, lost: bool) -
     """Respond in this pod. False if the fence moved away again. `lost`: the order may have been placed before."""
     try:
         await respond_locally()
-    except OrderError as error:
-        if lost and error.reason in _SAYS_NOTHING:
+    except (ApiError, OrderError, UnavailableError, OverloadedError, TooManyReadsError) as error:
+        api_error = to_api_error(error)
+        if api_error.reason is OrderErrorReason.FENCED:
+            return False
+        if lost and not _is_conclusive(api_error.status, api_error.reason):
             raise OrderError(OrderErrorReason.OUTCOME_UNKNOWN, _LOST) from error
-        if error.reason is not OrderErrorReason.FENCED:
-            raise
-        return False
+        raise
     return True
 
 
-def _is_conclusive(response: Response) -> bool:
-    """Whether the response tells of the order itself, and not only that this attempt placed none."""
-    return response.status < 500 and response.status != 429
+def _is_conclusive(status: int, reason: str | None) -> bool:
+    return status in _CONCLUSIVE_STATUSES or reason in _CONCLUSIVE_REASONS
 
 
 def _is_idempotent(scope: Scope) -> bool:
     return (scope["method"], scope["path"]) not in _NOT_IDEMPOTENT
 
 
-def _happens_once(scope: Scope) -> bool:
-    """Whether the request is an order or a transfer: it changes an account once, by the id that its client gave it."""
-    return scope["path"] == _ORDER_PATH or _TRANSFER_PATH.fullmatch(scope["path"]) is not None
+def _changes_account(scope: Scope) -> bool:
+    """Whether the request is an order, a transfer or a revocation: its client must know whether it is done."""
+    return scope["path"] == _ORDER_PATH or _CHANGES_ACCOUNT.fullmatch(scope["path"]) is not None
 
 
 def _is_fenced(response: Response) -> bool:
-    if response.status != 503:
-        return False
+    return response.status == 503 and _reason(response) == OrderErrorReason.FENCED
+
+
+def _reason(response: Response) -> str | None:
+    """The reason in the body of an error; None if it has none."""
     try:
-        reason = msgspec.json.decode(response.body, type=ErrorBody).error.reason
+        return msgspec.json.decode(response.body, type=ErrorBody).error.reason
     except msgspec.DecodeError:
-        return False
-    return reason == OrderErrorReason.FENCED
+        return None

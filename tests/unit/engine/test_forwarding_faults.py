@@ -124,12 +124,22 @@ async def test_order_with_a_lost_response_is_retried_with_the_same_id(colours: A
     assert len({request.headers["x-rtx-order-id"] for request in seen}) == 1
 
 
-@pytest.mark.parametrize("path", ["/api/orders/market", "/api/admin/accounts/1/deposits"])
-@pytest.mark.parametrize("next_answers", ["Overloaded", "Unavailable", "Internal", "none"])
+@pytest.mark.parametrize(
+    "path", ["/api/orders/market", "/api/admin/accounts/1/deposits", "/api/admin/accounts/1/revoke"]
+)
+@pytest.mark.parametrize(
+    ("status", "next_answers"),
+    [
+        (503, "Overloaded"),
+        (503, "none"),
+        (404, "NotFound"),  # the release before executes again, and knows no such request
+        (401, "Unauthorized"),  # the token has expired meanwhile
+    ],
+)
 async def test_what_has_a_lost_response_is_never_said_not_to_be_done(
-    engines: Any, anybody: Trader, next_answers: str, path: str
+    engines: Any, anybody: Trader, status: int, next_answers: str, path: str
 ) -> None:
-    # given an order or a deposit that the executing colour received and did not answer
+    # given what changes an account, and that the executing colour received and did not answer
     colours = await engines.start_colours(TIMEOUTS='{"forward_seconds": 1.0}')
     alice = await anybody.open(colours.blue, "alice")
     colours.green.vanish()
@@ -140,8 +150,8 @@ async def test_what_has_a_lost_response_is_never_said_not_to_be_done(
         await request.read()
         if (next(tries) == 0 or next_answers == "none") and request.transport is not None:
             request.transport.abort()
-        error = {"reason": next_answers, "message": "The order was not placed."}
-        return web.json_response({"error": error}, status=503)
+        error = {"reason": next_answers, "message": "This says nothing of the first attempt."}
+        return web.json_response({"error": error}, status=status)
 
     # when no later attempt tells what became of it
     async with in_the_place_of(colours.green, handler) as seen:
@@ -150,6 +160,23 @@ async def test_what_has_a_lost_response_is_never_said_not_to_be_done(
     # then it may have been done
     assert len(seen) > 1
     assert (got.status, got.body["error"]["reason"], got.headers["retry-after"]) == (503, "OutcomeUnknown", "1")
+
+
+@pytest.mark.parametrize(("status", "reason"), [(409, "Conflict"), (404, "UnknownAccount"), (422, "StaleQuote")])
+async def test_what_tells_of_the_order_itself_is_passed_on_after_a_lost_response(
+    colours: Any, forwarding: Trader, status: int, reason: str
+) -> None:
+    tries = itertools.count()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        if next(tries) == 0 and request.transport is not None:
+            request.transport.abort()
+        return web.json_response({"error": {"reason": reason, "message": "It is so."}}, status=status)
+
+    async with in_the_place_of(colours.green, handler):
+        got = await forwarding.order(colours.blue, "one")
+    assert (got.status, got.body["error"]["reason"]) == (status, reason)
 
 
 @pytest.mark.parametrize("path", ["/api/admin/accounts", "/api/password"])
