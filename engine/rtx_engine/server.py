@@ -32,6 +32,7 @@ from rtx_engine.api.logins import Logins
 from rtx_engine.api.passwords import Passwords
 from rtx_engine.api.peer import Peers
 from rtx_engine.api.peer_client import PeerClient
+from rtx_engine.api.refresh_tokens import RefreshTokens
 from rtx_engine.api.request_stats import RequestStats
 from rtx_engine.api.tokens import Tokens, password_generation
 from rtx_engine.config import Settings
@@ -123,7 +124,8 @@ async def _services(
         owner=settings.owner,
     )
     generation = password_generation(settings.admin_password_hash)
-    tokens = Tokens(SigningKeys(settings.jwt_secrets), store.token_rules.rules, generation)
+    keys = SigningKeys(settings.jwt_secrets)
+    tokens = Tokens(keys, store.token_rules.rules, generation)
     stream = Stream(store.reader, bus, source, tokens, colour, _sockets(settings), admission, settings.trusted_proxies)
     request_stats = RequestStats()
     store.fence.on_change(lambda state: metrics.FENCE_EPOCH.set(state.epoch))
@@ -150,6 +152,7 @@ async def _services(
             store=store,
             source=source,
             tokens=tokens,
+            refresh_tokens=RefreshTokens(keys),
             passwords=passwords,
             logins=Logins(passwords, counters),
             activity=Activity(),

@@ -10,6 +10,7 @@ from rtx_engine.api.logins import Logins
 from rtx_engine.api.passwords import Passwords
 from rtx_engine.api.peer import Peers
 from rtx_engine.api.peer_client import PeerClient
+from rtx_engine.api.refresh_tokens import RefreshTokens
 from rtx_engine.api.request_stats import RequestStats
 from rtx_engine.api.tokens import BadTokenError, Tokens
 from rtx_engine.config import Settings
@@ -52,6 +53,7 @@ class Context:
     store: Store
     source: PriceSource
     tokens: Tokens
+    refresh_tokens: RefreshTokens
     passwords: Passwords
     logins: Logins
     activity: Activity

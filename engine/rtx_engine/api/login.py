@@ -1,9 +1,6 @@
 """Routes that give and take access: login, refresh, a new password, revocation."""
 
 import datetime as dt
-import hashlib
-import re
-import secrets
 from dataclasses import dataclass
 
 import msgspec
@@ -14,6 +11,7 @@ from rtx_engine.api.context import Context
 from rtx_engine.api.errors import ApiError, ErrorReason, bad_request, unauthorized
 from rtx_engine.api.logins import wrong_credentials
 from rtx_engine.api.passwords import Caller
+from rtx_engine.api.refresh_tokens import kept_as
 from rtx_engine.api.request_bodies import LoginRequest, PasswordRequest, RefreshRequest, decode
 from rtx_engine.api.response_bodies import LoginResponse, Revoked
 from rtx_engine.domain import accounts, grammar
@@ -22,7 +20,6 @@ ADMIN = "admin"
 MIN_PASSWORD_CHARACTERS = 8
 MAX_PASSWORD_CHARACTERS = 1024
 REFRESH_LIFETIME = dt.timedelta(hours=12)  # a trading day; then whoever it is logs in again
-_REFRESH_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 random bytes
 
 
 class LoginRoutes:
@@ -52,8 +49,9 @@ class LoginRoutes:
         """Another token for a refresh token. Reads only: a lost answer costs a repetition, and changes nothing."""
         body = decode(await request.body(), RefreshRequest)
         found = None
-        if _REFRESH_TOKEN.fullmatch(body.refresh_token):
-            found = await self._context.store.users.session(_hash(body.refresh_token))
+        account_id = self._context.refresh_tokens.account_of(body.refresh_token)
+        if account_id is not None:
+            found = await self._context.store.users.session(account_id, kept_as(body.refresh_token))
         if found is None:
             raise unauthorized("The refresh token has expired or was revoked: log in again at POST /api/login.")
         token, expires_at = self._context.tokens.issue(found.account_id, found.generation)
@@ -67,14 +65,15 @@ class LoginRoutes:
         check_new_password("new_password", body.new_password)
         if len(body.password) > MAX_PASSWORD_CHARACTERS:
             raise wrong_credentials()
-        if (login := await context.store.users.of_account(account_id)) is None:
+        if (login := await context.store.users.of_holder(account_id)) is None:
             raise unauthorized("The account of this token does not exist: log in again.")
-        caller = await context.logins.caller(login.username, context.client_address(request.scope))
+        address = context.client_address(request.scope)
+        caller = await context.logins.caller(login.username, address, holds_token=True)
         await context.logins.check(caller, login.password_hash, body.password)
         password_hash = await context.passwords.hash(body.new_password, caller)
         # All that can fail comes before the change: after it nobody may be told that nothing has happened.
         session = self._session(msgspec.structs.replace(login, generation=login.generation + 1))
-        refresh_hash = _hash(session.refresh_token)
+        refresh_hash = kept_as(session.refresh_token)
         ends = await context.store.users.change_password(login, password_hash, refresh_hash, REFRESH_LIFETIME)
         if ends is None:
             raise wrong_credentials()  # by another request, a moment ago
@@ -89,7 +88,7 @@ class LoginRoutes:
             account_id = None  # no account can have it
         login = None
         if account_id is not None:
-            login = await self._context.store.users.of_account(account_id, for_admin=True)
+            login = await self._context.store.users.of_account(account_id)
         if login is None:
             raise ApiError(404, ErrorReason.NOT_FOUND, "There is no such account: give the account_id of one.")
         await self._context.store.users.revoke(login)
@@ -97,7 +96,7 @@ class LoginRoutes:
 
     async def _open_session(self, login: accounts.Login) -> Response:
         session = self._session(login)
-        refresh_hash = _hash(session.refresh_token)
+        refresh_hash = kept_as(session.refresh_token)
         ends = await self._context.store.users.open_session(login, refresh_hash, REFRESH_LIFETIME)
         if ends is None:
             raise wrong_credentials()  # it was the password until a moment ago
@@ -105,7 +104,7 @@ class LoginRoutes:
 
     def _session(self, login: accounts.Login) -> "_Session":
         token, expires_at = self._context.tokens.issue(login.account_id, login.generation)
-        return _Session(login.account_id, token, expires_at, secrets.token_urlsafe(32))
+        return _Session(login.account_id, token, expires_at, self._context.refresh_tokens.issue(login.account_id))
 
 
 @dataclass(frozen=True, slots=True, repr=False)  # no repr: it would log the tokens
@@ -131,11 +130,7 @@ def check_new_password(field: str, password: str) -> None:
 
 def admin_caller(address: str) -> Caller:
     """The administrator, whose token was checked."""
-    return Caller(ADMIN, address, known=True)
-
-
-def _hash(refresh_token: str) -> bytes:
-    return hashlib.sha256(refresh_token.encode()).digest()
+    return Caller(ADMIN, address, known=False, holds_token=True)
 
 
 def _json(value: msgspec.Struct) -> Response:

@@ -3,7 +3,8 @@
 Wrong passwords are counted over all pods, by user and address together, by address, and by user. The last two hold only
 for pairs that never logged in: whoever logs in from where they did before has a budget of their own, which nobody
 elsewhere can use up. So there is no lockout to use against others; a user at a new address may have to wait while
-somebody guesses at their password.
+somebody guesses at their password. Those who hold a token of the user have a budget for their guesses together, beside
+that of strangers: neither keeps the other from trying.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ class LoginLimits:
     window_seconds: int = 300  # wrong passwords are forgotten so long after the first of them
     failures_per_pair: int = 10
     failures_per_address: int = 50  # of pairs that never logged in; a proxy is one address for all its clients
-    failures_per_user: int = 50  # likewise
+    failures_per_user: int = 50  # likewise; of those who hold a token, as many more
     remembered_seconds: int = 30 * 24 * 3600  # that a pair has logged in
 
 
@@ -31,17 +32,30 @@ class Keys:
     pair: str
     address: str
     user: str
+    holders: str  # of those who hold a token of the user
     known: str  # set once the pair has logged in
 
     @classmethod
     def of(cls, username: str, address: str) -> "Keys":
         pair = f"{username}\0{address}"  # a name has no NUL
-        return cls(_key("pair", pair), _key("address", address), _key("user", username), _key("known", pair))
+        return cls(
+            _key("pair", pair),
+            _key("address", address),
+            _key("user", username),
+            _key("holders", username),
+            _key("known", pair),
+        )
 
     @property
-    def counted(self) -> tuple[str, str, str]:
-        """Of wrong passwords."""
-        return self.pair, self.address, self.user
+    def read(self) -> tuple[str, ...]:
+        """Those of a Standing, in its order."""
+        return self.pair, self.address, self.user, self.holders, self.known
+
+    def counted(self, *, known: bool, holds_token: bool) -> tuple[str, ...]:
+        """Where a wrong password counts. The mistakes of a pair that has logged in must not lock out its neighbours."""
+        if known:
+            return (self.pair,)
+        return (self.pair, self.holders) if holds_token else (self.pair, self.address, self.user)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +65,18 @@ class Standing:
     pair: int
     address: int
     user: int
+    holders: int
     known: bool
 
-    def may_try(self, limits: LoginLimits) -> bool:
+    def may_try(self, limits: LoginLimits, *, holds_token: bool) -> bool:
         """Whether the password is looked at."""
         if self.pair >= limits.failures_per_pair:
             return False
-        return self.known or (self.address < limits.failures_per_address and self.user < limits.failures_per_user)
+        if self.known:
+            return True
+        if holds_token:
+            return self.holders < limits.failures_per_user
+        return self.address < limits.failures_per_address and self.user < limits.failures_per_user
 
 
 def _key(kind: str, text: str) -> str:

@@ -14,22 +14,24 @@ class Logins:
         self._counters = counters
         self._limits = limits
 
-    async def caller(self, username: str, address: str) -> Caller:
-        """Who wants to log in. Raises ApiError (429) if they, or others at that address, guessed too often."""
+    async def caller(self, username: str, address: str, *, holds_token: bool = False) -> Caller:
+        """Who wants to log in, or changes their password. Raises ApiError (429) if they guessed too often.
+
+        Likewise if others did at that address, or at that user. `holds_token`: a token of the user came with it.
+        """
         keys = Keys.of(username, address)
-        pair, by_address, by_user, known = await self._counters.read([*keys.counted, keys.known])
-        standing = Standing(pair, by_address, by_user, known > 0)
-        if not standing.may_try(self._limits):
+        pair, by_address, by_user, by_holders, known = await self._counters.read(keys.read)
+        standing = Standing(pair, by_address, by_user, by_holders, known > 0)
+        if not standing.may_try(self._limits, holds_token=holds_token):
             raise too_many_logins(self._limits.window_seconds)
-        return Caller(username, address, standing.known)
+        return Caller(username, address, standing.known, holds_token)
 
     async def check(self, caller: Caller, stored: str | None, password: str) -> None:
         """Raises ApiError: 401 unless `password` belongs to `stored`; 429 if too many wait."""
         keys = Keys.of(caller.username, caller.address)
         limits = self._limits
         if not await self._passwords.verify(stored, password, caller):
-            # A pair that has logged in counts for itself alone: its mistakes must not lock out its neighbours.
-            counted = (keys.pair,) if caller.known else keys.counted
+            counted = keys.counted(known=caller.known, holds_token=caller.holds_token)
             await self._counters.add([(key, 1, limits.window_seconds) for key in counted])
             raise wrong_credentials()
         if not caller.known:

@@ -93,7 +93,7 @@ OPERATIONS: Sequence[Operation] = (
         {200: ("The token, and the same refresh token.", response_bodies.LoginResponse)},
         errors=(400, 401, 413, 429, 503),
         body=request_bodies.RefreshRequest,
-        example={"refresh_token": "rqLJ7TH0l7cq3MZ2mWhtgXzC4pcTTrC0M4HhLbPsrVQ"},
+        example={"refresh_token": "AAAAAAAAAAeuUsntMfSXtyrcxnaZaG2BfMLilxNOsLQzgeEts-ytVPK-6mqqOZ8qtb1fMNtjGy0"},
         public=True,
     ),
     Operation(

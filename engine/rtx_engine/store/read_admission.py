@@ -16,11 +16,19 @@ class Shared(StrEnum):
 
     STRANGERS = "strangers"  # who want to log in
     KNOWN = "known"  # users who log in from where they did before: strangers do not take their places
-    REFRESHES = "refreshes"  # whoever sends what may be a refresh token: nobody knows whose before it is read
+    # Of accounts whose password is to be changed, one read each. That may end a theft: no lack of room refuses it.
+    PASSWORDS = "passwords"
     POD = "pod"  # by the pod for all its clients, a few at a time: never refused
 
 
-Owner = int | Shared  # an account, or the above
+@dataclass(frozen=True, slots=True)
+class Refreshes:
+    """Refreshes of an account's tokens: what else it asks, or a thief of its token, takes no place from them."""
+
+    account_id: int
+
+
+Owner = int | Refreshes | Shared  # an account, or the above
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +39,8 @@ class ReadLimits:
     min_waiting: int = 16  # are let in however slow the database is
     max_waiting_per_account: int = 16
     max_waiting_logins: int = 8  # of either kind: more than two threads for passwords need
-    max_waiting_refreshes: int = 64  # which need no such thread; all clients of a pod that was lost refresh at once
+    max_waiting_refreshes: int = 16  # of an account, which may have 32 sessions
+    max_waiting_passwords: int = 64  # accounts
     max_expected_wait_seconds: float = 0.5
     wait_seconds: float = 2.0  # for a read's turn, when others took longer than expected
     read_seconds: float = 3.0  # for a read, from its start
@@ -66,7 +75,7 @@ class ReadAdmission:
             share, what = self._share(owner)
             if self._by_owner[owner] >= share:
                 raise TooManyReadsError(f"too many {what} are waiting; try again in a second")
-            if self._waiting >= self.room:
+            if self._waiting >= self.room and owner is not Shared.PASSWORDS:
                 raise OverloadedError("too many requests are waiting; try again in a second")
         self._by_owner[owner] += 1
         self._waiting += 1
@@ -80,8 +89,10 @@ class ReadAdmission:
 
     def _share(self, owner: Owner) -> tuple[int, str]:
         """How many of the owner's reads may wait, and what they are called."""
-        if owner is Shared.REFRESHES:
-            return self._limits.max_waiting_refreshes, "refreshes of tokens"
+        if isinstance(owner, Refreshes):
+            return self._limits.max_waiting_refreshes, "refreshes of this account's tokens"
+        if owner is Shared.PASSWORDS:
+            return self._limits.max_waiting_passwords, "changes of passwords"
         if isinstance(owner, Shared):
             return self._limits.max_waiting_logins, "logins"
         return self._limits.max_waiting_per_account, "requests of this account"

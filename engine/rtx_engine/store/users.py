@@ -1,5 +1,6 @@
 """Who may log in, and for how long: users, their refresh tokens, and the end of both."""
 
+import asyncio
 import datetime as dt
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
@@ -7,7 +8,7 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 from rtx_engine.domain.accounts import Login, RefreshedLogin
 from rtx_engine.store.errors import OrderError, OrderErrorReason, UnavailableError
 from rtx_engine.store.fenced_writes import FencedWrites
-from rtx_engine.store.read_admission import Owner, Shared
+from rtx_engine.store.read_admission import Owner, Refreshes, Shared
 from rtx_engine.store.reads import Reads
 from rtx_engine.store.session import UnconfirmedError
 
@@ -51,7 +52,7 @@ _REVOKE = """
 UPDATE users SET generation = generation + 1, revoked_at = clock_timestamp() WHERE id = $1 RETURNING generation
 """
 # With the refresh token of the one who changed it: either both are there, or nothing has happened.
-_CHANGE_PASSWORD = """
+_CHANGE = """
 WITH changed AS (
     UPDATE users SET generation = generation + 1, revoked_at = clock_timestamp(), password_hash = $3
     WHERE id = $1 AND generation = $2
@@ -71,14 +72,39 @@ class Users:
     def __init__(self, reads: Reads, writes: FencedWrites) -> None:
         self._reads = reads
         self._writes = writes
+        self._asked: dict[int, asyncio.Task[Login | None]] = {}  # look-ups by account that wait for the connection
 
     async def named(self, username: str, *, known: bool) -> Login | None:
         """`known`: this user has logged in from the same address before."""
         return await self._login(Shared.KNOWN if known else Shared.STRANGERS, _BY_NAME, username)
 
-    async def of_account(self, account_id: int, *, for_admin: bool = False) -> Login | None:
-        """`for_admin`: the administrator asks, who is not refused because the account asks too much."""
-        return await self._login(Shared.POD if for_admin else account_id, _BY_ACCOUNT, account_id)
+    async def of_account(self, account_id: int) -> Login | None:
+        """For the administrator, who is not refused because the account asks too much."""
+        return await self._login(Shared.POD, _BY_ACCOUNT, account_id)
+
+    async def of_holder(self, account_id: int) -> Login | None:
+        """For whoever holds a token of the account and wants to change its password.
+
+        All that ask at once share a read that has not begun: who holds a stolen token, and asks however often, takes no
+        place from its owner.
+        """
+        asked = self._asked.get(account_id)
+        if asked is None:
+            asked = self._asked[account_id] = asyncio.create_task(self._read_for_holders(account_id), name="holder")
+            asked.add_done_callback(_retrieve)
+        return await asyncio.shield(asked)
+
+    async def _read_for_holders(self, account_id: int) -> Login | None:
+        async def read(connection: "asyncpg.Connection") -> "asyncpg.Record | None":
+            self._asked.pop(account_id, None)  # later callers need a read that starts later
+            return await connection.fetchrow(_BY_ACCOUNT, account_id)
+
+        try:
+            row = await self._reads.run(read, Shared.PASSWORDS)
+        finally:
+            if self._asked.get(account_id) is asyncio.current_task():
+                del self._asked[account_id]
+        return None if row is None else Login(*row.values())
 
     async def open_session(self, login: Login, hash_: bytes, lifetime: dt.timedelta) -> dt.datetime | None:
         """Keep a refresh token, of which only the hash is known here. Returns when it expires.
@@ -92,9 +118,9 @@ class Users:
             raise UnavailableError("the database does not answer; log in again") from error
         return rows[0]["expires_at"] if rows else None
 
-    async def session(self, hash_: bytes) -> RefreshedLogin | None:
-        """Whose refresh token it is; None if it counts for nothing (any more)."""
-        row = await self._reads.run(lambda connection: connection.fetchrow(_REFRESHED, hash_), Shared.REFRESHES)
+    async def session(self, account_id: int, hash_: bytes) -> RefreshedLogin | None:
+        """Whose refresh token it is, which was issued for this account; None if it counts for nothing (any more)."""
+        row = await self._reads.run(lambda connection: connection.fetchrow(_REFRESHED, hash_), Refreshes(account_id))
         return None if row is None else RefreshedLogin(row["account_id"], row["generation"], row["expires_at"])
 
     async def change_password(
@@ -105,7 +131,7 @@ class Users:
         Returns when that expires; None if the password has changed since `login` was read. Raises OrderError (Fenced,
         OutcomeUnknown); with any other error nothing has changed.
         """
-        rows = await self._write(_CHANGE_PASSWORD, login.user_id, login.generation, password_hash, hash_, lifetime)
+        rows = await self._write(_CHANGE, login.user_id, login.generation, password_hash, hash_, lifetime)
         return rows[0]["expires_at"] if rows else None
 
     async def revoke(self, login: Login) -> None:
@@ -121,3 +147,9 @@ class Users:
             return await self._writes.run(statement, *arguments)
         except UnconfirmedError as error:
             raise OrderError(OrderErrorReason.OUTCOME_UNKNOWN, _UNCONFIRMED) from error
+
+
+def _retrieve(reading: "asyncio.Task[Login | None]") -> None:
+    """All who asked may have gone: then nobody else takes note of the read's error."""
+    if not reading.cancelled():
+        reading.exception()

@@ -102,7 +102,6 @@ async def test_forwarded_request_waits_for_the_fence_to_move(engines: Any, colou
     assert (got.status, got.body["colour"], got.body["order_id"]) == (201, "green", hop["x-rtx-order-id"])
 
 
-@pytest.mark.parametrize("secret", [{}, {"x-rtx-peer": "guessed"}])
 async def test_change_of_a_password_amid_a_cutover_is_made_once(engines: Any, colours: Any, anybody: Trader) -> None:
     # given a change of a password that waits where its session is kept
     alice = await anybody.open(colours.blue, "alice")
@@ -111,7 +110,7 @@ async def test_change_of_a_password_amid_a_cutover_is_made_once(engines: Any, co
     passwords = {"password": "password", "new_password": "another password"}
     asked = asyncio.create_task(alice.call(colours.blue, "POST", "/api/password", passwords))
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        while not await engines.database.execute("SELECT FROM pg_locks WHERE NOT granted"):
+        while not await engines.database.execute("SELECT FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     # when the fence moves
     await engines.database.move_fence("green")
@@ -123,6 +122,7 @@ async def test_change_of_a_password_amid_a_cutover_is_made_once(engines: Any, co
     assert await engines.database.execute("SELECT generation FROM users WHERE username = 'alice'") == [(1,)]
 
 
+@pytest.mark.parametrize("secret", [{}, {"x-rtx-peer": "guessed"}])
 async def test_peer_headers_of_clients_are_ignored(
     engines: Any, colours: Any, anybody: Trader, secret: dict[str, str]
 ) -> None:

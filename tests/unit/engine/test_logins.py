@@ -34,10 +34,10 @@ class Pod:
         self.counters = Counters(redis.settings)
         self._logins = Logins(self.passwords, self.counters, limits)
 
-    async def log_in(self, username: str, address: str, password: str) -> int:
+    async def log_in(self, username: str, address: str, password: str, *, holds_token: bool = False) -> int:
         """The status of the answer."""
         try:
-            caller = await self._logins.caller(username, address)
+            caller = await self._logins.caller(username, address, holds_token=holds_token)
             await self._logins.check(caller, STORED, password)
         except ApiError as error:
             return error.status
@@ -91,6 +91,25 @@ async def test_user_cannot_be_locked_out_from_where_they_logged_in_before(pods: 
         await pods[1].log_in(f"user {number}", "198.51.100.1", "wrong")
     # then the user still logs in there, at any pod
     assert [await pod.log_in("alice", "198.51.100.1", "right") for pod in pods] == [200, 200]
+
+
+async def test_guesses_of_strangers_keep_nobody_who_is_logged_in_from_changing_the_password(pods: list[Pod]) -> None:
+    # given strangers who have guessed at alice as often as they may, also from where she is now
+    for number in range(2):
+        await pods[0].guess(3, "alice", f"192.0.2.{number}")
+    await pods[0].guess(3, "bob", "198.51.100.7")
+    await pods[0].guess(3, "carol", "198.51.100.7")
+    assert await pods[0].log_in("alice", "198.51.100.7", "right") == 429
+    # then she changes her password there, and is known from then on
+    assert await pods[0].log_in("alice", "198.51.100.7", "right", holds_token=True) == 200
+    assert await pods[1].log_in("alice", "198.51.100.7", "right") == 200
+
+
+async def test_guesses_of_those_who_hold_a_token_are_limited_by_user(pods: list[Pod]) -> None:
+    answers = [await pods[0].log_in("alice", f"192.0.2.{number}", "wrong", holds_token=True) for number in range(7)]
+    assert answers == [401] * 6 + [429]
+    # and are no strangers' guesses
+    assert await pods[0].log_in("alice", "198.51.100.7", "right") == 200
 
 
 async def test_mistakes_of_a_known_user_do_not_count_against_their_neighbours(pods: list[Pod]) -> None:

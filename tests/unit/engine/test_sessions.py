@@ -109,7 +109,7 @@ async def test_expired_or_unknown_refresh_token_is_refused(alice: Alice, engine:
         alice.account_id,
         user="rtx_migrator",
     )
-    for token in (alice.refresh_token, secrets.token_urlsafe(32), alice.token, ""):
+    for token in (alice.refresh_token, secrets.token_urlsafe(56), alice.token, ""):
         got = await Trader(session).call(engine, "POST", "/api/refresh", {"refresh_token": token})
         assert (got.status, got.body["error"]["reason"]) == (401, "Unauthorized")
 
@@ -152,22 +152,6 @@ async def test_refused_change_of_the_password_ends_nothing(
     alice: Alice, engine: Any, passwords: dict[str, str], status: int
 ) -> None:
     assert (await alice.trader.call(engine, "POST", "/api/password", passwords)).status == status
-    assert (await alice.trader.call(engine, "GET", "/api/account")).status == 200
-    await log_in(alice.trader.session, engine, alice.username)
-
-
-async def test_change_of_the_password_that_cannot_keep_a_session_changes_nothing(
-    alice: Alice, engine: Any, shared_engines: Any
-) -> None:
-    # given somebody who holds the table of refresh tokens for longer than a statement may take
-    holder = await shared_engines.database.connect("rtx_migrator")
-    await holder.execute("BEGIN; LOCK TABLE refresh_tokens IN SHARE ROW EXCLUSIVE MODE")
-    # when the password is changed
-    passwords = {"password": "password", "new_password": "another password"}
-    got = await alice.trader.call(engine, "POST", "/api/password", passwords)
-    await holder.close()
-    # then what the answer says is so
-    assert (got.status, got.body["error"]["reason"]) == (503, "Unavailable")
     assert (await alice.trader.call(engine, "GET", "/api/account")).status == 200
     await log_in(alice.trader.session, engine, alice.username)
 

@@ -108,6 +108,21 @@ async def test_login_with_a_lost_commit_response_is_tried_again(wired_pod, cable
     assert await users.open_session(login, b"two", HOUR) is not None
 
 
+async def test_password_whose_session_cannot_be_kept_has_not_changed(impatient_pod, database):
+    await impatient_pod.open_account("ada")
+    users = impatient_pod.store.users
+    before = await users.named("ada", known=True)
+
+    holder = await database.connect("rtx_migrator")
+    async with holder.transaction():
+        await holder.execute("LOCK TABLE refresh_tokens IN SHARE ROW EXCLUSIVE MODE")
+        with pytest.raises(UnavailableError):
+            await users.change_password(before, "another hash", b"refresh token", HOUR)
+    await holder.close()
+
+    assert await users.named("ada", known=True) == before
+
+
 async def test_account_that_the_server_gives_up_is_not_opened(impatient_pod, database):
     # given users that somebody holds for longer than a statement may take
     holder = await database.connect("postgres")
