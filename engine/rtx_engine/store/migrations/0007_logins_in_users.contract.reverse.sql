@@ -1,5 +1,5 @@
 -- squawk-ignore-file adding-field-with-default, disallowed-unique-constraint
--- By hand only, while no account is opened: it writes each account, and locks the table meanwhile.
+-- rtx: allows row-locks: by hand only, while no account is opened; it writes each account, and locks the table meanwhile
 DELETE FROM features WHERE name = 'tokens_name_their_engine';
 ALTER TABLE accounts
     ADD COLUMN username text NOT NULL DEFAULT gen_random_uuid()::text UNIQUE

@@ -1,0 +1,89 @@
+"""Migrations that are taken back and applied again where money has moved: nothing of it is lost or made."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from engine_ledger import unbalanced
+from engine_pods import Pod
+from rtx_engine.domain.entries import EntryKind
+from rtx_engine.domain.transfers import Transfer
+from rtx_engine.store.migrate import MigrationError, Migrator
+from rtx_engine.store.migration_files import Half
+
+
+def deposit(account_id: int) -> Transfer:
+    return Transfer(account_id, "bank-1", EntryKind.DEPOSIT, Decimal("250.00"), "bank transfer", "admin")
+
+
+async def expanded(database: Any) -> int:
+    """An account of the first release, whose database was then expanded."""
+    async with Migrator.connected(database.as_role("rtx_migrator")) as migrator:
+        await migrator.up(to=1)
+        [(account_id,)] = await database.execute(
+            "INSERT INTO accounts (username, password_hash, currency, balance, leverage)"
+            " VALUES ('ada', 'hash', 'USD', 10000, 100) RETURNING id",
+            user="rtx_migrator",
+        )
+        await migrator.up(half=Half.EXPAND)
+    return int(account_id)
+
+
+async def trade(pod: Pod, account_id: int) -> None:
+    """A loss, which is realised."""
+    await pod.place(account_id, "one")
+    await pod.place(account_id, "two", side="sell")
+
+
+async def test_openings_are_entered_again_where_money_has_moved_since(fenced_database, start_pod):
+    # given an account of before, with a deposit
+    account_id = await expanded(fenced_database)
+    pod = await start_pod(address=fenced_database.engine)
+    await trade(pod, account_id)
+    await pod.store.journal.enter(deposit(account_id))
+    assert await unbalanced(fenced_database) == []
+
+    # when the openings are taken back and entered again
+    async with Migrator.connected(fenced_database.as_role("rtx_migrator")) as migrator:
+        taken_back = await migrator.down(to=7)
+        await migrator.up(half=Half.EXPAND)
+
+    # then the rows still add up
+    assert "0008 openings (expand)" in [one.label for one in taken_back]
+    assert await unbalanced(fenced_database) == []
+
+
+async def test_journal_with_entries_is_not_taken_back(fenced_database, start_pod):
+    # given a deposit
+    account_id = await expanded(fenced_database)
+    pod = await start_pod(address=fenced_database.engine)
+    await trade(pod, account_id)
+    first = await pod.store.journal.enter(deposit(account_id))
+    await pod.store.stop()
+
+    # when somebody takes the database back to the first release's schema, then they are refused
+    async with Migrator.connected(fenced_database.as_role("rtx_migrator")) as migrator:
+        with pytest.raises(MigrationError, match="changed nothing: the journal has deposits or withdrawals"):
+            await migrator.down(to=1)
+        # and once they have gone forward again
+        await migrator.up(half=Half.EXPAND)
+
+    # then the deposit happens once, and each number is told
+    pod = await start_pod(address=fenced_database.engine)
+    again = await pod.store.journal.enter(deposit(account_id))
+    assert (again.replayed, again.entry) == (True, first.entry)
+    assert [event.sequence for event in await pod.store.reader.events_since(account_id, 0)] == [1, 2, 3]
+    assert await unbalanced(fenced_database) == []
+
+
+async def test_journal_without_entries_is_taken_back_and_made_again(fenced_database, start_pod):
+    # given an account that has traded only
+    account_id = await expanded(fenced_database)
+    pod = await start_pod(address=fenced_database.engine)
+    await trade(pod, account_id)
+
+    async with Migrator.connected(fenced_database.as_role("rtx_migrator")) as migrator:
+        await migrator.down(to=1)
+        await migrator.up(half=Half.EXPAND)
+
+    assert await unbalanced(fenced_database) == []
