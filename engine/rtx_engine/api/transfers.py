@@ -18,6 +18,7 @@ _REFUSALS: Mapping[TransferRefusal, str] = {
     TransferRefusal.INSUFFICIENT_FUNDS: (
         "The balance, or the margin that no open position needs, is smaller than the amount: withdraw less."
     ),
+    TransferRefusal.STALE_QUOTE: "An open position has no current price, so nobody knows what it needs: try again.",
     TransferRefusal.BALANCE_TOO_LARGE: f"The balance would not be below {scales.MAX_AMOUNT:,}: deposit less.",
 }
 

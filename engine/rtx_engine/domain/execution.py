@@ -52,7 +52,7 @@ def execute(
     )
     # What an order opens needs margin, however small the position is that it leaves: one that turns it opens, too. An
     # order that only reduces the position is never rejected for margin.
-    if opened(before, signed_quantity) and not has_free_margin(dealt, quotes):
+    if opened(before, signed_quantity) and not _has_free_margin(dealt, quotes, now):
         return _rejected(portfolio, order, RejectReason.INSUFFICIENT_MARGIN, executor, now)
     return dealt, Execution(
         order=order,
@@ -67,23 +67,23 @@ def execute(
     )
 
 
-def has_free_margin(portfolio: Portfolio, quotes: Mapping[str, Quote]) -> bool:
+def _has_free_margin(portfolio: Portfolio, quotes: Mapping[str, Quote], now: dt.datetime) -> bool:
     """Whether the free margin is known and 0 or more."""
-    free = free_margin(portfolio, quotes)
+    free = free_margin(portfolio, quotes, now)
     return free is not None and free >= 0
 
 
-def free_margin(portfolio: Portfolio, quotes: Mapping[str, Quote]) -> Decimal | None:
+def free_margin(portfolio: Portfolio, quotes: Mapping[str, Quote], now: dt.datetime) -> Decimal | None:
     """Equity minus used margin, in US dollars; positions are valued at the price at which they could be closed.
 
-    None if an open position has no quote: nobody knows what it has lost.
+    None if an open position has no quote, or a stale one: nobody knows what it has lost.
     """
     equity, used = portfolio.balance, Decimal(0)
     for position in portfolio.positions.values():
         if not position.quantity:
             continue
         quote = quotes.get(position.symbol)
-        if quote is None:
+        if quote is None or quote.is_stale(now):
             return None
         price = quote.bid if position.quantity > 0 else quote.ask
         equity += position.value_at(price)

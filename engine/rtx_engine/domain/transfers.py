@@ -9,7 +9,7 @@ import msgspec
 
 from rtx_engine.domain import grammar, scales
 from rtx_engine.domain.entries import Entry, EntryKind, key_of
-from rtx_engine.domain.execution import Portfolio, has_free_margin
+from rtx_engine.domain.execution import Portfolio, free_margin
 from rtx_engine.domain.pricing import Quote
 
 
@@ -21,6 +21,7 @@ class TransferRefusal(StrEnum):
     """Why an account does not take a transfer. Nothing is recorded, so the same id may be tried again."""
 
     INSUFFICIENT_FUNDS = "InsufficientFunds"  # the balance or the free margin is smaller
+    STALE_QUOTE = "StaleQuote"  # nobody knows what an open position needs: its symbol has no quote, or an old one
     BALANCE_TOO_LARGE = "BalanceTooLarge"
 
 
@@ -70,15 +71,15 @@ def transfer(kind: EntryKind, account_id: int, transfer_id: str, *, amount: str,
 def enter(portfolio: Portfolio, transfer: Transfer, quotes: Mapping[str, Quote], now: dt.datetime) -> Entry:
     """The entry that `transfer` becomes. Raises TransferRefusedError.
 
-    Only money that no open position needs can be withdrawn; a profit that is still open cannot be.
+    What is withdrawn is part of the balance, and leaves a free margin that is known and not negative. So a profit that
+    is still open is never paid out, but it may be the margin that a position needs.
     """
     after = msgspec.structs.replace(
         portfolio, balance=portfolio.balance + transfer.amount, sequence=portfolio.sequence + 1
     )
-    if after.balance >= scales.MAX_AMOUNT:
-        raise TransferRefusedError(TransferRefusal.BALANCE_TOO_LARGE)
-    if transfer.amount < 0 and (after.balance < 0 or not has_free_margin(after, quotes)):
-        raise TransferRefusedError(TransferRefusal.INSUFFICIENT_FUNDS)
+    refusal = _refusal_of_deposit(after) if transfer.amount > 0 else _refusal_of_withdrawal(after, quotes, now)
+    if refusal is not None:
+        raise TransferRefusedError(refusal)
     return Entry(
         account_id=transfer.account_id,
         sequence=after.sequence,
@@ -89,3 +90,16 @@ def enter(portfolio: Portfolio, transfer: Transfer, quotes: Mapping[str, Quote],
         reason=transfer.reason,
         posted_at=now,
     )
+
+
+def _refusal_of_deposit(after: Portfolio) -> TransferRefusal | None:
+    return TransferRefusal.BALANCE_TOO_LARGE if after.balance >= scales.MAX_AMOUNT else None
+
+
+def _refusal_of_withdrawal(after: Portfolio, quotes: Mapping[str, Quote], now: dt.datetime) -> TransferRefusal | None:
+    if after.balance < 0:
+        return TransferRefusal.INSUFFICIENT_FUNDS
+    free = free_margin(after, quotes, now)
+    if free is None:
+        return TransferRefusal.STALE_QUOTE
+    return TransferRefusal.INSUFFICIENT_FUNDS if free < 0 else None

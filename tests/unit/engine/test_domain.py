@@ -132,7 +132,7 @@ def under_water(held: str, symbol: str = "EURUSD") -> Portfolio:
 )
 def test_account_under_water_may_only_reduce(held, side, quantity, status):
     portfolio, market = under_water(held), quotes(Decimal("1.10000"))
-    assert free_margin(portfolio, market) == Decimal("-3250.00")
+    assert free_margin(portfolio, market, NOW) == Decimal("-3250.00")
 
     after, execution = execute(portfolio, order(side=side, quantity=quantity), market, BLUE, NOW)
 
@@ -157,7 +157,7 @@ def test_whatever_an_order_opens_is_margined(made, last):
     held = poor.positions.get(symbol, Position(symbol)).quantity
     opens = abs(held + side.sign * quantity) > abs(held) or held * (held + side.sign * quantity) < 0
     if execution.status is OrderStatus.FILLED and opens:
-        assert free_margin(after, quotes(price)) >= 0
+        assert free_margin(after, quotes(price), NOW) >= 0
 
 
 def test_nothing_is_opened_beside_a_position_that_cannot_be_valued():
@@ -169,6 +169,9 @@ def test_nothing_is_opened_beside_a_position_that_cannot_be_valued():
     _, opened = execute(portfolio, order(quantity="0.01"), market, BLUE, NOW)
 
     assert opened.reason is RejectReason.INSUFFICIENT_MARGIN
+    # nor if its price is old
+    old = market | {"XAUUSD": Quote("XAUUSD", Decimal(2400), Decimal(2400), NOW - STALE_AFTER * 2)}
+    assert execute(portfolio, order(quantity="0.01"), old, BLUE, NOW)[1].reason is RejectReason.INSUFFICIENT_MARGIN
     # but what is open in another symbol can be closed
     euro = Position("EURUSD", Decimal("1.00"), Decimal("1.10000"))
     both = Portfolio(1, Decimal("100000.00"), 100, 0, {"XAUUSD": gold, "EURUSD": euro})
@@ -214,14 +217,14 @@ def test_used_margin_follows_the_leverage():
     held, filled = execute(just_enough, order(), market, BLUE, NOW)
     _, refused = execute(too_little, order(), market, BLUE, NOW)
     assert filled.status is OrderStatus.FILLED
-    assert free_margin(held, market) == 0
+    assert free_margin(held, market, NOW) == 0
     assert refused.reason is RejectReason.INSUFFICIENT_MARGIN
 
 
 def test_losses_of_open_positions_count_against_free_margin():
     held, _ = execute(START, order(quantity="10"), quotes(Decimal("1.10000")), BLUE, NOW)
     fallen = quotes(Decimal("1.09000"))
-    assert free_margin(held, fallen) == Decimal(100000) - Decimal(10000) - Decimal(10900)
+    assert free_margin(held, fallen, NOW) == Decimal(100000) - Decimal(10000) - Decimal(10900)
 
 
 def test_event_is_the_order_response_with_its_type():

@@ -11,12 +11,14 @@ import pytest
 from engine_ledger import unbalanced
 from rtx_engine.domain.entries import EntryKind
 from rtx_engine.domain.events import EventKind
+from rtx_engine.domain.execution import Portfolio
 from rtx_engine.domain.orders import OrderStatus, RejectReason
-from rtx_engine.domain.transfers import Transfer, TransferRefusal, TransferRefusedError
+from rtx_engine.domain.transfers import Transfer, TransferRefusal, TransferRefusedError, enter
 from rtx_engine.store import OrderError, OrderErrorReason, reader
 from rtx_engine.store.writer import Limits
 
 PATIENT = Limits(order_timeout_seconds=60.0, transfer_timeout_seconds=60.0)  # on a machine that is busy otherwise
+NOW = dt.datetime(2026, 11, 27, tzinfo=dt.UTC)
 EXECUTOR = {"rtx.colour": "blue", "rtx.epoch": "1"}
 
 
@@ -181,6 +183,41 @@ async def test_money_that_a_position_needs_cannot_be_withdrawn(pod):
         await pod.store.journal.enter(transfer(account_id, "little", "-0.01"))
     pod.prices.quotes = quotes
     assert (await pod.store.journal.enter(transfer(account_id, "right", "-890.00"))).entry.balance == Decimal(1110)
+
+
+async def test_nothing_is_withdrawn_at_a_price_that_no_order_gets(pod):
+    # given an open position, and a feed that has stood still for an hour
+    account_id = await pod.open_account("ada", balance="10000.00")
+    await pod.place(account_id, "one", quantity="1.00")
+    pod.prices.age = dt.timedelta(hours=1)
+    assert (await pod.place(account_id, "two", quantity="0.01")).execution.reason is RejectReason.STALE_QUOTE
+
+    # then what the position needs is not known either
+    with pytest.raises(TransferRefusedError) as refused:
+        await pod.store.journal.enter(transfer(account_id, "bank-1", "-8000.00"))
+    assert refused.value.refusal is TransferRefusal.STALE_QUOTE
+    # but money is taken, and what no position needs is paid out
+    await pod.store.journal.enter(transfer(account_id, "bank-2", "5.00"))
+    flat = await pod.open_account("grace")
+    assert (await pod.store.journal.enter(transfer(flat, "bank-1", "-10000.00"))).entry.balance == 0
+
+
+def test_account_that_has_grown_large_can_be_withdrawn_from():
+    rich = Portfolio(1, Decimal("1000000000001.00"), 100, 7)
+
+    assert enter(rich, transfer(1, "bank-1", "-0.50"), {}, NOW).balance == Decimal("1000000000000.50")
+    with pytest.raises(TransferRefusedError):
+        enter(rich, transfer(1, "bank-1", "0.50"), {}, NOW)
+
+
+async def test_open_profit_is_margin_for_what_is_withdrawn(pod):
+    # given 1 lot that needs 1,200.00 and has gained 10,000.00
+    account_id = await pod.open_account("ada", balance="2000.00")
+    await pod.place(account_id, "one", quantity="1.00")
+    pod.prices.bid = Decimal("1.20010")
+
+    # then the whole balance can be withdrawn
+    assert (await pod.store.journal.enter(transfer(account_id, "bank-1", "-2000.00"))).entry.balance == 0
 
 
 async def test_profit_of_an_open_position_cannot_be_withdrawn(pod):
