@@ -28,3 +28,8 @@ FENCED_STATE = "RX001"  # SQLSTATE of rtx_operator.assert_executor()
 
 def is_fenced(error: BaseException) -> bool:
     return isinstance(error, asyncpg.PostgresError) and error.sqlstate == FENCED_STATE
+
+
+def lacks_partition(error: BaseException) -> bool:
+    """Whether a row has no partition: PostgreSQL reports it as a check that fails, but one without a name."""
+    return isinstance(error, asyncpg.CheckViolationError) and not error.constraint_name

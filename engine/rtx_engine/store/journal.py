@@ -18,9 +18,10 @@ from rtx_engine.domain.events import AccountEvent, entry_event
 from rtx_engine.domain.transfers import Transfer, enter
 from rtx_engine.store import statements
 from rtx_engine.store.columns import entry_arguments, entry_from, portfolios_from
-from rtx_engine.store.database_errors import CONNECTION_LOST, CONTENTION, is_fenced
+from rtx_engine.store.database_errors import CONNECTION_LOST, CONTENTION, is_fenced, lacks_partition
 from rtx_engine.store.errors import OrderError, OrderErrorReason, UnavailableError
 from rtx_engine.store.fence import FenceWatch
+from rtx_engine.store.partitions import make_weeks
 from rtx_engine.store.read_admission import Shared
 from rtx_engine.store.reads import Reads
 from rtx_engine.store.session import UnconfirmedError
@@ -31,6 +32,7 @@ RETRY_PAUSE_SECONDS = 0.02  # at most, before an account that somebody holds is 
 _FENCED = "another colour executes now; try again with the same id"
 _HELD = "another session holds the account; try again with the same id"
 _UNAVAILABLE = "the database did not accept the entry; try again with the same id"
+_NO_WEEK = "the journal has no partition for this week, and none can be made now; try again with the same id"
 _UNKNOWN = "the database was lost during the entry's COMMIT; try again with the same id to get its outcome"
 
 
@@ -134,13 +136,19 @@ class Journal:
         return entered
 
     async def _may_be_repeated(self, connection: "asyncpg.Connection", error: Exception, attempt: _Attempt) -> bool:
-        """Leave a transaction that failed, unless the session drops the connection. Raises OrderError (Fenced)."""
+        """Leave a transaction that failed, unless the session drops the connection.
+
+        Raises OrderError (Fenced; Unavailable where the week's partition can be neither found nor made).
+        """
         if isinstance(error, CONNECTION_LOST) and not isinstance(error, asyncpg.QueryCanceledError):
             return False
         if isinstance(error, asyncpg.PostgresError):
             attempt.committing = False  # the server has refused it
         if connection.is_in_transaction():
             await connection.execute("ROLLBACK")
+        if lacks_partition(error):  # as after the restore of an old backup
+            await _make_weeks(connection)
+            return True
         if not (isinstance(error, CONTENTION) or is_fenced(error)):
             return False
         await self._fence.refresh(connection)
@@ -175,3 +183,13 @@ class Journal:
         if len(written) != 1:
             raise RuntimeError("an account that this transaction has locked was not written")
         return Entered(entry, replayed=False)
+
+
+async def _make_weeks(connection: "asyncpg.Connection") -> None:
+    """Outside of a transaction that holds the fence: it may wait for a lock. Raises OrderError (Unavailable)."""
+    try:
+        await make_weeks(connection)
+    except asyncpg.PostgresError as error:
+        if isinstance(error, CONNECTION_LOST) and not isinstance(error, asyncpg.QueryCanceledError):
+            raise
+        raise OrderError(OrderErrorReason.UNAVAILABLE, _NO_WEEK) from error

@@ -1,6 +1,7 @@
 """Makes the journal's partitions ahead of time. Every pod asks for it; the first one that does makes them."""
 
 import asyncio
+from contextlib import suppress
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 import structlog
@@ -25,17 +26,25 @@ class Partitions:
 
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
+        self._wanted = asyncio.Event()
 
     async def run(self) -> None:
-        """Make them now and each day, until cancelled."""
+        """Make them now, each day, and when they are wanted, until cancelled."""
         while True:
+            self._wanted.clear()
             made = await self.make()
-            await asyncio.sleep(INTERVAL_SECONDS if made else RETRY_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(INTERVAL_SECONDS if made else RETRY_SECONDS):
+                    await self._wanted.wait()
+
+    def want(self) -> None:
+        """Make them soon: other data have come, and an old backup has those of its own time only. Does not block."""
+        self._wanted.set()
 
     async def make(self) -> bool:
         """Whether they are made."""
         try:
-            weeks = await self._reads.run(lambda connection: connection.fetchval(_MAKE, WEEKS_AHEAD), Shared.POD)
+            weeks = await self._reads.run(make_weeks, Shared.POD)
         except (UnavailableError, *NOT_MIGRATED):
             return False
         except asyncpg.PostgresError as error:  # somebody holds a lock, or the disk is full: there are weeks left
@@ -43,3 +52,8 @@ class Partitions:
             return False
         metrics.JOURNAL_WEEKS.set(weeks)
         return True
+
+
+async def make_weeks(connection: "asyncpg.Connection") -> int:
+    """Make those that are not there. Returns how many weeks from now on have one; raises asyncpg's errors."""
+    return int(await connection.fetchval(_MAKE, WEEKS_AHEAD))

@@ -72,6 +72,7 @@ class Store:
         self.token_rules = TokenRulesWatch(self._reads)
         self.journal = Journal(self._reads, colour, self.fence, source, on_committed, limits.transfer_timeout_seconds)
         self._partitions = Partitions(self._reads)
+        self.fence.on_restore(self._partitions.want)
         self._writing: list[asyncio.Task[None]] = []
         self._upkeep: list[asyncio.Task[None]] = []
         self._reading: asyncio.Task[FenceState | None] | None = None  # waits for the connection

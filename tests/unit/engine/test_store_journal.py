@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 from engine_ledger import unbalanced
+from engine_postgres import TestDatabase
 from rtx_engine.domain.entries import EntryKind
 from rtx_engine.domain.events import EventKind
 from rtx_engine.domain.execution import Portfolio
@@ -380,3 +381,50 @@ async def test_account_is_opened_also_when_nobody_has_made_this_week(pod, databa
 
     assert await unbalanced(database) == []
     assert len(await database.execute(f"SELECT FROM {week}")) == 1
+
+
+async def drop_weeks(database: TestDatabase) -> None:
+    """Leave the journal as a backup of nine weeks ago has it: its partitions end before this week."""
+    for row in await database.execute(
+        "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'journal'::regclass"
+    ):
+        await database.execute(f"DROP TABLE {row['name']}", user="rtx_migrator")
+
+
+async def test_money_is_entered_after_the_restore_of_an_old_backup(pod, database):
+    account_id = await pod.open_account("ada")
+    await drop_weeks(database)
+
+    entered = await pod.store.journal.enter(transfer(account_id, "bank-1", "250.00"))
+
+    assert (entered.entry.balance, entered.replayed) == (Decimal("10250.00"), False)
+
+
+async def test_weeks_that_cannot_be_made_are_unavailable(pod, database):
+    # given an old backup, and somebody who holds the lock that making a week needs
+    account_id = await pod.open_account("ada")
+    await drop_weeks(database)
+    holder = await database.connect("postgres")
+    await holder.execute("BEGIN; LOCK TABLE journal IN SHARE UPDATE EXCLUSIVE MODE")
+
+    with pytest.raises(OrderError) as refusal:
+        await pod.store.journal.enter(transfer(account_id, "bank-1", "250.00"))
+
+    await holder.close()
+    assert refusal.value.reason is OrderErrorReason.UNAVAILABLE
+    # and nobody who moves the fence waits for it
+    assert await database.execute("SELECT event_sequence FROM accounts") == [(0,)]
+
+
+async def test_weeks_are_made_when_other_data_have_come(pod, database):
+    await pod.open_account("ada")
+    await drop_weeks(database)
+
+    # when the pod sees a fence that was written anew, as a restore does
+    await database.execute("UPDATE rtx_operator.execution_fence SET executors = executors", user="rtx_operator")
+    await pod.store.read_fence()
+
+    # then its weeks are there soon, also if no money moves
+    async with asyncio.timeout(20):
+        while await database.execute(WEEKS) == [(0,)]:  # noqa: ASYNC110  # of a database
+            await asyncio.sleep(0.05)
