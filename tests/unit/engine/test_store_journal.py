@@ -333,6 +333,43 @@ async def test_position_changes_by_hand_with_the_next_number_of_its_account(pod,
     assert await database.execute("SELECT quantity FROM positions") == [(Decimal("0.40"),)]
 
 
+@pytest.mark.parametrize("first", ["accounts", "positions"])
+async def test_position_is_corrected_by_hand_under_savepoints(pod, database, first):
+    # given a person whose psql sets a savepoint before each statement (ON_ERROR_ROLLBACK)
+    account_id = await pod.open_account("ada")
+    await pod.place(account_id, "one")
+    correction = {
+        "accounts": "UPDATE accounts SET event_sequence = event_sequence + 1",
+        "positions": "UPDATE positions SET quantity = 0.20",
+    }
+    session = await database.connect("rtx_migrator")
+    async with session.transaction():
+        for table in sorted(correction, key=lambda table: table != first):
+            async with session.transaction():
+                await session.execute(correction[table])
+    await session.close()
+
+    assert await database.execute("SELECT quantity FROM positions") == [(Decimal("0.20"),)]
+
+
+async def test_account_that_another_transaction_moved_does_not_count_for_a_position(pod, database):
+    # given a person who changes a position, while another one with a later number moves its account
+    account_id = await pod.open_account("ada")
+    await pod.place(account_id, "one")
+    session, other = await database.connect("rtx_migrator"), await database.connect("rtx_migrator")
+    changing = session.transaction()
+    await changing.start()
+    await session.execute("UPDATE positions SET quantity = 0.20")
+    await other.execute("UPDATE accounts SET event_sequence = event_sequence + 1")
+
+    with pytest.raises(asyncpg.PostgresError) as refusal:
+        await changing.commit()
+
+    await session.close()
+    await other.close()
+    assert refusal.value.sqlstate == "RX002"
+
+
 async def test_entries_cannot_be_changed(pod, database):
     await pod.open_account("ada")
     session = await database.connect("rtx_engine", **EXECUTOR)

@@ -102,7 +102,10 @@ AS $function$
 DECLARE
     changed bigint := CASE TG_OP WHEN 'DELETE' THEN OLD.account_id ELSE NEW.account_id END;
 BEGIN
-    PERFORM FROM accounts WHERE id = changed AND xmin = pg_current_xact_id()::xid;
+    -- Written by this transaction or within a savepoint of it, whose number is higher: another transaction of a higher one
+    -- has ended, or its row could not be seen.
+    PERFORM FROM accounts WHERE id = changed AND CASE WHEN age(xmin) <= 0 THEN
+        pg_xact_status((pg_current_xact_id()::text::bigint - age(xmin))::text::xid8) = 'in progress' END;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'a position of account % changes only with the account''s next event_sequence', changed
             USING ERRCODE = 'RX002', HINT = 'Change both in one transaction.';
