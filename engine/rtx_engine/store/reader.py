@@ -41,12 +41,15 @@ _ORDER = f"""
 WHERE account_id = $1 AND client_order_id BETWEEN $2 AND $2 AND {IF_CONFIRMED} ORDER BY client_order_id
 """  # noqa: S608  # as above
 # Entries are read from the journal. Their copies in account_events have a `type`: they are for the release before this.
-# Each half ends after a page, in the order of its index; without that the account's whole history would be sorted.
+# Each half ends after a page, in the order of its index; without that the account's whole history would be sorted. The
+# copies are left out of a page that has them: for each of them the other half has its entry.
 _EVENTS = f"""
 {CONFIRMED} SELECT * FROM (
     (SELECT account_id, sequence, at, payload::text, NULL::smallint AS kind, NULL::bigint AS amount,
         NULL::bigint AS balance, NULL::text AS client_order_id, NULL::text AS reason
-    FROM account_events WHERE account_id = $1 AND sequence > $2 AND NOT payload ? 'type' ORDER BY sequence LIMIT $3)
+    FROM (
+        SELECT * FROM account_events WHERE account_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3
+    ) AS stored WHERE NOT payload ? 'type')
     UNION ALL
     (SELECT account_id, sequence, at, NULL, kind, amount, balance, client_order_id, reason
     FROM journal WHERE account_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3)

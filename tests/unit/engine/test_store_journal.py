@@ -116,6 +116,30 @@ async def test_a_page_of_events_reads_no_more_than_a_page(database):
     assert rows_read(json.loads(plan)[0]["Plan"]) == 50
 
 
+async def test_a_page_of_entries_reads_no_more_than_two_pages(database):
+    # given an account whose money moves and that does not trade: each entry has its copy for the release before
+    history = await database.connect("postgres")
+    await history.execute("SET session_replication_role = replica")
+    await history.execute(
+        "INSERT INTO account_events"
+        " SELECT 1, n, 'order', '{\"type\": \"deposit\"}', now() FROM generate_series(1, 5000) n"
+    )
+    await history.execute(
+        "INSERT INTO journal (account_id, sequence, at, amount, balance, kind, reason, author)"
+        " SELECT 1, n, now(), 1, 1, 2, 'test', 'admin' FROM generate_series(1, 5000) n"
+    )
+    await history.execute("ANALYZE")
+    await history.close()
+    session = await database.connect("rtx_engine", enable_seqscan="off", plan_cache_mode="force_generic_plan")
+
+    plan = await session.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {reader._EVENTS}", 1, 100, 50)
+    page = await session.fetch(reader._EVENTS, 1, 100, 50)
+
+    await session.close()
+    assert rows_read(json.loads(plan)[0]["Plan"]) <= 100
+    assert [row["sequence"] for row in page] == list(range(101, 151))
+
+
 async def test_repeated_transfer_is_entered_once(start_pod, database):
     # given pods that are asked for the same deposit twenty times at once
     pods = [await start_pod(limits=PATIENT), await start_pod(limits=PATIENT)]
