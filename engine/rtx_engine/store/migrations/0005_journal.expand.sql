@@ -61,6 +61,7 @@ END
 $function$;
 REVOKE ALL ON FUNCTION make_journal_weeks(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION make_journal_weeks(integer) TO rtx_engine;
+-- rtx: allows call: it is the function above; nobody has the table yet
 SELECT make_journal_weeks(8);
 
 -- Each account begins with an entry, whoever opens it: the release before this one knows of no journal.
