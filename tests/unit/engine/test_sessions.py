@@ -362,7 +362,12 @@ async def test_stream_that_would_replay_too_much_is_sent_to_the_pages(
     alice: Alice, engine: Any, shared_engines: Any
 ) -> None:
     await shared_engines.database.execute(
-        "UPDATE accounts SET event_sequence = 5001 WHERE id = $1", alice.account_id, user="rtx_migrator"
+        "WITH entered AS ("
+        " INSERT INTO journal (account_id, sequence, at, amount, balance, kind, reason, author)"
+        " SELECT $1, number, now(), 0, 0, 4, 'test', 'admin' FROM generate_series(1, 5001) AS number"
+        ") UPDATE accounts SET event_sequence = 5001 WHERE id = $1",
+        alice.account_id,
+        user="rtx_migrator",
     )
     async with stream(alice.trader.session, engine, alice.token, "?since=0") as socket:
         assert await closed(socket) == (

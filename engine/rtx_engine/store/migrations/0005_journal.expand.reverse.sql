@@ -5,6 +5,8 @@ DROP TRIGGER moves_with_sequence ON positions;
 DROP TRIGGER goes_with_sequence ON positions;
 DROP FUNCTION refuse_position_without_sequence();
 ALTER TABLE positions DROP COLUMN sequence;
+DROP TRIGGER number_is_entered ON accounts;
+DROP FUNCTION refuse_number_without_entry();
 DROP TRIGGER moves_with_sequence ON accounts;
 DROP FUNCTION refuse_without_sequence();
 DROP TRIGGER enter_opening ON accounts;

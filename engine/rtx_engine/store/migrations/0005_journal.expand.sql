@@ -94,6 +94,36 @@ CREATE TRIGGER moves_with_sequence BEFORE UPDATE ON accounts FOR EACH ROW
         NEW.balance <> OLD.balance OR NEW.leverage <> OLD.leverage OR NEW.currency <> OLD.currency OR NEW.id <> OLD.id))
     EXECUTE FUNCTION refuse_without_sequence();
 
+-- A number without its order or entry is a gap in what clients are told, and money without them is a sum that nobody can
+-- explain. Pods write all of it in one statement, and pay for a comparison; of anybody else it is looked at when their
+-- transaction ends.
+CREATE FUNCTION refuse_number_without_entry() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
+AS $function$
+DECLARE
+    entered bigint;
+    moved numeric;
+BEGIN
+    SELECT count(*), coalesce(sum(cents), 0) INTO entered, moved FROM (
+        SELECT 100 * realised AS cents FROM orders
+        WHERE account_id = NEW.id AND sequence > OLD.event_sequence AND sequence <= NEW.event_sequence
+        UNION ALL
+        SELECT amount FROM journal
+        WHERE account_id = NEW.id AND sequence > OLD.event_sequence AND sequence <= NEW.event_sequence
+    ) AS numbered;
+    IF (entered, moved) <> (NEW.event_sequence - OLD.event_sequence, 100 * (NEW.balance - OLD.balance)) THEN
+        RAISE EXCEPTION 'account % moves from event_sequence % to % without the entries of that', NEW.id,
+            OLD.event_sequence, NEW.event_sequence
+            USING ERRCODE = 'RX002',
+            HINT = 'Enter what each number adds to the balance as a row of journal, in the same transaction.';
+    END IF;
+    RETURN NULL;
+END
+$function$;
+CREATE CONSTRAINT TRIGGER number_is_entered AFTER UPDATE ON accounts DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    WHEN (session_user <> 'rtx_engine' AND NEW.event_sequence <> OLD.event_sequence)
+    EXECUTE FUNCTION refuse_number_without_entry();
+
 -- The account's event_sequence when a position was last written. Who says a higher one pays for a comparison only; of all
 -- others (the release before this one, a person) the account is looked at, when their transaction ends: it must be theirs.
 ALTER TABLE positions ADD COLUMN sequence bigint NOT NULL DEFAULT 0;
