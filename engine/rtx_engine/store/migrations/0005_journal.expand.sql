@@ -94,9 +94,9 @@ CREATE TRIGGER moves_with_sequence BEFORE UPDATE ON accounts FOR EACH ROW
         NEW.balance <> OLD.balance OR NEW.leverage <> OLD.leverage OR NEW.currency <> OLD.currency OR NEW.id <> OLD.id))
     EXECUTE FUNCTION refuse_without_sequence();
 
--- A number without its order or entry is a gap in what clients are told, and money without them is a sum that nobody can
--- explain. Pods write all of it in one statement, and pay for a comparison; of anybody else it is looked at when their
--- transaction ends.
+-- A number without its order or entry is a gap in what clients are told, and money without them is a sum that nobody
+-- can explain. Pods write all of it in one statement, and pay for a comparison; of anybody else it is looked at when
+-- their transaction ends.
 CREATE FUNCTION refuse_number_without_entry() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
 AS $function$
@@ -133,8 +133,8 @@ AS $function$
 DECLARE
     changed bigint := CASE TG_OP WHEN 'DELETE' THEN OLD.account_id ELSE NEW.account_id END;
 BEGIN
-    -- Written by this transaction or within a savepoint of it, whose number is higher: another transaction of a higher one
-    -- has ended, or its row could not be seen.
+    -- Written by this transaction or within a savepoint of it, whose number is higher: another transaction of a higher
+    -- one has ended, or its row could not be seen.
     PERFORM FROM accounts WHERE id = changed AND CASE WHEN age(xmin) <= 0 THEN
         pg_xact_status((pg_current_xact_id()::text::bigint - age(xmin))::text::xid8) = 'in progress' END;
     IF NOT FOUND THEN
