@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from rtx_engine.api.client_address import client_address
 from rtx_engine.api.errors import ApiError, ErrorReason, unauthorized
-from rtx_engine.api.http import Scope, header
+from rtx_engine.api.http import CONNECTION, Scope, header
+from rtx_engine.api.limits import ADMIN, PEER, Account
 from rtx_engine.api.logins import Logins
 from rtx_engine.api.passwords import Passwords
 from rtx_engine.api.peer import Peers
@@ -76,9 +77,19 @@ class Context:
         if scheme.lower() != "bearer" or not token:
             raise unauthorized("The Authorization header is not a bearer token: send 'Bearer' and a token.")
         try:
-            return self.tokens.verify(token.strip())
+            claims = self.tokens.verify(token.strip())
         except BadTokenError as error:
             raise unauthorized(str(error)) from error
+        connection = scope.get(CONNECTION)
+        if connection is not None:
+            connection.shown(self._account(scope, claims))
+        return claims
+
+    def _account(self, scope: Scope, claims: Claims) -> Account:
+        """Whose connection it is: a peer's carries the requests of many accounts."""
+        if self.peers.is_hop(scope):
+            return PEER
+        return ADMIN if claims.account_id is None else claims.account_id
 
     def account_id(self, scope: Scope) -> int:
         """The account of the bearer token. Raises ApiError (401, 403)."""

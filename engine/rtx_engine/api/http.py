@@ -13,6 +13,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _JSON = b"application/json"
+CONNECTION = "rtx.connection"  # key of a scope: the connection, while nobody has shown whose it is
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,15 @@ from uvicorn.server import ServerState
 
 from rtx_engine import metrics
 from rtx_engine.api.client_address import limited_as
-from rtx_engine.api.errors import ApiError, ErrorReason, bad_request, too_large
-from rtx_engine.api.limits import Admission, Limits
+from rtx_engine.api.errors import RETRY, ApiError, ErrorReason, bad_request, too_large
+from rtx_engine.api.http import CONNECTION
+from rtx_engine.api.limits import Account, Admission, Limits
 
 # Of an upgrade offer that is ignored; `connection` keeps its other words.
 _OFFER_HEADERS = frozenset({b"upgrade", b"http2-settings"})
 _NEVER = float("inf")
 MAX_PART_BYTES = 16 * 1024  # that are parsed at once: a read may have 256 KiB, thousands of headers
+_GAVE_WAY = "This server needs the connection for others: send the request again."
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +48,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._admission = admission
         self._address = ""
         self._counted = False  # by `admission`
+        self._account: Account | None = None  # for which the connection stays when others come
+        self._asked_at = 0.0  # event loop time of the last request
         self._refusal: ApiError | None = None  # why the parser was stopped in a callback
         self._deaf = False  # nothing more is parsed: the connection was refused, or is a WebSocket's
         self._upgrade_ignored = False
@@ -69,7 +73,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if refusal is not None:
             self._refuse(refusal)
             return
-        self._admission.opened(self._address)
+        self._admission.opened(self._address, self)
         self._counted = True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -136,7 +140,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._received_bytes = 0
         self._trailers = self._trailer_bytes = 0
         self._in_chunk = False
-        self._deadline = self.loop.time() + self._limits.request_seconds
+        self._asked_at = self.loop.time()
+        self._deadline = self._asked_at + self._limits.request_seconds
+        if self._account is None:
+            self.scope[CONNECTION] = self  # type: ignore[literal-required]  # for api/context.py
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:
@@ -213,8 +220,30 @@ class BoundedProtocol(HttpToolsProtocol):
 
     # ours
 
+    def shown(self, account: Account) -> None:
+        """A request of this connection has a valid token."""
+        if self._account is None and self._counted and self._admission.shown(self._address, self, account):
+            self._account = account
+
+    def give_way(self) -> bool:
+        """Close in favour of another connection, and free the place at once, unless an answer is due."""
+        if self._deaf or self.pipeline or self._waits_for_answer():
+            return False
+        self._release()
+        if self._in_head or self._in_body:
+            self._refuse(ApiError(503, ErrorReason.TOO_MANY_CONNECTIONS, _GAVE_WAY, headers=RETRY))
+        else:
+            metrics.refusals(ErrorReason.TOO_MANY_CONNECTIONS).inc()
+            self._deaf = True
+            self._deadline = self.loop.time() + self._limits.linger_seconds
+            self.transport.close()
+        return True
+
     def check_time(self, now: float) -> None:
         """Close the connection if its client sends or reads too slowly. Called about once a second."""
+        if self._account is not None and now > self._asked_at + self._limits.known_seconds:
+            self._admission.forgotten(self._address, self, self._account)
+            self._account = None
         if now > self._deadline and (self._deaf or not self.flow.read_paused):
             if self._deaf or not (self._in_head or self._in_body):
                 self.transport.abort()
@@ -262,7 +291,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def _release(self) -> None:
         if self._counted:
             self._counted = False
-            self._admission.closed(self._address)
+            self._admission.closed(self._address, self, self._account)
+            self._account = None
 
     def _too_many_headers(self) -> ApiError:
         return ApiError(431, ErrorReason.HEADERS_TOO_LARGE, f"There are more than {self._limits.headers} headers.")

@@ -80,6 +80,44 @@ async def test_websockets_count_as_connections_of_their_address(engines: Engines
             await one.close()
 
 
+async def test_idle_connections_of_strangers_give_way_to_customers(engines: Engines, anybody: Trader) -> None:
+    # given a customer who keeps a connection
+    engine = await engines.start(MAX_CONNECTIONS="100", LIMITS=json.dumps({"reserved_connections": 10}))
+    alice = await anybody.open(engine, "alice")
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def connected(*_: object) -> None:
+            connections.append(engine)
+
+        connections: list[Engine] = []
+        tracing = aiohttp.TraceConfig()
+        tracing.on_connection_create_end.append(connected)
+
+        async def client(address: str) -> aiohttp.ClientSession:
+            connector = aiohttp.TCPConnector(limit=1, local_addr=(address, 0))
+            session = aiohttp.ClientSession(engine.url, connector=connector, trace_configs=[tracing])
+            return await stack.enter_async_context(session)
+
+        async def ask(session: aiohttp.ClientSession, path: str, **headers: str) -> int:
+            async with session.get(path, headers=headers) as answer:
+                await answer.read()
+                return answer.status
+
+        kept = await client("127.0.0.9")
+        assert await ask(kept, "/api/account", **alice.headers) == 200
+        # and strangers who take the rest, each connection for one request
+        strangers = [await client(f"127.0.0.{2 + number % 4}") for number in range(100)]
+        assert 503 in [await ask(stranger, "/health") for stranger in strangers]
+        # when customers come from elsewhere, with more connections than were reserved for new addresses
+        customers = [await client(f"127.0.0.{10 + number % 5}") for number in range(60)]
+        answers = {await ask(customer, "/api/account", **alice.headers) for customer in customers}
+        # then all have one, and the first one's is as before
+        assert answers == {200}
+        before = len(connections)
+        assert await ask(kept, "/api/account", **alice.headers) == 200
+        assert len(connections) == before
+
+
 async def test_streams_behind_a_proxy_are_counted_by_the_address_that_the_proxy_saw(
     engines: Engines, anybody: Trader
 ) -> None:

@@ -14,17 +14,24 @@ import msgspec
 import pytest
 import uvicorn
 import uvloop
+from rtx_engine.api.http import CONNECTION
 from rtx_engine.api.http_protocol import BoundedProtocol, check_times
-from rtx_engine.api.limits import PRODUCTION, Admission, Limits
+from rtx_engine.api.limits import PEER, PRODUCTION, Admission, Limits
 
 TIMEOUT_SECONDS = 10
 GET = b"GET /get HTTP/1.1\r\nhost: x\r\n\r\n"
+HELD = GET.replace(b"/get", b"/held")
+CLOSING = GET.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+SHOWN = GET.replace(b"/get", b"/shown")
 CHUNKED = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
 H2C = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
 
 
 async def echo(scope, receive, send):
-    """Answers with method, path, body, and the headers x-echo if there are any; /held once the server is released."""
+    """Answers with method, path, body, and the headers x-echo if there are any; /held once the server is released.
+
+    At /shown a client shows that it has the account 7.
+    """
     body = b""
     while True:
         message = await receive()
@@ -35,6 +42,8 @@ async def echo(scope, receive, send):
             break
     if scope["path"] == "/held":
         await asyncio.to_thread(scope["app"].released.wait)
+    if scope["path"] == "/shown" and CONNECTION in scope:
+        scope[CONNECTION].shown(7)
     echoed = [value for name, value in scope["headers"] if name == b"x-echo"]
     answer = b" ".join([scope["method"].encode(), scope["path"].encode(), body, *echoed])
     headers = [(b"content-length", b"%d" % len(answer))]
@@ -303,19 +312,62 @@ async def test_pipelined_requests_are_answered_up_to_their_limit(serve):
 
 async def test_address_has_a_limit_and_others_do_not_suffer(serve):
     server = serve(connections_per_address=2)
-    async with server.connected() as (reader, writer), server.connected():
-        # when an address opens a third connection
+    async with server.connected() as (first, to_first), server.connected() as (second, to_second):
+        # given an address with an order under way, and a connection on which it has shown who it is
+        to_second.write(SHOWN)
+        assert await one(second) == b"GET /shown "
+        to_first.write(HELD)
+        await asyncio.sleep(0.1)
+        # when it opens a third connection
         assert refused(await server.answers(GET)) == (429, "TooManyConnections")
         # then those that it has go on
-        writer.write(GET)
-        assert await one(reader) == b"GET /get "
+        server.released.set()
+        assert await one(first) == b"GET /held "
+        to_second.write(GET)
+        assert await one(second) == b"GET /get "
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        ([], b""),  # nothing
+        ([GET], b"200"),  # a request, and then nothing
+        ([GET[:20]], b"503"),  # half a request
+        ([CHUNKED], b"503"),
+    ],
+)
+async def test_stranger_that_keeps_a_connection_for_nothing_gives_way(serve, sent, answer):
+    server = serve(connections_per_address=1)
+    async with server.connected() as (reader, writer):
+        for part in sent:
+            writer.write(part)
+        await asyncio.sleep(0.1)
+        # when somebody else comes
+        async with server.connected() as (other, to_other):
+            to_other.write(GET)
+            assert await one(other) == b"GET /get "
+            # then the connection was closed, and not amid an answer
+            assert (await whole(reader))[9:12] == answer
+
+
+async def test_connection_on_which_an_account_was_shown_stays_as_long_as_it_is_used(serve):
+    server = serve(connections_per_address=1, known_seconds=1)
+    async with server.connected() as (reader, writer):
+        writer.write(SHOWN)
+        await one(reader)
+        # when others come, then they are refused, until it has been silent for so long
+        assert refused(await server.answers(GET)) == (429, "TooManyConnections")
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while b"HTTP/1.1 200" not in await server.answers(CLOSING):  # noqa: ASYNC110  # the server tells nobody
+                await asyncio.sleep(0.05)
+        assert await whole(reader) == b""
 
 
 async def test_closed_connection_makes_room(serve):
     server = serve(connections_per_address=1)
     for _ in range(5):
         async with server.connected() as (reader, writer):
-            writer.write(GET.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
+            writer.write(CLOSING)
             assert b"200 OK" in await whole(reader)
 
 
@@ -331,3 +383,71 @@ def test_last_connections_are_for_addresses_that_have_none():
     # and when one closes, there is room again
     admission.closed("stranger")
     assert admission.refusal("a third") is None
+
+
+@dataclass(eq=False)
+class Connection:
+    """An open connection of `address` in `admission`; `busy`: an answer is due on it."""
+
+    admission: Admission
+    address: str
+    busy: bool = False
+    open: bool = True
+
+    def __post_init__(self) -> None:
+        assert self.admission.refusal(self.address) is None
+        self.admission.opened(self.address, self)
+
+    def give_way(self) -> bool:
+        if self.busy:
+            return False
+        self.open = False
+        self.admission.closed(self.address, self)
+        return True
+
+
+def full(*addresses: str, **limits: int) -> tuple[Admission, list[Connection]]:
+    """A pod that has no place left, with a stranger's connection from each address."""
+    production = replace(PRODUCTION, reserved_connections=0)
+    admission = Admission(replace(production, **({"connections": len(addresses)} | limits)))
+    return admission, [Connection(admission, address) for address in addresses]
+
+
+def test_oldest_stranger_of_the_address_that_has_most_gives_way():
+    admission, held = full("a", "b", "b", "c", "b", "c")
+    Connection(admission, "d")
+    Connection(admission, "e")
+    # then each has as many as before that, and b no more than one more than c
+    assert [connection.open for connection in held] == [True, False, True, False, True, True]
+
+
+def test_connection_with_an_answer_due_does_not_give_way():
+    admission, held = full("a", "a", "a")
+    held[0].busy = True
+    Connection(admission, "b")
+    assert [connection.open for connection in held] == [True, False, True]
+
+
+def test_address_takes_no_place_of_one_that_would_then_have_fewer():
+    admission, _ = full("a", "b", "b")
+    assert admission.refusal("a").status == 503
+    assert admission.refusal("c") is None
+
+
+def test_connections_of_an_account_stay_up_to_a_limit():
+    # given somebody who shows the same account on all the connections of the pod
+    admission, held = full("a", "a", "a", "a", connections_per_account=2)
+    assert [admission.shown("a", connection, 7) for connection in held] == [True, True, False, False]
+    # when others come
+    Connection(admission, "b")
+    # then those beyond its limit give way
+    assert [connection.open for connection in held] == [True, True, False, True]
+    # and a connection that closes leaves room for another one that stays
+    admission.closed("a", held[0], 7)
+    assert admission.shown("a", held[3], 7)
+
+
+def test_peers_carry_requests_of_many_accounts():
+    admission, held = full("a", "a", "a", connections_per_account=1)
+    assert all(admission.shown("a", connection, PEER) for connection in held)
+    assert admission.refusal("b").status == 503
