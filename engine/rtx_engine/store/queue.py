@@ -74,10 +74,10 @@ class OrderQueue:
         self._note_contested()
         return batch
 
-    def put_back(self, undecided: Sequence[Pending], now: float) -> None:
-        """Orders of a batch that are to be tried again, in its order."""
+    def put_back(self, undecided: Sequence[Pending], now: float, *, all_contested: bool = False) -> None:
+        """Orders of a batch that are to be tried again, in its order. `all_contested`: under their accounts' locks."""
         contested = self._contested_accounts | {
-            pending.order.account_id for pending in undecided if pending.attempts >= ATTEMPTS_IN_TURN
+            pending.order.account_id for pending in undecided if all_contested or pending.attempts >= ATTEMPTS_IN_TURN
         }
         self._contested[:0] = [pending for pending in undecided if pending.order.account_id in contested]
         self._retries[:0] = [pending for pending in undecided if pending.order.account_id not in contested]

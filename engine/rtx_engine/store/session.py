@@ -51,8 +51,12 @@ class Session:
         colour: str,
         revision: str = "",
         owner: str = "",
+        *,
+        lock_timeout_ms: int = 0,
     ) -> None:
+        """`lock_timeout_ms`: how long a statement waits for a lock; 0: as long as it may run."""
         self._database = database
+        self._lock_timeout_ms = lock_timeout_ms
         self._colour = str(colour)  # asyncpg rejects a StrEnum
         self._revision = revision
         self._owner = owner
@@ -187,6 +191,7 @@ class Session:
                     "rtx.colour": self._colour,
                     "rtx.revision": self._revision,
                     "rtx.owner": self._owner,
+                    "lock_timeout": str(self._lock_timeout_ms),
                     **_PLANNER_SETTINGS,
                 },
             )

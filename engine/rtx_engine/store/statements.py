@@ -17,6 +17,20 @@ BEGIN = "BEGIN; SELECT rtx_operator.assert_executor()"
 # snapshot of this one is older than they are.
 LOCK = "SELECT id FROM accounts WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE SKIP LOCKED"
 
+# As LOCK, of those accounts of which nobody else holds a position either: WRITE would wait for that one.
+LOCK_PORTFOLIOS = f"""
+WITH ours AS MATERIALIZED (
+    {LOCK}
+), positions_of_ours AS MATERIALIZED (
+    SELECT account_id, symbol FROM positions WHERE account_id IN (SELECT id FROM ours)
+    ORDER BY account_id, symbol FOR UPDATE SKIP LOCKED
+)
+SELECT id FROM ours WHERE NOT EXISTS (
+    SELECT account_id, symbol FROM positions WHERE account_id = ours.id
+    EXCEPT SELECT account_id, symbol FROM positions_of_ours
+)
+"""  # noqa: S608  # made of constants
+
 # Put before a SELECT and into its WHERE, they make its commit wait for the standby that a quorum asks for. What the
 # SELECT sees was committed before, though perhaps by somebody whose own wait was cancelled; so the standby has that as
 # well, and it outlives a failover. Without a quorum they cost nothing. A standby has what it shows.

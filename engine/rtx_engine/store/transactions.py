@@ -32,11 +32,15 @@ class Quotes(Protocol):
 
 
 class AttemptFailedError(Exception):
-    """The attempt decided nothing and may be repeated. `at_commit`: it may have been committed."""
+    """The attempt decided nothing and may be repeated.
 
-    def __init__(self, *, at_commit: bool) -> None:
+    `at_commit`: it may have been committed. `waited`: for a lock, until it was given up, and it wrote nothing.
+    """
+
+    def __init__(self, *, at_commit: bool, waited: bool = False) -> None:
         super().__init__()
         self.at_commit = at_commit
+        self.waited = waited
 
 
 class Transactions:
@@ -84,7 +88,8 @@ class Transactions:
             if connection.is_in_transaction():
                 await connection.execute("ROLLBACK")
             if isinstance(error, (*CONTENTION, asyncpg.QueryCanceledError)):
-                raise AttemptFailedError(at_commit=False) from error
+                waited = isinstance(error, asyncpg.LockNotAvailableError)
+                raise AttemptFailedError(at_commit=False, waited=waited) from error
             if not is_fenced(error):
                 raise
             return await self._settle_fenced(connection, orders)
@@ -117,7 +122,7 @@ class Transactions:
     ) -> Settlement:
         """Lock the accounts that nobody holds, then read and write them: until the COMMIT nobody else can move them."""
         await connection.execute(statements.BEGIN)
-        locked = {row["id"] for row in await connection.fetch(statements.LOCK, _accounts_of(orders))}
+        locked = {row["id"] for row in await connection.fetch(statements.LOCK_PORTFOLIOS, _accounts_of(orders))}
         ours = [order for order in orders if order.account_id in locked]
         if not ours:
             await connection.execute("ROLLBACK")

@@ -13,6 +13,10 @@ from rtx_engine.store.session import Session
 from rtx_engine.store.transactions import Quotes, Transactions
 from rtx_engine.store.writer import PRODUCTION, Limits, OrderWriter
 
+# Of a batch. It waits for no account, so only for what nobody should hold: a position, a table. Above the 300 ms for
+# which a migration asks for a table, behind which orders queue.
+LOCK_TIMEOUT_MS = 500
+
 
 class Writers:
     """Places orders over several connections: one idles while its commit is flushed or waits for a standby."""
@@ -34,7 +38,7 @@ class Writers:
         cpu = CpuMeter()
         self._writers: list[OrderWriter] = []
         for _ in range(count):
-            session = Session(database, colour, revision, owner)
+            session = Session(database, colour, revision, owner, lock_timeout_ms=LOCK_TIMEOUT_MS)
             transactions = Transactions(session, colour, fence, source)
             self._writers.append(OrderWriter(session, transactions, publish, limits, cpu.share))
 

@@ -17,12 +17,14 @@ BALANCE = "1000000"
 
 
 @contextlib.asynccontextmanager
-async def locked(database: TestDatabase, account_id: int) -> AsyncIterator[None]:
-    """Somebody holds the row of this account, as a person at psql or a dump that went wrong does."""
+async def locked(
+    database: TestDatabase, account_id: int, table: str = "accounts", column: str = "id"
+) -> AsyncIterator[None]:
+    """Somebody holds the rows of this account in `table`, as a person at psql does."""
     holder = await database.connect("postgres")
     try:
         async with holder.transaction():
-            await holder.execute("SELECT FROM accounts WHERE id = $1 FOR UPDATE", account_id)
+            await holder.execute(f"SELECT FROM {table} WHERE {column} = $1 FOR UPDATE", account_id)
             yield
     finally:
         await holder.close()
@@ -40,6 +42,23 @@ async def test_locked_account_holds_up_no_other_account(pod, database):
         assert not waiting.done()
 
     assert not any(placed.replayed for placed in (await waiting, *together, *after))
+
+
+async def test_locked_position_holds_up_no_other_account(pod, database):
+    # given somebody who holds a position, and not the row of its account
+    held, *free = [await pod.open_account(f"user {number}") for number in range(5)]
+    for account in (held, *free):
+        await pod.place(account, "zero")
+    async with locked(database, held, "positions", "account_id"):
+        # when orders share a batch with one for it, and others come after
+        waiting = asyncio.create_task(pod.place(held, "one"))
+        together = await asyncio.gather(*(pod.place(account, "one") for account in free))
+        after = await asyncio.gather(*(pod.place(account, "two") for account in free))
+        # then only its own waits
+        assert not waiting.done()
+
+    assert not any(placed.replayed for placed in (await waiting, *together, *after))
+    assert await unbalanced(database) == []
 
 
 async def test_orders_of_a_locked_account_leave_room_in_the_queue(start_pod, database):
