@@ -360,6 +360,12 @@ async def test_openapi_document_is_valid_and_docs_page_loads_nothing_external(an
     assert "https://" not in page
 
 
+async def test_name_of_the_broker_is_told_in_its_own_letters(engines: Any) -> None:
+    engine = await engines.start(BROKER_NAME="株式会社 🚀 «RTX»")
+    async with aiohttp.ClientSession(engine.url) as session, session.get("/openapi.json") as answer:
+        assert (await answer.json())["info"]["title"] == "株式会社 🚀 «RTX»"
+
+
 async def test_responses_match_the_openapi_document(alice: Client, anybody: Client) -> None:
     _, document = await anybody.call("GET", "/openapi.json")
     schemas = document["components"]["schemas"]

@@ -75,6 +75,27 @@ async def test_failed_migration_is_rolled_back_and_earlier_ones_stay(run_migrati
     assert await columns(fenced_database) == {"id", "new"}
 
 
+async def test_failed_contract_migration_bars_no_later_release_which_may_mend_it(run_migrations, fenced_database):
+    # given a release whose contract half fails on what somebody has added to the database
+    await run_migrations("up", half=Half.EXPAND)
+    await fenced_database.execute("CREATE VIEW in_the_way AS SELECT old FROM notes", user="rtx_migrator")
+    with pytest.raises(MigrationError, match=r"0002 rename \(contract\) failed and changed nothing: .*depend"):
+        await run_migrations("up", half=Half.CONTRACT, cutover="1.1.0-retired")
+
+    # when the next release expands what that one left, and contracts
+    mended = {
+        "0003_mend.expand.sql": "DROP VIEW in_the_way",
+        "0003_mend.expand.reverse.sql": "CREATE VIEW in_the_way AS SELECT old FROM notes",
+    }
+    expanded = await run_migrations("up", edits=mended, half=Half.EXPAND)
+    contracted = await run_migrations("up", edits=mended, half=Half.CONTRACT)
+
+    # then both are done
+    assert [migration.label for migration in expanded] == ["0003 mend (expand)"]
+    assert [migration.label for migration in contracted] == ["0002 rename (contract)"]
+    assert await columns(fenced_database) == {"id", "new"}
+
+
 async def test_migration_that_commits_is_refused(run_migrations):
     with pytest.raises(MigrationError, match="ends its own transaction"):
         await run_migrations("up", edits={"0001_notes.expand.sql": "CREATE TABLE notes (id int, old text); COMMIT"})

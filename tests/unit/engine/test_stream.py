@@ -192,6 +192,18 @@ async def test_events_arrive_during_and_after_a_redis_outage(alice: Trader, engi
         assert await messages(stream, 3) == [{"type": "order", **order} for order in orders]
 
 
+async def test_orders_logins_and_new_pods_do_without_redis(alice: Trader, engines: Any, engine: Any) -> None:
+    # given a Redis that is gone, as one scaled to no replicas is
+    engines.redis.stop()
+    placed = [await alice.order(engine, f"old-{number}") for number in range(3)]
+    # when a pod starts meanwhile
+    late = await engines.start()
+    again = await log_in(alice.session, late, "alice", "password")
+    placed.append(await again.order(late, "new"))
+    # then all orders are placed, there as well
+    assert [order["sequence"] for order in placed] == [1, 2, 3, 4]
+
+
 async def test_only_the_slow_client_is_disconnected(alice: Trader, engine: Any) -> None:
     # given a client that reads nothing, and one that does
     async with alice.stream(engine, "?since=0&symbols=EURUSD") as reading:
