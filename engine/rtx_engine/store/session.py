@@ -7,7 +7,7 @@ server that accepts connections and then fails each of them is asked as seldom a
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 import structlog
@@ -20,6 +20,7 @@ CONNECT_TIMEOUT_SECONDS = 3.0  # of one attempt
 STATEMENT_TIMEOUT_SECONDS = 3.0  # above the role's statement_timeout, for a server that does not respond at all
 USE_TIMEOUT_SECONDS = 3.0  # from the first statement of a use to its end
 WAIT_TIMEOUT_SECONDS = 3.0  # for the uses before
+LEAVE_TIMEOUT_SECONDS = 1.0  # for the server to end what it does for a connection that is given up
 MAX_BACKOFF_SECONDS = 1.0
 
 # Every look-up is by key, so one generic plan suits all arguments, and planning would cost more than running. Plans are
@@ -63,6 +64,7 @@ class Session:
         self._connect_callbacks: list[Callable[[asyncpg.Connection], Awaitable[None]]] = []
         self._lock = asyncio.Lock()
         self._connection: asyncpg.Connection | None = None
+        self._leaving: asyncio.Task[None] | None = None  # gives up the connection before
         self._epoch: int | None = None
         self._failures = 0  # since a connection was last of use
         self._retry_at = 0.0
@@ -126,6 +128,8 @@ class Session:
         """
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
+        if self._leaving is not None:  # so that a pod's connections are never more than its sessions
+            await asyncio.shield(self._leaving)
         await asyncio.sleep(max(0.0, self._retry_at - asyncio.get_running_loop().time()))
         try:
             connection = await self._connect()
@@ -158,20 +162,19 @@ class Session:
             self._epoch = epoch
 
     def drop(self) -> None:
-        """Close the connection without waiting; the next use opens another: at once, if this one has been of use."""
-        if self._connection is not None:
-            self._connection.terminate()
-            self._connection = None
+        """Give up the connection without waiting. The next use opens another: at once, if this one has been of use."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._leaving = asyncio.create_task(_leave(connection), name="connection that is given up")
             if not self._proved:
                 self._count_failure("lost at its first use")
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            try:
-                await connection.close(timeout=1)
-            except CONNECTION_LOST:
-                connection.terminate()
+            await _leave(connection)
+        if self._leaving is not None:
+            await self._leaving
 
     async def _connect(self) -> "asyncpg.Connection":
         database = self._database
@@ -230,3 +233,13 @@ class Session:
     def _on_log_message(self, _: object, message: "asyncpg.PostgresLogMessage") -> None:
         if message.message.startswith(_SYNC_CANCELLED):
             self._wait_cancelled = True
+
+
+async def _leave(connection: "asyncpg.Connection") -> None:
+    """Close the connection, and before that ask the server to end the statement that it may still run.
+
+    A backend that waits for a standby or a lock does not notice that its client has gone: it would keep its place among
+    the role's connections, the fence and the rows of its accounts.
+    """
+    with suppress(*CONNECTION_LOST, asyncpg.PostgresError):  # then it is closed as well
+        await connection.close(timeout=LEAVE_TIMEOUT_SECONDS)

@@ -4,8 +4,8 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -178,5 +178,29 @@ async def drop_database(database: TestDatabase) -> None:
     connection = await database.server.connect("postgres", "postgres")
     try:
         await connection.execute(f'DROP DATABASE "{database.name}" WITH (FORCE)')
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def missing_standby(database: TestDatabase) -> AsyncIterator[None]:
+    """A server whose commits wait for a standby that is not there."""
+    await database.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    await database.execute("SELECT pg_reload_conf()")
+    try:
+        await _until_commits_wait(database)
+        yield
+    finally:
+        await database.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        await database.execute("SELECT pg_reload_conf()")
+
+
+async def _until_commits_wait(database: TestDatabase) -> None:
+    connection = await database.connect("postgres")
+    try:
+        while True:
+            await connection.execute("SELECT pg_logical_emit_message(true, 'test', '')", timeout=0.2)
+    except TimeoutError:
+        return
     finally:
         await connection.close()

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from engine_pods import Pod
-from engine_postgres import TestDatabase
+from engine_postgres import TestDatabase, missing_standby
 from rtx_engine.store import OrderError, OrderErrorReason, UnavailableError
 from rtx_engine.store.writer import Limits
 
@@ -94,18 +94,6 @@ async def test_look_up_of_what_nobody_ordered_finds_nothing(pod):
 
     assert await pod.store.lookup.find(account_id, "two") is None
     assert await pod.store.lookup.find(account_id + 1, "one") is None
-
-
-@contextlib.asynccontextmanager
-async def missing_standby(database: TestDatabase) -> AsyncIterator[None]:
-    """A server whose commits wait for a standby that is not there."""
-    await database.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-    await database.execute("SELECT pg_reload_conf()")
-    try:
-        yield
-    finally:
-        await database.execute("ALTER SYSTEM RESET synchronous_standby_names")
-        await database.execute("SELECT pg_reload_conf()")
 
 
 async def cancel_waits(database: TestDatabase) -> None:
