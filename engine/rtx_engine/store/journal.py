@@ -65,6 +65,7 @@ class Journal:
         """`publish` gets the event of each new entry. It must not block. `timeout_seconds`: of one transfer."""
         self._reads = reads
         self._session = reads.session
+        self._standby = reads.standby
         self._colour = colour
         self._fence = fence
         self._source = source
@@ -124,6 +125,7 @@ class Journal:
         self, connection: "asyncpg.Connection", transfer: Transfer, attempt: _Attempt, epoch: int
     ) -> Entered | OrderError | None:
         """One transaction; returns and raises as `_enter` does."""
+        self._standby.check()
         await connection.execute(statements.BEGIN)
         entered = await self._enter(connection, transfer, epoch)
         if entered is None:
@@ -132,7 +134,7 @@ class Journal:
         # The transaction holds the fence's row, so its commit is written and confirmed also if it enters nothing: what
         # is told of an earlier entry that it has found then outlives a failover, too.
         attempt.committing = True
-        await self._session.commit(connection, "COMMIT")
+        await self._standby.commit(connection, "COMMIT")
         return entered
 
     async def _may_be_repeated(self, connection: "asyncpg.Connection", error: Exception, attempt: _Attempt) -> bool:

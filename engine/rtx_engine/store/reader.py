@@ -123,9 +123,14 @@ class Reader:
         return {row["id"]: row["event_sequence"] for row in rows}
 
     async def _fetch(self, owner: Owner, statement: str, *arguments: object) -> list["asyncpg.Record"]:
-        commit = self._reads.session.commit
+        standby = self._reads.standby
+
+        async def read(connection: "asyncpg.Connection") -> list["asyncpg.Record"]:
+            standby.check()
+            return await standby.commit(connection, statement, *arguments)
+
         try:
-            return await self._reads.run(lambda connection: commit(connection, statement, *arguments), owner)
+            return await self._reads.run(read, owner)
         except UnconfirmedError as error:
             raise UnavailableError("no standby has confirmed what the database shows; try again") from error
 

@@ -13,6 +13,7 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 from rtx_engine.store.errors import OverloadedError, TooManyReadsError, UnavailableError
 from rtx_engine.store.read_admission import PRODUCTION, Owner, ReadAdmission, ReadLimits, Shared
 from rtx_engine.store.session import Session
+from rtx_engine.store.standby import Standby
 
 Result = TypeVar("Result")
 
@@ -25,6 +26,7 @@ class Reads:
     def __init__(self, session: Session, limits: ReadLimits = PRODUCTION) -> None:
         """`session` is used by nobody else, but for reads while they run."""
         self.session = session
+        self.standby = Standby(session)
         self._limits = limits
         self._admission = ReadAdmission(limits)
         self._turn = asyncio.Lock()

@@ -36,7 +36,14 @@ log = structlog.get_logger(__name__)
 
 
 class UnconfirmedError(Exception):
-    """Nobody knows whether a commit counts: it stopped waiting for its standby, or its answer was lost."""
+    """Nobody knows whether a commit counts: it stopped waiting for its standby, or its answer was lost.
+
+    `in_vain`: it has waited for its standby as long as it might.
+    """
+
+    def __init__(self, *, in_vain: bool = False) -> None:
+        super().__init__()
+        self.in_vain = in_vain
 
 
 class Session:
@@ -142,14 +149,26 @@ class Session:
         return connection
 
     async def commit(
-        self, connection: "asyncpg.Connection", statement: str, *arguments: object
+        self,
+        connection: "asyncpg.Connection",
+        statement: str,
+        *arguments: object,
+        timeout_seconds: float | None = None,
     ) -> list["asyncpg.Record"]:
         """Run a statement that ends its transaction. Its rows are true after a failover to a standby, too.
 
-        Raises UnconfirmedError if nobody knows that.
+        Raises UnconfirmedError if nobody knows that. So it does after `timeout_seconds`: the statement is cancelled.
+        Without them its timeout costs the connection.
         """
         self._wait_cancelled = False
-        rows: list[asyncpg.Record] = await connection.fetch(statement, *arguments)
+        try:
+            rows: list[asyncpg.Record] = await connection.fetch(statement, *arguments, timeout=timeout_seconds)
+        except TimeoutError as error:
+            if timeout_seconds is None:
+                raise
+            await connection.execute("SELECT")  # asyncpg has cancelled the statement; this waits for its end
+            self._prove()
+            raise UnconfirmedError(in_vain=self._wait_cancelled) from error
         self._prove()
         if self._wait_cancelled:
             raise UnconfirmedError

@@ -113,7 +113,7 @@ class Users:
         """
         columns = (login.user_id, login.generation, hash_, lifetime, MAX_REFRESH_TOKENS - 1)
         try:
-            rows = await self._writes.run(_OPEN, *columns)
+            rows = await self._writes.run(_OPEN, *columns, needs_standby=False)
         except UnconfirmedError as error:  # a token that nobody has been given is of no use to anybody
             raise UnavailableError("the database does not answer; log in again") from error
         return rows[0]["expires_at"] if rows else None

@@ -1,11 +1,16 @@
 """While the standby that a quorum asks for is missing: what a pod leaves behind at the server, and who waits."""
 
 import asyncio
+import datetime as dt
+import secrets
+from decimal import Decimal
 
 import pytest
 from engine_pods import Pod
 from engine_postgres import TestDatabase, missing_standby
-from rtx_engine.store import OrderError, OrderErrorReason, session
+from rtx_engine.domain.entries import EntryKind
+from rtx_engine.domain.transfers import Transfer
+from rtx_engine.store import OrderError, OrderErrorReason, UnavailableError, session, standby
 
 TIMEOUT_SECONDS = 20.0
 SESSIONS = 3  # of a pod: one reads, one places orders, one watches the fence
@@ -42,7 +47,9 @@ async def test_pod_that_stops_leaves_no_session_behind(start_pod, database):
     async with missing_standby(database):
         placing = asyncio.create_task(pod.place(account_id, "one"))
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            while not await database.execute("SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'"):
+            while not await database.execute(  # noqa: ASYNC110  # as above
+                "SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+            ):
                 await asyncio.sleep(0.01)
 
         await pod.store.stop()
@@ -50,3 +57,70 @@ async def test_pod_that_stops_leaves_no_session_behind(start_pod, database):
         with pytest.raises(OrderError):
             await placing
         await until_sessions_are_at_most(database, 0)
+
+
+async def log_in(pod: Pod, username: str) -> None:
+    login = await pod.store.users.named(username, known=True)
+    assert login is not None
+    await pod.store.users.open_session(login, secrets.token_bytes(32), dt.timedelta(hours=1))
+
+
+async def test_nobody_waits_for_a_standby_to_log_in(start_pod, database, monkeypatch):
+    monkeypatch.setattr(standby, "CONFIRM_TIMEOUT_SECONDS", 0.5)  # far below a turn's, also on a busy machine
+    # given a client that asks for its positions again and again, whatever the answer
+    pod: Pod = await start_pod()
+    ada, _ = await pod.open_account("ada"), await pod.open_account("bob")
+    async with missing_standby(database):
+
+        async def ask() -> None:
+            while True:
+                with pytest.raises(UnavailableError):
+                    await pod.store.reader.positions(ada)
+                await asyncio.sleep(0.05)
+
+        asking = [asyncio.create_task(ask()) for _ in range(2)]
+        await asyncio.sleep(0)
+
+        # when somebody else logs in: each time it succeeds
+        try:
+            for _ in range(5):
+                await log_in(pod, "bob")
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.wait(asking)
+
+
+async def test_reads_go_on_once_there_is_a_standby_again(start_pod, database):
+    pod: Pod = await start_pod()
+    account_id = await pod.open_account("ada")
+    async with missing_standby(database):
+        with pytest.raises(UnavailableError, match="no standby has confirmed"):
+            await pod.store.reader.positions(account_id)
+
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while True:
+            try:
+                assert await pod.store.reader.positions(account_id) == []
+            except UnavailableError:
+                await asyncio.sleep(0.05)
+            else:
+                break
+
+
+async def test_without_a_standby_a_deposit_is_refused_before_it_is_made(start_pod, database, monkeypatch):
+    # given a pod that has waited for a standby in vain
+    monkeypatch.setattr(standby, "MISSING_SECONDS", 3600.0)
+    pod: Pod = await start_pod()
+    account_id = await pod.open_account("ada")
+    async with missing_standby(database):
+        with pytest.raises(UnavailableError):
+            await pod.store.reader.positions(account_id)
+
+        with pytest.raises(OrderError) as refusal:
+            await pod.store.journal.enter(
+                Transfer(account_id, "bank-1", EntryKind.DEPOSIT, Decimal("5.00"), "test", "admin")
+            )
+
+        assert refusal.value.reason is OrderErrorReason.UNAVAILABLE
+        assert await database.execute("SELECT FROM journal WHERE client_order_id IS NOT NULL") == []
