@@ -1,18 +1,31 @@
-"""Statements that write outside of the order path, under the fence like every write, on the connection for reads."""
+"""Statements that write outside of the order path, under the fence like every write, on the connection for reads.
 
+They wait for no lock there, neither the fence's nor a row's: one that somebody holds is tried again. One of them at a
+time is tried, so that however many are stuck, reads take turns with one.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 
-from rtx_engine.store.database_errors import CONNECTION_LOST, NOT_COMMITTED, is_fenced
+from rtx_engine.store.database_errors import CONNECTION_LOST, CONTENTION, NOT_COMMITTED, is_fenced
 from rtx_engine.store.errors import OrderError, OrderErrorReason, UnavailableError
 from rtx_engine.store.fence import FenceWatch
+from rtx_engine.store.lock_budget import lock_budget
 from rtx_engine.store.read_admission import Shared
 from rtx_engine.store.reads import Reads
 from rtx_engine.store.session import UnconfirmedError
 
 MAX_ATTEMPTS = 2  # the second at the epoch that the first one read
+TIMEOUT_SECONDS = 2.0  # for the writes before, and for whoever holds a lock
+RETRY_PAUSE_SECONDS = 0.02  # at most
+
+_HELD = "another session holds what this would write; try again in a second"
 
 
 @dataclass(slots=True)
@@ -29,6 +42,7 @@ class FencedWrites:
         self._session = reads.session
         self._standby = reads.standby
         self._fence = fence
+        self._turn = asyncio.Lock()
 
     async def run(self, statement: str, *arguments: object, needs_standby: bool = True) -> list["asyncpg.Record"]:
         """The rows of `statement`. `needs_standby`: its commit waits for the one that a quorum asks for.
@@ -36,7 +50,32 @@ class FencedWrites:
         Raises OrderError (Fenced), UnavailableError (nothing is written), UnconfirmedError, and asyncpg's error for
         what it violates.
         """
-        attempt = _Attempt(needs_standby)
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + TIMEOUT_SECONDS
+        while True:
+            try:
+                async with self._one_at_a_time(deadline):
+                    return await self._try_once(_Attempt(needs_standby), statement, arguments)
+            except CONTENTION as error:
+                if clock() >= deadline:
+                    raise UnavailableError(_HELD) from error
+            await asyncio.sleep(random.uniform(0, RETRY_PAUSE_SECONDS))  # noqa: S311  # not for security
+
+    @asynccontextmanager
+    async def _one_at_a_time(self, deadline: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            raise UnavailableError(_HELD) from error
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    async def _try_once(
+        self, attempt: _Attempt, statement: str, arguments: tuple[object, ...]
+    ) -> list["asyncpg.Record"]:
         once = partial(self._run, attempt=attempt, statement=statement, arguments=arguments)
         try:
             # The pod's own: who asks for it has been counted before, as the administrator or by what a password costs.
@@ -57,9 +96,10 @@ class FencedWrites:
             if state is None:
                 break
             await self._session.set_epoch(connection, state.epoch)
-            attempt.committing = True
             try:
-                return await commit(connection, statement, *arguments)
+                async with lock_budget(connection):
+                    attempt.committing = True
+                    return await commit(connection, statement, *arguments)
             except asyncpg.PostgresError as error:
                 attempt.committing = isinstance(error, CONNECTION_LOST) and not isinstance(error, NOT_COMMITTED)
                 if not is_fenced(error):

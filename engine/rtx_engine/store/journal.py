@@ -126,7 +126,7 @@ class Journal:
     ) -> Entered | OrderError | None:
         """One transaction; returns and raises as `_enter` does."""
         self._standby.check()
-        await connection.execute(statements.BEGIN)
+        await connection.execute(statements.BEGIN_WITHIN_BUDGET)
         entered = await self._enter(connection, transfer, epoch)
         if entered is None:
             await connection.execute("ROLLBACK")

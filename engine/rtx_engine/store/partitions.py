@@ -9,6 +9,7 @@ import structlog
 from rtx_engine import metrics
 from rtx_engine.store.database_errors import NOT_MIGRATED
 from rtx_engine.store.errors import UnavailableError
+from rtx_engine.store.lock_budget import lock_budget
 from rtx_engine.store.read_admission import Shared
 from rtx_engine.store.reads import Reads
 
@@ -56,4 +57,5 @@ class Partitions:
 
 async def make_weeks(connection: "asyncpg.Connection") -> int:
     """Make those that are not there. Returns how many weeks from now on have one; raises asyncpg's errors."""
-    return int(await connection.fetchval(_MAKE, WEEKS_AHEAD))
+    async with lock_budget(connection):
+        return int(await connection.fetchval(_MAKE, WEEKS_AHEAD))

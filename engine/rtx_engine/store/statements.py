@@ -1,5 +1,7 @@
 """SQL of the order path. WRITE is a transaction by itself, and writes those accounts that are as they were read."""
 
+from rtx_engine.store.lock_budget import SET_LOCAL
+
 # One row per account, with its open positions as arrays, so that both are from the same snapshot.
 READ = """
 SELECT id, balance, leverage, event_sequence, symbols, quantities, average_prices
@@ -12,6 +14,9 @@ WHERE id = ANY ($1::bigint[])
 
 # Every order transaction locks the fence's row first.
 BEGIN = "BEGIN; SELECT rtx_operator.assert_executor()"
+
+# The same where reads wait behind it (lock_budget.py).
+BEGIN_WITHIN_BUDGET = f"BEGIN; {SET_LOCAL}; SELECT rtx_operator.assert_executor()"
 
 # The accounts that nobody else holds. The other statements of the transaction read the rows under these locks: the
 # snapshot of this one is older than they are.

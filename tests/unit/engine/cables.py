@@ -27,6 +27,7 @@ class Cable:
         self.answers_to_lose = 0
         self.lost_answer = COMMITTED
         self.lost = 0
+        self.late_answer: re.Pattern[bytes] | None = None  # waits for `release`, and so does what follows
         self._target = port
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -63,6 +64,8 @@ class Cable:
                         self.answers_to_lose -= 1
                         self.lost += 1
                         break
+                    if self.late_answer is not None and self.late_answer.search(data):
+                        self.hold()
                     await asyncio.sleep(self.delay_seconds)
                     await self._flowing.wait()
                     writer.write(data)

@@ -70,11 +70,12 @@ async def test_account_with_a_lost_commit_response_may_be_open(wired_pod, cable,
     if answer == "lost":
         cable.lost_answer, cable.answers_to_lose = ACCOUNT_OPENED, 1
     else:
-        cable.hold()
+        cable.late_answer = ACCOUNT_OPENED
 
     with pytest.raises(OrderError) as failure:
         await wired_pod.open_account("bob")
 
+    cable.late_answer = None
     cable.release()
     assert failure.value.reason is OrderErrorReason.OUTCOME_UNKNOWN
     assert await database.execute("SELECT count(*) FROM accounts") == [(2,)]
