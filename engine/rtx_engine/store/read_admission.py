@@ -2,6 +2,7 @@
 
 A queue that is longer than what is soon served helps nobody: whoever is in it has given up by the time of their turn.
 So its length is bounded by what its reads would wait, as the last ones took. A burst of quick reads is let in whole.
+An account has a share of what is free: however many it asks for, there is a place for the next one.
 """
 
 from collections import Counter
@@ -48,6 +49,9 @@ class ReadLimits:
 
 PRODUCTION = ReadLimits()
 
+# Are bounded by their own numbers, beyond the queue's length, so that no account keeps them out.
+_BESIDE = (Shared.STRANGERS, Shared.KNOWN, Shared.PASSWORDS)
+_SHARE_OF_FREE = 0.25  # that an account may take: a quarter of an empty queue, and less the fewer places are left
 _RECENT_WEIGHT = 0.1  # of the newest read in the average: ten reads make it
 
 
@@ -57,7 +61,7 @@ class ReadAdmission:
     def __init__(self, limits: ReadLimits = PRODUCTION) -> None:
         self._limits = limits
         self._by_owner: Counter[Owner] = Counter()
-        self._waiting = 0
+        self._waiting = 0  # but for those beside the queue
         self._seconds_per_read = 0.0  # average of the last few
 
     @property
@@ -72,30 +76,33 @@ class ReadAdmission:
     def enter(self, owner: Owner) -> None:
         """Let a read wait; `leave` follows. Raises TooManyReadsError or OverloadedError."""
         if owner is not Shared.POD:
-            share, what = self._share(owner)
+            free = self.room - self._waiting
+            if free <= 0 and owner not in _BESIDE:
+                raise OverloadedError("too many requests are waiting; try again in a second")
+            share, what = self._share(owner, free)
             if self._by_owner[owner] >= share:
                 raise TooManyReadsError(f"too many {what} are waiting; try again in a second")
-            if self._waiting >= self.room and owner is not Shared.PASSWORDS:
-                raise OverloadedError("too many requests are waiting; try again in a second")
         self._by_owner[owner] += 1
-        self._waiting += 1
+        self._waiting += owner not in _BESIDE
 
     def leave(self, owner: Owner) -> None:
         """The read's turn has come, or it gave up."""
-        self._waiting -= 1
+        self._waiting -= owner not in _BESIDE
         self._by_owner[owner] -= 1
         if not self._by_owner[owner]:
             del self._by_owner[owner]  # so that the table stays as small as the queue
 
-    def _share(self, owner: Owner) -> tuple[int, str]:
-        """How many of the owner's reads may wait, and what they are called."""
+    def _share(self, owner: Owner, free: int) -> tuple[float, str]:
+        """How many of the owner's reads may wait while so many places are free, and what they are called."""
         if isinstance(owner, Refreshes):
-            return self._limits.max_waiting_refreshes, "refreshes of this account's tokens"
+            share = min(self._limits.max_waiting_refreshes, _SHARE_OF_FREE * free)
+            return share, "refreshes of this account's tokens"
         if owner is Shared.PASSWORDS:
             return self._limits.max_waiting_passwords, "changes of passwords"
         if isinstance(owner, Shared):
             return self._limits.max_waiting_logins, "logins"
-        return self._limits.max_waiting_per_account, "requests of this account"
+        share = min(self._limits.max_waiting_per_account, _SHARE_OF_FREE * free)
+        return share, "requests of this account"
 
     def served(self, seconds: float) -> None:
         """A read has kept the open connection for so long."""

@@ -310,3 +310,49 @@ def test_each_login_that_left_makes_room_for_another():
         with pytest.raises(TooManyReadsError):
             found.enter(Shared.STRANGERS)
         found.leave(Shared.STRANGERS)
+
+
+def enter_as_often_as_let(found: ReadAdmission, owner: int) -> int:
+    """How many reads of `owner` are let in. Then it is told that it asks too much, while there is a place."""
+    for number in range(PRODUCTION.max_waiting):
+        try:
+            found.enter(owner)
+        except (TooManyReadsError, OverloadedError):
+            return number
+    return PRODUCTION.max_waiting
+
+
+@pytest.mark.parametrize("seconds_per_read", [0.01, 0.031, 1.0])
+def test_accounts_that_ask_too_much_take_no_place_from_the_next_one(seconds_per_read):
+    found = admission(seconds_per_read=seconds_per_read)
+
+    taken = [enter_as_often_as_let(found, account) for account in range(6)]
+
+    assert taken[0] <= found.room / 4
+    assert taken[-1] >= 1
+    found.enter(ACCOUNT)
+
+
+@pytest.mark.parametrize("login", [Shared.KNOWN, Shared.STRANGERS])
+def test_logins_are_let_in_when_the_queue_is_full(login):
+    found = admission(seconds_per_read=1.0)
+    for account in range(PRODUCTION.min_waiting):
+        found.enter(account)
+    with pytest.raises(OverloadedError):
+        found.enter(ACCOUNT)
+
+    for _ in range(PRODUCTION.max_waiting_logins):
+        found.enter(login)
+
+    with pytest.raises(TooManyReadsError):
+        found.enter(login)
+
+
+def test_logins_take_no_place_from_accounts():
+    found = admission(seconds_per_read=1.0)
+    for login in (Shared.KNOWN, Shared.STRANGERS):
+        for _ in range(PRODUCTION.max_waiting_logins):
+            found.enter(login)
+
+    for account in range(PRODUCTION.min_waiting):
+        found.enter(account)
