@@ -6,8 +6,6 @@ time is tried, so that however many are stuck, reads take turns with one.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,6 +18,7 @@ from rtx_engine.store.lock_budget import lock_budget
 from rtx_engine.store.read_admission import Shared
 from rtx_engine.store.reads import Reads
 from rtx_engine.store.session import UnconfirmedError
+from rtx_engine.store.turns import Turns
 
 MAX_ATTEMPTS = 2  # the second at the epoch that the first one read
 TIMEOUT_SECONDS = 2.0  # for the writes before, and for whoever holds a lock
@@ -42,7 +41,7 @@ class FencedWrites:
         self._session = reads.session
         self._standby = reads.standby
         self._fence = fence
-        self._turn = asyncio.Lock()
+        self._turns = Turns()
 
     async def run(self, statement: str, *arguments: object, needs_standby: bool = True) -> list["asyncpg.Record"]:
         """The rows of `statement`. `needs_standby`: its commit waits for the one that a quorum asks for.
@@ -54,24 +53,12 @@ class FencedWrites:
         deadline = clock() + TIMEOUT_SECONDS
         while True:
             try:
-                async with self._one_at_a_time(deadline):
+                async with self._turns.take(deadline):
                     return await self._try_once(_Attempt(needs_standby), statement, arguments)
             except CONTENTION as error:
                 if clock() >= deadline:
                     raise UnavailableError(_HELD) from error
             await asyncio.sleep(random.uniform(0, RETRY_PAUSE_SECONDS))  # noqa: S311  # not for security
-
-    @asynccontextmanager
-    async def _one_at_a_time(self, deadline: float) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._turn.acquire()
-        except TimeoutError as error:
-            raise UnavailableError(_HELD) from error
-        try:
-            yield
-        finally:
-            self._turn.release()
 
     async def _try_once(
         self, attempt: _Attempt, statement: str, arguments: tuple[object, ...]

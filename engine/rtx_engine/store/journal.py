@@ -26,11 +26,14 @@ from rtx_engine.store.read_admission import Shared
 from rtx_engine.store.reads import Reads
 from rtx_engine.store.session import UnconfirmedError
 from rtx_engine.store.transactions import Quotes
+from rtx_engine.store.turns import Turns
 
 RETRY_PAUSE_SECONDS = 0.02  # at most, before an account that somebody holds is tried again
+MAX_TRANSFERS = 32  # at once, which a pod enters within a second; they take turns, and each of them turns with reads
 
 _FENCED = "another colour executes now; try again with the same id"
 _HELD = "another session holds the account; try again with the same id"
+_TOO_MANY = "too many deposits and withdrawals wait; try again in a second with the same id"
 _UNAVAILABLE = "the database did not accept the entry; try again with the same id"
 _NO_WEEK = "the journal has no partition for this week, and none can be made now; try again with the same id"
 _UNKNOWN = "the database was lost during the entry's COMMIT; try again with the same id to get its outcome"
@@ -71,12 +74,23 @@ class Journal:
         self._source = source
         self._publish = publish
         self._timeout_seconds = timeout_seconds
+        self._transfers = 0  # without an outcome
+        self._turns = Turns()
 
     async def enter(self, transfer: Transfer) -> Entered:
         """Enter `transfer`, or return its earlier entry.
 
         Raises TransferRefusedError, and OrderError if nobody knows or nothing was done.
         """
+        if self._transfers >= MAX_TRANSFERS:
+            raise OrderError(OrderErrorReason.TOO_MANY_REQUESTS, _TOO_MANY)
+        self._transfers += 1
+        try:
+            return await self._enter_in_time(transfer)
+        finally:
+            self._transfers -= 1
+
+    async def _enter_in_time(self, transfer: Transfer) -> Entered:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._timeout_seconds
         in_doubt, failure = False, OrderError(OrderErrorReason.UNAVAILABLE, _UNAVAILABLE)
@@ -84,7 +98,8 @@ class Journal:
             attempt = _Attempt(deadline)
             try:
                 once = partial(self._try_once, transfer=transfer, attempt=attempt)
-                entered = await self._reads.run(once, Shared.POD)
+                async with self._turns.take(deadline):
+                    entered = await self._reads.run(once, Shared.POD)
             except (UnavailableError, UnconfirmedError):
                 in_doubt = in_doubt or attempt.committing
             except OrderError as error:

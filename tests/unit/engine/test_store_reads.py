@@ -4,14 +4,26 @@ import asyncio
 import time
 from collections.abc import Awaitable, Iterable
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from cables import Cable
 from engine_pods import Pod
-from rtx_engine.store import OverloadedError, TooManyReadsError, UnavailableError, token_rules
+from rtx_engine.domain.entries import EntryKind
+from rtx_engine.domain.transfers import Transfer
+from rtx_engine.store import (
+    OrderError,
+    OrderErrorReason,
+    OverloadedError,
+    TooManyReadsError,
+    UnavailableError,
+    token_rules,
+)
+from rtx_engine.store.journal import MAX_TRANSFERS
 from rtx_engine.store.read_admission import PRODUCTION, ReadAdmission, ReadLimits, Shared
 from rtx_engine.store.session import USE_TIMEOUT_SECONDS
+from rtx_engine.store.writer import Limits
 
 TIMEOUT_SECONDS = 20.0
 ACCOUNT = 100  # which nobody has opened
@@ -226,6 +238,33 @@ async def test_stream_reads_however_many_others_wait(start_pod, database, cable)
     assert [event.sequence for event in await events] == [1]
     assert await sequences == {1: 1}
     assert await outcomes_of(admitted) == [[], []]
+
+
+async def test_payouts_of_a_day_leave_the_places_of_reads(start_pod, database, cable):
+    # given an administrator's program that makes more deposits at once than reads may wait
+    limits = replace(PRODUCTION, max_waiting=20, max_expected_wait_seconds=TIMEOUT_SECONDS)
+    pod: Pod = await start_pod(
+        address=replace(database.engine, port=cable.port),
+        limits=Limits(transfer_timeout_seconds=60.0),
+        read_limits=replace(limits, wait_seconds=TIMEOUT_SECONDS),
+    )
+    account_id = await pod.open_account("ada")
+    cable.hold()
+    deposits = [
+        Transfer(account_id, str(number), EntryKind.DEPOSIT, Decimal("1.00"), "payday", "admin")
+        for number in range(MAX_TRANSFERS + 1)
+    ]
+    *entered, refused = await waiting(*(pod.store.journal.enter(deposit) for deposit in deposits))
+
+    # then reads are let in, and so many deposits that they are soon made
+    reads = await waiting(*(pod.store.reader.positions(account) for account in range(100, 118)))
+    cable.release()
+    assert await outcomes_of(reads) == [[]] * 18
+    failure = refused.exception()
+    assert isinstance(failure, OrderError)
+    assert failure.reason is OrderErrorReason.TOO_MANY_REQUESTS
+    assert [one for one in await outcomes_of(entered) if isinstance(one, Exception)] == []
+    assert await database.execute("SELECT count(*) FROM journal WHERE kind = 2") == [(MAX_TRANSFERS,)]
 
 
 async def test_statement_that_the_server_gives_up_costs_no_connection(start_pod, database, cable):
