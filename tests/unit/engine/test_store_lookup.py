@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from engine_pods import Pod
 from engine_postgres import TestDatabase, missing_standby
-from rtx_engine.store import OrderError, OrderErrorReason, UnavailableError
+from rtx_engine.store import OrderError, OrderErrorReason, UnavailableError, standby
 from rtx_engine.store.writer import Limits
 
 TIMEOUT_SECONDS = 20.0
@@ -112,7 +112,8 @@ async def place_unconfirmed(pod: Pod, database: TestDatabase, account_id: int) -
     assert refusal.value.reason is OrderErrorReason.OUTCOME_UNKNOWN
 
 
-async def test_nothing_is_told_from_a_row_that_no_standby_has_confirmed(start_pod, database):
+async def test_nothing_is_told_from_a_row_that_no_standby_has_confirmed(start_pod, database, monkeypatch):
+    monkeypatch.setattr(standby, "MISSING_SECONDS", 0.0)  # each question waits for itself
     pod = await start_pod(limits=Limits(order_timeout_seconds=1.0))
     account_id = await pod.open_account("ada")
     reader = pod.store.reader
