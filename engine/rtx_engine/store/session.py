@@ -7,7 +7,7 @@ server that accepts connections and then fails each of them is asked as seldom a
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 import structlog
@@ -15,12 +15,13 @@ import structlog
 from rtx_engine.config import Database
 from rtx_engine.store.database_errors import CONNECTION_LOST
 from rtx_engine.store.errors import UnavailableError
+from rtx_engine.store.leaving import CANCEL_TIMEOUT_SECONDS, leave
 
 CONNECT_TIMEOUT_SECONDS = 3.0  # of one attempt
 STATEMENT_TIMEOUT_SECONDS = 3.0  # above the role's statement_timeout, for a server that does not respond at all
 USE_TIMEOUT_SECONDS = 3.0  # from the first statement of a use to its end
 WAIT_TIMEOUT_SECONDS = 3.0  # for the uses before
-LEAVE_TIMEOUT_SECONDS = 1.0  # for the server to end what it does for a connection that is given up
+CLOSE_TIMEOUT_SECONDS = 5.0  # to end the sessions that are left, if not all of them have ended at once
 MAX_BACKOFF_SECONDS = 1.0
 
 # Every look-up is by key, so one generic plan suits all arguments, and planning would cost more than running. Plans are
@@ -71,7 +72,7 @@ class Session:
         self._connect_callbacks: list[Callable[[asyncpg.Connection], Awaitable[None]]] = []
         self._lock = asyncio.Lock()
         self._connection: asyncpg.Connection | None = None
-        self._leaving: asyncio.Task[None] | None = None  # gives up the connection before
+        self._leaving: set[asyncio.Task[None]] = set()  # of the connections before
         self._epoch: int | None = None
         self._failures = 0  # since a connection was last of use
         self._retry_at = 0.0
@@ -135,11 +136,11 @@ class Session:
         """
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
-        if self._leaving is not None:  # so that a pod's connections are never more than its sessions
-            await asyncio.shield(self._leaving)
+        if self._leaving:  # so that a pod's connections are hardly ever more than its sessions
+            await asyncio.wait(self._leaving, timeout=CANCEL_TIMEOUT_SECONDS)
         await asyncio.sleep(max(0.0, self._retry_at - asyncio.get_running_loop().time()))
         try:
-            connection = await self._connect()
+            connection = await self._connect_prepared()
         except Exception as error:
             self._count_failure(str(error) or type(error).__name__)
             if isinstance(error, asyncpg.PostgresError):
@@ -184,21 +185,39 @@ class Session:
         """Give up the connection without waiting. The next use opens another: at once, if this one has been of use."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._leaving = asyncio.create_task(_leave(connection), name="connection that is given up")
+            self._leave(connection)
             if not self._proved:
                 self._count_failure("lost at its first use")
 
     async def close(self) -> None:
+        """Close the connection, and end the sessions of those before. If cancelled, that goes on."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            await _leave(connection)
-        if self._leaving is not None:
-            await self._leaving
+            self._leave(connection)
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=CLOSE_TIMEOUT_SECONDS)
+
+    def _leave(self, connection: "asyncpg.Connection") -> None:
+        leaving = asyncio.create_task(leave(connection, self._connect), name="connection that is given up")
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+
+    async def _connect_prepared(self) -> "asyncpg.Connection":
+        connection = await self._connect()
+        self._epoch = None
+        connection.add_log_listener(self._on_log_message)
+        try:
+            for callback in self._connect_callbacks:
+                await callback(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
 
     async def _connect(self) -> "asyncpg.Connection":
         database = self._database
         try:
-            connection = await asyncpg.connect(
+            return await asyncpg.connect(
                 host=database.host,
                 port=database.port,
                 database=database.name,
@@ -219,15 +238,6 @@ class Session:
             )
         except asyncpg.TargetServerAttributeNotMatched as error:
             raise ConnectionError(_READ_ONLY) from error
-        self._epoch = None
-        connection.add_log_listener(self._on_log_message)
-        try:
-            for callback in self._connect_callbacks:
-                await callback(connection)
-        except BaseException:
-            connection.terminate()
-            raise
-        return connection
 
     def _check_writable(self, connection: "asyncpg.Connection") -> None:
         """Raises ConnectionError if the server has become read-only: what it shows may be old, and stays so."""
@@ -252,13 +262,3 @@ class Session:
     def _on_log_message(self, _: object, message: "asyncpg.PostgresLogMessage") -> None:
         if message.message.startswith(_SYNC_CANCELLED):
             self._wait_cancelled = True
-
-
-async def _leave(connection: "asyncpg.Connection") -> None:
-    """Close the connection, and before that ask the server to end the statement that it may still run.
-
-    A backend that waits for a standby or a lock does not notice that its client has gone: it would keep its place among
-    the role's connections, the fence and the rows of its accounts.
-    """
-    with suppress(*CONNECTION_LOST, asyncpg.PostgresError):  # then it is closed as well
-        await connection.close(timeout=LEAVE_TIMEOUT_SECONDS)

@@ -123,5 +123,4 @@ class Store:
                 await asyncio.wait(
                     [task], timeout=CANCEL_INTERVAL_SECONDS
                 )  # a client library may swallow a cancellation
-        await self._read_session.close()
-        await self._fence_session.close()
+        await asyncio.gather(self.orders.close(), self._read_session.close(), self._fence_session.close())

@@ -135,13 +135,16 @@ class OrderWriter:
         finally:
             self._ended = True
             self._fail(self._queue.take_all(), OrderErrorReason.UNAVAILABLE, _NOT_PLACED)
-            await self._session.close()
 
     def stop(self) -> None:
         """Refuse new orders; `run` returns when the queue is empty."""
         self._stopping = True
         self._wake.set()
         self._enough.set()
+
+    async def close(self) -> None:
+        """Close the connection, once `run` has ended: what cancels that, again and again, would cut this short."""
+        await self._session.close()
 
     async def _wait_for_work(self) -> bool:
         """Wait until there are orders to write, or a new connection. False when the writer has stopped."""

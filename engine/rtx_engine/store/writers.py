@@ -67,5 +67,9 @@ class Writers:
         for writer in self._writers:
             writer.stop()
 
+    async def close(self) -> None:
+        """Close the connections, once the tasks have ended."""
+        await asyncio.gather(*(writer.close() for writer in self._writers))
+
     def _writer(self, account_id: int) -> OrderWriter:
         return self._writers[account_id % len(self._writers)]

@@ -11,13 +11,14 @@ COMMITTED = re.compile(rb"D.{4}\x00\x11.*C.{4}SELECT \d+\0Z\x00\x00\x00\x05I", r
 COMMITTED_BY_ITSELF = re.compile(rb"C.{4}COMMIT\0Z\x00\x00\x00\x05I", re.DOTALL)
 # The same of statements outside of the order path: a new account, its id and that it has no event; a row each.
 ACCOUNT_OPENED = re.compile(rb"D.{4}\x00\x02.{12}\x00{3}\x08\x00{8}C.{4}SELECT 1\0Z\x00\x00\x00\x05I", re.DOTALL)
+CANCEL_REQUEST = (80877102).to_bytes(4, "big")  # after its length, all that a client sends
 SESSION_KEPT = re.compile(rb"D.*C.{4}INSERT 0 1\0Z\x00\x00\x00\x05I", re.DOTALL)
 
 
 class Cable:
     """A TCP proxy in front of PostgreSQL.
 
-    It can be cut, be slow, hold answers back, or lose the next ones that say what was committed.
+    It can be cut, be slow, hold answers back, lose the next ones that say what was committed, or requests to cancel.
     """
 
     def __init__(self, port: int) -> None:
@@ -27,6 +28,7 @@ class Cable:
         self.answers_to_lose = 0
         self.lost_answer = COMMITTED
         self.lost = 0
+        self.loses_cancels = False
         self.late_answer: re.Pattern[bytes] | None = None  # waits for `release`, and so does what follows
         self._target = port
         self._flowing = asyncio.Event()
@@ -78,5 +80,7 @@ class Cable:
     async def _requests(self, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
+                if self.loses_cancels and data[4:8] == CANCEL_REQUEST:
+                    break
                 upstream.write(data)
         upstream.transport.abort()

@@ -13,6 +13,7 @@ from rtx_engine.domain.transfers import Transfer
 from rtx_engine.store import OrderError, OrderErrorReason, UnavailableError, session, standby
 
 TIMEOUT_SECONDS = 20.0
+WAITING = "SELECT FROM pg_stat_activity WHERE usename = 'rtx_engine' AND wait_event = 'SyncRep'"
 SESSIONS = 3  # of a pod: one reads, one places orders, one watches the fence
 
 
@@ -29,6 +30,12 @@ async def until_sessions_are_at_most(database: TestDatabase, count: int) -> None
             await asyncio.sleep(0.05)
 
 
+async def until_none_waits_for_a_standby(database: TestDatabase) -> None:
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while await database.execute(WAITING):  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.05)
+
+
 @pytest.mark.usefixtures("short_statements")
 async def test_attempts_that_waited_for_a_standby_leave_no_session_behind(start_pod, database):
     pod: Pod = await start_pod()
@@ -41,18 +48,29 @@ async def test_attempts_that_waited_for_a_standby_leave_no_session_behind(start_
         await until_sessions_are_at_most(database, SESSIONS)
 
 
-async def test_pod_that_stops_leaves_no_session_behind(start_pod, database):
-    pod: Pod = await start_pod()
-    account_id = await pod.open_account("ada")
+@pytest.mark.usefixtures("short_statements")
+async def test_session_is_ended_also_where_the_request_to_cancel_was_lost(wired_pod, cable, database):
+    account_id = await wired_pod.open_account("ada")
     async with missing_standby(database):
-        placing = asyncio.create_task(pod.place(account_id, "one"))
+        cable.loses_cancels = True
+        with pytest.raises(OrderError) as refusal:
+            await wired_pod.place(account_id, "one")
+        assert refusal.value.reason is OrderErrorReason.OUTCOME_UNKNOWN
+
+        await until_none_waits_for_a_standby(database)
+
+
+@pytest.mark.parametrize("cancels_are_lost", [False, True])
+async def test_pod_that_stops_leaves_no_session_behind(wired_pod, cable, database, cancels_are_lost):
+    cable.loses_cancels = cancels_are_lost
+    account_id = await wired_pod.open_account("ada")
+    async with missing_standby(database):
+        placing = asyncio.create_task(wired_pod.place(account_id, "one"))
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            while not await database.execute(  # noqa: ASYNC110  # as above
-                "SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-            ):
+            while not await database.execute(WAITING):  # noqa: ASYNC110  # as above
                 await asyncio.sleep(0.01)
 
-        await pod.store.stop()
+        await wired_pod.store.stop()
 
         with pytest.raises(OrderError):
             await placing
