@@ -51,6 +51,7 @@ class Entered:
 class _Attempt:
     deadline: float  # by the event loop's clock
     committing: bool = False
+    obstacle: str = _HELD  # if it is to be tried again
 
 
 class Journal:
@@ -109,14 +110,14 @@ class Journal:
             else:
                 if entered is not None:
                     return entered
-                failure = OrderError(OrderErrorReason.UNAVAILABLE, _HELD)
+                failure = OrderError(OrderErrorReason.UNAVAILABLE, attempt.obstacle)
             await asyncio.sleep(random.uniform(0, RETRY_PAUSE_SECONDS))  # noqa: S311  # not for security
         raise OrderError(OrderErrorReason.OUTCOME_UNKNOWN, _UNKNOWN) if in_doubt else failure
 
     async def _try_once(
         self, connection: "asyncpg.Connection", transfer: Transfer, attempt: _Attempt
     ) -> Entered | None:
-        """None if somebody holds the account, if the fence has moved and names this colour again, or if it is late."""
+        """None if it may succeed next time, as when somebody holds what it needs, or if its turn has come too late."""
         if asyncio.get_running_loop().time() >= attempt.deadline:
             return None  # the turn for the connection has come too late
         async with asyncio.timeout_at(attempt.deadline):
@@ -164,7 +165,7 @@ class Journal:
         if connection.is_in_transaction():
             await connection.execute("ROLLBACK")
         if lacks_partition(error):  # as after the restore of an old backup
-            await _make_weeks(connection)
+            await _make_weeks(connection, attempt)
             return True
         if not (isinstance(error, CONTENTION) or is_fenced(error)):
             return False
@@ -202,10 +203,16 @@ class Journal:
         return Entered(entry, replayed=False)
 
 
-async def _make_weeks(connection: "asyncpg.Connection") -> None:
-    """Outside of a transaction that holds the fence: it may wait for a lock. Raises OrderError (Unavailable)."""
+async def _make_weeks(connection: "asyncpg.Connection", attempt: _Attempt) -> None:
+    """Make the journal's partitions, unless somebody holds a lock that this needs: then the next attempt tries again.
+
+    After the transaction, which held the fence. Another pod that makes them holds that lock for some 100 ms. Raises
+    OrderError (Unavailable) if they cannot be made.
+    """
     try:
         await make_weeks(connection)
+    except CONTENTION:
+        attempt.obstacle = _NO_WEEK
     except asyncpg.PostgresError as error:
         if isinstance(error, CONNECTION_LOST) and not isinstance(error, asyncpg.QueryCanceledError):
             raise

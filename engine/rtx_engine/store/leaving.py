@@ -40,9 +40,11 @@ async def leave(connection: "asyncpg.Connection", connect: Callable[[], Awaitabl
     for pause in PAUSES_SECONDS:
         await asyncio.sleep(pause)
         try:
-            return await _end(session, connect)
+            await _end(session, connect)
         except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
             log.debug("cannot end a session that was given up", session=session, error=str(error))
+        else:
+            return
     log.warning("a session that was given up may be left at the database", session=session)
 
 

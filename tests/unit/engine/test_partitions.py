@@ -8,6 +8,7 @@ import pytest
 from engine_ledger import unbalanced
 from engine_postgres import TestDatabase
 from rtx_engine.store import OrderError, OrderErrorReason
+from rtx_engine.store.writer import Limits
 from test_store_journal import EXECUTOR, transfer
 
 WEEKS = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'journal'::regclass"
@@ -68,14 +69,35 @@ async def test_money_is_entered_after_the_restore_of_an_old_backup(pod, database
     assert (entered.entry.balance, entered.replayed) == (Decimal("10250.00"), False)
 
 
-async def test_weeks_that_cannot_be_made_are_unavailable(pod, database):
+async def test_money_is_entered_once_another_pod_has_made_the_weeks(start_pod, database):
+    # given an old backup, and another pod that makes the weeks, for longer than a lock is waited for
+    pod = await start_pod(limits=Limits(transfer_timeout_seconds=60.0))
+    account_id = await pod.open_account("ada")
+    await drop_weeks(database)
+    maker = await database.connect("rtx_engine", statement_timeout="60s")
+    making = maker.transaction()
+    await making.start()
+    await maker.fetchval("SELECT make_journal_weeks(8)")
+
+    entering = asyncio.create_task(pod.store.journal.enter(transfer(account_id, "bank-1", "250.00")))
+    await asyncio.wait([entering], timeout=0.5)
+    assert not entering.done()
+
+    # when it has made them, then the money is entered
+    await making.commit()
+    await maker.close()
+    assert (await entering).entry.balance == Decimal("10250.00")
+
+
+async def test_weeks_that_cannot_be_made_are_unavailable(start_pod, database):
     # given an old backup, and somebody who holds the lock that making a week needs
+    pod = await start_pod(limits=Limits(transfer_timeout_seconds=0.5))
     account_id = await pod.open_account("ada")
     await drop_weeks(database)
     holder = await database.connect("postgres")
     await holder.execute("BEGIN; LOCK TABLE journal IN SHARE UPDATE EXCLUSIVE MODE")
 
-    with pytest.raises(OrderError) as refusal:
+    with pytest.raises(OrderError, match="no partition for this week") as refusal:
         await pod.store.journal.enter(transfer(account_id, "bank-1", "250.00"))
 
     await holder.close()
