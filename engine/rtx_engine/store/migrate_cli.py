@@ -10,8 +10,9 @@ from typing import TypeVar
 import msgspec
 
 from rtx_engine.config import MigrationSettings, SettingsError
-from rtx_engine.store.migrate import MigrationError, Migrator
+from rtx_engine.store.migrate import Migrator
 from rtx_engine.store.migration_files import Half, Migration, MigrationFilesError
+from rtx_engine.store.migration_plan import MigrationError
 
 T = TypeVar("T")
 

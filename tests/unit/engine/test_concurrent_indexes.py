@@ -8,8 +8,9 @@ import pytest
 import structlog
 from engine_migrations import TIMEOUT_SECONDS, hold_lock
 from rtx_engine.store import concurrent_indexes
-from rtx_engine.store.migrate import LockRetries, MigrationError
 from rtx_engine.store.migration_files import NO_TRANSACTION, Half, MigrationFilesError
+from rtx_engine.store.migration_plan import MigrationError
+from rtx_engine.store.migration_session import LockRetries
 
 INDEX = {
     "0003_index.expand.sql": f"{NO_TRANSACTION}CREATE INDEX CONCURRENTLY notes_by_id ON notes (id)",

@@ -6,10 +6,13 @@ import pytest
 import structlog
 from engine_migrations import TIMEOUT_SECONDS, hold_lock, write
 from engine_pods import Pod
-from rtx_engine.store.migrate import _TABLE, LockRetries, MigrationError, MigrationState, Migrator
+from rtx_engine.store.migrate import Migrator
 from rtx_engine.store.migration_files import Half, MigrationFilesError, load, required_version
+from rtx_engine.store.migration_plan import MigrationError, MigrationState
+from rtx_engine.store.migration_record import TABLE
+from rtx_engine.store.migration_session import LockRetries
 
-UNGRANTED = f"{_TABLE}; REVOKE SELECT ON schema_migrations FROM rtx_engine"  # noqa: S608  # made of constants
+UNGRANTED = f"{TABLE}; REVOKE SELECT ON schema_migrations FROM rtx_engine"  # noqa: S608  # made of constants
 SCHEMA = """
 SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns
 WHERE table_schema = 'public' ORDER BY 1, 2

@@ -8,8 +8,9 @@ from engine_ledger import unbalanced
 from engine_pods import Pod
 from rtx_engine.domain.entries import EntryKind
 from rtx_engine.domain.transfers import Transfer
-from rtx_engine.store.migrate import MigrationError, Migrator
+from rtx_engine.store.migrate import Migrator
 from rtx_engine.store.migration_files import Half
+from rtx_engine.store.migration_plan import MigrationError
 
 
 def deposit(account_id: int) -> Transfer:

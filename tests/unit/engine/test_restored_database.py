@@ -12,7 +12,8 @@ from rtx_engine.domain.entries import EntryKind
 from rtx_engine.domain.events import AccountEvent
 from rtx_engine.domain.transfers import Transfer
 from rtx_engine.store import OrderError, OrderErrorReason
-from rtx_engine.store.migrate import MigrationError, Migrator
+from rtx_engine.store.migrate import Migrator
+from rtx_engine.store.migration_plan import MigrationError, MigrationState
 from rtx_engine.stream.access import Access
 from rtx_engine.stream.catchup import CatchUp
 from rtx_engine.stream.connection import Connection
@@ -243,7 +244,7 @@ async def test_migrations_do_not_run_in_the_database_of_another_engine(fenced_da
     async with Migrator.connected(fenced_database.as_role("rtx_migrator"), owner="trading/rtx") as migrator:
         with pytest.raises(MigrationError, match="belongs to the TradingEngine trading/other/uid-9"):
             await getattr(migrator, command)()
-        assert await migrator._applied() == {}
+        assert {one.state for one in await migrator.status()} == {MigrationState.PENDING}
 
 
 @pytest.mark.parametrize("lost", ["ALL ON ALL TABLES IN SCHEMA rtx_operator, public", *ORDER_RIGHTS])
