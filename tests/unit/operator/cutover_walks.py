@@ -66,3 +66,8 @@ def last_result(world: World) -> tuple[str, str]:
     """(result, reason) of the last cutover in the history."""
     past = world.stored["history"][0]
     return past["result"], past["reason"]
+
+
+def executors(world: World) -> tuple[str, ...]:
+    assert world.fence
+    return world.fence.executors
