@@ -1,4 +1,4 @@
-"""The database comes back from a backup, or fails over to a replica that lagged behind: what it lacks is migrated first."""
+"""Data of an earlier epoch, after a restore or a failover to a replica that lagged: what they lack is migrated first."""
 
 import pytest
 from cutover_walks import executors, reconciled, upgraded, walk

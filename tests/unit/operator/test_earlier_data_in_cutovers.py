@@ -1,4 +1,4 @@
-"""The database comes back from a backup, or fails over to a replica that lagged behind, amid a cutover or a rollback."""
+"""Data of an earlier epoch, after a restore or a failover to a replica that lagged, amid a cutover or a rollback."""
 
 import pytest
 from cutover_walks import executors, lose, reconciled, upgraded, walk
