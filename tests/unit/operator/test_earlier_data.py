@@ -1,4 +1,4 @@
-"""Data of an earlier epoch, after a restore or a failover to a replica that lagged: what they lack is migrated first."""
+"""Data of an earlier epoch, after a restore or a failover to a replica that lagged: what is missing is migrated."""
 
 import pytest
 from cutover_walks import executors, reconciled, upgraded, walk
