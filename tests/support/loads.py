@@ -17,7 +17,8 @@ from rtx_traffic.verdict import Verdict, judge
 # Low enough for two cores that also start pods: a failed request is then the product's fault, not the machine's.
 LOAD = Settings(rate=100, keep_alive=16, new_per_second=20, sockets=12, accounts=8, duration=0, pods=2)
 CONNECTION_ERRORS = ("refused", "reset", "closed before the answer")
-DATABASE_OUTAGE_ERRORS = ("status 5xx: 503", "unsent: every keep-alive connection")
+# Reads queue for a database that is away, and an account may have only a share of what is free there (429).
+DATABASE_OUTAGE_ERRORS = ("status 5xx: 503", "status 4xx: 429 TooManyRequests", "unsent: every keep-alive connection")
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """Sends the schedule open-loop: each request is sent when due, regardless of pending responses."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
@@ -36,7 +37,7 @@ class Load:
     ) -> None:
         self._target = target
         self._sessions = {session.account_id: session for session in sessions}
-        self._reader = sessions[0]
+        self._readers = itertools.cycle(sessions)  # in turn: an account has a share of the engine's queue of reads
         self._orders = orders
         self._recorder = recorder
         self._lanes: asyncio.Queue[Connection | None] = asyncio.Queue()
@@ -108,7 +109,7 @@ class Load:
         """The request's kind, path, bytes and order. A repeat before the first order becomes an order."""
         if due.kind is Kind.READ:
             path = READ_PATHS[due.number % len(READ_PATHS)]
-            return due.kind, path, self._target.message("GET", path, token=self._reader.token), None
+            return due.kind, path, self._target.message("GET", path, token=next(self._readers).token), None
         repeated = self._orders.repeat() if due.kind is Kind.REPEAT else None
         order = repeated or self._orders.fresh(due.number)
         body = msgspec.json.encode(

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,7 @@ class Engine:
     def __init__(self, *, delay: float = 0, break_at: int | None = None, status: bytes = b"") -> None:
         self.requests = 0
         self.connections = 0
+        self.tokens: Counter[str] = Counter()  # of the reads
         self._delay = delay
         self._break_at = break_at
         self._status = status
@@ -41,6 +42,8 @@ class Engine:
                 if head.startswith(b"POST"):
                     await reader.readexactly(int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0]))
                 self.requests += 1
+                if head.startswith(b"GET"):
+                    self.tokens[head.partition(b"Authorization: Bearer ")[2].split(b"\r\n")[0].decode()] += 1
                 await asyncio.sleep(self._delay)
                 broken = self._break_at is not None and self.requests > self._break_at
                 status = self._status or (b"201 Created" if head.startswith(b"POST") else b"200 OK")
@@ -62,6 +65,7 @@ async def ledger_of(
     keep_alive: int,
     stop: bool = False,
     source: type = OrderSource,
+    tokens: Sequence[str] = ("token",),
 ) -> Ledger:
     """The records of a run of `plan`; with `stop`, it is stopped before it starts."""
     settings = Run("r", "http://engine", time.time(), 1, keep_alive, 0, 0, 1, 0)
@@ -74,7 +78,7 @@ async def ledger_of(
         with Recorder(path, settings) as recorder:
             load = Load(
                 target=target,
-                sessions=[Session(Account("7", "u", "token"))],
+                sessions=[Session(Account(str(7 + number), "u", token)) for number, token in enumerate(tokens)],
                 orders=source(run="r", account_ids=["7"], symbols=["EURUSD"], seed=1),
                 keep_alive=keep_alive,
                 recorder=recorder,
@@ -109,6 +113,15 @@ async def test_every_due_request_is_sent_once_on_its_lane(tmp_path: Path) -> Non
     assert Counter(request.lane for request in requests) == {Lane.KEEP_ALIVE: 80, Lane.NEW: 20}
     assert (engine.requests, engine.connections) == (100, 24)
     assert all(request.answer for request in requests if request.kind is Kind.ORDER)
+
+
+async def test_accounts_take_turns_with_reads(tmp_path: Path) -> None:
+    engine = Engine()
+    plan = [ScheduledRequest(number, 0.0, Lane.KEEP_ALIVE, Kind.READ) for number in range(9)]
+
+    await ledger_of(engine, tmp_path / "l", plan, keep_alive=2, tokens=["a", "b", "c"])
+
+    assert engine.tokens == {"a": 3, "b": 3, "c": 3}
 
 
 def test_socket_closed_before_its_hello_does_not_count_as_open(tmp_path: Path) -> None:
