@@ -17,20 +17,25 @@ from rtx_engine.store.database_errors import CONNECTION_LOST
 CANCEL_TIMEOUT_SECONDS = 1.0  # for the server to say that it has ended the statement
 PAUSES_SECONDS = (0.0, 1.0, 2.0, 4.0, 8.0)  # before each attempt to end the session over another connection
 
-# The number may be another's by now, after a failover for example: those of other colours and databases are spared.
+# The number may be another's by now, for a server that has just started gives the same ones again: so only a session is
+# ended that is of this colour and as old as the connection was. To connect, and to ask for this, takes seconds.
 _END = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE pid = $1 AND usename = current_user AND datname = current_database()
     AND application_name = current_setting('application_name')
+    AND extract(epoch FROM clock_timestamp() - backend_start) BETWEEN $2::float8 - 1 AND $2::float8 + 10
 """
 
 log = structlog.get_logger(__name__)
 
 
-async def leave(connection: "asyncpg.Connection", connect: Callable[[], Awaitable["asyncpg.Connection"]]) -> None:
+async def leave(
+    connection: "asyncpg.Connection", since: float, connect: Callable[[], Awaitable["asyncpg.Connection"]]
+) -> None:
     """Close the connection and end its session. A connection that is lost anyway is not asked for.
 
-    `connect` opens another one as the same role. Raises nothing: after half a minute at most it gives up.
+    `since`: the event loop's time when it was opened. `connect` opens another one as the same role. Raises nothing:
+    after half a minute at most it gives up.
     """
     if connection.is_closed():
         return
@@ -40,7 +45,7 @@ async def leave(connection: "asyncpg.Connection", connect: Callable[[], Awaitabl
     for pause in PAUSES_SECONDS:
         await asyncio.sleep(pause)
         try:
-            await _end(session, connect)
+            await _end(session, since, connect)
         except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
             log.debug("cannot end a session that was given up", session=session, error=str(error))
         else:
@@ -74,9 +79,9 @@ async def _answered(connection: "asyncpg.Connection") -> None:
         return
 
 
-async def _end(session: int, connect: Callable[[], Awaitable["asyncpg.Connection"]]) -> None:
+async def _end(session: int, since: float, connect: Callable[[], Awaitable["asyncpg.Connection"]]) -> None:
     other = await connect()
     try:
-        await other.fetch(_END, session)
+        await other.fetch(_END, session, asyncio.get_running_loop().time() - since)
     finally:
         other.terminate()

@@ -72,6 +72,7 @@ class Session:
         self._connect_callbacks: list[Callable[[asyncpg.Connection], Awaitable[None]]] = []
         self._lock = asyncio.Lock()
         self._connection: asyncpg.Connection | None = None
+        self._connected_at = 0.0  # by the event loop's clock
         self._leaving: set[asyncio.Task[None]] = set()  # of the connections before
         self._epoch: int | None = None
         self._failures = 0  # since a connection was last of use
@@ -147,6 +148,7 @@ class Session:
                 raise ConnectionError(str(error)) from error
             raise
         self._connection, self._proved = connection, False
+        self._connected_at = asyncio.get_running_loop().time()
         return connection
 
     async def commit(
@@ -198,7 +200,9 @@ class Session:
             await asyncio.wait(self._leaving, timeout=CLOSE_TIMEOUT_SECONDS)
 
     def _leave(self, connection: "asyncpg.Connection") -> None:
-        leaving = asyncio.create_task(leave(connection, self._connect), name="connection that is given up")
+        leaving = asyncio.create_task(
+            leave(connection, self._connected_at, self._connect), name="connection that is given up"
+        )
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
 
