@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from engine_pods import Pod
 from engine_postgres import TestDatabase, missing_standby
-from rtx_engine.store import OrderError, OrderErrorReason, UnavailableError, standby
+from rtx_engine.store import OrderError, OrderErrorReason, UnavailableError, lookup, session, standby
 from rtx_engine.store.writer import Limits
 
 TIMEOUT_SECONDS = 20.0
@@ -72,8 +72,10 @@ async def test_look_up_of_a_queued_order_waits_for_it(pod, database):
     assert await asking == (await placing).execution
 
 
-async def test_look_up_beside_a_commit_that_never_ends_is_unavailable(start_pod, database):
-    # given a server that does not give up the COMMIT: between two attempts the account is free
+async def test_look_up_beside_a_commit_that_never_ends_is_unavailable(start_pod, database, monkeypatch):
+    # given a COMMIT that neither the server nor the pod gives up before the look-up's time is over
+    monkeypatch.setattr(session, "STATEMENT_TIMEOUT_SECONDS", 60.0)
+    monkeypatch.setattr(lookup, "TIMEOUT_SECONDS", 1.0)
     await database.execute(f"ALTER ROLE rtx_engine IN DATABASE {database.name} SET statement_timeout = '60s'")
     pods = [await start_pod(), await start_pod()]
     account_id = await pods[0].open_account("ada")
