@@ -281,9 +281,10 @@ def _limit(row: PhaseRow[Any, Any], given: OperationInput) -> timedelta | None:
 
 def _timed(operation: Operation[Any, Any], state: PersistedState, given: OperationInput) -> PersistedState:
     """The state in which the record's deadline is the one that counts now."""
-    record = _record(operation, state)
-    record = with_limit(record, _limit(operation.phases[record.phase], given), given.now)
-    return state.with_record(with_grace(record, given.now, observed_recently=given.seen.observed_recently))
+    record, now = _record(operation, state), given.now
+    limit = _limit(operation.phases[record.phase], given)
+    timed = with_grace(with_limit(record, limit, now), limit, now, observed_recently=given.seen.observed_recently)
+    return state.with_record(timed)
 
 
 def _event(row: PhaseRow[Any, Any], record: Record, waits: Unmet | None, given: OperationInput) -> OwnEvent | None:

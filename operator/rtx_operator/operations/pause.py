@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.status import OperationRecord, Previous, Record
-from rtx_operator.operations.record import DEADLINE_GRACE, noted
+from rtx_operator.operations.record import grace, noted
 from rtx_operator.operations.state import PersistedState
 
 # Of a cutover, from which durations are counted on.
@@ -49,7 +49,8 @@ def _record_after(record: OperationRecord, pause: timedelta, now: datetime) -> O
     """The record after a pause. Nothing was observed meanwhile, so its deadline does not fire at once (ADR 0010)."""
     changes: dict[str, object] = {"paused_seconds": round(record.paused_seconds + pause.total_seconds(), 3)}
     if record.deadline:
-        changes["deadline"] = max(record.deadline + pause, now + DEADLINE_GRACE)
+        limit = None if record.limit_seconds is None else timedelta(seconds=record.limit_seconds)
+        changes["deadline"] = max(record.deadline + pause, now + grace(limit))
     for name in _INSTANTS:
         if instant := getattr(record, name, None):
             changes[name] = instant + pause

@@ -10,8 +10,9 @@ from rtx_operator.api.status import MESSAGE_LIMIT, OperationRecord, Previous, Re
 M = TypeVar("M", bound=ApiModel)
 R = TypeVar("R", bound=OperationRecord)
 
-# After a gap in observation, a deadline that passed meanwhile proves nothing: it is put off by this.
-DEADLINE_GRACE = timedelta(seconds=15)
+# What a phase has left at least (its whole limit, where that is less) after a gap in observation, an edit of its limit,
+# or a wait that had no end: a pod that is replaced just then has as long to start.
+DEADLINE_GRACE = timedelta(minutes=2)
 ROUNDING = timedelta(seconds=1)  # of the times in a record, at most
 
 
@@ -62,7 +63,7 @@ def entered(record: Record, phase: object, now: datetime, limit: timedelta | Non
 def with_limit(record: R, limit: timedelta | None, now: datetime) -> R:
     """The record whose deadline follows `limit`, which spec may change while the phase runs.
 
-    The deadline moves by the difference: pauses and grace stay in it. A shorter limit leaves DEADLINE_GRACE at least.
+    The deadline moves by the difference: pauses and grace stay in it. A shorter limit leaves the grace at least.
     """
     if limit is None or record.deadline is None or record.limit_seconds is None:
         return record
@@ -75,7 +76,7 @@ def with_limit(record: R, limit: timedelta | None, now: datetime) -> R:
     if known == limit:
         return record
     moved = record.deadline + limit - known
-    soonest = min(record.deadline, now + DEADLINE_GRACE)
+    soonest = min(record.deadline, now + grace(limit))
     return noted(record, deadline=max(moved, soonest), limit_seconds=limit.total_seconds())
 
 
@@ -90,13 +91,19 @@ def with_keeping_time(previous: Previous, limit: timedelta) -> Previous:
 
 def renewed(record: R, now: datetime, limit: timedelta) -> R:
     """The record with its deadline put off by another `limit`, if it would pass soon."""
-    if record.deadline is None or record.deadline >= now + DEADLINE_GRACE:
+    if record.deadline is None or record.deadline >= now + grace(limit):
         return record
     return noted(record, deadline=now + limit)
 
 
-def with_grace(record: R, now: datetime, *, observed_recently: bool) -> R:
+def grace(limit: timedelta | None) -> timedelta:
+    """What a phase with this limit has left at least; None: its limit is not known."""
+    return min(limit, DEADLINE_GRACE) if limit else DEADLINE_GRACE
+
+
+def with_grace(record: R, limit: timedelta | None, now: datetime, *, observed_recently: bool) -> R:
     """The record with its deadline put off, if nobody has observed the engine for a while before `now`."""
-    if observed_recently or record.deadline is None or record.deadline >= now + DEADLINE_GRACE:
+    soonest = now + grace(limit)
+    if observed_recently or record.deadline is None or record.deadline >= soonest:
         return record
-    return noted(record, deadline=now + DEADLINE_GRACE)
+    return noted(record, deadline=soonest)

@@ -139,7 +139,8 @@ def provisioning(limit: timedelta, deadline: datetime) -> Cutover:
     ("limit", "deadline", "changed", "now", "moved"),
     [
         (MINUTE, NOON + 31 * MINUTE, 3 * MINUTE, NOON, NOON + 33 * MINUTE),  # a pause had added half an hour
-        (10 * MINUTE, NOON + 10 * MINUTE, MINUTE, NOON + 5 * MINUTE, NOON + 5 * MINUTE + DEADLINE_GRACE),  # over by now
+        (60 * MINUTE, NOON + 60 * MINUTE, 10 * MINUTE, NOON + 20 * MINUTE, NOON + 20 * MINUTE + DEADLINE_GRACE),
+        (60 * MINUTE, NOON + 60 * MINUTE, MINUTE, NOON + 20 * MINUTE, NOON + 21 * MINUTE),  # the whole of it is less
     ],
 )
 def test_deadline_moves_by_the_difference_and_leaves_the_grace(

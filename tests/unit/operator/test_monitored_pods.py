@@ -1,10 +1,11 @@
 """Pods that are not ready in Monitoring for a cause that is not the version's roll no good version back."""
 
 from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
 
 import pytest
 from cutover_walks import last_result, reconciled
-from cutover_world import World
+from cutover_world import World, copied
 from rtx_operator.api.enums import CutoverPhase, Reason
 from rtx_operator.observation import Object, is_out_of_reach
 from simulated_api import timestamp
@@ -123,3 +124,90 @@ def test_pods_that_are_made_in_monitoring_have_their_time_to_start(
 
     # Then a version whose pods start in their time is promoted, and one whose pods do not is not
     assert last_result(monitored) == result
+
+
+# --- deadlines -------------------------------------------------------------------------------------------------------
+
+
+def seconds_left(world: World) -> float:
+    left = datetime.fromisoformat(world.stored["cutover"]["deadline"]) - world.now
+    return left.total_seconds()
+
+
+def drain_a_node(world: World, seconds: int = 30) -> None:
+    """A pod of the new version is deleted; the one that follows needs so long to start."""
+    before, until = set(world.pods), world.now + timedelta(seconds=seconds)
+    delete(world, world.colour_pods("green")[0])
+    with_kubelet(world, lambda name: CREATING if name in new_pods(world, before) and world.now < until else None)
+
+
+def with_monitor(world: World, **monitor: object) -> None:
+    rollout = world.spec["rollout"]
+    world.set_spec(rollout={**rollout, "monitor": {**rollout["monitor"], **monitor}})
+
+
+def test_shorter_time_of_monitoring_leaves_a_pod_that_is_replaced_its_time(monitored: World) -> None:
+    # Given a version that was to be monitored for an hour, and has been for some minutes
+    with_monitor(monitored, duration="1h")
+    reconciled(monitored, 40, seconds=10)
+
+    # When its user is satisfied in the moment in which a node is drained
+    drain_a_node(monitored)
+    reconciled(monitored, 2)
+    with_monitor(monitored, duration="1m")
+    reconciled(monitored, 60)
+
+    # Then it is promoted
+    assert last_result(monitored) == SUCCEEDED
+
+
+def test_operator_that_was_away_leaves_a_pod_that_is_replaced_its_time(monitored: World) -> None:
+    # Given the nodes of a cluster that are drained: nobody leads for ten minutes
+    monitored.tick(600)
+    monitored.last_observed = None
+
+    # When a pod of the new version is drained, too
+    drain_a_node(monitored)
+    reconciled(monitored, 90)
+
+    # Then it is promoted
+    assert last_result(monitored) == SUCCEEDED
+
+
+def test_wait_for_traffic_is_not_ended_by_a_pod_that_is_replaced(world: World) -> None:
+    # Given a version that waits for traffic, whose deadline is put off again and again
+    world.faults.add("no traffic")
+    with_monitor(world, requireTraffic=True)
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.MONITORING)
+    reconciled(world, 60, seconds=10)
+    kept, left = world, seconds_left(world)
+    while seconds_left(world) <= left:  # until it is put off
+        kept, left = copied(world), seconds_left(world)
+        reconciled(world, 1)
+
+    # When a node is drained just before that
+    drain_a_node(kept)
+    reconciled(kept, 60)
+
+    # Then it waits on
+    assert kept.phase is CutoverPhase.MONITORING
+
+
+@pytest.mark.parametrize("phase", [CutoverPhase.PROVISIONING, CutoverPhase.TESTING])
+def test_operator_that_was_away_rejects_no_version_whose_pods_had_no_time(world: World, phase: CutoverPhase) -> None:
+    # Given an operator that ends as an upgrade enters a phase, and one that leads after 20 minutes
+    world.set_spec(version="1.1.0")
+    assert world.run_until(phase)
+    world.tick(1200)
+    world.last_observed = None
+
+    # When a pod of the new version needs half a minute to start
+    before, until = set(world.pods), world.now + timedelta(seconds=30)
+    for name in world.colour_pods("green")[:1]:
+        delete(world, name)
+    with_kubelet(world, lambda name: CREATING if name in new_pods(world, before) and world.now < until else None)
+    reconciled(world, 90)
+
+    # Then the version is promoted
+    assert last_result(world) == SUCCEEDED
