@@ -67,6 +67,11 @@ class ServedRequests:
         """The share of 5xx answers in percent; 0.0 without requests."""
         return 100 * self.server_errors / self.requests if self.requests else 0.0
 
+    @property
+    def timed(self) -> int:
+        """The answers whose latency is known: not those of pods that are gone."""
+        return sum(self.latency_ms.counts)
+
     def p99_milliseconds(self) -> float:
         """Upper bound of the 99th percentile of latency in ms; 0.0 without answers, infinite when no bound is known."""
         return self.latency_ms.quantile(P99)

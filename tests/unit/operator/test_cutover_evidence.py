@@ -367,6 +367,28 @@ def test_pods_without_errors_that_end_are_counted_beside_those_with_some(world: 
     assert last_result(world) == (CutoverPhase.SUCCEEDED, "")
 
 
+def test_answers_of_pods_that_end_are_no_evidence_of_the_latency_of_those_that_follow(world: World) -> None:
+    # Given a version that answered a thousand requests in time, and failed one, which is allowed
+    monitored(world, "no traffic", duration="60s", maxErrorPercent=5)
+    before = world.colour_pods("green")
+    for pod in before:
+        answer(world, pod, 500, 0)
+    answer(world, before[0], 0, 1)
+    reconcile_for(world, 2)
+
+    # When its nodes are drained, and the first of three requests to a new pod is slow
+    for pod in before:
+        delete(world, pod)
+        reconcile_for(world, 5)
+    after = world.colour_pods("green")[0]
+    answer(world, after, 3, 0)
+    world.processes[after].slow += 1
+    reconcile_for(world, 80)
+
+    # Then three requests do not judge its latency
+    assert last_result(world) == (CutoverPhase.SUCCEEDED, "")
+
+
 def test_answers_of_a_version_that_fails_nothing_make_no_write_of_status(world: World) -> None:
     monitored(world, duration="60s")
     writes = world.engine_version

@@ -81,9 +81,9 @@ def limits_kept(context: CutoverContext) -> Unmet | None:
             Reason.TOO_MANY_ERRORS,
         )
     p99 = served.p99_milliseconds()
-    if served.requests >= monitor.minimum_requests and p99 > monitor.max_p99_milliseconds:
+    if served.timed >= monitor.minimum_requests and p99 > monitor.max_p99_milliseconds:
         return Failure(
-            f"the slowest hundredth of {served.requests} requests took version {new.version} "
+            f"the slowest hundredth of {served.timed} requests took version {new.version} "
             f"{p99:.0f} ms (allowed are {monitor.max_p99_milliseconds:g} ms)",
             Reason.TOO_SLOW,
         )
