@@ -76,6 +76,10 @@ class ServerRevision:
         return str(self.pod["spec"]["containers"][0]["image"])
 
     @property
+    def pull_secrets(self) -> list[Object]:
+        return list(self.pod["spec"].get("imagePullSecrets") or [])
+
+    @property
     def credentials(self) -> str:
         """The fingerprint of the passwords; empty while they were not known."""
         return credentials_of(self.pod)

@@ -242,18 +242,20 @@ def _asked(given: _Given, fingerprint: str, runs: ServerRevision | None) -> str:
     """The hash of what the user asks for.
 
     Pull secrets are of no use to a pod that runs. Others than it has are asked for with whatever else is, or once the
-    pod cannot pull its image.
+    pod cannot pull its image. Nor is another pod made for them while one is on its way.
     """
-    asked, made, maintenance = (
-        _hash_of_asked(given, fingerprint, given.inputs.pull_secrets),
-        given.made,
-        given.maintenance,
-    )
-    if made is None or runs is None or given.is_being_installed or any(map(waits_for_image, given.pods)):
+    asked, made = _hash_of_asked(given, fingerprint, given.inputs.pull_secrets), given.made
+    if made is None or runs is None or given.is_being_installed:
         return asked
-    if maintenance and maintenance.phase.replaces_pod and maintenance.asked.spec == asked:
+    maintenance = given.maintenance
+    if maintenance and maintenance.phase.replaces_pod:
+        to = given.recorded(maintenance.to)
+        as_it_becomes = _hash_of_asked(given, fingerprint, to.pull_secrets if to else given.inputs.pull_secrets)
+        if as_it_becomes == maintenance.asked.spec:
+            return as_it_becomes
+    if any(map(waits_for_image, given.pods)):
         return asked
-    as_it_runs = _hash_of_asked(given, fingerprint, runs.pod["spec"].get("imagePullSecrets") or [])
+    as_it_runs = _hash_of_asked(given, fingerprint, runs.pull_secrets)
     return as_it_runs if as_it_runs == made.asked.spec else asked
 
 

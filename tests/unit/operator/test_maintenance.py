@@ -95,6 +95,61 @@ def test_other_pull_secrets_reach_a_database_that_cannot_pull_its_image(world: W
     assert world.stored["maintenance"]["phase"] == MaintenancePhase.SUCCEEDED
 
 
+def test_pull_secrets_that_change_amid_the_restart_take_no_pod_away_that_starts(world: World) -> None:
+    # Given a database that gets other pull secrets, as its pod could not pull its image; its new pod replays its log
+    world.set_spec(imagePullSecrets=[{"name": "new"}])
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+    run_pods, states = world.run_pods, {"": {"waiting": {"reason": "ImagePullBackOff"}}, "new": {"running": {}}}
+
+    def run() -> None:
+        run_pods()
+        if pod := world.pods.get(DATABASE):
+            secrets = pod["spec"].get("imagePullSecrets") or [{"name": ""}]
+            container = {"name": "postgres", "image": "postgres", "state": states[secrets[0]["name"]]}
+            world.pods[DATABASE] = {**pod, "status": {"phase": "Running", "containerStatuses": [container]}}
+
+    world.run_pods = run  # type: ignore[method-assign]
+    assert until(world, MaintenancePhase.RESTARTING, 200)
+    reconciled(world, 10)
+    starts = world.pods[DATABASE]["metadata"]["uid"]
+
+    # When one more is added
+    world.set_spec(imagePullSecrets=[{"name": "new"}, {"name": "more"}])
+    reconciled(world, 20)
+
+    # Then the pod stays, and what it has is recorded as it was asked for
+    assert world.pods[DATABASE]["metadata"]["uid"] == starts
+    world.run_pods = run_pods  # type: ignore[method-assign]
+    assert until(world, MaintenancePhase.SUCCEEDED, 200)
+    reconciled(world, 30)
+    assert world.pods[DATABASE]["metadata"]["uid"] == starts
+
+
+def test_database_that_pulls_its_image_after_all_is_not_restarted_for_other_pull_secrets(world: World) -> None:
+    # Given other pull secrets, and a database whose registry is away for a moment
+    world.set_spec(imagePullSecrets=[{"name": "new"}])
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+    run_pods = world.run_pods
+
+    def run() -> None:
+        run_pods()
+        state = {"waiting": {"reason": "ErrImagePull"}}
+        container = {"name": "postgres", "image": "postgres", "state": state}
+        world.pods[DATABASE] = {**world.pods[DATABASE], "status": {"containerStatuses": [container]}}
+
+    world.run_pods = run  # type: ignore[method-assign]
+    world.faults.add("jobs hang")
+    assert until(world, MaintenancePhase.CHECKING, 200)
+
+    # When it is back
+    away = taken_away(world)
+    world.run_pods = run_pods  # type: ignore[method-assign]
+    world.faults.clear()
+    reconciled(world, 30)
+
+    assert away == []
+
+
 def test_pull_secret_that_was_missing_lets_a_failed_maintenance_be_tried_again(world: World) -> None:
     # Given an image that no node can pull without a secret
     world.set_spec(database=TYPO)
