@@ -307,6 +307,11 @@ def is_out_of_reach(pod: Object) -> bool:
     return _true_condition(pod, "ContainersReady") is not None
 
 
+def engine_container(template: Object) -> Object:
+    """The engine's container in a template of its pods; somebody may have put others beside it."""
+    return next(one for one in template["spec"]["containers"] if one["name"] == ENGINE_CONTAINER)
+
+
 def waits_for_image(pod: Object) -> bool:
     """Whether a container of the pod cannot start because its image cannot be pulled."""
     statuses = pod.get("status", {}).get("containerStatuses") or []

@@ -19,7 +19,7 @@ from rtx_operator.api.status import Active, Previous
 from rtx_operator.decision.fence import install_move
 from rtx_operator.desired.record import KIND, recorded
 from rtx_operator.desired.served import colour_deployment, was_complete
-from rtx_operator.observation import Fence, Object, Observation, Owner, replicas
+from rtx_operator.observation import Fence, Object, Observation, Owner, engine_container, replicas
 
 
 def adopted(
@@ -95,7 +95,7 @@ def _is_being_installed(deployment: Object, fence: Fence, owner: Owner, wanted: 
 
 
 def _active(colour: Colour, deployment: Object, fence: Fence) -> Active:
-    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    container = engine_container(deployment["spec"]["template"])
     config = container["envFrom"][0]["configMapRef"]["name"]
     return Active(
         colour=colour,

@@ -206,10 +206,11 @@ def _made(given: _Given, wanted: ServerRevision, revision: str) -> ServerRevisio
     stateful_set, config_map = given.seen.child("StatefulSet", given.name), given.seen.child("ConfigMap", given.name)
     if recorded := given.recorded(revision):
         return recorded
+    asked = given.made.asked.spec if given.made else ""
     if wanted.hash == revision:
-        return wanted
+        return replace(wanted, asked=asked)
     if stateful_set and config_map and revision_of(stateful_set) == revision:
-        return ServerRevision.running(stateful_set, config_map, "")
+        return ServerRevision.running(stateful_set, config_map, asked)
     return None
 
 

@@ -33,7 +33,7 @@ def wanted_revision(engine: TradingEngine, inputs: BuildInput, seen: Observation
     lost = _lost_records(engine, inputs, seen)
     for refresh in _refreshes(engine, records, lost):
         wanted = revision_spec(inputs, refresh)
-        if wanted.hash in lost:
+        if wanted.hash in {*lost, *known}:  # a record that was made again may lack what spec asked for then
             return wanted
         for record in records:
             is_asked_for = wanted.inputs == known[record.revision] and _has(engine.given, unknown[record.revision])

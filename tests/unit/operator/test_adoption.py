@@ -287,3 +287,19 @@ def test_release_that_was_retired_is_not_adopted_when_what_executes_is_lost_too(
 
     # Then 1.1.0 comes back, and no pod of 1.0.0 executes orders on a schema that is not its own any more
     assert "1.0.0" not in seen, (seen, world.active)
+
+
+def test_release_is_adopted_although_somebody_put_a_container_before_the_engines(world: World) -> None:
+    # Given a Deployment that another manager has changed
+    key, revision = ("Deployment", "rtx-engine-blue"), world.active["revision"]
+    live = copied(world).children[key]
+    live["spec"]["template"]["spec"]["containers"].insert(0, {"name": "proxy", "image": "proxy"})
+    world.children[key] = live
+
+    # When status is lost
+    world.lose_status()
+
+    # Then the release that serves is adopted
+    active = world.intend().engine.status.active
+    assert active
+    assert active.revision == revision

@@ -4,6 +4,7 @@ The laws of cutover_laws.py judge each step: nothing that serves loses its recor
 pod of database or cache is taken away but by a maintenance.
 """
 
+import base64
 from collections.abc import Callable
 
 import pytest
@@ -210,3 +211,20 @@ def test_restart_of_the_database_is_not_taken_for_done(world: World) -> None:
     assert world.stored["database"]["revision"] == pod
     assert until(world, MaintenancePhase.SUCCEEDED)
     assert world.stored["database"]["revision"] == label(world.pods[DATABASE], Label.REVISION) != pod
+
+
+def test_changed_password_reaches_a_database_whose_record_was_lost_before(world: World) -> None:
+    # Given a database whose record somebody deleted: it was made again
+    [record] = [key for key in world.children if key[0] == "ControllerRevision" and "-database-" in key[1]]
+    del world.children[record]
+    reconciled(world, 5)
+    assert record in world.children
+
+    # When a password of its roles is changed in the moment in which status is lost
+    secret = world.children["Secret", "rtx-internal"]
+    data = {**secret["data"], "DB_MIGRATOR_PASSWORD": base64.b64encode(b"another").decode()}
+    world._store(("Secret", "rtx-internal"), {**secret, "data": data})
+    world.lose_status()
+
+    # Then the database gets it by a maintenance
+    assert until(world, MaintenancePhase.SUCCEEDED)

@@ -301,10 +301,10 @@ def set_standby(world: World, value: str) -> None:
 # --- records that are lost -------------------------------------------------------------------------------------------
 
 
-def lose_record(world: World) -> None:
-    """Somebody deletes the ControllerRevision of the active release."""
-    active = world.active
-    del world.children["ControllerRevision", f"rtx-engine-{active['colour']}-{active['revision']}"]
+def lose_record(world: World, which: str = "active") -> None:
+    """Somebody deletes the ControllerRevision of the active release, or of the previous one."""
+    release = world.stored[which]
+    del world.children["ControllerRevision", f"rtx-engine-{release['colour']}-{release['revision']}"]
 
 
 @RELEASES
@@ -355,3 +355,21 @@ def test_lost_record_beside_a_kept_release_that_was_refreshed_begins_no_upgrade(
 
     # Then nothing begins
     assert world.stored["cutover"]["id"] == cutover
+
+
+def test_lost_record_of_the_kept_release_keeps_no_refresh_from_being_taken_back(world: World) -> None:
+    # Given a spec with more than version and image, and a refresh, before which the release is kept
+    world.set_spec(config={"logLevel": "DEBUG"})
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+    before = world.active["revision"]
+    world.refresh("1")
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+
+    # When the record of that one is deleted, and then the annotation is removed
+    lose_record(world, "previous")
+    reconciled(world, 5)
+    world.refresh("")
+
+    # Then it serves again
+    assert world.run_until(CutoverPhase.SUCCEEDED)
+    assert world.active["revision"] == before

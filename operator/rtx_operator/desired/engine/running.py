@@ -13,7 +13,7 @@ from rtx_operator.desired.pods import CREDENTIALS
 from rtx_operator.desired.record import Record
 from rtx_operator.desired.render import Object
 from rtx_operator.desired.revision import RevisionSpec
-from rtx_operator.observation import ENGINE_CONTAINER, Observation, revision_of
+from rtx_operator.observation import Observation, engine_container, revision_of
 
 
 def refresh_of(deployment: Object) -> str:
@@ -34,7 +34,7 @@ def running(
     if deployment is None or revision_of(deployment) != revision:
         return None
     spec = {field: value for field, value in deployment["spec"].items() if field != "replicas"}
-    container = _engine(spec["template"])
+    container = engine_container(spec["template"])
     config = seen.child("ConfigMap", container["envFrom"][0]["configMapRef"]["name"])
     if config is None:
         return None
@@ -56,11 +56,6 @@ def running(
     is_as_made = _has(record.deployment, made.deployment) and record.config == made.config
     # Another release of the operator, with other templates, may have made what runs.
     return replace(made, pin=pin) if is_as_made else replace(record, inputs=wanted.inputs)
-
-
-def _engine(template: Object) -> Object:
-    """The engine's container; others may have been added to the Deployment."""
-    return next(one for one in template["spec"]["containers"] if one["name"] == ENGINE_CONTAINER)
 
 
 def _has(value: Any, part: Any) -> bool:
@@ -88,7 +83,7 @@ def _as_recorded(template: Object, image: str) -> Object:
     """Without the passwords' fingerprint and the digest, which no record has in it, and what others put there."""
     kept = {field: value for field, value in template["metadata"].items() if value is not None}
     asked = {key: value for key, value in kept.pop("annotations", {}).items() if key != CREDENTIALS}
-    pod = {**template["spec"], "containers": [{**_engine(template), "image": image}]}
+    pod = {**template["spec"], "containers": [{**engine_container(template), "image": image}]}
     return {**template, "metadata": {**kept, **({"annotations": asked} if asked else {})}, "spec": pod}
 
 
