@@ -1,8 +1,13 @@
-"""Applies and reverses migrations: one runner at a time, each migration completely or not at all."""
+"""Applies and reverses migrations: one runner at a time, each migration completely or not at all.
+
+What is reversed together is reversed in one transaction as far as PostgreSQL allows: an old version that refuses, since
+its data would be lost, must not have cost those of the newer ones.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from itertools import groupby
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 import structlog
@@ -18,11 +23,14 @@ from rtx_engine.store.migration_files import (
     runs_in_transaction,
 )
 from rtx_engine.store.migration_plan import Applied, Key, MigrationError, MigrationStatus
-from rtx_engine.store.migration_record import Statement
+from rtx_engine.store.migration_record import Step
 from rtx_engine.store.migration_session import PRODUCTION, LockRetries, check_owner, connect, exclusive
 from rtx_engine.store.migration_waits import SessionWatch
 
 MAX_CONCURRENT_ATTEMPTS = 3  # to build an index: each builds the whole of it
+
+# Deferred triggers that have yet to look at a table's rows bar the next step from altering it.
+_LOOK_NOW = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
 
 log = structlog.get_logger(__name__)
 
@@ -76,20 +84,19 @@ class Migrator:
         async with exclusive(self._connection):
             wanted = migration_plan.to_apply(self._migrations, await self._prepare(), half, to)
             for migration in wanted:
-                record = migration_record.adding(migration, cutover)
-                await self._run(migration, migration.sql, record, "migration applied")
+                await self._run([migration_record.applying(migration, cutover)], "migration applied")
             return wanted
 
     async def down(self, to: int | None = None, cutover: str | None = None) -> list[Migration]:
         """Reverse every version above `to` (default: only the newest), or the migrations applied for `cutover`.
 
-        Returns the reversed migrations. Raises MigrationError, also if this build lacks the file of one of them.
+        Returns the reversed migrations. Raises MigrationError, also if this build lacks the file of one of them. Then
+        nothing is reversed, except what is newer than a half that cannot run in a transaction.
         """
         async with exclusive(self._connection):
             unwanted = migration_plan.to_reverse(self._migrations, await self._prepare(), to, cutover)
-            for migration in unwanted:
-                record = migration_record.removing(migration)
-                await self._run(migration, migration.reverse, record, "migration reversed")
+            for steps in _together([migration_record.reversing(migration) for migration in unwanted]):
+                await self._run(steps, "migration reversed")
             return unwanted
 
     async def status(self) -> list[MigrationStatus]:
@@ -106,16 +113,15 @@ class Migrator:
         await self._drop_unfinished_indexes(applied)
         return applied
 
-    async def _run(self, migration: Migration, sql: str, record: Statement, event: str) -> None:
-        """Run one migration and the statement that records it; retry if it did not get a lock."""
-        run = self._in_transaction if runs_in_transaction(sql) else self._without_transaction
-        try:
-            await self._retried(migration.label, lambda: run(migration, sql, record), _attempts(sql, self._lock))
-        except concurrent_indexes.IndexNotMadeError as error:
-            raise MigrationError(f"{migration.label} failed: {error}") from error
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-            raise MigrationError(f"{migration.label} failed and changed nothing: {error}") from error
-        log.info(event, migration=migration.label)
+    async def _run(self, steps: Sequence[Step], event: str) -> None:
+        """Take all of these steps or none; retry if they did not get a lock."""
+        first, last = steps[0], steps[-1]
+        label = first.label if first is last else f"{first.label} to {last.label}"
+        run = self._in_transaction if runs_in_transaction(first.sql) else self._without_transaction
+        with _named(label):
+            await self._retried(label, lambda: run(steps), _attempts(first.sql, self._lock))
+        for step in steps:
+            log.info(event, migration=step.label)
 
     async def _retried(self, label: str, work: Callable[[], Awaitable[object]], attempts: int | None = None) -> None:
         """Run `work` until it gets its locks. Raises MigrationError when the attempts are used up."""
@@ -132,20 +138,24 @@ class Migrator:
             else:
                 return
 
-    async def _in_transaction(self, migration: Migration, sql: str, record: Statement) -> None:
+    async def _in_transaction(self, steps: Sequence[Step]) -> None:
         async with self._connection.transaction():
-            await self._connection.execute(sql)
-            if not self._connection.is_in_transaction():
-                raise MigrationError(f"{migration.label} ends its own transaction; take COMMIT out of its file")
-            await self._connection.execute(*record)
+            for step in steps:
+                with _named(step.label):
+                    await self._connection.execute(step.sql)
+                    if not self._connection.is_in_transaction():
+                        raise MigrationError(f"{step.label} ends its own transaction; take COMMIT out of its file")
+                    await self._connection.execute(_LOOK_NOW)
+                    await self._connection.execute(*step.record)
 
-    async def _without_transaction(self, _: Migration, sql: str, record: Statement) -> None:
+    async def _without_transaction(self, steps: Sequence[Step]) -> None:
         """Run one statement, then record it. Drops an invalid index before and, on failure or cancellation, after.
 
         A concurrent one waits as long as it takes, for locks and old snapshots of others: no order queues behind it,
         and each new try would build the whole index anew.
         """
-        index = ConcurrentIndex.of(sql)
+        [step] = steps
+        sql, index = step.sql, ConcurrentIndex.of(step.sql)
         if index is not None:
             if not await concurrent_indexes.exists(self._connection, index):
                 await concurrent_indexes.create(self._connection, index, sql)
@@ -154,7 +164,7 @@ class Migrator:
                 await self._connection.execute(sql)
         else:
             await self._connection.execute(sql)
-        await self._connection.execute(*record)
+        await self._connection.execute(*step.record)
 
     async def _drop_unfinished_indexes(self, applied: dict[Key, Applied]) -> None:
         """Drop the indexes that a killed runner has left invalid: orders keep them up to date, and nobody uses them."""
@@ -162,6 +172,28 @@ class Migrator:
             index = ConcurrentIndex.of(migration.sql)
             if index is not None and (migration.version, migration.half) not in applied:
                 await concurrent_indexes.drop_invalid(self._connection, index)
+
+
+def _together(steps: Sequence[Step]) -> Iterator[list[Step]]:
+    """The steps in order, those together that run in one transaction."""
+    for in_transaction, neighbours in groupby(steps, lambda step: runs_in_transaction(step.sql)):
+        if in_transaction:
+            yield list(neighbours)
+        else:
+            yield from ([step] for step in neighbours)
+
+
+@contextmanager
+def _named(label: str) -> Iterator[None]:
+    """Raise errors as MigrationErrors that name what has failed, but for locks that were not free."""
+    try:
+        yield
+    except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+        raise
+    except concurrent_indexes.IndexNotMadeError as error:
+        raise MigrationError(f"{label} failed: {error}") from error
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        raise MigrationError(f"{label} failed and changed nothing: {error}") from error
 
 
 def _attempts(sql: str, lock: LockRetries) -> int:

@@ -11,7 +11,7 @@ Key = tuple[int, Half]  # the version, and which half of it
 
 
 class MigrationError(Exception):
-    """A migration failed; earlier ones of the same run stay applied. The one line of its message says what is left."""
+    """A migration failed; what the same run committed before stays. The one line of its message says what is left."""
 
     def __init__(self, message: str) -> None:
         super().__init__(
@@ -72,6 +72,7 @@ def to_reverse(
     backwards = sorted(unwanted, key=_order, reverse=True)
     for version, _ in (key for key in backwards if key not in known):
         raise MigrationError(f"version {version:04} was applied by another build; reverse it with that build's image")
+    _check_unchanged([known[key] for key in backwards], applied)
     _check_not_below_contract(backwards, left=[key for key in applied if key not in unwanted])
     return [known[key] for key in backwards]
 

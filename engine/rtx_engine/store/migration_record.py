@@ -1,5 +1,7 @@
 """The table that says which migrations are applied."""
 
+from dataclasses import dataclass
+
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 
 from rtx_engine.store.migration_files import Half, Migration
@@ -30,7 +32,14 @@ _ADD = "INSERT INTO schema_migrations (version, half, name, checksum, applied_fo
 # Matches all columns, so that it deletes no record of another migration.
 _REMOVE = "DELETE FROM schema_migrations WHERE (version, half, name, checksum) = ($1, $2, $3, $4)"
 
-Statement = tuple[object, ...]  # its SQL and arguments
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A migration to apply or to reverse."""
+
+    label: str
+    sql: str
+    record: tuple[object, ...]  # the statement, with its arguments, that makes the table say so
 
 
 async def is_complete(connection: "asyncpg.Connection") -> bool:
@@ -66,13 +75,13 @@ async def read(connection: "asyncpg.Connection") -> dict[Key, Applied]:
     }
 
 
-def adding(migration: Migration, cutover: str | None) -> Statement:
-    """Records it as applied, for `cutover`."""
-    return (_ADD, *_identity(migration), cutover)
+def applying(migration: Migration, cutover: str | None) -> Step:
+    """Applies it, for `cutover`."""
+    return Step(migration.label, migration.sql, (_ADD, *_identity(migration), cutover))
 
 
-def removing(migration: Migration) -> Statement:
-    return (_REMOVE, *_identity(migration))
+def reversing(migration: Migration) -> Step:
+    return Step(migration.label, migration.reverse, (_REMOVE, *_identity(migration)))
 
 
 def _identity(migration: Migration) -> tuple[object, ...]:

@@ -168,6 +168,66 @@ async def test_down_reverses_only_the_migrations_of_the_cutover(run_migrations, 
     assert await run_migrations("down", cutover="second") == []
 
 
+async def test_down_that_is_refused_halfway_reverses_nothing(run_migrations, fenced_database):
+    # given a version whose data nobody may throw out, and a newer one
+    kept = {
+        "0001_notes.expand.reverse.sql": "DO $$ BEGIN RAISE EXCEPTION 'there are notes'; END $$; DROP TABLE notes",
+    }
+    await run_migrations("up", edits=kept, half=Half.EXPAND)
+
+    with pytest.raises(MigrationError, match=r"0001 notes \(expand\) failed and changed nothing: there are notes"):
+        await run_migrations("down", edits=kept, to=0)
+
+    assert await columns(fenced_database) == {"id", "old", "new"}
+    states = [row.state for row in await run_migrations("status", edits=kept)]
+    assert states == [MigrationState.APPLIED, MigrationState.APPLIED, MigrationState.PENDING]
+
+
+async def test_down_reverses_what_runs_in_no_transaction_by_itself(run_migrations, fenced_database):
+    # given an index that is dropped concurrently, between two versions
+    index = {
+        "0002_rename.expand.sql": "-- rtx: without a transaction\nCREATE INDEX CONCURRENTLY notes_id ON notes (id)",
+        "0002_rename.expand.reverse.sql": "-- rtx: without a transaction\nDROP INDEX CONCURRENTLY notes_id",
+        "0002_rename.contract.sql": "ALTER TABLE notes ADD COLUMN new text",
+        "0002_rename.contract.reverse.sql": "ALTER TABLE notes DROP COLUMN new",
+    }
+    await run_migrations("up", edits=index)
+
+    back = await run_migrations("down", edits=index, to=0)
+
+    assert [migration.version for migration in back] == [2, 2, 1]
+    assert await columns(fenced_database) == set()
+
+
+async def test_deferred_checks_of_a_reversed_version_bar_no_earlier_one(run_migrations, fenced_database):
+    # given a reverse half that writes rows which a trigger is to look at, before an earlier one alters their table
+    writes = {
+        "0002_rename.expand.sql": """
+            CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+            CREATE CONSTRAINT TRIGGER looks AFTER UPDATE ON notes DEFERRABLE INITIALLY DEFERRED
+                FOR EACH ROW EXECUTE FUNCTION look();""",
+        "0002_rename.expand.reverse.sql": "UPDATE notes SET id = 2",
+        "0001_notes.expand.reverse.sql": "DROP TABLE notes; DROP FUNCTION look()",
+    }
+    await run_migrations("up", edits=writes, half=Half.EXPAND)
+    await fenced_database.execute("INSERT INTO notes VALUES (1, 'old')", user="rtx_migrator")
+
+    await run_migrations("down", edits=writes, to=0)
+
+    assert await columns(fenced_database) == set()
+
+
+async def test_down_refuses_a_version_that_was_edited_since(run_migrations, fenced_database):
+    # given a version whose file is another one now: its reverse may be one of other statements
+    await run_migrations("up", half=Half.EXPAND)
+    edits = {"0002_rename.expand.sql": "ALTER TABLE notes ADD COLUMN new varchar"}
+
+    with pytest.raises(MigrationError, match=r"0002 rename \(expand\) was edited after it was applied"):
+        await run_migrations("down", edits=edits)
+
+    assert await columns(fenced_database) == {"id", "old", "new"}
+
+
 async def test_status_reads_a_table_without_the_cutover_column(run_migrations, fenced_database):
     await run_migrations("up", to=1)
     await fenced_database.execute("ALTER TABLE schema_migrations DROP COLUMN applied_for")

@@ -1,5 +1,7 @@
 """Migrations that are taken back and applied again where money has moved: nothing of it is lost or made."""
 
+import datetime as dt
+import secrets
 from decimal import Decimal
 from typing import Any
 
@@ -66,8 +68,6 @@ async def test_journal_with_entries_is_not_taken_back(fenced_database, start_pod
     async with Migrator.connected(fenced_database.as_role("rtx_migrator")) as migrator:
         with pytest.raises(MigrationError, match="changed nothing: the journal has deposits or withdrawals"):
             await migrator.down(to=1)
-        # and once they have gone forward again
-        await migrator.up(half=Half.EXPAND)
 
     # then the deposit happens once, and each number is told
     pod = await start_pod(address=fenced_database.engine)
@@ -75,6 +75,28 @@ async def test_journal_with_entries_is_not_taken_back(fenced_database, start_pod
     assert (again.replayed, again.entry) == (True, first.entry)
     assert [event.sequence for event in await pod.store.reader.events_since(account_id, 0)] == [1, 2, 3]
     assert await unbalanced(fenced_database) == []
+
+
+async def test_refused_way_back_ends_no_session_and_forgets_no_revocation(fenced_database, start_pod):
+    # given a user whose tokens were revoked, who has logged in since, and a deposit
+    account_id = await expanded(fenced_database)
+    pod = await start_pod(address=fenced_database.engine)
+    users = pod.store.users
+    await users.revoke(await users.of_account(account_id))
+    login, hash_ = await users.of_account(account_id), secrets.token_bytes(32)
+    await users.open_session(login, hash_, dt.timedelta(hours=1))
+    await pod.store.journal.enter(deposit(account_id))
+
+    # when somebody takes the schema back, and is refused
+    async with Migrator.connected(fenced_database.as_role("rtx_migrator")) as migrator:
+        before = await migrator.status()
+        with pytest.raises(MigrationError, match="changed nothing"):
+            await migrator.down(to=1)
+        assert await migrator.status() == before
+
+    # then the user is logged in, and the revoked tokens stay revoked
+    assert (await users.of_account(account_id)).generation == login.generation == 1
+    assert await users.session(account_id, hash_) is not None
 
 
 async def test_journal_without_entries_is_taken_back_and_made_again(fenced_database, start_pod):

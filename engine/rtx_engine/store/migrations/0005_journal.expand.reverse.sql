@@ -19,7 +19,7 @@ DO $check$
 BEGIN
     IF EXISTS (SELECT FROM journal WHERE kind <> 1) THEN
         RAISE EXCEPTION 'the journal has deposits or withdrawals, which the schema before it cannot keep'
-            USING HINT = 'Apply what was reversed again; the release before the journal runs on this schema, too.';
+            USING HINT = 'The release before the journal runs on this schema, too.';
     END IF;
 END
 $check$;
