@@ -2,58 +2,45 @@
 
 A backend that waits for a standby or a lock does not notice that its client has gone: it would keep its place among the
 role's connections, the fence and the rows of its accounts. The server is asked to cancel its statement, which needs no
-place. That is lost if the backend had yet to begin the statement, and may come late. So a session of which nobody knows
-that it has ended is ended over another connection.
+place. That is lost if the backend had yet to begin the statement, may come late, and cannot be asked for over a
+connection that is lost. So a session that nobody has seen end is ended over the next connection.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import datetime as dt
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
-import structlog
 
 from rtx_engine.store.database_errors import CONNECTION_LOST
 
 CANCEL_TIMEOUT_SECONDS = 1.0  # for the server to say that it has ended the statement
-PAUSES_SECONDS = (0.0, 1.0, 2.0, 4.0, 8.0)  # before each attempt to end the session over another connection
+END_TIMEOUT_MS = 500  # for the sessions that are ended: then the next connection is used beside those that are not
 
-# The number may be another's by now, for a server that has just started gives the same ones again: so only a session is
-# ended that is of this colour and as old as the connection was. To connect, and to ask for this, takes seconds.
+_SELF = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+# In one query, so that those which have ended by themselves cost no wait.
 _END = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE pid = $1 AND usename = current_user AND datname = current_database()
-    AND application_name = current_setting('application_name')
-    AND extract(epoch FROM clock_timestamp() - backend_start) BETWEEN $2::float8 - 1 AND $2::float8 + 10
+SELECT pid, backend_start, pg_terminate_backend(pid, $3) AS ended
+FROM pg_stat_activity JOIN unnest($1::integer[], $2::timestamptz[]) AS given_up (pid, backend_start)
+    USING (pid, backend_start)
 """
 
-log = structlog.get_logger(__name__)
+
+@dataclass(frozen=True, slots=True)
+class SessionId:
+    """A session at a server. Its number alone may be another's: after a failover servers have the same ones."""
+
+    number: int
+    began: dt.datetime
 
 
-async def leave(
-    connection: "asyncpg.Connection", since: float, connect: Callable[[], Awaitable["asyncpg.Connection"]]
-) -> None:
-    """Close the connection and end its session. A connection that is lost anyway is not asked for.
-
-    `since`: the event loop's time when it was opened. `connect` opens another one as the same role. Raises nothing:
-    after half a minute at most it gives up.
-    """
-    if connection.is_closed():
-        return
-    session = connection.get_server_pid()
-    if await _has_closed(connection):
-        return
-    for pause in PAUSES_SECONDS:
-        await asyncio.sleep(pause)
-        try:
-            await _end(session, since, connect)
-        except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
-            log.debug("cannot end a session that was given up", session=session, error=str(error))
-        else:
-            return
-    log.warning("a session that was given up may be left at the database", session=session)
+async def identify(connection: "asyncpg.Connection") -> SessionId:
+    """Raises asyncpg's errors."""
+    return SessionId(*await connection.fetchrow(_SELF))
 
 
-async def _has_closed(connection: "asyncpg.Connection") -> bool:
+async def has_closed(connection: "asyncpg.Connection") -> bool:
     """Close the connection once nothing runs any more. False if that took too long: then it is closed, but not known.
 
     asyncpg has asked the server to cancel what ran when its caller stopped waiting, and waits for that before it sends
@@ -70,6 +57,13 @@ async def _has_closed(connection: "asyncpg.Connection") -> bool:
     return True
 
 
+async def end(connection: "asyncpg.Connection", sessions: AbstractSet[SessionId]) -> set[SessionId]:
+    """End sessions of the same role. Returns those that have not ended in time. Raises asyncpg's errors."""
+    numbers, starts = [one.number for one in sessions], [one.began for one in sessions]
+    rows = await connection.fetch(_END, numbers, starts, END_TIMEOUT_MS)
+    return {SessionId(row["pid"], row["backend_start"]) for row in rows if not row["ended"]}
+
+
 async def _answered(connection: "asyncpg.Connection") -> None:
     try:
         await connection.execute("SELECT")
@@ -77,11 +71,3 @@ async def _answered(connection: "asyncpg.Connection") -> None:
         raise
     except asyncpg.PostgresError:  # in a transaction that has failed
         return
-
-
-async def _end(session: int, since: float, connect: Callable[[], Awaitable["asyncpg.Connection"]]) -> None:
-    other = await connect()
-    try:
-        await other.fetch(_END, session, asyncio.get_running_loop().time() - since)
-    finally:
-        other.terminate()

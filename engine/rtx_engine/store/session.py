@@ -7,7 +7,7 @@ server that accepts connections and then fails each of them is asked as seldom a
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 import structlog
@@ -15,7 +15,7 @@ import structlog
 from rtx_engine.config import Database
 from rtx_engine.store.database_errors import CONNECTION_LOST
 from rtx_engine.store.errors import UnavailableError
-from rtx_engine.store.leaving import CANCEL_TIMEOUT_SECONDS, leave
+from rtx_engine.store.leaving import CANCEL_TIMEOUT_SECONDS, SessionId, end, has_closed, identify
 
 CONNECT_TIMEOUT_SECONDS = 3.0  # of one attempt
 STATEMENT_TIMEOUT_SECONDS = 3.0  # above the role's statement_timeout, for a server that does not respond at all
@@ -23,6 +23,7 @@ USE_TIMEOUT_SECONDS = 3.0  # from the first statement of a use to its end
 WAIT_TIMEOUT_SECONDS = 3.0  # for the uses before
 CLOSE_TIMEOUT_SECONDS = 5.0  # to end the sessions that are left, if not all of them have ended at once
 MAX_BACKOFF_SECONDS = 1.0
+END_PAUSE_SECONDS = 0.5  # before sessions that are left are ended, for want of a use that does it
 
 # Every look-up is by key, so one generic plan suits all arguments, and planning would cost more than running. Plans are
 # made while the tables are empty and then kept: without enable_seqscan=off some would scan for ever.
@@ -72,8 +73,11 @@ class Session:
         self._connect_callbacks: list[Callable[[asyncpg.Connection], Awaitable[None]]] = []
         self._lock = asyncio.Lock()
         self._connection: asyncpg.Connection | None = None
-        self._connected_at = 0.0  # by the event loop's clock
+        self._id: SessionId | None = None  # of the newest connection
         self._leaving: set[asyncio.Task[None]] = set()  # of the connections before
+        self._left: set[SessionId] = set()  # that nobody has seen end
+        self._ending: asyncio.Task[None] | None = None  # ends those
+        self._closing = False
         self._epoch: int | None = None
         self._failures = 0  # since a connection was last of use
         self._retry_at = 0.0
@@ -148,7 +152,6 @@ class Session:
                 raise ConnectionError(str(error)) from error
             raise
         self._connection, self._proved = connection, False
-        self._connected_at = asyncio.get_running_loop().time()
         return connection
 
     async def commit(
@@ -185,32 +188,74 @@ class Session:
 
     def drop(self) -> None:
         """Give up the connection without waiting. The next use opens another: at once, if this one has been of use."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self._leave(connection)
-            if not self._proved:
-                self._count_failure("lost at its first use")
+        if self._leave() and not self._proved:
+            self._count_failure("lost at its first use")
 
     async def close(self) -> None:
         """Close the connection, and end the sessions of those before. If cancelled, that goes on."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self._leave(connection)
-        if self._leaving:
-            await asyncio.wait(self._leaving, timeout=CLOSE_TIMEOUT_SECONDS)
+        self._closing = True
+        self._leave()
+        closing = asyncio.create_task(self._end_all(), name="sessions that are left")
+        await asyncio.wait([closing], timeout=CLOSE_TIMEOUT_SECONDS)
 
-    def _leave(self, connection: "asyncpg.Connection") -> None:
-        leaving = asyncio.create_task(
-            leave(connection, self._connected_at, self._connect), name="connection that is given up"
-        )
-        self._leaving.add(leaving)
-        leaving.add_done_callback(self._leaving.discard)
+    def _leave(self) -> bool:
+        """End the session of the connection, if there is one. A connection that is lost cannot be asked for that."""
+        connection, self._connection = self._connection, None
+        if connection is None or self._id is None:
+            return False
+        if connection.is_closed():
+            self._note_left(self._id)
+        else:
+            leaving = asyncio.create_task(self._ask_to_end(connection, self._id), name="connection that is given up")
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+        return True
+
+    async def _ask_to_end(self, connection: "asyncpg.Connection", session: SessionId) -> None:
+        if not await has_closed(connection):
+            self._note_left(session)
+
+    def _note_left(self, session: SessionId) -> None:
+        """Have the session ended over the next connection, which is opened for that if for nothing else."""
+        self._left.add(session)
+        if not self._closing and (self._ending is None or self._ending.done()):
+            self._ending = asyncio.create_task(self._end_left_in_time(), name="sessions that are left")
+
+    async def _end_left_in_time(self) -> None:
+        while self._left:
+            await asyncio.sleep(END_PAUSE_SECONDS)
+            with suppress(UnavailableError, asyncpg.PostgresError):
+                async with self.use() as connection:
+                    await self._end_left(connection)
+
+    async def _end_all(self) -> None:
+        """End what is left, over a connection for that alone."""
+        if self._ending is not None:
+            self._ending.cancel()
+            await asyncio.wait([self._ending])
+        while self._leaving:
+            await asyncio.wait(self._leaving)
+        while self._left:
+            with suppress(*CONNECTION_LOST, asyncpg.PostgresError):
+                connection = await self._connect()
+                try:
+                    await self._end_left(connection)
+                finally:
+                    connection.terminate()
+            if self._left:
+                await asyncio.sleep(END_PAUSE_SECONDS)
+
+    async def _end_left(self, connection: "asyncpg.Connection") -> None:
+        if left := frozenset(self._left):
+            self._left -= left - await end(connection, left)  # others may have come meanwhile
 
     async def _connect_prepared(self) -> "asyncpg.Connection":
         connection = await self._connect()
         self._epoch = None
         connection.add_log_listener(self._on_log_message)
         try:
+            self._id = await identify(connection)
+            await self._end_left(connection)
             for callback in self._connect_callbacks:
                 await callback(connection)
         except BaseException:

@@ -18,13 +18,15 @@ SESSION_KEPT = re.compile(rb"D.*C.{4}INSERT 0 1\0Z\x00\x00\x00\x05I", re.DOTALL)
 class Cable:
     """A TCP proxy in front of PostgreSQL.
 
-    It can be cut, be slow, hold answers back, lose the next ones that say what was committed, or requests to cancel.
+    It can be cut, reset its connections, be slow, hold answers back, lose the next ones that say what was committed, or
+    requests to cancel.
     """
 
     def __init__(self, port: int) -> None:
         self.port = 0
         self.connections = 0  # since the start
         self.delay_seconds = 0.0  # of each answer
+        self.connect_delay_seconds = 0.0  # until the server has a new connection, as where it is busy
         self.answers_to_lose = 0
         self.lost_answer = COMMITTED
         self.lost = 0
@@ -43,6 +45,10 @@ class Cable:
     async def cut(self) -> None:
         if self._server is not None:
             self._server.close()
+        self.reset()
+
+    def reset(self) -> None:
+        """Lose all connections, as where a table of flows is flushed. A backend that waits does not see it."""
         for writer in self._writers:
             writer.transport.abort()
 
@@ -55,6 +61,7 @@ class Cable:
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        await asyncio.sleep(self.connect_delay_seconds)
         upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self._target)
         pair = {writer, upstream}
         self._writers |= pair

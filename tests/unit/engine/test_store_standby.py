@@ -66,15 +66,48 @@ async def test_pod_that_stops_leaves_no_session_behind(wired_pod, cable, databas
     account_id = await wired_pod.open_account("ada")
     async with missing_standby(database):
         placing = asyncio.create_task(wired_pod.place(account_id, "one"))
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            while not await database.execute(WAITING):  # noqa: ASYNC110  # as above
-                await asyncio.sleep(0.01)
+        await until_one_waits_for_a_standby(database)
 
         await wired_pod.store.stop()
 
         with pytest.raises(OrderError):
             await placing
         await until_sessions_are_at_most(database, 0)
+
+
+async def until_one_waits_for_a_standby(database: TestDatabase) -> None:
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while not await database.execute(WAITING):  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.usefixtures("short_statements")
+async def test_no_session_is_left_where_to_connect_takes_a_while(wired_pod, cable, database):
+    account_id = await wired_pod.open_account("ada")
+    async with missing_standby(database):
+        cable.connect_delay_seconds = 1.3  # longer than a request to cancel is waited for
+        for number in range(2):
+            with pytest.raises(OrderError):
+                await wired_pod.place(account_id, str(number))
+
+        await until_none_waits_for_a_standby(database)
+        await until_sessions_are_at_most(database, SESSIONS)
+
+
+@pytest.mark.parametrize("cancels_are_lost", [False, True])
+async def test_connection_that_is_lost_leaves_no_session_behind(wired_pod, cable, database, cancels_are_lost):
+    cable.loses_cancels = cancels_are_lost
+    account_id = await wired_pod.open_account("ada")
+    async with missing_standby(database):
+        placing = asyncio.create_task(wired_pod.place(account_id, "one"))
+        for _ in range(3):
+            await until_one_waits_for_a_standby(database)
+            cable.reset()
+        with pytest.raises(OrderError):
+            await placing
+
+        await until_none_waits_for_a_standby(database)
+        await until_sessions_are_at_most(database, SESSIONS)
 
 
 async def log_in(pod: Pod, username: str) -> None:
