@@ -3,11 +3,12 @@
 Wrong passwords are counted over all pods, by user and address together, by address, and by user. The last two hold only
 for pairs that never logged in: whoever logs in from where they did before has a budget of their own, which nobody
 elsewhere can use up. So there is no lockout to use against others; a user at a new address may have to wait while
-somebody guesses at their password. Those who hold a token of the user have a budget for their guesses together, beside
-that of strangers: neither keeps the other from trying.
+somebody guesses at their password. Those who hold a token of the user have budgets for their guesses beside those of
+strangers, together and at each address: neither keeps the other from trying, also behind one address.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -16,7 +17,7 @@ class LoginLimits:
     """The defaults are for production."""
 
     window_seconds: int = 300  # wrong passwords are forgotten so long after the first of them
-    failures_per_pair: int = 10
+    failures_per_pair: int = 10  # of those who hold a token, as many more
     failures_per_address: int = 50  # of pairs that never logged in; a proxy is one address for all its clients
     failures_per_user: int = 50  # likewise; of those who hold a token, as many more
     remembered_seconds: int = 30 * 24 * 3600  # that a pair has logged in
@@ -32,7 +33,8 @@ class Keys:
     pair: str
     address: str
     user: str
-    holders: str  # of those who hold a token of the user
+    holder_pair: str  # of those who hold a token of the user, at the address
+    holders: str  # of those at any address
     known: str  # set once the pair has logged in
 
     @classmethod
@@ -42,6 +44,7 @@ class Keys:
             _key("pair", pair),
             _key("address", address),
             _key("user", username),
+            _key("holder_pair", pair),
             _key("holders", username),
             _key("known", pair),
         )
@@ -49,13 +52,13 @@ class Keys:
     @property
     def read(self) -> tuple[str, ...]:
         """Those of a Standing, in its order."""
-        return self.pair, self.address, self.user, self.holders, self.known
+        return self.pair, self.address, self.user, self.holder_pair, self.holders, self.known
 
     def counted(self, *, known: bool, holds_token: bool) -> tuple[str, ...]:
         """Where a wrong password counts. The mistakes of a pair that has logged in must not lock out its neighbours."""
-        if known:
-            return (self.pair,)
-        return (self.pair, self.holders) if holds_token else (self.pair, self.address, self.user)
+        if holds_token:
+            return (self.holder_pair,) if known else (self.holder_pair, self.holders)
+        return (self.pair,) if known else (self.pair, self.address, self.user)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +68,19 @@ class Standing:
     pair: int
     address: int
     user: int
+    holder_pair: int
     holders: int
     known: bool
 
+    @classmethod
+    def of(cls, values: Sequence[int]) -> "Standing":
+        """`values`: of Keys.read."""
+        pair, address, user, holder_pair, holders, known = values
+        return cls(pair, address, user, holder_pair, holders, known > 0)
+
     def may_try(self, limits: LoginLimits, *, holds_token: bool) -> bool:
         """Whether the password is looked at."""
-        if self.pair >= limits.failures_per_pair:
+        if (self.holder_pair if holds_token else self.pair) >= limits.failures_per_pair:
             return False
         if self.known:
             return True

@@ -20,8 +20,7 @@ class Logins:
         Likewise if others did at that address, or at that user. `holds_token`: a token of the user came with it.
         """
         keys = Keys.of(username, address)
-        pair, by_address, by_user, by_holders, known = await self._counters.read(keys.read)
-        standing = Standing(pair, by_address, by_user, by_holders, known > 0)
+        standing = Standing.of(await self._counters.read(keys.read))
         if not standing.may_try(self._limits, holds_token=holds_token):
             raise too_many_logins(self._limits.window_seconds)
         return Caller(username, address, standing.known, holds_token)

@@ -105,6 +105,25 @@ async def test_guesses_of_strangers_keep_nobody_who_is_logged_in_from_changing_t
     assert await pods[1].log_in("alice", "198.51.100.7", "right") == 200
 
 
+@pytest.mark.parametrize("known", [False, True])
+async def test_guesses_behind_the_same_address_keep_nobody_from_changing_the_password(
+    pods: list[Pod], *, known: bool
+) -> None:
+    # given alice, who may have logged in from an address that she shares, and somebody there who guesses at her
+    if known:
+        assert await pods[0].log_in("alice", "198.51.100.7", "right") == 200
+    assert await pods[1].guess(4, "alice", "198.51.100.7") == [401, 401, 401, 429]
+    # then she changes her password there
+    assert await pods[0].log_in("alice", "198.51.100.7", "right", holds_token=True) == 200
+
+
+async def test_guesses_of_those_who_hold_a_token_are_limited_by_address(pods: list[Pod]) -> None:
+    answers = [await pods[0].log_in("alice", "192.0.2.1", "wrong", holds_token=True) for _ in range(4)]
+    assert answers == [401, 401, 401, 429]
+    # and are no strangers' guesses
+    assert await pods[0].log_in("alice", "192.0.2.1", "right") == 200
+
+
 async def test_guesses_of_those_who_hold_a_token_are_limited_by_user(pods: list[Pod]) -> None:
     answers = [await pods[0].log_in("alice", f"192.0.2.{number}", "wrong", holds_token=True) for number in range(7)]
     assert answers == [401] * 6 + [429]
