@@ -1,7 +1,7 @@
 """Statements that write outside of the order path, under the fence like every write, on the connection for reads.
 
 They wait for no lock there, neither the fence's nor a row's: one that somebody holds is tried again. One of them at a
-time is tried, so that however many are stuck, reads take turns with one.
+time is tried, so that however many are stuck, reads take turns with one. It goes ahead of the reads that wait.
 """
 
 import asyncio
@@ -65,8 +65,8 @@ class FencedWrites:
     ) -> list["asyncpg.Record"]:
         once = partial(self._run, attempt=attempt, statement=statement, arguments=arguments)
         try:
-            # The pod's own: who asks for it has been counted before, as the administrator or by what a password costs.
-            return await self._reads.run(once, Shared.POD)
+            # Who asks for it has been counted before, as the administrator or by what a password costs.
+            return await self._reads.run(once, Shared.WRITES)
         except UnavailableError as error:
             if attempt.committing:
                 raise UnconfirmedError from error

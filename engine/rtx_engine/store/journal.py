@@ -34,7 +34,7 @@ MAX_TRANSFERS = 32  # at once, which a pod enters within a second; they take tur
 _FENCED = "another colour executes now; try again with the same id"
 _HELD = "another session holds the account; try again with the same id"
 _TOO_MANY = "too many deposits and withdrawals wait; try again in a second with the same id"
-_UNAVAILABLE = "the database did not accept the entry; try again with the same id"
+_UNAVAILABLE = "the database did not accept the entry in time; try again with the same id"
 _NO_WEEK = "the journal has no partition for this week, and none can be made now; try again with the same id"
 _UNKNOWN = "the database was lost during the entry's COMMIT; try again with the same id to get its outcome"
 
@@ -51,7 +51,7 @@ class Entered:
 class _Attempt:
     deadline: float  # by the event loop's clock
     committing: bool = False
-    obstacle: str = _HELD  # if it is to be tried again
+    obstacle: str | None = None  # that it has met
 
 
 class Journal:
@@ -100,7 +100,7 @@ class Journal:
             try:
                 once = partial(self._try_once, transfer=transfer, attempt=attempt)
                 async with self._turns.take(deadline):
-                    entered = await self._reads.run(once, Shared.POD)
+                    entered = await self._reads.run(once, Shared.WRITES)
             except (UnavailableError, UnconfirmedError):
                 in_doubt = in_doubt or attempt.committing
             except OrderError as error:
@@ -110,7 +110,8 @@ class Journal:
             else:
                 if entered is not None:
                     return entered
-                failure = OrderError(OrderErrorReason.UNAVAILABLE, attempt.obstacle)
+                if attempt.obstacle is not None:
+                    failure = OrderError(OrderErrorReason.UNAVAILABLE, attempt.obstacle)
             await asyncio.sleep(random.uniform(0, RETRY_PAUSE_SECONDS))  # noqa: S311  # not for security
         raise OrderError(OrderErrorReason.OUTCOME_UNKNOWN, _UNKNOWN) if in_doubt else failure
 
@@ -145,6 +146,7 @@ class Journal:
         await connection.execute(statements.BEGIN_WITHIN_BUDGET)
         entered = await self._enter(connection, transfer, epoch)
         if entered is None:
+            attempt.obstacle = _HELD
             await connection.execute("ROLLBACK")
             return None
         # The transaction holds the fence's row, so its commit is written and confirmed also if it enters nothing: what
@@ -169,6 +171,7 @@ class Journal:
             return True
         if not (isinstance(error, CONTENTION) or is_fenced(error)):
             return False
+        attempt.obstacle = _HELD
         await self._fence.refresh(connection)
         if is_fenced(error) and not self._fence.executing:
             raise OrderError(OrderErrorReason.FENCED, _FENCED) from error

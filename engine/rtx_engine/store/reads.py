@@ -1,4 +1,4 @@
-"""Runs reads one after the other on the pod's one connection for them.
+"""Runs reads, and what is written on the same connection, one after the other on the pod's one connection for them.
 
 To wait costs nothing but time: a read's deadline counts from its start, and a read that gave up its place, or whose
 caller has gone, takes neither its connection nor its time from those behind it.
@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 
 from rtx_engine.store.errors import OverloadedError, TooManyReadsError, UnavailableError
-from rtx_engine.store.read_admission import PRODUCTION, Owner, ReadAdmission, ReadLimits, Shared
+from rtx_engine.store.read_admission import PRODUCTION, Owner, ReadAdmission, ReadLimits, Shared, is_pods
 from rtx_engine.store.session import Session
 from rtx_engine.store.standby import Standby
+from rtx_engine.store.turns import ConnectionTurns
 
 Result = TypeVar("Result")
 
@@ -29,7 +30,7 @@ class Reads:
         self.standby = Standby(session)
         self._limits = limits
         self._admission = ReadAdmission(limits)
-        self._turn = asyncio.Lock()
+        self._turns = ConnectionTurns()
         self._reading: asyncio.Task[Any] | None = None  # whose turn it is
 
     async def run(self, read: Callable[["asyncpg.Connection"], Awaitable[Result]], owner: Owner) -> Result:
@@ -50,7 +51,7 @@ class Reads:
         deadline = clock() + self._limits.wait_seconds
         try:
             async with asyncio.timeout_at(deadline):
-                await self._turn.acquire()
+                await self._turns.acquire(writes=owner is Shared.WRITES)
         except TimeoutError as error:
             raise _too_long(owner, late=clock() > deadline + LATE_SECONDS) from error
         finally:
@@ -68,11 +69,11 @@ class Reads:
                 finally:
                     self._admission.served(clock() - began)
         except UnavailableError as error:
-            if owner is not Shared.POD and clock() > began + seconds + LATE_SECONDS:
+            if not is_pods(owner) and clock() > began + seconds + LATE_SECONDS:
                 raise OverloadedError(_BUSY) from error
             raise
         finally:
-            self._turn.release()
+            self._turns.release()
 
 
 _BUSY = "this server is busy; try again in a second"
@@ -83,9 +84,9 @@ def _too_long(owner: Owner, *, late: bool) -> Exception:
 
     `late`: this pod's event loop was busy elsewhere, and the database may have been quick.
     """
-    if isinstance(owner, Shared) and owner is not Shared.POD:
+    if isinstance(owner, Shared) and not is_pods(owner):
         return TooManyReadsError("too many logins are waiting; try again in a second")
-    if late and owner is not Shared.POD:  # the pod's own tasks try again, whatever it was
+    if late and not is_pods(owner):  # the pod's own tasks try again, whatever it was
         return OverloadedError(_BUSY)
     return UnavailableError("the database is slow; try again in a second")
 

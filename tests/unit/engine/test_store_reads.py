@@ -1,6 +1,7 @@
 """Reads under pressure: too many are refused at once, and none that waits or gives up costs anybody a connection."""
 
 import asyncio
+import datetime as dt
 import time
 from collections.abc import Awaitable, Iterable
 from dataclasses import replace
@@ -23,6 +24,7 @@ from rtx_engine.store import (
 from rtx_engine.store.journal import MAX_TRANSFERS
 from rtx_engine.store.read_admission import PRODUCTION, ReadAdmission, ReadLimits, Shared
 from rtx_engine.store.session import USE_TIMEOUT_SECONDS
+from rtx_engine.store.turns import ConnectionTurns
 from rtx_engine.store.writer import Limits
 
 TIMEOUT_SECONDS = 20.0
@@ -265,6 +267,49 @@ async def test_payouts_of_a_day_leave_the_places_of_reads(start_pod, database, c
     assert failure.reason is OrderErrorReason.TOO_MANY_REQUESTS
     assert [one for one in await outcomes_of(entered) if isinstance(one, Exception)] == []
     assert await database.execute("SELECT count(*) FROM journal WHERE kind = 2") == [(MAX_TRANSFERS,)]
+
+
+async def test_logins_and_deposits_wait_for_one_read_each(start_pod, database, cable):
+    # given more reads in the queue than a login or a deposit has time for
+    pod = await start_wired(start_pod, database, cable)
+    users = [await pod.open_account(f"user {number}") for number in range(4)]
+    logins = [await pod.store.users.named(f"user {number}", known=True) for number in range(4)]
+    cable.hold()
+    reads = await waiting(*(pod.store.reader.positions(account) for account in range(100, 160)))
+    ended: list[str] = []
+
+    # when four users log in and four deposits are made
+    writes = await waiting(
+        *(
+            pod.store.users.open_session(login, bytes([number]), dt.timedelta(hours=1))
+            for number, login in enumerate(logins)
+        ),
+        *(
+            pod.store.journal.enter(Transfer(user, "bank", EntryKind.DEPOSIT, Decimal("5.00"), "test", "admin"))
+            for user in users
+        ),
+    )
+    for name, tasks in (("read", reads), ("write", writes)):
+        for task in tasks:
+            task.add_done_callback(lambda _, name=name: ended.append(name))
+    cable.release()
+
+    # then they take turns with the reads, in whatever order these came
+    assert [one for one in await outcomes_of([*reads, *writes]) if isinstance(one, Exception)] == []
+    before_the_last_write = ended[: len(ended) - ended[::-1].index("write")]
+    assert 4 <= before_the_last_write.count("read") <= 16
+
+
+async def test_turn_that_comes_to_a_caller_who_gives_up_is_passed_on():
+    turns = ConnectionTurns()
+    await turns.acquire(writes=False)
+    first, second = await waiting(turns.acquire(writes=False), turns.acquire(writes=True))
+    turns.release()
+    second.cancel()
+    await asyncio.wait([first, second])
+    assert second.cancelled()
+    turns.release()
+    await turns.acquire(writes=False)
 
 
 async def test_statement_that_the_server_gives_up_costs_no_connection(start_pod, database, cable):
