@@ -16,7 +16,8 @@ class Shared(StrEnum):
     """Reads that are of no account."""
 
     STRANGERS = "strangers"  # who want to log in
-    KNOWN = "known"  # users who log in from where they did before: strangers do not take their places
+    # Users who log in from where they did before, one read each: strangers do not take their places.
+    KNOWN = "known"
     # Of accounts whose password is to be changed, one read each. That may end a theft: no lack of room refuses it.
     PASSWORDS = "passwords"
     POD = "pod"  # by the pod for all its clients, a few at a time: never refused
@@ -45,7 +46,8 @@ class ReadLimits:
     max_waiting: int = 512
     min_waiting: int = 16  # are let in however slow the database is
     max_waiting_per_account: int = 16
-    max_waiting_logins: int = 8  # of either kind: more than two threads for passwords need
+    max_waiting_strangers: int = 8  # more than a thread for passwords needs
+    max_waiting_known: int = 64  # users: as many as may wait for those threads
     max_waiting_refreshes: int = 16  # of an account, which may have 32 sessions
     max_waiting_passwords: int = 64  # accounts
     max_expected_wait_seconds: float = 0.5
@@ -105,8 +107,10 @@ class ReadAdmission:
             return share, "refreshes of this account's tokens"
         if owner is Shared.PASSWORDS:
             return self._limits.max_waiting_passwords, "changes of passwords"
-        if isinstance(owner, Shared):
-            return self._limits.max_waiting_logins, "logins"
+        if owner is Shared.KNOWN:
+            return self._limits.max_waiting_known, "logins"
+        if owner is Shared.STRANGERS:
+            return self._limits.max_waiting_strangers, "logins"
         share = min(self._limits.max_waiting_per_account, _SHARE_OF_FREE * free)
         return share, "requests of this account"
 

@@ -1,6 +1,5 @@
 """Who may log in, and for how long: users, their refresh tokens, and the end of both."""
 
-import asyncio
 import datetime as dt
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
@@ -8,9 +7,10 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 from rtx_engine.domain.accounts import Login, RefreshedLogin
 from rtx_engine.store.errors import OrderError, OrderErrorReason, UnavailableError
 from rtx_engine.store.fenced_writes import FencedWrites
-from rtx_engine.store.read_admission import Owner, Refreshes, Shared
+from rtx_engine.store.read_admission import Refreshes, Shared
 from rtx_engine.store.reads import Reads
 from rtx_engine.store.session import UnconfirmedError
+from rtx_engine.store.shared_reads import SharedReads
 
 MAX_REFRESH_TOKENS = 32  # of a user; a login beyond ends the oldest, so the table needs no other upkeep
 
@@ -72,10 +72,13 @@ class Users:
     def __init__(self, reads: Reads, writes: FencedWrites) -> None:
         self._reads = reads
         self._writes = writes
-        self._asked: dict[int, asyncio.Task[Login | None]] = {}  # look-ups by account that wait for the connection
+        self._logins = SharedReads[tuple[Shared, str | int], Login | None](reads)
 
     async def named(self, username: str, *, known: bool) -> Login | None:
-        """`known`: this user has logged in from the same address before."""
+        """`known`: this user has logged in from the same address before.
+
+        All that log in at once as this user share a read that has not begun: no user keeps out another one.
+        """
         return await self._login(Shared.KNOWN if known else Shared.STRANGERS, _BY_NAME, username)
 
     async def of_account(self, account_id: int) -> Login | None:
@@ -85,26 +88,9 @@ class Users:
     async def of_holder(self, account_id: int) -> Login | None:
         """For whoever holds a token of the account and wants to change its password.
 
-        All that ask at once share a read that has not begun: who holds a stolen token, and asks however often, takes no
-        place from its owner.
+        All that ask at once share a read, as above: who holds a stolen token takes no place from its owner.
         """
-        asked = self._asked.get(account_id)
-        if asked is None:
-            asked = self._asked[account_id] = asyncio.create_task(self._read_for_holders(account_id), name="holder")
-            asked.add_done_callback(_retrieve)
-        return await asyncio.shield(asked)
-
-    async def _read_for_holders(self, account_id: int) -> Login | None:
-        async def read(connection: "asyncpg.Connection") -> "asyncpg.Record | None":
-            self._asked.pop(account_id, None)  # later callers need a read that starts later
-            return await connection.fetchrow(_BY_ACCOUNT, account_id)
-
-        try:
-            row = await self._reads.run(read, Shared.PASSWORDS)
-        finally:
-            if self._asked.get(account_id) is asyncio.current_task():
-                del self._asked[account_id]
-        return None if row is None else Login(*row.values())
+        return await self._login(Shared.PASSWORDS, _BY_ACCOUNT, account_id)
 
     async def open_session(self, login: Login, hash_: bytes, lifetime: dt.timedelta) -> dt.datetime | None:
         """Keep a refresh token, of which only the hash is known here. Returns when it expires.
@@ -138,18 +124,15 @@ class Users:
         """Revoke all tokens of a user. Raises OrderError (Fenced, OutcomeUnknown)."""
         await self._write(_REVOKE, login.user_id)
 
-    async def _login(self, owner: Owner, statement: str, key: object) -> Login | None:
-        row = await self._reads.run(lambda connection: connection.fetchrow(statement, key), owner)
-        return None if row is None else Login(*row.values())
+    async def _login(self, owner: Shared, statement: str, key: str | int) -> Login | None:
+        async def read(connection: "asyncpg.Connection") -> Login | None:
+            row = await connection.fetchrow(statement, key)
+            return None if row is None else Login(*row.values())
+
+        return await self._logins.run((owner, key), read, owner)
 
     async def _write(self, statement: str, *arguments: object) -> list["asyncpg.Record"]:
         try:
             return await self._writes.run(statement, *arguments)
         except UnconfirmedError as error:
             raise OrderError(OrderErrorReason.OUTCOME_UNKNOWN, _UNCONFIRMED) from error
-
-
-def _retrieve(reading: "asyncio.Task[Login | None]") -> None:
-    """All who asked may have gone: then nobody else takes note of the read's error."""
-    if not reading.cancelled():
-        reading.exception()
