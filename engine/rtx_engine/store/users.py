@@ -9,10 +9,13 @@ from rtx_engine.store.errors import OrderError, OrderErrorReason, UnavailableErr
 from rtx_engine.store.fenced_writes import FencedWrites
 from rtx_engine.store.read_admission import Refreshes, Shared
 from rtx_engine.store.reads import Reads
+from rtx_engine.store.recent_set import RecentSet
 from rtx_engine.store.session import UnconfirmedError
 from rtx_engine.store.shared_reads import SharedReads
 
 MAX_REFRESH_TOKENS = 32  # of a user; a login beyond ends the oldest, so the table needs no other upkeep
+REVOKED_SECONDS = 10.0  # that a refresh token stays refused without a read: after a restore it may count again
+MAX_REVOKED = 4096  # of which that is remembered
 
 _UNCONFIRMED = "nobody knows yet whether it is done; log in to see which password counts"
 _USER = """
@@ -72,6 +75,8 @@ class Users:
     def __init__(self, reads: Reads, writes: FencedWrites) -> None:
         self._reads = reads
         self._writes = writes
+        self._refreshes = SharedReads[bytes, RefreshedLogin | None](reads)
+        self._revoked = RecentSet[bytes](REVOKED_SECONDS, MAX_REVOKED)
         self._logins = SharedReads[tuple[Shared, str | int], Login | None](reads)
 
     async def named(self, username: str, *, known: bool) -> Login | None:
@@ -105,9 +110,22 @@ class Users:
         return rows[0]["expires_at"] if rows else None
 
     async def session(self, account_id: int, hash_: bytes) -> RefreshedLogin | None:
-        """Whose refresh token it is, which was issued for this account; None if it counts for nothing (any more)."""
-        row = await self._reads.run(lambda connection: connection.fetchrow(_REFRESHED, hash_), Refreshes(account_id))
-        return None if row is None else RefreshedLogin(row["account_id"], row["generation"], row["expires_at"])
+        """Whose refresh token it is, which was issued for this account; None if it counts for nothing (any more).
+
+        All who ask at once for the same one share a read, and for a few seconds it is remembered which were found to be
+        revoked: whoever repeats a stolen token takes no place from its owner.
+        """
+        if self._revoked.has(hash_):
+            return None
+
+        async def read(connection: "asyncpg.Connection") -> RefreshedLogin | None:
+            row = await connection.fetchrow(_REFRESHED, hash_)
+            return None if row is None else RefreshedLogin(row["account_id"], row["generation"], row["expires_at"])
+
+        found = await self._refreshes.run(hash_, read, Refreshes(account_id))
+        if found is None:
+            self._revoked.add(hash_)
+        return found
 
     async def change_password(
         self, login: Login, password_hash: str, hash_: bytes, lifetime: dt.timedelta

@@ -23,6 +23,7 @@ from rtx_engine.store import (
 )
 from rtx_engine.store.journal import MAX_TRANSFERS
 from rtx_engine.store.read_admission import PRODUCTION, ReadAdmission, ReadLimits, Shared
+from rtx_engine.store.recent_set import RecentSet
 from rtx_engine.store.session import USE_TIMEOUT_SECONDS
 from rtx_engine.store.turns import ConnectionTurns
 from rtx_engine.store.writer import Limits
@@ -212,6 +213,34 @@ async def test_refresh_is_refused_for_no_other_request_of_the_account(start_pod,
     assert isinstance(refused.exception(), TooManyReadsError)
     cable.release()
     assert await refreshed is None
+
+
+async def test_revoked_refresh_token_takes_no_place_from_its_owner(start_pod, database, cable):
+    # given a thief who repeats a refresh token that counts for nothing any more
+    pod = await start_wired(start_pod, database, cable)
+    users = pod.store.users
+    cable.hold()
+    await waiting(pod.store.reader.positions(ACCOUNT))
+    thief = await waiting(*(users.session(ACCOUNT, b"revoked") for _ in range(100)))
+
+    owners = await waiting(*(users.session(ACCOUNT, b"owner's %d" % number) for number in range(8)))
+
+    cable.release()
+    assert await outcomes_of([*thief, *owners]) == [None] * 108
+    # and while the database does not answer, the thief is told so without it
+    cable.hold()
+    assert await outcomes_of(await waiting(users.session(ACCOUNT, b"revoked"))) == [None]
+    cable.release()
+
+
+def test_what_was_found_a_moment_ago_is_forgotten_after_it():
+    now = 0.0
+    recent = RecentSet[str](seconds=10.0, maximum=2, clock=lambda: now)
+    for name in ("one", "two", "three"):
+        recent.add(name)
+    assert [recent.has(name) for name in ("one", "two", "three")] == [False, True, True]
+    now = 10.0
+    assert not recent.has("two")
 
 
 async def test_user_who_logs_in_over_and_over_keeps_out_nobody_else(start_pod, database, cable):
