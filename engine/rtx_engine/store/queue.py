@@ -44,6 +44,7 @@ class OrderQueue:
         self._retries: list[Pending] = []  # they head the next batch
         self._contested: list[Pending] = []
         self._contested_accounts: set[int] = set()
+        self._accounts_at_once = MAX_BATCH_ORDERS  # of the contested ones
         self.contested_at = math.inf  # when the contested accounts are tried again
 
     def __len__(self) -> int:
@@ -70,7 +71,18 @@ class OrderQueue:
         """The orders of contested accounts, if it is time to try them again."""
         if now < self.contested_at:
             return []
-        batch, self._contested = self._contested[:MAX_BATCH_ORDERS], self._contested[MAX_BATCH_ORDERS:]
+        batch: list[Pending] = []
+        left: list[Pending] = []
+        accounts: set[int] = set()
+        for pending in self._contested:
+            is_wanted = pending.order.account_id in accounts or len(accounts) < self._accounts_at_once
+            if is_wanted and len(batch) < MAX_BATCH_ORDERS:
+                accounts.add(pending.order.account_id)
+                batch.append(pending)
+            else:
+                left.append(pending)
+        self._contested = left
+        self._accounts_at_once = min(2 * self._accounts_at_once, MAX_BATCH_ORDERS)
         self._note_contested()
         return batch
 
@@ -82,9 +94,22 @@ class OrderQueue:
         self._contested[:0] = [pending for pending in undecided if pending.order.account_id in contested]
         self._retries[:0] = [pending for pending in undecided if pending.order.account_id not in contested]
         self._note_contested()
-        if self._contested and not now < self.contested_at < math.inf:
-            pause = CONTESTED_INTERVAL_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311  # pods must not meet again
-            self.contested_at = now + pause
+        self._schedule_contested(now)
+
+    def put_last(self, batch: Sequence[Pending], now: float) -> None:
+        """Orders of contested accounts, one of which somebody holds in a way that no lock on accounts shows.
+
+        Others are tried before them, and half as many accounts at once: so it is found, and keeps no other waiting.
+        """
+        accounts = {pending.order.account_id for pending in batch}
+        for pending in batch:
+            pending.attempts += 1
+        behind = [pending for pending in self._contested if pending.order.account_id in accounts]
+        others = [pending for pending in self._contested if pending.order.account_id not in accounts]
+        self._contested = [*others, *batch, *behind]
+        self._note_contested()
+        self._accounts_at_once = max(1, len(accounts) // 2)
+        self._schedule_contested(now)
 
     def take_expired(self, now: float) -> list[Pending]:
         """The orders whose deadline has passed."""
@@ -110,3 +135,8 @@ class OrderQueue:
         self._contested_accounts = {pending.order.account_id for pending in self._contested}
         if not self._contested:
             self.contested_at = math.inf
+
+    def _schedule_contested(self, now: float) -> None:
+        if self._contested and not now < self.contested_at < math.inf:
+            pause = CONTESTED_INTERVAL_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311  # pods must not meet again
+            self.contested_at = now + pause

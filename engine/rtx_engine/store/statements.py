@@ -12,8 +12,8 @@ FROM accounts CROSS JOIN LATERAL (
 WHERE id = ANY ($1::bigint[])
 """
 
-# Every order transaction locks the fence's row first.
-BEGIN = "BEGIN; SELECT rtx_operator.assert_executor()"
+# Every order transaction locks the fence's row first. Of contested accounts, what else is held is tried again soon.
+BEGIN_CONTESTED = f"BEGIN; SELECT rtx_operator.assert_executor(); {SET_LOCAL}"
 
 # The same where reads wait behind it (lock_budget.py).
 BEGIN_WITHIN_BUDGET = f"BEGIN; {SET_LOCAL}; SELECT rtx_operator.assert_executor()"

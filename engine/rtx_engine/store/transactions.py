@@ -121,7 +121,7 @@ class Transactions:
         self, connection: "asyncpg.Connection", orders: Sequence[MarketOrder], executor: Executor
     ) -> Settlement:
         """Lock the accounts that nobody holds, then read and write them: until the COMMIT nobody else can move them."""
-        await connection.execute(statements.BEGIN)
+        await connection.execute(statements.BEGIN_CONTESTED)
         locked = {row["id"] for row in await connection.fetch(statements.LOCK_PORTFOLIOS, _accounts_of(orders))}
         ours = [order for order in orders if order.account_id in locked]
         if not ours:

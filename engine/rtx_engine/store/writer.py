@@ -3,7 +3,8 @@
 A batch is one transaction, of one round trip: it plans on what it remembers of the accounts, and writes in one
 statement those that are still so. It waits for no account. Orders of one that has moved on, that somebody holds, or
 that has a repeated order in the batch head the next one. From the third time on such accounts are tried by themselves,
-under their locks, until their orders' deadline; and at once after a batch that waited for another lock in vain.
+under their locks, until their orders' deadline; and at once after a batch that waited for another lock in vain. If they
+wait for it, too, fewer of them are tried at once, until the account is alone that it belongs to.
 Repeating an attempt is safe: the look-up by client_order_id finds what an earlier one has committed, and what still
 runs holds its accounts. So a lost connection, also at COMMIT, needs only another attempt.
 """
@@ -190,7 +191,7 @@ class OrderWriter:
         try:
             settlement = await self._transactions.write([pending.order for pending in batch], contested=contested)
         except AttemptFailedError as error:
-            await self._try_again(batch, error)
+            await self._try_again(batch, error, contested=contested)
         except OrderError as error:
             self._fail(batch, error.reason, str(error))
         except asyncio.CancelledError:
@@ -214,14 +215,18 @@ class OrderWriter:
             self._fail(batch[middle:], OrderErrorReason.UNAVAILABLE, _NOT_PLACED)
             raise
 
-    async def _try_again(self, batch: list[Pending], error: AttemptFailedError) -> None:
+    async def _try_again(self, batch: list[Pending], error: AttemptFailedError, *, contested: bool) -> None:
         """Put back a batch of which the attempt says nothing.
 
         If it waited for a lock, its accounts are contested: under their locks, the one is found that is held.
         """
         for pending in batch:
             pending.in_doubt = pending.in_doubt or error.at_commit
-        self._queue.put_back(batch, asyncio.get_running_loop().time(), all_contested=error.waited)
+        now = asyncio.get_running_loop().time()
+        if contested and error.waited:
+            self._queue.put_last(batch, now)
+            return
+        self._queue.put_back(batch, now, all_contested=error.waited)
         await asyncio.sleep(random.uniform(0, RETRY_PAUSE_SECONDS))  # noqa: S311  # not for security
 
     def _complete(self, batch: list[Pending], settlement: Settlement) -> None:

@@ -14,6 +14,7 @@ from rtx_engine.store.writer import Limits
 
 TIMEOUT_SECONDS = 10.0
 BALANCE = "1000000"
+EXECUTOR = {"rtx.colour": "blue", "rtx.epoch": "1"}
 
 
 @contextlib.asynccontextmanager
@@ -59,6 +60,48 @@ async def test_locked_position_holds_up_no_other_account(pod, database):
 
     assert not any(placed.replayed for placed in (await waiting, *together, *after))
     assert await unbalanced(database) == []
+
+
+# Rows of an account that somebody has entered and not committed: no lock of the account or of its positions shows them.
+POSITION = "INSERT INTO positions (account_id, symbol, quantity, average_price) VALUES ($1, 'GBPUSD', 1, 1.1)"
+EVENT = "INSERT INTO account_events (account_id, sequence, kind, payload, at) VALUES ($1, 2, 'order', '{}', now())"
+
+
+@pytest.mark.parametrize("entered", [POSITION, EVENT], ids=["position", "event"])
+async def test_rows_entered_by_hand_hold_up_no_other_account(pod, database, entered):
+    # given a person who has entered a row of an account, and has not committed
+    held, *free = [await pod.open_account(f"user {number}") for number in range(5)]
+    for account in (held, *free):
+        await pod.place(account, "zero")
+    holder = await database.connect("postgres", **EXECUTOR)
+    await holder.execute("BEGIN")
+    await holder.execute(entered, held)
+
+    # when orders share a batch with two of that account, and others come after
+    waiting = [asyncio.create_task(pod.place(held, name, symbol="GBPUSD")) for name in ("one", "two")]
+    together = await asyncio.gather(*(pod.place(account, "one") for account in free))
+    after = await asyncio.gather(*(pod.place(account, "two") for account in free))
+
+    # then only its own wait, and are placed in their order
+    assert not any(one.done() for one in waiting)
+    await holder.close()
+    assert not any(placed.replayed for placed in (*together, *after))
+    assert [(await placed).execution.sequence for placed in waiting] == [2, 3]
+    assert await unbalanced(database) == []
+
+
+async def test_order_of_an_account_whose_rows_are_held_is_told_so(start_pod, database):
+    pod = await start_pod(limits=Limits(order_timeout_seconds=2.0))
+    held = await pod.open_account("ada")
+    holder = await database.connect("postgres", **EXECUTOR)
+    await holder.execute("BEGIN")
+    await holder.execute(POSITION, held)
+
+    with pytest.raises(OrderError, match="another session holds the account") as refusal:
+        await pod.place(held, "one", symbol="GBPUSD")
+
+    await holder.close()
+    assert refusal.value.reason is OrderErrorReason.UNAVAILABLE
 
 
 async def test_orders_of_a_locked_account_leave_room_in_the_queue(start_pod, database):

@@ -15,9 +15,9 @@ TIMEOUT_SECONDS = 20.0
 
 @contextlib.asynccontextmanager
 async def slow_commits(database: TestDatabase) -> AsyncIterator[None]:
-    """Every COMMIT of an order waits until this is left."""
+    """Every COMMIT of an order waits until this is left, whatever the session's lock timeout is."""
     await database.execute(
-        "CREATE FUNCTION wait_for_test() RETURNS trigger LANGUAGE plpgsql AS"
+        "CREATE FUNCTION wait_for_test() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS"
         " 'BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END'"
     )
     await database.execute(
