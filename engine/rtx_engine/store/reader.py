@@ -40,19 +40,24 @@ _ORDER = f"""
 {CONFIRMED} SELECT {ORDER_COLUMNS} FROM orders
 WHERE account_id = $1 AND client_order_id BETWEEN $2 AND $2 AND {IF_CONFIRMED} ORDER BY client_order_id
 """  # noqa: S608  # as above
-# Entries are read from the journal. Their copies in account_events have a `type`: they are for the release before this.
-# Each half ends after a page, in the order of its index; without that the account's whole history would be sorted. The
-# copies are left out of a page that has them: for each of them the other half has its entry.
+# Entries are read from the journal. Their copies in account_events, which have a `type`, are for the release before
+# this one, and tell of what has left the journal with its week. Each half ends after a page, in the order of its index;
+# without that the account's whole history would be sorted. A copy whose entry follows the last of `entries` is beyond
+# the page.
 _EVENTS = f"""
-{CONFIRMED} SELECT * FROM (
-    (SELECT account_id, sequence, at, payload::text, NULL::smallint AS kind, NULL::bigint AS amount,
-        NULL::bigint AS balance, NULL::text AS client_order_id, NULL::text AS reason
+{CONFIRMED}, entries AS MATERIALIZED (
+    SELECT account_id, sequence, at, kind, amount, balance, client_order_id, reason
+    FROM journal WHERE account_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3
+)
+SELECT * FROM (
+    (SELECT account_id, sequence, at, payload ->> 'type' AS type, (payload - 'type')::text AS payload,
+        NULL::smallint AS kind, NULL::bigint AS amount, NULL::bigint AS balance, NULL::text AS client_order_id,
+        NULL::text AS reason
     FROM (
         SELECT * FROM account_events WHERE account_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3
-    ) AS stored WHERE NOT payload ? 'type')
+    ) AS stored WHERE sequence NOT IN (SELECT sequence FROM entries))
     UNION ALL
-    (SELECT account_id, sequence, at, NULL, kind, amount, balance, client_order_id, reason
-    FROM journal WHERE account_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3)
+    (SELECT account_id, sequence, at, NULL, NULL, kind, amount, balance, client_order_id, reason FROM entries)
 ) AS events
 WHERE {IF_CONFIRMED} ORDER BY sequence LIMIT $3
 """  # noqa: S608  # as above
@@ -138,5 +143,5 @@ class Reader:
 def _event_from(row: "asyncpg.Record") -> AccountEvent:
     if row["payload"] is None:
         return entry_event(entry_from(row))
-    payload = msgspec.Raw(row["payload"].encode())
-    return AccountEvent(row["account_id"], row["sequence"], EventKind.ORDER, payload, row["at"])
+    payload, kind = msgspec.Raw(row["payload"].encode()), EventKind(row["type"] or EventKind.ORDER)
+    return AccountEvent(row["account_id"], row["sequence"], kind, payload, row["at"])
