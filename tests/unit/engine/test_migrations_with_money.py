@@ -13,6 +13,7 @@ from rtx_engine.domain.transfers import Transfer
 from rtx_engine.store.migrate import Migrator
 from rtx_engine.store.migration_files import Half
 from rtx_engine.store.migration_plan import MigrationError
+from test_partitions import drop_weeks
 
 
 def deposit(account_id: int) -> Transfer:
@@ -109,4 +110,24 @@ async def test_journal_without_entries_is_taken_back_and_made_again(fenced_datab
         await migrator.down(to=1)
         await migrator.up(half=Half.EXPAND)
 
+    assert await unbalanced(fenced_database) == []
+
+
+async def test_upgrade_is_resumed_after_the_weeks_that_it_made(fenced_database):
+    # given an upgrade that ended before its last expansion, nine weeks ago; the release before went on
+    async with Migrator.connected(fenced_database.as_role("rtx_migrator")) as migrator:
+        await migrator.up(to=1)
+        await fenced_database.execute(
+            "INSERT INTO accounts (username, password_hash, currency, balance, leverage)"
+            " VALUES ('ada', 'hash', 'USD', 10000, 100)",
+            user="rtx_migrator",
+        )
+        await migrator.up(to=7, half=Half.EXPAND)
+    await drop_weeks(fenced_database)
+
+    # when it is resumed
+    async with Migrator.connected(fenced_database.as_role("rtx_migrator")) as migrator:
+        await migrator.up(half=Half.EXPAND)
+
+    # then the opening is entered
     assert await unbalanced(fenced_database) == []
