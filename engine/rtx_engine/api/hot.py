@@ -19,7 +19,9 @@ from rtx_engine.store import OrderError, OrderErrorReason
 _encode = msgspec.json.Encoder().encode
 
 _REJECTIONS: Mapping[RejectReason, str] = {
-    RejectReason.STALE_QUOTE: "There is no current price for {symbol}: try again with another client_order_id.",
+    RejectReason.STALE_QUOTE: (
+        "There is no current price for {symbol} or for an open position: try again with another client_order_id."
+    ),
     RejectReason.INSUFFICIENT_MARGIN: "The free margin is too small for {quantity} lots of {symbol}: order fewer lots.",
 }
 

@@ -52,8 +52,8 @@ def execute(
     )
     # What an order opens needs margin, however small the position is that it leaves: one that turns it opens, too. An
     # order that only reduces the position is never rejected for margin.
-    if opened(before, signed_quantity) and not _has_free_margin(dealt, quotes, now):
-        return _rejected(portfolio, order, RejectReason.INSUFFICIENT_MARGIN, executor, now)
+    if opened(before, signed_quantity) and (reason := _lack_of_margin(dealt, quotes, now)):
+        return _rejected(portfolio, order, reason, executor, now)
     return dealt, Execution(
         order=order,
         status=OrderStatus.FILLED,
@@ -67,10 +67,12 @@ def execute(
     )
 
 
-def _has_free_margin(portfolio: Portfolio, quotes: Mapping[str, Quote], now: dt.datetime) -> bool:
-    """Whether the free margin is known and 0 or more."""
+def _lack_of_margin(portfolio: Portfolio, quotes: Mapping[str, Quote], now: dt.datetime) -> RejectReason | None:
+    """Why nothing may be opened that leads to this portfolio; None if its free margin is 0 or more."""
     free = free_margin(portfolio, quotes, now)
-    return free is not None and free >= 0
+    if free is None:
+        return RejectReason.STALE_QUOTE
+    return RejectReason.INSUFFICIENT_MARGIN if free < 0 else None
 
 
 def free_margin(portfolio: Portfolio, quotes: Mapping[str, Quote], now: dt.datetime) -> Decimal | None:

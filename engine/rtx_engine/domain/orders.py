@@ -36,7 +36,7 @@ class OrderStatus(StrEnum):
 class RejectReason(StrEnum):
     """Why an order was not filled."""
 
-    STALE_QUOTE = "StaleQuote"  # the newest quote is older than STALE_AFTER
+    STALE_QUOTE = "StaleQuote"  # of its symbol or, if it opens, of a position: the newest is older than STALE_AFTER
     INSUFFICIENT_MARGIN = "InsufficientMargin"  # for what the order opens
 
 
