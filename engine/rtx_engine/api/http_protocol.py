@@ -20,6 +20,7 @@ from rtx_engine.api.client_address import limited_as
 from rtx_engine.api.errors import RETRY, ApiError, ErrorReason, bad_request, too_large
 from rtx_engine.api.http import CONNECTION
 from rtx_engine.api.limits import Account, Admission, Limits
+from rtx_engine.api.whole_responses import WholeResponses
 
 # Of an upgrade offer that is ignored; `connection` keeps its other words.
 _OFFER_HEADERS = frozenset({b"upgrade", b"http2-settings"})
@@ -67,6 +68,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in the base class
         super().connection_made(transport)
+        self._responses = WholeResponses(transport)
         self._address = limited_as(self.client[0] if self.client else "")
         self._deadline = self.loop.time() + self._limits.first_byte_seconds
         refusal = self._admission.refusal(self._address)
@@ -167,6 +169,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._upgrade_ignored = True
             return
         super().on_headers_complete()
+        if self.cycle is not None:  # as it is when a connection begins with a WebSocket
+            self.cycle.transport = self._responses  # type: ignore[assignment]  # it only writes and closes
         self._in_body = True
 
     def _refusal_of_head(self) -> ApiError | None:
@@ -210,6 +214,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def on_response_complete(self) -> None:
+        self._responses.complete()
         if self._deaf and not self.pipeline:
             self.transport.close()  # all that came before the refused request is answered
             return
