@@ -1,8 +1,11 @@
-"""Plans as the arrays that SQL takes, and rows as domain objects. Pure."""
+"""Plans as what SQL takes, and rows as domain objects. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from rtx_engine.domain import scales
 from rtx_engine.domain.entries import Entry, EntryKind, id_of
@@ -16,35 +19,23 @@ from rtx_engine.store.settle import Written
 
 Row = Mapping[str, Any]
 
+_encode = msgspec.json.Encoder().encode
+
+
+class _PositionRow(msgspec.Struct, frozen=True):
+    """A position as statements.WRITE takes it. `known`: it was read, so it has a row."""
+
+    quantity: Decimal
+    average_price: Decimal
+    known: bool
+
 
 def write_arguments(plan: Plan) -> list[list[Any]]:
     """The arguments of statements.WRITE, in its order."""
-    executions, orders = plan.executions, [execution.order for execution in plan.executions]
-    known, others = _positions(plan)
     return [
-        [portfolio.account_id for portfolio in plan.before],
-        [portfolio.sequence for portfolio in plan.before],
-        [portfolio.sequence for portfolio in plan.after],
-        [after.balance - before.balance for before, after in zip(plan.before, plan.after, strict=True)],
-        [order.order_id for order in orders],
-        [order.account_id for order in orders],
-        [order.client_order_id for order in orders],
-        [order.symbol for order in orders],
-        [order.side for order in orders],
-        [order.quantity for order in orders],
-        [execution.status for execution in executions],
-        [execution.reason for execution in executions],
-        [execution.price for execution in executions],
-        [execution.realised for execution in executions],
-        [execution.sequence for execution in executions],
-        [execution.epoch for execution in executions],
-        [execution.colour for execution in executions],
-        [execution.executed_at for execution in executions],
-        [execution.quoted_at for execution in executions],
-        [event.kind for event in plan.events],
+        [event.account_id for event in plan.events],
         [bytes(event.payload).decode() for event in plan.events],
-        *_position_columns(known),
-        *_position_columns(others),
+        _positions(plan),
     ]
 
 
@@ -129,23 +120,18 @@ def _portfolio_from(row: Row) -> Portfolio:
     return Portfolio(row["id"], row["balance"], row["leverage"], row["event_sequence"], positions)
 
 
-def _positions(plan: Plan) -> tuple[list[tuple[Portfolio, Position]], list[tuple[Portfolio, Position]]]:
-    """The positions that the plan changes, with their accounts: those that have a row, and those that may have none."""
-    dealt = {(e.order.account_id, e.order.symbol) for e in plan.executions if e.status is OrderStatus.FILLED}
-    known: list[tuple[Portfolio, Position]] = []
-    others: list[tuple[Portfolio, Position]] = []
-    for before, after in zip(plan.before, plan.after, strict=True):
-        for symbol, position in after.positions.items():
-            if (after.account_id, symbol) in dealt:
-                (known if symbol in before.positions else others).append((after, position))
-    return known, others
-
-
-def _position_columns(positions: Sequence[tuple[Portfolio, Position]]) -> list[list[Any]]:
-    return [
-        [portfolio.account_id for portfolio, _ in positions],
-        [position.symbol for _, position in positions],
-        [position.quantity for _, position in positions],
-        [position.average_price for _, position in positions],
-        [portfolio.sequence for portfolio, _ in positions],
-    ]
+def _positions(plan: Plan) -> list[str | None]:
+    """For each execution the position that it leaves, if it is the last one of its account that deals in the symbol."""
+    before = {portfolio.account_id: portfolio.positions for portfolio in plan.before}
+    after = {portfolio.account_id: portfolio.positions for portfolio in plan.after}
+    left: list[str | None] = [None] * len(plan.executions)
+    seen: set[tuple[int, str]] = set()
+    for number in reversed(range(len(plan.executions))):
+        execution = plan.executions[number]
+        account_id, symbol = execution.order.account_id, execution.order.symbol
+        if execution.status is OrderStatus.FILLED and (account_id, symbol) not in seen:
+            seen.add((account_id, symbol))
+            position = after[account_id][symbol]
+            row = _PositionRow(position.quantity, position.average_price, symbol in before[account_id])
+            left[number] = _encode(row).decode()
+    return left

@@ -56,9 +56,10 @@ class Transactions:
     async def prepare(self, connection: "asyncpg.Connection") -> None:
         """Warm the caches of a new server process, so that the first orders after a cutover do not wait for it."""
         with suppress(*NOT_MIGRATED):
+            # First: a statement that asyncpg only prepares holds its locks until the next one: a migration would wait.
+            await connection.prepare(statements.WRITE)
             await connection.fetch(statements.READ, [])
             await connection.fetch(statements.PLACED, [], [])
-            await connection.prepare(statements.WRITE)
 
     async def write(self, orders: Sequence[MarketOrder], *, contested: bool = False) -> Settlement:
         """Execute a batch, waiting for nobody who holds an account. `contested`: hold the accounts before reading them.

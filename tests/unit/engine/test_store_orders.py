@@ -8,9 +8,12 @@ from decimal import Decimal
 import msgspec
 import pytest
 from engine_ledger import unbalanced
+from engine_pods import Prices
 from rtx_engine.domain.orders import OrderStatus, RejectReason
 from rtx_engine.store import OrderError, OrderErrorReason, statements
+from rtx_engine.store.fence import FenceWatch
 from rtx_engine.store.session import Session
+from rtx_engine.store.transactions import Transactions
 from rtx_engine.store.writer import Limits
 
 
@@ -201,6 +204,19 @@ async def test_order_look_up_uses_the_client_order_id_index(database, statement)
 
     assert re.search(r"Index Scan using orders_client_order_id on orders .*\n +Index Cond: .*client_order_id <=", plan)
     assert "Seq Scan" not in plan
+
+
+async def test_prepared_connection_holds_nothing_that_a_migration_waits_for(database):
+    session = Session(database.engine, "blue")
+    transactions = Transactions(session, "blue", FenceWatch("blue"), Prices())
+    async with session.use() as connection:
+        await transactions.prepare(connection)
+        held = await database.execute(
+            f"SELECT mode FROM pg_locks WHERE pid = {connection.get_server_pid()}"  # noqa: S608  # a number
+        )
+    await session.close()
+
+    assert held == []
 
 
 async def test_orders_are_read_newest_first_in_pages(pod):
