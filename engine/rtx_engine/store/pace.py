@@ -14,9 +14,29 @@ ENOUGH_ORDERS = 8
 ENOUGH_ORDERS_WHEN_BUSY = 32
 BUSY_CPU_SHARE = 0.8  # of what the pod may use
 SLOW_COMMIT_FACTOR = 3.0  # against the best: the database, its disk or its standby is what is short
+# What is there or expected within the wait, or an order begins at once: 400 a second. At 300 on a busy machine most
+# waited in vain (ADR 0152).
+MIN_COMPANY_ORDERS = 2
+ARRIVALS_PERIOD_SECONDS = 0.1  # over which orders are counted
 
 _RECENT_WEIGHT = 0.2  # of the newest commit in the average: five commits make it
 _BEST_DRIFT = 1.002  # a commit: a best that is not reached any more doubles within 350 commits
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """How many orders come, counted over the last period."""
+
+    per_second: float = 0.0
+    counted: int = 0  # orders until `counted_at`
+    counted_at: float = 0.0
+
+    def after(self, orders: int, now: float) -> "Arrivals":
+        """The arrivals at `now`, when so many have come since the start."""
+        elapsed = now - self.counted_at
+        if elapsed < ARRIVALS_PERIOD_SECONDS:
+            return self
+        return Arrivals((orders - self.counted) / elapsed, orders, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +58,16 @@ class Pace:
             best_seconds=min(seconds, self.best_seconds * _BEST_DRIFT),
         )
 
-    def enough_orders(self, cpu_share: float) -> int:
-        """For how many orders the next batch waits, MAX_WAIT_SECONDS at most; 1: it begins at once."""
+    def enough_orders(self, cpu_share: float, waiting: int, per_second: float) -> int:
+        """For how many orders the next batch waits, MAX_WAIT_SECONDS at most; 1: it begins at once.
+
+        `waiting`: the orders that are there; `per_second`: how many come. One alone does not wait where none come, and
+        for a slow database no batch waits that would not double.
+        """
+        expected = per_second * MAX_WAIT_SECONDS
+        if max(waiting, expected) < MIN_COMPANY_ORDERS:
+            return 1
         if cpu_share > BUSY_CPU_SHARE:
             return ENOUGH_ORDERS_WHEN_BUSY
         slow = self.recent_seconds > SLOW_COMMIT_FACTOR * self.best_seconds
-        return ENOUGH_ORDERS if slow else 1
+        return ENOUGH_ORDERS if slow and expected >= max(waiting, MIN_COMPANY_ORDERS) else 1

@@ -24,7 +24,7 @@ from rtx_engine.domain.events import AccountEvent
 from rtx_engine.domain.orders import MarketOrder
 from rtx_engine.store.database_errors import CONNECTION_LOST
 from rtx_engine.store.errors import OrderError, OrderErrorReason
-from rtx_engine.store.pace import MAX_WAIT_SECONDS, Pace
+from rtx_engine.store.pace import MAX_WAIT_SECONDS, Arrivals, Pace
 from rtx_engine.store.plan import Key, Outcome, Placed, key_of
 from rtx_engine.store.queue import OrderQueue, Pending
 from rtx_engine.store.session import Session
@@ -75,6 +75,8 @@ class OrderWriter:
         self._limits = limits
         self._cpu_share = cpu_share
         self._pace = Pace()
+        self._submitted = 0  # orders since the start
+        self._arrivals = Arrivals()
         self._enough_orders = 1  # for which the next batch waits
         self._queue = OrderQueue()
         self._pending: dict[Key, Pending] = {}  # the newest of each key
@@ -102,6 +104,7 @@ class OrderWriter:
         loop, key = asyncio.get_running_loop(), key_of(order)
         pending = Pending(order, loop.create_future(), loop.time() + self._limits.order_timeout_seconds)
         self._queue.append(pending)
+        self._submitted += 1
         self._pending[key] = pending
         self._of_account[order.account_id] += 1
         self._wake.set()
@@ -173,8 +176,10 @@ class OrderWriter:
 
     async def _wait_for_company(self) -> None:
         """Wait, if the pace says so, until there are enough orders for a batch."""
-        self._enough_orders = self._pace.enough_orders(self._cpu_share())
-        if self._stopping or not 0 < self._queue.waiting < self._enough_orders:
+        waiting = self._queue.waiting
+        self._arrivals = self._arrivals.after(self._submitted, asyncio.get_running_loop().time())
+        self._enough_orders = self._pace.enough_orders(self._cpu_share(), waiting, self._arrivals.per_second)
+        if self._stopping or not 0 < waiting < self._enough_orders:
             return
         self._enough.clear()
         with suppress(TimeoutError):

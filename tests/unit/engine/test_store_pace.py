@@ -5,9 +5,18 @@ from pathlib import Path
 
 import pytest
 from rtx_engine.store.cpu import CpuMeter
-from rtx_engine.store.pace import BUSY_CPU_SHARE, ENOUGH_ORDERS, ENOUGH_ORDERS_WHEN_BUSY, Pace
+from rtx_engine.store.pace import (
+    ARRIVALS_PERIOD_SECONDS,
+    BUSY_CPU_SHARE,
+    ENOUGH_ORDERS,
+    ENOUGH_ORDERS_WHEN_BUSY,
+    Arrivals,
+    Pace,
+)
 
 QUICK, SLOW = 0.001, 0.01
+MANY, FEW = 2000, 300  # orders a second
+BUSY = BUSY_CPU_SHARE + 0.01
 
 
 def after(*commits: float, orders: int = 1) -> Pace:
@@ -18,32 +27,57 @@ def after(*commits: float, orders: int = 1) -> Pace:
 
 
 def test_batch_begins_at_once_on_an_idle_pod():
-    assert Pace().enough_orders(cpu_share=0.1) == 1
-    assert after(QUICK, QUICK, QUICK).enough_orders(cpu_share=BUSY_CPU_SHARE) == 1
+    assert Pace().enough_orders(0.1, 1, MANY) == 1
+    assert after(QUICK, QUICK, QUICK).enough_orders(BUSY_CPU_SHARE, 1, MANY) == 1
 
 
 def test_batch_waits_for_company_on_a_busy_pod():
-    assert after(QUICK).enough_orders(cpu_share=BUSY_CPU_SHARE + 0.01) == ENOUGH_ORDERS_WHEN_BUSY
+    assert after(QUICK).enough_orders(BUSY, 1, MANY) == ENOUGH_ORDERS_WHEN_BUSY
 
 
 def test_batch_waits_for_company_while_commits_are_slow():
-    assert after(*[QUICK] * 10, *[SLOW] * 10).enough_orders(cpu_share=0.0) == ENOUGH_ORDERS
-    assert after(*[QUICK] * 10, *[SLOW] * 10, *[QUICK] * 20).enough_orders(cpu_share=0.0) == 1
+    assert after(*[QUICK] * 10, *[SLOW] * 10).enough_orders(0.0, 1, MANY) == ENOUGH_ORDERS
+    assert after(*[QUICK] * 10, *[SLOW] * 10, *[QUICK] * 20).enough_orders(0.0, 1, MANY) == 1
 
 
 def test_one_slow_commit_makes_no_batch_wait():
-    assert after(*[QUICK] * 10, SLOW).enough_orders(cpu_share=0.0) == 1
+    assert after(*[QUICK] * 10, SLOW).enough_orders(0.0, 1, MANY) == 1
 
 
 def test_large_batches_do_not_make_commits_slow():
     pace = after(*[QUICK] * 10)
     for _ in range(100):
         pace = pace.after_commit(SLOW, orders=512)
-    assert pace.enough_orders(cpu_share=0.0) == 1
+    assert pace.enough_orders(0.0, 1, MANY) == 1
 
 
 def test_database_that_stays_slow_becomes_the_measure():
-    assert after(QUICK, *[SLOW] * 2000).enough_orders(cpu_share=0.0) == 1
+    assert after(QUICK, *[SLOW] * 2000).enough_orders(0.0, 1, MANY) == 1
+
+
+def test_batch_waits_for_a_slow_database_only_where_company_comes():
+    pace = after(*[QUICK] * 10, *[SLOW] * 10)
+
+    assert pace.enough_orders(0.0, 1, FEW) == 1
+    assert pace.enough_orders(0.0, 1, MANY) == ENOUGH_ORDERS
+    assert pace.enough_orders(0.0, 11, MANY) == 1  # ten more would not double it
+
+
+def test_order_does_not_wait_alone_on_a_busy_pod():
+    assert after(QUICK).enough_orders(BUSY, 1, FEW) == 1
+    assert after(QUICK).enough_orders(BUSY, 2, FEW) == ENOUGH_ORDERS_WHEN_BUSY
+
+
+def test_arrivals_are_those_of_the_last_period():
+    begin = Arrivals().after(7, 100.0)
+
+    within = begin.after(40, 100.0 + ARRIVALS_PERIOD_SECONDS / 2)
+    later = within.after(57, 100.5)
+    idle = later.after(57, 102.0)
+
+    assert within == begin
+    assert later.per_second == pytest.approx(100)
+    assert idle.per_second == 0.0
 
 
 @pytest.mark.parametrize(
