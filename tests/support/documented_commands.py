@@ -1,8 +1,8 @@
 """The shell commands of the documents: which are run on the cluster, and why others are not.
 
 Each ```sh block of the README (tests/e2e/test_readme.py) is run as a whole unless all its commands are in NOT_RUN, and
-so are those of RUN_SECTIONS in the runbook (tests/faults/test_restored_database.py). Other blocks are all in NOT_RUN.
-tests/unit/docs holds every document to that.
+so are those of RUN_SECTIONS in the runbook (tests/faults/test_restored_database.py and test_signing_keys.py). Other
+blocks are all in NOT_RUN. tests/unit/docs holds every document to that.
 """
 
 import re
@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 RUNBOOK = ROOT / "docs/runbook.md"
-RUN_SECTIONS = DUMP, RESTORE = "Dump the database", "Restore the database"
+RUN_SECTIONS = DUMP, RESTORE, KEYS = "Dump the database", "Restore the database", "Signing keys of tokens"
 DOCUMENTS = (
     README,
     ROOT / "CONTRIBUTING.md",
