@@ -1,5 +1,6 @@
 """Measures what a fleet of engines costs one operator, at rest and in upgrades; run by `bench/scale`."""
 
+import json
 import math
 import sys
 import threading
@@ -19,6 +20,8 @@ from support.fleet import HOME, INSTANCE, Engine, Fleet, FleetError, Operator, r
 
 USER = f"system:serviceaccount:{HOME}:rtx-operator"
 SETTLE_SECONDS = 90.0  # after the last engine is ready: autoscalers, slices and retried reconciles come to rest
+SAMPLE_SECONDS = 5.0  # between two looks at all statuses
+MAX_CHANGES = 10  # of statuses that are told
 APPLIED_AT_ONCE = 4
 READY_SECONDS_PER_ENGINE = 10.0  # engines may take so long on a busy machine, and READY_SECONDS besides
 READY_SECONDS = 180.0
@@ -97,7 +100,9 @@ def _rest(fleet: Fleet, leader: Operator, seconds: float, report: Report) -> Non
         with _autoscalers_at_work(fleet):
             time.sleep(SETTLE_SECONDS)
             log, cpu, begun = INSTANCE.audit_log.stat().st_size, leader.cpu_seconds, time.monotonic()
-            time.sleep(seconds)
+            said = leader.log.stat().st_size
+            report.notes["changed at rest"] = _changes(fleet, seconds)
+            report.notes["said at rest"] = leader.said(since=said)
             took, used = _since(begun), leader.cpu_seconds - cpu
         sent = [one for one in audit.requests(INSTANCE.audit_log, USER, log) if not one.is_lease]
     writes = [one for one in sent if one.verb in audit.WRITES]
@@ -108,6 +113,23 @@ def _rest(fleet: Fleet, leader: Operator, seconds: float, report: Report) -> Non
     report.add("operator_mb", f"{fleet_of} memory", leader.memory_mb("VmRSS"), "MB")
     report.add("operator_peak_mb", "the most memory until then", leader.memory_mb("VmHWM"), "MB")
     report.notes["at rest"] = dict(audit.by_kind(sent).most_common())
+
+
+def _changes(fleet: Fleet, seconds: float) -> dict[str, str]:
+    """What changes in status meanwhile: nothing should. Engine and field → what it was and what it is, some of all."""
+    found, until, before = dict[str, str](), time.monotonic() + seconds, fleet.statuses()
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, SAMPLE_SECONDS))
+        after = fleet.statuses()
+        changed = ((name, one, after[name]) for name, one in before.items() if one != after.get(name))
+        for name, was, status in changed if len(found) < MAX_CHANGES else ():
+            found |= {
+                f"{name} {part}": f"{json.dumps(was.get(part))} → {json.dumps(status.get(part))}"
+                for part in was.keys() | status.keys()
+                if was.get(part) != status.get(part)
+            }
+        before = after
+    return found
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -137,6 +138,11 @@ class Operator:
         """Processor time used so far."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def said(self, *, since: int) -> dict[str, int]:
+        """Message and error → how often the log has it, from byte `since` on."""
+        entries = (json.loads(line) for line in self.log.read_bytes()[since:].splitlines() if line.startswith(b"{"))
+        return dict(Counter(f"{entry.get('message')} {entry.get('error', '')}".rstrip() for entry in entries))
 
     def memory_mb(self, field_name: str) -> float:
         """VmRSS (now) or VmHWM (the most so far), in MB."""
