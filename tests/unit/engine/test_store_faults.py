@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from cables import ACCOUNT_OPENED, COMMITTED_BY_ITSELF, SESSION_KEPT
 from engine_ledger import unbalanced
+from engine_postgres import missing_standby
 from rtx_engine.domain.entries import EntryKind
 from rtx_engine.domain.transfers import Transfer
 from rtx_engine.store import OrderError, OrderErrorReason, UnavailableError, UsernameTakenError
@@ -254,17 +255,14 @@ async def test_commit_without_standby_confirmation_is_not_acknowledged(impatient
     # given a server that waits for a standby that is not there
     pod = impatient_pod
     account_id = await pod.open_account("ada")
-    await database.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-    await database.execute("SELECT pg_reload_conf()")
-    impatient = asyncio.create_task(cancel_waits_for_the_standby(database)) if cancelled else None
-    try:
-        with pytest.raises(OrderError) as refusal:
-            await pod.place(account_id, "one")
-    finally:
-        if impatient is not None:
-            impatient.cancel()
-        await database.execute("ALTER SYSTEM RESET synchronous_standby_names")
-        await database.execute("SELECT pg_reload_conf()")
+    async with missing_standby(database):
+        impatient = asyncio.create_task(cancel_waits_for_the_standby(database)) if cancelled else None
+        try:
+            with pytest.raises(OrderError) as refusal:
+                await pod.place(account_id, "one")
+        finally:
+            if impatient is not None:
+                impatient.cancel()
 
     # then the order may be there or not, and asking again tells
     assert refusal.value.reason is OrderErrorReason.OUTCOME_UNKNOWN
@@ -280,17 +278,14 @@ async def test_deposit_without_standby_confirmation_is_not_told(pod, database, c
     # given a server that waits for a standby that is not there
     account_id = await pod.open_account("ada")
     deposit = Transfer(account_id, "bank-1", EntryKind.DEPOSIT, Decimal("5.00"), "test", "admin")
-    await database.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-    await database.execute("SELECT pg_reload_conf()")
-    impatient = asyncio.create_task(cancel_waits_for_the_standby(database)) if cancelled else None
-    try:
-        with pytest.raises(OrderError) as refusal:
-            await pod.store.journal.enter(deposit)
-    finally:
-        if impatient is not None:
-            impatient.cancel()
-        await database.execute("ALTER SYSTEM RESET synchronous_standby_names")
-        await database.execute("SELECT pg_reload_conf()")
+    async with missing_standby(database):
+        impatient = asyncio.create_task(cancel_waits_for_the_standby(database)) if cancelled else None
+        try:
+            with pytest.raises(OrderError) as refusal:
+                await pod.store.journal.enter(deposit)
+        finally:
+            if impatient is not None:
+                impatient.cancel()
 
     # then it may be there or not, and asking again tells
     assert refusal.value.reason is OrderErrorReason.OUTCOME_UNKNOWN
