@@ -47,6 +47,14 @@ async def fenced_database(postgres_server: Server) -> AsyncIterator[TestDatabase
     await drop_database(database)
 
 
+@pytest_asyncio.fixture
+async def other_fenced_database(postgres_server: Server) -> AsyncIterator[TestDatabase]:
+    """Another one like fenced_database."""
+    database = await copy_database(postgres_server, "trading_engine", f"test_{secrets.token_hex(4)}")
+    yield database
+    await drop_database(database)
+
+
 @pytest.fixture
 def run_migrations(fenced_database: TestDatabase, tmp_path: Path) -> RunMigrations:
     """`await run_migrations("up", …)`: the migrations of engine_migrations.py, on the test's database."""

@@ -2,4 +2,4 @@
 DROP TRIGGER user_of_new_account ON accounts;
 ALTER TABLE accounts ALTER COLUMN username DROP DEFAULT, ALTER COLUMN password_hash DROP DEFAULT;
 DROP TABLE users, user_accounts, refresh_tokens, features;
-DROP FUNCTION user_of_new_account(), login_of_account();
+DROP FUNCTION user_of_new_account(), login_of_account(), login_of_user();
