@@ -33,6 +33,7 @@ from starlette.routing import Route
 CONNECTIONS = 10
 RULES = TokenRules(ENGINE, 0.0)
 EPOCH = 1
+BEGIN = "BEGIN; SELECT rtx_operator.assert_executor()"  # the fence before the account, as the engine takes them
 LOCK = "SELECT FROM accounts WHERE id = $1 FOR UPDATE"  # as one usually does: whoever comes second waits
 
 
@@ -57,7 +58,7 @@ class PlainEngine:
             quantity=wanted.quantity,
         )
         async with self._pool.acquire() as connection:
-            await connection.execute(statements.BEGIN)
+            await connection.execute(BEGIN)
             await connection.execute(LOCK, order.account_id)
             portfolios = portfolios_from(await connection.fetch(statements.READ, [order.account_id]))
             keys = [order.account_id], [order.client_order_id]
