@@ -8,6 +8,14 @@ from rtx_operator.api.enums import ConditionType, CutoverPhase
 from simulated_schema import Schema, renewals
 
 
+def roll_back_before_the_switch(world: World) -> None:
+    """1.1.0 in green; 1.2.0 in blue fails its smoke tests, and is being rolled back."""
+    upgraded(world)
+    world.faults.add("smoke:1.2.0")
+    world.set_spec(version="1.2.0")
+    assert world.run_until(CutoverPhase.ROLLING_BACK, 100)
+
+
 def test_restored_data_are_migrated_while_a_rollback_waits_for_the_database(world: World) -> None:
     # Given 1.1.0 in green; 1.2.0 is rolled back because the database fails
     schema = Schema(world)
@@ -32,10 +40,7 @@ def test_restored_data_are_migrated_while_a_rollback_waits_for_the_database(worl
 def test_restored_data_are_migrated_amid_a_rollback_from_before_the_switch(world: World) -> None:
     # Given 1.1.0 in green, and a rollback of 1.2.0 in blue, which never executed
     schema = Schema(world)
-    upgraded(world)
-    world.faults.add("smoke:1.2.0")
-    world.set_spec(version="1.2.0")
-    assert world.run_until(CutoverPhase.ROLLING_BACK, 100)
+    roll_back_before_the_switch(world)
 
     # When the database comes back from a backup of before 1.1.0, whose fence names blue
     schema.restore("1.0.0")
@@ -76,10 +81,7 @@ def test_restored_data_are_migrated_although_the_version_is_taken_back_in_the_sa
 def test_version_that_never_passed_its_gates_executes_at_no_time_after_a_restore(world: World) -> None:
     # Given 1.1.0 in green; 1.2.0 in blue fails its smoke tests
     schema = Schema(world)
-    upgraded(world)
-    world.faults.add("smoke:1.2.0")
-    world.set_spec(version="1.2.0")
-    assert world.run_until(CutoverPhase.ROLLING_BACK, 100)
+    roll_back_before_the_switch(world)
 
     # When a backup of before 1.1.0 is restored, whose fence names blue, and a fix is asked for
     schema.restore("1.0.0")
