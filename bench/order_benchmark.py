@@ -10,10 +10,11 @@ import random
 import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import structlog
@@ -145,7 +146,7 @@ def _rows(servers: Servers, runs: int, seconds: int) -> list[Row]:
             for share in (REPEAT_SHARE, 0.0):
                 for name, port, figure in measured:
                     orders = Orders(Target("127.0.0.1", "127.0.0.1", port), tokens, share)
-                    value = _run(servers, orders, lambda orders, figure=figure: figure(orders, seconds))
+                    value = _run(servers, orders, partial(figure, orders, seconds))
                     figures.setdefault((name, share), []).append(value)
     return [row for share in (REPEAT_SHARE, 0.0) for row in _rows_of(figures, share, runs)]
 
@@ -167,11 +168,11 @@ def _rows_of(figures: dict[tuple[str, float], list[float]], share: float, runs: 
     yield Row(f"p99_ms_at_1000{suffix}", what, round(median(p99), 1), "ms", runs)
 
 
-def _run(servers: Servers, orders: Orders, figure: Callable[[Orders], Awaitable[float]]) -> float:
+def _run(servers: Servers, orders: Orders, figure: Callable[[], Coroutine[Any, Any, float]]) -> float:
     """One run's figure. Raises BenchmarkError unless each order was filled exactly once."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         before = runner.run(count_fills(servers))
-        value = runner.run(figure(orders))
+        value = runner.run(figure())
         filled = runner.run(count_fills(servers)) - before
     if not filled == orders.filled == orders.sent:
         raise BenchmarkError(

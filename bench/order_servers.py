@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]  # ships no types
 from rtx_engine.config import Database
 from rtx_engine.store.migrate import Migrator
 from rtx_lab import packages

@@ -7,7 +7,7 @@ import asyncio
 import datetime as dt
 import os
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]  # ships no types
 import msgspec
 import uuid_utils.compat
 import uvicorn
@@ -24,8 +24,10 @@ from rtx_engine.domain.orders import market_order
 from rtx_engine.feed.source import SimulatedSource
 from rtx_engine.store import statements
 from rtx_engine.store.columns import executions_from, portfolios_from, write_arguments
+from rtx_engine.store.errors import OrderError
 from rtx_engine.store.plan import plan_batch
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -48,6 +50,8 @@ class PlainEngine:
 
     async def place(self, request: Request) -> Response:
         claims = self._tokens.verify(request.headers["authorization"].removeprefix("Bearer "))
+        if claims.account_id is None:
+            raise HTTPException(403)
         wanted = msgspec.json.decode(await request.body(), type=MarketOrderRequest)
         order = market_order(
             uuid_utils.compat.uuid7(),
@@ -69,6 +73,8 @@ class PlainEngine:
                 await connection.fetch(statements.WRITE, *write_arguments(plan))
             await connection.execute("COMMIT")
         outcome = plan.outcomes[0]
+        if isinstance(outcome, OrderError):
+            raise HTTPException(400, str(outcome))
         status = 200 if outcome.replayed else 201
         return Response(msgspec.json.encode(order_response(outcome.execution)), status, media_type="application/json")
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]  # ships no types
 import yaml
 from aiohttp import web
 
@@ -130,9 +130,9 @@ class Double:
             query = {"fieldSelector": f"status.podIP={address}", "labelSelector": "rtx-trading.com/colour"}
             async with self.api.get(f"{self.server}/api/v1/pods", params=query) as response:
                 found = (await response.json())["items"]
-            pod = max(found, key=lambda one: one["metadata"]["creationTimestamp"], default=None)
-            if pod is None:
+            if not found:
                 raise web.HTTPNotFound
+            pod = max(found, key=lambda one: one["metadata"]["creationTimestamp"])
             self.pods[address] = time.monotonic(), pod
         return pod
 

@@ -186,6 +186,10 @@ class Fleet:
         self.operators.append(operator)
         return operator
 
+    def stop_operators(self) -> None:
+        for operator in self.operators:
+            operator.stop()
+
     def leader(self) -> Operator:
         """The replica that leads; the last one that said so."""
         alive = [operator for operator in self.operators if operator.process.poll() is None and operator.leads]
@@ -221,7 +225,7 @@ def running(engines: Sequence[Engine], reporter: Reporter, *, keep: bool) -> Ite
         folder = INSTANCE.run / "fleet"
         folder.mkdir()
         fleet = Fleet(connect(INSTANCE), list(engines), folder, reporter)
-        stack.callback(lambda: [operator.stop() for operator in fleet.operators])
+        stack.callback(fleet.stop_operators)
         with reporter.step(f"preparing {count} databases and volumes"):
             _network(folder, engines)
             stack.enter_context(_postgres(folder, engines))
