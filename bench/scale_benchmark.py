@@ -19,7 +19,8 @@ from support.figures import Row, print_rows
 from support.fleet import HOME, INSTANCE, Engine, Fleet, FleetError, Operator, running
 
 USER = f"system:serviceaccount:{HOME}:rtx-operator"
-SETTLE_SECONDS = 90.0  # after the last engine is ready: autoscalers, slices and retried reconciles come to rest
+QUIET_SECONDS = 90.0  # without a write of the operator: autoscalers, slices and retried reconciles have come to rest
+SETTLE_SECONDS = 900.0  # and longer it is not waited for: what never rests is measured as it is
 SAMPLE_SECONDS = 5.0  # between two looks at all statuses
 MAX_CHANGES = 10  # of statuses that are told
 APPLIED_AT_ONCE = 4
@@ -96,10 +97,10 @@ def _ready(fleet: Fleet) -> int:
 
 
 def _rest(fleet: Fleet, leader: Operator, seconds: float, report: Report) -> None:
-    with fleet.reporter.step(f"at rest for {SETTLE_SECONDS:.0f} s and then {seconds:.0f} s"):
-        with _autoscalers_at_work(fleet):
-            time.sleep(SETTLE_SECONDS)
-            log, cpu, begun = INSTANCE.audit_log.stat().st_size, leader.cpu_seconds, time.monotonic()
+    with _autoscalers_at_work(fleet):
+        _settle(fleet, report)
+        with fleet.reporter.step(f"at rest for {seconds:.0f} s"):
+            log, cpu, begun = audit.end(INSTANCE.audit_log), leader.cpu_seconds, time.monotonic()
             said = leader.log.stat().st_size
             report.notes["changed at rest"] = _changes(fleet, seconds)
             report.notes["said at rest"] = leader.said(since=said)
@@ -113,6 +114,19 @@ def _rest(fleet: Fleet, leader: Operator, seconds: float, report: Report) -> Non
     report.add("operator_mb", f"{fleet_of} memory", leader.memory_mb("VmRSS"), "MB")
     report.add("operator_peak_mb", "the most memory until then", leader.memory_mb("VmHWM"), "MB")
     report.notes["at rest"] = dict(audit.by_kind(sent).most_common())
+
+
+def _settle(fleet: Fleet, report: Report) -> None:
+    """Wait until the operator has written nothing for a while: only then is what it costs that of a fleet at rest."""
+    with fleet.reporter.step(f"coming to rest: {QUIET_SECONDS:.0f} s without a write of the operator"):
+        begun = quiet_since = time.monotonic()
+        while _since(quiet_since) < QUIET_SECONDS and _since(begun) < SETTLE_SECONDS:
+            log = audit.end(INSTANCE.audit_log)
+            time.sleep(SAMPLE_SECONDS)
+            sent = audit.requests(INSTANCE.audit_log, USER, log)
+            if any(one.verb in audit.WRITES and not one.is_lease for one in sent):
+                quiet_since = time.monotonic()
+    report.add("settle_s", "from the last Ready to the last write before the measured rest", quiet_since - begun, "s")
 
 
 def _changes(fleet: Fleet, seconds: float) -> dict[str, str]:
@@ -160,7 +174,7 @@ def _take_over(fleet: Fleet, leader: Operator, report: Report) -> None:
     """The leader ends itself before it moves the fence in Switching; the other one takes over."""
     engine = fleet.engines[len(fleet.engines) // 2]
     time.sleep(10)  # the second replica waits for the Lease by now
-    log = INSTANCE.audit_log.stat().st_size
+    log = audit.end(INSTANCE.audit_log)
     limit = TAKEOVER_SECONDS + TAKEOVER_SECONDS_PER_ENGINE * len(fleet.engines)
     leader.crash_file.write_text("before Switching/MoveFence")
     with fleet.reporter.step("killing the leader in a switch"):
@@ -182,7 +196,7 @@ def _take_over(fleet: Fleet, leader: Operator, report: Report) -> None:
 
 def _upgrade(fleet: Fleet, count: int, report: Report) -> None:
     others = [one for one in fleet.engines if one.number != len(fleet.engines) // 2][:count]
-    log, leader = INSTANCE.audit_log.stat().st_size, fleet.leader()
+    log, leader = audit.end(INSTANCE.audit_log), fleet.leader()
     cpu, begun, most = leader.cpu_seconds, time.monotonic(), 0
 
     def done() -> bool:

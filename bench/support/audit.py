@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+_LONGEST_LINE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,21 @@ class Request:
         return self.name == engine or f"engine%3D{engine}" in self.selector or f"engine={engine}" in self.selector
 
 
+def end(log: Path) -> int:
+    """The byte after the last whole line: where reading goes on later. The API server may be amid the next one."""
+    size = log.stat().st_size
+    with log.open("rb") as lines:
+        lines.seek(start := max(0, size - _LONGEST_LINE))
+        return start + lines.read(size - start).rfind(b"\n") + 1
+
+
 def requests(log: Path, user: str, since: int = 0) -> Iterator[Request]:
     """The requests of `user` from byte `since` of the log on; a watch counts when it begins."""
     with log.open("rb") as lines:
         lines.seek(since)
         for line in lines:
+            if not line.endswith(b"\n"):
+                return
             entry = json.loads(line)
             counted = "ResponseStarted" if entry["verb"] == "watch" else "ResponseComplete"
             if entry["user"]["username"] != user or entry["stage"] != counted:
