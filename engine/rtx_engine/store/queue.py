@@ -44,7 +44,8 @@ class OrderQueue:
         self._retries: list[Pending] = []  # they head the next batch
         self._contested: list[Pending] = []
         self._contested_accounts: set[int] = set()
-        self._accounts_at_once = MAX_BATCH_ORDERS  # of the contested ones
+        self._seen_held: set[int] = set()  # contested accounts that an attempt passed over
+        self._accounts_at_once = MAX_BATCH_ORDERS  # of the other contested ones
         self.contested_at = math.inf  # when the contested accounts are tried again
 
     def __len__(self) -> int:
@@ -68,21 +69,26 @@ class OrderQueue:
         return batch
 
     def next_contested(self, now: float) -> list[Pending]:
-        """The orders of contested accounts, if it is time to try them again."""
+        """The orders of contested accounts, if it is time to try them again.
+
+        As many accounts at once as may be, and those besides that an attempt passed over: it waits for none of them.
+        """
         if now < self.contested_at:
             return []
+        self._seen_held &= self._contested_accounts
         batch: list[Pending] = []
         left: list[Pending] = []
-        accounts: set[int] = set()
+        accounts, passed_over, room = set[int](), self._seen_held, self._accounts_at_once
         for pending in self._contested:
-            is_wanted = pending.order.account_id in accounts or len(accounts) < self._accounts_at_once
-            if is_wanted and len(batch) < MAX_BATCH_ORDERS:
-                accounts.add(pending.order.account_id)
+            account_id = pending.order.account_id
+            is_known = account_id in accounts or account_id in passed_over
+            if (is_known or room > 0) and len(batch) < MAX_BATCH_ORDERS:
+                room -= not is_known
+                accounts.add(account_id)
                 batch.append(pending)
             else:
                 left.append(pending)
         self._contested = left
-        self._accounts_at_once = min(2 * self._accounts_at_once, MAX_BATCH_ORDERS)
         self._note_contested()
         return batch
 
@@ -91,25 +97,29 @@ class OrderQueue:
         contested = self._contested_accounts | {
             pending.order.account_id for pending in undecided if all_contested or pending.attempts >= ATTEMPTS_IN_TURN
         }
-        self._contested[:0] = [pending for pending in undecided if pending.order.account_id in contested]
+        passed_over = [pending for pending in undecided if pending.order.account_id in contested]
         self._retries[:0] = [pending for pending in undecided if pending.order.account_id not in contested]
-        self._note_contested()
-        self._schedule_contested(now)
+        self._put_behind(passed_over, now)
+        if not all_contested:
+            self._seen_held |= {pending.order.account_id for pending in passed_over}
 
     def put_last(self, batch: Sequence[Pending], now: float) -> None:
         """Orders of contested accounts, one of which somebody holds in a way that no lock on accounts shows.
 
-        Others are tried before them, and half as many accounts at once: so it is found, and keeps no other waiting.
+        Half as many accounts are tried at once: so it is found, and keeps no other waiting.
         """
         accounts = {pending.order.account_id for pending in batch}
         for pending in batch:
             pending.attempts += 1
-        behind = [pending for pending in self._contested if pending.order.account_id in accounts]
-        others = [pending for pending in self._contested if pending.order.account_id not in accounts]
-        self._contested = [*others, *batch, *behind]
-        self._note_contested()
-        self._accounts_at_once = max(1, len(accounts) // 2)
-        self._schedule_contested(now)
+        self._put_behind(batch, now)
+        suspects = len(accounts - self._seen_held)
+        if suspects <= 1:  # it may be one of those that were passed over before
+            self._seen_held -= accounts
+        self._accounts_at_once = max(1, suspects // 2)
+
+    def widen(self) -> None:
+        """An attempt decided orders of contested accounts: twice as many are tried at once."""
+        self._accounts_at_once = min(2 * self._accounts_at_once, MAX_BATCH_ORDERS)
 
     def take_expired(self, now: float) -> list[Pending]:
         """The orders whose deadline has passed."""
@@ -130,6 +140,15 @@ class OrderQueue:
         self._retries, self._contested = [], []
         self._note_contested()
         return everything
+
+    def _put_behind(self, tried: Sequence[Pending], now: float) -> None:
+        """Behind the other contested accounts, and before the orders of their own that came later."""
+        accounts = {pending.order.account_id for pending in tried}
+        later = [pending for pending in self._contested if pending.order.account_id in accounts]
+        others = [pending for pending in self._contested if pending.order.account_id not in accounts]
+        self._contested = [*others, *tried, *later]
+        self._note_contested()
+        self._schedule_contested(now)
 
     def _note_contested(self) -> None:
         self._contested_accounts = {pending.order.account_id for pending in self._contested}

@@ -210,6 +210,8 @@ class OrderWriter:
             self._fail(batch, OrderErrorReason.INTERNAL, _INTERNAL)
         else:
             self._complete(batch, settlement)
+            if contested and any(outcome is not None for outcome in settlement.outcomes):
+                self._queue.widen()
 
     async def _write_halves(self, batch: list[Pending], *, contested: bool) -> None:
         middle = len(batch) // 2

@@ -90,6 +90,32 @@ async def test_rows_entered_by_hand_hold_up_no_other_account(pod, database, ente
     assert await unbalanced(database) == []
 
 
+async def test_locked_accounts_and_rows_entered_by_hand_hold_up_no_other_account(pod, database):
+    # given somebody who holds two accounts by their lock, and another one unseen
+    first, second, unseen, free = [await pod.open_account(f"user {number}") for number in range(4)]
+    for account in (first, second, unseen, free):
+        await pod.place(account, "zero")
+    holder = await database.connect("postgres", **EXECUTOR)
+    await holder.execute("BEGIN")
+    await holder.execute("SELECT FROM accounts WHERE id = ANY ($1::bigint[]) FOR UPDATE", [first, second])
+    await holder.execute(
+        "INSERT INTO positions (account_id, symbol, quantity, average_price) VALUES ($1, 'GBPUSD', 1, 1.1)", unseen
+    )
+
+    # when an order of another account follows theirs in one batch
+    accounts = (first, second, unseen, free)
+    *waiting, last = [asyncio.create_task(pod.place(account, "one", symbol="GBPUSD")) for account in accounts]
+    try:
+        placed = await last
+    finally:
+        await holder.close()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    # then it does not wait until its deadline
+    assert placed.execution.sequence == 2
+    assert await unbalanced(database) == []
+
+
 async def test_order_of_an_account_whose_rows_are_held_is_told_so(start_pod, database):
     pod = await start_pod(limits=Limits(order_timeout_seconds=2.0))
     held = await pod.open_account("ada")

@@ -35,7 +35,27 @@ def attempts_until_alone(queue: OrderQueue, held: set[int]) -> tuple[int, list[P
             queue.put_last(batch, 0.0)
         else:
             placed += batch
+            queue.widen()
     return waited, placed
+
+
+def attempts_until_placed(queue: OrderQueue, wanted: int, *, locked: set[int], unseen: int) -> int:
+    """How many attempts until the order of `wanted` is placed; those at `locked` accounts are passed over."""
+    for attempt in range(1, 1000):
+        batch = queue.next_contested(LATER)
+        accounts = {one.order.account_id for one in batch}
+        if unseen in accounts:
+            queue.put_last(batch, 0.0)
+            continue
+        if wanted in accounts:
+            return attempt
+        undecided = [one for one in batch if one.order.account_id in locked]
+        for one in undecided:
+            one.attempts += 1
+        queue.put_back(undecided, 0.0)
+        if accounts - locked:
+            queue.widen()
+    raise AssertionError(f"the order of {wanted} is never placed")
 
 
 @pytest.mark.parametrize("held", [0, 200, 511])
@@ -70,3 +90,22 @@ async def test_orders_of_an_account_stay_in_order_when_it_waits_behind_others(qu
     queue.put_last(batches[0], 0.0)
     batches += [queue.next_contested(LATER), queue.next_contested(LATER)]
     assert batches == [[first, second, third], [other], [first, second, third]]
+
+
+@pytest.mark.parametrize("locked", [1, 2, 3, 10, 100])
+async def test_locked_accounts_keep_no_other_from_being_tried_without_the_one_that_is_held_unseen(
+    queue: OrderQueue, locked: int
+) -> None:
+    # given accounts whose rows are locked, one that is held unseen, and as many free ones as are locked
+    locked_ones, unseen, free = set(range(locked)), 1000, range(2000, 2000 + locked)
+    queue.put_back([pending(account) for account in (*locked_ones, unseen, *free)], 0.0, all_contested=True)
+
+    # then the last of them is placed once halves have found the one, long before its deadline (250 attempts)
+    assert attempts_until_placed(queue, free[-1], locked=locked_ones, unseen=unseen) <= 18 + locked
+
+
+async def test_orders_of_locked_accounts_that_fill_a_batch_leave_others_a_turn(queue: OrderQueue) -> None:
+    # given two locked accounts with as many orders as one may have, and a free one
+    queue.put_back([pending(account) for account in [1] * 256 + [2] * 256 + [3]], 0.0, all_contested=True)
+
+    assert attempts_until_placed(queue, 3, locked={1, 2}, unseen=1000) <= 3
