@@ -40,17 +40,24 @@ _ORDER = f"""
 {CONFIRMED} SELECT {ORDER_COLUMNS} FROM orders
 WHERE account_id = $1 AND client_order_id BETWEEN $2 AND $2 AND {IF_CONFIRMED} ORDER BY client_order_id
 """  # noqa: S608  # as above
-# Entries are read from the journal. Their copies in account_events, which have a `type`, are for the release before
-# this one, and tell of what has left the journal with its week. Each half ends after a page, in the order of its index;
-# without that the account's whole history would be sorted. A copy whose entry follows the last of `entries` is beyond
-# the page.
+# Entries are read from the journal. Their copies in account_events are for the release before this one, and tell of
+# what has left the journal with its week. A person may have entered one, with anything in it. Each half ends after a
+# page, in the order of its index; without that the account's whole history would be sorted. A copy whose entry follows
+# the last of `entries` is beyond the page.
 _EVENTS = f"""
 {CONFIRMED}, entries AS MATERIALIZED (
     SELECT account_id, sequence, at, kind, amount, balance, client_order_id, reason
     FROM journal WHERE account_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3
 )
 SELECT * FROM (
-    (SELECT account_id, sequence, at, payload ->> 'type' AS type, (payload - 'type')::text AS payload,
+    (SELECT account_id, sequence, at,
+        CASE
+            WHEN payload -> 'order_id' IS NOT NULL THEN 'order'
+            WHEN payload ->> 'type' IN ('deposit', 'withdrawal') THEN payload ->> 'type'
+            ELSE 'adjustment'
+        END AS type,
+        (CASE jsonb_typeof(payload) WHEN 'object' THEN payload - 'type' ELSE '{{}}' END
+            || jsonb_build_object('sequence', sequence))::text AS payload,
         NULL::smallint AS kind, NULL::bigint AS amount, NULL::bigint AS balance, NULL::text AS client_order_id,
         NULL::text AS reason
     FROM (
@@ -143,5 +150,5 @@ class Reader:
 def _event_from(row: "asyncpg.Record") -> AccountEvent:
     if row["payload"] is None:
         return entry_event(entry_from(row))
-    payload, kind = msgspec.Raw(row["payload"].encode()), EventKind(row["type"] or EventKind.ORDER)
-    return AccountEvent(row["account_id"], row["sequence"], kind, payload, row["at"])
+    payload = msgspec.Raw(row["payload"].encode())
+    return AccountEvent(row["account_id"], row["sequence"], EventKind(row["type"]), payload, row["at"])

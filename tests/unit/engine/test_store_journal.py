@@ -5,6 +5,7 @@ import datetime as dt
 import json
 from decimal import Decimal
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -20,6 +21,7 @@ from rtx_engine.store.writer import Limits
 
 PATIENT = Limits(order_timeout_seconds=60.0, transfer_timeout_seconds=60.0)  # on a machine that is busy otherwise
 NOW = dt.datetime(2026, 11, 27, tzinfo=dt.UTC)
+RUNBOOK = Path(__file__).parents[3] / "docs" / "runbook.md"
 EXECUTOR = {"rtx.colour": "blue", "rtx.epoch": "1"}
 
 
@@ -89,6 +91,30 @@ async def test_entries_reach_streams_as_they_are_read(pod):
     assert [event.sequence for event in await pod.store.reader.events_since(account_id, 1, limit=1)] == [2]
 
 
+async def test_adjustment_by_the_runbooks_statements_is_told_like_an_entry(pod, database):
+    # given an account that has traded
+    account_id = await pod.open_account("ada")
+    await pod.place(account_id, "one")
+
+    # when a person adjusts its balance as the runbook says
+    statements = RUNBOOK.read_text().partition("## Adjust a balance by hand")[2].partition("```sql\n")[2]
+    session = await database.connect("postgres")
+    async with session.transaction():
+        await session.execute(statements.partition("```")[0])
+    await session.close()
+
+    # then the rows add up, its pod goes on from there, and the copy says the same as the entry
+    await pod.place(account_id, "three")
+    assert await unbalanced(database) == []
+    told = json.loads(message((await pod.store.reader.events_since(account_id, 1, limit=1))[0]))
+    assert (told["type"], told["sequence"], told["amount"], told["balance"]) == ("adjustment", 2, "5.00", "10005.00")
+    session = await database.connect("postgres", **EXECUTOR)
+    await session.execute("DELETE FROM journal WHERE account_id = $1 AND sequence = 2", account_id)
+    await session.close()
+    later = json.loads(message((await pod.store.reader.events_since(account_id, 1, limit=1))[0]))
+    assert later | {"posted_at": None} == told | {"posted_at": None}
+
+
 async def test_pages_skip_nothing_when_a_week_of_the_journal_has_left(pod, database):
     # given deposits and orders, and a first week that has been dropped with its entries
     account_id = await pod.open_account("ada")
@@ -110,6 +136,46 @@ async def test_pages_skip_nothing_when_a_week_of_the_journal_has_left(pod, datab
     for before, after in zip(told, chain(*seen), strict=True):
         assert (after.kind, after.at) == (before.kind, before.at)
         assert json.loads(message(after)) == json.loads(message(before))
+
+
+@pytest.mark.parametrize(
+    ("copy", "kind"),
+    [
+        ('{"type": "deposit", "amount": "5.00", "sequence": 7}', "deposit"),
+        ('{"type": "correction", "amount": "5.00"}', "adjustment"),
+        ('{"type": 4}', "adjustment"),
+        ("{}", "adjustment"),
+        ('["order_id", "type"]', "adjustment"),
+        ('"see ticket 12"', "adjustment"),
+        ("null", "adjustment"),
+    ],
+)
+async def test_copy_that_a_person_entered_is_told_as_json_and_hides_nothing(pod, database, copy, kind):
+    # given an adjustment by hand, before an order
+    account_id = await pod.open_account("ada")
+    session = await database.connect("postgres", **EXECUTOR)
+    async with session.transaction():
+        await session.execute("SELECT FROM accounts WHERE id = $1 FOR UPDATE", account_id)
+        await session.execute(
+            "INSERT INTO journal (account_id, sequence, at, kind, amount, balance, reason, author)"
+            " VALUES ($1, 1, now(), 4, 500, 1000500, 'goodwill', 'ops')",
+            account_id,
+        )
+        await session.execute(
+            "INSERT INTO account_events (account_id, sequence, kind, payload, at) VALUES ($1, 1, 'order', $2, now())",
+            account_id,
+            copy,
+        )
+        await session.execute("UPDATE accounts SET balance = balance + 5, event_sequence = 1 WHERE id = $1", account_id)
+    await pod.place(account_id, "two")
+
+    # when its week has left
+    await session.execute("DELETE FROM journal WHERE account_id = $1 AND sequence = 1", account_id)
+    await session.close()
+
+    # then both are messages with their numbers
+    told = [json.loads(message(event)) for event in await pod.store.reader.events_since(account_id, 0)]
+    assert [(one["type"], one["sequence"]) for one in told] == [(kind, 1), ("order", 2)]
 
 
 def rows_read(plan: dict[str, Any]) -> int:
