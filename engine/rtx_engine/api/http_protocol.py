@@ -110,10 +110,12 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
-            if self._should_upgrade():
-                self.handle_websocket_upgrade()
-            else:
+            if not self._should_upgrade():
                 self._parse_without_upgrade(data[offer.args[0] :])
+            elif self.pipeline or self._waits_for_answer():
+                self._refuse(bad_request("A WebSocket begins once all earlier requests are answered."))
+            else:
+                self.handle_websocket_upgrade()
         except httptools.HttpParserError:
             self._refuse(self._refusal or bad_request("The request is not HTTP/1.1: check the request line, headers."))
 

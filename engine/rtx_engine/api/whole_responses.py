@@ -19,7 +19,7 @@ class WholeResponses:
         self._in_body = False
 
     def write(self, data: bytes) -> None:
-        if self._in_body or data.startswith(_CONTINUE):
+        if self._in_body or (not self._head and data.startswith(_CONTINUE)):
             self._transport.write(data)
         elif self._head:
             self._in_body = True

@@ -255,6 +255,26 @@ async def test_unauthorised_handshake_is_refused(
         assert (answer.status, (await answer.json())["error"]["reason"]) == (status, reason)
 
 
+async def test_stream_that_is_asked_for_behind_an_order_does_not_take_its_answer(alice: Trader, engine: Any) -> None:
+    # given a client that sends an order and asks for a stream without waiting for the answer
+    body = b'{"client_order_id": "one", "symbol": "EURUSD", "side": "buy", "quantity": "0.01"}'
+    order = f"POST /api/orders/market HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+    upgrade = (
+        "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    )
+    token = f"Authorization: Bearer {alice.token}\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", engine.port)
+    writer.write((order + token).encode() + body + (upgrade + token).encode())
+    # when everything is read until the pod closes the connection
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        answers = await reader.read()
+    writer.close()
+    # then it is the answer to the order
+    head, _, answer = answers.partition(b"\r\n\r\n")
+    assert (head.split()[1], json.loads(answer)["client_order_id"]) == (b"201", "one")
+
+
 async def test_resume_after_an_unknown_event_is_refused(alice: Trader, engine: Any) -> None:
     async with alice.stream(engine, "?since=5") as stream:
         message = await stream.receive(timeout=TIMEOUT_SECONDS)

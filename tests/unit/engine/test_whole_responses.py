@@ -13,6 +13,7 @@ from uvicorn.server import ServerState
 
 HEAD_OF_5_BYTES = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"
 CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 EXPECTING = b"POST /whole HTTP/1.1\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n"
 TIMEOUT_SECONDS = 10
 
@@ -42,9 +43,16 @@ class Transport(asyncio.Transport):
 
 
 async def application(scope, receive, send):
-    """Answers 5 bytes: at once at /whole, in two parts at /parts. At /broken it fails before them."""
+    """Answers 5 bytes: at once at /whole, in two parts at /parts. At /broken it fails before them.
+
+    At /continue the body is what a server says to a client that expects to be told to go on.
+    """
     while (await receive()).get("more_body"):
         pass
+    if scope["path"] == "/continue":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"25")]})
+        await send({"type": "http.response.body", "body": CONTINUE})
+        return
     headers = [] if scope["path"] == "/parts" else [(b"content-length", b"5")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     if scope["path"] == "/broken":
@@ -79,9 +87,10 @@ async def answered(*parts: bytes) -> Transport:
         ([b"GET /whole HTTP/1.1\r\n\r\n" * 2], [HEAD_OF_5_BYTES + b"hello"] * 2),
         ([b"HEAD /whole HTTP/1.1\r\n\r\n"], [HEAD_OF_5_BYTES]),
         ([b"GET /parts HTTP/1.1\r\n\r\n"], [CHUNKED_HEAD + b"2\r\nhe\r\n", b"3\r\nllo\r\n0\r\n\r\n"]),
-        ([EXPECTING, b"{}"], [b"HTTP/1.1 100 Continue\r\n\r\n", HEAD_OF_5_BYTES + b"hello"]),
+        ([EXPECTING, b"{}"], [CONTINUE, HEAD_OF_5_BYTES + b"hello"]),
+        ([b"GET /continue HTTP/1.1\r\n\r\n"], [b"HTTP/1.1 200 OK\r\ncontent-length: 25\r\n\r\n" + CONTINUE]),
     ],
-    ids=["one", "two", "pipelined", "without a body", "in parts", "expected"],
+    ids=["one", "two", "pipelined", "without a body", "in parts", "expected", "body like another head"],
 )
 async def test_head_is_written_with_the_body(parts, written):
     transport = await answered(*parts)
