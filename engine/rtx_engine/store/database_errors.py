@@ -26,6 +26,11 @@ NOT_MIGRATED = (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError)
 FENCED_STATE = "RX001"  # SQLSTATE of rtx_operator.assert_executor()
 
 
+def costs_connection(error: BaseException) -> bool:
+    """Whether the connection is of no further use. A statement that the server has cancelled costs none."""
+    return isinstance(error, CONNECTION_LOST) and not isinstance(error, asyncpg.QueryCanceledError)
+
+
 def is_fenced(error: BaseException) -> bool:
     return isinstance(error, asyncpg.PostgresError) and error.sqlstate == FENCED_STATE
 

@@ -18,7 +18,7 @@ from rtx_engine.domain.events import AccountEvent, entry_event
 from rtx_engine.domain.transfers import Transfer, enter
 from rtx_engine.store import statements
 from rtx_engine.store.columns import entry_arguments, entry_from, portfolios_from
-from rtx_engine.store.database_errors import CONNECTION_LOST, CONTENTION, is_fenced, lacks_partition
+from rtx_engine.store.database_errors import CONTENTION, costs_connection, is_fenced, lacks_partition
 from rtx_engine.store.errors import OrderError, OrderErrorReason, UnavailableError
 from rtx_engine.store.fence import FenceWatch
 from rtx_engine.store.partitions import make_weeks
@@ -160,7 +160,7 @@ class Journal:
 
         Raises OrderError (Fenced; Unavailable where the week's partition can be neither found nor made).
         """
-        if isinstance(error, CONNECTION_LOST) and not isinstance(error, asyncpg.QueryCanceledError):
+        if costs_connection(error):
             return False
         if isinstance(error, asyncpg.PostgresError):
             attempt.committing = False  # the server has refused it
@@ -217,6 +217,6 @@ async def _make_weeks(connection: "asyncpg.Connection", attempt: _Attempt) -> No
     except CONTENTION:
         attempt.obstacle = _NO_WEEK
     except asyncpg.PostgresError as error:
-        if isinstance(error, CONNECTION_LOST) and not isinstance(error, asyncpg.QueryCanceledError):
+        if costs_connection(error):
             raise
         raise OrderError(OrderErrorReason.UNAVAILABLE, _NO_WEEK) from error

@@ -15,7 +15,7 @@ import structlog
 from rtx_engine.config import Database
 from rtx_engine.store.database_errors import CONNECTION_LOST
 from rtx_engine.store.errors import UnavailableError
-from rtx_engine.store.leaving import CANCEL_TIMEOUT_SECONDS, SessionId, end, has_closed, identify
+from rtx_engine.store.leaving import CANCEL_TIMEOUT_SECONDS, LeftSessions, SessionId, has_closed
 
 CONNECT_TIMEOUT_SECONDS = 3.0  # of one attempt
 STATEMENT_TIMEOUT_SECONDS = 3.0  # above the role's statement_timeout, for a server that does not respond at all
@@ -23,7 +23,8 @@ USE_TIMEOUT_SECONDS = 3.0  # from the first statement of a use to its end
 WAIT_TIMEOUT_SECONDS = 3.0  # for the uses before
 CLOSE_TIMEOUT_SECONDS = 5.0  # to end the sessions that are left, if not all of them have ended at once
 MAX_BACKOFF_SECONDS = 1.0
-END_PAUSE_SECONDS = 0.5  # before sessions that are left are ended, for want of a use that does it
+# Before the server is asked again to end sessions that are left; twice as long each time, as it may take no notice.
+END_PAUSE_SECONDS, MAX_END_PAUSE_SECONDS = 0.5, 5.0
 
 # Every look-up is by key, so one generic plan suits all arguments, and planning would cost more than running. Plans are
 # made while the tables are empty and then kept: without enable_seqscan=off some would scan for ever.
@@ -73,9 +74,9 @@ class Session:
         self._connect_callbacks: list[Callable[[asyncpg.Connection], Awaitable[None]]] = []
         self._lock = asyncio.Lock()
         self._connection: asyncpg.Connection | None = None
-        self._id: SessionId | None = None  # of the newest connection
+        self._id: SessionId | None = None  # of the newest connection, if the server tells
         self._leaving: set[asyncio.Task[None]] = set()  # of the connections before
-        self._left: set[SessionId] = set()  # that nobody has seen end
+        self._left = LeftSessions()
         self._ending: asyncio.Task[None] | None = None  # ends those
         self._closing = False
         self._epoch: int | None = None
@@ -85,7 +86,7 @@ class Session:
         self._wait_cancelled = False  # PostgreSQL says so in a warning
 
     def on_connect(self, callback: Callable[["asyncpg.Connection"], Awaitable[None]]) -> None:
-        """Await `callback` with each new connection before it is used."""
+        """Await `callback` with each new connection before it is used. What it raises costs the connection."""
         self._connect_callbacks.append(callback)
 
     @asynccontextmanager
@@ -201,7 +202,7 @@ class Session:
     def _leave(self) -> bool:
         """End the session of the connection, if there is one. A connection that is lost cannot be asked for that."""
         connection, self._connection = self._connection, None
-        if connection is None or self._id is None:
+        if connection is None:
             return False
         if connection.is_closed():
             self._note_left(self._id)
@@ -211,22 +212,26 @@ class Session:
             leaving.add_done_callback(self._leaving.discard)
         return True
 
-    async def _ask_to_end(self, connection: "asyncpg.Connection", session: SessionId) -> None:
+    async def _ask_to_end(self, connection: "asyncpg.Connection", session: SessionId | None) -> None:
         if not await has_closed(connection):
             self._note_left(session)
 
-    def _note_left(self, session: SessionId) -> None:
+    def _note_left(self, session: SessionId | None) -> None:
         """Have the session ended over the next connection, which is opened for that if for nothing else."""
-        self._left.add(session)
+        if session is None:
+            return
+        self._left.note(session)
         if not self._closing and (self._ending is None or self._ending.done()):
-            self._ending = asyncio.create_task(self._end_left_in_time(), name="sessions that are left")
+            self._ending = asyncio.create_task(self._end_left(), name="sessions that are left")
 
-    async def _end_left_in_time(self) -> None:
+    async def _end_left(self) -> None:
+        pause = END_PAUSE_SECONDS
         while self._left:
-            await asyncio.sleep(END_PAUSE_SECONDS)
-            with suppress(UnavailableError, asyncpg.PostgresError):
-                async with self.use() as connection:
-                    await self._end_left(connection)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, MAX_END_PAUSE_SECONDS)
+            with suppress(UnavailableError):
+                async with self.use() as connection:  # which others want, too: it is not kept until they have ended
+                    await self._left.ask_to_end(connection)
 
     async def _end_all(self) -> None:
         """End what is left, over a connection for that alone."""
@@ -235,27 +240,27 @@ class Session:
             await asyncio.wait([self._ending])
         while self._leaving:
             await asyncio.wait(self._leaving)
-        while self._left:
-            with suppress(*CONNECTION_LOST, asyncpg.PostgresError):
-                connection = await self._connect()
-                try:
-                    await self._end_left(connection)
-                finally:
-                    connection.terminate()
-            if self._left:
-                await asyncio.sleep(END_PAUSE_SECONDS)
+        while self._left and not await self._end_over_another():
+            await asyncio.sleep(END_PAUSE_SECONDS)
 
-    async def _end_left(self, connection: "asyncpg.Connection") -> None:
-        if left := frozenset(self._left):
-            self._left -= left - await end(connection, left)  # others may have come meanwhile
+    async def _end_over_another(self) -> bool:
+        """Whether there was a connection, over which they were asked to end."""
+        with suppress(*CONNECTION_LOST, asyncpg.PostgresError):
+            connection = await self._connect()
+            try:
+                await self._left.end(connection, CLOSE_TIMEOUT_SECONDS)
+                return True
+            finally:
+                connection.terminate()
+        return False
 
     async def _connect_prepared(self) -> "asyncpg.Connection":
         connection = await self._connect()
         self._epoch = None
         connection.add_log_listener(self._on_log_message)
         try:
-            self._id = await identify(connection)
-            await self._end_left(connection)
+            self._id = await self._left.identify(connection)
+            await self._left.end(connection)
             for callback in self._connect_callbacks:
                 await callback(connection)
         except BaseException:

@@ -1,0 +1,98 @@
+"""That a connection opens whatever else fails."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from cables import Cable
+from engine_postgres import TestDatabase
+from rtx_engine.store import UnavailableError
+from rtx_engine.store.session import Session
+from structlog.testing import capture_logs
+
+TIMEOUT_SECONDS = 20.0
+MANY = 5  # sessions: a wait of half a second for each is more than a statement of the engine's role may take
+
+
+@pytest_asyncio.fixture
+async def session(database: TestDatabase, cable: Cable) -> AsyncIterator[Session]:
+    """A session behind the cable."""
+    session = Session(replace(database.engine, port=cable.port), "blue")
+    yield session
+    await session.close()
+
+
+@pytest.fixture
+def hanging() -> Iterator[list[int]]:
+    """Backends that were stopped, as where their storage does not answer. They go on at the end."""
+    backends: list[int] = []
+    yield backends
+    for backend in backends:
+        with suppress(ProcessLookupError):
+            os.kill(backend, signal.SIGCONT)
+
+
+async def answer(session: Session) -> int:
+    """Of the first use that succeeds."""
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while True:
+            with suppress(UnavailableError):
+                async with session.use(wait_seconds=TIMEOUT_SECONDS) as connection:
+                    return int(await connection.fetchval("SELECT 42"))
+
+
+async def leave(session: Session, cable: Cable) -> None:
+    """Lose a connection, so that nobody sees its session end."""
+    with suppress(UnavailableError):
+        async with session.use(wait_seconds=TIMEOUT_SECONDS) as connection:
+            cable.reset()
+            await connection.execute("SELECT")
+
+
+def warnings_in(logs: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [entry["reason"] for entry in logs if "leaves behind" in entry["event"]]
+
+
+async def test_connection_opens_however_many_sessions_do_not_end(session, hanging):
+    # given uses that were given up since their backends hang
+    with capture_logs() as logs:
+        for _ in range(MANY):
+            with suppress(UnavailableError):
+                async with session.use(timeout_seconds=0.3, wait_seconds=TIMEOUT_SECONDS) as connection:
+                    hanging.append(connection.get_server_pid())
+                    os.kill(hanging[-1], signal.SIGSTOP)
+                    await connection.execute("SELECT")
+
+        # when it is used again
+        assert await answer(session) == 42
+
+    # then that they go on is told once
+    assert warnings_in(logs) == ["they have not ended yet"]
+
+
+@pytest.mark.parametrize(
+    "hardening",
+    [
+        "REVOKE EXECUTE ON FUNCTION pg_terminate_backend(integer, bigint) FROM PUBLIC",
+        "REVOKE SELECT ON pg_stat_activity FROM PUBLIC",
+    ],
+)
+async def test_connection_opens_where_the_server_lets_no_session_be_ended(session, cable, database, hardening):
+    # given a hardened server, and sessions that nobody saw end
+    await database.execute(hardening)
+    with capture_logs() as logs:
+        for _ in range(2):
+            await leave(session, cable)
+
+        # when it is used again
+        assert await answer(session) == 42
+
+    # then that is told once
+    [reason] = warnings_in(logs)
+    assert "permission denied" in reason
