@@ -9,7 +9,7 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 import msgspec
 import structlog
 
-from rtx_engine.store.database_errors import NOT_MIGRATED
+from rtx_engine.store.database_errors import NOT_MIGRATED, costs_connection
 from rtx_engine.store.errors import UnavailableError
 from rtx_engine.store.migration_files import required_version
 from rtx_engine.store.session import Session
@@ -111,8 +111,13 @@ class FenceWatch:
         self._restore_callbacks.append(callback)
 
     async def listen(self, connection: "asyncpg.Connection") -> None:
-        """Subscribe this connection to the fence's notifications."""
-        await connection.add_listener(CHANNEL, lambda *_: self._notified.set())
+        """Subscribe this connection to the fence's notifications. Where the server refuses, polling is enough."""
+        try:
+            await connection.add_listener(CHANNEL, lambda *_: self._notified.set())
+        except asyncpg.PostgresError as error:
+            if costs_connection(error):
+                raise
+            log.warning("moves of the fence are not notified; this pod reads it each second", error=str(error))
         self._notified.set()
 
     async def refresh(self, connection: "asyncpg.Connection") -> FenceState | None:

@@ -8,9 +8,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from cables import Cable
+from engine_pods import Pod
 from engine_postgres import TestDatabase
 from rtx_engine.store import UnavailableError
 from rtx_engine.store.session import Session
@@ -96,3 +98,19 @@ async def test_connection_opens_where_the_server_lets_no_session_be_ended(sessio
     # then that is told once
     [reason] = warnings_in(logs)
     assert "permission denied" in reason
+
+
+async def test_pod_whose_server_notifies_nobody_reads_the_fence(start_pod, database, monkeypatch):
+    # given a server whose queue of notifications is damaged
+    async def refuse(*_: object) -> None:
+        raise asyncpg.UndefinedFileError("could not access status of transaction 1")
+
+    monkeypatch.setattr(asyncpg.Connection, "add_listener", refuse)
+    pod: Pod = await start_pod()
+
+    # when the fence moves, then the pod knows
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        await pod.store.fence.wait_until_known()
+        epoch = await database.move_fence("green")
+        while pod.store.fence.state is None or pod.store.fence.state.epoch < epoch:
+            await pod.store.fence.wait_for_change(TIMEOUT_SECONDS)
