@@ -33,6 +33,7 @@ _SYNC_CANCELLED = "canceling wait for synchronous replication"
 # Which a server reports when it changes them, unasked (PostgreSQL 14 and later).
 _READ_ONLY_SETTINGS = ("in_hot_standby", "default_transaction_read_only")
 _READ_ONLY = "the server is read-only: a standby, or no longer the primary"
+_CLOSED = "this server is stopping; try again"
 _SET_EPOCH = "SELECT set_config('rtx.epoch', $1, false)"
 
 log = structlog.get_logger(__name__)
@@ -47,6 +48,10 @@ class UnconfirmedError(Exception):
     def __init__(self, *, in_vain: bool = False) -> None:
         super().__init__()
         self.in_vain = in_vain
+
+
+class ClosedError(ConnectionError):
+    """The session is closed, and opens no connection any more; the message is one sentence."""
 
 
 class Session:
@@ -74,6 +79,7 @@ class Session:
         self._connect_callbacks: list[Callable[[asyncpg.Connection], Awaitable[None]]] = []
         self._lock = asyncio.Lock()
         self._connection: asyncpg.Connection | None = None
+        self._opening: asyncio.Timeout | None = None  # of a connection that is being opened: `close` ends it
         self._id: SessionId | None = None  # of the newest connection, if the server tells
         self._leaving: set[asyncio.Task[None]] = set()  # of the connections before
         self._left = LeftSessions()
@@ -95,8 +101,8 @@ class Session:
     ) -> AsyncIterator["asyncpg.Connection"]:
         """The connection, for at most `timeout_seconds` from when it is this caller's turn.
 
-        Raises UnavailableError if the turn does not come within `wait_seconds`, or if the database does not answer in
-        time; other errors propagate. A statement that the server gives up costs no connection.
+        Raises UnavailableError if the turn does not come within `wait_seconds`, if the database does not answer in
+        time, or after `close`; other errors propagate. A statement that the server gives up costs no connection.
         """
         async with self._turn(wait_seconds):
             try:
@@ -110,6 +116,8 @@ class Session:
                 except (asyncio.CancelledError, *CONNECTION_LOST):
                     self.drop()  # its state is unknown
                     raise
+            except ClosedError as error:
+                raise UnavailableError(str(error)) from error
             except CONNECTION_LOST as error:
                 raise UnavailableError("the database does not answer; try again") from error
             self._prove()
@@ -138,22 +146,39 @@ class Session:
     async def open(self) -> "asyncpg.Connection":
         """The connection, opened if necessary; waits for the backoff of the last failure.
 
-        Raises an error of CONNECTION_LOST; ConnectionError if the server refuses the connection.
+        Raises an error of CONNECTION_LOST; ConnectionError if the server refuses the connection; ClosedError after
+        `close`, also if that comes meanwhile.
         """
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
+        try:
+            async with asyncio.timeout(None) as self._opening:
+                connection = await self._connect_when_due()
+        except TimeoutError as error:
+            if self._closing:
+                raise ClosedError(_CLOSED) from error
+            raise
+        finally:
+            self._opening = None
+        self._connection, self._proved = connection, False
+        if self._closing:  # since the last moment
+            self._leave()
+            raise ClosedError(_CLOSED)
+        return connection
+
+    async def _connect_when_due(self) -> "asyncpg.Connection":
         if self._leaving:  # so that a pod's connections are hardly ever more than its sessions
             await asyncio.wait(self._leaving, timeout=CANCEL_TIMEOUT_SECONDS)
         await asyncio.sleep(max(0.0, self._retry_at - asyncio.get_running_loop().time()))
+        if self._closing:
+            raise ClosedError(_CLOSED)
         try:
-            connection = await self._connect_prepared()
+            return await self._connect_prepared()
         except Exception as error:
             self._count_failure(str(error) or type(error).__name__)
             if isinstance(error, asyncpg.PostgresError):
                 raise ConnectionError(str(error)) from error
             raise
-        self._connection, self._proved = connection, False
-        return connection
 
     async def commit(
         self,
@@ -193,11 +218,15 @@ class Session:
             self._count_failure("lost at its first use")
 
     async def close(self) -> None:
-        """Close the connection, and end the sessions of those before. If cancelled, that goes on."""
+        """Close the connection, also one that is being opened, and end the sessions of those before.
+
+        From now on `open` refuses. Takes CLOSE_TIMEOUT_SECONDS at most. If cancelled, that goes on.
+        """
         self._closing = True
+        if self._opening is not None and not self._opening.expired():
+            self._opening.reschedule(0.0)
         self._leave()
-        closing = asyncio.create_task(self._end_all(), name="sessions that are left")
-        await asyncio.wait([closing], timeout=CLOSE_TIMEOUT_SECONDS)
+        await asyncio.wait([asyncio.create_task(self._end_all(), name="sessions that are left")])
 
     def _leave(self) -> bool:
         """End the session of the connection, if there is one. A connection that is lost cannot be asked for that."""
@@ -235,13 +264,19 @@ class Session:
 
     async def _end_all(self) -> None:
         """End what is left, over a connection for that alone."""
-        if self._ending is not None:
-            self._ending.cancel()
-            await asyncio.wait([self._ending])
-        while self._leaving:
-            await asyncio.wait(self._leaving)
-        while self._left and not await self._end_over_another():
-            await asyncio.sleep(END_PAUSE_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS) as limit:
+                if self._ending is not None:
+                    self._ending.cancel()
+                    await asyncio.wait([self._ending])
+                async with self._lock:  # whoever opens or uses a connection has been refused
+                    pass
+                while self._leaving:
+                    await asyncio.wait(self._leaving)
+                while self._left and not limit.expired():  # a client library may swallow a cancellation
+                    if await self._end_over_another():
+                        break
+                    await asyncio.sleep(END_PAUSE_SECONDS)
 
     async def _end_over_another(self) -> bool:
         """Whether there was a connection, over which they were asked to end."""

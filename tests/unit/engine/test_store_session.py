@@ -1,4 +1,4 @@
-"""That a connection opens whatever else fails."""
+"""That a connection opens whatever else fails, and that none does once the session is closed."""
 
 import asyncio
 import os
@@ -17,6 +17,7 @@ from engine_postgres import TestDatabase
 from rtx_engine.store import UnavailableError
 from rtx_engine.store.session import Session
 from structlog.testing import capture_logs
+from test_store_standby import until_sessions_are_at_most
 
 TIMEOUT_SECONDS = 20.0
 MANY = 5  # sessions: a wait of half a second for each is more than a statement of the engine's role may take
@@ -114,3 +115,37 @@ async def test_pod_whose_server_notifies_nobody_reads_the_fence(start_pod, datab
         epoch = await database.move_fence("green")
         while pod.store.fence.state is None or pod.store.fence.state.epoch < epoch:
             await pod.store.fence.wait_for_change(TIMEOUT_SECONDS)
+
+
+async def test_closed_session_opens_no_connection(session, database):
+    assert await answer(session) == 42
+    await session.close()
+
+    with pytest.raises(UnavailableError, match="stopping"):
+        async with session.use():
+            pytest.fail("it was used after it was closed")
+
+    await until_sessions_are_at_most(database, 0)
+
+
+async def test_connection_that_is_being_opened_is_given_up_when_its_session_is_closed(session, cable, database):
+    # given a use for which a connection is being opened
+    cable.hold()
+    use = asyncio.create_task(answer_once(session))
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while not cable.connections:  # noqa: ASYNC110  # nothing tells of it
+            await asyncio.sleep(0.01)
+
+    # when the session is closed before the server answers
+    await session.close()
+    cable.release()
+
+    # then the use is refused, and no connection stays
+    with pytest.raises(UnavailableError, match="stopping"):
+        await use
+    await until_sessions_are_at_most(database, 0)
+
+
+async def answer_once(session: Session) -> int:
+    async with session.use() as connection:
+        return int(await connection.fetchval("SELECT 42"))

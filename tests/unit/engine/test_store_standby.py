@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import secrets
+from contextlib import suppress
 from decimal import Decimal
 
 import pytest
@@ -72,6 +73,27 @@ async def test_pod_that_stops_leaves_no_session_behind(wired_pod, cable, databas
 
         with pytest.raises(OrderError):
             await placing
+        await until_sessions_are_at_most(database, 0)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_pod_that_stops_opens_no_connection_for_reads_that_wait(wired_pod, database, shared):
+    # given a read that waits for the standby, and a login or a read behind it, whose clients go when the pod stops
+    store = wired_pod.store
+    async with missing_standby(database):
+        reads = [asyncio.create_task(store.reader.positions(1))]
+        await until_one_waits_for_a_standby(database)
+        waits = store.users.named("ada", known=True) if shared else store.reader.positions(2)
+        reads.append(asyncio.create_task(waits))
+        await asyncio.sleep(0)
+        for read in reads:
+            read.cancel()
+
+        await store.stop()
+
+        for read in reads:
+            with suppress(asyncio.CancelledError, UnavailableError):
+                await read
         await until_sessions_are_at_most(database, 0)
 
 
