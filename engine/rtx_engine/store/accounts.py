@@ -6,6 +6,7 @@ from rtx_engine.domain.accounts import Account, NewAccount
 from rtx_engine.store.errors import OrderError, OrderErrorReason, UsernameTakenError
 from rtx_engine.store.fenced_writes import FencedWrites
 from rtx_engine.store.session import UnconfirmedError
+from rtx_engine.store.write_admission import WriteKind, WriteOwner
 
 _UNCONFIRMED = "nobody knows yet whether the account is open; check whether it exists before you open it again"
 _OPEN = """
@@ -27,10 +28,10 @@ class Accounts:
         self._writes = writes
 
     async def create(self, account: NewAccount) -> Account:
-        """Raises UsernameTakenError, OrderError (Fenced, OutcomeUnknown) and UnavailableError."""
+        """Raises UsernameTakenError, OrderError (Fenced, OutcomeUnknown), TooManyReadsError and UnavailableError."""
         columns = (account.username, account.password_hash, account.currency, account.balance, account.leverage)
         try:
-            [row] = await self._writes.run(_OPEN, *columns)
+            [row] = await self._writes.run(WriteOwner(WriteKind.OPENING), _OPEN, *columns)
         except UnconfirmedError as error:
             raise OrderError(OrderErrorReason.OUTCOME_UNKNOWN, _UNCONFIRMED) from error
         except asyncpg.UniqueViolationError as error:

@@ -1,7 +1,8 @@
 """Statements that write outside of the order path, under the fence like every write, on the connection for reads.
 
 They wait for no lock there, neither the fence's nor a row's: one that somebody holds is tried again. One of them at a
-time is tried, so that however many are stuck, reads take turns with one. It goes ahead of the reads that wait.
+time is tried, so that however many are stuck, reads take turns with one. It goes ahead of the reads that wait. A user
+has few places and each of them its turn, and what may end a theft goes ahead (write_admission.py, turns.py).
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from rtx_engine.store.read_admission import Shared
 from rtx_engine.store.reads import Reads
 from rtx_engine.store.session import UnconfirmedError
 from rtx_engine.store.turns import Turns
+from rtx_engine.store.write_admission import WriteAdmission, WriteOwner
 
 MAX_ATTEMPTS = 2  # the second at the epoch that the first one read
 TIMEOUT_SECONDS = 2.0  # for the writes before, and for whoever holds a lock
@@ -41,19 +43,31 @@ class FencedWrites:
         self._session = reads.session
         self._standby = reads.standby
         self._fence = fence
-        self._turns = Turns()
+        self._admission = WriteAdmission()
+        self._turns = Turns[WriteOwner]()
 
-    async def run(self, statement: str, *arguments: object, needs_standby: bool = True) -> list["asyncpg.Record"]:
+    async def run(
+        self, owner: WriteOwner, statement: str, *arguments: object, needs_standby: bool = True
+    ) -> list["asyncpg.Record"]:
         """The rows of `statement`. `needs_standby`: its commit waits for the one that a quorum asks for.
 
-        Raises OrderError (Fenced), UnavailableError (nothing is written), UnconfirmedError, and asyncpg's error for
-        what it violates.
+        Raises TooManyReadsError, UnavailableError, OrderError (Fenced): then nothing is written; UnconfirmedError, and
+        asyncpg's error for what it violates.
         """
+        self._admission.enter(owner)
+        try:
+            return await self._run_in_time(owner, statement, arguments, needs_standby=needs_standby)
+        finally:
+            self._admission.leave(owner)
+
+    async def _run_in_time(
+        self, owner: WriteOwner, statement: str, arguments: tuple[object, ...], *, needs_standby: bool
+    ) -> list["asyncpg.Record"]:
         clock = asyncio.get_running_loop().time
         deadline = clock() + TIMEOUT_SECONDS
         while True:
             try:
-                async with self._turns.take(deadline):
+                async with self._turns.take(owner, deadline, urgent=owner.urgent):
                     return await self._try_once(_Attempt(needs_standby), statement, arguments)
             except CONTENTION as error:
                 if clock() >= deadline:
@@ -65,7 +79,6 @@ class FencedWrites:
     ) -> list["asyncpg.Record"]:
         once = partial(self._run, attempt=attempt, statement=statement, arguments=arguments)
         try:
-            # Who asks for it has been counted before, as the administrator or by what a password costs.
             return await self._reads.run(once, Shared.WRITES)
         except UnavailableError as error:
             if attempt.committing:

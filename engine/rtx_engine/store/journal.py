@@ -7,6 +7,7 @@ by the account's sequence that the account has moved.
 import asyncio
 import datetime as dt
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,10 +31,12 @@ from rtx_engine.store.turns import Turns
 
 RETRY_PAUSE_SECONDS = 0.02  # at most, before an account that somebody holds is tried again
 MAX_TRANSFERS = 32  # at once, which a pod enters within a second; they take turns, and each of them turns with reads
+MAX_TRANSFERS_OF_ACCOUNT = 16  # so that one that somebody holds leaves places; accounts take turns, too
 
 _FENCED = "another colour executes now; try again with the same id"
 _HELD = "another session holds the account; try again with the same id"
 _TOO_MANY = "too many deposits and withdrawals wait; try again in a second with the same id"
+_TOO_MANY_OF_ACCOUNT = "too many deposits and withdrawals of this account wait; try again in a second with the same id"
 _UNAVAILABLE = "the database did not accept the entry in time; try again with the same id"
 _NO_WEEK = "the journal has no partition for this week, and none can be made now; try again with the same id"
 _UNKNOWN = "the database was lost during the entry's COMMIT; try again with the same id to get its outcome"
@@ -75,21 +78,26 @@ class Journal:
         self._source = source
         self._publish = publish
         self._timeout_seconds = timeout_seconds
-        self._transfers = 0  # without an outcome
-        self._turns = Turns()
+        self._transfers = Counter[int]()  # without an outcome, by account
+        self._turns = Turns[int]()
 
     async def enter(self, transfer: Transfer) -> Entered:
         """Enter `transfer`, or return its earlier entry.
 
         Raises TransferRefusedError, and OrderError if nobody knows or nothing was done.
         """
-        if self._transfers >= MAX_TRANSFERS:
+        account_id = transfer.account_id
+        if self._transfers.total() >= MAX_TRANSFERS:
             raise OrderError(OrderErrorReason.TOO_MANY_REQUESTS, _TOO_MANY)
-        self._transfers += 1
+        if self._transfers[account_id] >= MAX_TRANSFERS_OF_ACCOUNT:
+            raise OrderError(OrderErrorReason.TOO_MANY_REQUESTS, _TOO_MANY_OF_ACCOUNT)
+        self._transfers[account_id] += 1
         try:
             return await self._enter_in_time(transfer)
         finally:
-            self._transfers -= 1
+            self._transfers[account_id] -= 1
+            if not self._transfers[account_id]:
+                del self._transfers[account_id]  # so that the table stays small
 
     async def _enter_in_time(self, transfer: Transfer) -> Entered:
         clock = asyncio.get_running_loop().time
@@ -99,7 +107,7 @@ class Journal:
             attempt = _Attempt(deadline)
             try:
                 once = partial(self._try_once, transfer=transfer, attempt=attempt)
-                async with self._turns.take(deadline):
+                async with self._turns.take(transfer.account_id, deadline):
                     entered = await self._reads.run(once, Shared.WRITES)
             except (UnavailableError, UnconfirmedError):
                 in_doubt = in_doubt or attempt.committing

@@ -4,8 +4,10 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Generic
 
 from rtx_engine.store.errors import UnavailableError
+from rtx_engine.store.rotation import Owner, Rotation
 
 
 class ConnectionTurns:
@@ -44,21 +46,55 @@ class ConnectionTurns:
         self._held = False
 
 
-class Turns:
-    """Turns of those that write, in the order in which they ask: one of them at a time waits for the connection."""
+class Turns(Generic[Owner]):
+    """Turns of those that write: one of them at a time waits for the connection.
+
+    They go round the owners, so that however often one of them asks, another one waits for one turn of each. What is
+    urgent goes ahead of all the others but one: neither waits for a queue of the other.
+    """
 
     def __init__(self) -> None:
-        self._lock = asyncio.Lock()
+        self._held = False
+        self._urgent = Rotation[Owner, asyncio.Future[None]]()
+        self._others = Rotation[Owner, asyncio.Future[None]]()
+        self._was_urgent = False  # the newest turn
 
     @asynccontextmanager
-    async def take(self, deadline: float) -> AsyncIterator[None]:
+    async def take(self, owner: Owner, deadline: float, *, urgent: bool = False) -> AsyncIterator[None]:
         """A turn. Raises UnavailableError if it does not come by `deadline`, by the event loop's clock."""
         try:
             async with asyncio.timeout_at(deadline):
-                await self._lock.acquire()
+                await self._acquire(owner, urgent=urgent)
         except TimeoutError as error:
             raise UnavailableError("too much is being written; try again in a second") from error
         try:
             yield
         finally:
-            self._lock.release()
+            self._release()
+
+    async def _acquire(self, owner: Owner, *, urgent: bool) -> None:
+        if not self._held:
+            self._held, self._was_urgent = True, urgent
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = self._urgent if urgent else self._others
+        waiting.add(owner, turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # it came at the same moment
+                self._release()
+            else:
+                waiting.discard(owner, turn)
+            raise
+
+    def _release(self) -> None:
+        first, second = (self._others, self._urgent) if self._was_urgent else (self._urgent, self._others)
+        for waiting in (first, second):
+            while waiting:
+                turn = waiting.take()
+                if not turn.done():  # its caller has not given up
+                    self._was_urgent = waiting is self._urgent
+                    turn.set_result(None)
+                    return
+        self._held = False

@@ -12,6 +12,7 @@ from rtx_engine.store.reads import Reads
 from rtx_engine.store.recent_set import RecentSet
 from rtx_engine.store.session import UnconfirmedError
 from rtx_engine.store.shared_reads import SharedReads
+from rtx_engine.store.write_admission import WriteKind, WriteOwner
 
 MAX_REFRESH_TOKENS = 32  # of a user; a login beyond ends the oldest, so the table needs no other upkeep
 REVOKED_SECONDS = 10.0  # that a refresh token stays refused without a read: after a restore it may count again
@@ -70,7 +71,10 @@ RETURNING expires_at
 
 
 class Users:
-    """Each method raises the errors of Reads.run, but for those of a read itself."""
+    """Each method raises the errors of Reads.run, but for those of a read itself.
+
+    A revocation and a new password go ahead of logins.
+    """
 
     def __init__(self, reads: Reads, writes: FencedWrites) -> None:
         self._reads = reads
@@ -100,11 +104,13 @@ class Users:
     async def open_session(self, login: Login, hash_: bytes, lifetime: dt.timedelta) -> dt.datetime | None:
         """Keep a refresh token, of which only the hash is known here. Returns when it expires.
 
-        None if the user's password has changed since `login` was read. Raises OrderError (Fenced).
+        None if the user's password has changed since `login` was read. Raises OrderError (Fenced). A user has few logins
+        at once, which take turns with those of others: who logs in over and over is refused alone.
         """
+        owner = WriteOwner(WriteKind.LOGIN, login.user_id)
         columns = (login.user_id, login.generation, hash_, lifetime, MAX_REFRESH_TOKENS - 1)
         try:
-            rows = await self._writes.run(_OPEN, *columns, needs_standby=False)
+            rows = await self._writes.run(owner, _OPEN, *columns, needs_standby=False)
         except UnconfirmedError as error:  # a token that nobody has been given is of no use to anybody
             raise UnavailableError("the database does not answer; log in again") from error
         return rows[0]["expires_at"] if rows else None
@@ -135,12 +141,13 @@ class Users:
         Returns when that expires; None if the password has changed since `login` was read. Raises OrderError (Fenced,
         OutcomeUnknown); with any other error nothing has changed.
         """
-        rows = await self._write(_CHANGE, login.user_id, login.generation, password_hash, hash_, lifetime)
+        owner = WriteOwner(WriteKind.PASSWORD, login.user_id)
+        rows = await self._write(owner, _CHANGE, login.user_id, login.generation, password_hash, hash_, lifetime)
         return rows[0]["expires_at"] if rows else None
 
     async def revoke(self, login: Login) -> None:
         """Revoke all tokens of a user. Raises OrderError (Fenced, OutcomeUnknown)."""
-        await self._write(_REVOKE, login.user_id)
+        await self._write(WriteOwner(WriteKind.REVOCATION, login.user_id), _REVOKE, login.user_id)
 
     async def _login(self, owner: Shared, statement: str, key: str | int) -> Login | None:
         async def read(connection: "asyncpg.Connection") -> Login | None:
@@ -149,8 +156,8 @@ class Users:
 
         return await self._logins.run((owner, key), read, owner)
 
-    async def _write(self, statement: str, *arguments: object) -> list["asyncpg.Record"]:
+    async def _write(self, owner: WriteOwner, statement: str, *arguments: object) -> list["asyncpg.Record"]:
         try:
-            return await self._writes.run(statement, *arguments)
+            return await self._writes.run(owner, statement, *arguments)
         except UnconfirmedError as error:
             raise OrderError(OrderErrorReason.OUTCOME_UNKNOWN, _UNCONFIRMED) from error

@@ -282,10 +282,10 @@ async def test_payouts_of_a_day_leave_the_places_of_reads(start_pod, database, c
         limits=Limits(transfer_timeout_seconds=60.0),
         read_limits=replace(limits, wait_seconds=TIMEOUT_SECONDS),
     )
-    account_id = await pod.open_account("ada")
+    accounts = [await pod.open_account(name) for name in ("ada", "bob", "eve")]
     cable.hold()
     deposits = [
-        Transfer(account_id, str(number), EntryKind.DEPOSIT, Decimal("1.00"), "payday", "admin")
+        Transfer(accounts[number % 3], str(number), EntryKind.DEPOSIT, Decimal("1.00"), "payday", "admin")
         for number in range(MAX_TRANSFERS + 1)
     ]
     *entered, refused = await waiting(*(pod.store.journal.enter(deposit) for deposit in deposits))
