@@ -1,7 +1,8 @@
 """Applies and reverses migrations: one runner at a time, each migration completely or not at all.
 
 What is reversed together is reversed in one transaction as far as PostgreSQL allows: an old version that refuses, since
-its data would be lost, must not have cost those of the newer ones.
+its data would be lost, must not have cost those of the newer ones. It begins with the locks of all of them: one that is
+not free must not make the newer ones rewrite their tables with each try.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 import structlog
 
 from rtx_engine.config import Database
-from rtx_engine.store import concurrent_indexes, migration_plan, migration_record
+from rtx_engine.store import concurrent_indexes, migration_locks, migration_plan, migration_record
 from rtx_engine.store.migration_files import (
     ConcurrentIndex,
     Half,
@@ -31,6 +32,10 @@ MAX_CONCURRENT_ATTEMPTS = 3  # to build an index: each builds the whole of it
 
 # Deferred triggers that have yet to look at a table's rows bar the next step from altering it.
 _LOOK_NOW = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
+# Those of some tables that are there, the oldest first: accounts, which order transactions lock before the others.
+_THERE = """
+SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = ANY ($1::text[]) ORDER BY oid
+"""
 
 log = structlog.get_logger(__name__)
 
@@ -140,6 +145,7 @@ class Migrator:
 
     async def _in_transaction(self, steps: Sequence[Step]) -> None:
         async with self._connection.transaction():
+            await self._take_locks(steps)
             for step in steps:
                 with _named(step.label):
                     await self._connection.execute(step.sql)
@@ -147,6 +153,13 @@ class Migrator:
                         raise MigrationError(f"{step.label} ends its own transaction; take COMMIT out of its file")
                     await self._connection.execute(_LOOK_NOW)
                     await self._connection.execute(*step.record)
+
+    async def _take_locks(self, steps: Sequence[Step]) -> None:
+        """Take the locks that the steps name. A table that is not there is made by one of them: nobody else has it."""
+        wanted = migration_locks.of_all(step.sql for step in steps)
+        for row in await self._connection.fetch(_THERE, list(wanted)) if wanted else ():
+            table = row["relname"]
+            await self._connection.execute(f"LOCK TABLE {table} IN {wanted[table]} MODE")
 
     async def _without_transaction(self, steps: Sequence[Step]) -> None:
         """Run one statement, then record it. Drops an invalid index before and, on failure or cancellation, after.

@@ -2,7 +2,8 @@
 
 `NNNN_name.expand.sql` adds what the new version needs, in a way that the old version still works. It runs before the
 switch and must not depend on a contract half. `NNNN_name.contract.sql` removes what only the old version needed. It
-runs after the old version is gone. Each has a `.reverse.sql` file. A version may lack either half.
+runs after the old version is gone. Each has a `.reverse.sql` file, which begins with the locks that it needs
+(migration_locks.py). A version may lack either half.
 
 A file that begins with NO_TRANSACTION has one statement that cannot run in a transaction: `CREATE INDEX CONCURRENTLY
 name ON table`, which the runner cleans up after a failure, or a statement that can be repeated safely.
@@ -88,7 +89,7 @@ def runs_in_transaction(sql: str) -> bool:
 
 def runs_concurrently(sql: str) -> bool:
     """Whether `sql` builds or drops an index beside all reads and writes: nothing queues behind it while it waits."""
-    is_drop = not runs_in_transaction(sql) and _DROP.match(_statement(sql)) is not None
+    is_drop = not runs_in_transaction(sql) and _DROP.match(without_comments_before(sql)) is not None
     return is_drop or ConcurrentIndex.of(sql) is not None
 
 
@@ -106,7 +107,7 @@ class ConcurrentIndex:
 
         Raises MigrationFilesError for a statement that does not name it plainly: nobody could find what a failure left.
         """
-        statement = _statement(sql)
+        statement = without_comments_before(sql)
         if runs_in_transaction(sql) or _DROP.match(statement) or not _MENTIONS.search(_COMMENTS.sub(" ", sql)):
             return None
         match = _INDEX.match(statement)
@@ -118,8 +119,8 @@ class ConcurrentIndex:
         return cls(match["name"].lower(), match["table"].lower(), in_transaction)
 
 
-def _statement(sql: str) -> str:
-    """`sql` without the comments before its statement."""
+def without_comments_before(sql: str) -> str:
+    """`sql` without the comments before its first statement."""
     before = _COMMENTS_BEFORE.match(sql)
     return sql[before.end() :] if before else sql
 

@@ -104,8 +104,8 @@ class Users:
     async def open_session(self, login: Login, hash_: bytes, lifetime: dt.timedelta) -> dt.datetime | None:
         """Keep a refresh token, of which only the hash is known here. Returns when it expires.
 
-        None if the user's password has changed since `login` was read. Raises OrderError (Fenced). A user has few logins
-        at once, which take turns with those of others: who logs in over and over is refused alone.
+        None if the user's password has changed since `login` was read. Raises OrderError (Fenced). A user has few
+        logins at once, which take turns with those of others: who logs in over and over is refused alone.
         """
         owner = WriteOwner(WriteKind.LOGIN, login.user_id)
         columns = (login.user_id, login.generation, hash_, lifetime, MAX_REFRESH_TOKENS - 1)

@@ -1,8 +1,8 @@
 """Which writes of users and sessions may wait for their turn, and which are refused at once. Pure.
 
-They are written one after the other (fenced_writes.py), and whoever knows their own password may ask as often as it can
-be checked. So a user has a few places, of their own for each kind: neither their logins nor those of others keep anybody
-from a new password, nor the administrator from a revocation.
+They are written one after the other (fenced_writes.py), and whoever knows their own password may ask as often as it
+can be checked. So a user has a few places, and each kind of write its own: no logins keep anybody from a new password,
+nor the administrator from a revocation.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ class WriteKind(StrEnum):
 
     LOGIN = "logins"
     OPENING = "new accounts"
-    PASSWORD = "changes of passwords"
+    PASSWORD = "changes of passwords"  # noqa: S105  # a word
     REVOCATION = "revocations"
 
 
@@ -39,7 +39,7 @@ class WriteLimits:
     """Numbers of writes without an outcome. The defaults are for production."""
 
     max_of_user: int = 2  # of a kind: one is written while another one waits
-    max_of_kind: int = 64  # more than are written before a deadline if each takes 30 ms
+    max_of_kind: int = 64  # as many users as may log in at once (ReadLimits.max_waiting_known)
 
 
 PRODUCTION = WriteLimits()

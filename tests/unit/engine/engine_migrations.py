@@ -11,13 +11,14 @@ from rtx_engine.store.migrate import PRODUCTION, LockRetries, Migrator
 from rtx_engine.store.migration_files import load
 
 TIMEOUT_SECONDS = 20.0
+LOCKED = "LOCK TABLE notes IN ACCESS EXCLUSIVE MODE;"
 FILES = {
     "0001_notes.expand.sql": "CREATE TABLE notes (id int, old text)",
-    "0001_notes.expand.reverse.sql": "DROP TABLE notes",
+    "0001_notes.expand.reverse.sql": f"{LOCKED} DROP TABLE notes",
     "0002_rename.expand.sql": "ALTER TABLE notes ADD COLUMN new text",
-    "0002_rename.expand.reverse.sql": "ALTER TABLE notes DROP COLUMN new",
+    "0002_rename.expand.reverse.sql": f"{LOCKED} ALTER TABLE notes DROP COLUMN new",
     "0002_rename.contract.sql": "ALTER TABLE notes DROP COLUMN old",
-    "0002_rename.contract.reverse.sql": "ALTER TABLE notes ADD COLUMN old text",
+    "0002_rename.contract.reverse.sql": f"{LOCKED} ALTER TABLE notes ADD COLUMN old text",
 }
 
 RunMigrations = Callable[..., Awaitable[Any]]

@@ -1,4 +1,6 @@
 -- squawk-ignore-file ban-drop-column, ban-drop-function, ban-drop-table, ban-drop-view
+-- rtx: allows table-lock: the statements below take the same; these are had before anything is rewritten
+LOCK TABLE accounts, positions, journal IN ACCESS EXCLUSIVE MODE;
 DROP VIEW ledger;
 DROP TRIGGER opens_with_sequence ON positions;
 DROP TRIGGER moves_with_sequence ON positions;

@@ -1,5 +1,8 @@
 -- squawk-ignore-file adding-field-with-default, disallowed-unique-constraint
 -- rtx: allows row-locks: by hand only, while no account is opened; it writes each account, and locks the table meanwhile
+-- rtx: allows table-lock: the statements below take the same; these are had before anything is rewritten
+LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE;
+LOCK TABLE users, user_accounts IN SHARE ROW EXCLUSIVE MODE;
 DELETE FROM features WHERE name = 'tokens_name_their_engine';
 ALTER TABLE accounts
     ADD COLUMN username text NOT NULL DEFAULT gen_random_uuid()::text UNIQUE

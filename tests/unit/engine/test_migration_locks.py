@@ -1,0 +1,115 @@
+"""What a way back locks: named at the head of each half, and taken before any of them changes anything."""
+
+from collections import Counter
+
+import asyncpg
+import pytest
+from engine_migrations import hold_lock
+from rtx_engine.store.migrate import Migrator
+from rtx_engine.store.migration_files import load, runs_in_transaction
+from rtx_engine.store.migration_locks import LockMode, of_all, split
+from rtx_engine.store.migration_plan import MigrationError
+from rtx_engine.store.migration_session import LockRetries
+
+READS_AND_WRITES = {"AccessShareLock", "RowShareLock", "RowExclusiveLock"}
+READERS_WAIT = {"ExclusiveLock", "AccessExclusiveLock"}
+# Of tables only: who reads a view, an index or a partition has locked its table as well.
+TABLES = """
+SELECT oid, relname FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+"""
+HELD = "SELECT relation, mode FROM pg_locks WHERE locktype = 'relation' AND granted AND pid = pg_backend_pid()"
+
+
+async def locks_taken(connection: asyncpg.Connection, sql: str) -> dict[str, LockMode]:
+    """What `sql` locks of the tables that were there before it, so that reads or writes wait. It is committed."""
+    async with connection.transaction():
+        tables = {row["oid"]: row["relname"] for row in await connection.fetch(TABLES)}
+        await connection.execute(sql)
+        held = [(tables.get(row["relation"]), row["mode"]) for row in await connection.fetch(HELD)]
+    strong = [(table, mode) for table, mode in held if table is not None and mode not in READS_AND_WRITES]
+    locks = {table: LockMode.SHARE_ROW_EXCLUSIVE for table, _ in strong}
+    return locks | {table: LockMode.ACCESS_EXCLUSIVE for table, mode in strong if mode in READERS_WAIT}
+
+
+async def test_each_reverse_half_names_the_locks_that_it_takes(fenced_database):
+    # given a database of this build, with an account
+    async with Migrator.connected(fenced_database.as_role("rtx_migrator")) as migrator:
+        await migrator.up()
+    connection = await fenced_database.connect("rtx_migrator")
+    await connection.execute(
+        "INSERT INTO accounts (currency, balance, leverage) VALUES ('USD', 100, 100);"
+        "INSERT INTO users (username, password_hash) VALUES ('ada', 'hash');"
+        "INSERT INTO user_accounts (account_id, user_id) SELECT accounts.id, users.id FROM accounts, users"
+    )
+
+    # when all of it is reversed without the locks that the halves name
+    wrong = {}
+    for migration in reversed(load()):
+        named, rest = split(migration.reverse)
+        if not runs_in_transaction(migration.reverse):
+            await connection.execute(migration.reverse)
+        elif (taken := await locks_taken(connection, rest)) != named:
+            wrong[migration.label] = taken
+    await connection.close()
+
+    # then each half takes those very locks by itself
+    assert wrong == {}
+
+
+async def test_lock_that_is_not_free_makes_no_version_rewrite_its_table_again(run_migrations, fenced_database):
+    # given a version that rewrites a table to be taken back, and an older one whose table somebody reads
+    rewrites = "CREATE TABLE rewritten (id int); CREATE SEQUENCE times_rewritten"
+    back = (
+        "LOCK TABLE rewritten IN ACCESS EXCLUSIVE MODE; SELECT nextval('times_rewritten');"
+        "ALTER TABLE rewritten ADD COLUMN old uuid DEFAULT gen_random_uuid()"
+    )
+    edits = {"0003_rewrite.expand.sql": rewrites, "0003_rewrite.expand.reverse.sql": back}
+    await run_migrations("up", edits=edits)
+    report = await fenced_database.connect("rtx_migrator")
+    await hold_lock(report)
+
+    # when both are taken back
+    lock = LockRetries(timeout_ms=50, attempts=5, pause_seconds=0.05)
+    with pytest.raises(MigrationError, match="got no lock in 5 attempts"):
+        await run_migrations("down", edits=edits, lock=lock, to=1)
+    await report.close()
+
+    # then nothing was rewritten, and is once nobody reads any more
+    [(before,)] = await fenced_database.execute("SELECT is_called FROM times_rewritten")
+    assert not before
+    assert len(await run_migrations("down", edits=edits, to=1)) == 3
+
+
+async def test_table_that_a_newer_version_brings_back_is_locked_by_nobody(run_migrations, fenced_database):
+    # given a table that a newer version has dropped, and an older one has altered
+    edits = {
+        "0003_drop.contract.sql": "DROP TABLE notes",
+        "0003_drop.contract.reverse.sql": "CREATE TABLE notes (id int, new text)",
+    }
+    await run_migrations("up", edits=edits)
+
+    back = await run_migrations("down", edits=edits, to=0)
+
+    assert Counter(migration.version for migration in back) == {3: 1, 2: 2, 1: 1}
+    assert await fenced_database.execute("SELECT to_regclass('notes')") == [(None,)]
+
+
+def test_locks_are_named_at_the_head_of_a_file_only():
+    sql = (
+        "-- why\nLOCK TABLE a, b IN ACCESS EXCLUSIVE MODE;\n/* and */ LOCK TABLE c IN SHARE ROW EXCLUSIVE MODE;\n"
+        "DROP TABLE a; LOCK TABLE d IN ACCESS EXCLUSIVE MODE;"
+    )
+    locks, rest = split(sql)
+    assert locks == {
+        "a": LockMode.ACCESS_EXCLUSIVE,
+        "b": LockMode.ACCESS_EXCLUSIVE,
+        "c": LockMode.SHARE_ROW_EXCLUSIVE,
+    }
+    assert rest.strip() == "DROP TABLE a; LOCK TABLE d IN ACCESS EXCLUSIVE MODE;"
+    assert split("SELECT;") == ({}, "SELECT;")
+
+
+@pytest.mark.parametrize("modes", [list(LockMode), list(reversed(LockMode))])
+def test_table_that_two_files_name_gets_the_stronger_lock(modes):
+    assert of_all(f"LOCK TABLE a IN {mode} MODE;" for mode in modes) == {"a": LockMode.ACCESS_EXCLUSIVE}
