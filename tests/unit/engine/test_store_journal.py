@@ -17,6 +17,7 @@ from rtx_engine.domain.execution import Portfolio
 from rtx_engine.domain.orders import OrderStatus, RejectReason
 from rtx_engine.domain.transfers import Transfer, TransferRefusal, TransferRefusedError, enter
 from rtx_engine.store import OrderError, OrderErrorReason, reader
+from rtx_engine.store.journal import MAX_TRANSFERS, MAX_TRANSFERS_OF_ACCOUNT
 from rtx_engine.store.writer import Limits
 
 PATIENT = Limits(order_timeout_seconds=60.0, transfer_timeout_seconds=60.0)  # on a machine that is busy otherwise
@@ -381,6 +382,25 @@ async def test_transfer_into_a_held_account_is_entered_when_it_is_free(start_pod
         assert not entering.done()
     await holder.close()
     assert (await entering).entry.sequence == 1
+
+
+async def test_transfers_into_a_held_account_leave_places_to_others(start_pod, database):
+    # given an account that somebody holds, and more deposits into it than it has places
+    pod = await start_pod(limits=PATIENT)
+    account_id, other_id = await pod.open_account("ada"), await pod.open_account("grace")
+    holder = await database.connect("postgres", **EXECUTOR)
+    await holder.execute("BEGIN")
+    await holder.execute("SELECT FROM accounts WHERE id = $1 FOR UPDATE", account_id)
+    deposits = [transfer(account_id, f"bank-{number}", "1.00") for number in range(MAX_TRANSFERS)]
+    entering = [asyncio.create_task(pod.store.journal.enter(deposit)) for deposit in deposits]
+    await asyncio.sleep(0)
+
+    # then another account gets its deposit meanwhile, and those that were let in are entered when it is free
+    assert (await pod.store.journal.enter(transfer(other_id, "bank-1", "1.00"))).entry.sequence == 1
+    await holder.close()
+    outcomes = await asyncio.gather(*entering, return_exceptions=True)
+    refused = [one.reason for one in outcomes if isinstance(one, OrderError)]
+    assert refused == [OrderErrorReason.TOO_MANY_REQUESTS] * (MAX_TRANSFERS - MAX_TRANSFERS_OF_ACCOUNT)
 
 
 async def test_transfers_and_orders_of_one_account_lose_nothing(start_pod, database):
