@@ -39,7 +39,7 @@ class WriteLimits:
     """Numbers of writes without an outcome. The defaults are for production."""
 
     max_of_user: int = 2  # of a kind: one is written while another one waits
-    max_of_kind: int = 64  # as many users as may log in at once (ReadLimits.max_waiting_known)
+    max_of_kind: int = 128  # two each of 64 users: as many as may wait for a hash
 
 
 PRODUCTION = WriteLimits()
