@@ -1,14 +1,14 @@
 """Applies and reverses migrations: one runner at a time, each migration completely or not at all.
 
 What is reversed together is reversed in one transaction as far as PostgreSQL allows: an old version that refuses, since
-its data would be lost, must not have cost those of the newer ones. It begins with the locks of all of them: one that is
-not free must not make the newer ones rewrite their tables with each try.
+its data would be lost, must not have cost those of the newer ones. All of them get their locks before one alters a
+table: one that is not free must not make the newer ones rewrite their tables with each try.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from itertools import groupby
+from itertools import groupby, takewhile
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 import structlog
@@ -145,14 +145,29 @@ class Migrator:
 
     async def _in_transaction(self, steps: Sequence[Step]) -> None:
         async with self._connection.transaction():
+            ahead = list(takewhile(lambda step: not migration_locks.split(step.sql)[0], steps))
+            if ahead and len(ahead) < len(steps):
+                await self._probe_locks(steps)
+            for step in ahead:
+                await self._take(step)
             await self._take_locks(steps)
-            for step in steps:
-                with _named(step.label):
-                    await self._connection.execute(step.sql)
-                    if not self._connection.is_in_transaction():
-                        raise MigrationError(f"{step.label} ends its own transaction; take COMMIT out of its file")
-                    await self._connection.execute(_LOOK_NOW)
-                    await self._connection.execute(*step.record)
+            for step in steps[len(ahead) :]:
+                await self._take(step)
+
+    async def _take(self, step: Step) -> None:
+        with _named(step.label):
+            await self._connection.execute(step.sql)
+            if not self._connection.is_in_transaction():
+                raise MigrationError(f"{step.label} ends its own transaction; take COMMIT out of its file")
+            await self._connection.execute(_LOOK_NOW)
+            await self._connection.execute(*step.record)
+
+    async def _probe_locks(self, steps: Sequence[Step]) -> None:
+        """Take the locks and give them back: no order waits for steps that need none, nor are those done in vain."""
+        probe = self._connection.transaction()
+        await probe.start()
+        await self._take_locks(steps)
+        await probe.rollback()
 
     async def _take_locks(self, steps: Sequence[Step]) -> None:
         """Take the locks that the steps name. A table that is not there is made by one of them: nobody else has it."""

@@ -1,8 +1,9 @@
 """The locks that a migration names at the head of its file, to be had before anything is changed. Pure.
 
 `LOCK TABLE a, b IN ACCESS EXCLUSIVE MODE;` for what the half alters or drops, `… IN SHARE ROW EXCLUSIVE MODE;` for what
-it only puts triggers on. The runner takes those of all halves that share a transaction before the first one: a try that
-does not get one of them is short, and has rewritten no table. What only reads and writes rows need not be named.
+it only puts triggers on. The runner takes those of all halves that share a transaction before the first one that names
+any: a try that does not get one of them is short, and has rewritten no table. What only reads and writes rows is not
+named, and done beside orders if it comes first.
 """
 
 import re

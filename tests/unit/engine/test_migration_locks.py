@@ -57,28 +57,45 @@ async def test_each_reverse_half_names_the_locks_that_it_takes(fenced_database):
     assert wrong == {}
 
 
-async def test_lock_that_is_not_free_makes_no_version_rewrite_its_table_again(run_migrations, fenced_database):
-    # given a version that rewrites a table to be taken back, and an older one whose table somebody reads
-    rewrites = "CREATE TABLE rewritten (id int); CREATE SEQUENCE times_rewritten"
-    back = (
-        "LOCK TABLE rewritten IN ACCESS EXCLUSIVE MODE; SELECT nextval('times_rewritten');"
-        "ALTER TABLE rewritten ADD COLUMN old uuid DEFAULT gen_random_uuid()"
-    )
-    edits = {"0003_rewrite.expand.sql": rewrites, "0003_rewrite.expand.reverse.sql": back}
+async def test_lock_that_is_not_free_makes_no_version_do_its_work_again(run_migrations, fenced_database):
+    # given a version that writes rows and one that rewrites a table, and an older one whose table somebody reads
+    work = "SELECT nextval('times_done')"  # which no rollback takes back
+    edits = {
+        "0003_rewrite.expand.sql": "CREATE TABLE rewritten (id int); CREATE SEQUENCE times_done",
+        "0003_rewrite.expand.reverse.sql": f"""
+            LOCK TABLE rewritten IN ACCESS EXCLUSIVE MODE;
+            {work}; ALTER TABLE rewritten ADD COLUMN old uuid DEFAULT gen_random_uuid()""",
+        "0004_fill.expand.sql": "INSERT INTO rewritten VALUES (1)",
+        "0004_fill.expand.reverse.sql": f"{work}; DELETE FROM rewritten",
+    }
     await run_migrations("up", edits=edits)
     report = await fenced_database.connect("rtx_migrator")
     await hold_lock(report)
 
-    # when both are taken back
+    # when all of them are taken back
     lock = LockRetries(timeout_ms=50, attempts=5, pause_seconds=0.05)
     with pytest.raises(MigrationError, match="got no lock in 5 attempts"):
         await run_migrations("down", edits=edits, lock=lock, to=1)
     await report.close()
 
-    # then nothing was rewritten, and is once nobody reads any more
-    [(before,)] = await fenced_database.execute("SELECT is_called FROM times_rewritten")
-    assert not before
-    assert len(await run_migrations("down", edits=edits, to=1)) == 3
+    # then none of them has done anything, and each does once nobody reads any more
+    assert await fenced_database.execute("SELECT is_called FROM times_done") == [(False,)]
+    assert len(await run_migrations("down", edits=edits, to=1)) == 4
+    assert await fenced_database.execute("SELECT last_value FROM times_done") == [(2,)]
+
+
+async def test_version_that_only_writes_rows_is_reversed_before_tables_are_locked(run_migrations, fenced_database):
+    # given an older version that alters a table, and a newer one that notes what is locked for it
+    held = f"SELECT relation::regclass::text AS name FROM ({HELD}) AS held WHERE mode = 'AccessExclusiveLock'"
+    edits = {
+        "0003_fill.expand.sql": "CREATE TABLE locked (name text)",
+        "0003_fill.expand.reverse.sql": f"INSERT INTO locked {held}",
+    }
+    await run_migrations("up", edits=edits)
+
+    await run_migrations("down", edits=edits, to=1)
+
+    assert await fenced_database.execute("SELECT name FROM locked") == []
 
 
 async def test_table_that_a_newer_version_brings_back_is_locked_by_nobody(run_migrations, fenced_database):

@@ -31,6 +31,10 @@ async def revoke(pod: Pod, login: Login) -> None:
     await pod.store.users.revoke(login)
 
 
+async def refresh(pod: Pod, login: Login) -> None:
+    assert await pod.store.users.session(login.account_id, secrets.token_bytes(32)) is None
+
+
 @asynccontextmanager
 async def over_and_over(write: Write, pod: Pod, login: Login):
     """Within, the user asks for it as often as passwords are looked at. Yields the outcomes so far."""
@@ -56,10 +60,15 @@ async def test_user_who_writes_over_and_over_keeps_nobody_from_it(wired_pod, cab
     mallory, ada, bob = [await wired_pod.store.users.named(name, known=True) for name in ("mallory", "ada", "bob")]
     cable.delay_seconds = 0.01
     async with over_and_over(write, wired_pod, mallory) as writes:
-        # when others log in and change a password, and the administrator ends a theft
+        # when others log in, refresh and change a password, and the administrator ends a theft
         outcomes: list[Any] = []
         for _ in range(5):
-            asked = (log_in(wired_pod, ada), change_password(wired_pod, bob), revoke(wired_pod, mallory))
+            asked = (
+                log_in(wired_pod, ada),
+                refresh(wired_pod, ada),
+                change_password(wired_pod, bob),
+                revoke(wired_pod, mallory),
+            )
             outcomes += await asyncio.gather(*asked, return_exceptions=True)
 
     # then none of them is refused, and whoever asks too much is told so
