@@ -59,14 +59,14 @@ async def test_each_reverse_half_names_the_locks_that_it_takes(fenced_database):
 
 async def test_lock_that_is_not_free_makes_no_version_do_its_work_again(run_migrations, fenced_database):
     # given a version that writes rows and one that rewrites a table, and an older one whose table somebody reads
-    work = "SELECT nextval('times_done')"  # which no rollback takes back
     edits = {
         "0003_rewrite.expand.sql": "CREATE TABLE rewritten (id int); CREATE SEQUENCE times_done",
-        "0003_rewrite.expand.reverse.sql": f"""
+        "0003_rewrite.expand.reverse.sql": """
             LOCK TABLE rewritten IN ACCESS EXCLUSIVE MODE;
-            {work}; ALTER TABLE rewritten ADD COLUMN old uuid DEFAULT gen_random_uuid()""",
+            SELECT nextval('times_done');  -- which no rollback takes back
+            ALTER TABLE rewritten ADD COLUMN old uuid DEFAULT gen_random_uuid()""",
         "0004_fill.expand.sql": "INSERT INTO rewritten VALUES (1)",
-        "0004_fill.expand.reverse.sql": f"{work}; DELETE FROM rewritten",
+        "0004_fill.expand.reverse.sql": "SELECT nextval('times_done'); DELETE FROM rewritten",
     }
     await run_migrations("up", edits=edits)
     report = await fenced_database.connect("rtx_migrator")
@@ -86,10 +86,11 @@ async def test_lock_that_is_not_free_makes_no_version_do_its_work_again(run_migr
 
 async def test_version_that_only_writes_rows_is_reversed_before_tables_are_locked(run_migrations, fenced_database):
     # given an older version that alters a table, and a newer one that notes what is locked for it
-    held = f"SELECT relation::regclass::text AS name FROM ({HELD}) AS held WHERE mode = 'AccessExclusiveLock'"
     edits = {
         "0003_fill.expand.sql": "CREATE TABLE locked (name text)",
-        "0003_fill.expand.reverse.sql": f"INSERT INTO locked {held}",
+        "0003_fill.expand.reverse.sql": """
+            INSERT INTO locked SELECT relation::regclass::text FROM pg_locks
+            WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock' AND pid = pg_backend_pid()""",
     }
     await run_migrations("up", edits=edits)
 
