@@ -29,7 +29,7 @@ from rtx_engine.api.http import (
 from rtx_engine.api.internal import PREFIX, InternalRoutes
 from rtx_engine.api.limits import PRODUCTION, Limits
 from rtx_engine.api.routes import cold_routes
-from rtx_engine.store import OrderError, OrderErrorReason, OverloadedError, TooManyReadsError
+from rtx_engine.store import OrderError, OrderErrorReason, OverloadedError, TooManyWaitingError
 from rtx_engine.stream.drain import Drain
 
 log = structlog.get_logger(__name__)
@@ -109,7 +109,7 @@ class Application:
             api_error = to_api_error(error)
             if api_error.status == 500:
                 log.exception("a request failed", method=scope["method"], path=scope["path"])
-            if isinstance(error, OverloadedError | TooManyReadsError):
+            if isinstance(error, OverloadedError | TooManyWaitingError):
                 metrics.refusals(api_error.reason).inc()
             if api_error.reason is OrderErrorReason.FENCED:
                 metrics.order_errors(api_error.reason).inc()

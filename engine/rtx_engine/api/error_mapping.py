@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from starlette.exceptions import HTTPException
 
 from rtx_engine.api.errors import RETRY, ApiError, ErrorReason, sentence
-from rtx_engine.store import OrderError, OrderErrorReason, OverloadedError, TooManyReadsError, UnavailableError
+from rtx_engine.store import OrderError, OrderErrorReason, OverloadedError, TooManyWaitingError, UnavailableError
 
 _STATUS: Mapping[OrderErrorReason, int] = {
     OrderErrorReason.CONFLICT: 409,
@@ -20,7 +20,7 @@ _STATUS: Mapping[OrderErrorReason, int] = {
 _OF_STORE: Mapping[type[Exception], tuple[int, ErrorReason]] = {
     UnavailableError: (503, ErrorReason.UNAVAILABLE),
     OverloadedError: (503, ErrorReason.BUSY),
-    TooManyReadsError: (429, ErrorReason.TOO_MANY_REQUESTS),
+    TooManyWaitingError: (429, ErrorReason.TOO_MANY_REQUESTS),
 }
 
 
@@ -34,7 +34,7 @@ def to_api_error(error: Exception) -> ApiError:
             return ApiError(
                 status, error.reason, _capital(sentence(error)), headers=RETRY if status in (429, 503) else ()
             )
-        case UnavailableError() | OverloadedError() | TooManyReadsError():
+        case UnavailableError() | OverloadedError() | TooManyWaitingError():
             status, reason = _OF_STORE[type(error)]
             return ApiError(status, reason, _capital(sentence(error)), headers=RETRY)
         case HTTPException(status_code=404):

@@ -26,7 +26,7 @@ from rtx_engine.store import (
     OrderErrorReason,
     OverloadedError,
     Store,
-    TooManyReadsError,
+    TooManyWaitingError,
     UnavailableError,
 )
 
@@ -215,7 +215,7 @@ async def _respond_unless_fenced(respond_locally: LocalHandler, *, lost: bool) -
     """Respond in this pod. False if the fence moved away again. `lost`: the order may have been placed before."""
     try:
         await respond_locally()
-    except (ApiError, OrderError, UnavailableError, OverloadedError, TooManyReadsError) as error:
+    except (ApiError, OrderError, UnavailableError, OverloadedError, TooManyWaitingError) as error:
         api_error = to_api_error(error)
         if api_error.reason is OrderErrorReason.FENCED:
             return False

@@ -10,7 +10,7 @@ from rtx_engine.store.errors import (
     OrderError,
     OrderErrorReason,
     OverloadedError,
-    TooManyReadsError,
+    TooManyWaitingError,
     UnavailableError,
     UsernameTakenError,
 )
@@ -30,7 +30,7 @@ __all__ = [
     "Placed",
     "Reader",
     "Store",
-    "TooManyReadsError",
+    "TooManyWaitingError",
     "UnavailableError",
     "UsernameTakenError",
 ]

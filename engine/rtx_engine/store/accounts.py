@@ -28,7 +28,7 @@ class Accounts:
         self._writes = writes
 
     async def create(self, account: NewAccount) -> Account:
-        """Raises UsernameTakenError, OrderError (Fenced, OutcomeUnknown), TooManyReadsError and UnavailableError."""
+        """Raises UsernameTakenError, OrderError (Fenced, OutcomeUnknown), TooManyWaitingError and UnavailableError."""
         columns = (account.username, account.password_hash, account.currency, account.balance, account.leverage)
         try:
             [row] = await self._writes.run(WriteOwner(WriteKind.OPENING), _OPEN, *columns)

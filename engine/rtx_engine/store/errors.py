@@ -32,7 +32,7 @@ class OverloadedError(Exception):
     """Too many requests of this pod wait for the database; the message is one sentence."""
 
 
-class TooManyReadsError(Exception):
+class TooManyWaitingError(Exception):
     """Too many requests of this client wait for the database; the message is one sentence."""
 
 

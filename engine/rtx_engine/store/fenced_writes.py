@@ -51,8 +51,8 @@ class FencedWrites:
     ) -> list["asyncpg.Record"]:
         """The rows of `statement`. `needs_standby`: its commit waits for the one that a quorum asks for.
 
-        Raises TooManyReadsError, UnavailableError, OrderError (Fenced): then nothing is written; UnconfirmedError, and
-        asyncpg's error for what it violates.
+        Raises TooManyWaitingError, UnavailableError and OrderError (Fenced): nothing is written then. UnconfirmedError,
+        and asyncpg's error for what it violates.
         """
         self._admission.enter(owner)
         try:

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rtx_engine.store.errors import OverloadedError, TooManyReadsError
+from rtx_engine.store.errors import OverloadedError, TooManyWaitingError
 
 
 class Shared(StrEnum):
@@ -82,14 +82,14 @@ class ReadAdmission:
         return max(limits.min_waiting, min(soon, limits.max_waiting))
 
     def enter(self, owner: Owner) -> None:
-        """Let a read wait; `leave` follows. Raises TooManyReadsError or OverloadedError."""
+        """Let a read wait; `leave` follows. Raises TooManyWaitingError or OverloadedError."""
         if not is_pods(owner):
             free = self.room - self._waiting
             if free <= 0 and owner not in _BESIDE:
                 raise OverloadedError("too many requests are waiting; try again in a second")
             share, what = self._share(owner, free)
             if self._by_owner[owner] >= share:
-                raise TooManyReadsError(f"too many {what} are waiting; try again in a second")
+                raise TooManyWaitingError(f"too many {what} are waiting; try again in a second")
         self._by_owner[owner] += 1
         self._waiting += owner not in _BESIDE
 

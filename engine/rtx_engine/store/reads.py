@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 
-from rtx_engine.store.errors import OverloadedError, TooManyReadsError, UnavailableError
+from rtx_engine.store.errors import OverloadedError, TooManyWaitingError, UnavailableError
 from rtx_engine.store.read_admission import PRODUCTION, Owner, ReadAdmission, ReadLimits, Shared, is_pods
 from rtx_engine.store.session import Session
 from rtx_engine.store.standby import Standby
@@ -36,7 +36,7 @@ class Reads:
     async def run(self, read: Callable[["asyncpg.Connection"], Awaitable[Result]], owner: Owner) -> Result:
         """What `read` returns, which gets the connection.
 
-        Raises TooManyReadsError or OverloadedError at once, or if the pod is too busy to give it its turn within
+        Raises TooManyWaitingError or OverloadedError at once, or if the pod is too busy to give it its turn within
         `limits.wait_seconds`; UnavailableError if the database does not answer; and the errors of `read`.
         """
         await self._wait_for_turn(owner)
@@ -85,7 +85,7 @@ def _too_long(owner: Owner, *, late: bool) -> Exception:
     `late`: this pod's event loop was busy elsewhere, and the database may have been quick.
     """
     if isinstance(owner, Shared) and not is_pods(owner):
-        return TooManyReadsError("too many logins are waiting; try again in a second")
+        return TooManyWaitingError("too many logins are waiting; try again in a second")
     if late and not is_pods(owner):  # the pod's own tasks try again, whatever it was
         return OverloadedError(_BUSY)
     return UnavailableError("the database is slow; try again in a second")

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rtx_engine.store.errors import TooManyReadsError
+from rtx_engine.store.errors import TooManyWaitingError
 
 
 class WriteKind(StrEnum):
@@ -54,12 +54,12 @@ class WriteAdmission:
         self._by_kind: Counter[WriteKind] = Counter()
 
     def enter(self, owner: WriteOwner) -> None:
-        """Let a write wait; `leave` follows. Raises TooManyReadsError."""
+        """Let a write wait; `leave` follows. Raises TooManyWaitingError."""
         kind = owner.kind
         if owner.user_id is not None and self._by_owner[owner] >= self._limits.max_of_user:
-            raise TooManyReadsError(f"too many {kind} of this user are waiting; try again in a second")
+            raise TooManyWaitingError(f"too many {kind} of this user are waiting; try again in a second")
         if self._by_kind[kind] >= self._limits.max_of_kind:
-            raise TooManyReadsError(f"too many {kind} are waiting; try again in a second")
+            raise TooManyWaitingError(f"too many {kind} are waiting; try again in a second")
         self._by_owner[owner] += 1
         self._by_kind[kind] += 1
 

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from rtx_engine.store import OverloadedError, TooManyReadsError
+from rtx_engine.store import OverloadedError, TooManyWaitingError
 from rtx_engine.store.read_admission import PRODUCTION, ReadAdmission, ReadLimits, Shared
 from rtx_engine.store.recent_set import RecentSet
 from rtx_engine.store.turns import ConnectionTurns
@@ -44,7 +44,7 @@ def test_each_login_that_left_makes_room_for_another():
     found = ReadAdmission(replace(PRODUCTION, max_waiting_strangers=1))
     for _ in range(3):
         found.enter(Shared.STRANGERS)
-        with pytest.raises(TooManyReadsError):
+        with pytest.raises(TooManyWaitingError):
             found.enter(Shared.STRANGERS)
         found.leave(Shared.STRANGERS)
 
@@ -54,7 +54,7 @@ def enter_as_often_as_let(found: ReadAdmission, owner: int) -> int:
     for number in range(PRODUCTION.max_waiting):
         try:
             found.enter(owner)
-        except (TooManyReadsError, OverloadedError):
+        except (TooManyWaitingError, OverloadedError):
             return number
     return PRODUCTION.max_waiting
 
@@ -84,7 +84,7 @@ def test_logins_are_let_in_when_the_queue_is_full(login, places):
     for _ in range(places):
         found.enter(login)
 
-    with pytest.raises(TooManyReadsError):
+    with pytest.raises(TooManyWaitingError):
         found.enter(login)
 
 

@@ -17,7 +17,7 @@ from rtx_engine.store import (
     OrderError,
     OrderErrorReason,
     OverloadedError,
-    TooManyReadsError,
+    TooManyWaitingError,
     UnavailableError,
     token_rules,
 )
@@ -90,7 +90,7 @@ async def test_strangers_that_wait_too_long_are_too_many(start_pod, database, ca
     cable.release()
 
     # then nobody says that the database failed: strangers can bring that about
-    assert {type(refusal) for refusal in refusals} == {TooManyReadsError}
+    assert {type(refusal) for refusal in refusals} == {TooManyWaitingError}
     assert await first == []
 
 
@@ -149,7 +149,7 @@ async def test_caller_that_gives_up_its_place_makes_room(start_pod, database, ca
     (again,) = await waiting(pod.store.reader.positions(ACCOUNT))
     cable.release()
 
-    assert isinstance(refused.exception(), TooManyReadsError)
+    assert isinstance(refused.exception(), TooManyWaitingError)
     assert await outcomes_of([under_way, again]) == [[], []]
 
 
@@ -172,7 +172,7 @@ async def test_account_that_asks_too_much_is_refused_alone(start_pod, database, 
     mine = await waiting(*(pod.store.reader.positions(ACCOUNT) for _ in range(PRODUCTION.max_waiting_per_account + 1)))
     (other,) = await waiting(pod.store.reader.positions(ACCOUNT + 1))
 
-    assert isinstance(mine[-1].exception(), TooManyReadsError)
+    assert isinstance(mine[-1].exception(), TooManyWaitingError)
     cable.release()
     assert await outcomes_of([*mine[:-1], other]) == [[]] * (PRODUCTION.max_waiting_per_account + 1)
 
@@ -184,7 +184,7 @@ async def test_administrator_looks_up_an_account_that_asks_too_much(start_pod, d
     (by_admin,) = await waiting(pod.store.users.of_account(ACCOUNT))
     cable.release()
 
-    assert isinstance(refused.exception(), TooManyReadsError)
+    assert isinstance(refused.exception(), TooManyWaitingError)
     assert await by_admin is None
 
 
@@ -208,7 +208,7 @@ async def test_refresh_is_refused_for_no_other_request_of_the_account(start_pod,
 
     (refreshed,) = await waiting(pod.store.users.session(ACCOUNT, b"hash"))
 
-    assert isinstance(refused.exception(), TooManyReadsError)
+    assert isinstance(refused.exception(), TooManyWaitingError)
     cable.release()
     assert await refreshed is None
 
@@ -256,7 +256,7 @@ async def test_strangers_who_log_in_leave_room_for_others(start_pod, database, c
     )
     others = await waiting(users.named("bob", known=True), users.session(ACCOUNT, b"hash"), reader.positions(ACCOUNT))
 
-    assert isinstance(strangers[-1].exception(), TooManyReadsError)
+    assert isinstance(strangers[-1].exception(), TooManyWaitingError)
     cable.release()
     assert await outcomes_of(others) == [None, None, []]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from engine_pods import Pod
 from rtx_engine.domain.accounts import Login
-from rtx_engine.store import TooManyReadsError
+from rtx_engine.store import TooManyWaitingError
 
 LIFETIME = dt.timedelta(hours=1)
 PASSWORDS_PER_SECOND = 50  # what two threads hash
@@ -73,4 +73,4 @@ async def test_user_who_writes_over_and_over_keeps_nobody_from_it(wired_pod, cab
 
     # then none of them is refused, and whoever asks too much is told so
     assert [one for one in outcomes if isinstance(one, Exception)] == []
-    assert TooManyReadsError in {type(done.exception()) for done in writes}
+    assert TooManyWaitingError in {type(done.exception()) for done in writes}

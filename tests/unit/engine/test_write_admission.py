@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from rtx_engine.store import TooManyReadsError
+from rtx_engine.store import TooManyWaitingError
 from rtx_engine.store.rotation import Rotation
 from rtx_engine.store.turns import Turns
 from rtx_engine.store.write_admission import PRODUCTION, WriteAdmission, WriteKind, WriteOwner
@@ -17,7 +17,7 @@ def test_user_whose_writes_wait_is_refused_alone(kind):
     for _ in range(PRODUCTION.max_of_user):
         admission.enter(WriteOwner(kind, USER))
 
-    with pytest.raises(TooManyReadsError):
+    with pytest.raises(TooManyWaitingError):
         admission.enter(WriteOwner(kind, USER))
 
     admission.enter(WriteOwner(kind, OTHER))
@@ -31,7 +31,7 @@ def test_writes_of_one_kind_take_no_place_from_the_others(kind):
     admission = WriteAdmission()
     for user in range(PRODUCTION.max_of_kind):
         admission.enter(WriteOwner(kind, user))
-    with pytest.raises(TooManyReadsError):
+    with pytest.raises(TooManyWaitingError):
         admission.enter(WriteOwner(kind, PRODUCTION.max_of_kind))
 
     for other in set(WriteKind) - {kind}:
@@ -42,7 +42,7 @@ def test_accounts_are_opened_many_at_once():
     admission = WriteAdmission()
     for _ in range(PRODUCTION.max_of_kind):
         admission.enter(WriteOwner(WriteKind.OPENING))
-    with pytest.raises(TooManyReadsError):
+    with pytest.raises(TooManyWaitingError):
         admission.enter(WriteOwner(WriteKind.OPENING))
 
 

@@ -90,8 +90,8 @@ class Rollout(ApiModel):
     drain_timeout: Annotated[timedelta, Span("1s", "10m")] = Field(
         default=timedelta(seconds=30),
         description="Time over which the old pods close their WebSockets after the switch; clients reconnect to the "
-        "new "
-        "ones. The cutover waits no longer than this, and 15s, for them.",
+        "new ones. The cutover waits no longer than this, and 15s, for them. An edit in the meantime changes how long "
+        "it waits, not the pods' pace.",
     )
     monitor: Monitor = Monitor()
     keep_previous_for: Annotated[timedelta, Span("0s", "168h")] = Field(
