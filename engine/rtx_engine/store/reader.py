@@ -52,7 +52,7 @@ _EVENTS = f"""
 SELECT * FROM (
     (SELECT account_id, sequence, at,
         CASE
-            WHEN payload -> 'order_id' IS NOT NULL THEN 'order'
+            WHEN payload -> 'order_id' IS NOT NULL AND payload -> 'type' IS NULL THEN 'order'
             WHEN payload ->> 'type' IN ('deposit', 'withdrawal') THEN payload ->> 'type'
             ELSE 'adjustment'
         END AS type,
