@@ -31,7 +31,7 @@ class Accounts:
         """Raises UsernameTakenError, OrderError (Fenced, OutcomeUnknown), TooManyWaitingError and UnavailableError."""
         columns = (account.username, account.password_hash, account.currency, account.balance, account.leverage)
         try:
-            [row] = await self._writes.run(WriteOwner(WriteKind.OPENING), _OPEN, *columns)
+            [row] = await self._writes.run(WriteOwner(WriteKind.OPENING, account.username), _OPEN, *columns)
         except UnconfirmedError as error:
             raise OrderError(OrderErrorReason.OUTCOME_UNKNOWN, _UNCONFIRMED) from error
         except asyncpg.UniqueViolationError as error:

@@ -23,10 +23,10 @@ class WriteKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WriteOwner:
-    """Whose write it is. `user_id`: whom it is about; None: nobody that exists."""
+    """Whose write it is. `user`: the id of whom it is about, or the name of one that is yet to be."""
 
     kind: WriteKind
-    user_id: int | None = None
+    user: int | str
 
     @property
     def urgent(self) -> bool:
@@ -56,7 +56,7 @@ class WriteAdmission:
     def enter(self, owner: WriteOwner) -> None:
         """Let a write wait; `leave` follows. Raises TooManyWaitingError."""
         kind = owner.kind
-        if owner.user_id is not None and self._by_owner[owner] >= self._limits.max_of_user:
+        if self._by_owner[owner] >= self._limits.max_of_user:
             raise TooManyWaitingError(f"too many {kind} of this user are waiting; try again in a second")
         if self._by_kind[kind] >= self._limits.max_of_kind:
             raise TooManyWaitingError(f"too many {kind} are waiting; try again in a second")

@@ -74,3 +74,25 @@ async def test_user_who_writes_over_and_over_keeps_nobody_from_it(wired_pod, cab
     # then none of them is refused, and whoever asks too much is told so
     assert [one for one in outcomes if isinstance(one, Exception)] == []
     assert TooManyWaitingError in {type(done.exception()) for done in writes}
+
+
+async def test_users_who_log_in_again_and_again_leave_turns_to_open_accounts(wired_pod, cable):
+    # given a database whose answers take 10 ms, and users of whom each has a login under way
+    for number in range(12):
+        await wired_pod.open_account(f"user {number}")
+    logins = [await wired_pod.store.users.named(f"user {number}", known=True) for number in range(12)]
+    cable.delay_seconds = 0.01
+
+    async def again_and_again(login: Login) -> None:
+        while True:
+            await log_in(wired_pod, login)
+
+    flood = [asyncio.create_task(again_and_again(login)) for login in logins]
+    await asyncio.sleep(0)
+    # when the administrator opens accounts, then each is opened in time
+    try:
+        await asyncio.gather(*(wired_pod.open_account(f"new {number}") for number in range(16)))
+    finally:
+        for one in flood:
+            one.cancel()
+        await asyncio.wait(flood)

@@ -40,10 +40,10 @@ def test_writes_of_one_kind_take_no_place_from_the_others(kind):
 
 def test_accounts_are_opened_many_at_once():
     admission = WriteAdmission()
-    for _ in range(PRODUCTION.max_of_kind):
-        admission.enter(WriteOwner(WriteKind.OPENING))
+    for number in range(PRODUCTION.max_of_kind):
+        admission.enter(WriteOwner(WriteKind.OPENING, f"user {number}"))
     with pytest.raises(TooManyWaitingError):
-        admission.enter(WriteOwner(WriteKind.OPENING))
+        admission.enter(WriteOwner(WriteKind.OPENING, "another user"))
 
 
 def test_owners_take_turns_however_much_one_of_them_asks():
