@@ -32,9 +32,15 @@ MAX_CONCURRENT_ATTEMPTS = 3  # to build an index: each builds the whole of it
 
 # Deferred triggers that have yet to look at a table's rows bar the next step from altering it.
 _LOOK_NOW = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
-# Those of some tables that are there, the oldest first: accounts, which order transactions lock before the others.
+# Those of some tables that are there: first accounts, which order transactions lock before the others. pg_restore has
+# made the tables in another order than the migrations.
 _THERE = """
-SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = ANY ($1::text[]) ORDER BY oid
+SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = ANY ($1::text[])
+ORDER BY relname <> 'accounts', oid
+"""
+# 300 ms more than it takes until autovacuum gives its locks up, unless it prevents a wraparound.
+_OUTWAIT_AUTOVACUUM = """
+SELECT set_config('lock_timeout', (setting::int + 300)::text, false) FROM pg_settings WHERE name = 'deadlock_timeout'
 """
 
 log = structlog.get_logger(__name__)
@@ -129,11 +135,16 @@ class Migrator:
             log.info(event, migration=step.label)
 
     async def _retried(self, label: str, work: Callable[[], Awaitable[object]], attempts: int | None = None) -> None:
-        """Run `work` until it gets its locks. Raises MigrationError when the attempts are used up."""
+        """Run `work` until it gets its locks. Raises MigrationError when the attempts are used up.
+
+        Autovacuum gives its lock up to whoever has waited for the server's `deadlock_timeout`: after an attempt that
+        it was in the way of, the next one waits so long.
+        """
         attempts = attempts or self._lock.attempts
         for attempt in range(1, attempts + 1):
             try:
-                await work()
+                async with self._patience():
+                    await work()
             except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
                 log.warning("migration waits for a lock", migration=label, attempt=attempt)
                 if attempt == attempts:
@@ -142,6 +153,19 @@ class Migrator:
                 await asyncio.sleep(self._lock.pause_seconds)
             else:
                 return
+
+    @asynccontextmanager
+    async def _patience(self) -> AsyncIterator[None]:
+        """Within, locks are waited for until autovacuum has given them up, if that was in the way before."""
+        if not self._watch.forget_autovacuum():
+            yield
+            return
+        await self._connection.execute(_OUTWAIT_AUTOVACUUM)
+        try:
+            yield
+        finally:
+            if not self._connection.is_closed():
+                await self._connection.execute("RESET lock_timeout")
 
     async def _in_transaction(self, steps: Sequence[Step]) -> None:
         async with self._connection.transaction():

@@ -106,13 +106,18 @@ class TestDatabase:
             await connection.close()
 
 
-@contextmanager
-def run_postgres(folder: Path) -> Iterator[Server]:
-    """A server with the roles that the database image makes, and the database trading_engine."""
+def postgres_programs() -> Path:
+    """The folder of the newest PostgreSQL's programs. Skips the test where there is none."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     if not found:
         pytest.skip("needs PostgreSQL: apt-get install postgresql")
-    binaries, data, log = found[-1], folder / "data", folder / "log"
+    return found[-1]
+
+
+@contextmanager
+def run_postgres(folder: Path) -> Iterator[Server]:
+    """A server with the roles that the database image makes, and the database trading_engine."""
+    binaries, data, log = postgres_programs(), folder / "data", folder / "log"
     if os.getuid() == 0:
         shutil.chown(folder, "postgres", "postgres")
     initdb = ["--username=postgres", "--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8", "--no-sync"]

@@ -1,16 +1,31 @@
 """What a way back locks: named at the head of each half, and taken before any of them changes anything."""
 
+import asyncio
+import os
+import subprocess
 from collections import Counter
+from dataclasses import replace
+from functools import partial
 
 import asyncpg
 import pytest
+import pytest_asyncio
 from engine_migrations import hold_lock
+from engine_postgres import postgres_programs
 from rtx_engine.store.migrate import Migrator
 from rtx_engine.store.migration_files import load, runs_in_transaction
 from rtx_engine.store.migration_locks import LockMode, of_all, split
 from rtx_engine.store.migration_plan import MigrationError
 from rtx_engine.store.migration_session import LockRetries
 
+DEADLINE_SECONDS = 90.0
+VACUUMING = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'autovacuum worker' AND query LIKE '%public.orders%'"
+ORDERS = """
+INSERT INTO orders (id, account_id, client_order_id, symbol, side, order_type, quantity, status, reason, realised,
+    sequence, epoch, colour, executed_at)
+SELECT gen_random_uuid(), 1, n, 'EURUSD', 'buy', 'market', 1, 'rejected', 'MarketClosed', 0, n, 1, 'blue', now()
+FROM generate_series(1, 20000) AS n
+"""
 READS_AND_WRITES = {"AccessShareLock", "RowShareLock", "RowExclusiveLock"}
 READERS_WAIT = {"ExclusiveLock", "AccessExclusiveLock"}
 # Of tables only: who reads a view, an index or a partition has locked its table as well.
@@ -19,6 +34,43 @@ SELECT oid, relname FROM pg_class
 WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
 """
 HELD = "SELECT relation, mode FROM pg_locks WHERE locktype = 'relation' AND granted AND pid = pg_backend_pid()"
+
+
+WAITS = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'rtx-migrate' AND wait_event_type = 'Lock'"
+
+
+@pytest_asyncio.fixture
+async def restored(database, pod):
+    """A database as the runbook restores it, with an account: its tables were made in the order of their names."""
+    await pod.open_account("ada")
+    where = ["--host=127.0.0.1", f"--port={database.server.port}", "--username=postgres"]
+    programs = postgres_programs()
+    run = partial(subprocess.run, env=os.environ | {"PGPASSWORD": "superuser"}, check=True, capture_output=True)
+    dump = run([programs / "pg_dump", *where, "--format=custom", database.name])
+    name = f"{database.name}_restored"
+    await database.execute(f"CREATE DATABASE {name} OWNER rtx_migrator TEMPLATE template0")
+    run([programs / "pg_restore", *where, f"--dbname={name}", "--single-transaction"], input=dump.stdout)
+    yield replace(database, name=name)
+    await database.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def test_order_that_has_its_account_does_not_wait_for_a_way_back_that_waits_for_it(restored):
+    # given an order that has locked its account, and a way back that waits for a lock
+    order = await restored.connect("postgres", **{"rtx.colour": "blue", "rtx.epoch": "1"})
+    await order.execute("BEGIN; SELECT FROM accounts FOR UPDATE")
+    once = LockRetries(timeout_ms=900, attempts=1)  # less than the server takes to look for deadlocks
+    async with Migrator.connected(restored.as_role("rtx_migrator"), lock=once) as migrator:
+        down = asyncio.create_task(migrator.down(to=3))
+        while not await restored.execute(WAITS):  # noqa: ASYNC110  # of another process
+            await asyncio.sleep(0.01)
+
+        # then the order goes on
+        await order.execute("SET LOCAL lock_timeout = '300ms'")
+        await order.execute(
+            "INSERT INTO account_events (account_id, sequence, kind, payload, at) VALUES (1, 1, 'order', '{}', now())"
+        )
+        await order.close()
+        await asyncio.wait([down])
 
 
 async def locks_taken(connection: asyncpg.Connection, sql: str) -> dict[str, LockMode]:
@@ -131,3 +183,29 @@ def test_locks_are_named_at_the_head_of_a_file_only():
 @pytest.mark.parametrize("modes", [list(LockMode), list(reversed(LockMode))])
 def test_table_that_two_files_name_gets_the_stronger_lock(modes):
     assert of_all(f"LOCK TABLE a IN {mode} MODE;" for mode in modes) == {"a": LockMode.ACCESS_EXCLUSIVE}
+
+
+@pytest.mark.parametrize(("versions", "command"), [(None, "down"), (3, "up")])
+async def test_migration_gets_a_table_that_autovacuum_cleans(fenced_database, versions, command):
+    # given autovacuum that takes long for a table, as for a large one
+    async with Migrator.connected(fenced_database.as_role("rtx_migrator")) as migrator:
+        await migrator.up(to=versions)
+    await fenced_database.execute(ORDERS, user="rtx_migrator")
+    await fenced_database.execute(
+        "ALTER TABLE orders SET (autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1,"
+        " autovacuum_vacuum_insert_threshold = 1, autovacuum_vacuum_insert_scale_factor = 0)"
+    )
+    await fenced_database.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'")
+    await fenced_database.execute("SELECT pg_reload_conf()")
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not await fenced_database.execute(VACUUMING):  # noqa: ASYNC110  # as above
+                await asyncio.sleep(0.1)
+        # when versions that alter it are taken back, or added
+        async with Migrator.connected(fenced_database.as_role("rtx_migrator")) as migrator:
+            changed = await (migrator.up() if command == "up" else migrator.down(to=3))
+    finally:
+        await fenced_database.execute("ALTER SYSTEM RESET autovacuum_naptime")
+        await fenced_database.execute("SELECT pg_reload_conf()")
+    # then it gives way
+    assert {migration.version for migration in changed} >= {4, 5}
