@@ -31,7 +31,7 @@ from rtx_engine.store.turns import Turns
 
 RETRY_PAUSE_SECONDS = 0.02  # at most, before an account that somebody holds is tried again
 MAX_TRANSFERS = 32  # at once, which a pod enters within a second; they take turns, and each of them turns with reads
-MAX_TRANSFERS_OF_ACCOUNT = 16  # so that one that somebody holds leaves places; accounts take turns, too
+MAX_TRANSFERS_OF_ACCOUNT = 16  # so that one that somebody holds leaves places
 
 _FENCED = "another colour executes now; try again with the same id"
 _HELD = "another session holds the account; try again with the same id"
@@ -79,7 +79,7 @@ class Journal:
         self._publish = publish
         self._timeout_seconds = timeout_seconds
         self._transfers = Counter[int]()  # without an outcome, by account
-        self._turns = Turns[int]()
+        self._turns = Turns[None]()
 
     async def enter(self, transfer: Transfer) -> Entered:
         """Enter `transfer`, or return its earlier entry.
@@ -107,7 +107,7 @@ class Journal:
             attempt = _Attempt(deadline)
             try:
                 once = partial(self._try_once, transfer=transfer, attempt=attempt)
-                async with self._turns.take(transfer.account_id, deadline):
+                async with self._turns.take(None, deadline):
                     entered = await self._reads.run(once, Shared.WRITES)
             except (UnavailableError, UnconfirmedError):
                 in_doubt = in_doubt or attempt.committing

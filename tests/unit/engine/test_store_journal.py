@@ -4,7 +4,7 @@ import asyncio
 import datetime as dt
 import json
 from decimal import Decimal
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -403,6 +403,29 @@ async def test_transfers_into_a_held_account_leave_places_to_others(start_pod, d
     outcomes = await asyncio.gather(*entering, return_exceptions=True)
     refused = [one.reason for one in outcomes if isinstance(one, OrderError)]
     assert refused == [OrderErrorReason.TOO_MANY_REQUESTS] * (MAX_TRANSFERS - MAX_TRANSFERS_OF_ACCOUNT)
+
+
+async def test_several_deposits_into_one_account_are_entered_beside_those_into_others(wired_pod, cable):
+    # given a database whose answers take 3 ms, and accounts that get one deposit after the other
+    accounts = [await wired_pod.open_account(f"user {number}") for number in range(16)]
+    one = await wired_pod.open_account("house")
+    cable.delay_seconds = 0.003
+    numbers = count()
+
+    async def over_and_over(account_id: int) -> None:
+        while True:
+            await wired_pod.store.journal.enter(transfer(account_id, f"id-{next(numbers)}", "1.00"))
+
+    flood = [asyncio.create_task(over_and_over(account_id)) for account_id in accounts]
+    await asyncio.sleep(0)
+    # when as many as an account may have go into another one, then each is entered in time
+    deposits = [transfer(one, f"bank-{number}", "1.00") for number in range(MAX_TRANSFERS_OF_ACCOUNT)]
+    try:
+        await asyncio.gather(*(wired_pod.store.journal.enter(deposit) for deposit in deposits))
+    finally:
+        for paying in flood:
+            paying.cancel()
+        await asyncio.wait(flood)
 
 
 async def test_transfers_and_orders_of_one_account_lose_nothing(start_pod, database):
