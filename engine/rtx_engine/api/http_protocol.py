@@ -12,7 +12,8 @@ from typing import Any
 import httptools
 import structlog
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from rtx_engine import metrics
@@ -51,6 +52,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._counted = False  # by `admission`
         self._account: Account | None = None  # for which the connection stays when others come
         self._asked_at = 0.0  # event loop time of the last request
+        self._answering: RequestResponseCycle | None = None  # `cycle` is the newest
         self._refusal: ApiError | None = None  # why the parser was stopped in a callback
         self._deaf = False  # nothing more is parsed: the connection was refused, or is a WebSocket's
         self._upgrade_ignored = False
@@ -80,6 +82,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._release()
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True  # or its answer would be an error of ours
+            self._answering.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -214,6 +219,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._deaf = True
         self._release()  # the stream's protocol counts the connection from here on
         super().handle_websocket_upgrade()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         self._responses.complete()

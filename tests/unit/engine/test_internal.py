@@ -246,3 +246,26 @@ async def test_drain_with_an_outdated_epoch_is_refused(engines: Any, session: ai
         assert (status["draining"], status["websockets"], status["epoch"]) == (False, 1, 3)
     # and nonsense is refused
     assert await drain(session, blue, epoch=3, seconds=-1) == 400
+
+
+async def test_client_that_goes_amid_its_pipelined_orders_is_no_server_error(
+    engines: Any, session: aiohttp.ClientSession
+) -> None:
+    # given a client that sends orders, and goes at one moment or another before all are answered
+    engine = await engines.start()
+    key = await token(session, engine)
+    for attempt in range(40):
+        orders = b""
+        for number in range(6):
+            name = f"{attempt}-{number}"
+            body = f'{{"client_order_id": "{name}", "symbol": "EURUSD", "side": "buy", "quantity": "0.01"}}'
+            head = f"POST /api/orders/market HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n"
+            orders += f"{head}content-length: {len(body)}\r\n\r\n{body}".encode()
+        _, writer = await asyncio.open_connection("127.0.0.1", engine.port)
+        writer.write(orders)
+        await asyncio.sleep(0.0005 * (attempt % 10))
+        writer.transport.abort()
+    await asyncio.sleep(0.5)
+
+    # then no release is judged by it
+    assert (await ask(session, engine))["executed"]["server_errors"] == 0
