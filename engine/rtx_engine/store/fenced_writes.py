@@ -67,7 +67,7 @@ class FencedWrites:
         deadline = clock() + TIMEOUT_SECONDS
         while True:
             try:
-                async with self._turns.take(owner, deadline, urgent=owner.urgent):
+                async with self._turns.take(owner, deadline, ahead=owner.urgent):
                     return await self._try_once(_Attempt(needs_standby), statement, arguments)
             except CONTENTION as error:
                 if clock() >= deadline:

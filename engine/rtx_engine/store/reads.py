@@ -14,7 +14,7 @@ from rtx_engine.store.errors import OverloadedError, TooManyWaitingError, Unavai
 from rtx_engine.store.read_admission import PRODUCTION, Owner, ReadAdmission, ReadLimits, Shared, is_pods
 from rtx_engine.store.session import Session
 from rtx_engine.store.standby import Standby
-from rtx_engine.store.turns import ConnectionTurns
+from rtx_engine.store.turns import Turns
 
 Result = TypeVar("Result")
 
@@ -30,7 +30,7 @@ class Reads:
         self.standby = Standby(session)
         self._limits = limits
         self._admission = ReadAdmission(limits)
-        self._turns = ConnectionTurns()
+        self._turns = Turns[None]()
         self._reading: asyncio.Task[Any] | None = None  # whose turn it is
 
     async def run(self, read: Callable[["asyncpg.Connection"], Awaitable[Result]], owner: Owner) -> Result:
@@ -51,7 +51,7 @@ class Reads:
         deadline = clock() + self._limits.wait_seconds
         try:
             async with asyncio.timeout_at(deadline):
-                await self._turns.acquire(writes=owner is Shared.WRITES)
+                await self._turns.acquire(None, ahead=owner is Shared.WRITES)
         except TimeoutError as error:
             raise _too_long(owner, late=clock() > deadline + LATE_SECONDS) from error
         finally:

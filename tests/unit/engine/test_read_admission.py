@@ -7,7 +7,7 @@ import pytest
 from rtx_engine.store import OverloadedError, TooManyWaitingError
 from rtx_engine.store.read_admission import PRODUCTION, ReadAdmission, ReadLimits, Shared
 from rtx_engine.store.recent_set import RecentSet
-from rtx_engine.store.turns import ConnectionTurns
+from rtx_engine.store.turns import Turns
 
 ACCOUNT = 100
 
@@ -99,16 +99,16 @@ def test_logins_take_no_place_from_accounts():
 
 
 async def test_turn_that_comes_to_a_caller_who_gives_up_is_passed_on():
-    turns = ConnectionTurns()
-    await turns.acquire(writes=False)
-    first, second = (asyncio.ensure_future(turns.acquire(writes=writes)) for writes in (False, True))
+    turns = Turns[None]()
+    await turns.acquire(None, ahead=False)
+    first, second = (asyncio.ensure_future(turns.acquire(None, ahead=writes)) for writes in (False, True))
     await asyncio.sleep(0)
     turns.release()
     second.cancel()
     await asyncio.wait([first, second])
     assert second.cancelled()
     turns.release()
-    await turns.acquire(writes=False)
+    await turns.acquire(None, ahead=False)
 
 
 def test_what_was_found_a_moment_ago_is_forgotten_after_it():

@@ -63,7 +63,7 @@ async def turns_of(*owners: tuple[str, bool], cancel: int | None = None) -> list
     deadline = asyncio.get_running_loop().time() + 20.0
 
     async def write(owner: str, *, urgent: bool) -> None:
-        async with turns.take(owner, deadline, urgent=urgent):
+        async with turns.take(owner, deadline, ahead=urgent):
             had.append(owner)
 
     async with turns.take("somebody else", deadline):
