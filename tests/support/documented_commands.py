@@ -38,7 +38,7 @@ NOT_RUN = {
     "kubectl describe te rtx -n rtx-trading": _READS,
     "kubectl logs -n rtx-system deploy/rtx-operator -f": _READS,
     "kubectl exec -i rtx-postgres-0 -n rtx-trading -- psql -U postgres -d trading_engine --single-transaction"
-    " -v ON_ERROR_STOP=1 < adjust.sql": "tests/unit/engine/test_store_journal.py runs the statements",
+    " -v ON_ERROR_STOP=1 < adjust.sql": "tests/unit/engine/test_store_events.py runs the statements",
     "$RUN lab status": _LAB,
     "$RUN lab in node2 ip addr": _LAB,
     "$RUN lab cut node2; $RUN lab heal node2": _LAB,
