@@ -51,10 +51,10 @@ class View:
     @staticmethod
     def progress(progress: Progress) -> str:
         """The load's counts as one line."""
+        latencies = f", p50 {progress.p50_ms:.1f} ms, p99 {progress.p99_ms:.1f} ms" if progress.p99_ms else ""
         return (
             f"{progress.second:4d} s  {progress.requests:,} requests, {progress.failed:,} failed, "
-            f"{progress.orders_acknowledged:,} orders acknowledged, {progress.sockets} WebSockets, "
-            f"p50 {progress.p50_ms:.1f} ms, p99 {progress.p99_ms:.1f} ms"
+            f"{progress.orders_acknowledged:,} orders acknowledged, {progress.sockets} WebSockets{latencies}"
         )
 
     def table(self, rows: Sequence[Row], findings: Sequence[str], *, caption: str = "") -> None:

@@ -52,9 +52,9 @@ _EVENTS = f"""
 SELECT * FROM (
     (SELECT account_id, sequence, at,
         CASE
-            WHEN payload -> 'order_id' IS NOT NULL AND payload -> 'type' IS NULL THEN 'order'
-            WHEN payload ->> 'type' IN ('deposit', 'withdrawal') THEN payload ->> 'type'
-            ELSE 'adjustment'
+            WHEN payload -> 'order_id' IS NOT NULL AND payload -> 'type' IS NULL THEN '{EventKind.ORDER}'
+            WHEN payload ->> 'type' IN ('{EventKind.DEPOSIT}', '{EventKind.WITHDRAWAL}') THEN payload ->> 'type'
+            ELSE '{EventKind.ADJUSTMENT}'
         END AS type,
         (CASE jsonb_typeof(payload) WHEN 'object' THEN payload - 'type' ELSE '{{}}' END
             || jsonb_build_object('sequence', sequence))::text AS payload,

@@ -49,3 +49,8 @@ def test_in_a_terminal_the_list_grows_and_shows_a_failed_load() -> None:
     assert "2 of 3 ready" in last
     assert "Succeeded" in last
     assert "rtx-traffic-2 failed" in last
+
+
+def test_latencies_are_told_only_where_requests_were_answered() -> None:
+    assert View.progress(Progress(second=5, p50_ms=2.0, p99_ms=40.0)).endswith(", p50 2.0 ms, p99 40.0 ms")
+    assert "p50" not in View.progress(Progress(second=6))
