@@ -67,15 +67,7 @@ class Application:
         self._receiver = Receiver(context.store, context.peers)
         self._forwarder: Forwarder | None = None
         if context.peer_client is not None:
-            colour = context.settings.colour.value
-            self._forwarder = Forwarder(
-                context.store,
-                context.peers,
-                context.peer_client,
-                context.activity,
-                colour,
-                context.timeouts.forward_seconds,
-            )
+            self._forwarder = Forwarder(context, context.peer_client)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]

@@ -15,12 +15,14 @@ import msgspec
 from rtx_engine import metrics
 from rtx_engine.api import peer
 from rtx_engine.api.client_address import FORWARDED_FOR, UNKNOWN, forwarded_for
-from rtx_engine.api.context import Activity
+from rtx_engine.api.context import Context
 from rtx_engine.api.error_mapping import to_api_error
 from rtx_engine.api.errors import RETRY, ApiError, ErrorBody, ErrorReason
 from rtx_engine.api.http import Response, Scope, header
 from rtx_engine.api.peer import Peers
 from rtx_engine.api.peer_client import NoResponseError, PeerClient, PeerRequest, UnreachableError
+from rtx_engine.api.places import Places
+from rtx_engine.api.senders import Sender, Senders
 from rtx_engine.store import (
     OrderError,
     OrderErrorReason,
@@ -32,7 +34,7 @@ from rtx_engine.store import (
 
 HOP_TIMEOUT_SECONDS = 3.0  # how long the second pod waits for the fence to name its colour
 RETRY_INTERVAL_SECONDS = 0.05
-MAX_FORWARDS = 512  # in flight; further requests are answered 503 Busy
+MAX_FORWARDS = 512  # in flight, of which an account, or an address without a token, has a share (places.py)
 
 _ORDER_PATH = "/api/orders/market"
 _CHANGES_ACCOUNT = re.compile(r"/api/admin/accounts/[0-9]+/(deposits|withdrawals|revoke)")
@@ -45,10 +47,10 @@ _LOST = "the answer of the colour that executes was lost; try again with the sam
 _NOT_NAMED = "this colour does not execute; try again with the same id"
 
 # What an answer must have to tell of the order, transfer or revocation itself: what became of it, or that there can be
-# none of this id or account. Any other tells at most that this attempt has done nothing, and nothing of any before:
-# the token has expired since, too much waits, or the release before knows no such request.
+# none of this id or account, or by this time. Any other tells at most that this attempt has done nothing, and nothing
+# of any before: the token has expired since, too much waits, or the release before knows no such request.
 _CONCLUSIVE_STATUSES = frozenset({200, 201, 422})
-_CONCLUSIVE_REASONS = frozenset({OrderErrorReason.CONFLICT, OrderErrorReason.UNKNOWN_ACCOUNT})
+_CONCLUSIVE_REASONS = frozenset({OrderErrorReason.CONFLICT, OrderErrorReason.UNKNOWN_ACCOUNT, OrderErrorReason.EXPIRED})
 
 LocalHandler = Callable[[], Awaitable[None]]  # responds in this pod; raises only before the response has begun
 
@@ -64,7 +66,7 @@ class ForwardResult(StrEnum):
     EXECUTED_HERE = "executed-here"  # the fence named this colour in the meantime
     FENCED = "fenced"  # no executor was reached in time
     UNKNOWN = "unknown"  # it may have taken effect
-    OVERLOADED = "overloaded"  # MAX_FORWARDS requests were in flight
+    OVERLOADED = "overloaded"  # as many as may be were in flight: in all, or of this account or address
 
 
 class Receiver:
@@ -106,40 +108,33 @@ class Receiver:
 class Forwarder:
     """Forwards requests to the colour that the fence names."""
 
-    def __init__(
-        self,
-        store: Store,
-        peers: Peers,
-        peer_client: PeerClient,
-        activity: Activity,
-        colour: str,
-        timeout_seconds: float,
-    ) -> None:
-        """`timeout_seconds`: for one request, all attempts included."""
-        self._store = store
-        self._peers = peers
+    def __init__(self, context: Context, peer_client: PeerClient) -> None:
+        self._store = context.store
+        self._peers = context.peers
         self._peer_client = peer_client
-        self._activity = activity
-        self._colour = colour
-        self._timeout_seconds = timeout_seconds
-        self._in_flight = 0
+        self._activity = context.activity
+        self._colour = context.settings.colour.value
+        self._timeout_seconds = context.timeouts.forward_seconds  # for one request, all attempts included
+        self._senders = Senders(context)
+        self._places = Places[Sender](MAX_FORWARDS)
 
     async def respond(self, scope: Scope, body: bytes, respond_locally: LocalHandler) -> Response | None:
         """The other colour's response; None if `respond_locally` responded because the fence names this colour again.
 
-        Raises OrderError (Fenced; OutcomeUnknown after a lost answer), ApiError (503), and the errors of
+        Raises OrderError (Fenced; OutcomeUnknown after a lost answer), ApiError (429, 503), and the errors of
         `respond_locally` except Fenced.
         """
-        if self._in_flight >= MAX_FORWARDS:
-            metrics.forwarded_requests(ForwardResult.OVERLOADED).inc()
-            message = "Too many requests are being forwarded: try again in a second."
-            raise ApiError(503, ErrorReason.BUSY, message, headers=RETRY)
-        self._in_flight += 1
-        self._activity.forwarded += 1
-        try:
+        with self._places.take(self._senders.of(scope), self._refusal):
+            self._activity.forwarded += 1
             return await self._respond_until_timeout(scope, body, respond_locally)
-        finally:
-            self._in_flight -= 1
+
+    def _refusal(self) -> ApiError:
+        metrics.forwarded_requests(ForwardResult.OVERLOADED).inc()
+        if self._places.full:
+            message = "Too many requests are being forwarded: try again in a second."
+            return ApiError(503, ErrorReason.BUSY, message, headers=RETRY)
+        message = "Too many of your requests are being forwarded: try again in a second."
+        return ApiError(429, ErrorReason.TOO_MANY_REQUESTS, message, headers=RETRY)
 
     async def _respond_until_timeout(self, scope: Scope, body: bytes, respond_locally: LocalHandler) -> Response | None:
         clock = asyncio.get_running_loop().time
