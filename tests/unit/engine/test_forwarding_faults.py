@@ -226,9 +226,7 @@ async def test_forwards_of_one_sender_leave_places_and_connections_to_others(
         first, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
         # then others are forwarded, and answered
         assert (await others.call(colours.blue, "GET", "/api/account")).status == 200
-    refused = [got for got in await asyncio.gather(*asked) if got.status != 200]
+    refused = [got for got in await asyncio.gather(*asked) if got.status == 429]
     assert first.pop().result() in refused
     assert len(refused) > forward.MAX_FORWARDS / 2
-    assert {(got.status, got.body["error"]["reason"], got.headers["retry-after"]) for got in refused} == {
-        (429, "TooManyRequests", "1")
-    }
+    assert {(got.body["error"]["reason"], got.headers["retry-after"]) for got in refused} == {("TooManyRequests", "1")}
