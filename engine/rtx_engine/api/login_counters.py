@@ -7,7 +7,7 @@ logins come at once, they ask Redis one question after the other, each for many 
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -60,7 +60,7 @@ class Counters:
         self._local = LocalCounters()
         self._avoid_redis_until = 0.0
         self._closed = False
-        self._commands: set[asyncio.Task[Any]] = set()  # that are under way
+        self._commands: set[asyncio.Future[Any]] = set()  # that are under way
 
     async def close(self) -> None:
         """Ask Redis no more, and close its connections once what is under way has ended: redis-py would open others.
@@ -125,9 +125,9 @@ class Counters:
         except (RedisError, OSError, TimeoutError) as error:
             self._avoid_redis(error)
 
-    async def _command(self, command: Coroutine[Any, Any, Result]) -> Result:
+    async def _command(self, command: Awaitable[Result]) -> Result:
         """Its result. Raises TimeoutError after TIMEOUT_SECONDS."""
-        task = asyncio.create_task(command, name="login counters")
+        task = asyncio.ensure_future(command)
         self._commands.add(task)
         task.add_done_callback(self._commands.discard)
         return await asyncio.wait_for(task, TIMEOUT_SECONDS)
