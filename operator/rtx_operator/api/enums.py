@@ -77,6 +77,20 @@ class DatabaseType(StrEnum):
     MANAGED = "Managed"  # by the operator, in the engine's namespace
 
 
+class Durability(StrEnum):
+    """When PostgreSQL acknowledges a commit."""
+
+    QUORUM = "Quorum"  # once it is on the disks of the primary and of one standby
+    ASYNCHRONOUS = "Asynchronous"  # once it is on the disk of the primary
+
+
+class MemberRole(StrEnum):
+    """What a PostgreSQL server is at present: the value of `rtx-trading.com/role`."""
+
+    PRIMARY = "primary"  # takes writes
+    REPLICA = "replica"  # a standby
+
+
 class CacheMode(StrEnum):
     """How Redis is run."""
 
