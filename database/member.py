@@ -11,9 +11,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cluster_api import ClusterApi, ClusterApiError
 
@@ -31,6 +31,7 @@ SCOPE_LABEL = "rtx-trading.com/database-cluster"
 PRIMARY = "primary"
 
 Object = dict[str, Any]
+Result = TypeVar("Result")
 
 
 def main(arguments: list[str]) -> None:
@@ -186,7 +187,7 @@ def _psql(database: str, *arguments: str) -> bool:
     return subprocess.run(["psql", *options, *address, *arguments], env=environment, check=False).returncode == 0
 
 
-def _until[T](attempt: Callable[[], T], what: str) -> T:
+def _until(attempt: Callable[[], Result], what: str) -> Result:
     """The first result that is true. Patroni ends a callback when the next one begins."""
     logged = -LOG_SECONDS
     while True:

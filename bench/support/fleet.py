@@ -256,8 +256,9 @@ def _postgres(folder: Path, engines: Sequence[Engine]) -> Iterator[None]:
     server = [*run, str(binaries / "postgres"), "-D", str(data), "-k", str(data), "-p", str(POSTGRES_PORT), *flags]
     with _process(folder, "postgres", server):
         _wait_for_port(data / f".s.PGSQL.{POSTGRES_PORT}")
-        passwords = ["DB_SUPERUSER_PASSWORD", "DB_OPERATOR_PASSWORD", "DB_MIGRATOR_PASSWORD", "DB_PASSWORD"]
-        _psql(data, f"\\i {ROOT / 'database/roles.sql'}", dict.fromkeys(passwords, "unused"))
+        passwords = ["SUPERUSER_", "OPERATOR_", "MIGRATOR_", "REPLICATION_", ""]
+        variables = {f"DB_{of}PASSWORD": "unused" for of in passwords}
+        _psql(data, f"\\i {ROOT / 'database/roles.sql'}", variables)
         create = "CREATE DATABASE engine_{:04} OWNER rtx_operator STRATEGY file_copy;"
         _psql(data, "\n".join(create.format(engine.number) for engine in engines))
         yield

@@ -108,6 +108,9 @@ ENGINE_VARIABLES = (
 )
 
 
+MAX_DATABASE_INSTANCES = 3
+
+
 class InternalKey(StrEnum):
     """Keys of the internal Secret, which only the operator and its components use."""
 
@@ -181,6 +184,15 @@ class Names:
     def postgres_read_only(self) -> str:
         """Name of the Service of the standbys; of the only server where there is one."""
         return f"{self.engine}-postgres-ro"
+
+    @property
+    def database_account(self) -> str:
+        """Name of the ServiceAccount of database pods, of its Role and of their RoleBinding."""
+        return self.postgres
+
+    @property
+    def database_disruption_budget(self) -> str:
+        return self.postgres
 
     @property
     def database_configuration(self) -> str:
