@@ -21,6 +21,7 @@ PATRONI_PORT = 8008
 REDIS_PORT = 6379
 
 DATABASE_NAME = "trading_engine"
+MAX_INSTANCES = 3  # servers of a database
 MAX_NAME_LENGTH = 40  # of a TradingEngine, so that child names with Kubernetes' suffixes stay within 63 characters
 
 
@@ -226,9 +227,9 @@ class Names:
         """Name of the StatefulSet of database or cache."""
         return self.redis if component is Component.CACHE else self.postgres
 
-    def claim(self, component: Component) -> str:
-        """Name of the PersistentVolumeClaim of database or cache: StatefulSets name it by its template and pod."""
-        return f"data-{self.server(component)}-0"
+    def claim(self, component: Component, ordinal: int = 0) -> str:
+        """Name of a PersistentVolumeClaim of database or cache: StatefulSets name it by its template and pod."""
+        return f"data-{self.server(component)}-{ordinal}"
 
     def server_revision(self, component: Component, digest: str) -> str:
         """Name of the ControllerRevision that records database or cache as it is made."""

@@ -9,6 +9,7 @@ from rtx_operator.api.enums import OperationName
 from rtx_operator.api.status import Active
 from rtx_operator.decision.apply import objects_to_apply
 from rtx_operator.decision.context import DecisionContext
+from rtx_operator.decision.database import database_effects, database_waits, strays_to_replace
 from rtx_operator.decision.earlier_data import earlier_data_hold, with_earlier_data
 from rtx_operator.decision.fence import fence_to_move, fence_to_update
 from rtx_operator.decision.install import BEFORE_OPERATIONS, READY
@@ -47,6 +48,8 @@ class Decision:
     ready: tuple[int, int]
     below_size: Waiting | None = None
     keep: tuple[KeepData, ...] = ()
+    replace: tuple[Delete, ...] = ()  # pods of database and cache that serve nobody
+    database_waits: Waiting | None = None  # why the database is not as spec asks yet, without a maintenance
     pause: str = ""
     is_blind: bool = False  # the database has not answered; its answer wakes the next reconcile
     is_whole: bool = True  # all that was asked has answered; else the answers wake the next reconcile
@@ -68,7 +71,7 @@ class Decision:
         """What keeps the children as desired, whatever operation runs, and whether or not its effects succeed."""
         repair = (Apply(EffectName.REPAIR, self.apply),) if self.apply else ()
         prune = (Delete(EffectName.PRUNE, self.delete),) if self.delete else ()
-        return (*self.keep, *repair, *prune)
+        return (*self.keep, *repair, *self.replace, *prune)
 
     @property
     def outdates_answers(self) -> bool:
@@ -104,7 +107,9 @@ def decide(
     return Decision(
         apply=apply,
         delete=objects_to_prune(context),
-        effects=(*effects, *fence_to_update(context)),
+        effects=(*effects, *fence_to_update(context), *database_effects(context)),
+        replace=strays_to_replace(context),
+        database_waits=database_waits(context),
         effects_first=traffic_waits(context.state),
         is_blind=context.is_blind,
         is_whole=seen.is_whole,

@@ -136,7 +136,7 @@ def database_has_its_data(context: DecisionContext) -> Unmet | None:
     """The fence is there, if it ever was: an empty database is not installed into."""
     if not context.lost_its_fence:
         return None
-    claim = context.desired.servers[Component.DATABASE].claim
+    claim = context.desired.servers[Component.DATABASE].claims[0]
     return Failure(
         "the database answers and has no fence, although this engine has served: its data are gone, or it runs on "
         f"another volume. Nothing is installed into it. Restore the volume of PersistentVolumeClaim {claim}, or its "
