@@ -6,8 +6,8 @@ Patroni writes its report as JSON into a pod's annotation, and the role into a l
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 
+from rtx_operator.api.enums import MemberRole
 from rtx_operator.api.names import Label
 from rtx_operator.observation import Object, is_ready, revision_of
 
@@ -19,15 +19,7 @@ POSITIONS = ("xlog_location", "receive_lsn", "replay_lsn")
 MAX_LAG_BYTES = 64 * 2**20
 
 
-class Role(StrEnum):
-    """What a server is; Patroni's label has it in lower case."""
-
-    PRIMARY = "Primary"
-    REPLICA = "Replica"
-    UNKNOWN = "Unknown"  # it has not reported, or is neither: it starts, or is being copied
-
-
-_ROLES = {role.lower(): role for role in (Role.PRIMARY, Role.REPLICA)}
+_ROLES = {role.value: role for role in MemberRole}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +29,7 @@ class DatabaseMember:
     name: str
     uid: str
     revision: str  # of its pod
-    role: Role
+    role: MemberRole | None
     state: str = ""  # Patroni's word: running, starting, creating replica, …
     is_streaming: bool = False  # it receives the primary's log
     timeline: int | None = None
@@ -53,7 +45,7 @@ class DatabaseMember:
     @property
     def leads(self) -> bool:
         """Whether it takes writes, by its own report."""
-        return self.role is Role.PRIMARY and not self.is_ending
+        return self.role is MemberRole.PRIMARY and not self.is_ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +83,7 @@ class DatabaseMembers:
 
 def follows(member: DatabaseMember, primary: DatabaseMember) -> bool:
     """Whether the standby streams from the primary, in its timeline, close behind it, and its node answers."""
-    if member.role is not Role.REPLICA or not member.is_streaming or not member.is_ready or member.is_ending:
+    if member.role is not MemberRole.REPLICA or not member.is_streaming or not member.is_ready or member.is_ending:
         return False
     lag = (primary.position or 0) - (member.position or 0)
     return member.timeline == primary.timeline and lag <= MAX_LAG_BYTES
@@ -118,7 +110,7 @@ def _member(pod: Object) -> DatabaseMember:
         name=meta["name"],
         uid=meta.get("uid", ""),
         revision=revision_of(pod),
-        role=_ROLES.get(labels.get(Label.ROLE.value, ""), Role.UNKNOWN),
+        role=_ROLES.get(labels.get(Label.ROLE.value, "")),
         state=str(report.get("state", "")),
         is_streaming=report.get("replication_state") == "streaming",
         timeline=_number(report.get("timeline")),

@@ -156,6 +156,7 @@ class FenceReport:
     age_seconds: float = 0.0  # since it was asked
     blocking: tuple[BlockingSession, ...] = ()  # for which a migration waits; queried while one runs
     schema: FenceSchema | None = None  # None: there is no fence
+    standbys: int | None = None  # that confirm commits, as the primary knows them; None: not known
 
 
 @dataclass(frozen=True, slots=True)

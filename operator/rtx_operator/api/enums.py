@@ -197,6 +197,7 @@ class ConditionType(StrEnum):
     RECONCILING = "Reconciling"  # the operator is working towards the spec
     STALLED = "Stalled"  # the operator needs the help of a person
     UP_TO_DATE = "UpToDate"  # the running revision is that of the spec
+    DATABASE_REDUNDANT = "DatabaseRedundant"  # the loss of one database server would be borne; absent with one server
     DISPUTED = "Disputed"  # another manager keeps changing the engine's objects; absent until one does
 
 
@@ -215,9 +216,13 @@ class Reason(StrEnum):
     SERVING = "Serving"  # the live Service has ready pods of the active colour
     AS_SPECIFIED = "AsSpecified"  # the running pods are of the spec's revision
     REFRESH_AVAILABLE = "RefreshAvailable"  # likewise, but this release of the operator would make them otherwise
+    IN_SYNC = "InSync"  # all servers of the database are in sync with the one that leads
     DONE = "Done"  # the operator has nothing left to do
     # In progress: only time is needed
     DATABASE_STARTING = "DatabaseStarting"
+    NO_PRIMARY = "NoPrimary"  # no server of the database leads: one of them takes over, or starts
+    STANDBY_MISSING = "StandbyMissing"  # standbys of the database do not follow; the message names them
+    DATABASE_SCALING = "DatabaseScaling"  # the number of database servers, or their durability, is being changed
     CACHE_STARTING = "CacheStarting"
     MIGRATING = "Migrating"
     FLEET_BUSY = "FleetBusy"  # as many other engines are being upgraded as the operator's MAX_CUTOVERS allows

@@ -21,7 +21,6 @@ PATRONI_PORT = 8008
 REDIS_PORT = 6379
 
 DATABASE_NAME = "trading_engine"
-MAX_INSTANCES = 3  # servers of a database
 MAX_NAME_LENGTH = 40  # of a TradingEngine, so that child names with Kubernetes' suffixes stay within 63 characters
 
 

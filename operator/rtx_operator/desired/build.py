@@ -11,7 +11,7 @@ from rtx_operator import desired
 from rtx_operator.api import sizes
 from rtx_operator.api.engine import OperatorTooOldError, TradingEngine, UnknownActiveError
 from rtx_operator.api.enums import Colour, Component, CutoverPhase, RetirementPhase
-from rtx_operator.api.names import MAX_INSTANCES, CredentialKey, InternalKey
+from rtx_operator.api.names import MAX_DATABASE_INSTANCES, CredentialKey, InternalKey
 from rtx_operator.api.status import Cutover, TradingEngineStatus
 from rtx_operator.desired import BuildInput, Fingerprints, Record, RevisionSpec
 from rtx_operator.desired.image import resolved
@@ -257,7 +257,7 @@ def _passwords(inputs: BuildInput, seen: Observation, seed: bytes) -> _Passwords
     internal, credentials = seen.child("Secret", names.internal), seen.child("Secret", names.credentials)
     live = {names.internal: internal, **({names.credentials: credentials} if generated else {})}
     has_volume = any(
-        ("PersistentVolumeClaim", names.claim(Component.DATABASE, one)) in seen.children for one in range(MAX_INSTANCES)
+        ("PersistentVolumeClaim", names.claim(Component.DATABASE, one)) in seen.children for one in range(MAX_DATABASE_INSTANCES)
     )
     lost = tuple(name for name, secret in live.items() if secret is None and has_volume)
     keys = {names.internal: InternalKey, names.credentials: CredentialKey}

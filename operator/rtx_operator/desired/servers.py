@@ -159,6 +159,7 @@ def _server(given: _Given) -> DesiredServer:
         wanted=wanted.hash,
         credentials_known=bool(fingerprint),
         started=passwords.started,
+        standbys=passwords.standbys,
         has_password=passwords.has_that_of_engines,
         has_credentials=passwords.has_all,
         password_conflict="" if passwords.has_that_of_engines else _password_conflict(given),
@@ -181,18 +182,37 @@ class _Passwords:
     started: ServerStart | None
     has_that_of_engines: bool
     has_all: bool
+    standbys: tuple[ServerStart, ...] = ()
 
 
 def _passwords(given: _Given, *, is_made_with_them: bool) -> _Passwords:
     """While no start is known, its record says what it took; also of the first one that is observed."""
     known, today = given.made.started if given.made else None, given.passwords
-    started = last_start(known, given.pods, today)
+    leading, others = _by_leadership(given)
+    started = last_start(_start_of(given, leading[0]) or known if leading else known, leading, today)
+    standbys = tuple(filter(None, (last_start(_start_of(given, pod) or known, [pod], today) for pod in others)))
     if started is None or not today.password:
-        return _Passwords(started, is_made_with_them, is_made_with_them)
+        return _Passwords(started, is_made_with_them, is_made_with_them, standbys)
     if known is None and not is_made_with_them:
         started = ServerStart(pod=started.pod, restarts=started.restarts)
     has_that_of_engines = today.is_that_of(started)
-    return _Passwords(started, has_that_of_engines, has_that_of_engines and started.internal == today.internal)
+    has_all = has_that_of_engines and started.internal == today.internal
+    return _Passwords(started, has_that_of_engines, has_all, standbys)
+
+
+def _by_leadership(given: _Given) -> tuple[list[Object], list[Object]]:
+    """The pod whose passwords count, and the others: a server sets those that it has when it begins to lead."""
+    if given.size == 1:
+        return given.pods, []
+    primary = members(given.pods).primary
+    leading = [pod for pod in given.pods if primary and pod["metadata"]["name"] == primary.name]
+    return leading, [pod for pod in given.pods if pod not in leading]
+
+
+def _start_of(given: _Given, pod: Object) -> ServerStart | None:
+    """The last start of the pod as status has it."""
+    known = (given.made.started, *given.made.standbys) if given.made else ()
+    return next((one for one in known if one and one.pod == pod["metadata"].get("uid", "")), None)
 
 
 def _password_conflict(given: _Given) -> str:

@@ -89,7 +89,8 @@ class DesiredServer:
     asked: Asked  # what is asked for now
     wanted: str  # the revision that today's templates make of it
     credentials_known: bool  # its passwords are; a pod could not start without them
-    started: ServerStart | None  # the last start of its process that is known
+    started: ServerStart | None  # the last start of its process that is known; of several, of the one that leads
+    standbys: tuple[ServerStart, ...]  # those of the others
     has_password: bool  # it started with the password that engine pods have from today's Secrets
     has_credentials: bool  # that, and with the passwords of its other roles
     password_conflict: str  # why its passwords are not changed, and what to do; else empty

@@ -23,6 +23,7 @@ def desired_server(component: ServerComponent) -> DesiredServer:
         wanted="s1",
         credentials_known=True,
         started=None,
+        standbys=(),
         has_password=True,
         has_credentials=True,
         password_conflict="",

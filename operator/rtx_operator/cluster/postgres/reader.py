@@ -20,10 +20,12 @@ from rtx_operator.observation import BlockingSession, Fence, FenceReport
 
 T = TypeVar("T")
 
-READ_DEADLINE_SECONDS = 5.0  # for a whole read: a name, a connection, two statements
+READ_DEADLINE_SECONDS = 5.0  # for a whole read: a name, a connection, three statements
 MAX_IDLE_SECONDS = 10.0  # the pool closes a session that was not used for longer
 COLUMNS = "epoch, executors, revisions, cutover, owner"
 _READ = f"SELECT {COLUMNS} FROM rtx_operator.execution_fence"  # noqa: S608 - constants
+
+_STANDBYS = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ class Reader:
 
 async def _report(connection: Any) -> FenceReport:
     fence = await read_fence(connection)
-    return FenceReport(fence, schema=await schema.version(connection) if fence else None)
+    version = await schema.version(connection) if fence else None
+    return FenceReport(fence, schema=version, standbys=await connection.fetchval(_STANDBYS))
 
 
 async def read_fence(connection: Any) -> Fence | None:
