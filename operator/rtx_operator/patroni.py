@@ -1,15 +1,15 @@
-"""What Patroni keeps in ConfigMaps of its own, as far as the operator reads and writes it. Frozen. Pure.
+"""What Patroni keeps in ConfigMaps of its own, as far as the operator reads it. Frozen. Pure.
 
 Each is JSON, or plain text, in annotations; their names are those of Patroni's documentation.
 """
 
 import json
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from rtx_operator.observation import Object
 
-CONFIG = "config"  # the annotation with Patroni's dynamic configuration
+CONFIGURATION = "config"  # the annotation with Patroni's dynamic configuration
 _QUORUM = "quorum"
 
 
@@ -23,34 +23,31 @@ class Configuration:
 
     ttl: int  # seconds after which a primary that is not heard of is replaced
     loop_wait: int  # seconds between two reports
+    retry_timeout: int  # seconds after which a primary that does not reach the API server stops
     quorum: bool = False
     strict: bool = False
 
     @classmethod
     def of(cls, config_map: Object | None) -> Self | None:
         """As it stands in Patroni's ConfigMap; None while that is not there, or cannot be read."""
-        found = _read(config_map)
-        if found is None:
+        annotations = (config_map or {}).get("metadata", {}).get("annotations") or {}
+        try:
+            found = json.loads(annotations.get(CONFIGURATION) or "")
+            return cls(
+                ttl=int(found["ttl"]),
+                loop_wait=int(found["loop_wait"]),
+                retry_timeout=int(found["retry_timeout"]),
+                quorum=found.get("synchronous_mode") == _QUORUM,
+                strict=found.get("synchronous_mode_strict") is True,
+            )
+        except (ValueError, TypeError, KeyError, AttributeError):
             return None
-        return cls(
-            ttl=int(found.get("ttl") or 0),
-            loop_wait=int(found.get("loop_wait") or 0),
-            quorum=found.get("synchronous_mode") == _QUORUM,
-            strict=found.get("synchronous_mode_strict") is True,
-        )
 
-    def put_into(self, config_map: Object) -> str:
-        """The annotation of Patroni's ConfigMap with this part, and all else as it is there."""
-        return json.dumps(
-            {
-                **(_read(config_map) or {}),
-                "ttl": self.ttl,
-                "loop_wait": self.loop_wait,
-                "synchronous_mode": _QUORUM if self.quorum else "off",
-                "synchronous_mode_strict": self.strict,
-            },
-            separators=(",", ":"),
-        )
+    def fields(self) -> dict[str, Any]:
+        """As Patroni reads it."""
+        synchronous = {"synchronous_mode": _QUORUM, "synchronous_mode_strict": self.strict, "synchronous_node_count": 1}
+        times = {"ttl": self.ttl, "loop_wait": self.loop_wait, "retry_timeout": self.retry_timeout}
+        return {**times, **(synchronous if self.quorum else {})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +62,3 @@ class Quorum:
         annotations = (config_map or {}).get("metadata", {}).get("annotations") or {}
         voters = (annotations.get("sync_standby") or "").split(",")
         return cls(annotations.get("leader") or "", frozenset(filter(None, voters)))
-
-
-def _read(config_map: Object | None) -> Object | None:
-    annotations = (config_map or {}).get("metadata", {}).get("annotations") or {}
-    try:
-        found = json.loads(annotations.get(CONFIG) or "")
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None

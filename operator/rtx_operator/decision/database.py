@@ -1,26 +1,27 @@
 """The servers of the database: what is asked of them outside of a maintenance, and whether orders can be written."""
 
-from collections.abc import Iterator
-
 from rtx_operator.api.enums import Component, Durability, Reason
-from rtx_operator.api.names import Label, Names
+from rtx_operator.api.names import Names
 from rtx_operator.api.status import DatabaseCluster, DatabaseServer
 from rtx_operator.decision.context import DecisionContext
-from rtx_operator.desired.database.instances import QUORUM, InstancesPlan
+from rtx_operator.desired.database.instances import QUORUM
 from rtx_operator.desired.state import Workload
 from rtx_operator.diagnosis import diagnose, lost_pod
 from rtx_operator.members import DatabaseMember, DatabaseMembers
 from rtx_operator.observation import Object, replicas
 from rtx_operator.operations.arbiter import moving
 from rtx_operator.operations.database import database_members, switch_over
-from rtx_operator.operations.effects import Configure, Delete, Effect, EffectName
-from rtx_operator.patroni import CONFIG, Configuration
+from rtx_operator.operations.effects import Delete, EffectName, SwitchOver
+from rtx_operator.patroni import Configuration
 from rtx_operator.results import Failure, Unmet, Waiting
 
 
-def database_effects(context: DecisionContext) -> tuple[Effect, ...]:
-    """The next step towards as many servers as spec asks for; none while a maintenance replaces pods."""
-    return tuple(_effects(context))
+def database_effects(context: DecisionContext) -> tuple[SwitchOver, ...]:
+    """The switchover that fewer servers need; none while an operation moves."""
+    candidate = context.desired.instances.switch_to
+    if candidate is None or moving(context.state) is not None:
+        return ()
+    return switch_over(context.seen, Names(context.engine.name), candidate)
 
 
 def strays_to_replace(context: DecisionContext) -> tuple[Delete, ...]:
@@ -110,22 +111,6 @@ def database_cluster(context: DecisionContext) -> DatabaseCluster | None:
             for one in members.all
         ],
     )
-
-
-def _effects(context: DecisionContext) -> Iterator[Effect]:
-    names, maintenance = Names(context.engine.name), context.state.maintenance_under_way
-    plan = InstancesPlan(0) if maintenance and maintenance.phase.replaces_pod else context.desired.instances
-    labels = names.selector(Component.DATABASE)
-    for name in (names.database_configuration, names.database_quorum):
-        config_map = context.seen.child("ConfigMap", name)
-        if config_map is None:
-            continue
-        is_asked = plan.configure is not None and name == names.database_configuration
-        annotations = {CONFIG: plan.configure.put_into(config_map)} if plan.configure and is_asked else {}
-        if annotations or Label.ENGINE.value not in (config_map["metadata"].get("labels") or {}):
-            yield Configure(config_map, labels, annotations)
-    if plan.switch_to and moving(context.state) is None:
-        yield from switch_over(context.seen, names, plan.switch_to)
 
 
 def _members(context: DecisionContext) -> DatabaseMembers:

@@ -8,7 +8,8 @@ One folder per component (engine/, database/, cache/, network/), and likewise in
 
 from rtx_operator.desired.cache.server import cache_services
 from rtx_operator.desired.credentials import fingerprints, lost, secrets, unreadable
-from rtx_operator.desired.database.patroni import cluster_configuration, member_rights
+from rtx_operator.desired.database.instances import InstancesPlan
+from rtx_operator.desired.database.patroni import cluster_state, member_rights
 from rtx_operator.desired.database.server import database_disruption_budget, database_services
 from rtx_operator.desired.engine.account import service_account
 from rtx_operator.desired.engine.colour import colour_children, controller_revision, rendered
@@ -46,20 +47,19 @@ __all__ = [
 ]
 
 
-def base_objects(inputs: BuildInput) -> list[Object]:
+def base_objects(inputs: BuildInput, instances: InstancesPlan) -> list[Object]:
     """The objects that exist before any pod: NetworkPolicies, so that none runs without them, Services, accounts,
     and what Patroni works by.
 
     Database and cache themselves are in servers.py: they are made from what was recorded of them.
     """
     account = service_account(inputs)
-    instances = inputs.spec.database.instances
     return [
         *network_objects(inputs),
         *([account] if account else []),
         *member_rights(inputs),
-        cluster_configuration(inputs, instances),
-        *([database_disruption_budget(inputs)] if instances > 1 else []),
-        *database_services(inputs),
+        *cluster_state(inputs, instances.configuration),
+        *([database_disruption_budget(inputs)] if instances.size > 1 else []),
+        *database_services(inputs, instances.size),
         *cache_services(inputs),
     ]

@@ -53,6 +53,7 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
     servers = desired_servers(inputs, status, seen)
     desired.refuse_unknown_server(engine, servers.values())
     passwords_of = _PasswordsOf(inputs, seen, servers[Component.DATABASE])
+    instances = database_plan(inputs, seen)
     names, size = inputs.names, sizes.replica_range(engine.spec.environment, engine.spec.scaling)
     return DesiredState(
         active=_colour(passwords_of(colour, running), colour, running, cutover_id, _epoch_before(status)),
@@ -61,10 +62,10 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
         wanted=Revision(wanted.version, wanted.digest or None, wanted.config_hash, wanted.hash),
         is_refreshable=running.revision == wanted.hash
         and not running.makes_the_pods_of(desired.rendered(inputs, colour, wanted)),
-        base_objects=(*passwords.secrets, *desired.base_objects(inputs), *_kept(status, servers.values())),
+        base_objects=(*passwords.secrets, *desired.base_objects(inputs, instances), *_kept(status, servers.values())),
         borrowed_revision=_borrowed_revision(inputs, status, seen),
         servers=servers,
-        instances=database_plan(inputs, seen),
+        instances=instances,
         live_service=names.live_service,
         credentials_name=given.name if given else "",
         lost_secrets=passwords.lost,
@@ -257,7 +258,8 @@ def _passwords(inputs: BuildInput, seen: Observation, seed: bytes) -> _Passwords
     internal, credentials = seen.child("Secret", names.internal), seen.child("Secret", names.credentials)
     live = {names.internal: internal, **({names.credentials: credentials} if generated else {})}
     has_volume = any(
-        ("PersistentVolumeClaim", names.claim(Component.DATABASE, one)) in seen.children for one in range(MAX_DATABASE_INSTANCES)
+        ("PersistentVolumeClaim", names.claim(Component.DATABASE, one)) in seen.children
+        for one in range(MAX_DATABASE_INSTANCES)
     )
     lost = tuple(name for name, secret in live.items() if secret is None and has_volume)
     keys = {names.internal: InternalKey, names.credentials: CredentialKey}

@@ -22,9 +22,6 @@ def can_take_over(seen: Observation, names: Names) -> tuple[DatabaseMember, ...]
 
 
 def switch_over(seen: Observation, names: Names, candidate: DatabaseMember) -> tuple[SwitchOver, ...]:
-    """The effect by which `candidate` leads; none while nobody does, or Patroni has no ConfigMap yet."""
-    primary, config_map = database_members(seen, names).primary, seen.child("ConfigMap", names.database_configuration)
-    if primary is None or config_map is None:
-        return ()
-    labels = config_map["metadata"].get("labels") or {}
-    return (SwitchOver(primary.name, candidate.name, names.database_switchover, labels),)
+    """The effect by which `candidate` leads; none while nobody does."""
+    primary = database_members(seen, names).primary
+    return (SwitchOver(primary.name, candidate.name, names.database_switchover),) if primary else ()

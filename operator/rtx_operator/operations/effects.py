@@ -1,6 +1,5 @@
 """Effects: what a decision does, as data. Each is idempotent: done twice it is done once. Pure."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -27,7 +26,6 @@ class EffectName(StrEnum):
     RESTART = "Restart"  # database or cache with its new pod
     RESTORE = "Restore"  # database or cache with a pod as before
     REPLACE = "Replace"  # a pod of database or cache is deleted, to be made anew
-    CONFIGURE = "Configure"  # Patroni's configuration, for the number of servers and the durability
     SWITCH_OVER = "SwitchOver"  # another server of the database leads
     KEEP_DATA = "KeepData"  # what holds data no longer goes when the engine is deleted
 
@@ -100,29 +98,15 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
-class Configure:
-    """Put labels and annotations into a ConfigMap of Patroni's, as it was observed; it fails (409) if it has changed.
-
-    Patroni keeps labels that are not its own; with the engine's, the watches deliver it.
-    """
-
-    config_map: Object
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
-    name: EffectName = EffectName.CONFIGURE
-
-
-@dataclass(frozen=True, slots=True)
 class SwitchOver:
     """Ask Patroni to have `candidate` lead instead of `leader`; Patroni ignores it once another one leads.
 
-    `config_map` is the name of the ConfigMap by which it is asked, `labels` are those by which it finds that.
+    `config_map` is the name of the ConfigMap by which it is asked, which its servers have made.
     """
 
     leader: str
     candidate: str
     config_map: str
-    labels: Mapping[str, str]
     name: EffectName = EffectName.SWITCH_OVER
 
 
@@ -134,7 +118,7 @@ class KeepData:
     name: EffectName = EffectName.KEEP_DATA
 
 
-Effect = Apply | Delete | Scale | MoveFence | UpdateFence | Drain | Configure | SwitchOver | KeepData
+Effect = Apply | Delete | Scale | MoveFence | UpdateFence | Drain | SwitchOver | KeepData
 
 
 def objects_of(effect: Apply, seen: Observation) -> tuple[Object, ...]:

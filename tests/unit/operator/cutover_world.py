@@ -40,7 +40,6 @@ from rtx_operator.observation import (
 from rtx_operator.operations.arbiter import queries
 from rtx_operator.operations.effects import (
     Apply,
-    Configure,
     Delete,
     Effect,
     KeepData,
@@ -209,8 +208,6 @@ class World(Judged):
             self.move_fence(effect)
         elif isinstance(effect, KeepData):
             self.keep_data(effect)
-        elif isinstance(effect, Configure):
-            self.configure(effect)
         elif isinstance(effect, SwitchOver):
             self.switch_over(effect)
         elif isinstance(effect, UpdateFence):

@@ -74,6 +74,9 @@ class SimulatedApi:
         elif guard and guard != live["metadata"]["resourceVersion"]:
             raise Conflict(f"{key} has changed")
         merged = {**live, **wanted, "metadata": {**live["metadata"], **wanted["metadata"]}, "status": live["status"]}
+        if wanted["kind"] == "ConfigMap":  # Patroni has annotations of its own there
+            annotations = {**live["metadata"].get("annotations", {}), **wanted["metadata"].get("annotations", {})}
+            merged["metadata"]["annotations"] = annotations
         if wanted["kind"] == "Deployment":
             if live["spec"].get("template") != wanted["spec"]["template"]:
                 merged["status"] = {**live["status"], "conditions": []}

@@ -7,12 +7,12 @@ from rtx_operator.api.enums import Component
 from rtx_operator.api.names import Label
 from rtx_operator.members import REPORT
 from rtx_operator.observation import Object, is_ready
-from rtx_operator.operations.effects import Configure, SwitchOver
-from simulated_api import Conflict, SimulatedApi, label
+from rtx_operator.operations.effects import SwitchOver
+from rtx_operator.patroni import CONFIGURATION
+from simulated_api import SimulatedApi, label
 
-PATRONI_LABELS = {"application": "patroni", "cluster-name": "rtx-postgres"}
+FIRST = "rtx-postgres-0"  # only it begins a cluster
 CONFIG, SYNC, FAILOVER = (("ConfigMap", f"rtx-postgres-{name}") for name in ("config", "sync", "failover"))
-BOOTSTRAPPED = {"ttl": 30, "loop_wait": 10, "postgresql": {"use_slots": True}}
 
 
 @dataclass
@@ -56,13 +56,9 @@ class Patroni(SimulatedApi):
         return [name for name, pod in pods if is_ready(pod) and "deletionTimestamp" not in pod["metadata"]]
 
     def configuration(self) -> Object:
-        """Patroni's dynamic configuration; empty before the first server was made."""
-        found: Object = json.loads(self.children[CONFIG]["metadata"]["annotations"]["config"]) if self.leads_any else {}
+        """Patroni's dynamic configuration, which the operator applies."""
+        found: Object = json.loads(self.children[CONFIG]["metadata"]["annotations"][CONFIGURATION])
         return found
-
-    @property
-    def leads_any(self) -> bool:
-        return CONFIG in self.children
 
     def voters(self) -> set[str]:
         """Who may take over; empty: anybody."""
@@ -70,20 +66,9 @@ class Patroni(SimulatedApi):
         names = (annotations.get("leader") or "", *(annotations.get("sync_standby") or "").split(","))
         return {name for name in names if name}
 
-    def configure(self, effect: Configure) -> None:
-        """Raises Conflict when the ConfigMap has changed since it was observed."""
-        key = ("ConfigMap", effect.config_map["metadata"]["name"])
-        live = self.children[key]
-        if live["metadata"]["resourceVersion"] != effect.config_map["metadata"]["resourceVersion"]:
-            raise Conflict(f"{key} has changed")
-        meta = live["metadata"]
-        merged = {"labels": {**meta["labels"], **effect.labels}}
-        merged |= {"annotations": {**meta["annotations"], **effect.annotations}}
-        self._store(key, {**live, "metadata": {**meta, **merged}})
-
     def switch_over(self, effect: SwitchOver) -> None:
-        assert dict(effect.labels).items() >= PATRONI_LABELS.items(), "Patroni would not find it"
-        self._keep(FAILOVER, {"leader": effect.leader, "member": effect.candidate})
+        """The operator asks for a switchover."""
+        self._keep(("ConfigMap", effect.config_map), {"leader": effect.leader, "member": effect.candidate})
 
     def _wish(self) -> str:
         """Who is to lead instead of the server that does."""
@@ -93,11 +78,11 @@ class Patroni(SimulatedApi):
     def _elect(self, alive: list[str]) -> None:
         voters = self.voters()
         able = [name for name in alive if not voters or name in voters]
+        if not self.led:
+            able = [name for name in able if name == FIRST]
         if not able:
             return
-        if not self.leads_any:
-            self._keep(CONFIG, {"config": json.dumps(BOOTSTRAPPED)})
-        self._lead(max(able, key=lambda name: (self._volume(name).position, name == "rtx-postgres-0")))
+        self._lead(max(able, key=lambda name: (self._volume(name).position, name == FIRST)))
 
     def _lead(self, name: str) -> None:
         if self.led:
@@ -136,9 +121,8 @@ class Patroni(SimulatedApi):
     def _keep(self, key: tuple[str, str], annotations: Object) -> None:
         known = self.children.get(key)
         meta = known["metadata"] if known else {"uid": f"uid-{self.next_version()}", "generation": 1}
-        labels = {**PATRONI_LABELS, **meta.get("labels", {})}
-        kept = {**meta, "name": key[1], "labels": labels, "annotations": annotations}
-        self._store(key, {"kind": "ConfigMap", "metadata": kept})
+        kept = {**meta, "name": key[1], "annotations": {**meta.get("annotations", {}), **annotations}}
+        self._store(key, {"kind": "ConfigMap", **(known or {}), "metadata": kept})
 
     def _report(self, alive: list[str], streaming: list[str]) -> None:
         for name in alive:

@@ -36,40 +36,40 @@ def planned(asked: int, seen: DatabaseFacts, durability: Durability = Durability
 
 
 def test_new_database_begins_with_as_many_servers_as_spec_asks_for() -> None:
-    assert planned(3, facts(size=None, configuration=None)) == InstancesPlan(3)
-    assert planned(1, facts(size=None, configuration=None)) == InstancesPlan(1)
+    assert planned(3, facts(size=None, configuration=None)) == InstancesPlan(3, QUORUM)
+    assert planned(1, facts(size=None, configuration=None)) == InstancesPlan(1, ALONE)
 
 
 def test_durability_comes_into_force_once_a_standby_is_in_sync() -> None:
     # Given servers of which Patroni has made the first
-    alone = facts(primary(0), pod(1), size=3, configuration=Configuration(ttl=30, loop_wait=10))
+    alone = facts(primary(0), pod(1), size=3, configuration=ALONE)
 
-    # Then the data are guarded first, and a commit waits for a standby once there is one
-    assert planned(3, alone).configure == JOINING
-    assert planned(3, replace(alone, configuration=JOINING, quorum=ONLY_FIRST)).configure is None
+    # Then the data are guarded first, and every commit waits for a standby once there is one
+    assert planned(3, alone).configuration == JOINING
+    assert planned(3, replace(alone, configuration=JOINING, quorum=ONLY_FIRST)).configuration == JOINING
     joined = facts(primary(0), replica(1), size=3, configuration=JOINING, quorum=ALL)
-    assert planned(3, joined).configure == QUORUM
-    assert planned(3, replace(joined, configuration=QUORUM)) == InstancesPlan(3)
+    assert planned(3, joined).configuration == QUORUM
+    assert planned(3, replace(joined, configuration=QUORUM)) == InstancesPlan(3, QUORUM)
 
 
 def test_asynchronous_comes_into_force_once_both_standbys_are_in_sync() -> None:
     one = facts(primary(0), replica(1), size=3, configuration=JOINING, quorum=ALL)
     both = facts(*THREE, size=3, configuration=JOINING, quorum=ALL)
 
-    assert planned(3, one, Durability.ASYNCHRONOUS).configure is None
-    assert planned(3, both, Durability.ASYNCHRONOUS).configure == ASYNCHRONOUS
+    assert planned(3, one, Durability.ASYNCHRONOUS).configuration == JOINING
+    assert planned(3, both, Durability.ASYNCHRONOUS).configuration == ASYNCHRONOUS
 
 
 def test_durability_in_force_stays_when_standbys_are_lost() -> None:
     lost = facts(primary(0), size=3, configuration=QUORUM, quorum=ALL)
 
-    assert planned(3, lost) == InstancesPlan(3)
+    assert planned(3, lost) == InstancesPlan(3, QUORUM)
 
 
 def test_asynchronous_lets_orders_go_on_at_once_when_no_standby_is_left() -> None:
     lost = facts(primary(0), size=3, configuration=QUORUM, quorum=ALL)
 
-    assert planned(3, lost, Durability.ASYNCHRONOUS).configure == JOINING
+    assert planned(3, lost, Durability.ASYNCHRONOUS).configuration == JOINING
 
 
 # --- from one to three -----------------------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ def test_asynchronous_lets_orders_go_on_at_once_when_no_standby_is_left() -> Non
 
 def test_standbys_are_made_once_nobody_else_can_lead() -> None:
     alone = facts(primary(0), size=1, configuration=ALONE)
-    assert (planned(3, alone).size, planned(3, alone).configure) == (1, JOINING)
+    assert (planned(3, alone).size, planned(3, alone).configuration) == (1, JOINING)
 
     guarded = replace(alone, configuration=JOINING)
     assert planned(3, guarded).size == 1
@@ -104,7 +104,8 @@ def test_first_server_leads_before_the_others_end() -> None:
     other = facts(replica(0), primary(1), replica(2), size=3, configuration=ASYNCHRONOUS)
 
     # Then commits wait for standbys first, the first server takes over, and only then the others end
-    assert planned(1, other) == InstancesPlan(3, JOINING, waits="the database gets 1 server: Patroni is told first")
+    assert (planned(1, other).size, planned(1, other).configuration) == (3, JOINING)
+    assert planned(1, other).switch_to is None
     guarded = replace(other, configuration=JOINING, quorum=Quorum("rtx-postgres-1", frozenset({"rtx-postgres-0"})))
     planned_switch = planned(1, guarded)
     assert planned_switch.switch_to
@@ -128,10 +129,10 @@ def test_last_server_writes_less_to_the_api_server_once_it_is_alone() -> None:
     ending = facts(primary(0), replica(1), size=1, configuration=JOINING, quorum=ALL)
     alone = facts(primary(0), size=1, configuration=JOINING, quorum=ONLY_FIRST)
 
-    assert (planned(1, ending).configure, planned(1, ending).waits) == (None, "waiting for rtx-postgres-1 to end")
-    assert planned(1, alone).configure == ALONE
-    assert planned(1, replace(alone, configuration=ALONE)) == InstancesPlan(1)
+    assert planned(1, ending) == InstancesPlan(1, JOINING, waits="waiting for rtx-postgres-1 to end")
+    assert planned(1, alone).configuration == ALONE
+    assert planned(1, replace(alone, configuration=ALONE)) == InstancesPlan(1, ALONE)
 
 
-def test_configuration_that_is_not_known_is_left_alone() -> None:
-    assert planned(3, facts(primary(0), size=1, configuration=None)) == InstancesPlan(1)
+def test_configuration_that_is_lost_is_made_for_the_servers_that_are_there() -> None:
+    assert planned(3, facts(primary(0), size=1, configuration=None)) == InstancesPlan(1, ALONE)

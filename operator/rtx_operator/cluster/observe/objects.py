@@ -14,7 +14,6 @@ from rtx_operator.cluster.client import Client
 from rtx_operator.cluster.read_cache import CachedObjects, ReadCache
 from rtx_operator.cluster.resources import (
     CHILDREN,
-    CONFIG_MAP,
     ENDPOINT_SLICE,
     EVENT,
     GRANDCHILDREN,
@@ -22,11 +21,9 @@ from rtx_operator.cluster.resources import (
     LIVE_KINDS,
     POD,
     SECRET,
-    STATEFUL_SET,
     VOLUME_CLAIM,
 )
 from rtx_operator.observation import Object, replicas, secret_text
-from rtx_operator.patroni import Configuration
 
 Children = Mapping[tuple[str, str], Object]  # by (kind, name)
 
@@ -60,7 +57,6 @@ async def read_objects(
     )
     children = _by_name(itertools.chain(cached.children, *live))
     children |= await _unlabelled(client, namespace, Names(name), children, credentials)
-    children |= await _of_patroni(client, namespace, Names(name), children)
     return _together(cached, children, pods, slices)
 
 
@@ -113,23 +109,6 @@ async def _unlabelled(
         for (resource, name), live in zip(wanted, found, strict=True)
         if live
     }
-
-
-async def _of_patroni(
-    client: Client, namespace: str, names: Names, children: Children
-) -> dict[tuple[str, str], Object]:
-    """Patroni's ConfigMaps, until the operator has given them the engine's label, by which watches deliver them."""
-    found: dict[tuple[str, str], Object] = {}
-    if (STATEFUL_SET.kind, names.postgres) not in children:
-        return found
-    for name in (names.database_configuration, names.database_quorum):
-        key = (CONFIG_MAP.kind, name)
-        if key not in children and (live := await client.get(CONFIG_MAP, namespace, name)):
-            found[key] = {"apiVersion": CONFIG_MAP.api_version, "kind": CONFIG_MAP.kind, **live}
-        configuration = Configuration.of({**children, **found}.get((CONFIG_MAP.kind, names.database_configuration)))
-        if configuration is None or not configuration.quorum:
-            break  # Patroni keeps the quorum only then
-    return found
 
 
 async def read_warnings(client: Client, namespace: str, children: Children) -> tuple[Object, ...]:

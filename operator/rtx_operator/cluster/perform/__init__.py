@@ -22,14 +22,13 @@ from rtx_operator.cluster.crash import CrashHook, Moment
 from rtx_operator.cluster.engine_pods import EnginePods
 from rtx_operator.cluster.perform.database import move_fence, update_fence
 from rtx_operator.cluster.perform.objects import ObjectPerformer
-from rtx_operator.cluster.perform.patroni import configure, switch_over
+from rtx_operator.cluster.perform.patroni import switch_over
 from rtx_operator.cluster.perform.refusals import Refusals
 from rtx_operator.decision.decide import Decision
 from rtx_operator.observation import Observation, Owner
 from rtx_operator.operations.arbiter import running
 from rtx_operator.operations.effects import (
     Apply,
-    Configure,
     Delete,
     Drain,
     Effect,
@@ -146,8 +145,6 @@ class Performer:
                 return await objects.keep_data(effect.objects)
             case Scale():
                 return await objects.scale(effect)
-            case Configure():
-                await configure(self.client, self.applier, owner, effect)
             case SwitchOver():
                 await switch_over(self.client, manifest, owner, effect)
             case MoveFence():

@@ -3,12 +3,11 @@
 import json
 from typing import Any
 
-from rtx_operator.api.enums import Component, DeletionPolicy, Durability
+from rtx_operator.api.enums import Component, DeletionPolicy
 from rtx_operator.api.names import KEPT, MAX_DATABASE_INSTANCES, Label
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.render import Object, render
-
-CONFIGURATION = "config"  # the annotation that Patroni reads
+from rtx_operator.patroni import CONFIGURATION, Configuration
 
 # All members must have these alike, so Patroni takes them from nowhere else.
 PARAMETERS = {
@@ -20,41 +19,41 @@ PARAMETERS = {
     "track_commit_timestamp": "on",
     "wal_level": "replica",
 }
-# Seconds. A lock is renewed in each loop, and lost after its ttl: with standbys, another server leads then.
-_WITH_STANDBYS = {"ttl": 20, "loop_wait": 5, "retry_timeout": 5}
-# Nobody takes over from a single server, and a fleet of them must not keep an API server busy.
-_ALONE = {"ttl": 60, "loop_wait": 20, "retry_timeout": 10}
 
 
-def dynamic_configuration(instances: int, durability: Durability) -> dict[str, Any]:
-    """What Patroni follows while it runs, for as many servers."""
-    with_standbys = instances > 1
-    quorum = {"synchronous_mode": "quorum", "synchronous_mode_strict": True, "synchronous_node_count": 1}
+def dynamic_configuration(configuration: Configuration) -> dict[str, Any]:
+    """What Patroni follows while it runs."""
     return {
-        **(_WITH_STANDBYS if with_standbys else _ALONE),
+        **configuration.fields(),
         "primary_start_timeout": 15,
         "maximum_lag_on_failover": 2**20,  # bytes
         # While the API server is away, a primary goes on as long as it reaches every standby.
         "failsafe_mode": True,
-        **(quorum if with_standbys and durability is Durability.QUORUM else {}),
         "postgresql": {"use_pg_rewind": True, "use_slots": True, "parameters": PARAMETERS},
     }
 
 
-def cluster_configuration(inputs: BuildInput, instances: int) -> Object:
-    """The ConfigMap in which Patroni reads its dynamic configuration, and keeps which data the cluster is about.
+def cluster_state(inputs: BuildInput, configuration: Configuration) -> list[Object]:
+    """The ConfigMaps in which Patroni reads its dynamic configuration, and keeps which data the cluster is about and
+    who may take over. Only these two have the engine's labels, by which the operator watches: they change rarely.
 
-    It lives as long as the data: its volume claims become its owners, and under Delete the TradingEngine is one, too.
+    They live as long as the data: its volume claims become their owners; under Delete the TradingEngine is one, too.
     """
-    names, is_kept = inputs.names, inputs.spec.deletion_policy is DeletionPolicy.RETAIN
-    configuration = dynamic_configuration(instances, inputs.spec.database.durability)
-    text = json.dumps(configuration, separators=(",", ":"), sort_keys=True)
+    text = json.dumps(dynamic_configuration(configuration), separators=(",", ":"), sort_keys=True)
+    return [
+        _state(inputs, inputs.names.database_configuration, {CONFIGURATION: text}),
+        _state(inputs, inputs.names.database_quorum, {}),
+    ]
+
+
+def _state(inputs: BuildInput, name: str, annotations: dict[str, str]) -> Object:
+    is_kept = inputs.spec.deletion_policy is DeletionPolicy.RETAIN
     return render(
         "database/cluster-configmap",
-        name=names.database_configuration,
+        name=name,
         namespace=inputs.namespace,
-        labels={**names.labels(Component.DATABASE), **cluster_labels(inputs)},
-        annotations={**(KEPT if is_kept else {}), CONFIGURATION: text},
+        labels={**inputs.names.labels(Component.DATABASE), **cluster_labels(inputs)},
+        annotations={**(KEPT if is_kept else {}), **annotations},
         owners=[] if is_kept else inputs.owners,
     )
 

@@ -20,10 +20,10 @@ _MIN_WAL_MEBIBYTES = 160  # ten WAL files of 16 MiB, also on the smallest volume
 _MAX_WAL_MEBIBYTES = 4096
 
 
-def database_services(inputs: BuildInput) -> list[Object]:
+def database_services(inputs: BuildInput, size: int) -> list[Object]:
     """The Services of the database: of the primary, of the standbys, and a headless one that its StatefulSet needs."""
     names = inputs.names
-    reads = MemberRole.REPLICA if inputs.spec.database.instances > 1 else MemberRole.PRIMARY
+    reads = MemberRole.REPLICA if size > 1 else MemberRole.PRIMARY
     return [
         _service(inputs, names.postgres, MemberRole.PRIMARY),
         _service(inputs, names.postgres_read_only, reads),
@@ -97,7 +97,6 @@ def database_stateful_set(inputs: BuildInput) -> Object:
             "account": database.service_account.name or inputs.names.database_account,
             "affinity": {"podAntiAffinity": _apart(inputs), **(values["affinity"] or {})},
         },
-        replicas=database.instances,
         name=inputs.names.postgres,
         headless=inputs.names.postgres_headless,
         image=database.image or inputs.postgres_image,
