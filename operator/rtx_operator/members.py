@@ -35,6 +35,7 @@ class DatabaseMember:
     timeline: int | None = None
     position: int | None = None  # in the log, in bytes
     is_ready: bool = False
+    is_running: bool = False  # its container is; what it reported last is no earlier news
     is_ending: bool = False
 
     @property
@@ -44,8 +45,8 @@ class DatabaseMember:
 
     @property
     def leads(self) -> bool:
-        """Whether it takes writes, by its own report."""
-        return self.role is MemberRole.PRIMARY and not self.is_ending
+        """Whether it takes writes. The label of one that is not ready may be of earlier times."""
+        return self.role is MemberRole.PRIMARY and self.is_ready and not self.is_ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +117,14 @@ def _member(pod: Object) -> DatabaseMember:
         timeline=_number(report.get("timeline")),
         position=_number(report.get("xlog_location")),
         is_ready=is_ready(pod),
+        is_running=is_ready(pod) or _is_running(pod),
         is_ending=bool(meta.get("deletionTimestamp")),
     )
+
+
+def _is_running(pod: Object) -> bool:
+    statuses = pod.get("status", {}).get("containerStatuses") or []
+    return bool(statuses) and all((one.get("state") or {}).get("running") is not None for one in statuses)
 
 
 def _number(value: object) -> int | None:

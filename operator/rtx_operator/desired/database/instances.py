@@ -61,7 +61,7 @@ def plan_instances(asked: int, durability: Durability, seen: DatabaseFacts) -> I
 def _grown(asked: int, size: int, seen: DatabaseFacts) -> InstancesPlan:
     first, primary = f"{seen.name}-0", seen.members.primary
     as_it_is = InstancesPlan(size, JOINING)
-    if primary is None or primary.name != first or not primary.is_ready or not seen.answers:
+    if primary is None or primary.name != first or not seen.answers:
         return replace(as_it_is, waits=f"the database gets {asked} servers once {first} leads and answers")
     if seen.configuration != JOINING or seen.quorum.leader != first:
         return replace(as_it_is, waits=f"the database gets {asked} servers once only {first} may lead")

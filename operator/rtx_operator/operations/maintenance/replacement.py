@@ -55,7 +55,7 @@ def _of_several(context: MaintenanceContext, revision: str, old: list[Object]) -
 
 def _serves_nobody(member: DatabaseMember, seen: DatabaseMembers) -> bool:
     """While nobody leads, those that are ready are about to elect a primary: none of the others is taken away then."""
-    if member.is_ready or member.leads or member.is_streaming:
+    if member.is_ready or (member.is_running and member.is_streaming):
         return False
     return seen.primary is not None or not any(one.is_ready for one in seen.all)
 
