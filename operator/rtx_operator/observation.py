@@ -157,6 +157,8 @@ class FenceReport:
     blocking: tuple[BlockingSession, ...] = ()  # for which a migration waits; queried while one runs
     schema: FenceSchema | None = None  # None: there is no fence
     standbys: int | None = None  # that confirm commits, as the primary knows them; None: not known
+    # The begin of the oldest statement of an engine that outlives its time limit by far: the server does not get on.
+    stuck_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

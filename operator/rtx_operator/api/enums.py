@@ -222,6 +222,7 @@ class Reason(StrEnum):
     DATABASE_STARTING = "DatabaseStarting"
     NO_PRIMARY = "NoPrimary"  # no server of the database leads: one of them takes over, or starts
     STANDBY_MISSING = "StandbyMissing"  # standbys of the database do not follow; the message names them
+    DATABASE_STUCK = "DatabaseStuck"  # the database's primary is ready, and writes nothing: its disk hangs
     DATABASE_SCALING = "DatabaseScaling"  # the number of database servers, or their durability, is being changed
     CACHE_STARTING = "CacheStarting"
     MIGRATING = "Migrating"

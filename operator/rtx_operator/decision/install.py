@@ -96,6 +96,19 @@ def _primary(context: DecisionContext) -> str:
     return primary.name if primary else f"{context.desired.database.name}-0"
 
 
+def database_gets_on(context: DecisionContext) -> Unmet | None:
+    """The primary writes its log: one whose disk hangs is ready, and answers what it need not write down."""
+    since = context.seen.database.stuck_since if context.seen.database else None
+    if since is None:
+        return None
+    pod = _primary(context)
+    return Waiting(
+        f"pod {pod} of the database is ready, and orders have waited in it since {since:%H:%M:%S} UTC: it writes no "
+        f"log. See the disk of its node; kubectl delete pod {pod} has another server take over, if there is one",
+        Reason.DATABASE_STUCK,
+    )
+
+
 def database_has_passwords(context: DecisionContext) -> Unmet | None:
     """The database was made with the passwords of today: a new engine pod would be refused by another one."""
     database = context.desired.servers[Component.DATABASE]
@@ -246,4 +259,9 @@ BEFORE_OPERATIONS: tuple[Check[DecisionContext], ...] = (
     database_has_passwords,
 )
 BEFORE_COLOUR: tuple[Check[DecisionContext], ...] = (*BEFORE_MIGRATION, migrated)
-READY: tuple[Check[DecisionContext], ...] = (*BEFORE_COLOUR, engine_ready, live_service_has_endpoints)
+READY: tuple[Check[DecisionContext], ...] = (
+    *BEFORE_COLOUR,
+    database_gets_on,
+    engine_ready,
+    live_service_has_endpoints,
+)

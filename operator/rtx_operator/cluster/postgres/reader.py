@@ -25,7 +25,15 @@ MAX_IDLE_SECONDS = 10.0  # the pool closes a session that was not used for longe
 COLUMNS = "epoch, executors, revisions, cutover, owner"
 _READ = f"SELECT {COLUMNS} FROM rtx_operator.execution_fence"  # noqa: S608 - constants
 
-_STANDBYS = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum')"
+# A statement of an engine ends after 2 s (roles.sql), unless the server waits for what cannot be broken off, as a disk
+# that hangs. Its log does not move then, whatever its probes say.
+_HEALTH = """
+    SELECT (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum'))
+        AS standbys,
+        (SELECT min(query_start) FROM pg_stat_activity
+            WHERE usename = 'rtx_engine' AND state = 'active' AND query_start < clock_timestamp() - interval '10 s')
+        AS stuck_since
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +89,8 @@ class Reader:
 async def _report(connection: Any) -> FenceReport:
     fence = await read_fence(connection)
     version = await schema.version(connection) if fence else None
-    return FenceReport(fence, schema=version, standbys=await connection.fetchval(_STANDBYS))
+    health = await connection.fetchrow(_HEALTH)
+    return FenceReport(fence, schema=version, standbys=health["standbys"], stuck_since=health["stuck_since"])
 
 
 async def read_fence(connection: Any) -> Fence | None:
