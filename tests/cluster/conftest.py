@@ -110,9 +110,7 @@ def _postgres_binaries() -> Path:
 
 
 def _psql(port: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    passwords = dict.fromkeys(
-        ["DB_SUPERUSER_PASSWORD", "DB_OPERATOR_PASSWORD", "DB_MIGRATOR_PASSWORD", "DB_PASSWORD"], "unused"
-    )
+    passwords = {f"DB_{of}PASSWORD": "unused" for of in ("SUPERUSER_", "OPERATOR_", "MIGRATOR_", "REPLICATION_", "")}
     command = [
         "psql",
         "-h",

@@ -11,7 +11,7 @@ from rtx_operator import desired
 from rtx_operator.api import sizes
 from rtx_operator.api.engine import OperatorTooOldError, TradingEngine, UnknownActiveError
 from rtx_operator.api.enums import Colour, Component, CutoverPhase, RetirementPhase
-from rtx_operator.api.names import CredentialKey, InternalKey
+from rtx_operator.api.names import MAX_DATABASE_INSTANCES, CredentialKey, InternalKey
 from rtx_operator.api.status import Cutover, TradingEngineStatus
 from rtx_operator.desired import BuildInput, Fingerprints, Record, RevisionSpec
 from rtx_operator.desired.image import resolved
@@ -19,7 +19,7 @@ from rtx_operator.desired.passwords import fingerprint_of, secret_of
 from rtx_operator.desired.pods import credentials_of
 from rtx_operator.desired.record import KIND, recorded
 from rtx_operator.desired.served import has_served
-from rtx_operator.desired.servers import desired_servers
+from rtx_operator.desired.servers import database_plan, desired_servers
 from rtx_operator.desired.state import (
     DesiredColour,
     DesiredServer,
@@ -53,6 +53,7 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
     servers = desired_servers(inputs, status, seen)
     desired.refuse_unknown_server(engine, servers.values())
     passwords_of = _PasswordsOf(inputs, seen, servers[Component.DATABASE])
+    instances = database_plan(inputs, seen)
     names, size = inputs.names, sizes.replica_range(engine.spec.environment, engine.spec.scaling)
     return DesiredState(
         active=_colour(passwords_of(colour, running), colour, running, cutover_id, _epoch_before(status)),
@@ -61,9 +62,10 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
         wanted=Revision(wanted.version, wanted.digest or None, wanted.config_hash, wanted.hash),
         is_refreshable=running.revision == wanted.hash
         and not running.makes_the_pods_of(desired.rendered(inputs, colour, wanted)),
-        base_objects=(*passwords.secrets, *desired.base_objects(inputs), *_kept(status, servers.values())),
+        base_objects=(*passwords.secrets, *desired.base_objects(inputs, instances), *_kept(status, servers.values())),
         borrowed_revision=_borrowed_revision(inputs, status, seen),
         servers=servers,
+        instances=instances,
         live_service=names.live_service,
         credentials_name=given.name if given else "",
         lost_secrets=passwords.lost,
@@ -255,7 +257,10 @@ def _passwords(inputs: BuildInput, seen: Observation, seed: bytes) -> _Passwords
     names, generated = inputs.names, inputs.credentials_are_generated
     internal, credentials = seen.child("Secret", names.internal), seen.child("Secret", names.credentials)
     live = {names.internal: internal, **({names.credentials: credentials} if generated else {})}
-    has_volume = ("PersistentVolumeClaim", names.claim(Component.DATABASE)) in seen.children
+    has_volume = any(
+        ("PersistentVolumeClaim", names.claim(Component.DATABASE, one)) in seen.children
+        for one in range(MAX_DATABASE_INSTANCES)
+    )
     lost = tuple(name for name, secret in live.items() if secret is None and has_volume)
     keys = {names.internal: InternalKey, names.credentials: CredentialKey}
     lost_keys = tuple(

@@ -89,14 +89,20 @@ def fingerprints(internal: Object, credentials: Object | None) -> Fingerprints:
 
 
 _KEYS = (*(key.value for key in (*InternalKey, *CredentialKey)), ADMIN_PASSWORD)
-_DATABASE_KEYS = (
+_VOLUME_KEYS_OF_ROLES = (
     InternalKey.DB_SUPERUSER_PASSWORD,
     InternalKey.DB_OPERATOR_PASSWORD,
     InternalKey.DB_MIGRATOR_PASSWORD,
 )
+_DATABASE_KEYS = (
+    *_VOLUME_KEYS_OF_ROLES,
+    InternalKey.DB_REPLICATION_PASSWORD,
+    InternalKey.PATRONI_RESTAPI_PASSWORD,
+)
 
 
-VOLUME_KEYS = (*_DATABASE_KEYS, CredentialKey.DB_PASSWORD)  # which the database keeps in its volume
+# Which the database keeps in its volume, and whoever connects has from elsewhere.
+VOLUME_KEYS = (*_VOLUME_KEYS_OF_ROLES, CredentialKey.DB_PASSWORD)
 
 
 def _internal(kept: _Values, generate: Callable[[str], str]) -> _Values:

@@ -26,6 +26,7 @@ from rtx_operator.decision.outcome import Outcome, status_after
 from rtx_operator.desired import build
 from rtx_operator.desired.served import has_served
 from rtx_operator.desired.state import JOB_LABEL, DesiredState
+from rtx_operator.members import POSITIONS, report_of
 from rtx_operator.observation import (
     FENCE_SCHEMA,
     FENCE_SCHEMA_NEEDS,
@@ -33,16 +34,26 @@ from rtx_operator.observation import (
     FenceSchema,
     Object,
     Observation,
-    is_ready,
     is_recent,
     revision_of,
 )
 from rtx_operator.operations.arbiter import queries
-from rtx_operator.operations.effects import Apply, Delete, Effect, KeepData, MoveFence, Scale, UpdateFence, objects_of
+from rtx_operator.operations.effects import (
+    Apply,
+    Delete,
+    Effect,
+    KeepData,
+    MoveFence,
+    Scale,
+    SwitchOver,
+    UpdateFence,
+    objects_of,
+)
 from rtx_operator.results import Unmet
 from rtx_operator.settings import from_environment
 from simulated_api import LIVE_SERVICE, Conflict, label
 from simulated_engines import Unreachable
+from simulated_patroni import CONFIG, SYNC
 
 __all__ = ["Conflict", "Intent", "Unreachable", "World", "copied", "installed"]
 
@@ -197,6 +208,8 @@ class World(Judged):
             self.move_fence(effect)
         elif isinstance(effect, KeepData):
             self.keep_data(effect)
+        elif isinstance(effect, SwitchOver):
+            self.switch_over(effect)
         elif isinstance(effect, UpdateFence):
             self.fence_schema = FenceSchema(FENCE_SCHEMA, FENCE_SCHEMA_NEEDS)
         else:
@@ -220,13 +233,13 @@ class World(Judged):
     def observe(self, engine: TradingEngine) -> Observation:
         pod_queries = queries(engine)
         new = str(pod_queries.smoke or "")
-        is_up = not self.has_fault("no database") and is_ready(self.pods.get("rtx-postgres-0", {"status": {}}))
+        is_up = not self.has_fault("no database") and self.leader in self.servers()
         objects = Observation(
             children=dict(self.children),
             pods=tuple(self.pods.values()),
             endpoint_slices=tuple(self._slices()),
             credentials=self.credentials,
-            volume={} if pod_queries.volume_of else None,
+            volumes={"data": {}} if pod_queries.volume_of else None,
             maintenance_slot=self.slot_is_free,
             cutover_slot=True,
             refusals=dict(self.refusals),
@@ -341,7 +354,7 @@ def _desired(engine: TradingEngine, observation: Observation) -> DesiredState:
     status = engine.status
     cutover = status.cutover and status.cutover.model_copy(update={"message": "", "deadline": None})
     maintenance = status.maintenance and status.maintenance.model_copy(update={"message": "", "deadline": None})
-    servers = (maintenance, status.database, status.cache, observation.volume, _server_pods(observation))
+    servers = (maintenance, status.database, status.cache, observation.volumes, _server_pods(observation))
     jobs = [pod.get("status") for pod in observation.pods if JOB_LABEL in pod["metadata"].get("labels", {})]
     schema = observation.database.schema if observation.database else None
     remembered = (status.active, status.earlier_data, cutover, status.previous, status.retirement)
@@ -358,20 +371,23 @@ def _desired(engine: TradingEngine, observation: Observation) -> DesiredState:
 
 
 def _server_pods(observation: Observation) -> list[Object]:
-    """What the desired state of database and cache depends on besides status: StatefulSets' labels, and pods."""
+    """What the desired state of database and cache depends on besides status; all standbys are close behind."""
     names = ("rtx-postgres", "rtx-redis")
-    sets = [(observation.child("StatefulSet", name) or {}).get("metadata", {}).get("labels") for name in names]
-    pods = [
-        pod
-        for pod in observation.pods
-        if pod["metadata"]["name"] in {f"{name}-0" for name in names} and "deletionTimestamp" not in pod["metadata"]
-    ]
+    sets = [observation.child("StatefulSet", name) or {} for name in names]
+    pods = [pod for pod in observation.pods if pod["metadata"]["name"].rpartition("-")[0] in names]
     return [
         {
-            "sets": sets,
-            "pods": [(label(pod, Label.REVISION), pod["metadata"]["uid"], pod["status"]) for pod in pods],
+            "sets": [(one.get("metadata"), one.get("spec", {}).get("replicas"), one.get("status")) for one in sets],
+            "pods": [(_without_positions(pod), pod["status"]) for pod in pods],
+            "patroni": [observation.child(*key) for key in (CONFIG, SYNC)],
+            "answers": observation.database is not None and not observation.database.error,
         }
     ]
+
+
+def _without_positions(pod: Object) -> Object:
+    report = {name: value for name, value in report_of(pod).items() if name not in POSITIONS}
+    return {**pod["metadata"], "annotations": report}
 
 
 def installed(**image_ids: str) -> World:

@@ -86,7 +86,7 @@ class ObjectPerformer:
             await events.record(self.client, self.manifest, EventReason.REPAIRED, message)
         return None
 
-    async def delete_all(self, objects: Iterable[Object]) -> Unmet | None:
+    async def delete_all(self, objects: Iterable[Object], why: str) -> Unmet | None:
         """Delete each as it was observed; one that is refused keeps no other. Returns the first refusal.
 
         Raises ApiError.
@@ -102,7 +102,7 @@ class ObjectPerformer:
                 continue
             self.refusals.passed(self._scope, (kind, name))
             self.applier.forget_child(self._scope, obsolete)
-            message = f"deleted {kind} {name}: no longer needed"
+            message = f"deleted {kind} {name}: {why}"
             await events.record(self.client, self.manifest, EventReason.DELETED, message)
         return refusal
 

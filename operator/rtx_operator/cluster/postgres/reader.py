@@ -20,10 +20,20 @@ from rtx_operator.observation import BlockingSession, Fence, FenceReport
 
 T = TypeVar("T")
 
-READ_DEADLINE_SECONDS = 5.0  # for a whole read: a name, a connection, two statements
+READ_DEADLINE_SECONDS = 5.0  # for a whole read: a name, a connection, three statements
 MAX_IDLE_SECONDS = 10.0  # the pool closes a session that was not used for longer
 COLUMNS = "epoch, executors, revisions, cutover, owner"
 _READ = f"SELECT {COLUMNS} FROM rtx_operator.execution_fence"  # noqa: S608 - constants
+
+# A statement of an engine ends after 2 s (roles.sql), unless the server waits for what cannot be broken off, as a disk
+# that hangs. Its log does not move then, whatever its probes say.
+_HEALTH = """
+    SELECT (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum'))
+        AS standbys,
+        (SELECT min(query_start) FROM pg_stat_activity
+            WHERE usename = 'rtx_engine' AND state = 'active' AND query_start < clock_timestamp() - interval '10 s')
+        AS stuck_since
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +88,9 @@ class Reader:
 
 async def _report(connection: Any) -> FenceReport:
     fence = await read_fence(connection)
-    return FenceReport(fence, schema=await schema.version(connection) if fence else None)
+    version = await schema.version(connection) if fence else None
+    health = await connection.fetchrow(_HEALTH)
+    return FenceReport(fence, schema=version, standbys=health["standbys"], stuck_since=health["stuck_since"])
 
 
 async def read_fence(connection: Any) -> Fence | None:
