@@ -17,7 +17,7 @@ if [ -e "$data/PG_VERSION" ] && [ "$(cat "$data/PG_VERSION")" != "$version" ]; t
 fi
 
 # No network connections of clients until this container's passwords are set.
-rm -f /run/postgresql/clients.conf
+: > /run/postgresql/clients.conf
 member join
 
 # Patroni wants these in variables of its own, which no program that it starts has.

@@ -174,7 +174,7 @@ def _set_roles() -> bool:
 
 
 def _admit_clients() -> bool:
-    """pg_hba.conf includes this file if it exists."""
+    """pg_hba.conf includes this file, which is empty until now."""
     unfinished = RUN / "clients.conf.new"
     shutil.copyfile(CONFIG / "clients.conf", unfinished)
     unfinished.rename(RUN / "clients.conf")
