@@ -34,7 +34,7 @@ class ClusterApi:
     def of_this_pod(cls) -> Self:
         """As Kubernetes tells every container."""
         host, port = os.environ["KUBERNETES_SERVICE_HOST"], int(os.environ["KUBERNETES_SERVICE_PORT"])
-        return cls(host, port, os.environ["PATRONI_KUBERNETES_NAMESPACE"], ACCOUNT)
+        return cls(host, port, os.environ["POD_NAMESPACE"], ACCOUNT)
 
     def get(self, plural: str, name: str) -> Object | None:
         """The object; None when there is none. Raises ClusterApiError, like all of these."""

@@ -17,10 +17,16 @@ if [ -e "$data/PG_VERSION" ] && [ "$(cat "$data/PG_VERSION")" != "$version" ]; t
 fi
 
 # No network connections of clients until this container's passwords are set.
-rm -f /run/postgresql/clients.conf
+: > /run/postgresql/clients.conf
 member join
 
-# Patroni wants these in variables of its own.
+# Patroni wants these in variables of its own, which no program that it starts has.
+case "$POD_IP" in
+*:*) address="[$POD_IP]" ;;
+*) address="$POD_IP" ;;
+esac
+export PATRONI_NAME="$POD_NAME" PATRONI_KUBERNETES_NAMESPACE="$POD_NAMESPACE" PATRONI_KUBERNETES_POD_IP="$POD_IP"
+export PATRONI_POSTGRESQL_CONNECT_ADDRESS="$address:5432" PATRONI_RESTAPI_CONNECT_ADDRESS="$address:8008"
 export PATRONI_SUPERUSER_USERNAME=postgres PATRONI_SUPERUSER_PASSWORD="$DB_SUPERUSER_PASSWORD"
 export PATRONI_REPLICATION_USERNAME=rtx_replicator PATRONI_REPLICATION_PASSWORD="$DB_REPLICATION_PASSWORD"
 export PATRONI_REWIND_USERNAME=rtx_replicator PATRONI_REWIND_PASSWORD="$DB_REPLICATION_PASSWORD"

@@ -36,7 +36,7 @@ Result = TypeVar("Result")
 
 def main(arguments: list[str]) -> None:
     """Runs one of the commands above."""
-    member = Member(ClusterApi.of_this_pod(), os.environ["PATRONI_NAME"])
+    member = Member(ClusterApi.of_this_pod(), os.environ["POD_NAME"])
     match arguments:
         case ["join"]:
             member.join()
@@ -156,6 +156,9 @@ def _initialise() -> None:
     options = ["--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums", "--no-instructions"]
     access = ["--auth-local=trust", "--auth-host=scram-sha-256"]
     subprocess.run(["initdb", f"--pgdata={new}", *options, *access], check=True)
+    # Patroni logs in with this role before the server is the primary, which makes the others.
+    role = "CREATE ROLE rtx_replicator LOGIN REPLICATION"
+    subprocess.run(["postgres", "--single", "-D", new, "postgres"], input=role, text=True, check=True)
     new.rename(DATA)
     os.sync()
 
@@ -171,7 +174,7 @@ def _set_roles() -> bool:
 
 
 def _admit_clients() -> bool:
-    """pg_hba.conf includes this file if it exists."""
+    """pg_hba.conf includes this file, which is empty until now."""
     unfinished = RUN / "clients.conf.new"
     shutil.copyfile(CONFIG / "clients.conf", unfinished)
     unfinished.rename(RUN / "clients.conf")
