@@ -111,7 +111,14 @@ def _postgres_binaries() -> Path:
 
 def _psql(port: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     passwords = dict.fromkeys(
-        ["DB_SUPERUSER_PASSWORD", "DB_OPERATOR_PASSWORD", "DB_MIGRATOR_PASSWORD", "DB_REPLICATION_PASSWORD", "DB_PASSWORD"], "unused"
+        [
+            "DB_SUPERUSER_PASSWORD",
+            "DB_OPERATOR_PASSWORD",
+            "DB_MIGRATOR_PASSWORD",
+            "DB_REPLICATION_PASSWORD",
+            "DB_PASSWORD",
+        ],
+        "unused",
     )
     command = [
         "psql",
