@@ -35,7 +35,9 @@ from rtx_engine.store import (
 
 HOP_TIMEOUT_SECONDS = 3.0  # how long the second pod waits for the fence to name its colour
 RETRY_INTERVAL_SECONDS = 0.05
-MAX_FORWARDS = 512  # in flight, of which an account, or an address without a token, has a share (places.py)
+# In flight. An account, or an address without a token, has a fifth at most (places.py): as many as it may have orders
+# that wait for their results (writer.Limits.max_of_account).
+MAX_FORWARDS = 1280
 
 _ORDER_PATH = "/api/orders/market"
 _CHANGES_ACCOUNT = re.compile(r"/api/admin/accounts/[0-9]+/(deposits|withdrawals|revoke)")
