@@ -32,9 +32,8 @@ class ClusterApi:
 
     @classmethod
     def of_this_pod(cls) -> Self:
-        """As Kubernetes tells every container."""
-        host, port = os.environ["KUBERNETES_SERVICE_HOST"], int(os.environ["KUBERNETES_SERVICE_PORT"])
-        return cls(host, port, os.environ["POD_NAMESPACE"], ACCOUNT)
+        """As the entry point knows it: Patroni hides Kubernetes' own variables from PostgreSQL."""
+        return cls(os.environ["API_HOST"], int(os.environ["API_PORT"]), os.environ["POD_NAMESPACE"], ACCOUNT)
 
     def get(self, plural: str, name: str) -> Object | None:
         """The object; None when there is none. Raises ClusterApiError, like all of these."""

@@ -5,7 +5,7 @@ data=/pgdata/data
 version=17
 
 for name in DB_SUPERUSER_PASSWORD DB_OPERATOR_PASSWORD DB_MIGRATOR_PASSWORD DB_PASSWORD DB_REPLICATION_PASSWORD \
-    PATRONI_RESTAPI_PASSWORD; do
+    RESTAPI_PASSWORD; do
     if [ -z "$(printenv "$name")" ]; then
         echo "$name is not set: give the container the engine's credentials" >&2
         exit 64
@@ -18,6 +18,7 @@ fi
 
 # No network connections of clients until this container's passwords are set.
 : > /run/postgresql/clients.conf
+export API_HOST="$KUBERNETES_SERVICE_HOST" API_PORT="$KUBERNETES_SERVICE_PORT"
 member join
 
 # Patroni wants these in variables of its own, which no program that it starts has.
@@ -30,5 +31,5 @@ export PATRONI_POSTGRESQL_CONNECT_ADDRESS="$address:5432" PATRONI_RESTAPI_CONNEC
 export PATRONI_SUPERUSER_USERNAME=postgres PATRONI_SUPERUSER_PASSWORD="$DB_SUPERUSER_PASSWORD"
 export PATRONI_REPLICATION_USERNAME=rtx_replicator PATRONI_REPLICATION_PASSWORD="$DB_REPLICATION_PASSWORD"
 export PATRONI_REWIND_USERNAME=rtx_replicator PATRONI_REWIND_PASSWORD="$DB_REPLICATION_PASSWORD"
-export PATRONI_RESTAPI_USERNAME=patroni
+export PATRONI_RESTAPI_USERNAME=patroni PATRONI_RESTAPI_PASSWORD="$RESTAPI_PASSWORD"
 exec patroni /config/patroni.yml

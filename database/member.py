@@ -1,16 +1,21 @@
 """What a member of the database does besides Patroni: it prepares its volume, and gives the primary its roles.
 
-`member join` runs before Patroni, and Patroni runs `member on_start|on_role_change ROLE SCOPE`.
+`member join` runs before Patroni, and Patroni runs `member on_start|on_role_change ROLE SCOPE`. PostgreSQL runs
+`member copy SEGMENT` by its restore_command.
 
 Patroni keeps the state of the cluster in ConfigMaps: which data it is about, who leads, who may be promoted. That state
 is worth as much as the data, so the volume claims own it: it goes when the last of them goes, and no sooner (ADR 0119).
 """
 
+import base64
+import http.client
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
+import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +26,8 @@ DATA = Path("/pgdata/data")
 RUN = Path("/run/postgresql")
 CONFIG = Path("/etc/rtx-postgres")
 DATABASE = "trading_engine"
+PATRONI_PORT = 8008
+PSQL = ("psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1")
 RETRY_SECONDS = 1.0
 LOG_SECONDS = 30.0  # between two lines about the same wait
 
@@ -40,10 +47,12 @@ def main(arguments: list[str]) -> None:
     match arguments:
         case ["join"]:
             member.join()
+        case ["copy", segment]:
+            member.copy_if_lost(segment)
         case ["on_start" | "on_role_change", role, _scope]:
             member.take_role(role)
         case _:
-            sys.exit("usage: member join | member on_start|on_role_change ROLE SCOPE")
+            sys.exit("usage: member join | member copy SEGMENT | member on_start|on_role_change ROLE SCOPE")
 
 
 class Member:
@@ -76,6 +85,20 @@ class Member:
         else:
             _until(self._has_other_leader, "a primary")
         _until(_admit_clients, "PostgreSQL")
+
+    def copy_if_lost(self, segment: str) -> None:
+        """A standby that waits for a segment which the primary has no more is copied anew."""
+        leader = self._state("leader")
+        address = self._address(leader) if leader not in {"", self.pod} else ""
+        if address and _has_segment(address, segment) is False:
+            print(f"{leader} has no {segment} any more: {self.pod} is copied anew", file=sys.stderr, flush=True)
+            _reinitialise()
+
+    def _address(self, pod: str) -> str:
+        """Where the server of a pod listens, as Patroni says; empty: it does not."""
+        live = self.api.get("pods", pod) or {"metadata": {}}
+        status = json.loads((live["metadata"].get("annotations") or {}).get("status", "{}"))
+        return urllib.parse.urlsplit(status.get("conn_url", "")).hostname or ""
 
     def _own_the_state(self) -> bool:
         """Makes this member's claim an owner of each ConfigMap; one whose claims are all gone is void, and emptied."""
@@ -183,11 +206,31 @@ def _admit_clients() -> bool:
 
 def _psql(database: str, *arguments: str) -> bool:
     """As the superuser, by the socket. Waits for no standby: without one, no commit would end."""
-    options = ["--no-psqlrc", "--quiet", "--tuples-only", "--output=/dev/null", "--set=ON_ERROR_STOP=1"]
-    address = [f"--host={RUN}", "--username=postgres", f"--dbname={database}"]
+    address = [f"--host={RUN}", "--username=postgres", f"--dbname={database}", "--output=/dev/null"]
     settings = "-c client_min_messages=warning -c synchronous_commit=local -c statement_timeout=0"
     environment = {**os.environ, "PGOPTIONS": settings, "PGCONNECT_TIMEOUT": "5"}
-    return subprocess.run(["psql", *options, *address, *arguments], env=environment, check=False).returncode == 0
+    return subprocess.run([*PSQL, *address, *arguments], env=environment, check=False).returncode == 0
+
+
+def _has_segment(address: str, segment: str) -> bool | None:
+    """Whether the primary has this part of the log, of that timeline or of its own; None: it does not answer."""
+    name = f"'pg_wal/' || timeline || '{segment[8:]}'"
+    timelines = f"VALUES ('{segment[:8]}'), (left(pg_walfile_name(pg_current_wal_lsn()), 8))"
+    query = f"SELECT bool_or((pg_stat_file({name}, true)).size IS NOT NULL) FROM ({timelines}) AS log (timeline)"
+    host = [f"--host={address}", "--username=rtx_replicator", "--dbname=postgres", f"--command={query}"]
+    environment = {**os.environ, "PGPASSWORD": os.environ["DB_REPLICATION_PASSWORD"], "PGCONNECT_TIMEOUT": "5"}
+    done = subprocess.run([*PSQL, *host], env=environment, check=False, capture_output=True, text=True)
+    return {"t": True, "f": False}.get(done.stdout.strip()) if done.returncode == 0 else None
+
+
+def _reinitialise() -> None:
+    """Has Patroni take the data away, and copy those of the primary."""
+    login = base64.b64encode(f"patroni:{os.environ['RESTAPI_PASSWORD']}".encode()).decode()
+    connection = http.client.HTTPConnection("localhost", PATRONI_PORT, timeout=5)
+    connection.request("POST", "/reinitialize", "{}", {"Authorization": f"Basic {login}"})
+    response = connection.getresponse()
+    print(f"Patroni answers {response.status}: {response.read().decode()}", file=sys.stderr, flush=True)
+    connection.close()
 
 
 def _until(attempt: Callable[[], Result], what: str) -> Result:

@@ -16,6 +16,7 @@ _USER = 10001  # of the image
 _SHARED_BUFFERS_SHARE = Fraction(1, 4)  # of the memory request
 _EFFECTIVE_CACHE_SHARE = Fraction(3, 4)  # of the memory limit
 _WAL_SHARE = Fraction(1, 8)  # of the volume
+_KEPT_WAL_SHARE = Fraction(1, 4)  # of the volume
 _MIN_WAL_MEBIBYTES = 160  # ten WAL files of 16 MiB, also on the smallest volume
 _MAX_WAL_MEBIBYTES = 4096
 
@@ -65,6 +66,7 @@ def database_configuration(inputs: BuildInput) -> Object:
         max_wal_mebibytes=min(
             max(_MIN_WAL_MEBIBYTES, mebibytes(inputs.spec.database.storage, _WAL_SHARE)), _MAX_WAL_MEBIBYTES
         ),
+        max_kept_wal_mebibytes=mebibytes(inputs.spec.database.storage, _KEPT_WAL_SHARE),
     )
 
 
