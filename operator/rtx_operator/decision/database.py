@@ -80,8 +80,10 @@ def database_durable(context: DecisionContext) -> Unmet | None:
 
 
 def database_redundant(context: DecisionContext) -> Unmet | None:
-    """The loss of any one server would hold up no order for long: all servers are in sync."""
+    """The loss of any one server would hold up no order for long: all servers are in sync. Not asked of a single one."""
     server, members = context.desired.servers[Component.DATABASE], _members(context)
+    if server.size == 1:
+        return None
     in_sync = {one.name for one in members.in_sync}
     late = [name for name in _names(server.workload.name, server.size) if name not in in_sync]
     if not late:

@@ -38,9 +38,8 @@ def test_every_object_has_the_labels_and_owner_of_its_engine(spec: dict[str, Any
         assert meta["labels"]["rtx-trading.com/engine"] == "rtx"
         assert meta["labels"]["app.kubernetes.io/managed-by"] == "rtx-operator"
         owners = meta.get("ownerReferences", [])
-        kept = (thing["kind"] == "Secret" or meta["name"] == "rtx-postgres-config") and spec.get(
-            "deletionPolicy"
-        ) != "Delete"
+        is_data = thing["kind"] == "Secret" or meta["name"] in {"rtx-postgres-config", "rtx-postgres-sync"}
+        kept = is_data and spec.get("deletionPolicy") != "Delete"
         assert [owner["uid"] for owner in owners] == ([] if kept else [build_input().uid])
 
 

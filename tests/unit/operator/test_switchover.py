@@ -9,7 +9,8 @@ from rtx_operator.operations.effects import SwitchOver
 OWNER = Owner("trading", "rtx", "uid-1")
 ASKED = SwitchOver("rtx-postgres-0", "rtx-postgres-1", "rtx-postgres-failover")
 PATH = CONFIG_MAP.path("trading", "rtx-postgres-failover")
-MANIFEST: Object = {"kind": ENGINE.kind, "metadata": {"namespace": "trading", "name": "rtx", "uid": "uid-1"}}
+META = {"namespace": "trading", "name": "rtx", "uid": "uid-1"}
+MANIFEST: Object = {"apiVersion": ENGINE.api_version, "kind": ENGINE.kind, "metadata": META}
 
 
 async def test_switchover_is_asked_for_once() -> None:
