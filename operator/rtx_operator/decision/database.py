@@ -80,7 +80,7 @@ def database_durable(context: DecisionContext) -> Unmet | None:
 
 
 def database_redundant(context: DecisionContext) -> Unmet | None:
-    """The loss of any one server would hold up no order for long: all servers are in sync. Not asked of a single one."""
+    """The loss of any one server would hold up no order for long: all are in sync. Not asked of a single one."""
     server, members = context.desired.servers[Component.DATABASE], _members(context)
     if server.size == 1:
         return None
