@@ -8,11 +8,14 @@ from typing import Any, TypeVar
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 
 from rtx_operator.cluster.postgres import schema
+from rtx_operator.cluster.postgres.confirmation import confirm
 from rtx_operator.cluster.postgres.migrations import find_blocking
 from rtx_operator.cluster.postgres.session import (
     CONNECT_DEADLINE_SECONDS,
     UNREACHABLE,
     Address,
+    check_writable,
+    give_up,
     session_arguments,
     unreachable_error,
 )
@@ -34,10 +37,19 @@ class Reader:
     """
 
     _pools: dict[Address, tuple[str, Any]] = field(default_factory=dict)  # (password, pool)
+    _confirmed: dict[Address, Fence] = field(default_factory=dict)  # the last row that a standby was known to have
 
     async def read(self, address: Address, password: str) -> FenceReport:
-        """The current row, and the version of the schema. Raises FenceUnreachableError."""
-        return await self._ask(address, password, _report)
+        """The current row, which no failover loses, and the version of the schema. Raises FenceUnreachableError."""
+
+        async def report(connection: Any) -> FenceReport:
+            fence = await read_fence(connection)
+            if fence and fence != self._confirmed.get(address):  # at rest a read costs no commit
+                await confirm(connection)
+                self._confirmed[address] = fence
+            return FenceReport(fence, schema=await schema.version(connection) if fence else None)
+
+        return await self._ask(address, password, report)
 
     async def find_blocking(self, address: Address, password: str) -> tuple[BlockingSession, ...]:
         """The sessions for which a running migration waits. Raises FenceUnreachableError."""
@@ -49,16 +61,19 @@ class Reader:
                 pool = await self._pool(address, password)
                 async with pool.acquire(timeout=CONNECT_DEADLINE_SECONDS) as connection:
                     try:
-                        return await question(connection)
+                        answer = await question(connection)
+                        check_writable(connection)
                     except (*UNREACHABLE, asyncio.CancelledError):
-                        connection.terminate()  # the next read opens a new session, and nothing waits for this one
+                        await give_up(connection)  # the next read opens a new session
                         raise
+                    return answer
         except UNREACHABLE as error:
             raise unreachable_error(address, error) from error
 
     def forget(self, address: Address) -> None:
         """Close the session of an engine that was deleted; does nothing when there is none."""
         _, pool = self._pools.pop(address, ("", None))
+        self._confirmed.pop(address, None)
         if pool is not None:
             pool.terminate()
 
@@ -74,11 +89,6 @@ class Reader:
             )
             self._pools[address] = password, pool
         return await pool
-
-
-async def _report(connection: Any) -> FenceReport:
-    fence = await read_fence(connection)
-    return FenceReport(fence, schema=await schema.version(connection) if fence else None)
 
 
 async def read_fence(connection: Any) -> Fence | None:
