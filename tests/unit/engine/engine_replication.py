@@ -134,7 +134,7 @@ def seed_data(folder: Path) -> Path:
 
 @asynccontextmanager
 async def replicated_servers(seed: Path, folder: Path) -> AsyncIterator[ReplicatedServers]:
-    folder.chmod(0o755)  # PostgreSQL does not run as root
+    _let_postgres_enter(folder)
     nodes = [_copy(seed, name, folder) for name in NAMES]
     servers = ReplicatedServers(nodes)
     try:
@@ -148,6 +148,10 @@ async def replicated_servers(seed: Path, folder: Path) -> AsyncIterator[Replicat
         await servers.service.cut()
         for node in nodes:
             node.stop()
+
+
+def _let_postgres_enter(folder: Path) -> None:
+    folder.chmod(0o755)
 
 
 def _copy(seed: Path, name: str, folder: Path) -> Node:
