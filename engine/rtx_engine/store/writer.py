@@ -37,7 +37,10 @@ STOP_TIMEOUT_SECONDS = 5.0  # for the queued orders
 
 _NOT_PLACED = "the database did not accept the order; try again with the same client_order_id"
 _HELD = "another session holds the account of this order; try again with the same client_order_id"
-_UNKNOWN = "the database was lost during the order's COMMIT; try again with the same client_order_id to get its outcome"
+_UNKNOWN = (
+    "the order's COMMIT was not confirmed, since the database was lost or no standby confirms; "
+    "try again with the same client_order_id to get its outcome"
+)
 _TOO_MANY = "too many orders of this account wait for their results; try again in a second"
 _INTERNAL = "the order was not placed because of an internal error; contact support"
 

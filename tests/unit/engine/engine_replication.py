@@ -184,5 +184,7 @@ def _quorum(names: str) -> str:
 
 
 async def _received(node: Node) -> int:
-    [row] = await node.execute("SELECT pg_last_wal_receive_lsn() - '0/0'::pg_lsn AS position")
-    return int(row["position"] or 0)
+    [row] = await node.execute(
+        "SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0'::pg_lsn AS position"
+    )
+    return int(row["position"])
