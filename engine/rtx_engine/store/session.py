@@ -13,7 +13,7 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 import structlog
 
 from rtx_engine.config import Database
-from rtx_engine.store.database_errors import CONNECTION_LOST
+from rtx_engine.store.database_errors import CONNECTION_LOST, READ_ONLY
 from rtx_engine.store.dialing import Addresses, Dialer
 from rtx_engine.store.errors import UnavailableError
 from rtx_engine.store.leaving import CANCEL_TIMEOUT_SECONDS, LeftSessions, SessionId, has_closed
@@ -33,7 +33,6 @@ _PLANNER_SETTINGS = {"enable_seqscan": "off", "jit": "off", "plan_cache_mode": "
 _SYNC_CANCELLED = "canceling wait for synchronous replication"
 # Which a server reports when it changes them, unasked (PostgreSQL 14 and later).
 _READ_ONLY_SETTINGS = ("in_hot_standby", "default_transaction_read_only")
-_READ_ONLY = "the server is read-only: a standby, or no longer the primary"
 _CLOSED = "this server is stopping; try again"
 _SET_EPOCH = "SELECT set_config('rtx.epoch', $1, false)"
 
@@ -333,13 +332,13 @@ class Session:
                 },
             )
         except asyncpg.TargetServerAttributeNotMatched as error:
-            raise ConnectionError(_READ_ONLY) from error
+            raise ConnectionError(READ_ONLY) from error
 
     def _check_writable(self, connection: "asyncpg.Connection") -> None:
         """Raises ConnectionError if the server has become read-only: what it shows may be old, and stays so."""
         settings = connection.get_settings()
         if any(getattr(settings, name, "off") == "on" for name in _READ_ONLY_SETTINGS):
-            raise ConnectionError(_READ_ONLY)
+            raise ConnectionError(READ_ONLY)
 
     def _prove(self) -> None:
         """Note that the connection has been of use: the next failure is the first."""

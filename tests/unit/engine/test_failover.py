@@ -4,10 +4,12 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import pytest
 from engine_ledger import unbalanced
 from engine_pods import Pod
+from engine_postgres import migrate
 from engine_replication import ReplicatedServers
 from rtx_engine.domain.orders import Execution
 from rtx_engine.store import OrderError, OrderErrorReason, UnavailableError
@@ -181,3 +183,16 @@ async def test_epochs_only_grow_over_failovers(replicated: ReplicatedServers, st
     assert seen == sorted(seen)
     assert seen[-1] == 4
     await assert_nothing_lost_or_doubled(replicated, clients)
+
+
+async def test_migration_waits_for_a_server_that_can_be_written(replicated: ReplicatedServers):
+    # given an address that leads to a standby for a moment
+    replicated.service.target = replicated.standbys[0].port
+    migrating = asyncio.create_task(migrate(replace(replicated.engine, user="rtx_migrator", password="migrator")))
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while not replicated.service.connections:  # noqa: ASYNC110  # nothing tells of it
+            await asyncio.sleep(0.01)
+
+    # when it leads to the primary again, then the migrations run there
+    replicated.service.target = replicated.primary.port
+    await migrating
