@@ -116,6 +116,7 @@ def _outage(bench: Bench, name: str, fault: Callable[[Engine], None]) -> Outage:
 
 def _kill(engine: Engine) -> None:
     failovers.kill(engine)
+    failovers.wait_until_writable(engine)
 
 
 def _delete(engine: Engine) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 from rtx_lab import faults
 
-from . import members
+from . import database, members
 from .engine import Engine
 from .errors import DemoError
 from .kubectl import KubectlError
@@ -70,3 +70,15 @@ def wait_for_other(engine: Engine, before: Member, *, deadline: float = TAKEOVER
             return False
 
     eventually(taken_over, f"another primary than {before.name}", deadline=deadline)
+
+
+def wait_until_writable(engine: Engine, *, deadline: float = TAKEOVER_DEADLINE_SECONDS) -> None:
+    """Wait until the primary, the same one or another, takes writes. Raises DemoError at the deadline."""
+
+    def writable() -> bool:
+        try:
+            return database.psql(engine, "SELECT pg_is_in_recovery();").strip() == "f"
+        except DemoError:
+            return False
+
+    eventually(writable, "a primary that takes writes", deadline=deadline)

@@ -51,6 +51,7 @@ def test_standby_takes_over_from_a_killed_primary(engine_of_three: Engine, start
     # Given a load, when all PostgreSQL processes of the primary are killed, then orders go on and nothing is lost.
     with start_load(engine_of_three) as loaded, interrupted(engine_of_three, loaded):
         failovers.kill(engine_of_three)
+        failovers.wait_until_writable(engine_of_three)
 
 
 @pytest.mark.parametrize("times", [1, 3])

@@ -172,7 +172,7 @@ def _tree(folder: Path) -> Iterator[Path]:
 
 
 def _primary_conninfo(primary: Node, name: str) -> str:
-    return f"host=127.0.0.1 port={primary.port} user=postgres password=superuser application_name={name}"
+    return f"host=127.0.0.1 port={primary.port} user=rtx_replicator password=replicator application_name={name}"
 
 
 def _any_of(nodes: list[Node]) -> str:
