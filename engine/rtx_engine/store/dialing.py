@@ -69,7 +69,7 @@ class Dialer:
     ) -> tuple[asyncio.Transport, asyncio.Protocol]:
         """As the event loop's. Raises OSError or TimeoutError if no address of `host` accepts in time."""
         if host is None or port is None:  # a socket that is connected
-            return await self._loop.create_connection(factory, host, port, **options)
+            return await self._loop.create_connection(factory, **options)
         error: OSError | None = None
         for address in await self._addresses.find(host):
             try:
@@ -98,4 +98,4 @@ def _retrieve(asking: "asyncio.Task[Sequence[str]]") -> None:
 
 async def _ask(name: str) -> Sequence[str]:
     found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(address[0] for *_, address in found))
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
