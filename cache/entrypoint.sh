@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes the ACL file with the hash of the password, then execs Redis.
+# Writes the ACL file with the hash of the password, sets damaged data aside, then execs Redis.
 set -eu
 if [ -z "${REDIS_PASSWORD:-}" ]; then
     echo "REDIS_PASSWORD is not set: give the container the engine's credentials" >&2
@@ -8,4 +8,5 @@ fi
 hash=$(printf %s "$REDIS_PASSWORD" | sha256sum | cut -d' ' -f1)
 umask 077
 printf 'user default on #%s ~* &* +@all\n' "$hash" > /tmp/users.acl
+set-aside /data
 exec redis-server /etc/rtx-redis/redis.conf

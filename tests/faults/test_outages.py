@@ -26,7 +26,7 @@ def test_no_request_fails_without_redis(upgrades: Upgrades, start_load: StartLoa
     with start_load(upgrades.engine) as loaded:
         # When Redis is killed and is ready again.
         replace_pod(upgrades.engine, "redis")
-        upgrades.engine.wait_until_ready()
+        upgrades.engine.wait_for("CacheAvailable", "CacheReady")
 
         # Then no request failed, and every event came in time, read from the database.
         assert_kept(loaded.verdict())

@@ -10,6 +10,7 @@ from rtx_engine.store import OrderError, OrderErrorReason, OverloadedError, TooM
 _STATUS: Mapping[OrderErrorReason, int] = {
     OrderErrorReason.CONFLICT: 409,
     OrderErrorReason.UNKNOWN_ACCOUNT: 404,
+    OrderErrorReason.EXPIRED: 412,
     OrderErrorReason.INTERNAL: 500,
     OrderErrorReason.FENCED: 503,
     OrderErrorReason.OVERLOADED: 503,

@@ -14,7 +14,7 @@ from rtx_engine.api.request_bodies import MarketOrderRequest, decode
 from rtx_engine.api.response_bodies import Health, PositionResponse, Positions, Rejection
 from rtx_engine.domain.order_response import OrderResponse, order_response
 from rtx_engine.domain.orders import InvalidOrderError, MarketOrder, RejectReason, market_order
-from rtx_engine.store import OrderError, OrderErrorReason
+from rtx_engine.store import OrderError, OrderErrorReason, Placed
 
 _encode = msgspec.json.Encoder().encode
 
@@ -73,7 +73,7 @@ class HotRoutes:
             # The first pod that receives an order gives it its id, before anything else.
             order_id = self._context.peers.order_id(scope)
             order = _order(order_id, account_id, decode(body, MarketOrderRequest))
-            placed = await self._context.store.orders.submit(order)
+            placed = await self._place(order)
         except (ApiError, OrderError) as error:
             if error.reason is not OrderErrorReason.FENCED:  # app.py counts it if the client gets it
                 metrics.order_errors(error.reason).inc()
@@ -87,6 +87,15 @@ class HotRoutes:
             return Response(200, placed.body)
         metrics.orders_placed(symbol).inc()
         return Response(201, placed.body)
+
+    async def _place(self, order: MarketOrder) -> Placed:
+        """As the store's submit. Expired is final: no earlier request has placed the order either."""
+        try:
+            return await self._context.store.orders.submit(order)
+        except OrderError as error:
+            if error.reason is not OrderErrorReason.EXPIRED:
+                raise
+            return await self._context.store.lookup.settle(order)
 
     async def positions(self, scope: Scope, _body: bytes) -> Response:
         """The account's open positions."""
@@ -105,6 +114,7 @@ def _order(order_id: UUID, account_id: int, request: MarketOrderRequest) -> Mark
             symbol=request.symbol,
             side=request.side,
             quantity=request.quantity,
+            valid_until=request.valid_until,
         )
     except InvalidOrderError as error:
         raise bad_request(sentence(error)) from error

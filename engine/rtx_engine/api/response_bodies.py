@@ -129,6 +129,13 @@ class Events(msgspec.Struct, frozen=True):
     next_since: int | None
 
 
+class NoOrder(msgspec.Struct, frozen=True):
+    """The order was not placed. `as_of`: when that was so; a request whose valid_until is earlier never places it."""
+
+    error: ErrorDetail
+    as_of: dt.datetime
+
+
 class Rejection(msgspec.Struct, frozen=True):
     """An order recorded as rejected: the reason and the order."""
 

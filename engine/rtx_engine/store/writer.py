@@ -10,6 +10,7 @@ runs holds its accounts. So a lost connection, also at COMMIT, needs only anothe
 """
 
 import asyncio
+import datetime as dt
 import math
 import random
 from collections import Counter
@@ -36,6 +37,7 @@ GONE_POLL_SECONDS = 0.01  # to see whether an order whose client has gone is set
 STOP_TIMEOUT_SECONDS = 5.0  # for the queued orders
 
 _NOT_PLACED = "the database did not accept the order; try again with the same client_order_id"
+_EXPIRED = "valid_until passed before this request placed the order; look the order up"
 _HELD = "another session holds the account of this order; try again with the same client_order_id"
 _UNKNOWN = (
     "the order's COMMIT was not confirmed, since the database was lost or no standby confirms; "
@@ -105,7 +107,8 @@ class OrderWriter:
         if self._of_account[order.account_id] >= self._limits.max_of_account:
             raise OrderError(OrderErrorReason.TOO_MANY_REQUESTS, _TOO_MANY)
         loop, key = asyncio.get_running_loop(), key_of(order)
-        pending = Pending(order, loop.create_future(), loop.time() + self._limits.order_timeout_seconds)
+        deadline = loop.time() + self._limits.order_timeout_seconds
+        pending = Pending(order, loop.create_future(), deadline, loop.time() + _seconds_left(order))
         self._queue.append(pending)
         self._submitted += 1
         self._pending[key] = pending
@@ -131,8 +134,7 @@ class OrderWriter:
                 if not self._prepared:
                     await self._prepare()
                 await self._wait_for_company()
-                for pending in self._queue.take_expired(clock()):
-                    self._fail([pending], OrderErrorReason.UNAVAILABLE, _HELD if pending.attempts else _NOT_PLACED)
+                self._fail_late(clock())
                 if contested := self._queue.next_contested(clock()):
                     await self._begin(contested, contested=True)
                 if batch := self._queue.next_batch():
@@ -251,6 +253,13 @@ class OrderWriter:
         if undecided:
             self._queue.put_back(undecided, asyncio.get_running_loop().time())
 
+    def _fail_late(self, now: float) -> None:
+        for pending in self._queue.take_expired(now):
+            if pending.valid_until <= now:
+                self._fail([pending], OrderErrorReason.EXPIRED, _EXPIRED)
+            else:
+                self._fail([pending], OrderErrorReason.UNAVAILABLE, _HELD if pending.attempts else _NOT_PLACED)
+
     def _fail(self, batch: Iterable[Pending], reason: OrderErrorReason, message: str) -> None:
         """Fail orders of which no attempt said anything; never as not placed if one may have placed them."""
         for pending in batch:
@@ -267,3 +276,10 @@ class OrderWriter:
         if not self._of_account[pending.order.account_id]:
             del self._of_account[pending.order.account_id]  # so that the table stays as small as the queue
         pending.complete(outcome)
+
+
+def _seconds_left(order: MarketOrder) -> float:
+    """Of its valid_until, by this pod's clock. The database's decides; by then at the latest it is not tried again."""
+    if order.valid_until is None:
+        return math.inf
+    return (order.valid_until - dt.datetime.now(dt.UTC)).total_seconds()

@@ -197,6 +197,7 @@ class ConditionType(StrEnum):
     RECONCILING = "Reconciling"  # the operator is working towards the spec
     STALLED = "Stalled"  # the operator needs the help of a person
     UP_TO_DATE = "UpToDate"  # the running revision is that of the spec
+    CACHE_AVAILABLE = "CacheAvailable"  # Redis is ready; without it orders and reads go on
     DISPUTED = "Disputed"  # another manager keeps changing the engine's objects; absent until one does
 
 
@@ -211,8 +212,9 @@ class ConditionStatus(StrEnum):
 class Reason(StrEnum):
     """The cause of a condition's status; the condition's message has the details and the remedy."""
 
-    # Ready and UpToDate hold
+    # Ready, CacheAvailable and UpToDate hold
     SERVING = "Serving"  # the live Service has ready pods of the active colour
+    CACHE_READY = "CacheReady"
     AS_SPECIFIED = "AsSpecified"  # the running pods are of the spec's revision
     REFRESH_AVAILABLE = "RefreshAvailable"  # likewise, but this release of the operator would make them otherwise
     DONE = "Done"  # the operator has nothing left to do

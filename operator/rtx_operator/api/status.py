@@ -28,7 +28,7 @@ ANSWERS_LIMIT = 64  # pods whose answers status remembers
 class Condition(StatusModel):
     """One condition, as `metav1.Condition` defines it."""
 
-    type: ConditionType = Field(description="Ready, Reconciling, Stalled, UpToDate or Disputed.")
+    type: ConditionType = Field(description="Ready, Reconciling, Stalled, UpToDate, CacheAvailable or Disputed.")
     status: ConditionStatus = Field(description="True, False or Unknown.")
     reason: str = Field(min_length=1, max_length=1024, description="Why, in one word.")
     message: str = Field(max_length=32768, description="Why, in plain words, and what to do.")
@@ -357,7 +357,7 @@ class TradingEngineStatus(StatusModel):
     conditions: list[Condition] = Field(
         default=[],
         max_length=16,
-        description="Ready, Reconciling, Stalled (as kstatus defines them), UpToDate, and Disputed.",
+        description="Ready, Reconciling, Stalled (as kstatus defines them), UpToDate, CacheAvailable, and Disputed.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     paused_since: Time | None = Field(

@@ -52,7 +52,7 @@ def after_decision(
     others = {field: value for field, value in before.items() if field not in _REMEMBERED}
     replicas = {"replicas": {"desired": size, "ready": ready}, "pods": f"{ready}/{size}"}
     status: Object = {**others, **_remembered(decision.state), **replicas}
-    conditions = [*_progress(decision, refusal), _up_to_date(desired, decision)]
+    conditions = [*_progress(decision, refusal), _up_to_date(desired, decision), _cache_available(decision)]
     return _with(status, engine.generation, conditions, now)
 
 
@@ -155,7 +155,7 @@ def _progress(decision: Decision, refusal: Unmet | None) -> Iterable[Condition]:
         yield Condition(ConditionType.READY, True, Reason.SCALING if scaling else Reason.SERVING, pods)
     else:
         yield Condition(ConditionType.READY, False, _reason(unready), unready.message)
-    pending = stuck or unready or refusal or operations or scaling
+    pending = stuck or unready or refusal or operations or scaling or decision.without_cache
     if decision.pause:
         yield Condition(ConditionType.RECONCILING, False, Reason.PAUSED, decision.pause)
         yield Condition(ConditionType.STALLED, False, Reason.DONE, NOTHING_LEFT)
@@ -169,6 +169,11 @@ def _progress(decision: Decision, refusal: Unmet | None) -> Iterable[Condition]:
         stalled.reason if stalled else Reason.DONE,
         stalled.message if stalled else NOTHING_LEFT,
     )
+
+
+def _cache_available(decision: Decision) -> Condition:
+    unmet = decision.without_cache or Waiting("the cache is ready", Reason.CACHE_READY)
+    return Condition(ConditionType.CACHE_AVAILABLE, decision.without_cache is None, _reason(unmet), unmet.message)
 
 
 def _of_operations(decision: Decision) -> Unmet | None:

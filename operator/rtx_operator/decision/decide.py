@@ -8,6 +8,7 @@ from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import OperationName
 from rtx_operator.api.status import Active
 from rtx_operator.decision.apply import objects_to_apply
+from rtx_operator.decision.cache import without_cache
 from rtx_operator.decision.context import DecisionContext
 from rtx_operator.decision.earlier_data import earlier_data_hold, with_earlier_data
 from rtx_operator.decision.fence import fence_to_move, fence_to_update
@@ -32,7 +33,8 @@ class Decision:
 
     `unready` is what keeps the engine from being ready, `waits` what the operation under way waits for; None: nothing.
     `entered` is the phase that an operation enters with this decision. `ready` is (desired, ready) engine pods.
-    `below_size` is what keeps the engine from that many; None: nothing.
+    `below_size` is what keeps the engine from that many; None: nothing. `without_cache` is what keeps the cache from
+    running, which is not what makes an engine unready once it has served; None: nothing.
     `pause` says where a paused engine stands; empty: it is not paused. `keep` is what keeps the data of what is not
     applied.
     """
@@ -46,6 +48,7 @@ class Decision:
     waits: Unmet | None
     ready: tuple[int, int]
     below_size: Waiting | None = None
+    without_cache: Unmet | None = None
     keep: tuple[KeepData, ...] = ()
     pause: str = ""
     is_blind: bool = False  # the database has not answered; its answer wakes the next reconcile
@@ -115,6 +118,7 @@ def decide(
         waits=step.waits,
         ready=ready,
         below_size=below_size(context),
+        without_cache=without_cache(context),
         keep=_data_to_keep(context, apply, effects),
     )
 
@@ -131,6 +135,7 @@ def _of_paused(context: DecisionContext, unready: Unmet | None, ready: tuple[int
         waits=None,
         ready=ready,
         below_size=below_size(context),
+        without_cache=without_cache(context),
         keep=_data_to_keep(context, (), ()),
         pause=where_it_stands(context, state.paused_since or now),
         is_blind=context.is_blind,

@@ -36,9 +36,7 @@ def with_earlier_data(context: DecisionContext) -> TradingEngine:
 
 def migrates_earlier_data(context: DecisionContext) -> bool:
     """Whether the Job that migrates the data again is to be there: in our own database, whose pod stays."""
-    maintenance = context.state.maintenance_under_way
-    is_replaced = maintenance is not None and maintenance.phase.replaces_pod
-    return context.state.earlier_data is not None and _is_ours(context) and not is_replaced
+    return context.state.earlier_data is not None and _is_ours(context) and not context.state.replaces_database
 
 
 def shows_earlier_data(context: DecisionContext) -> bool:
@@ -87,10 +85,10 @@ def _is_ours(context: DecisionContext) -> bool:
 
 def _is_below_known(context: DecisionContext) -> bool:
     """Whether our fence is below the epoch in status, and no maintenance decides what becomes of that."""
-    fence, active, maintenance = context.fence, context.engine.status.active, context.state.maintenance_under_way
+    fence, active = context.fence, context.engine.status.active
     if fence is None or active is None or not _is_ours(context) or not context.is_installed:
         return False
-    return fence.epoch < active.epoch and not (maintenance and maintenance.phase.replaces_pod)
+    return fence.epoch < active.epoch and not context.state.replaces_database
 
 
 def _has_migrated(context: DecisionContext) -> bool:

@@ -32,6 +32,7 @@ def events(before: Object, after: Object) -> Iterator[EngineEvent]:
     was, (ready, reason, message) = _ready(before), _ready(after)
     if was[:2] != (ready, reason):
         yield EngineEvent(reason, message, is_stalled(after))
+    yield from _of_cache(before, after)
     disputed = _true(after, ConditionType.DISPUTED)
     if disputed and not _true(before, ConditionType.DISPUTED):
         yield EngineEvent(disputed["reason"], disputed["message"], is_warning=True)
@@ -52,26 +53,33 @@ def events(before: Object, after: Object) -> Iterator[EngineEvent]:
         yield _event(OperationName.RETIREMENT, RetirementPhase(retirement["phase"]), retirement, of)
 
 
+def _of_cache(before: Object, after: Object) -> Iterator[EngineEvent]:
+    """The cache of an engine that serves goes, or comes back; of its start Ready tells."""
+    was, now = (_condition(status, ConditionType.CACHE_AVAILABLE) for status in (before, after))
+    if was and now and was["status"] != now["status"] and after.get("active"):
+        is_away = now["status"] != ConditionStatus.TRUE
+        yield EngineEvent(now["reason"], now["message"], is_warning=is_away)
+
+
 def is_stalled(status: Object) -> bool:
     """Whether a person's help is needed."""
     return _true(status, ConditionType.STALLED) is not None
 
 
+def _condition(status: Object, kind: ConditionType) -> Object | None:
+    return next((one for one in status.get("conditions") or [] if one["type"] == kind), None)
+
+
 def _true(status: Object, kind: ConditionType) -> Object | None:
     """The condition if it is true."""
-    for condition in status.get("conditions") or []:
-        if condition["type"] == kind and condition["status"] == ConditionStatus.TRUE:
-            found: Object = condition
-            return found
-    return None
+    found = _condition(status, kind)
+    return found if found and found["status"] == ConditionStatus.TRUE else None
 
 
 def _ready(status: Object) -> tuple[str, str, str]:
     """(status, reason, message) of Ready; empty strings before the first reconcile."""
-    for condition in status.get("conditions") or []:
-        if condition["type"] == ConditionType.READY:
-            return condition["status"], condition["reason"], condition["message"]
-    return "", "", ""
+    found = _condition(status, ConditionType.READY)
+    return (found["status"], found["reason"], found["message"]) if found else ("", "", "")
 
 
 def _entered(before: Object, after: Object, field: str) -> Object | None:

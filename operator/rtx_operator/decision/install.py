@@ -71,14 +71,18 @@ def _credentials_given(name: str, secret: Object | None) -> Unmet | None:
 
 
 def database_ready(context: DecisionContext) -> Unmet | None:
-    return _server_ready(context, context.desired.database, Reason.DATABASE_STARTING, "the database")
+    return server_ready(context, context.desired.database, Reason.DATABASE_STARTING, "the database")
 
 
 def cache_ready(context: DecisionContext) -> Unmet | None:
-    return _server_ready(context, context.desired.cache, Reason.CACHE_STARTING, "the cache")
+    """Asked of the first installation only: an engine that has served goes on without its cache (cache.py)."""
+    if context.desired.has_served:
+        return None
+    return server_ready(context, context.desired.cache, Reason.CACHE_STARTING, "the cache")
 
 
-def _server_ready(context: DecisionContext, workload: Workload, waiting: Reason, what: str) -> Unmet | None:
+def server_ready(context: DecisionContext, workload: Workload, waiting: Reason, what: str) -> Unmet | None:
+    """All pods of database or cache are ready."""
     seen = context.seen
     size, ready = replicas(seen.child(workload.kind, workload.name))
     if size and ready >= size:
@@ -239,7 +243,7 @@ BEFORE_MIGRATION: tuple[Check[DecisionContext], ...] = (
     fence_names_active,
     no_older_pod_executes,
 )
-# What a cutover or a retirement needs. Engine pods start and serve without the cache: a lost one holds up neither.
+# What a cutover or a retirement needs. Engine pods start and serve without the cache.
 BEFORE_OPERATIONS: tuple[Check[DecisionContext], ...] = (
     credentials_exist,
     database_ready,

@@ -11,23 +11,28 @@ So a cutover that waits for a broken database does not hold up the maintenance t
 | a cutover, stuck     | itself, until a pod of | begins, moves  | waits                                   |
 |                      | a server is replaced   |                |                                         |
 | a maint., waiting    | begins, moves          | itself         | begins, moves                           |
-| a maintenance        | waits                  | itself         | waits                                   |
+| a maintenance of the | waits                  | itself         | waits                                   |
+|  database            |                        |                |                                         |
+| one of the cache     | begins, moves          | itself         | begins, moves                           |
 | a retirement         | waits; it gives way to | waits          | itself                                  |
 |                      | the cutover (ADR 0029) |                |                                         |
 | a retirement, stuck  | as above               | begins, moves  | itself, until a pod is replaced         |
 
 Going back waits for nothing: it is a phase of the operation that runs. Where that is stuck, because the database does
 not answer or no old pod serves, a maintenance may be what mends it. It goes on only while the other cannot; while it
-replaces the pod of a server, the other acts no more, so that the fence stays (ADR 0047).
+replaces the database's pod, the other acts no more, so that the fence stays (ADR 0047).
+
+Nothing waits for the cache: its maintenance begins when nothing else moves, and what is due meanwhile goes on beside it
+(ADR 0143).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import CutoverPhase, OperationName, RetirementPhase
+from rtx_operator.api.enums import Component, CutoverPhase, OperationName, RetirementPhase
 from rtx_operator.api.status import Record
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Freshness, Object, PodQueries
@@ -55,11 +60,15 @@ def advance(given: OperationInput) -> Step:
         return Step(state)  # nothing is installed yet
     moves = moving(state)
     if moves is None:
-        return _first_to_go_on(state, given)
+        return _first_to_go_on(state, given, OPERATIONS)
+    if moves is OperationName.MAINTENANCE and state.maintains_cache:
+        others = [name for name in OPERATIONS if name is not OperationName.MAINTENANCE]
+        return _beside_cache(_first_to_go_on(state, given, others), given)
     taken = _without_failed_retirement(step(OPERATIONS[moves], _observed(state, moves, given), given))
     if _is_stuck(moves, taken, given) and (beside := _maintained(taken, given)):
         return beside
-    return replace(taken, state=_told_to_wait(taken.state, moves))
+    taken = replace(taken, state=_told_to_wait(taken.state, moves))
+    return _beside_cache(taken, given) if _moves_cache(taken.state) else taken
 
 
 def with_starts(state: PersistedState, desired: DesiredState) -> PersistedState:
@@ -79,12 +88,14 @@ def _kept_as_asked(state: PersistedState, given: OperationInput) -> PersistedSta
 def moving(state: PersistedState) -> OperationName | None:
     """The operation that has effects now; None when none is under way, or those that are do nothing yet.
 
-    Of one that is stuck and the maintenance beside it, the maintenance once it replaces the pod of a server.
+    Of one that is stuck and the maintenance beside it, the maintenance once it replaces the database's pod. That of the
+    cache only when it is alone.
     """
-    maintenance = state.maintenance_under_way
-    if maintenance and maintenance.phase.replaces_pod:
+    if state.replaces_database:
         return OperationName.MAINTENANCE
-    return next(iter(_past_waiting(state)), None)
+    names = _past_waiting(state)
+    others = [name for name in names if not (name is OperationName.MAINTENANCE and state.maintains_cache)]
+    return next(iter(others or names), None)
 
 
 def running(state: PersistedState) -> Record | None:
@@ -128,14 +139,15 @@ def freshness(engine: TradingEngine) -> Freshness:
 
 def traffic_waits(state: PersistedState) -> bool:
     """Whether traffic waits for the phase of the operation under way."""
-    return any(
-        _goes_first(name, record.phase, record.seconds) for name in OPERATIONS if (record := state.under_way(name))
-    )
+    names = [name for name in OPERATIONS if not (name is OperationName.MAINTENANCE and state.maintains_cache)]
+    return any(_goes_first(name, record.phase, record.seconds) for name in names if (record := state.under_way(name)))
 
 
 def traffic_waits_by(status: Object) -> bool:
     """The same by a status as it is stored, which another release of the operator may have written."""
     records = {name: status.get(name.lower()) or {} for name in OPERATIONS}
+    if records[OperationName.MAINTENANCE].get("component") == Component.CACHE:
+        del records[OperationName.MAINTENANCE]
     return any(_goes_first(name, one.get("phase"), one.get("seconds") or {}) for name, one in records.items())
 
 
@@ -156,9 +168,11 @@ def requeue_seconds(state: PersistedState, now: datetime) -> float | None:
     return min(pauses, default=None)
 
 
-def _first_to_go_on(state: PersistedState, given: OperationInput) -> Step:
+def _first_to_go_on(state: PersistedState, given: OperationInput, names: Iterable[OperationName]) -> Step:
+    """The step of the first of these that can go on, or is due."""
     waits = None
-    for name, operation in OPERATIONS.items():
+    for name in names:
+        operation = OPERATIONS[name]
         if state.under_way(name):
             taken = step(operation, state, given)
             if taken.entered:
@@ -167,6 +181,21 @@ def _first_to_go_on(state: PersistedState, given: OperationInput) -> Step:
         elif _may_begin(name, state) and (begun := begin(operation, state, given)):
             return replace(_with_retry_taken(begun, given), waits=waits)
     return Step(state, waits=waits)
+
+
+def _moves_cache(state: PersistedState) -> bool:
+    """Whether a maintenance of the cache does more than wait."""
+    record = state.maintenance_under_way
+    return record is not None and state.maintains_cache and not _only_waits(OperationName.MAINTENANCE, record)
+
+
+def _beside_cache(taken: Step, given: OperationInput) -> Step:
+    """The step of another operation, and after it that of the cache's maintenance."""
+    if taken.entered:
+        return taken  # status has it before anything else is done
+    beside = step(MAINTENANCE, taken.state, given)
+    effects = () if beside.entered else (*taken.effects, *beside.effects)
+    return Step(beside.state, effects, beside.entered, taken.waits)
 
 
 def _past_waiting(state: PersistedState) -> list[OperationName]:
@@ -218,7 +247,10 @@ def _told_to_wait(state: PersistedState, moves: OperationName) -> PersistedState
     mover = state.under_way(moves)
     for name in OPERATIONS:
         record = state.under_way(name)
-        if mover and record and name is not moves and not OPERATIONS[name].phases[record.phase].keeps_message:
+        if mover is None or record is None or name is moves:
+            continue
+        is_beside = name is OperationName.MAINTENANCE and _moves_cache(state)
+        if not is_beside and not OPERATIONS[name].phases[record.phase].keeps_message:
             state = state.with_record(waiting(record, f"waiting for the {moves.lower()}, which is {mover.phase}"))
     return state
 

@@ -68,6 +68,18 @@ class PersistedState:
         return self.maintenance if self.maintenance and not self.maintenance.phase.is_terminal else None
 
     @property
+    def maintains_cache(self) -> bool:
+        """Whether a maintenance of the cache is under way, for which no other operation waits."""
+        maintenance = self.maintenance_under_way
+        return maintenance is not None and maintenance.component is Component.CACHE
+
+    @property
+    def replaces_database(self) -> bool:
+        """Whether a maintenance takes the database's pod away, or has just brought another one."""
+        maintenance = self.maintenance_under_way
+        return maintenance is not None and maintenance.phase.replaces_pod and not self.maintains_cache
+
+    @property
     def waits_for_slot(self) -> bool:
         return self.maintenance is not None and self.maintenance.phase is MaintenancePhase.PENDING
 

@@ -17,6 +17,7 @@ from rtx_operator.api.enums import (
 )
 from rtx_operator.api.names import Label
 from rtx_operator.decision.decide import Decision
+from rtx_operator.desired.servers import SERVERS
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import JobEnd, Object, Observation, hangs, is_ready, job_ended
 from rtx_operator.operations.arbiter import OPERATIONS
@@ -112,7 +113,7 @@ class Judged(Cluster):
             active = intent.engine.status.active
             is_right = active is None or fence.executors == (active.colour.value,)
             changes = active is not None and active.colour != intent.decision.state.active.colour
-            waits = self._replaces_pod() or self._migrates_earlier_data(intent)
+            waits = self._replaces_pod(Component.DATABASE) or self._migrates_earlier_data(intent)
             self._must(
                 is_right or decided_by_phase or changes or moves or waits,
                 "the fence names the wrong colour and does not move",
@@ -126,10 +127,11 @@ class Judged(Cluster):
         job = self.children.get(("Job", intent.desired.active.renew["metadata"]["name"]))
         return job_ended(job, JobEnd.COMPLETE) is None
 
-    def _replaces_pod(self) -> bool:
-        """Whether a maintenance, by the stored status, replaces the pod of a server."""
+    def _replaces_pod(self, *components: Component) -> bool:
+        """Whether a maintenance, by the stored status, replaces the pod of one of these servers."""
         maintenance = self.stored.get("maintenance")
-        return bool(maintenance) and MaintenancePhase(maintenance["phase"]).replaces_pod
+        is_one = bool(maintenance) and maintenance["component"] in components
+        return is_one and MaintenancePhase(maintenance["phase"]).replaces_pod
 
     def judge_effect(self, effect: Effect, intent: Intent) -> None:
         """A phase is in the status that was read, before its effects are performed."""
@@ -297,7 +299,7 @@ class Judged(Cluster):
 
     def judge_move(self, effect: MoveFence) -> None:
         self._must(self.fence or not self.has_served, "a fence is made in a database that has lost its data")
-        self._must(not self._replaces_pod(), "the fence moves while a maintenance replaces a pod")
+        self._must(not self._replaces_pod(Component.DATABASE), "the fence moves while the database is replaced")
         self._must(effect.cutover not in self.ended, "a cutover that is over moves the fence")
         cutover = self.stored.get("cutover")
         if cutover and effect.cutover == cutover["id"]:
@@ -314,9 +316,9 @@ class Judged(Cluster):
             self._must(not others, f"pods of another version are to execute as well: {others}")
 
     def judge_server_pod(self, pod: Object) -> None:
-        """A database or cache that serves is taken away only by its maintenance, beside which nothing moves."""
+        """A server that serves is taken away only by its maintenance; nothing moves beside that of the database."""
         stored, name = self.stored, pod["metadata"]["name"]
-        replaces = self._replaces_pod()
+        replaces = self._replaces_pod(*SERVERS)
         moving = []
         for operation in OPERATIONS.values():
             record, phases = stored.get(operation.name.lower()), operation.phases
@@ -336,7 +338,11 @@ class Judged(Cluster):
 
 
 def _mends(status: Object, moving: Collection[OperationName]) -> bool:
-    """Whether they are an operation that may be stuck, and the maintenance that may be what mends its cause."""
+    """Whether they are an operation that may be stuck, and the maintenance that may be what mends its cause, or one
+    beside the maintenance of the cache.
+    """
     others = set(moving) - {OperationName.MAINTENANCE}
+    if OperationName.MAINTENANCE in moving and status["maintenance"]["component"] == Component.CACHE:
+        return len(others) <= 1
     records = [status[name.lower()] for name in others]
     return len(records) == 1 and records[0]["phase"] in {CutoverPhase.ROLLING_BACK, RetirementPhase.EMPTYING}

@@ -90,6 +90,7 @@ def test_serving_and_scaling_engines_are_ready():
         "Reconciling": ("False", "Done"),
         "Stalled": ("False", "Done"),
         "UpToDate": ("True", "AsSpecified"),
+        "CacheAvailable": ("True", "CacheReady"),
     }
     scaling = after(ready=(5, 3))
     assert conditions(scaling)["Ready"] == ("True", "Scaling")
@@ -138,6 +139,7 @@ def test_running_cutover_is_reconciling_with_the_unmet_check_in_its_message():
         "Reconciling": ("True", "CutoverInProgress"),
         "Stalled": ("False", "Done"),
         "UpToDate": ("False", "CutoverInProgress"),
+        "CacheAvailable": ("True", "CacheReady"),
     }
     assert message(written, "UpToDate") == "1.0.0 → 1.1.0 is Provisioning: 2 of 3 pods ready"
 

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 
 from rtx_operator.cluster.postgres import confirmation, schema
-from rtx_operator.cluster.postgres.holders import end_holders, find_holders
+from rtx_operator.cluster.postgres.holders import describe_holders, end_holders
 from rtx_operator.cluster.postgres.reader import COLUMNS, fence_of, read_fence
 from rtx_operator.cluster.postgres.session import Address, FenceUnreachableError, connected
 from rtx_operator.metrics import FENCE_MOVE_SECONDS
@@ -73,11 +73,8 @@ async def move(
             if moved:
                 FENCE_MOVE_SECONDS.observe(time.monotonic() - started)
             return fence
-        holders = ", ".join(
-            f"{holder.name or 'an unnamed session'} (pid {holder.pid})" for holder in await find_holders(connection)
-        )
         raise FenceUnreachableError(
-            f"{address.host}:{address.port}: the execution fence is held by {holders or 'short transactions'}; "
+            f"{address.host}:{address.port}: the execution fence is held by {await describe_holders(connection)}; "
             "end a holder that is no engine pod with SELECT pg_terminate_backend(PID)"
         )
 

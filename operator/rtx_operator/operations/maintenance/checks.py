@@ -10,6 +10,9 @@ from rtx_operator.operations.jobs import GIVE_UP_AFTER, job_done
 from rtx_operator.operations.maintenance.context import MaintenanceContext
 from rtx_operator.results import Failure, Unmet, Waiting
 
+# Redis has ten minutes to load its file, by its startup probe. The database's maintenance waits meanwhile.
+CACHE_RESTART_TIMEOUT = timedelta(minutes=11)
+
 
 def slot_is_free(context: MaintenanceContext) -> Unmet | None:
     """Fewer engines than MAX_MAINTENANCE are in maintenance."""
@@ -64,6 +67,14 @@ def old_pod_ready(context: MaintenanceContext) -> Unmet | None:
 
 
 def _pod_ready(context: MaintenanceContext, revision: str) -> Unmet | None:
+    unmet = _unready(context, revision)
+    is_late = context.component is Component.CACHE and context.waited > CACHE_RESTART_TIMEOUT
+    if isinstance(unmet, Waiting) and is_late and context.seen.observed_recently:
+        return Failure(f"not done after {CACHE_RESTART_TIMEOUT}: {unmet.message}", Reason.DEADLINE_EXCEEDED)
+    return unmet
+
+
+def _unready(context: MaintenanceContext, revision: str) -> Unmet | None:
     workload = context.server.workload
     if others := [pod for pod in context.pods if revision_of(pod) != revision]:
         name = others[0]["metadata"]["name"]

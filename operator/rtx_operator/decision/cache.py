@@ -1,0 +1,21 @@
+"""What an engine lacks while its cache is away. Nothing waits for the cache once the engine has served (ADR 0143)."""
+
+from dataclasses import replace
+
+from rtx_operator.api.enums import Reason
+from rtx_operator.decision.context import DecisionContext
+from rtx_operator.decision.install import server_ready
+from rtx_operator.results import Unmet
+
+COST = (
+    "Until then orders and reads go on. Clients get the events of other engine pods from the database, up to a second "
+    "late. Each engine pod limits logins by itself, so that a guesser has a budget at each"
+)
+
+
+def without_cache(context: DecisionContext) -> Unmet | None:
+    """Why the cache is not ready, and what that costs an engine that has served; None: it is."""
+    unmet = server_ready(context, context.desired.cache, Reason.CACHE_STARTING, "the cache")
+    if unmet is None or not context.desired.has_served:
+        return unmet
+    return replace(unmet, message=f"{unmet.message}. {COST}")
