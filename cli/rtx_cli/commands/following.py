@@ -79,4 +79,3 @@ def states(
             if deadline is not None and time.monotonic() + _RETRY_SECONDS >= deadline:
                 raise TimedOutError from error
             time.sleep(_RETRY_SECONDS)
-

@@ -104,9 +104,7 @@ def _watch(arguments: argparse.Namespace, kubectl: Kubectl, terminal: Terminal) 
             break
         if time.monotonic() - listed >= _RELIST_SECONDS:
             children, listed = _relisted(kubectl, engine.name, children), time.monotonic()
-        drawn = terminal.redraw(
-            engine_tree(state, children, datetime.now(UTC), terminal.look, wide=is_wide), drawn
-        )
+        drawn = terminal.redraw(engine_tree(state, children, datetime.now(UTC), terminal.look, wide=is_wide), drawn)
     return ExitCode.OK
 
 

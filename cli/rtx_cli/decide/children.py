@@ -54,9 +54,7 @@ class Pod:
             uid=meta.get("uid", ""),
             component=labels.get(Label.COMPONENT.value, ""),
             colour=labels.get(Label.COLOUR.value, ""),
-            is_ready=any(
-                (one["type"], one["status"]) == ("Ready", "True") for one in status.get("conditions") or []
-            ),
+            is_ready=any((one["type"], one["status"]) == ("Ready", "True") for one in status.get("conditions") or []),
             phase=status.get("phase", "Pending"),
             problem=problem,
             detail=detail,

@@ -133,7 +133,9 @@ def _gone(engine: Engine) -> Ended | None:
 def _held(engine: Engine) -> Ended | None:
     """What keeps an operation from going on until a person acts."""
     if engine.paused:
-        return Ended(ExitCode.STALLED, f"{engine.name} is paused; `kubectl tradingengine resume {engine.name}` ends that")
+        return Ended(
+            ExitCode.STALLED, f"{engine.name} is paused; `kubectl tradingengine resume {engine.name}` ends that"
+        )
     stalled = engine.current(ConditionType.STALLED)
     if stalled and stalled.holds and stalled.reason in _HANDS_OFF:
         return Ended(ExitCode.STALLED, f"{stalled.message} ({stalled.reason})")
@@ -152,7 +154,9 @@ def _of_cutover(cutover: Operation) -> Ended:
                 f"version {cutover.target} was rolled back, {cutover.source} runs: {cutover.message} ({cutover.reason})",
             )
         case _:
-            return Ended(ExitCode.FAILED, f"the cutover to {cutover.target} failed: {cutover.message} ({cutover.reason})")
+            return Ended(
+                ExitCode.FAILED, f"the cutover to {cutover.target} failed: {cutover.message} ({cutover.reason})"
+            )
 
 
 def _of_other(operation: Operation) -> Ended:

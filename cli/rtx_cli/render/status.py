@@ -69,9 +69,7 @@ def _headline(engine: Engine) -> Iterator[Cell]:
         yield Cell("paused", Style.MOVING)
     if engine.active:
         yield Cell(f"version {engine.active.version} in {engine.active.colour}")
-    yield Cell(
-        "Ready" if ready and ready.holds else "not ready", Style.GOOD if ready and ready.holds else Style.BAD
-    )
+    yield Cell("Ready" if ready and ready.holds else "not ready", Style.GOOD if ready and ready.holds else Style.BAD)
     if engine.observed_generation < engine.generation:
         yield Cell("the operator has not seen the newest spec yet", Style.MOVING)
 
@@ -125,7 +123,12 @@ def _size(workload: Workload | None) -> Cell:
 def _pod(pod: Pod, now: datetime, *, wide: bool) -> Node:
     style = Style.GOOD if pod.is_ready else Style.BAD if pod.problem not in {"", "terminating"} else Style.MOVING
     restarts = f"{pod.restarts} restarts" if pod.restarts != 1 else "1 restart"
-    cells = [pod.name, Cell(pod.state, style), ago(pod.created, now), Cell(restarts if pod.restarts else "", Style.MOVING)]
+    cells = [
+        pod.name,
+        Cell(pod.state, style),
+        ago(pod.created, now),
+        Cell(restarts if pod.restarts else "", Style.MOVING),
+    ]
     return node(*cells, *([pod.node] if wide else []), Cell(pod.detail, Style.FAINT))
 
 
@@ -152,7 +155,9 @@ def _autoscaler(engine: Engine, children: Children) -> Iterator[Node]:
         return
     spec, status = found.get("spec") or {}, found.get("status") or {}
     bounds = f"{spec.get('minReplicas', 1)} to {spec.get('maxReplicas', '?')} pods"
-    yield node("autoscaler", bounds, f"{status.get('currentReplicas', 0)} now, {status.get('desiredReplicas', 0)} wanted")
+    yield node(
+        "autoscaler", bounds, f"{status.get('currentReplicas', 0)} now, {status.get('desiredReplicas', 0)} wanted"
+    )
 
 
 def _operation(operation: Operation, now: datetime) -> Node:
@@ -166,7 +171,9 @@ def _operation(operation: Operation, now: datetime) -> Node:
         steps.append(node("switch", f"{switch:.3f} s from the fence's move to the last endpoint"))
     if not over:
         limit = f", at most until {clock(operation.deadline)}" if operation.deadline else ""
-        steps.append(node(Cell(operation.phase, Style.MOVING), Cell(f"{ago(operation.since, now)}{limit}", Style.MOVING)))
+        steps.append(
+            node(Cell(operation.phase, Style.MOVING), Cell(f"{ago(operation.since, now)}{limit}", Style.MOVING))
+        )
     return node(operation.kind.lower(), operation.title, Cell(operation.phase, style), took, why, children=steps)
 
 
