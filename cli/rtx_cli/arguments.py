@@ -58,7 +58,7 @@ _OUTPUT = _argument(
 _ALL = _argument("-A", "--all-namespaces", action="store_true", help="the engines of all namespaces")
 _NO_WAIT = _argument("--no-wait", action="store_true", help="return once the API server has the change")
 _TIMEOUT = _argument(
-    "--timeout", metavar="DURATION", help="stop following after this, such as 30m; what was begun goes on (default: no limit)"
+    "--timeout", metavar="DURATION", help="stop following after this, such as 30m; it goes on itself (default: no limit)"
 )  # fmt: skip
 _FOLLOWED = (_NO_WAIT, _TIMEOUT)
 _COLOUR = _argument("--colour", choices=("blue", "green"), help="only the pods of this colour")
@@ -69,11 +69,11 @@ COMMANDS = (
         (_NAME, _ALL, _argument("-w", "--watch", action="store_true", help="go on showing it, until Ctrl-C"), _OUTPUT),
     ),
     Command(
-        "history", "show the cutovers that are over, and the revisions to which `rollback --to` can go", "history", "view",
+        "history", "show the cutovers that are over, and the revisions that `rollback --to` knows", "history", "view",
         (_NAME, _OUTPUT),
     ),
     Command(
-        "diff", "show what a new spec or version would change: a cutover, a maintenance, or nothing of it", "diff", "edit",
+        "diff", "show what a new spec or version would change: a cutover, a maintenance or neither", "diff", "edit",
         (
             _argument("words", nargs="*", metavar="[NAME] VERSION", help="the version to compare with, instead of -f"),
             _argument("-f", "--filename", metavar="FILE", help="a manifest to compare with; - is standard input"),
@@ -99,13 +99,13 @@ COMMANDS = (
         (_NAME, *_FOLLOWED),
     ),
     Command(
-        "retry", "try again what was rolled back or has failed: a version, a maintenance, a retirement", "retry", "edit",
+        "retry", "try again what was rolled back or failed: a version, maintenance or retirement", "retry", "edit",
         (_NAME, *_FOLLOWED),
     ),
     Command("pause", "make the operator leave an engine alone; all its clocks stop", "pause", "edit", (_NAME,)),
     Command("resume", "end a pause", "pause", "edit", (_NAME,)),
     Command(
-        "refresh", "replace the pods of engine, database and cache by those of the operator's release", "refresh", "edit",
+        "refresh", "replace all pods by those that the operator's release makes", "refresh", "edit",
         (_NAME,),
     ),
     Command(
@@ -131,7 +131,7 @@ COMMANDS = (
                 "--component", choices=("engine", "database", "cache", "migration", "all"), default="engine",
                 help="whose pods (default: engine)",
             ),
-            _argument("--tail", type=int, default=100, metavar="LINES", help="lines of each pod at first (default: 100; -1: all)"),
+            _argument("--tail", type=int, default=100, metavar="LINES", help="lines of each pod (default: 100; -1: all)"),
             _argument("--since", metavar="DURATION", help="only lines that are younger, such as 10m"),
             _argument("--timestamps", action="store_true", help="put the time before each line"),
             _argument("-p", "--previous", action="store_true", help="of the containers before their last restart"),

@@ -9,9 +9,9 @@ from typing import Any
 from rtx_operator.api.names import GROUP, KIND, Label
 
 from rtx_cli.commands import reading
+from rtx_cli.decide.refusals import Refusal
 from rtx_cli.exits import CliError, ExitCode
 from rtx_cli.kubectl import ENGINES, Kubectl, KubectlError, Object
-from rtx_cli.decide.refusals import Refusal
 from rtx_cli.render import data
 from rtx_cli.terminal import Terminal
 

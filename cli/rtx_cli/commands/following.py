@@ -17,7 +17,7 @@ _PULSE_SECONDS = 5.0  # without an event, after which it is looked at again
 
 
 def follow(kubectl: Kubectl, name: str, judge: Judge, terminal: Terminal, timeout: str | None) -> ExitCode:
-    """Print the phases until it is over, and a sentence about its end. Ctrl-C and the timeout end only the following."""
+    """Print the phases until it is over, and a sentence about its end. Ctrl-C and timeout end only the following."""
     began = time.monotonic()
     deadline = began + seconds(timeout) if timeout else None
     progress = Progress(terminal.look, lambda: time.monotonic() - began)

@@ -26,7 +26,9 @@ def run(arguments: argparse.Namespace, kubectl: Kubectl, terminal: Terminal) -> 
         terminal.line(data.text({"cutovers": engine.history, "revisions": states}, arguments.output))
         return ExitCode.OK
     is_wide = arguments.output == "wide"
-    terminal.lines([*cutovers_table(engine, terminal.look, wide=is_wide), "", *revisions_table(engine, revisions, terminal.look)])  # fmt: skip
+    terminal.lines(cutovers_table(engine, terminal.look, wide=is_wide))
+    if revisions:
+        terminal.lines(["", *revisions_table(engine, revisions, terminal.look)])
     if unreadable:
         terminal.note(f"revisions are not shown: {unreadable}")
     return ExitCode.OK

@@ -17,6 +17,8 @@ from rtx_cli.render import data
 from rtx_cli.render.migrations import jobs_table, migrations_table
 from rtx_cli.terminal import Terminal
 
+_ASK = ("rtx-engine", "migrate", "status", "--json")
+
 
 def run(arguments: argparse.Namespace, kubectl: Kubectl, terminal: Terminal) -> ExitCode:
     engine, kubectl = reading.engine(kubectl, arguments.name)
@@ -51,7 +53,7 @@ def _applied(kubectl: Kubectl, engine: Engine) -> tuple[list[dict[str, Any]] | N
     if ready is None:
         return None, f"{engine.name} has no ready pod to ask"
     try:
-        found: list[dict[str, Any]] = json.loads(kubectl.run("exec", ready.name, "--", "rtx-engine", "migrate", "status", "--json"))  # fmt: skip
+        found: list[dict[str, Any]] = json.loads(kubectl.run("exec", ready.name, "--", *_ASK))
     except KubectlError as error:
         return None, str(error)
     except ValueError:

@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace, kubectl: Kubectl, terminal: Terminal) -> 
     cutover = engine.cutover
     if cutover and not cutover.is_over and cutover.phase in _SWITCHES:
         terminal.note(
-            f"warning: the cutover {cutover.title} is {cutover.phase}, so traffic may be split: both colours must stay up "
-            "until `resume`"
+            f"warning: the cutover {cutover.title} is {cutover.phase}, so traffic may be split: both colours must stay "
+            "up until `resume`"
         )
     return ExitCode.OK

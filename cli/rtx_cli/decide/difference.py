@@ -135,8 +135,8 @@ def _doubt(engine: Engine, wanted_before: str) -> Iterator[str]:
     up_to_date, active = engine.current(ConditionType.UP_TO_DATE), engine.active
     if up_to_date and up_to_date.holds and active and active.revision != wanted_before:
         yield (
-            "this plugin and the operator judge the present spec differently, so this may be wrong: use the plugin of the "
-            "operator's release"
+            "this plugin and the operator judge the present spec differently, so this may be wrong: use the plugin of "
+            "the operator's release"
         )
 
 
@@ -161,7 +161,7 @@ def _of_pods(engine: Engine, wanted: str, wanted_before: str, version: str) -> I
             if version != active.version
             else f"of version {version} to other pods"
         )
-        yield f"a cutover {change}: expand migrations, new pods in {_other(active.colour)}, tests, switch, monitoring"
+        yield f"a cutover {change}: expand migrations, pods in {_other(active.colour)}, tests, switch, monitoring"
 
 
 def _other(colour: str) -> str:
@@ -176,7 +176,7 @@ def _of_servers(old: TradingEngine, new: TradingEngine) -> Iterator[str]:
         )
         differs = any(mine.get(field) != theirs.get(field) for field in {**mine, **theirs} if field not in FIXED_FIELDS)
         if differs or old.spec.credentials_secret_ref != new.spec.credentials_secret_ref:
-            yield f"a maintenance of the {component}: its pod is tried, then replaced, and clients wait for it meanwhile"
+            yield f"a maintenance of the {component}: a Job tries the new pod, which then replaces the present one"
 
 
 def _of_pause(before: bool, after: bool) -> Iterator[str]:

@@ -143,7 +143,7 @@ def _held(engine: Engine) -> Ended | None:
 
 
 def _of_cutover(cutover: Operation) -> Ended:
-    took = sum(cutover.seconds.values())
+    took, why = sum(cutover.seconds.values()), f"{cutover.message} ({cutover.reason})"
     match cutover.phase:
         case CutoverPhase.SUCCEEDED:
             judged = f", judged by {cutover.judged.lower()}" if cutover.judged else ""
@@ -151,12 +151,10 @@ def _of_cutover(cutover: Operation) -> Ended:
         case CutoverPhase.ROLLED_BACK:
             return Ended(
                 ExitCode.ROLLED_BACK,
-                f"version {cutover.target} was rolled back, {cutover.source} runs: {cutover.message} ({cutover.reason})",
+                f"version {cutover.target} was rolled back, {cutover.source} runs: {why}",
             )
         case _:
-            return Ended(
-                ExitCode.FAILED, f"the cutover to {cutover.target} failed: {cutover.message} ({cutover.reason})"
-            )
+            return Ended(ExitCode.FAILED, f"the cutover to {cutover.target} failed: {why}")
 
 
 def _of_other(operation: Operation) -> Ended:

@@ -7,12 +7,6 @@ from enum import StrEnum
 _LOG_LINE = re.compile(r"^[EWIF]\d{4} ")  # of the libraries in kubectl
 _FROM_SERVER = re.compile(r"^Error from server(?: \((?P<reason>\w+)\))?: (?P<message>.*)$", re.DOTALL)
 _FORBIDDEN_KIND = re.compile(r'cannot (?:list|get|watch) resource "(?P<kind>[\w./-]+)"')
-_UNREACHABLE = re.compile(
-    r"unable to connect to the server|connection to the server .* was refused|connection refused|no such host|i/o timeout"
-    r"|tls handshake timeout|context deadline exceeded|EOF|connection reset|ServiceUnavailable|TooManyRequests"
-    r"|etcdserver|etcd leader|net/http: request canceled|server is currently unable",
-    re.IGNORECASE,
-)
 
 
 class Refusal(StrEnum):
@@ -34,36 +28,61 @@ class Explanation:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What a text means. `{}` in the sentence stands for kubectl's own words."""
+
+    refusal: Refusal
+    pattern: re.Pattern[str]
+    sentence: str = "{}"
+
+
+def _rule(refusal: Refusal, pattern: str, sentence: str = "{}") -> _Rule:
+    return _Rule(refusal, re.compile(pattern, re.IGNORECASE | re.DOTALL), sentence)
+
+
+_RULES = (
+    _rule(
+        Refusal.NO_KIND,
+        "the server doesn't have a resource type|could not find the requested resource",
+        "this cluster has no TradingEngines: choose another with --context, or install the operator, CRD first",
+    ),
+    _rule(Refusal.NOT_FOUND, r"^Error from server \(NotFound\)"),
+    _rule(
+        Refusal.FORBIDDEN,
+        r"^Error from server \(Forbidden\).* is forbidden: User ",
+        "{}; ask for the role view to read, or edit to change, in that namespace",
+    ),
+    _rule(
+        Refusal.INVALID,
+        r"^Error from server \((Invalid|Forbidden|BadRequest|Conflict)\)|^The TradingEngine .* is invalid",
+    ),
+    _rule(
+        Refusal.OTHER,
+        r"\(Unauthorized\)|must be logged in|provide credentials",
+        "the API server does not know you ({}); log in to the cluster again",
+    ),
+    _rule(
+        Refusal.UNREACHABLE,
+        r"^Error from server \((ServiceUnavailable|TooManyRequests|Timeout|ServerTimeout|InternalError)\)"
+        r"|unable to connect to the server|was refused|connection refused|no such host|i/o timeout|handshake timeout"
+        r"|deadline exceeded|\bEOF\b|connection reset|etcdserver|leader changed|request canceled|currently unable",
+        "the API server does not answer ({}); `kubectl config current-context` says which it is",
+    ),
+    _rule(Refusal.OTHER, ""),
+)
+
+
 def explain(stderr: str) -> Explanation:
     """The meaning of kubectl's standard error."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip() and not _LOG_LINE.match(line)]
-    lines = [line for line in lines if not line.startswith("Warning:")] or lines
-    text = " ".join(lines) or "kubectl failed without a word"
+    text = " ".join([line for line in lines if not line.startswith("Warning:")] or lines)
+    if not text:
+        return Explanation(Refusal.OTHER, "kubectl failed without a word; its program may be broken")
     found = _FROM_SERVER.match(text)
-    reason, message = (found["reason"] or "", found["message"]) if found else ("", text.removeprefix("error: "))
-    message = message.rstrip(".")
-    if "the server doesn't have a resource type" in text or "could not find the requested resource" in text:
-        return Explanation(
-            Refusal.NO_KIND,
-            "this cluster has no TradingEngines: choose another with --context, or install the operator, CRD first",
-        )
-    if reason == "NotFound":
-        return Explanation(Refusal.NOT_FOUND, message)
-    if reason == "Forbidden" and "is forbidden: User" in text:
-        return Explanation(
-            Refusal.FORBIDDEN, f"{message}; ask for the role view to read, or edit to change, in that namespace"
-        )
-    if reason in {"Invalid", "Forbidden", "BadRequest", "Conflict"}:
-        return Explanation(Refusal.INVALID, message)
-    if reason in {"ServiceUnavailable", "TooManyRequests", "Timeout", "ServerTimeout", "InternalError"} or (
-        _UNREACHABLE.search(text)
-    ):
-        return Explanation(
-            Refusal.UNREACHABLE, f"the API server does not answer ({message}); see `kubectl config current-context`"
-        )
-    if reason == "Unauthorized" or "must be logged in" in text:
-        return Explanation(Refusal.OTHER, f"the API server does not know you ({message}); log in to the cluster again")
-    return Explanation(Refusal.OTHER, message)
+    message = (found["message"] if found else text.removeprefix("error: ")).rstrip(".")
+    rule = next(one for one in _RULES if one.pattern.search(text))
+    return Explanation(rule.refusal, rule.sentence.format(message))
 
 
 def forbidden_kinds(stderr: str) -> tuple[str, ...]:

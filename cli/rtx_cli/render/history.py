@@ -40,7 +40,5 @@ def _row(past: PastCutover, *, wide: bool) -> list[str | Cell]:
 
 def revisions_table(engine: Engine, revisions: Sequence[Revision], look: Look) -> list[str]:
     """The revisions to which `rollback --to` can go."""
-    if not revisions:
-        return []
     rows = [[one.revision, one.version, one.colour, one.state(engine), clock(one.made)] for one in revisions]
     return table(["REVISION", "VERSION", "COLOUR", "STATE", "MADE"], rows, look)

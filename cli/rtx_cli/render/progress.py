@@ -41,7 +41,8 @@ class Progress:
         if self._is_told or engine.observed_generation >= engine.generation or self.seconds() < _SLOW_SECONDS:
             return []
         self._is_told = True
-        return [self._line("", f"no operator has read the change yet; `kubectl tradingengine doctor {engine.name}` looks why", "")]  # fmt: skip
+        doctor = f"`kubectl tradingengine doctor {engine.name}`"
+        return [self._line("", f"no operator has read the change yet; {doctor} may say why", "")]
 
     def _stalled(self, engine: Engine) -> list[str]:
         stalled = engine.current(ConditionType.STALLED)

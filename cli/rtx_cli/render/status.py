@@ -7,7 +7,7 @@ from rtx_operator.api.enums import Colour, Component, ConditionType, CutoverPhas
 from rtx_operator.api.names import Names
 
 from rtx_cli.decide.children import Children, Pod, Workload
-from rtx_cli.decide.engine import Condition, Engine, Operation, Release
+from rtx_cli.decide.engine import Condition, Engine, Object, Operation, Release
 from rtx_cli.render.text import Cell, Look, Node, Style, ago, clock, node, span, table, tree
 
 _GOOD_WHEN_TRUE = {ConditionType.READY, ConditionType.UP_TO_DATE}
@@ -136,17 +136,24 @@ def _servers(engine: Engine, children: Children, now: datetime, *, wide: bool) -
     names = Names(engine.name)
     for component in (Component.DATABASE, Component.CACHE):
         workload = children.server(engine.name, component)
-        claims = [claim for claim in children.of_kind("PersistentVolumeClaim") if names.server(component) in claim["metadata"]["name"]]  # fmt: skip
-        volumes = ", ".join(
-            f"volume {claim['spec'].get('resources', {}).get('requests', {}).get('storage', '')} "
-            f"{claim.get('status', {}).get('phase', '').lower()}"
-            for claim in claims
-        )
-        if workload is None and not claims:
+        claim = children.find("PersistentVolumeClaim", names.claim(component))
+        if workload is None and claim is None:
             continue
-        image = workload.image if wide and workload else ""
-        pods = [_pod(pod, now, wide=wide) for pod in children.pods(component)]
-        yield node(component.value, names.server(component), _size(workload), volumes, *([image] if image else []), children=pods)  # fmt: skip
+        yield node(
+            component.value,
+            names.server(component),
+            _size(workload),
+            _volume(claim),
+            *([workload.image] if wide and workload else []),
+            children=[_pod(pod, now, wide=wide) for pod in children.pods(component)],
+        )
+
+
+def _volume(claim: Object | None) -> str:
+    if claim is None:
+        return ""
+    size = (claim["spec"].get("resources") or {}).get("requests", {}).get("storage", "")
+    return f"volume {size} {(claim.get('status') or {}).get('phase', 'Pending').lower()}"
 
 
 def _autoscaler(engine: Engine, children: Children) -> Iterator[Node]:

@@ -108,7 +108,7 @@ def shortened(text: str, width: int) -> str:
 def table(heads: Sequence[str], rows: Sequence[Sequence[str | Cell]], look: Look) -> list[str]:
     """A table as kubectl prints it: capital heads, three spaces between columns."""
     cells = [[Cell(one) if isinstance(one, str) else one for one in row] for row in rows]
-    widths = [max(len(head), *(len(row[at].text) for row in cells)) if cells else len(head) for at, head in enumerate(heads)]  # fmt: skip
+    widths = [max(len(head), *(len(row[at].text) for row in cells), 0) for at, head in enumerate(heads)]
     lines = ["   ".join(f"{head:<{width}}" for head, width in zip(heads, widths, strict=True)).rstrip()]
     for row in cells:
         padded = (look.paint(f"{cell.text:<{width}}", cell.style) for cell, width in zip(row, widths, strict=True))

@@ -40,7 +40,7 @@ def of_operator(evidence: Evidence) -> Iterator[Finding]:
     label = engine.labels.get(Label.OPERATOR.value)
     remedy = "look at the operator's pods and their log, mostly in the namespace rtx-system"
     if label:
-        remedy = f"its label {Label.OPERATOR} is {label}: an operator with OPERATOR_CLASS={label} must run, or remove the label"
+        remedy = f"its label {Label.OPERATOR} is {label}: run an operator with OPERATOR_CLASS={label}, or remove it"
     yield Finding(Severity.PROBLEM, _WHERE, "no operator has read the newest spec", remedy)
 
 

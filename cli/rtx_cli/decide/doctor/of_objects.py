@@ -76,7 +76,7 @@ def of_traffic(evidence: Evidence) -> Iterator[Finding]:
             Severity.PROBLEM,
             where,
             f"it selects {selected or 'no colour'}, and {engine.active.colour} is active",
-            "find who changed it (`kubectl get svc -o yaml --show-managed-fields`); the operator restores it unless paused",
+            "see who changed it: `kubectl get svc -o yaml --show-managed-fields`; the operator restores it unless paused",
         )
     if "endpointslices" not in " ".join(evidence.children.unreadable) and not _ready_addresses(
         evidence, names.live_service
