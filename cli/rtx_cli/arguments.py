@@ -58,7 +58,7 @@ _OUTPUT = _argument(
 _ALL = _argument("-A", "--all-namespaces", action="store_true", help="the engines of all namespaces")
 _NO_WAIT = _argument("--no-wait", action="store_true", help="return once the API server has the change")
 _TIMEOUT = _argument(
-    "--timeout", metavar="DURATION", help="stop following after this, such as 30m; it goes on itself (default: no limit)"
+    "--timeout", metavar="DURATION", help="stop following after this, such as 30m; it goes on (default: no limit)"
 )  # fmt: skip
 _FOLLOWED = (_NO_WAIT, _TIMEOUT)
 _COLOUR = _argument("--colour", choices=("blue", "green"), help="only the pods of this colour")
@@ -131,7 +131,7 @@ COMMANDS = (
                 "--component", choices=("engine", "database", "cache", "migration", "all"), default="engine",
                 help="whose pods (default: engine)",
             ),
-            _argument("--tail", type=int, default=100, metavar="LINES", help="lines of each pod (default: 100; -1: all)"),
+            _argument("--tail", type=int, default=100, metavar="LINES", help="lines of each (default: 100; -1: all)"),
             _argument("--since", metavar="DURATION", help="only lines that are younger, such as 10m"),
             _argument("--timestamps", action="store_true", help="put the time before each line"),
             _argument("-p", "--previous", action="store_true", help="of the containers before their last restart"),

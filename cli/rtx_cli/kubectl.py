@@ -170,7 +170,7 @@ class Process:
             ready.register(pipe, selectors.EVENT_READ)
             while True:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                if not ready.select(min(filter(_is_given, (left, pulse)), default=None)):
+                if not ready.select(min([one for one in (left, pulse) if one is not None], default=None)):
                     if deadline is not None and time.monotonic() >= deadline:
                         raise TimedOutError
                     yield None
@@ -200,10 +200,6 @@ class TimedOutError(CliError):
 
     def __init__(self) -> None:
         super().__init__("the time is over", ExitCode.TIMED_OUT)
-
-
-def _is_given(seconds: float | None) -> bool:
-    return seconds is not None
 
 
 def is_worth_retrying(error: KubectlError) -> bool:

@@ -15,7 +15,7 @@ def run(arguments: argparse.Namespace, kubectl: Kubectl, terminal: Terminal) -> 
     engine, kubectl = reading.engine(kubectl, arguments.name)
     kubectl.patch(engine.name, {"metadata": {"annotations": {REFRESH: str(int(time.time()))}}})
     terminal.line(
-        f"{engine.name}: its pods are replaced: the engine's by a cutover, those of database and cache by a "
-        f"maintenance, one after the other; `kubectl tradingengine status {engine.name} -n {engine.namespace} --watch` shows it"
+        f"{engine.name}: the engine's pods are replaced by a cutover, database and cache by a maintenance each"
     )
+    terminal.line(f"`kubectl tradingengine status {engine.name} -n {engine.namespace} --watch` shows it")
     return ExitCode.OK

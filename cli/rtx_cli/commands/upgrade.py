@@ -32,6 +32,6 @@ def refuse_paused(engine: Engine, *, no_wait: bool) -> None:
     """A change that is followed would never be carried out. Raises CliError."""
     if engine.paused and not no_wait:
         raise CliError(
-            f"{engine.name} is paused, so nothing was changed: `resume` it first, or change it for later with --no-wait",
+            f"{engine.name} is paused, so nothing was changed: `resume` it, or change it for later with --no-wait",
             ExitCode.STALLED,
         )

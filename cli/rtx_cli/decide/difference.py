@@ -156,11 +156,8 @@ def _of_pods(engine: Engine, wanted: str, wanted_before: str, version: str) -> I
     elif previous and previous.revision == wanted:
         yield f"a cutover back to version {previous.version}, whose pods are kept: one switch, no migration"
     else:
-        change = (
-            f"from version {active.version} to {version}"
-            if version != active.version
-            else f"of version {version} to other pods"
-        )
+        is_same = version == active.version
+        change = f"to other pods of version {version}" if is_same else f"from version {active.version} to {version}"
         yield f"a cutover {change}: expand migrations, pods in {_other(active.colour)}, tests, switch, monitoring"
 
 

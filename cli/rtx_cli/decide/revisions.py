@@ -100,8 +100,8 @@ def source(engine: Engine, cutover: Operation, revisions: Sequence[Revision]) ->
     found = next((one for one in revisions if one.revision == cutover.source_revision), None)
     if found is None:
         raise CliError(
-            f"the ControllerRevision of version {cutover.source}, from which {engine.name} came, is gone: set spec back "
-            "by hand"
+            f"the ControllerRevision of version {cutover.source}, from which {engine.name} came, is gone: set "
+            "spec back by hand"
         )
     return found
 

@@ -123,7 +123,7 @@ def _size(workload: Workload | None) -> Cell:
 def _pod(pod: Pod, now: datetime, *, wide: bool) -> Node:
     style = Style.GOOD if pod.is_ready else Style.BAD if pod.problem not in {"", "terminating"} else Style.MOVING
     restarts = f"{pod.restarts} restarts" if pod.restarts != 1 else "1 restart"
-    cells = [
+    cells: list[str | Cell] = [
         pod.name,
         Cell(pod.state, style),
         ago(pod.created, now),

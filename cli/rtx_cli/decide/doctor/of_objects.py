@@ -76,11 +76,10 @@ def of_traffic(evidence: Evidence) -> Iterator[Finding]:
             Severity.PROBLEM,
             where,
             f"it selects {selected or 'no colour'}, and {engine.active.colour} is active",
-            "see who changed it: `kubectl get svc -o yaml --show-managed-fields`; the operator restores it unless paused",
+            "`kubectl get svc -o yaml --show-managed-fields` tells who did it; the operator restores it unless paused",
         )
-    if "endpointslices" not in " ".join(evidence.children.unreadable) and not _ready_addresses(
-        evidence, names.live_service
-    ):
+    may_read = "endpointslices" not in evidence.children.unreadable
+    if may_read and not _ready_addresses(evidence, names.live_service):
         yield Finding(
             Severity.PROBLEM,
             where,
