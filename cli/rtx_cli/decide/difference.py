@@ -152,7 +152,7 @@ def _of_pods(engine: Engine, wanted: str, wanted_before: str, version: str) -> I
         if moving is None:
             yield f"no cutover: version {active.version} runs so already"
     elif rejected.get("revision") == wanted:
-        yield f"no cutover: this revision was rolled back ({rejected.get('reason')}), and is tried again only after `retry`"
+        yield f"no cutover: this revision was rolled back ({rejected.get('reason')}); `retry` tries it again"
     elif previous and previous.revision == wanted:
         yield f"a cutover back to version {previous.version}, whose pods are kept: one switch, no migration"
     else:

@@ -19,10 +19,10 @@ from rtx_operator.api.enums import (
 
 Object = dict[str, Any]
 
-_TERMINAL: Mapping[OperationName, frozenset[str]] = {
-    OperationName.CUTOVER: frozenset(phase for phase in CutoverPhase if phase.is_terminal),
-    OperationName.MAINTENANCE: frozenset(phase for phase in MaintenancePhase if phase.is_terminal),
-    OperationName.RETIREMENT: frozenset(phase for phase in RetirementPhase if phase.is_terminal),
+_PHASES: Mapping[OperationName, tuple[CutoverPhase | MaintenancePhase | RetirementPhase, ...]] = {
+    OperationName.CUTOVER: tuple(CutoverPhase),
+    OperationName.MAINTENANCE: tuple(MaintenancePhase),
+    OperationName.RETIREMENT: tuple(RetirementPhase),
 }
 
 
@@ -93,7 +93,7 @@ class Operation:
 
     @property
     def is_over(self) -> bool:
-        return self.phase in _TERMINAL[self.kind]
+        return any(self.phase == phase and phase.is_terminal for phase in _PHASES[self.kind])
 
     @property
     def title(self) -> str:
@@ -120,7 +120,7 @@ class Operation:
             deadline=instant(written.get("deadline")),
             reason=written.get("reason", ""),
             message=written.get("message", ""),
-            seconds=dict(written.get("seconds") or {}),
+            seconds=in_order(kind, written.get("seconds") or {}),
             source=goal[0],
             target=goal[1],
             source_revision=written["from"].get("revision", "") if is_cutover and "from" in written else "",
@@ -164,7 +164,7 @@ class PastCutover:
             requests=written.get("requests"),
             reason=written.get("reason", ""),
             message=written.get("message", ""),
-            seconds=dict(written.get("seconds") or {}),
+            seconds=in_order(OperationName.CUTOVER, written.get("seconds") or {}),
         )
 
 
@@ -263,6 +263,12 @@ def _condition(written: Object) -> Condition:
         since=instant(written.get("lastTransitionTime")),
         generation=written.get("observedGeneration", 0),
     )
+
+
+def in_order(kind: OperationName, seconds: Mapping[str, float]) -> dict[str, float]:
+    """By phase, in the order in which they are passed: the API server sorts them by name."""
+    order = {phase.value: place for place, phase in enumerate(_PHASES[kind])}
+    return dict(sorted(seconds.items(), key=lambda one: order.get(one[0], len(order))))
 
 
 def instant(text: str | None) -> datetime | None:

@@ -1,6 +1,6 @@
 """TradingEngines and their objects as the API server has them, for the plugin's tests.
 
-Each status is read by the operator's own model first, so that no test rests on a field that the operator does not write.
+Each status is read by the operator's own model first, so that no test rests on a field that it does not write.
 """
 
 from datetime import UTC, datetime

@@ -34,7 +34,8 @@ MONITORING = engine(
         deadline="2026-11-27T12:07:00Z",
         fencedAt="2026-11-27T11:59:29.500000Z",
         switchedAt="2026-11-27T11:59:29.919000Z",
-        seconds={"Pending": 0.1, "Migrating": 8.4, "Provisioning": 10.2, "Testing": 2.5, "Switching": 1.1},
+        # By name, as the API server has them.
+        seconds={"Migrating": 8.4, "Pending": 0.1, "Provisioning": 10.2, "Switching": 1.1, "Testing": 2.5},
         message="the old colour drains",
     ),
     previous={**release(), "retireAfter": "2026-11-27T13:00:00Z"},
