@@ -29,6 +29,7 @@ class Pod:
     component: str
     colour: str
     is_ready: bool
+    is_ending: bool
     phase: str
     problem: str
     detail: str
@@ -39,6 +40,8 @@ class Pod:
 
     @property
     def state(self) -> str:
+        if self.is_ending:
+            return "terminating"
         if self.is_ready:
             return "ready"
         return self.problem or self.phase.lower()
@@ -55,6 +58,7 @@ class Pod:
             component=labels.get(Label.COMPONENT.value, ""),
             colour=labels.get(Label.COLOUR.value, ""),
             is_ready=any((one["type"], one["status"]) == ("Ready", "True") for one in status.get("conditions") or []),
+            is_ending="deletionTimestamp" in meta,
             phase=status.get("phase", "Pending"),
             problem=problem,
             detail=detail,
@@ -67,8 +71,6 @@ class Pod:
 
 def _problem(manifest: Object) -> tuple[str, str]:
     status = manifest.get("status") or {}
-    if "deletionTimestamp" in manifest["metadata"]:
-        return "terminating", ""
     if status.get("reason"):  # Evicted, NodeLost
         return status["reason"], status.get("message", "")
     for one in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:

@@ -85,8 +85,8 @@ def _leaves(
 ) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
     for name in sorted({**before, **after}):
         old, new = before.get(name), after.get(name)
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from _leaves(old, new, (*path, name))
+        if all(isinstance(one, dict | None) for one in (old, new)) and (old or new):
+            yield from _leaves(old or {}, new or {}, (*path, name))
         elif old != new:
             yield (*path, name), old, new
 

@@ -121,7 +121,8 @@ def _size(workload: Workload | None) -> Cell:
 
 
 def _pod(pod: Pod, now: datetime, *, wide: bool) -> Node:
-    style = Style.GOOD if pod.is_ready else Style.BAD if pod.problem not in {"", "terminating"} else Style.MOVING
+    is_moving = pod.is_ending or not (pod.is_ready or pod.problem)
+    style = Style.MOVING if is_moving else Style.GOOD if pod.is_ready else Style.BAD
     restarts = f"{pod.restarts} restarts" if pod.restarts != 1 else "1 restart"
     cells: list[str | Cell] = [
         pod.name,

@@ -44,7 +44,7 @@ def test_flags_may_stand_between_name_and_version(words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ([], "a command is missing"),
+        (["-n", "trading"], "a command is missing"),
         (["stauts"], "there is no command 'stauts'; there are status, "),
         (["upgrade"], "the following arguments are required: VERSION"),
         (["status", "a", "b"], "unrecognized arguments: b"),
@@ -71,9 +71,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_each_command_has_its_help_and_its_module(
-    command: arguments.Command, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_each_command_has_help_and_a_module(command: arguments.Command, capsys: pytest.CaptureFixture[str]) -> None:
     __import__(f"rtx_cli.commands.{command.module}")
     with pytest.raises(SystemExit) as ended:
         run([command.name, "--help"])

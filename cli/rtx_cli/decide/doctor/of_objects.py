@@ -21,7 +21,9 @@ def of_pods(evidence: Evidence) -> Iterator[Finding]:
     """Pods that do not start, or restart again and again."""
     for pod in evidence.children.pods():
         age = evidence.now - pod.created if pod.created else _TIME_TO_START
-        if pod.problem and pod.problem != "terminating":
+        if pod.is_ending:
+            continue
+        if pod.problem:
             detail = f": {pod.detail}" if pod.detail else ""
             yield Finding(Severity.PROBLEM, f"pod {pod.name}", f"{pod.problem}{detail}", _remedy_of_pod(pod))
         elif not pod.is_ready and pod.component != Component.MIGRATION and age >= _TIME_TO_START:
