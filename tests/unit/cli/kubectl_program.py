@@ -16,15 +16,14 @@ printf '%s\\n' "$KUBERC" > kuberc
 case "$*" in
   *--watch*) name=watch ;;
   port-forward*) name=port-forward ;;
-  logs*) name="logs-$2" ;;
+  logs*) name="logs-$(printf '%s\\n' "$@" | grep -v -e '^-' -e '^logs$')" ;;
   patch*|apply*) name=patch ;;
   exec*) name=exec ;;
   get*tradingengines*) name=engine ;;
-  get\\ events*) name=events ;;
-  get\\ pods*) name=pods ;;
-  get\\ jobs*) name=jobs ;;
-  get\\ controllerrevisions.apps,*) name=records ;;
-  get\\ controllerrevisions*) name=records ;;
+  get*\\ events\\ *) name=events ;;
+  get*\\ pods\\ *) name=pods ;;
+  get*\\ jobs.batch\\ *) name=jobs ;;
+  get*controllerrevisions*) name=records ;;
   get*--all-namespaces*) name=operators ;;
   *) name=children ;;
 esac

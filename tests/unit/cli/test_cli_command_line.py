@@ -112,8 +112,8 @@ def test_other_durations_are_refused(text: str) -> None:
             'tradingengines.rtx-trading.com "x" not found',
         ),
         (
-            'Error from server (Forbidden): tradingengines.rtx-trading.com is forbidden: User "eve" cannot list resource '
-            '"tradingengines" in API group "rtx-trading.com" in the namespace "trading"',
+            'Error from server (Forbidden): tradingengines.rtx-trading.com is forbidden: User "eve" cannot list '
+            'resource "tradingengines" in API group "rtx-trading.com" in the namespace "trading"',
             Refusal.FORBIDDEN,
             "ask for the role view to read",
         ),
@@ -148,8 +148,8 @@ def test_errors_of_kubectl_are_explained(stderr: str, refusal: Refusal, sentence
 
 def test_kinds_that_may_not_be_listed_are_found() -> None:
     stderr = "\n".join(
-        f'Error from server (Forbidden): {kind} is forbidden: User "eve" cannot list resource "{kind}" in API group "" in '
-        'the namespace "trading"'
+        f'Error from server (Forbidden): {kind} is forbidden: User "eve" cannot list resource "{kind}" in API group "" '
+        'in the namespace "trading"'
         for kind in ("pods", "services")
     )
     assert forbidden_kinds(stderr) == ("pods", "services")

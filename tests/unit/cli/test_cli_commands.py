@@ -28,8 +28,8 @@ from rtx_operator.api.enums import Colour, ConditionType, CutoverPhase, Reason
 from rtx_operator.api.names import REFRESH, RETRY
 
 FORBIDDEN = (
-    'Error from server (Forbidden): {kind} is forbidden: User "eve" cannot list resource "{kind}" in API group "" in the '
-    'namespace "trading"\n'
+    'Error from server (Forbidden): {kind} is forbidden: User "eve" cannot list resource "{kind}" in API group "" in '
+    'the namespace "trading"\n'
 )
 UNREACHABLE = "The connection to the server 127.0.0.1:6443 was refused - did you specify the right host or port?\n"
 ASKED = engine(spec={"version": NEW}, generation=4, seen=3)
@@ -67,7 +67,7 @@ def test_upgrade_that_is_rolled_back_has_its_code_and_reason(kubectl: KubectlPro
         moving(CutoverPhase.ROLLING_BACK, reason="TooSlow", message="p99 was 900 ms"),
         moving(CutoverPhase.ROLLED_BACK, reason="TooSlow", message="p99 was 900 ms"),
     )
-    assert run(["upgrade", NEW]) == ExitCode.ROLLED_BACK
+    assert run(["upgrade", "rtx", NEW]) == ExitCode.ROLLED_BACK
     assert "1.1.0 was rolled back, 1.0.0 runs: p99 was 900 ms (TooSlow)" in capsys.readouterr().err
 
 
@@ -339,7 +339,7 @@ def test_diff_of_a_file_sends_its_engine_as_a_dry_run(kubectl: KubectlProgram, c
     file = kubectl.folder / "engine.yaml"
     file.write_text(
         "{apiVersion: v1, kind: Namespace, metadata: {name: trading}}\n---\n"
-        "{apiVersion: rtx-trading.com/v1alpha1, kind: TradingEngine, metadata: {name: rtx, namespace: trading}, spec: {}}"
+        "{apiVersion: rtx-trading.com/v1alpha1, kind: TradingEngine, metadata: {name: rtx, namespace: trading}}"
     )
     kubectl.answer("patch", engine(spec={"scaling": {"maxReplicas": 9}}))
     kubectl.items("records")
