@@ -75,8 +75,7 @@ class Kubectl:
 
     def get(self, *words: str) -> Object:
         """The object, or the List. Raises KubectlError."""
-        found: Object = json.loads(self.run("get", *words, "-o", "json"))
-        return found
+        return self._object(self.run("get", *words, "-o", "json"))
 
     def list(self, kinds: Sequence[str], *words: str) -> Listing:
         """All objects of these kinds that may be listed. Raises KubectlError when it is not rights that are missing."""
@@ -84,16 +83,24 @@ class Kubectl:
         unreadable = forbidden_kinds(err)
         if code and not unreadable:
             raise KubectlError(explain(err))
-        found: Object = json.loads(out) if out.strip() else {}
+        found = self._object(out) if out.strip() else {}
         return Listing(tuple(found.get("items") or ()), unreadable)
 
     def patch(self, name: str, change: Object, *words: str) -> Object:
         """Merge the change into a TradingEngine; returns the object. Raises KubectlError."""
         text = json.dumps(change)
-        changed: Object = json.loads(
-            self.run("patch", ENGINES, name, "--type=merge", f"--patch={text}", *words, "-o", "json")
-        )
-        return changed
+        return self._object(self.run("patch", ENGINES, name, "--type=merge", f"--patch={text}", *words, "-o", "json"))
+
+    def apply(self, manifest: Object, *words: str) -> Object:
+        """Apply one object; returns it as it is stored then. Raises KubectlError."""
+        return self._object(self.run("apply", *words, "-f", "-", "-o", "json", stdin=json.dumps(manifest)))
+
+    def _object(self, text: str) -> Object:
+        try:
+            found: Object = json.loads(text)
+        except ValueError:
+            raise CliError(f"{self.program[0]} answered with no JSON: set the variable KUBECTL to a kubectl") from None
+        return found
 
     def watch(self, *words: str, pulse: float, deadline: float | None = None) -> "Iterator[Object | None]":
         """The events of a watch as {"type", "object"}, until the server ends it; None after `pulse` s without one.

@@ -1,7 +1,6 @@
 """diff: what the API server would make of a new spec or version, and what the operator would do then."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -61,9 +60,7 @@ def _of_file(
             raise
         before = None
     side = ("--server-side",) if arguments.server_side else ()
-    words = ("apply", *side, "--dry-run=server", "-f", "-", "-o", "json")
-    after: Object = json.loads(kubectl.run(*words, stdin=json.dumps(manifest)))
-    return before, after, kubectl
+    return before, kubectl.apply(manifest, *side, "--dry-run=server"), kubectl
 
 
 def _manifest(filename: str, name: str | None) -> Object:

@@ -11,5 +11,6 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KubectlProgram:
     program = KubectlProgram(tmp_path)
     program.install()
     program.answer("engine", engine())
+    program.items("records")
     monkeypatch.setenv("KUBECTL", str(program.path))
     return program

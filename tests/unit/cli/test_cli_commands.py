@@ -286,6 +286,12 @@ def test_missing_engine_and_missing_kubectl_are_one_sentence(
     assert "install kubectl, or name yours in the variable KUBECTL" in capsys.readouterr().err
 
 
+def test_other_program_than_kubectl_is_one_sentence(kubectl: KubectlProgram, capsys: Capture) -> None:
+    kubectl.answer("engine", "Hello, I am no kubectl")
+    assert run(["history", "rtx"]) == ExitCode.ERROR
+    assert "answered with no JSON" in capsys.readouterr().err
+
+
 def test_preferences_for_kubectl_do_not_reach_the_plugin(kubectl: KubectlProgram) -> None:
     run(["history", "rtx"])
     assert (kubectl.folder / "kuberc").read_text() == "off\n"
@@ -379,7 +385,7 @@ def test_logs_have_their_pod_before_each_line(kubectl: KubectlProgram, capsys: C
     printed = capsys.readouterr()
     assert printed.out == 'rtx-engine-blue-5d4-aa {"event": "started"}\n'
     assert "rtx-engine-blue-5d4-bbb: a container in pod bbb" in printed.err
-    (call,) = (one for one in kubectl.calls if one.startswith("logs rtx-engine-blue-5d4-aa"))
+    (call,) = (one for one in kubectl.calls if one.startswith("logs") and "5d4-aa" in one)
     assert "--since=10m" in call
 
 
