@@ -107,16 +107,9 @@ class Kubectl:
 
         Raises KubectlError, and TimedOutError at the deadline (of time.monotonic).
         """
-        text: list[str] = []
         with self.process("get", *words, "--watch", "--output-watch-events", "-o", "json") as running:
             for line in running.pulses(pulse, deadline):
-                if line is None:
-                    yield None
-                    continue
-                text.append(line)
-                if line == "}":  # kubectl writes each over many lines and ends it with a bare brace
-                    yield json.loads("".join(text))
-                    text.clear()
+                yield self._object(line) if line else None  # kubectl writes an event in one line
 
     @contextlib.contextmanager
     def process(self, *words: str) -> "Iterator[Process]":

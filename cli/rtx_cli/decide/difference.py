@@ -143,7 +143,10 @@ def _doubt(engine: Engine, wanted_before: str) -> Iterator[str]:
 def _of_pods(engine: Engine, wanted: str, wanted_before: str, version: str) -> Iterator[str]:
     active, previous, cutover = engine.active, engine.previous, engine.cutover
     moving = cutover if cutover and not cutover.is_over else None
-    if active is None or wanted == wanted_before:
+    if wanted == wanted_before:
+        return
+    if active is None:
+        yield f"the installation, which is under way, goes on with version {version}"
         return
     rejected = engine.rejected
     if moving and wanted != moving.target_revision:

@@ -50,8 +50,13 @@ _RULES = (
     _rule(Refusal.NOT_FOUND, r"^Error from server \(NotFound\)"),
     _rule(
         Refusal.FORBIDDEN,
+        r"^Error from server \(Forbidden\).* is forbidden: User .* cannot (get|list|watch) ",
+        "{}; ask for the role view there",
+    ),
+    _rule(
+        Refusal.FORBIDDEN,
         r"^Error from server \(Forbidden\).* is forbidden: User ",
-        "{}; ask for the role view to read, or edit to change, in that namespace",
+        "{}; ask for the role edit there",
     ),
     _rule(
         Refusal.INVALID,

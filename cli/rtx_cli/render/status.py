@@ -22,8 +22,9 @@ def engine_tree(engine: Engine, children: Children, now: datetime, look: Look, *
         *_servers(engine, children, now, wide=wide),
         *_autoscaler(engine, children),
         *(_operation(one, now) for one in engine.operations),
-        node("conditions", children=[_condition(one, now) for one in engine.conditions.values()]),
     ]
+    if engine.conditions:
+        parts.append(node("conditions", children=[_condition(one, now) for one in engine.conditions.values()]))
     if children.unreadable:
         parts.append(node("not shown", f"you may not list {', '.join(children.unreadable)}"))
     return tree(Node((Cell(f"{engine.namespace}/{engine.name}", Style.STRONG), *_headline(engine)), tuple(parts)), look)

@@ -59,7 +59,7 @@ class KubectlProgram:
     def events(self, *engines: Any) -> None:
         """The events of a watch, as kubectl writes them."""
         events = [{"type": "ADDED" if number == 0 else "MODIFIED", "object": one} for number, one in enumerate(engines)]
-        self.answer("watch", "".join(f"{json.dumps(event, indent=4)}\n" for event in events))
+        self.answer("watch", "".join(f"{json.dumps(event)}\n" for event in events))
 
     def fails(self, name: str, stderr: str) -> None:
         (self.folder / f"{name}.err").write_text(stderr)

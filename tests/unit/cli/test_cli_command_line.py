@@ -115,7 +115,7 @@ def test_other_durations_are_refused(text: str) -> None:
             'Error from server (Forbidden): tradingengines.rtx-trading.com is forbidden: User "eve" cannot list '
             'resource "tradingengines" in API group "rtx-trading.com" in the namespace "trading"',
             Refusal.FORBIDDEN,
-            "ask for the role view to read",
+            "ask for the role view there",
         ),
         (
             "E1127 12:00:00.1 1 memcache.go:265] couldn't get current server API group list\n"

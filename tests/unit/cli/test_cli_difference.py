@@ -139,6 +139,12 @@ def test_status_of_a_later_operator_is_refused_with_a_remedy() -> None:
         changed(before, version=NEW)
 
 
+def test_engine_whose_installation_is_under_way_goes_on_with_the_change() -> None:
+    # given an engine that has never served
+    before = {**engine(active=None), "spec": SPEC}
+    assert verdict(changed(before, version=NEW)) == "the installation, which is under way, goes on with version 1.1.0"
+
+
 def test_new_engine_is_an_installation() -> None:
     assert verdict(installation({"spec": SPEC})) == "a new engine is installed, version 1.0.0"
 
