@@ -28,8 +28,8 @@ _RENDERED = {
     Component.CACHE: (cache_configuration, cache_stateful_set),
 }
 _PASSWORD_KEYS = {Component.DATABASE: CredentialKey.DB_PASSWORD, Component.CACHE: CredentialKey.REDIS_PASSWORD}
-_FIXED_FIELDS = frozenset({"storage", "storageClassName", "podSecurityContext"})  # the API server refuses an edit
-_LIVE_FIELDS = frozenset({"instances", "durability"})  # an edit replaces no pod
+FIXED_FIELDS = frozenset({"storage", "storageClassName", "podSecurityContext"})  # the API server refuses an edit
+LIVE_FIELDS = frozenset({"instances", "durability"})  # an edit replaces no pod
 
 
 def desired_servers(
@@ -319,7 +319,7 @@ def _hash_of_asked(given: _Given, fingerprint: str, pull_secrets: list[Object]) 
     server: StatefulServer = spec.cache if given.component is Component.CACHE else spec.database
     fields = server.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     asked = {
-        **{field: value for field, value in fields.items() if field not in _FIXED_FIELDS | _LIVE_FIELDS},
+        **{field: value for field, value in fields.items() if field not in FIXED_FIELDS | LIVE_FIELDS},
         "imagePullSecrets": pull_secrets,
         "credentials": inputs.credentials,
         "fingerprint": fingerprint,
