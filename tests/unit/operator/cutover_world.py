@@ -41,6 +41,7 @@ from rtx_operator.operations.arbiter import queries
 from rtx_operator.operations.effects import (
     Apply,
     Delete,
+    Drain,
     Effect,
     KeepData,
     MoveFence,
@@ -204,17 +205,21 @@ class World(Judged):
                 self.delete(obsolete)
         elif isinstance(effect, Scale):
             self.scale(effect)
-        elif isinstance(effect, MoveFence):
-            self.move_fence(effect)
         elif isinstance(effect, KeepData):
             self.keep_data(effect)
+        elif isinstance(effect, Drain):
+            self.drain(effect)
+        else:
+            self._ask_database(effect)
+        return None
+
+    def _ask_database(self, effect: MoveFence | UpdateFence | SwitchOver) -> None:
+        if isinstance(effect, MoveFence):
+            self.move_fence(effect)
         elif isinstance(effect, SwitchOver):
             self.switch_over(effect)
-        elif isinstance(effect, UpdateFence):
-            self.fence_schema = FenceSchema(FENCE_SCHEMA, FENCE_SCHEMA_NEEDS)
         else:
-            self.drain(effect)
-        return None
+            self.fence_schema = FenceSchema(FENCE_SCHEMA, FENCE_SCHEMA_NEEDS)
 
     def write_status(self, intent: Intent, outcome: Outcome) -> None:
         """Write the status after the reconcile. Raises Conflict when the engine has changed since it was read."""
