@@ -216,7 +216,7 @@ def _has_segment(address: str, segment: str) -> bool | None:
     """Whether the primary has this part of the log, of that timeline or of its own; None: it does not answer."""
     name = f"'pg_wal/' || timeline || '{segment[8:]}'"
     timelines = f"VALUES ('{segment[:8]}'), (left(pg_walfile_name(pg_current_wal_lsn()), 8))"
-    query = f"SELECT bool_or((pg_stat_file({name}, true)).size IS NOT NULL) FROM ({timelines}) AS log (timeline)"
+    query = f"SELECT bool_or((pg_stat_file({name}, true)).size IS NOT NULL) FROM ({timelines}) AS log (timeline)"  # noqa: S608  # of PostgreSQL's restore_command
     host = [f"--host={address}", "--username=rtx_replicator", "--dbname=postgres", f"--command={query}"]
     environment = {**os.environ, "PGPASSWORD": os.environ["DB_REPLICATION_PASSWORD"], "PGCONNECT_TIMEOUT": "5"}
     done = subprocess.run([*PSQL, *host], env=environment, check=False, capture_output=True, text=True)
