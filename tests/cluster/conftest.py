@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 from cluster_support import Cluster, Engine, Operator, eventually, make_engine
+from fake_patroni import running_patroni
 from rtx_lab.provider import Provider
 
 CONTEXTS = {"rtx-lab", "kind-rtx-lab"}
@@ -47,14 +48,14 @@ def cluster(kubeconfig: Path) -> Cluster:
 
 @pytest.fixture
 def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A namespace that enforces the restricted Pod Security Standard, with two volumes for its engine.
+    """A namespace that enforces the restricted Pod Security Standard, with volumes for a cache and three databases.
 
     As a parameter it takes the length of its name.
     """
     name = f"test-{secrets.token_hex(4)}".ljust(getattr(request, "param", 0), "n")
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-    volumes = [f"{name}-{number}" for number in range(2)]
+    volumes = [f"{name}-{number}" for number in range(4)]
     for volume in volumes:
         cluster.apply(_volume(volume, storage_class=name))
     yield name
@@ -179,6 +180,12 @@ def start_operator(
     yield start
     for operator in started:
         operator.kill()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patroni(kubeconfig: Path) -> Iterator[None]:
+    with running_patroni(kubeconfig):
+        yield
 
 
 @pytest.fixture(scope="session")
