@@ -11,7 +11,7 @@ from rtx_operator.members import DatabaseMember, DatabaseMembers
 from rtx_operator.observation import Object, replicas
 from rtx_operator.operations.arbiter import moving
 from rtx_operator.operations.database import database_members, switch_over
-from rtx_operator.operations.effects import Delete, EffectName, SwitchOver
+from rtx_operator.operations.effects import Evict, SwitchOver
 from rtx_operator.patroni import Configuration
 from rtx_operator.results import Failure, Unmet, Waiting
 
@@ -24,13 +24,13 @@ def database_effects(context: DecisionContext) -> tuple[SwitchOver, ...]:
     return switch_over(context.seen, Names(context.engine.name), candidate)
 
 
-def strays_to_replace(context: DecisionContext) -> tuple[Delete, ...]:
+def strays_to_replace(context: DecisionContext) -> tuple[Evict, ...]:
     """Pods of database and cache that serve nobody, and are not as they are to be: another one is made."""
     maintenance, pods = context.state.maintenance_under_way, tuple[Object, ...]()
     for server in context.desired.servers.values():
         replaces = maintenance and maintenance.component is server.component and maintenance.phase.replaces_pod
         pods += () if replaces else server.strays
-    return (Delete(EffectName.REPLACE, pods, "it is made anew"),) if pods else ()
+    return (Evict(pods),) if pods else ()
 
 
 def database_waits(context: DecisionContext) -> Waiting | None:

@@ -27,7 +27,7 @@ from rtx_operator.decision.sizes import active_size, below_size, kept_size
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Object, Observation, replicas
 from rtx_operator.operations.arbiter import advance, moving, traffic_waits, with_starts
-from rtx_operator.operations.effects import URGENT, Apply, Delete, Effect, EffectName, KeepData, MoveFence
+from rtx_operator.operations.effects import URGENT, Apply, Delete, Effect, EffectName, Evict, KeepData, MoveFence
 from rtx_operator.operations.machine import OperationInput, Phase, Step
 from rtx_operator.operations.pause import paused, resumed
 from rtx_operator.operations.state import PersistedState
@@ -57,7 +57,7 @@ class Decision:
     below_size: Waiting | None = None
     without_cache: Unmet | None = None
     keep: tuple[KeepData, ...] = ()
-    replace: tuple[Delete, ...] = ()  # pods of database and cache that serve nobody
+    replace: tuple[Evict, ...] = ()  # pods of database and cache that serve nobody
     database_waits: Waiting | None = None  # why the database is not as spec asks yet, without a maintenance
     cluster: DatabaseCluster | None = None  # the servers of the database
     redundant: Unmet | None = None  # what keeps several servers of the database from being redundant

@@ -107,7 +107,7 @@ def controller_revision(inputs: BuildInput, component: Component, revision: Serv
 
 
 def as_made(stateful_set: Object, revision: ServerRevision, *, size: int) -> Object:
-    """The StatefulSet with `size` pods of the revision. Pods that run stay until they are deleted (ADR 0122)."""
+    """The StatefulSet with `size` pods of the revision. Pods that run stay until they are evicted (ADR 0122)."""
     named = {Label.REVISION.value: revision.hash}
     pod, meta = revision.pod, stateful_set["metadata"]
     labelled = {**pod["metadata"], "labels": {**pod["metadata"]["labels"], **named}}

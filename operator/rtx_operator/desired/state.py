@@ -95,7 +95,7 @@ class DesiredServer:
     has_credentials: bool  # that, and with the passwords of its other roles
     password_conflict: str  # why its passwords are not changed, and what to do; else empty
     kept: tuple[Object, ...]  # as it runs
-    strays: tuple[Object, ...]  # pods of another revision that serve nobody: they are deleted, to be made as it runs
+    strays: tuple[Object, ...]  # pods of another revision that serve nobody: they are evicted, to be made as it runs
     renewed: tuple[Object, ...]  # as a maintenance makes it. Empty: its record is lost
     renewed_revision: str
     renewed_image: str

@@ -25,7 +25,7 @@ class EffectName(StrEnum):
     CHECK = "Check"  # the Job that tries the image and the place of a new database or cache pod
     RESTART = "Restart"  # database or cache with its new pod
     RESTORE = "Restore"  # database or cache with a pod as before
-    REPLACE = "Replace"  # a pod of database or cache is deleted, to be made anew
+    REPLACE = "Replace"  # a pod of database or cache is evicted, to be made anew
     SWITCH_OVER = "SwitchOver"  # another server of the database leads
     KEEP_DATA = "KeepData"  # what holds data no longer goes when the engine is deleted
 
@@ -45,11 +45,18 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Delete these objects, unless others of their names have replaced them. `why` ends the Event about each."""
+    """Delete these objects, unless others of their names have replaced them."""
 
     name: EffectName
     objects: tuple[Object, ...]
-    why: str = "no longer needed"
+
+
+@dataclass(frozen=True, slots=True)
+class Evict:
+    """Evict these pods, as far as disruption budgets allow; the controller of their StatefulSet makes others."""
+
+    pods: tuple[Object, ...]
+    name: EffectName = EffectName.REPLACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,7 @@ class KeepData:
     name: EffectName = EffectName.KEEP_DATA
 
 
-Effect = Apply | Delete | Scale | MoveFence | UpdateFence | Drain | SwitchOver | KeepData
+Effect = Apply | Delete | Evict | Scale | MoveFence | UpdateFence | Drain | SwitchOver | KeepData
 
 
 def objects_of(effect: Apply, seen: Observation) -> tuple[Object, ...]:

@@ -41,6 +41,7 @@ from rtx_operator.operations.effects import (
     Delete,
     Drain,
     Effect,
+    Evict,
     KeepData,
     MoveFence,
     Scale,
@@ -197,6 +198,9 @@ class World(Judged):
         if isinstance(effect, Delete):
             for obsolete in effect.objects:
                 self.delete(obsolete)
+        elif isinstance(effect, Evict):
+            for pod in effect.pods:
+                self.evict_server(pod)
         elif isinstance(effect, Scale):
             self.scale(effect)
         elif isinstance(effect, KeepData):

@@ -97,9 +97,6 @@ class SimulatedApi:
     def delete(self, observed: Object) -> None:
         """Delete the object with the uid of `observed`, and the pods of a Job."""
         key = (observed["kind"], observed["metadata"]["name"])
-        if key[0] == "Pod":
-            self._delete_pod(observed)
-            return
         live = self.children.get(key)
         if live is None or live["metadata"]["uid"] != observed["metadata"]["uid"]:
             return
@@ -108,7 +105,8 @@ class SimulatedApi:
         if observed["kind"] == "Job":
             self.pods = {name: pod for name, pod in self.pods.items() if label(pod, JOB_LABEL) != key[1]}
 
-    def _delete_pod(self, observed: Object) -> None:
+    def evict_server(self, observed: Object) -> None:
+        """Evict the pod of a database or cache with the uid of `observed`."""
         name = observed["metadata"]["name"]
         live = self.pods.get(name)
         if live and live["metadata"]["uid"] == observed["metadata"]["uid"]:

@@ -94,6 +94,8 @@ async def perform_everything(client: Client, worlds: Iterable[World]) -> None:
         await performer.apply_all(everything(build_input(spec)), nothing)
     for kind in sorted(PRUNABLE_KINDS):
         await performer.delete_all([{"kind": kind, "metadata": {**meta, "name": "old"}}])
+    pod = {"kind": "Pod", "metadata": {**meta, "name": "rtx-postgres-0"}}
+    await performer.evict_all([pod])
     for world in worlds:
         await perform_walk(performer, world, nothing)
     for _ in range(2):

@@ -9,7 +9,7 @@ from rtx_operator.operations.effects import SwitchOver
 OWNER = Owner("trading", "rtx", "uid-1")
 ASKED = SwitchOver("rtx-postgres-0", "rtx-postgres-1", "rtx-postgres-failover")
 PATH = CONFIG_MAP.path("trading", "rtx-postgres-failover")
-META = {"namespace": "trading", "name": "rtx", "uid": "uid-1"}
+META = {"namespace": "trading", "name": "rtx", "uid": "uid-1", "resourceVersion": "1"}
 MANIFEST: Object = {"apiVersion": ENGINE.api_version, "kind": ENGINE.kind, "metadata": META}
 
 

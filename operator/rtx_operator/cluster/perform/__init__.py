@@ -32,6 +32,7 @@ from rtx_operator.operations.effects import (
     Delete,
     Drain,
     Effect,
+    Evict,
     KeepData,
     MoveFence,
     Scale,
@@ -140,7 +141,9 @@ class Performer:
             case Apply():
                 return await objects.apply_all(objects_of(effect, seen), seen)
             case Delete():
-                return await objects.delete_all(effect.objects, effect.why)
+                return await objects.delete_all(effect.objects)
+            case Evict():
+                return await objects.evict_all(effect.pods)
             case KeepData():
                 return await objects.keep_data(effect.objects)
             case Scale():

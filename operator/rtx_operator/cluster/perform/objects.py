@@ -21,6 +21,7 @@ _REPORTED = {
     Applied.REPAIRED: "was changed by somebody else: restored",
     Applied.RECREATED: "was deleted by somebody else: created again",
 }
+TOO_MANY_DISRUPTIONS = 429  # the answer to an eviction that a disruption budget does not allow now
 APPLY_PATIENCE_SECONDS = 1.0  # for one object before the next is begun; a healthy API server takes a hundredth of it
 
 log = structlog.get_logger(__name__)
@@ -86,7 +87,7 @@ class ObjectPerformer:
             await events.record(self.client, self.manifest, EventReason.REPAIRED, message)
         return None
 
-    async def delete_all(self, objects: Iterable[Object], why: str) -> Unmet | None:
+    async def delete_all(self, objects: Iterable[Object]) -> Unmet | None:
         """Delete each as it was observed; one that is refused keeps no other. Returns the first refusal.
 
         Raises ApiError.
@@ -102,8 +103,24 @@ class ObjectPerformer:
                 continue
             self.refusals.passed(self._scope, (kind, name))
             self.applier.forget_child(self._scope, obsolete)
-            message = f"deleted {kind} {name}: {why}"
+            message = f"deleted {kind} {name}: no longer needed"
             await events.record(self.client, self.manifest, EventReason.DELETED, message)
+        return refusal
+
+    async def evict_all(self, pods: Iterable[Object]) -> Unmet | None:
+        """Evict each as it was observed. Returns the first that a disruption budget keeps for now. Raises ApiError."""
+        refusal: Unmet | None = None
+        for pod in pods:
+            name = pod["metadata"]["name"]
+            try:
+                await self.client.evict(pod)
+            except ApiError as error:
+                if error.code != TOO_MANY_DISRUPTIONS:
+                    raise
+                refusal = refusal or Waiting(f"pod {name} stays for now: {error.message}", Reason.TERMINATING)
+                continue
+            message = f"evicted Pod {name}: another one takes its place"
+            await events.record(self.client, self.manifest, EventReason.EVICTED, message)
         return refusal
 
     async def keep_data(self, objects: Iterable[Object]) -> Unmet | None:

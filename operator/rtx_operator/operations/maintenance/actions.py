@@ -2,7 +2,7 @@
 
 from rtx_operator.api.names import Names
 from rtx_operator.operations.database import switch_over
-from rtx_operator.operations.effects import Apply, Delete, Effect, EffectName
+from rtx_operator.operations.effects import Apply, Effect, EffectName, Evict
 from rtx_operator.operations.maintenance.context import MaintenanceContext
 from rtx_operator.operations.maintenance.replacement import next_turn
 
@@ -31,5 +31,5 @@ def _turn(context: MaintenanceContext, revision: str) -> tuple[Effect, ...]:
     if turn is None:
         return ()
     if turn.replace is not None:
-        return (Delete(EffectName.REPLACE, (turn.replace,), "it is made anew"),)
+        return (Evict((turn.replace,)),)
     return switch_over(context.seen, Names(context.engine.name), turn.leader) if turn.leader else ()
