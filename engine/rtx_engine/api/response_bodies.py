@@ -130,10 +130,13 @@ class Events(msgspec.Struct, frozen=True):
 
 
 class NoOrder(msgspec.Struct, frozen=True):
-    """The order was not placed. `as_of`: when that was so; a request whose valid_until is earlier never places it."""
+    """The order was not placed. `as_of`: when that was so; a request whose valid_until is earlier never places it.
+
+    Without `as_of` the path itself does not exist, as with a slash in the id: no order has such an id.
+    """
 
     error: ErrorDetail
-    as_of: dt.datetime
+    as_of: dt.datetime | msgspec.UnsetType = msgspec.UNSET
 
 
 class Rejection(msgspec.Struct, frozen=True):
