@@ -33,8 +33,10 @@ def initialise() -> None:
     access = ["--auth-local=trust", "--auth-host=scram-sha-256"]
     subprocess.run(["initdb", f"--pgdata={new}", *options, *access], check=True)
     # Patroni logs in with this role before the server is the primary, which makes the others.
-    role = "CREATE ROLE rtx_replicator LOGIN REPLICATION"
-    subprocess.run(["postgres", "--single", "-D", new, "postgres"], input=role, text=True, check=True)
+    password = os.environ["DB_REPLICATION_PASSWORD"].replace("'", "''")
+    role = f"CREATE ROLE rtx_replicator LOGIN REPLICATION PASSWORD '{password}'\n"
+    alone = ["postgres", "--single", "-D", new, "-c", "log_min_error_statement=panic", "postgres"]
+    subprocess.run(alone, input=role, text=True, check=True, stdout=subprocess.DEVNULL)
     new.rename(DATA)
     os.sync()
 
