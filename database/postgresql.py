@@ -35,7 +35,7 @@ def initialise() -> None:
     # Patroni logs in with this role before the server is the primary, which makes the others.
     password = os.environ["DB_REPLICATION_PASSWORD"].replace("'", "''")
     role = f"CREATE ROLE rtx_replicator LOGIN REPLICATION PASSWORD '{password}'\n"
-    alone = ["postgres", "--single", "-D", new, "-c", "log_min_error_statement=panic", "postgres"]
+    alone = ["postgres", "--single", "-D", str(new), "-c", "log_min_error_statement=panic", "postgres"]
     subprocess.run(alone, input=role, text=True, check=True, stdout=subprocess.DEVNULL)
     new.rename(DATA)
     os.sync()

@@ -312,10 +312,10 @@ async def test_answers_come_in_the_order_of_their_requests_however_long_they_tak
         data = b"".join(GET % (100 * number + index) for index in range(20))
         size = 1 + number * 7
         for start in range(0, len(data), size):
-            while not transport.reading:
+            while not transport.reading:  # noqa: ASYNC110  # nothing tells: the connection is under test
                 await asyncio.sleep(0)
             connection.data_received(data[start : start + size])
-        while state.tasks:
+        while state.tasks:  # noqa: ASYNC110  # likewise
             await asyncio.sleep(0)
         connection.connection_lost(None)
         return transport.answers

@@ -52,6 +52,7 @@ class KeepAlive:
         finally:
             writer.close()
 
+
 def order_request(token: str, order_id: str) -> bytes:
     order = {"client_order_id": order_id, "symbol": "EURUSD", "side": "buy", "quantity": "0.01"}
     body = json.dumps(order).encode()
@@ -82,6 +83,7 @@ async def test_sigterm_under_load_fails_no_request_and_loses_no_order(engines: A
     assert sorted(row["client_order_id"] for row in rows) == sorted(
         order_id for client in clients for order_id in client.acknowledged
     )
+
 
 @dataclass
 class Pipeline:
@@ -132,7 +134,6 @@ async def test_sigterm_amid_pipelined_orders_loses_none_and_mixes_up_no_answers(
     assert sorted(row["client_order_id"] for row in rows) == sorted(acknowledged)
     assert all(client.told_to_close for client in clients)
     assert exit_code == 0, engine.log.read_text()
-
 
 
 async def test_terminating_pod_is_not_ready_and_still_answers(engines: Any) -> None:
