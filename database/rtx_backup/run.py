@@ -1,0 +1,100 @@
+"""Makes one backup: stanza, backup, expiry, and the message for the operator."""
+
+import os
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtx_backup import info
+from rtx_backup.retention import full_backups_with_log
+
+PROGRAM = "rtx-pgbackrest"
+LAST_LINES = 50  # of the output, in which the cause of a failure is looked for
+
+
+class PgBackRestError(Exception):
+    """pgBackRest failed; the message is what it said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be made, and for how long all of it is kept."""
+
+    type: str  # full or incr
+    retention_days: int
+    log_retention_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Where the kubelet finds the message, and the file whose time says that the backup goes on."""
+
+    message: Path
+    heartbeat: Path
+
+
+def make(order: Order, reports: Reports) -> int:
+    """Makes the backup; the exit code. Whatever comes of it, the message says so."""
+    try:
+        message = _make(order, reports)
+    except PgBackRestError as error:
+        reports.message.write_text(info.failure(str(error)))
+        return 1
+    reports.message.write_text(message)
+    return 0
+
+
+def _make(order: Order, reports: Reports) -> str:
+    _run(reports, "stanza-create")
+    before = _repository(reports)
+    _run(reports, f"--type={order.type}", "--no-expire-auto", "backup")
+    after = _repository(reports)
+    made = after.made_since(before)
+    if made is None:
+        raise PgBackRestError("pgBackRest reported success, and the repository has no new backup")
+    # First the report on what was made, then what may fail without making it worse.
+    log_for = full_backups_with_log(after.backups, order.log_retention_days, time.time())
+    full, archive = f"--repo1-retention-full={order.retention_days}", f"--repo1-retention-archive={log_for}"
+    _run(reports, "--repo1-retention-full-type=time", full, "--repo1-retention-archive-type=full", archive, "expire")
+    return info.report(made, _repository(reports))
+
+
+def _repository(reports: Reports) -> info.Repository:
+    return info.read("\n".join(_run(reports, "--output=json", "info", quiet=True)))
+
+
+def _run(reports: Reports, *words: str, quiet: bool = False) -> deque[str]:
+    """The last lines of its output. Each line is a sign of life; at detail, there is one for each file."""
+    level = "error" if quiet else "detail"
+    command = [PROGRAM, "--stanza=main", f"--log-level-console={level}", *words]
+    lines = deque[str](maxlen=LAST_LINES)
+    # With a wrong passphrase it quotes what it has read, which is no text.
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
+    ) as process:
+        for line in _lines(process):
+            reports.heartbeat.touch()
+            lines.append(line)
+            if not quiet and "DETAIL:" not in line:
+                sys.stdout.write(f"{line}\n")
+                sys.stdout.flush()
+    if process.returncode:
+        raise PgBackRestError(info.cause_of(lines))
+    return lines
+
+
+def _lines(process: "subprocess.Popen[str]") -> Iterator[str]:
+    for line in process.stdout or ():
+        yield line.rstrip("\n")
+
+
+def is_alive(heartbeat: Path, within_seconds: float) -> bool:
+    """Whether the backup said something in that time."""
+    try:
+        return time.time() - os.stat(heartbeat).st_mtime < within_seconds  # noqa: PTH116 - one system call
+    except FileNotFoundError:
+        return False

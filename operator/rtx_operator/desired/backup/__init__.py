@@ -1,0 +1,1 @@
+"""Backups: pgBackRest's configuration, its certificates and repository, and the Jobs that make a backup."""
