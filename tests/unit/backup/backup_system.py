@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -150,6 +151,11 @@ class BackupSystem:
 
     def _port(self, container: str) -> int:
         return self.database_port if container == DATABASE else self.repository_port
+
+    def presented_certificates(self) -> set[str]:
+        """Those with which the servers answer."""
+        ports = (self.database_port, self.repository_port)
+        return {ssl.get_server_certificate((HOST, port), timeout=10) for port in ports}
 
     def back_up(self, kind: str = "full", **days: int) -> tuple[int, Any]:
         """What the Job's container does: its exit code, and the message that the kubelet finds."""

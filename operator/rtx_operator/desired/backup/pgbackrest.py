@@ -16,7 +16,7 @@ CONFIGURATION = "pgbackrest.conf"
 REPOSITORY_FOLDER = "/repository"
 DATA_FOLDER = "/pgdata/data"
 SOCKET_FOLDER = "/run/postgresql"
-# For which a backup waits for its log. After three failures, as before the first backup, PostgreSQL retries each minute.
+# For which a backup waits for its log. After three failures, as before the first backup, PostgreSQL waits a minute.
 ARCHIVE_TIMEOUT_SECONDS = 150
 
 _Section = Mapping[str, str | int]
