@@ -15,7 +15,6 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run", help="make one backup, and delete what is older than it is kept")
     running.add_argument("--type", choices=["full", "incr"], required=True)
-    running.add_argument("--retention-days", type=int, required=True, metavar="DAYS")
     running.add_argument("--log-retention-days", type=int, required=True, metavar="DAYS")
     running.add_argument("--message", type=Path, default=Path("/dev/termination-log"), metavar="FILE")
     alive = commands.add_parser("alive", help="exit with 0 if the backup said something of late")
@@ -28,7 +27,7 @@ def main() -> int:
         return 0 if is_alive(given.heartbeat, given.within) else 1
     if given.command == "serve":
         return serve(Path(os.environ.get("RTX_BACKUP_FOLDER", "/etc/rtx-backup")))
-    order = Order(given.type, given.retention_days, given.log_retention_days)
+    order = Order(given.type, given.log_retention_days)
     return make(order, Reports(given.message, given.heartbeat))
 
 

@@ -13,6 +13,9 @@ from rtx_backup import info
 from rtx_backup.retention import full_backups_with_log
 
 PROGRAM = "rtx-pgbackrest"
+# PgBackRest's exit code when another one is at work in this container, and its word for one that is elsewhere.
+LOCKED, LOCKED_THERE = 50, "LockAcquireError"
+LOCK_RETRY_SECONDS = 5.0
 LAST_LINES = 50  # of the output, in which the cause of a failure is looked for
 
 
@@ -22,11 +25,10 @@ class PgBackRestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be made, and for how long all of it is kept."""
+    """What is to be made, and for how long the log is kept."""
 
     type: str  # full or incr
-    retention_days: int
-    log_retention_days: int
+    log_retention_days: int  # the days of backups are in pgBackRest's configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,7 @@ def _make(order: Order, reports: Reports) -> str:
         raise PgBackRestError("pgBackRest reported success, and the repository has no new backup")
     # First the report on what was made, then what may fail without making it worse.
     log_for = full_backups_with_log(after.backups, order.log_retention_days, time.time())
-    full, archive = f"--repo1-retention-full={order.retention_days}", f"--repo1-retention-archive={log_for}"
-    _run(reports, "--repo1-retention-full-type=time", full, "--repo1-retention-archive-type=full", archive, "expire")
+    _run(reports, "--repo1-retention-archive-type=full", f"--repo1-retention-archive={log_for}", "expire")
     return info.report(made, _repository(reports))
 
 
@@ -68,7 +69,20 @@ def _repository(reports: Reports) -> info.Repository:
 
 
 def _run(reports: Reports, *words: str, quiet: bool = False) -> deque[str]:
-    """The last lines of its output. Each line is a sign of life; at detail, there is one for each file."""
+    """The last lines of its output. Waits while another backup holds the lock, which is on the database's server."""
+    while True:
+        code, lines = _run_once(reports, *words, quiet=quiet)
+        if not code:
+            return lines
+        cause = info.cause_of(lines)
+        if code != LOCKED and LOCKED_THERE not in cause:
+            raise PgBackRestError(cause)
+        sys.stdout.write(f"{cause}; trying again\n")
+        time.sleep(LOCK_RETRY_SECONDS)
+
+
+def _run_once(reports: Reports, *words: str, quiet: bool) -> tuple[int, deque[str]]:
+    """Its exit code, and the last lines of its output. Each line is a sign of life; at detail, each file has one."""
     level = "error" if quiet else "detail"
     command = [PROGRAM, "--stanza=main", f"--log-level-console={level}", *words]
     lines = deque[str](maxlen=LAST_LINES)
@@ -82,9 +96,7 @@ def _run(reports: Reports, *words: str, quiet: bool = False) -> deque[str]:
             if not quiet and "DETAIL:" not in line:
                 sys.stdout.write(f"{line}\n")
                 sys.stdout.flush()
-    if process.returncode:
-        raise PgBackRestError(info.cause_of(lines))
-    return lines
+    return process.returncode, lines
 
 
 def _lines(process: "subprocess.Popen[str]") -> Iterator[str]:

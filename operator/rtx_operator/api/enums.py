@@ -23,6 +23,8 @@ class Component(StrEnum):
     DATABASE = "database"
     CACHE = "cache"
     MAINTENANCE = "maintenance"  # the Jobs that try an image and a place for database or cache
+    BACKUP = "backup"  # the Jobs that make backups of the database
+    REPOSITORY = "repository"  # the volume with the backups, and the pod that serves it
 
 
 ServerComponent = Literal[Component.DATABASE, Component.CACHE]
@@ -95,6 +97,20 @@ class CacheMode(StrEnum):
     """How Redis is run."""
 
     SINGLE = "Single"  # one pod with a volume
+
+
+class BackupType(StrEnum):
+    """Where backups of the database are kept."""
+
+    VOLUME = "Volume"  # on a volume of their own, in the engine's namespace
+    NONE = "None"  # nowhere
+
+
+class BackupKind(StrEnum):
+    """What a backup contains."""
+
+    FULL = "Full"  # the whole database
+    INCREMENTAL = "Incremental"  # what has changed since the last backup
 
 
 class DeletionPolicy(StrEnum):

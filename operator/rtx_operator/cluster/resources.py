@@ -11,6 +11,7 @@ DEPLOYMENT = Resource("apps/v1", "Deployment", "deployments")
 STATEFUL_SET = Resource("apps/v1", "StatefulSet", "statefulsets")
 CONTROLLER_REVISION = Resource("apps/v1", "ControllerRevision", "controllerrevisions")
 JOB = Resource("batch/v1", "Job", "jobs")
+CRON_JOB = Resource("batch/v1", "CronJob", "cronjobs")
 SERVICE = Resource("v1", "Service", "services")
 CONFIG_MAP = Resource("v1", "ConfigMap", "configmaps")
 SECRET = Resource("v1", "Secret", "secrets")
@@ -41,6 +42,7 @@ CACHED_KINDS = (
     AUTOSCALER,
     DISRUPTION_BUDGET,
     NETWORK_POLICY,
+    CRON_JOB,
 )
 CHILDREN = (*LIVE_KINDS, *CACHED_KINDS)
 # Kinds that Kubernetes' controllers create for the children; the operator only reads them.

@@ -112,7 +112,7 @@ class EngineController(Controller):
             if self._resting.get(key) == ground:
                 return self._resync()
             engine = self._adopted(engine, seen, now)
-            desired = build.build(engine, seen, self._settings, bytes(32))
+            desired = build.build(engine, seen, self._settings, bytes(32), now)
         except (InvalidSpecError, OperatorTooOldError, UnknownActiveError, ApiError):
             return None  # the live reconcile says so in status
         before = manifest.get("status") or {}
@@ -162,7 +162,7 @@ class EngineController(Controller):
             await self._load_slots(engine)
             seen = await self._observe(engine, attempt.now)
             engine = self._adopted(engine, seen, attempt.now)
-            desired = build.build(engine, seen, self._settings, secrets.token_bytes(32))
+            desired = build.build(engine, seen, self._settings, secrets.token_bytes(32), attempt.now)
         except (InvalidSpecError, UnknownActiveError, OperatorTooOldError) as error:
             attempt.status = conditions.after_hands_off(attempt.before, attempt.generation, error, attempt.now)
             if refusal := await self._keep_data(attempt.manifest):

@@ -4,8 +4,9 @@ The objects of a colour are built from its own record, made when the colour was:
 was, and never changed into something else, whatever spec or the templates say by now.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from rtx_operator import desired
 from rtx_operator.api import sizes
@@ -13,7 +14,7 @@ from rtx_operator.api.engine import OperatorTooOldError, TradingEngine, UnknownA
 from rtx_operator.api.enums import Colour, Component, CutoverPhase, RetirementPhase
 from rtx_operator.api.names import MAX_DATABASE_INSTANCES, CredentialKey, InternalKey
 from rtx_operator.api.status import Cutover, TradingEngineStatus
-from rtx_operator.desired import BuildInput, Fingerprints, Record, RevisionSpec
+from rtx_operator.desired import BuildInput, Fingerprints, Record, RevisionSpec, backup
 from rtx_operator.desired.image import resolved
 from rtx_operator.desired.passwords import fingerprint_of, secret_of
 from rtx_operator.desired.pods import credentials_of
@@ -34,8 +35,10 @@ from rtx_operator.settings import Settings
 FIRST_COLOUR = Colour.BLUE
 
 
-def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: bytes) -> DesiredState:
+def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: bytes, now: datetime) -> DesiredState:
     """The desired state of an engine; `seed` is 32 random bytes, of which missing credentials are made.
+
+    `now` says which certificates are to be renewed.
 
     Raises UnknownActiveError, and OperatorTooOldError.
     """
@@ -62,7 +65,12 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
         wanted=Revision(wanted.version, wanted.digest or None, wanted.config_hash, wanted.hash),
         is_refreshable=running.revision == wanted.hash
         and not running.makes_the_pods_of(desired.rendered(inputs, colour, wanted)),
-        base_objects=(*passwords.secrets, *desired.base_objects(inputs, instances), *_kept(status, servers.values())),
+        base_objects=(
+            *passwords.secrets,
+            *_backups(inputs, seen, passwords.secrets, servers[Component.DATABASE], seed, now),
+            *desired.base_objects(inputs, instances),
+            *_kept(status, servers.values()),
+        ),
         borrowed_revision=_borrowed_revision(inputs, status, seen),
         servers=servers,
         instances=instances,
@@ -75,6 +83,25 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
         minimum=size.minimum,
         maximum=size.maximum,
     )
+
+
+def _backups(
+    inputs: BuildInput,
+    seen: Observation,
+    secrets: Sequence[Object],
+    database: DesiredServer,
+    seed: bytes,
+    now: datetime,
+) -> Iterator[Object]:
+    """What backups need. A database that sends its log keeps the repository, also once spec asks for no backups."""
+    serves = any(backup.serves_backups(one) for one in database.kept if one["kind"] == "StatefulSet")
+    if not secrets or not (serves or backup.backs_up(inputs)):
+        return
+    live = seen.child("Secret", inputs.names.backup)
+    yield backup.backup_secret(inputs, live, seed, now)
+    yield from backup.repository_objects(inputs, desired.secret_values(secrets[0]), database.image)
+    if serves and backup.backs_up(inputs):
+        yield from backup.cron_jobs(inputs, database.image)
 
 
 @dataclass(frozen=True, slots=True)

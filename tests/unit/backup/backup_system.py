@@ -43,7 +43,7 @@ class BackupSystem:
 
     def write_configuration(self, seed: bytes = b"", only: str = "") -> None:
         """What the operator puts into ConfigMap and Secret, in the folders of the containers, or of `only` one."""
-        setup = pgbackrest.Setup([HOST], HOST, "first", True, 1 << 30)
+        setup = pgbackrest.Setup([HOST], HOST, "first", True, 30, 1 << 30)
         texts = {DATABASE: pgbackrest.of_database(setup), REPOSITORY: pgbackrest.of_repository(setup)}
         tls = certificates({}, {party: [HOST] for party in Party}, seed or self.seed, datetime.now(UTC))
         for name, text in texts.items():
@@ -157,22 +157,21 @@ class BackupSystem:
         ports = (self.database_port, self.repository_port)
         return {ssl.get_server_certificate((HOST, port), timeout=10) for port in ports}
 
-    def back_up(self, kind: str = "full", **days: int) -> tuple[int, Any]:
+    def back_up(self, kind: str = "full", pod: str = "pod") -> tuple[int, Any]:
         """What the Job's container does: its exit code, and the message that the kubelet finds."""
-        message = self.folder / "message"
+        message = self.folder / f"{pod}-message"
         message.write_text("")
         self._chown()
         words = [
             "run",
             f"--type={kind}",
-            f"--retention-days={days.get('full', 30)}",
-            f"--log-retention-days={days.get('log', 7)}",
+            "--log-retention-days=7",
             f"--message={message}",
-            f"--heartbeat={self.folder / 'heartbeat'}",
+            f"--heartbeat={self.folder / pod}-heartbeat",
         ]
         done = subprocess.run(
             as_unprivileged(self.folder / "programs/rtx-backup", *words),
-            env=self.environment(REPOSITORY),
+            env={**self.environment(REPOSITORY), "PGBACKREST_LOCK_PATH": str(self.folder / f"{pod}-lock")},
             capture_output=True,
             text=True,
             check=False,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from backup_system import BackupSystem
@@ -39,6 +40,17 @@ def test_incremental_backup_stores_only_what_changed(backup_system: BackupSystem
     assert message["backup"]["stored_bytes"] < full["backup"]["stored_bytes"] / 2
     assert message["backup"]["lsn_start"] > full["backup"]["lsn_stop"]
     assert message["repository"]["count"] == 2
+
+
+def test_second_backup_waits_for_the_first_though_they_share_no_pod(backup_system: BackupSystem) -> None:
+    # given
+    assert backup_system.back_up("full")[0] == 0
+    # when
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda pod: backup_system.back_up("incr", pod), ["one", "other"]))
+    # then
+    assert [code for code, _ in done] == [0, 0], done
+    assert len({message["backup"]["label"] for _, message in done}) == 2
 
 
 def test_servers_take_renewed_certificates_without_a_restart(backup_system: BackupSystem) -> None:

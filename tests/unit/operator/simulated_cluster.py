@@ -96,9 +96,9 @@ class Cluster(Engines):
     def _run_server_pods(self) -> None:
         """The kubelet: a server's pod becomes ready, unless its image is missing, crashes, or no node fits."""
         for name, pod in self.pods.items():
-            if label(pod, Label.COMPONENT) not in {Component.DATABASE, Component.CACHE}:
+            if label(pod, Label.COMPONENT) not in {Component.DATABASE, Component.CACHE, Component.REPOSITORY}:
                 continue
-            away = {"postgres": "no database", "redis": "no cache"}[name.split("-")[-2]]
+            away = {"postgres": "no database", "redis": "no cache", "backup": "no repository"}[name.split("-")[-2]]
             cause = "unready" if self.has_fault(away) or self.has_fault("dead", name) else ""
             self.pods[name] = {**pod, "status": _status_of(pod, cause)}
 
@@ -200,7 +200,7 @@ class Cluster(Engines):
 
 def _status_of(pod: Object, cause: str) -> Object:
     """The status of a pod of database or cache, or of a Job that tries one, by its image and node selector."""
-    [container] = pod["spec"]["containers"]
+    container, *_ = pod["spec"]["containers"]
     if "elsewhere" in pod["spec"].get("nodeSelector", {}).values():
         fits = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
         message = "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector."

@@ -33,6 +33,7 @@ class Setup:
     repository_host: str
     incarnation: str  # the folder of this database in the repository
     is_encrypted: bool
+    retention_days: int
     queue_max_bytes: int  # of log that the repository does not take; beyond it PostgreSQL drops log, and goes on
 
 
@@ -68,6 +69,8 @@ def of_repository(setup: Setup) -> str:
                 **_COMMON,
                 "repo1-path": f"{REPOSITORY_FOLDER}/{setup.incarnation}",
                 "repo1-bundle": "y",
+                "repo1-retention-full-type": "time",
+                "repo1-retention-full": setup.retention_days,
                 **({"repo1-cipher-type": "aes-256-cbc"} if setup.is_encrypted else {}),
                 "lock-path": "/tmp/pgbackrest",  # noqa: S108 - an emptyDir of the pod
                 "start-fast": "y",
