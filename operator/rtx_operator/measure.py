@@ -6,8 +6,8 @@ from typing import Any
 
 from rtx_operator import metrics
 from rtx_operator.api.engine import TradingEngine
+from rtx_operator.api.enums import BackupPhase, MaintenancePhase
 from rtx_operator.api.enums import CutoverPhase as Phase
-from rtx_operator.api.enums import MaintenancePhase
 from rtx_operator.api.status import HistoryEntry, Record
 
 
@@ -49,6 +49,18 @@ def maintenance(before: TradingEngine, after: TradingEngine) -> None:
         metrics.MAINTENANCES.labels(now.component, now.phase).inc()
         if MaintenancePhase.RESTARTING in now.seconds:
             metrics.MAINTENANCE_RESTART_SECONDS.labels(now.component).observe(now.seconds[MaintenancePhase.RESTARTING])
+
+
+def backup(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Count a backup that ended between two manifests of one TradingEngineBackup; `after` has been written."""
+    was, status = before.get("status") or {}, after["status"]
+    ended = {one.value for one in BackupPhase if one.is_terminal}
+    if status["phase"] not in ended or was.get("phase") in ended:
+        return
+    kind = (status.get("made") or after["spec"]).get("type", "")
+    metrics.BACKUPS.labels(kind, status["phase"]).inc()
+    if "seconds" in status:
+        metrics.BACKUP_SECONDS.labels(kind).observe(status["seconds"])
 
 
 def _has_ended(was: Record | None, now: Record) -> bool:

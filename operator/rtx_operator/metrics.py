@@ -40,6 +40,13 @@ MAINTENANCES = Counter(
     "Maintenances that are over, by component and last phase.",
     ["component", "result"],
 )
+BACKUPS = Counter("rtx_operator_backups_total", "Backups that are over, by type and last phase.", ["type", "result"])
+BACKUP_SECONDS = Histogram(
+    "rtx_operator_backup_seconds",
+    "Seconds that a backup took that succeeded.",
+    ["type"],
+    buckets=(1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 21600),
+)
 MAINTENANCE_RESTART_SECONDS = Histogram(
     "rtx_operator_maintenance_restart_seconds",
     "Seconds that a maintenance spent in Restarting: how long a database or cache was away.",

@@ -113,6 +113,19 @@ class BackupKind(StrEnum):
     INCREMENTAL = "Incremental"  # what has changed since the last backup
 
 
+class BackupPhase(StrEnum):
+    """The phase of a backup; operations/backup/phases.py has everything about each."""
+
+    PENDING = "Pending"  # no Job yet: the database is not ready for it, or another backup runs
+    RUNNING = "Running"  # its Job runs
+    SUCCEEDED = "Succeeded"  # it is in the repository, with the log that it needs
+    FAILED = "Failed"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in {BackupPhase.SUCCEEDED, BackupPhase.FAILED}
+
+
 class DeletionPolicy(StrEnum):
     """What remains after a TradingEngine is deleted."""
 
@@ -215,6 +228,7 @@ class ConditionType(StrEnum):
     UP_TO_DATE = "UpToDate"  # the running revision is that of the spec
     CACHE_AVAILABLE = "CacheAvailable"  # Redis is ready; without it orders and reads go on
     DATABASE_REDUNDANT = "DatabaseRedundant"  # the loss of one database server would be borne; absent with one server
+    BACKUP_FRESH = "BackupFresh"  # the newest backup is recent, and what it needs is in the repository
     DISPUTED = "Disputed"  # another manager keeps changing the engine's objects; absent until one does
 
 
@@ -281,6 +295,15 @@ class Reason(StrEnum):
     DATABASE_IN_USE = "DatabaseInUse"  # the database belongs to another TradingEngine
     DATABASE_UNREACHABLE = "DatabaseUnreachable"
     MIGRATION_FAILED = "MigrationFailed"
+    # Backups
+    BACKED_UP = "BackedUp"  # the newest backup is as recent as spec.backup.maxAge asks, with the log that it needs
+    NOT_BACKED_UP = "NotBackedUp"  # spec asks for no backups
+    BACKUP_PENDING = "BackupPending"  # the first backup has not ended yet
+    BACKUP_UNPREPARED = "BackupUnprepared"  # the database runs without the server that backups read from
+    BACKUP_FAILED = "BackupFailed"
+    BACKUP_TOO_OLD = "BackupTooOld"  # the newest one is older than spec.backup.maxAge
+    BACKUP_UNREPORTED = "BackupUnreported"  # its Job is over, and what it said is lost
+    ENGINE_MISSING = "EngineMissing"  # spec.engine names none
     QUOTA_EXCEEDED = "QuotaExceeded"
     PODS_REFUSED = "PodsRefused"  # the API server refuses the pods, but not because of a quota
     VOLUME_UNBOUND = "VolumeUnbound"

@@ -22,6 +22,7 @@ REDIS_PORT = 6379
 PGBACKREST_PORT = 8432
 
 DATABASE_NAME = "trading_engine"
+MAX_BACKUP_NAME_LENGTH = 63  # of a TradingEngineBackup, whose name is a label of its Job
 MAX_NAME_LENGTH = 40  # of a TradingEngine, so that child names with Kubernetes' suffixes stay within 63 characters
 
 
@@ -36,6 +37,7 @@ class Label(StrEnum):
     ENGINE = "rtx-trading.com/engine"  # on every child: the name of its TradingEngine
     COLOUR = "rtx-trading.com/colour"
     REVISION = "rtx-trading.com/revision"  # on a colour's Deployment and its pods: the hash of their revision
+    BACKUP = "rtx-trading.com/backup"  # on the Job of a backup that was asked for: the name of its TradingEngineBackup
     CUTOVER = "rtx-trading.com/cutover"  # on a migration Job: the id of its cutover
     DATABASE_CLUSTER = "rtx-trading.com/database-cluster"  # on the pods and ConfigMaps that are Patroni's: its scope
     ROLE = "rtx-trading.com/role"  # on a database pod, by Patroni: a MemberRole; absent: it does not run
@@ -243,6 +245,10 @@ class Names:
     @property
     def incremental_backup(self) -> str:
         return f"{self.engine}-backup-incr"
+
+    def backup_job(self, digest: str) -> str:
+        """Name of the Job of a backup that was asked for; `digest` stands for its TradingEngineBackup."""
+        return f"{self.engine}-backup-{digest}"
 
     def server(self, component: Component) -> str:
         """Name of the StatefulSet of database or cache."""

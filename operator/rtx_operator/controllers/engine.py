@@ -20,9 +20,10 @@ from rtx_operator.cluster.client import ApiError, Client, Object
 from rtx_operator.cluster.engine_pods import EnginePods
 from rtx_operator.cluster.fleet import Fleet
 from rtx_operator.cluster.observe import Observer, operator_password, peer_secret
+from rtx_operator.cluster.observe.backups import backups_with_news
 from rtx_operator.cluster.observe.objects import EngineObjects, read_objects, watched_objects
 from rtx_operator.cluster.perform import Access, Performer
-from rtx_operator.cluster.resources import ENGINE, SECRET
+from rtx_operator.cluster.resources import BACKUP, ENGINE, SECRET
 from rtx_operator.controllers.base import Attempt, Controller, Key
 from rtx_operator.controllers.clock import ObservationClock
 from rtx_operator.controllers.slots import Slots, has_cutover_slot, has_slot
@@ -67,6 +68,7 @@ class EngineController(Controller):
         self._performer = performer
         self._fleet = fleet or Fleet()
         self._cutovers: Slots[Key] = Slots(settings.max_cutovers, wake)
+        self._wake = wake
         self._settings = settings
         self._clock = clock
         self._slots: Slots[Key] = Slots(settings.max_maintenance)
@@ -99,6 +101,8 @@ class EngineController(Controller):
         manifest = self._fleet.get((key.namespace, key.name))
         if manifest is None or not self._serves(manifest) or manifest["metadata"].get("deletionTimestamp"):
             return None
+        for backup in backups_with_news(self._observer.read_cache.watched, (key.namespace, key.name)):
+            self._wake(Key(BACKUP.kind, key.namespace, backup))
         now = self._now()
         try:
             engine = TradingEngine.parse(manifest)

@@ -43,7 +43,7 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
     Raises UnknownActiveError, and OperatorTooOldError.
     """
     _refuse_newer_fence(seen)
-    inputs = _inputs(engine, seen, settings)
+    inputs = inputs_of(engine, seen, settings)
     passwords = _passwords(inputs, seen, seed)
     inputs = replace(inputs, fingerprints=passwords.fingerprints)
     status = engine.status
@@ -129,7 +129,7 @@ class _PasswordsOf:
 
 def wanted_revision(engine: TradingEngine, seen: Observation, settings: Settings) -> str:
     """The hash of the revision that the spec asks for. Raises OperatorTooOldError."""
-    return desired.wanted_revision(engine, _inputs(engine, seen, settings), seen).hash
+    return desired.wanted_revision(engine, inputs_of(engine, seen, settings), seen).hash
 
 
 def _kept(status: TradingEngineStatus, servers: Iterable[DesiredServer]) -> Iterator[Object]:
@@ -254,7 +254,8 @@ def _traffic(inputs: BuildInput, colour: Colour) -> TrafficObjects:
     return TrafficObjects(select, tuple(scaling), workload)
 
 
-def _inputs(engine: TradingEngine, seen: Observation, settings: Settings) -> BuildInput:
+def inputs_of(engine: TradingEngine, seen: Observation, settings: Settings) -> BuildInput:
+    """What the builders need to know of an engine."""
     return BuildInput(
         namespace=engine.namespace,
         name=engine.name,

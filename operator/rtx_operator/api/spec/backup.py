@@ -75,6 +75,11 @@ class Backup(ApiModel):
     timeout: Annotated[timedelta, Span("1m", "24h")] = Field(
         default=timedelta(hours=6), description="Longest time for one backup. One that takes longer has failed."
     )
+    max_age: Annotated[timedelta, Span("5m", "720h")] = Field(
+        default=timedelta(hours=3),
+        description="Age of the newest backup above which the condition BackupFresh is False. Longer than the pause "
+        "between two backups of your schedule.",
+    )
     storage: Bytes | None = Field(
         default=None,
         description="Size of the volume for backups in bytes, for example 200Gi. Unset: four times database.storage. "

@@ -1,7 +1,7 @@
 """Backups: pgBackRest's configuration, its certificates and repository, and the Jobs that make a backup."""
 
-from rtx_operator.desired.backup.jobs import cron_jobs
+from rtx_operator.desired.backup.jobs import backup_job, cron_jobs
 from rtx_operator.desired.backup.objects import backup_secret, repository_objects
 from rtx_operator.desired.backup.pods import backs_up, serves_backups
 
-__all__ = ["backs_up", "backup_secret", "cron_jobs", "repository_objects", "serves_backups"]
+__all__ = ["backs_up", "backup_job", "backup_secret", "cron_jobs", "repository_objects", "serves_backups"]

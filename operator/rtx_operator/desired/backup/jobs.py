@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from rtx_operator.api import sizes
 from rtx_operator.api.enums import BackupKind, Component
+from rtx_operator.api.names import Label
 from rtx_operator.desired.backup.certificates import Party
 from rtx_operator.desired.backup.pods import configuration_volume, pod_values
 from rtx_operator.desired.inputs import BuildInput
@@ -40,6 +41,24 @@ def _cron_job(inputs: BuildInput, name: str, schedule: str, kind: BackupKind, im
         labels=inputs.names.labels(Component.BACKUP),
         owners=inputs.owners,
         schedule=schedule,
+        job=_job_spec(inputs, kind, image),
+    )
+
+
+def backup_job(inputs: BuildInput, name: str, backup: Object, image: str) -> Object:
+    """The Job of one backup that somebody asked for; `backup` is its TradingEngineBackup, with which it goes."""
+    meta = backup["metadata"]
+    labels = {**inputs.names.labels(Component.BACKUP), Label.BACKUP.value: meta["name"]}
+    owner = {field: backup[field] for field in ("apiVersion", "kind")} | {
+        field: meta[field] for field in ("name", "uid")
+    }
+    kind = BackupKind(backup["spec"]["type"])
+    return render(
+        "backup/job",
+        name=name,
+        namespace=inputs.namespace,
+        labels=labels,
+        owners=[{**owner, "controller": True}],
         job=_job_spec(inputs, kind, image),
     )
 
