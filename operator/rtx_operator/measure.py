@@ -1,7 +1,7 @@
 """Turns a change of status into metrics of operations. Pure except for the metrics."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from rtx_operator import metrics
@@ -12,12 +12,23 @@ from rtx_operator.api.status import HistoryEntry, Record
 
 
 def phase(namespace: str, name: str, status: Mapping[str, Any]) -> None:
-    """Show the phase of an engine's cutover, as its status has it: a new leader does so from its first reconcile on."""
+    """Show the phase of an engine's cutover, and its backups, as its status has them: a new leader does so from its
+    first reconcile on.
+    """
+    _backups(namespace, name, status.get("backup") or {})
     current = (status.get("cutover") or {}).get("phase")
     if current is None:
         return
     for one in Phase:
         metrics.CUTOVER_PHASE.labels(namespace, name, one).set(one == current)
+
+
+def _backups(namespace: str, name: str, known: Mapping[str, Any]) -> None:
+    if not known:
+        return
+    metrics.BACKUP_NEWEST.labels(namespace, name).set(datetime.fromisoformat(known["newest"]).timestamp())
+    metrics.BACKUP_OLDEST.labels(namespace, name).set(datetime.fromisoformat(known["oldest"]).timestamp())
+    metrics.BACKUP_COUNT.labels(namespace, name).set(known["count"])
 
 
 def cutover(before: TradingEngine, after: TradingEngine) -> None:
@@ -77,6 +88,8 @@ def _observe_durations(past: HistoryEntry) -> None:
 
 
 def forget(namespace: str, name: str) -> None:
-    """Remove the phase of a deleted engine's cutover."""
+    """Remove what is shown of a deleted engine."""
     for one in Phase:
         metrics.CUTOVER_PHASE.remove(namespace, name, one)
+    for gauge in (metrics.BACKUP_NEWEST, metrics.BACKUP_OLDEST, metrics.BACKUP_COUNT):
+        gauge.remove(namespace, name)

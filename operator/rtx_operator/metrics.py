@@ -41,6 +41,19 @@ MAINTENANCES = Counter(
     ["component", "result"],
 )
 BACKUPS = Counter("rtx_operator_backups_total", "Backups that are over, by type and last phase.", ["type", "result"])
+BACKUP_NEWEST = Gauge(
+    "rtx_operator_backup_newest_timestamp_seconds",
+    "When a TradingEngine's newest backup ended, in seconds since 1970.",
+    ["namespace", "name"],
+)
+BACKUP_OLDEST = Gauge(
+    "rtx_operator_backup_oldest_timestamp_seconds",
+    "When a TradingEngine's oldest backup ended that is still kept, in seconds since 1970.",
+    ["namespace", "name"],
+)
+BACKUP_COUNT = Gauge(
+    "rtx_operator_backup_count", "Backups of a TradingEngine that are kept.", ["namespace", "name"]
+)
 BACKUP_SECONDS = Histogram(
     "rtx_operator_backup_seconds",
     "Seconds that a backup took that succeeded.",

@@ -67,6 +67,13 @@ class PullPolicy(StrEnum):
     NEVER = "Never"
 
 
+class BackupBefore(StrEnum):
+    """Whether an upgrade begins with a backup."""
+
+    REQUIRED = "Required"  # without a fresh one, nothing is migrated
+    SKIPPED = "Skipped"
+
+
 class RolloutStrategy(StrEnum):
     """How a new version replaces the old one."""
 
@@ -152,6 +159,7 @@ class CutoverPhase(StrEnum):
     """The phase of a cutover; operations/cutover/phases.py has everything about each."""
 
     PENDING = "Pending"  # no effect yet: another operation or a hold comes first
+    BACKING_UP = "BackingUp"  # a fresh backup is made, before anything is changed
     MIGRATING = "Migrating"  # the new version's expand migrations run
     PROVISIONING = "Provisioning"  # the idle colour starts, and grows to the size of the active one
     TESTING = "Testing"  # smoke tests run; every old pod must reach a new one
@@ -166,6 +174,11 @@ class CutoverPhase(StrEnum):
     @property
     def is_terminal(self) -> bool:
         return self in {CutoverPhase.SUCCEEDED, CutoverPhase.ROLLED_BACK, CutoverPhase.FAILED}
+
+    @property
+    def has_colour(self) -> bool:
+        """Whether the cutover's target is made in the idle colour."""
+        return not self.is_terminal and self not in {CutoverPhase.PENDING, CutoverPhase.BACKING_UP}
 
     @property
     def has_slot(self) -> bool:

@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from rtx_operator.api.enums import BackupType, Environment
+from rtx_operator.api.enums import BackupBefore, BackupType, Environment
 from rtx_operator.api.quantities import amount
-from rtx_operator.api.spec import Amounts, Backup, Resources, Scaling
+from rtx_operator.api.spec import Amounts, Backup, Resources, Rollout, Scaling
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,13 @@ def backup_storage(backup: Backup, database: str) -> str:
 def backup_type(environment: Environment | None, backup: Backup) -> BackupType:
     """Where backups are kept."""
     return backup.type or (BackupType.NONE if environment is Environment.DEVELOPMENT else BackupType.VOLUME)
+
+
+def begins_with_backup(environment: Environment | None, rollout: Rollout, backup: Backup) -> bool:
+    """Whether an upgrade begins with a backup."""
+    skipped = BackupBefore.SKIPPED if environment is Environment.DEVELOPMENT else BackupBefore.REQUIRED
+    mode = rollout.backup.mode or skipped
+    return mode is BackupBefore.REQUIRED and backup_type(environment, backup) is not BackupType.NONE
 
 
 def _completed(asked: Resources, default: _Default) -> Resources:

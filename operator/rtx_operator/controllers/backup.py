@@ -18,10 +18,11 @@ from rtx_operator.cluster.resources import BACKUP, ENGINE, JOB
 from rtx_operator.controllers.base import Attempt, Controller, Key
 from rtx_operator.desired import build
 from rtx_operator.desired.backup import backup_job
+from rtx_operator.desired.backup.request import owner
 from rtx_operator.observation import Observation, is_recent
 from rtx_operator.operations.backup.context import Backup, BackupContext
 from rtx_operator.operations.backup.phases import PHASES
-from rtx_operator.operations.backup.schedule import backup_for, engine_of, owner, surplus
+from rtx_operator.operations.backup.schedule import backup_for, engine_of, surplus
 from rtx_operator.operations.backup.step import BackupStep, begin, job_name, step
 from rtx_operator.settings import Settings
 

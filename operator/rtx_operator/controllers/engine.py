@@ -29,6 +29,7 @@ from rtx_operator.controllers.clock import ObservationClock
 from rtx_operator.controllers.slots import Slots, has_cutover_slot, has_slot
 from rtx_operator.decision import conditions
 from rtx_operator.decision.adoption import adopted
+from rtx_operator.decision.backups import is_stale
 from rtx_operator.decision.decide import Decision, decide
 from rtx_operator.decision.events import events as events_between
 from rtx_operator.decision.keep import data_to_keep
@@ -112,7 +113,7 @@ class EngineController(Controller):
                 return None
             seen = await self._observe(engine, now, objects)
             disputes = self._performer.applier.disputes.of(engine.scope)
-            ground = _ground(engine, seen, revision, disputes)
+            ground = _ground(engine, seen, revision, disputes, now)
             if self._resting.get(key) == ground:
                 return self._resync()
             engine = self._adopted(engine, seen, now)
@@ -309,8 +310,12 @@ def _key_of(manifest: Object) -> Key:
     return Key(ENGINE.kind, manifest["metadata"]["namespace"], manifest["metadata"]["name"])
 
 
-def _ground(engine: TradingEngine, seen: Observation, revision: int, disputes: object) -> object:
-    """All that a decision about an engine at rest depends on, besides the time; `revision` is that of its children."""
+def _ground(engine: TradingEngine, seen: Observation, revision: int, disputes: object, now: datetime) -> object:
+    """All that a decision about an engine at rest depends on; `revision` is that of its children.
+
+    Of the time only what matters then: whether the newest backup is too old, and the day, for its certificates.
+    """
     given = (seen.credentials or {}).get("metadata", {}).get("resourceVersion")
     answer = seen.database and replace(seen.database, age_seconds=0.0)
-    return engine.uid, engine.resource_version, revision, given, seen.orders_metric_served, answer, disputes
+    timely = is_stale(engine, engine.status.backup, now), now.date()
+    return engine.uid, engine.resource_version, revision, given, seen.orders_metric_served, answer, disputes, timely

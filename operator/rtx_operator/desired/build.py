@@ -11,7 +11,7 @@ from datetime import datetime
 from rtx_operator import desired
 from rtx_operator.api import sizes
 from rtx_operator.api.engine import OperatorTooOldError, TradingEngine, UnknownActiveError
-from rtx_operator.api.enums import Colour, Component, CutoverPhase, RetirementPhase
+from rtx_operator.api.enums import Colour, Component, RetirementPhase
 from rtx_operator.api.names import MAX_DATABASE_INSTANCES, CredentialKey, InternalKey
 from rtx_operator.api.status import Cutover, TradingEngineStatus
 from rtx_operator.desired import BuildInput, Fingerprints, Record, RevisionSpec, backup
@@ -174,9 +174,9 @@ def _install(inputs: BuildInput, record: Record) -> Object:
 
 
 def _under_way(status: TradingEngineStatus) -> Cutover | None:
-    """The cutover that has a colour. One that waits in Pending has none yet: what is kept there stays as it is."""
+    """The cutover that has a colour. One in Pending or BackingUp has none yet: what is kept there stays as it is."""
     cutover = status.cutover
-    return cutover if cutover and not (cutover.phase.is_terminal or cutover.phase is CutoverPhase.PENDING) else None
+    return cutover if cutover and cutover.phase.has_colour else None
 
 
 def _idle(

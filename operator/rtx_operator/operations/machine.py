@@ -39,6 +39,7 @@ class Event(StrEnum):
 
     WITHDRAWN = "withdrawn"  # spec asks for something else now
     KEPT = "kept"  # done, and the target is still warm from before: neither migration nor new pods are needed
+    SKIPPED = "skipped"  # done, and spec asks for nothing of the next phase
     DONE = "done"  # all checks of the phase are passed
     FAILED = "failed"  # a check can no longer be passed
     EXPIRED = "expired"  # neither, and the deadline has passed

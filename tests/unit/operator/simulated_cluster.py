@@ -44,6 +44,7 @@ class Cluster(Engines):
         self.run_patroni()
         self.run_deployments()
         self.run_jobs()
+        self.run_backups()
         self.run_endpoints()
         self.traffic()
 
@@ -70,6 +71,20 @@ class Cluster(Engines):
             self._report_pods(key, self.children[key], len(left) + len(kept), len(current[:size]))
             if size == len(left) == len(owned):
                 self._report_complete(key)
+
+    def run_backups(self) -> None:
+        """The controller of TradingEngineBackups."""
+        for key, live in list(self.children.items()):
+            if key[0] != "TradingEngineBackup" or live["status"].get("phase") in {"Succeeded", "Failed"}:
+                continue
+            if self.has_fault("backup hangs"):
+                self._store(key, {**live, "status": {"phase": "Running", "message": "waiting for its Job"}})
+                continue
+            ended, summary = timestamp(self.now), {"count": 1, "storedBytes": 1}
+            repository = {**summary, "oldest": ended, "newest": ended}
+            made = {"phase": "Succeeded", "endedAt": ended, "repository": repository}
+            failed = {"phase": "Failed", "endedAt": ended, "message": "the repository is full"}
+            self._store(key, {**live, "status": failed if self.has_fault("backup") else made})
 
     def _run_stateful_set(self, key: tuple[str, str], live: Object) -> None:
         """The StatefulSet controller, Parallel and OnDelete: a pod that is missing is made from the template."""

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import BackupKind, BackupPhase, Component
-from rtx_operator.api.kinds import TRADING_ENGINE, TRADING_ENGINE_BACKUP
-from rtx_operator.api.names import GROUP, OPERATOR, VERSION, Label, Names
+from rtx_operator.api.enums import BackupKind, BackupPhase
+from rtx_operator.api.names import OPERATOR, Label, Names
+from rtx_operator.desired.backup.request import requested
 from rtx_operator.observation import Object
 from rtx_operator.operations.backup.context import is_backup_job
 
@@ -29,27 +29,7 @@ def backup_for(job: Object, engine: TradingEngine) -> Object:
     """The TradingEngineBackup of a Job of the schedule, called as the Job."""
     names, meta = Names(engine.name), job["metadata"]
     is_full = any(owner["name"] == names.full_backup for owner in meta["ownerReferences"])
-    return {
-        "apiVersion": f"{GROUP}/{VERSION}",
-        "kind": TRADING_ENGINE_BACKUP.name,
-        "metadata": {
-            "name": meta["name"],
-            "namespace": engine.namespace,
-            "labels": names.labels(Component.BACKUP),
-            "ownerReferences": [owner(engine)],
-        },
-        "spec": {"engine": engine.name, "type": (BackupKind.FULL if is_full else BackupKind.INCREMENTAL).value},
-    }
-
-
-def owner(engine: TradingEngine) -> Object:
-    """The owner reference by which it goes with its engine; the backup itself stays in the repository."""
-    return {
-        "apiVersion": f"{GROUP}/{VERSION}",
-        "kind": TRADING_ENGINE.name,
-        "name": engine.name,
-        "uid": engine.uid,
-    }
+    return requested(engine, meta["name"], BackupKind.FULL if is_full else BackupKind.INCREMENTAL)
 
 
 def surplus(backups: Iterable[Mapping[str, Any]], retention: timedelta, now: datetime) -> list[Object]:
