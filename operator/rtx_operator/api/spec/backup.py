@@ -18,6 +18,8 @@ _CRON = rules(
     maxLength=64,
 )
 
+_HAD_NO_VOLUME = "has(oldSelf.type) && oldSelf.type == 'None'"
+
 
 class Backup(ApiModel):
     """Backups: full and incremental ones on a schedule, and the database's log without a gap between them."""
@@ -30,13 +32,13 @@ class Backup(ApiModel):
                 ".walRetentionDays",
             ),
             rule(
-                "has(self.storageClassName) == has(oldSelf.storageClassName) && "
+                f"{_HAD_NO_VOLUME} || has(self.storageClassName) == has(oldSelf.storageClassName) && "
                 "(!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
                 "storageClassName cannot change after creation: set it back; a volume stays in its storage class",
                 ".storageClassName",
             ),
             rule(
-                "has(self.storage) == has(oldSelf.storage) && (!has(self.storage) || "
+                f"{_HAD_NO_VOLUME} || has(self.storage) == has(oldSelf.storage) && (!has(self.storage) || "
                 "!isQuantity(string(self.storage)) || "
                 "quantity(string(self.storage)).compareTo(quantity(string(oldSelf.storage))) == 0)",
                 "storage cannot change after creation: set it back; volumes do not grow in this release",
