@@ -1,3 +1,7 @@
 #!/bin/sh
-# Probe: succeeds if Redis answers and accepts the password. It has loaded its files by then.
-[ "$(REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -t 2 ping 2>/dev/null)" = PONG ] && rm -f /data/loading
+# Probe: succeeds if Redis answers and accepts the password; with `synced`, if it also has what the master has.
+export REDISCLI_AUTH="$REDIS_PASSWORD"
+[ "$(redis-cli -t 2 ping 2>/dev/null)" = PONG ] || exit 1
+rm -f "$DATA/loading"  # the mark of set-aside: Redis has loaded its files
+[ "${1:-}" = synced ] || exit 0
+case $(redis-cli -t 2 role 2>/dev/null | tr '\n' ' ') in master* | *" connected "*) ;; *) exit 1 ;; esac
