@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from rtx_engine import config
 from rtx_engine.domain.events import AccountEvent
+from rtx_engine.redis_master import MasterConnection, RedisMaster
 
 CHANNEL = "rtx:account-events"
 MAX_QUEUED_EVENTS = 20_000  # beyond, the oldest are dropped; clients get them from the database
@@ -42,6 +43,7 @@ class Bus:
 
     def __init__(self, settings: config.Redis) -> None:
         self._settings = settings
+        self._master = RedisMaster(settings)
         self._origin = secrets.token_hex(8)
         self._receive: Callable[[Sequence[AccountEvent]], None] = _discard
         self._queue: list[AccountEvent] = []
@@ -105,14 +107,14 @@ class Bus:
             await asyncio.sleep(RETRY_INTERVAL_SECONDS)
 
     def _connect(self) -> redis.asyncio.Redis:
-        return redis.asyncio.Redis(
-            host=self._settings.host,
-            port=self._settings.port,
+        pool = redis.asyncio.ConnectionPool(
+            connection_class=MasterConnection,
+            master=self._master,
             password=self._settings.password,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,
-            single_connection_client=True,
         )
+        return redis.asyncio.Redis.from_pool(pool)
 
     async def _publish_loop(self, client: redis.asyncio.Redis) -> None:
         while True:
