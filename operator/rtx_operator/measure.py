@@ -6,13 +6,19 @@ from typing import Any
 
 from rtx_operator import metrics
 from rtx_operator.api.engine import TradingEngine
+from rtx_operator.api.enums import ConditionStatus, ConditionType, MaintenancePhase
 from rtx_operator.api.enums import CutoverPhase as Phase
-from rtx_operator.api.enums import MaintenancePhase
 from rtx_operator.api.status import HistoryEntry, Record
 
 
-def phase(namespace: str, name: str, status: Mapping[str, Any]) -> None:
-    """Show the phase of an engine's cutover, as its status has it: a new leader does so from its first reconcile on."""
+def state(namespace: str, name: str, status: Mapping[str, Any]) -> None:
+    """Show the phase of an engine's cutover and whether its cache is there, as status has it: a new leader does so from
+    its first reconcile on.
+    """
+    for condition in status.get("conditions") or []:
+        if condition["type"] == ConditionType.CACHE_AVAILABLE:
+            is_there = condition["status"] == ConditionStatus.TRUE
+            metrics.CACHE_AVAILABLE.labels(namespace, name).set(is_there)
     current = (status.get("cutover") or {}).get("phase")
     if current is None:
         return
@@ -65,6 +71,7 @@ def _observe_durations(past: HistoryEntry) -> None:
 
 
 def forget(namespace: str, name: str) -> None:
-    """Remove the phase of a deleted engine's cutover."""
+    """Remove what is shown of a deleted engine."""
+    metrics.CACHE_AVAILABLE.remove(namespace, name)
     for one in Phase:
         metrics.CUTOVER_PHASE.remove(namespace, name, one)

@@ -81,6 +81,7 @@ class CacheMode(StrEnum):
     """How Redis is run."""
 
     SINGLE = "Single"  # one pod with a volume
+    SENTINEL = "Sentinel"  # three, of which Sentinels choose the master
 
 
 class DeletionPolicy(StrEnum):
@@ -207,6 +208,7 @@ class Reason(StrEnum):
     # In progress: only time is needed
     DATABASE_STARTING = "DatabaseStarting"
     CACHE_STARTING = "CacheStarting"
+    CACHE_DEGRADED = "CacheDegraded"  # it serves, and one of its pods is missing
     MIGRATING = "Migrating"
     FLEET_BUSY = "FleetBusy"  # as many other engines are being upgraded as the operator's MAX_CUTOVERS allows
     ENGINE_STARTING = "EngineStarting"

@@ -18,6 +18,8 @@ METRICS_PORT = 9090
 SERVICE_PORT = 80
 POSTGRES_PORT = 5432
 REDIS_PORT = 6379
+SENTINEL_PORT = 26379
+CACHE_MEMBERS = 3  # with Sentinels, which need a majority
 
 DATABASE_NAME = "trading_engine"
 MAX_NAME_LENGTH = 40  # of a TradingEngine, so that child names with Kubernetes' suffixes stay within 63 characters
@@ -100,6 +102,7 @@ ENGINE_VARIABLES = (
     "REDIS_HOST",
     "REDIS_PASSWORD",
     "REDIS_PORT",
+    "REDIS_SENTINELS",
     "REVISION",
     "SSL_CERT_FILE",
 )
@@ -179,6 +182,11 @@ class Names:
     @property
     def redis_headless(self) -> str:
         return f"{self.engine}-redis-headless"
+
+    @property
+    def redis_members(self) -> tuple[str, ...]:
+        """Host names of the cache's pods, if it has Sentinels."""
+        return tuple(f"{self.redis}-{ordinal}.{self.redis_headless}" for ordinal in range(CACHE_MEMBERS))
 
     def server(self, component: Component) -> str:
         """Name of the StatefulSet of database or cache."""

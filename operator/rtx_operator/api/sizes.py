@@ -41,6 +41,7 @@ _ENGINE = {
 }
 _DATABASE = _Default(cpu=("1", "2"), memory=("2Gi", "4Gi"))
 _CACHE = _Default(cpu=("250m", "500m"), memory=("512Mi", "1Gi"))
+_SENTINEL = _Default(cpu=("25m", "250m"), memory=("32Mi", "64Mi"))
 _MIGRATION = _Default(cpu=("100m", "500m"), memory=("128Mi", "256Mi"))
 
 
@@ -68,6 +69,11 @@ def database_resources(asked: Resources) -> Resources:
 def cache_resources(asked: Resources) -> Resources:
     """Complete resources, in Kubernetes' quantities, of the Redis container."""
     return _completed(asked, _CACHE)
+
+
+def sentinel_resources() -> Resources:
+    """Resources of a Sentinel, which keeps a few addresses."""
+    return _completed(Resources(), _SENTINEL)
 
 
 def migration_resources(asked: Resources) -> Resources:

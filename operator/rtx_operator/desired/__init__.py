@@ -6,7 +6,7 @@ A template has the structure of an object; Python computes its values.
 One folder per component (engine/, database/, cache/, network/), and likewise in templates/.
 """
 
-from rtx_operator.desired.cache.server import cache_services
+from rtx_operator.desired.cache.server import cache_disruption_budget, cache_services
 from rtx_operator.desired.credentials import fingerprints, lost, secrets, unreadable
 from rtx_operator.desired.database.server import database_services
 from rtx_operator.desired.engine.account import service_account
@@ -56,4 +56,5 @@ def base_objects(inputs: BuildInput) -> list[Object]:
         *([account] if account else []),
         *database_services(inputs),
         *cache_services(inputs),
+        *cache_disruption_budget(inputs),
     ]

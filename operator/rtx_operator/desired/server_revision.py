@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from rtx_operator.api.engine import OperatorTooOldError
 from rtx_operator.api.enums import Component
-from rtx_operator.api.names import Label
+from rtx_operator.api.names import CACHE_MEMBERS, Label
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.pods import credentials_of
 from rtx_operator.desired.render import Object, digest, render
@@ -17,7 +17,7 @@ from rtx_operator.desired.render import Object, digest, render
 # Fields of a StatefulSet that Kubernetes lets nobody change: they stay as they were first made.
 FIXED = ("serviceName", "podManagementPolicy", "selector", "volumeClaimTemplates")
 LAYOUT = 1  # of a record; a release raises it when earlier ones cannot read what it writes
-# The partition of a StatefulSet of one pod: keep the pod whatever becomes of the template, or replace it.
+# The partition of a StatefulSet, per pod: keep them whatever becomes of the template, or replace them one by one.
 KEEP_POD, REPLACE_POD = 1, 0
 
 
@@ -76,6 +76,12 @@ class ServerRevision:
         return str(self.pod["spec"]["containers"][0]["image"])
 
     @property
+    def size(self) -> int:
+        """How many pods it has: three where a Sentinel stands beside the server."""
+        has_sentinel = any(container["name"] == "sentinel" for container in self.pod["spec"]["containers"])
+        return CACHE_MEMBERS if has_sentinel else 1
+
+    @property
     def pull_secrets(self) -> list[Object]:
         return list(self.pod["spec"].get("imagePullSecrets") or [])
 
@@ -109,14 +115,15 @@ def controller_revision(inputs: BuildInput, component: Component, revision: Serv
 
 
 def as_made(stateful_set: Object, revision: ServerRevision, *, partition: int) -> Object:
-    """The StatefulSet with the pod of the revision. `partition` keeps the pod that runs, or lets it be replaced."""
+    """The StatefulSet with the pods of the revision. `partition` keeps those that run, or lets them be replaced."""
     named = {Label.REVISION.value: revision.hash}
     pod, meta = revision.pod, stateful_set["metadata"]
     labelled = {**pod["metadata"], "labels": {**pod["metadata"]["labels"], **named}}
     spec = {
         **stateful_set["spec"],
         **revision.fixed,
-        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": partition}},
+        "replicas": revision.size,
+        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": partition * revision.size}},
         "template": {**pod, "metadata": labelled},
     }
     return {**stateful_set, "metadata": {**meta, "labels": {**meta["labels"], **named}}, "spec": spec}

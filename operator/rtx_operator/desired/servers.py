@@ -72,8 +72,9 @@ class _Given:
 
     @property
     def pods(self) -> list[Object]:
-        """Its pods that are not being deleted."""
-        return self.seen.pods_of(self.inputs.names.selector(self.component))
+        """Its pods that are not being deleted, the first one first."""
+        pods = self.seen.pods_of(self.inputs.names.selector(self.component))
+        return sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))
 
     @property
     def passwords(self) -> PasswordsToTake:

@@ -364,7 +364,7 @@ def _server_pods(observation: Observation) -> list[Object]:
     pods = [
         pod
         for pod in observation.pods
-        if pod["metadata"]["name"] in {f"{name}-0" for name in names} and "deletionTimestamp" not in pod["metadata"]
+        if pod["metadata"]["name"].rpartition("-")[0] in names and "deletionTimestamp" not in pod["metadata"]
     ]
     return [
         {

@@ -54,7 +54,6 @@ class Cluster(Engines):
         """The Deployment controller: RollingUpdate with maxSurge 1 and maxUnavailable 0."""
         for key, live in list(self.children.items()):
             if key[0] == "StatefulSet":
-                self._claim(f"data-{key[1]}-0")
                 self._run_stateful_set(key, live)
             if key[0] != "Deployment":
                 continue
@@ -76,22 +75,31 @@ class Cluster(Engines):
                 self._report_complete(key)
 
     def _run_stateful_set(self, key: tuple[str, str], live: Object) -> None:
-        """The StatefulSet controller, with one pod: RollingUpdate with a partition."""
-        name, template = f"{key[1]}-0", live["spec"]["template"]
-        pod, current = self.pods.get(name), self.made_of.setdefault(key[1], template)
+        """The StatefulSet controller: RollingUpdate with a partition, the last pod first, one at a time."""
+        template, current = live["spec"]["template"], self.made_of.setdefault(key[1], live["spec"]["template"])
         is_kept = live["spec"]["updateStrategy"]["rollingUpdate"]["partition"] > 0
-        if pod is None:
-            made = self.made_of[key[1]] = current if is_kept else template
-            labels, uid = made["metadata"]["labels"], f"uid-{self.next_version()}"
-            meta = {"name": name, "uid": uid, "labels": labels, "creationTimestamp": timestamp(self.now)}
-            self.pods[name] = {"metadata": meta, "spec": made["spec"], "status": {}}
-        elif not is_kept and pod["metadata"]["labels"] != template["metadata"]["labels"] and not is_ending(pod):
-            self.judge_server_pod(pod)
-            self.pods[name] = {**pod, "metadata": {**pod["metadata"], "deletionTimestamp": timestamp(self.now)}}
-        ready = int(is_ready(self.pods[name]) and not is_ending(self.pods[name]))
-        self._report_pods(
-            key, live, ready, int(self.pods[name]["metadata"]["labels"] == template["metadata"]["labels"])
-        )
+        names = [f"{key[1]}-{ordinal}" for ordinal in range(live["spec"]["replicas"])]
+        for name in [name for name in self.pods if name.rpartition("-")[0] == key[1] and name not in names]:
+            self._end(name)
+        for name in names:
+            self._claim(f"data-{name}")
+            if name not in self.pods:
+                made = self.made_of[key[1]] = current if is_kept else template
+                meta = {"name": name, "uid": f"uid-{self.next_version()}", "labels": made["metadata"]["labels"]}
+                meta["creationTimestamp"] = timestamp(self.now)
+                self.pods[name] = {"metadata": meta, "spec": made["spec"], "status": {}}
+        others = [name for name in names if self.pods[name]["metadata"]["labels"] != template["metadata"]["labels"]]
+        unready = [name for name in names if not is_ready(self.pods[name]) or is_ending(self.pods[name])]
+        if others and not is_kept and set(unready) <= {others[-1]} and not is_ending(self.pods[others[-1]]):
+            self.judge_server_pod(self.pods[others[-1]])
+            self._end(others[-1])
+        ready = sum(is_ready(self.pods[name]) and not is_ending(self.pods[name]) for name in names)
+        self._report_pods(key, live, ready, len(names) - len(others))
+
+    def _end(self, name: str) -> None:
+        """A pod is to end; the kubelet removes it (`end_pods`)."""
+        pod = self.pods[name]
+        self.pods[name] = {**pod, "metadata": {**pod["metadata"], "deletionTimestamp": timestamp(self.now)}}
 
     def _run_server_pods(self) -> None:
         """The kubelet: a server's pod becomes ready, unless its image is missing, crashes, or no node fits."""
@@ -99,7 +107,7 @@ class Cluster(Engines):
             if label(pod, Label.COMPONENT) not in {Component.DATABASE, Component.CACHE}:
                 continue
             away = {"postgres": "no database", "redis": "no cache"}[name.split("-")[-2]]
-            cause = "unready" if self.has_fault(away) else ""
+            cause = "unready" if self.has_fault(away) or self.has_fault("dead", name) else ""
             self.pods[name] = {**pod, "status": _status_of(pod, cause)}
 
     def _claim(self, name: str) -> None:
@@ -200,7 +208,7 @@ class Cluster(Engines):
 
 def _status_of(pod: Object, cause: str) -> Object:
     """The status of a pod of database or cache, or of a Job that tries one, by its image and node selector."""
-    [container] = pod["spec"]["containers"]
+    container, *_ = pod["spec"]["containers"]
     if "elsewhere" in pod["spec"].get("nodeSelector", {}).values():
         fits = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
         message = "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector."

@@ -3,7 +3,15 @@
 from typing import Any
 
 from rtx_operator.api.enums import Component, PeerPort
-from rtx_operator.api.names import HTTP_PORT, METRICS_PORT, OPERATOR, POSTGRES_PORT, REDIS_PORT, Label
+from rtx_operator.api.names import (
+    HTTP_PORT,
+    METRICS_PORT,
+    OPERATOR,
+    POSTGRES_PORT,
+    REDIS_PORT,
+    SENTINEL_PORT,
+    Label,
+)
 from rtx_operator.api.spec import Dns, EgressRule, Peer
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.pods import plain
@@ -53,8 +61,8 @@ def _database_policy(inputs: BuildInput) -> Object:
 
 
 def _cache_policy(inputs: BuildInput) -> Object:
-    """In: engine pods, migrations. Out: nothing."""
-    return _policy("network/cache", inputs, Component.CACHE)
+    """In: engine pods, migrations, the cache's pods. Out: the cache's pods, DNS."""
+    return _policy("network/cache", inputs, Component.CACHE, dns=_dns(inputs.spec.network_policy.dns))
 
 
 def _maintenance_policy(inputs: BuildInput) -> Object:
@@ -81,6 +89,7 @@ def _policy(template: str, inputs: BuildInput, component: Component, **more: Any
         metrics_port=METRICS_PORT,
         postgres_port=POSTGRES_PORT,
         redis_port=REDIS_PORT,
+        sentinel_port=SENTINEL_PORT,
         **more,
     )
 

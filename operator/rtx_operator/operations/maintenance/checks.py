@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from rtx_operator.api.enums import Component, Reason
 from rtx_operator.desired.state import job_workload
 from rtx_operator.diagnosis import diagnose
-from rtx_operator.observation import JobEnd, Object, is_ready, job_ended, revision_of
+from rtx_operator.observation import JobEnd, Object, is_ready, job_ended, replicas, revision_of
 from rtx_operator.operations.jobs import GIVE_UP_AFTER, job_done
 from rtx_operator.operations.maintenance.context import MaintenanceContext
 from rtx_operator.results import Failure, Unmet, Waiting
@@ -57,12 +57,12 @@ def data_are_migrated(context: MaintenanceContext) -> Unmet | None:
 
 
 def new_pod_ready(context: MaintenanceContext) -> Unmet | None:
-    """The server's only pod is ready, and of the new revision."""
+    """All pods of the server are ready, and of the new revision."""
     return _pod_ready(context, context.maintenance.to)
 
 
 def old_pod_ready(context: MaintenanceContext) -> Unmet | None:
-    """The server's only pod is ready, and of the revision that ran before."""
+    """All pods of the server are ready, and of the revision that ran before."""
     return _pod_ready(context, context.maintenance.from_)
 
 
@@ -76,19 +76,20 @@ def _pod_ready(context: MaintenanceContext, revision: str) -> Unmet | None:
 
 def _unready(context: MaintenanceContext, revision: str) -> Unmet | None:
     workload = context.server.workload
+    pods, diagnosis = context.pods_of(revision), diagnose(context.seen, workload)
+    unready = [pod for pod in pods if not is_ready(pod)]
+    if diagnosis and unready and min(_age(unready[0], context.now), context.waited) > GIVE_UP_AFTER:
+        return diagnosis
     if others := [pod for pod in context.pods if revision_of(pod) != revision]:
         name = others[0]["metadata"]["name"]
         return Waiting(
             f"waiting for pod {name} of another revision to end; if its node is gone for good: "
             f"kubectl delete pod {name} --force"
         )
-    pods = context.pods_of(revision)
-    if pods and all(is_ready(pod) for pod in pods) and len(pods) == len(context.pods):
+    size, _ = replicas(context.seen.child(workload.kind, workload.name))
+    if not unready and len(pods) == len(context.pods) == max(size, 1):
         return None
-    diagnosis = diagnose(context.seen, workload)
-    if diagnosis and pods and min(_age(pods[0], context.now), context.waited) > GIVE_UP_AFTER:
-        return diagnosis
-    return Waiting(diagnosis.message if diagnosis else f"waiting for pod {workload.name}-0 to be ready")
+    return Waiting(diagnosis.message if diagnosis else f"waiting for the pods of {workload.name} to be ready")
 
 
 def _age(pod: Object, now: datetime) -> timedelta:
