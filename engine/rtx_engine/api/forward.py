@@ -8,6 +8,7 @@ Timeouts.forward_seconds in the first pod, HOP_TIMEOUT_SECONDS in the second.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
@@ -50,7 +51,15 @@ _NOT_NAMED = "this colour does not execute; try again with the same id"
 _CONCLUSIVE_STATUSES = frozenset({200, 201, 422})
 _CONCLUSIVE_REASONS = frozenset({OrderErrorReason.CONFLICT, OrderErrorReason.UNKNOWN_ACCOUNT})
 
-LocalHandler = Callable[[], Awaitable[None]]  # responds in this pod; raises only before the response has begun
+LocalHandler = Callable[[], Awaitable[Response]]  # responds in this pod
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """`executed_here`: in this pod, because the fence names its colour again."""
+
+    response: Response
+    executed_here: bool
 
 
 class _AnswerLostError(Exception):
@@ -74,7 +83,7 @@ class Receiver:
         self._store = store
         self._peers = peers
 
-    async def respond(self, scope: Scope, respond_locally: LocalHandler) -> None:
+    async def respond(self, scope: Scope, respond_locally: LocalHandler) -> Response:
         """Respond once the fence names this colour. Raises OrderError (Fenced) after HOP_TIMEOUT_SECONDS."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + HOP_TIMEOUT_SECONDS
@@ -124,8 +133,8 @@ class Forwarder:
         self._timeout_seconds = timeout_seconds
         self._in_flight = 0
 
-    async def respond(self, scope: Scope, body: bytes, respond_locally: LocalHandler) -> Response | None:
-        """The other colour's response; None if `respond_locally` responded because the fence names this colour again.
+    async def respond(self, scope: Scope, body: bytes, respond_locally: LocalHandler) -> Forwarded:
+        """The other colour's response; that of `respond_locally` if the fence names this colour again.
 
         Raises OrderError (Fenced; OutcomeUnknown after a lost answer), ApiError (503), and the errors of
         `respond_locally` except Fenced.
@@ -141,15 +150,16 @@ class Forwarder:
         finally:
             self._in_flight -= 1
 
-    async def _respond_until_timeout(self, scope: Scope, body: bytes, respond_locally: LocalHandler) -> Response | None:
+    async def _respond_until_timeout(self, scope: Scope, body: bytes, respond_locally: LocalHandler) -> Forwarded:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._timeout_seconds
         lost = False  # an answer: from then on only a conclusive one is true
         while (remaining := deadline - clock()) > 0:
             if self._store.fence.executing:
-                if await _respond_unless_fenced(respond_locally, lost=lost):
+                response = await _respond_unless_fenced(respond_locally, lost=lost)
+                if response is not None:
                     metrics.forwarded_requests(ForwardResult.EXECUTED_HERE).inc()
-                    return None
+                    return Forwarded(response, executed_here=True)
                 continue
             try:
                 response = await self._forward_once(scope, body, remaining)
@@ -159,7 +169,7 @@ class Forwarder:
                 if lost and not _is_conclusive(response.status, _reason(response)):
                     break
                 metrics.forwarded_requests(ForwardResult.ANSWERED).inc()
-                return response
+                return Forwarded(response, executed_here=False)
             await asyncio.sleep(min(RETRY_INTERVAL_SECONDS, max(0.0, deadline - clock())))
             await self._read_fence()
         metrics.forwarded_requests(ForwardResult.UNKNOWN if lost else ForwardResult.FENCED).inc()
@@ -199,7 +209,7 @@ class Forwarder:
         address = client[0].removeprefix("::ffff:") if client else UNKNOWN
         headers.append((FORWARDED_FOR, ", ".join([*forwarded_for(scope), address]).encode("latin-1")))
         path, query = scope["raw_path"], scope["query_string"]
-        # HEAD is forwarded as GET; uvicorn leaves out the body of the response to a HEAD request.
+        # HEAD is forwarded as GET; http_connection.py leaves out the body of the response to a HEAD request.
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         target = b"%b?%b" % (path, query) if query else path
         return PeerRequest(method.encode(), target, headers, body, new_connection=not _is_idempotent(scope))
@@ -211,18 +221,17 @@ class Forwarder:
             return  # continue with the last known state
 
 
-async def _respond_unless_fenced(respond_locally: LocalHandler, *, lost: bool) -> bool:
-    """Respond in this pod. False if the fence moved away again. `lost`: the order may have been placed before."""
+async def _respond_unless_fenced(respond_locally: LocalHandler, *, lost: bool) -> Response | None:
+    """Respond in this pod. None if the fence moved away again. `lost`: the order may have been placed before."""
     try:
-        await respond_locally()
+        return await respond_locally()
     except (ApiError, OrderError, UnavailableError, OverloadedError, TooManyWaitingError) as error:
         api_error = to_api_error(error)
         if api_error.reason is OrderErrorReason.FENCED:
-            return False
+            return None
         if lost and not _is_conclusive(api_error.status, api_error.reason):
             raise OrderError(OrderErrorReason.OUTCOME_UNKNOWN, _LOST) from error
         raise
-    return True
 
 
 def _is_conclusive(status: int, reason: str | None) -> bool:

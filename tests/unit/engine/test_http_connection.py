@@ -1,6 +1,4 @@
-"""What anybody may send before it is known who they are. It uses private parts of uvicorn: run this file before
-uvicorn or httptools is upgraded.
-"""
+"""What anybody may send before it is known who they are. Run this file before uvicorn or httptools is upgraded."""
 
 import asyncio
 import functools
@@ -14,8 +12,8 @@ import msgspec
 import pytest
 import uvicorn
 import uvloop
-from rtx_engine.api.http import CONNECTION
-from rtx_engine.api.http_protocol import BoundedProtocol, check_times
+from rtx_engine.api.http import CONNECTION, Response, Scope
+from rtx_engine.api.http_connection import HttpConnection, check_times
 from rtx_engine.api.limits import PRODUCTION, Admission, Limits
 
 TIMEOUT_SECONDS = 10
@@ -27,28 +25,24 @@ CHUNKED = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
 H2C = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
 
 
-async def echo(scope, receive, send):
-    """Answers with method, path, body, and the headers x-echo if there are any; /held once the server is released.
+def echo(released: threading.Event):
+    """Answers with method, path, body, and the headers x-echo if there are any; /held once it is released.
 
-    At /shown a client shows that it has the account 7.
+    At /shown a client shows that it has the account 7. At /large the answer has 8 MB.
     """
-    body = b""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return
-        body += message.get("body", b"")
-        if not message.get("more_body"):
-            break
-    if scope["path"] == "/held":
-        await asyncio.to_thread(scope["app"].released.wait)
-    if scope["path"] == "/shown" and CONNECTION in scope:
-        scope[CONNECTION].shown(7)
-    echoed = [value for name, value in scope["headers"] if name == b"x-echo"]
-    answer = b" ".join([scope["method"].encode(), scope["path"].encode(), body, *echoed])
-    headers = [(b"content-length", b"%d" % len(answer))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": answer})
+
+    async def respond(scope: Scope, body: bytes | None) -> Response:
+        if scope["path"] == "/held":
+            await asyncio.to_thread(released.wait)
+        if scope["path"] == "/shown" and CONNECTION in scope:
+            scope[CONNECTION].shown(7)
+        if scope["path"] == "/large":
+            return Response(200, b"x" * (1 << 23))
+        echoed = [value for name, value in scope["headers"] if name == b"x-echo"]
+        given = b"(too large)" if body is None else body
+        return Response(200, b" ".join([scope["method"].encode(), scope["path"].encode(), given, *echoed]))
+
+    return respond
 
 
 @dataclass
@@ -113,11 +107,12 @@ def serve() -> Iterator[Callable[..., Server]]:
         listening = socket.create_server(("127.0.0.1", 0))
         server = Server(listening.getsockname()[1], threading.Event())
 
-        async def app(scope, receive, send):
-            await echo({**scope, "app": server}, receive, send)
-
-        protocol = functools.partial(BoundedProtocol, limits=limits, admission=Admission(limits))
-        config = uvicorn.Config(app, http=protocol, ws="none", lifespan="off", log_config=None, loop="uvloop")
+        connection = functools.partial(
+            HttpConnection, application=echo(server.released), limits=limits, admission=Admission(limits)
+        )
+        config = uvicorn.Config(
+            connection, interface="asgi3", http=connection, ws="none", lifespan="off", log_config=None, loop="uvloop"
+        )
         running = uvicorn.Server(config)
 
         async def run() -> None:
@@ -200,10 +195,11 @@ async def test_trailer_is_no_header_of_its_request(serve):
 
 
 async def test_body_that_is_too_large_for_the_application_leaves_the_connection_open(serve):
-    server = serve(discarded_bytes=200_000)
+    server = serve(body_bytes=100_000, discarded_bytes=200_000)
     async with server.connected() as (reader, writer):
-        writer.write(b"POST /large HTTP/1.1\r\ncontent-length: 150000\r\n\r\n" + b"x" * 150_000)
-        assert len(await one(reader)) == 150_000 + len("POST /large ")
+        for length, answer in ((150_000, b"(too large)"), (100_001, b"(too large)"), (100_000, b"x" * 100_000)):
+            writer.write(b"POST /large-body HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % length + b"x" * length)
+            assert await one(reader) == b"POST /large-body " + answer
         writer.write(GET)
         assert await one(reader) == b"GET /get "
 
@@ -243,11 +239,11 @@ async def test_connection_is_kept_while_idle(serve):
 
 
 async def test_answer_that_nobody_reads_ends_the_connection(serve):
-    server = serve(unread_seconds=0.1, discarded_bytes=1 << 24)
+    server = serve(unread_seconds=0.1)
     async with server.connected() as (reader, writer):
-        # when a client sends 8 MB and reads nothing of the echo
+        # when a client reads nothing of an answer of 8 MB
         reader._transport.pause_reading()
-        writer.write(b"POST / HTTP/1.1\r\ncontent-length: 8388608\r\n\r\n" + b"x" * (1 << 23))
+        writer.write(GET.replace(b"/get", b"/large"))
         # then the connection ends, as the client finds out that goes on sending
         with pytest.raises(ConnectionError):
             await asyncio.wait_for(sent_for_ever(writer), TIMEOUT_SECONDS)
