@@ -329,12 +329,12 @@ class HttpConnection(asyncio.Protocol):
     async def _respond(self, request: _Request) -> None:
         try:
             self._answer(request, await self._application(request.scope, request.body))
-        except BaseException:
-            if self._answering is request:
-                self._transport.abort()  # whoever gets no answer knows nothing, and that is true
-            raise
+        except Exception:
+            log.exception("a request got no answer", method=request.scope["method"], path=request.scope["path"])
         finally:
             self._state.tasks.discard(asyncio.current_task())
+            if self._answering is request:
+                self._transport.abort()  # whoever gets no answer knows nothing, and that is true
 
     def _answer(self, request: _Request, response: Response) -> None:
         if self._answering is not request or self._transport.is_closing():
