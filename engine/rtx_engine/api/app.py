@@ -1,7 +1,9 @@
 """The application: hot routes by table look-up, all others by Starlette, one format for all errors."""
 
+import asyncio
 import time
 from collections.abc import Mapping
+from functools import partial
 
 import msgspec
 import structlog
@@ -12,20 +14,26 @@ from rtx_engine.api import asgi, peer
 from rtx_engine.api.context import Context
 from rtx_engine.api.error_mapping import allowed_methods, method_not_allowed, to_api_error
 from rtx_engine.api.errors import RETRY, ApiError, ErrorReason, Headers, too_large
+from rtx_engine.api.exchange import Exchange
 from rtx_engine.api.forward import Forwarder, Receiver
-from rtx_engine.api.hot import HotRoutes
+from rtx_engine.api.hot import HotRoutes, count_order_error, order_placed
 from rtx_engine.api.http import Handler, Response, Scope, error_response
 from rtx_engine.api.internal import PREFIX, InternalRoutes
 from rtx_engine.api.limits import PRODUCTION, Limits
 from rtx_engine.api.routes import cold_routes
-from rtx_engine.store import OrderError, OrderErrorReason, OverloadedError, TooManyWaitingError
+from rtx_engine.domain.orders import MarketOrder
+from rtx_engine.store import OrderError, OrderErrorReason, OverloadedError, Placed, TooManyWaitingError
 
 log = structlog.get_logger(__name__)
 
+_ORDER_PATH = "/api/orders/market"
 _PROBE_PATHS = frozenset({"/health", "/ready"})
 _EXECUTOR_PREFIX = "/api/"  # paths that only the executing colour answers; the other paths are about the pod itself
 # Answers in which the release had no part: another colour executes, or too many orders waited before this one.
 _NOT_BY_HANDLER = frozenset({OrderErrorReason.FENCED, OrderErrorReason.OVERLOADED, OrderErrorReason.TOO_MANY_REQUESTS})
+
+# Reasons why an order has no result that are the answer as they stand. After others a request goes on.
+_ANSWERED = frozenset(OrderErrorReason) - {OrderErrorReason.FENCED}
 
 Table = Mapping[str, Mapping[str, Handler]]
 _NO_METHODS: Mapping[str, Handler] = {}
@@ -42,7 +50,7 @@ class _Course:
 
 
 class Application:
-    """What a connection asks for the response to a request. WebSockets go to stream/."""
+    """What a connection has its requests answered by. WebSockets go to stream/."""
 
     def __init__(self, context: Context, limits: Limits = PRODUCTION) -> None:
         self._limits = limits
@@ -53,9 +61,10 @@ class Application:
         self._peers = context.peers
         self._request_stats = context.request_stats
         self._version: Headers = ((peer.VERSION, context.version.encode()),)
-        hot = HotRoutes(context)
+        self._orders = context.store.orders
+        self._hot_routes = hot = HotRoutes(context)
         self._hot: Table = {
-            "/api/orders/market": {"POST": hot.place_market_order},
+            _ORDER_PATH: {"POST": hot.place_market_order},
             "/api/positions": {"GET": hot.positions},
             "/health": {"GET": hot.health},
             "/ready": {"GET": hot.ready},
@@ -75,7 +84,67 @@ class Application:
                 context.timeouts.forward_seconds,
             )
 
-    async def __call__(self, scope: Scope, body: bytes | None) -> Response:
+    def begin(self, exchange: Exchange) -> None:
+        """Have it answered, whatever happens."""
+        scope, body = exchange.scope, exchange.body
+        is_order = scope["path"] == _ORDER_PATH and scope["method"] == "POST"
+        if is_order and body is not None and self._may_place(scope):
+            self._begin_order(exchange, body)
+        else:
+            exchange.respond(self._response(scope, body))
+
+    def _may_place(self, scope: Scope) -> bool:
+        """Whether this pod places a client's order. What is a peer's, is refused or forwarded, needs a task."""
+        return self._fence.executing and self._handling < self._limits.requests and not self._peers.trusts(scope)
+
+    def _begin_order(self, exchange: Exchange, body: bytes) -> None:
+        """From the socket to the queue, and from the commit to the answer, without a task or coroutine (ADR 0177)."""
+        started = time.perf_counter()
+        self._handling += 1
+        self._activity.begin()
+        try:
+            order = self._hot_routes.order(exchange.scope, body)
+            placing = self._orders.place(order)
+        except Exception as error:  # noqa: BLE001  # answered as an error
+            asyncio.get_running_loop().call_soon(self._on_order_error, exchange, started, error)
+            return
+        placing.add_done_callback(partial(self._on_placed, exchange, order, started))
+
+    def _on_placed(
+        self, exchange: Exchange, order: MarketOrder, started: float, placing: "asyncio.Future[Placed]"
+    ) -> None:
+        error = placing.exception()
+        if error is not None:
+            self._on_order_error(exchange, started, error)
+            return
+        self._end_order()
+        try:
+            response = order_placed(order, placing.result(), started)
+            self._request_stats.record(response.status, time.perf_counter() - started)
+            exchange.answer(self._finished(response, _Course()))
+        except Exception as bug:  # noqa: BLE001  # its client is told nothing that may be wrong
+            exchange.fail(bug)
+
+    def _on_order_error(self, exchange: Exchange, started: float, error: BaseException) -> None:
+        self._end_order()
+        if isinstance(error, OrderError) and error.reason not in _ANSWERED:
+            # The fence moved while the order was written: it is forwarded, as later ones are, with its id.
+            exchange.respond(self._response(exchange.scope, exchange.body))
+            return
+        course = _Course()
+        if isinstance(error, ApiError | OrderError):
+            count_order_error(error)
+        if not isinstance(error, OrderError) or error.reason not in _NOT_BY_HANDLER:
+            course.handled_since = started
+        response = self._failed(exchange.scope, error, course)
+        self._count(exchange.scope, response.status, course)
+        exchange.answer(self._finished(response, course))
+
+    def _end_order(self) -> None:
+        self._handling -= 1
+        self._activity.end()
+
+    async def _response(self, scope: Scope, body: bytes | None) -> Response:
         """The response, whatever happens. `body`: None if it was larger than the limits have it."""
         path: str = scope["path"]
         course = _Course()
@@ -118,16 +187,19 @@ class Application:
             return error_response(too_large(self._limits.body_bytes))
         try:
             return await self._respond_to(scope, body, course, table)
-        except Exception as error:
-            api_error = to_api_error(error)
-            if api_error.status == 500:
-                log.exception("a request failed", method=scope["method"], path=scope["path"])
-            if isinstance(error, OverloadedError | TooManyWaitingError):
-                metrics.refusals(api_error.reason).inc()
-            if api_error.reason is OrderErrorReason.FENCED:
-                metrics.order_errors(api_error.reason).inc()
-                course.for_other_colour = True
-            return error_response(api_error)
+        except Exception as error:  # noqa: BLE001  # answered as an error
+            return self._failed(scope, error, course)
+
+    def _failed(self, scope: Scope, error: BaseException, course: _Course) -> Response:
+        api_error = to_api_error(error)
+        if api_error.status == 500:
+            log.error("a request failed", method=scope["method"], path=scope["path"], exc_info=error)
+        if isinstance(error, OverloadedError | TooManyWaitingError):
+            metrics.refusals(api_error.reason).inc()
+        if api_error.reason is OrderErrorReason.FENCED:
+            metrics.order_errors(api_error.reason).inc()
+            course.for_other_colour = True
+        return error_response(api_error)
 
     async def _respond_to(self, scope: Scope, body: bytes, course: _Course, table: Table) -> Response:
         """Raises ApiError (503) if too many other requests are being handled."""

@@ -24,7 +24,7 @@ _OF_STORE: Mapping[type[Exception], tuple[int, ErrorReason]] = {
 }
 
 
-def to_api_error(error: Exception) -> ApiError:
+def to_api_error(error: BaseException) -> ApiError:
     """The API error for `error`; 500 for an unexpected exception."""
     match error:
         case ApiError():

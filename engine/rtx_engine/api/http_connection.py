@@ -7,7 +7,7 @@ those behind it on the connection wait for its answer.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, cast
 
 import httptools
@@ -19,6 +19,7 @@ from rtx_engine import metrics
 from rtx_engine.api import request_heads, response_bytes
 from rtx_engine.api.client_address import limited_as
 from rtx_engine.api.errors import RETRY, ApiError, ErrorReason, bad_request, too_large
+from rtx_engine.api.exchange import Application, Exchange
 from rtx_engine.api.http import CONNECTION, FIRST_HEADERS, Response, Scope
 from rtx_engine.api.limits import Account, Admission, Limits
 
@@ -26,21 +27,7 @@ _NEVER = float("inf")
 MAX_PART_BYTES = 16 * 1024  # that are parsed at once: a read may have 256 KiB, thousands of headers
 _GAVE_WAY = "This server needs the connection for others: send the request again."
 
-# Answers a request and its whole body; None: the body had more than Limits.body_bytes.
-Application = Callable[[Scope, bytes | None], Awaitable[Response]]
-
 log = structlog.get_logger(__name__)
-
-
-class _Request:
-    """A complete request."""
-
-    __slots__ = ("body", "close", "scope")
-
-    def __init__(self, scope: Scope, body: bytes | None, *, close: bool) -> None:
-        self.scope = scope
-        self.body = body
-        self.close = close  # the connection ends after its answer
 
 
 class HttpConnection(asyncio.Protocol):
@@ -61,6 +48,7 @@ class HttpConnection(asyncio.Protocol):
         self._application = application
         self._config = config
         self._state = server_state
+        self.tasks = server_state.tasks
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
         self._limits = limits
@@ -73,8 +61,8 @@ class HttpConnection(asyncio.Protocol):
         self._asked_at = self._loop.time()  # of the last request, to a second
         self._asked = False  # since `check_time`
         # What is answered.
-        self._answering: _Request | None = None
-        self._waiting: deque[_Request] = deque()  # complete, behind the one that is answered
+        self._answering: Exchange | None = None
+        self._waiting: deque[Exchange] = deque()  # complete, behind the one that is answered
         self._last = False  # nothing follows what was received: the connection ends with the last answer
         self._at_end = False  # the client has ended its side
         self._read_paused = False
@@ -301,11 +289,11 @@ class HttpConnection(asyncio.Protocol):
         if self._in_chunk:
             self._in_chunk = False
             self._trailers = self._trailer_bytes = 0
-        request = _Request(self._scope, body, close=self._close)
+        exchange = Exchange(self, self._scope, body, close=self._close)
         if self._answering is None and not self._write_paused:
-            self._start(request)
+            self._start(exchange)
         else:
-            self._waiting.append(request)
+            self._waiting.append(exchange)
             self._pause_reading()
 
     # uvicorn
@@ -321,28 +309,21 @@ class HttpConnection(asyncio.Protocol):
     def _is_answering(self) -> bool:
         return self._answering is not None or bool(self._waiting)
 
-    def _start(self, request: _Request) -> None:
-        self._answering = request
-        task = self._loop.create_task(self._respond(request))
-        self._state.tasks.add(task)
-
-    async def _respond(self, request: _Request) -> None:
+    def _start(self, exchange: Exchange) -> None:
+        self._answering = exchange
         try:
-            self._answer(request, await self._application(request.scope, request.body))
-        except Exception:
-            log.exception("a request got no answer", method=request.scope["method"], path=request.scope["path"])
-        finally:
-            self._state.tasks.discard(asyncio.current_task())
-            if self._answering is request:
-                self._transport.abort()  # whoever gets no answer knows nothing, and that is true
+            self._application.begin(exchange)
+        except Exception as error:  # noqa: BLE001  # logged by `fail`
+            exchange.fail(error)
 
-    def _answer(self, request: _Request, response: Response) -> None:
-        if self._answering is not request or self._transport.is_closing():
+    def answered(self, exchange: Exchange, response: Response) -> None:
+        """Send the response to the request that is answered, and go on with the next one."""
+        if self._answering is not exchange or self._transport.is_closing():
             return  # the client has gone
         follows = self._waiting or self._in_head or self._in_body
-        close = request.close or response.close or ((self._last or self._deaf) and not follows)
+        close = exchange.close or response.close or ((self._last or self._deaf) and not follows)
         common = response_bytes.lines(tuple(self._state.default_headers))
-        with_body = request.scope["method"] != "HEAD"
+        with_body = exchange.scope["method"] != "HEAD"
         self._transport.write(response_bytes.serialised(response, common, close=close, with_body=with_body))
         self._state.total_requests += 1
         self._answering = None
@@ -350,6 +331,10 @@ class HttpConnection(asyncio.Protocol):
             self._end()
         else:
             self._go_on()
+
+    def failed(self, exchange: Exchange) -> None:
+        if self._answering is exchange:
+            self._transport.abort()
 
     def _go_on(self) -> None:
         """Answer the next request, or read on if none waits."""

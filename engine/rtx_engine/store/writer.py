@@ -93,8 +93,11 @@ class OrderWriter:
         """Call `callback` with the size of each batch."""
         self._batch_callbacks.append(callback)
 
-    async def submit(self, order: MarketOrder) -> Placed:
-        """Place `order`, or return its earlier execution. Raises OrderError if there is no result."""
+    def place(self, order: MarketOrder) -> "asyncio.Future[Placed]":
+        """Place `order`, or find its earlier execution. Raises OrderError at once, or in the future, without a result.
+
+        Whoever cancels the future has no order cancelled.
+        """
         if self._ended:
             raise OrderError(OrderErrorReason.UNAVAILABLE, _NOT_PLACED)
         if self._stopping or len(self._queue) >= self._limits.max_queued:
@@ -110,7 +113,7 @@ class OrderWriter:
         self._wake.set()
         if self._queue.waiting >= self._enough_orders:
             self._enough.set()
-        return await pending.future
+        return pending.future
 
     async def wait_for(self, key: Key) -> None:
         """Return when no order of this key waits for its result."""

@@ -49,7 +49,11 @@ class Writers:
 
     async def submit(self, order: MarketOrder) -> Placed:
         """Place `order`, or return its earlier execution. Raises OrderError if there is no result."""
-        return await self._writer(order.account_id).submit(order)
+        return await self.place(order)
+
+    def place(self, order: MarketOrder) -> "asyncio.Future[Placed]":
+        """As `submit`, for a caller that needs no task to wait; it may also raise OrderError at once."""
+        return self._writer(order.account_id).place(order)
 
     async def wait_for(self, key: Key) -> None:
         """Return when no order of this key waits for its result in this pod."""

@@ -1,6 +1,20 @@
-"""A transport that records what a connection writes, for tests that need no sockets."""
+"""Both ends of a connection for tests: a transport that records what is written, and an application."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+
+from rtx_engine.api.exchange import Exchange
+from rtx_engine.api.http import Response, Scope
+
+
+class Responding:
+    """An application that answers what `respond` returns."""
+
+    def __init__(self, respond: Callable[[Scope, bytes | None], Awaitable[Response]]) -> None:
+        self._respond = respond
+
+    def begin(self, exchange: Exchange) -> None:
+        exchange.respond(self._respond(exchange.scope, exchange.body))
 
 
 class RecordedTransport(asyncio.Transport):

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import uvicorn
 import uvloop
+from recorded_transports import Responding
 from rtx_engine.api.http import CONNECTION, Response, Scope
 from rtx_engine.api.http_connection import HttpConnection, check_times
 from rtx_engine.api.limits import PRODUCTION, Admission, Limits
@@ -25,7 +26,7 @@ CHUNKED = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
 H2C = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
 
 
-def echo(released: threading.Event):
+def echo(released: threading.Event) -> Responding:
     """Answers with method, path, body, and the headers x-echo if there are any; /held once it is released.
 
     At /shown a client shows that it has the account 7. At /large the answer has 8 MB.
@@ -42,7 +43,7 @@ def echo(released: threading.Event):
         given = b"(too large)" if body is None else body
         return Response(200, b" ".join([scope["method"].encode(), scope["path"].encode(), given, *echoed]))
 
-    return respond
+    return Responding(respond)
 
 
 @dataclass

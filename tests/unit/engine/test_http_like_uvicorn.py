@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 import uvicorn
 from http_streams import Stream, random_stream
-from recorded_transports import RecordedTransport
+from recorded_transports import RecordedTransport, Responding
 from rtx_engine.api.http import Response, Scope
 from rtx_engine.api.http_connection import HttpConnection
 from rtx_engine.api.limits import PRODUCTION, Admission
@@ -86,7 +86,7 @@ def ours(seen: Seen, state: ServerState, admission: Admission | None = None) -> 
 
     config = uvicorn.Config(respond, ws="none")
     admission = admission or Admission(PRODUCTION)
-    return HttpConnection(config, state, {}, application=respond, limits=PRODUCTION, admission=admission)
+    return HttpConnection(config, state, {}, application=Responding(respond), limits=PRODUCTION, admission=admission)
 
 
 def uvicorns(seen: Seen, state: ServerState) -> HttpToolsProtocol:

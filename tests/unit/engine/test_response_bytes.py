@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 import uvicorn
-from recorded_transports import RecordedTransport
+from recorded_transports import RecordedTransport, Responding
 from rtx_engine.api.http import Response, Scope
 from rtx_engine.api.http_connection import HttpConnection
 from rtx_engine.api.limits import PRODUCTION, Admission
@@ -41,7 +41,7 @@ async def answered(*parts: bytes) -> RecordedTransport:
         uvicorn.Config(respond, ws="none"),
         state,
         {},
-        application=respond,
+        application=Responding(respond),
         limits=PRODUCTION,
         admission=Admission(PRODUCTION),
     )
