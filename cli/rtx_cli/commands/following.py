@@ -45,8 +45,9 @@ def _ended(
     for engine in states(kubectl, name, terminal, deadline):
         if engine is None:
             return Ended(ExitCode.FAILED, f"{name} was deleted")
-        terminal.lines(progress.update(engine))
-        if ended := judge(engine):
+        ended = judge(engine)
+        terminal.lines(progress.update(engine, is_over=ended is not None))
+        if ended:
             return ended
         terminal.lines(progress.waiting(engine))
     raise AssertionError  # `states` never ends

@@ -44,7 +44,7 @@ def _rule(refusal: Refusal, pattern: str, sentence: str = "{}") -> _Rule:
 _RULES = (
     _rule(
         Refusal.NO_KIND,
-        "the server doesn't have a resource type|could not find the requested resource",
+        r"the server doesn't have a resource type|could not find the requested resource \(\w+ tradingengines",
         "this cluster has no TradingEngines: choose another with --context, or install the operator, CRD first",
     ),
     _rule(Refusal.NOT_FOUND, r"^Error from server \(NotFound\)"),

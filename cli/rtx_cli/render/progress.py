@@ -21,8 +21,8 @@ class Progress:
     _message: str = ""
     _is_told: bool = False
 
-    def update(self, engine: Engine) -> list[str]:
-        """The lines that are new with this state of the engine."""
+    def update(self, engine: Engine, *, is_over: bool = False) -> list[str]:
+        """The lines that are new with this state of the engine; once it is over, others say what is left to do."""
         lines: list[str] = []
         for operation in engine.under_way:
             if self._phases.get(operation.id) != operation.phase:
@@ -33,8 +33,7 @@ class Progress:
             elif operation.message not in {"", self._message}:
                 self._message = operation.message
                 lines.append(self._line("", operation.message, operation.reason))
-        lines.extend(self._stalled(engine))
-        return lines
+        return lines if is_over else [*lines, *self._stalled(engine)]
 
     def waiting(self, engine: Engine) -> list[str]:
         """What to say while nothing changes."""

@@ -13,7 +13,7 @@ def results_table(results: Sequence[SmokeResult], look: Look) -> list[str]:
             one.name,
             one.path,
             Cell("passed", Style.GOOD) if one.passed else Cell("failed", Style.BAD),
-            f"{one.seconds * 1000:.0f} ms",
+            f"{one.seconds * 1000:.0f} ms" if one.status else "",
             one.error or f"status {one.status}",
         ]
         for one in results

@@ -105,6 +105,8 @@ def _release(engine: Engine, colour: Colour) -> Release | Operation | None:
 def _role(engine: Engine, colour: Colour, release: Release | Operation | None, now: datetime) -> Cell:
     if isinstance(release, Operation):
         return Cell(f"version {release.target}, which the cutover makes active", Style.MOVING)
+    if release is None and engine.active is None:
+        return Cell(f"version {engine.version}, being installed", Style.MOVING)
     if release is None:
         return Cell("no release", Style.FAINT)
     if engine.active and engine.active.colour == colour:

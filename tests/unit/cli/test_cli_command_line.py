@@ -129,6 +129,16 @@ def test_other_durations_are_refused(text: str) -> None:
             "install the operator, CRD first",
         ),
         (
+            "Error from server (NotFound): the server could not find the requested resource (get tradingengines.x.com)",
+            Refusal.NO_KIND,
+            "install the operator, CRD first",
+        ),
+        (
+            "Error from server (NotFound): the server could not find the requested resource ( pods/log rtx-blue)",
+            Refusal.NOT_FOUND,
+            "pods/log rtx-blue",
+        ),
+        (
             'The TradingEngine "rtx" is invalid: spec.version: Invalid value: "v1": must be a semantic version',
             Refusal.INVALID,
             "must be a semantic version",

@@ -82,8 +82,8 @@ def test_spec_that_no_operator_reads_is_a_problem() -> None:
     assert "OPERATOR_CLASS=blue-team" in found(of(unread))
 
 
-def test_missing_operator_is_a_problem() -> None:
-    assert "no operator is installed" in found(replace(HEALTHY, operators=()), Severity.PROBLEM)
+def test_missing_operator_is_found() -> None:
+    assert "install it" in found(replace(HEALTHY, operators=()), Severity.WARNING)
     down = {**OPERATOR, "status": {}}
     assert "no pod of the operator is ready" in found(replace(HEALTHY, operators=(down,)), Severity.PROBLEM)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from rtx_operator.api.enums import Component, ConditionType, CutoverPhase, Reason
-from rtx_operator.api.names import Label
+from rtx_operator.api.names import OPERATOR, Label
 
 from rtx_cli.decide.doctor.findings import Evidence, Finding, Severity
 from rtx_cli.decide.engine import Condition, Engine
@@ -21,10 +21,11 @@ def of_operator(evidence: Evidence) -> Iterator[Finding]:
     engine = evidence.engine
     if evidence.operators is not None and not evidence.operators:
         yield Finding(
-            Severity.PROBLEM,
+            Severity.WARNING,
             "operator",
-            "no operator is installed in this cluster: engines serve on, and nobody repairs or upgrades them",
-            "install it: kubectl apply --server-side --force-conflicts -k manifests/operator",
+            f"no Deployment here has the label {Label.APP}={OPERATOR}: without an operator engines serve on, and "
+            "nobody repairs or upgrades them",
+            "unless it runs under another name, install it: `kubectl apply --server-side -k manifests/operator`",
         )
     for one in evidence.operators or ():
         meta, status = one["metadata"], one.get("status") or {}

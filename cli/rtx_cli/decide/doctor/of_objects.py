@@ -14,6 +14,7 @@ from rtx_cli.decide.engine import Object, instant
 _RECENT = timedelta(hours=1)  # as long as the API server keeps Events
 _MANY_RESTARTS = 3
 _MAX_EVENTS = 5
+_EVENT_LENGTH = 160
 _TIME_TO_START = timedelta(minutes=2)
 
 
@@ -171,15 +172,17 @@ def of_budgets(evidence: Evidence) -> Iterator[Finding]:
 def of_events(evidence: Evidence) -> Iterator[Finding]:
     """What went wrong in the last hour: the Warnings about the engine's objects, the most frequent first."""
     mine = {item["metadata"]["name"] for item in evidence.children.items} | {evidence.engine.name}
-    counted: Counter[tuple[str, str, str, str]] = Counter()
+    counted: Counter[tuple[str, str, str]] = Counter()
+    texts: dict[tuple[str, str, str], str] = {}
     for event in evidence.warnings:
         about = event.get("involvedObject") or {}
         if about.get("name") in mine and _is_recent(event, evidence):
-            text = " ".join(str(event.get("message", "")).split())
-            key = (about.get("kind", ""), about["name"], event.get("reason", ""), text)
+            key = (about.get("kind", ""), about["name"], event.get("reason", ""))
             counted[key] += max(1, event.get("count") or (event.get("series") or {}).get("count") or 1)
-    for (kind, name, reason, text), times in counted.most_common(_MAX_EVENTS):
-        often = f", {times} times" if times > 1 else ""
+            texts[key] = " ".join(str(event.get("message", "")).split())
+    for key, times in counted.most_common(_MAX_EVENTS):
+        (kind, name, reason), often = key, f", {times} times" if times > 1 else ""
+        text = texts[key] if len(texts[key]) <= _EVENT_LENGTH else f"{texts[key][:_EVENT_LENGTH]}…"
         yield Finding(Severity.NOTE, f"Event of {kind} {name}", f"{reason}{often} in the last hour: {text}")
 
 
