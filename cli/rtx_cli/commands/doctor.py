@@ -29,6 +29,8 @@ def run(arguments: argparse.Namespace, kubectl: Kubectl, terminal: Terminal) -> 
         ]
         terminal.line(data.text(document, arguments.output))
     else:
+        if not findings:
+            terminal.note("no TradingEngines found")
         for (namespace, name), found in findings.items():
             terminal.lines(findings_lines(f"{namespace}/{name}", found, terminal.look))
     is_ill = any(one.severity is Severity.PROBLEM for found in findings.values() for one in found)

@@ -2,7 +2,6 @@
 
 import argparse
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -71,16 +70,19 @@ def _words(arguments: argparse.Namespace, log: _Log, *, first: bool) -> tuple[st
 
 
 def _follow(arguments: argparse.Namespace, kubectl: Kubectl, terminal: Terminal, name: str, logs: list[_Log]) -> None:
-    """Until Ctrl-C: one thread for each log, since each is a kubectl of its own."""
+    """Until Ctrl-C, or until nobody reads: one thread for each log, since each is a kubectl of its own."""
     lock, seen, first = threading.Lock(), set[tuple[str, int]](), True
-    while True:
+    nobody_reads = threading.Event()
+    while not nobody_reads.is_set():
         for log in logs:
             if log.key not in seen:
                 seen.add(log.key)
                 words = _words(arguments, log, first=first)
-                threading.Thread(target=_quietly, args=(kubectl, terminal, log, words, lock), daemon=True).start()
+                given = (kubectl, terminal, log, words, lock, nobody_reads)
+                threading.Thread(target=_print_on, args=given, daemon=True).start()
         first = False
-        time.sleep(_RELIST_SECONDS)
+        if nobody_reads.wait(_RELIST_SECONDS):
+            return
         try:
             logs = list(_logs(arguments, kubectl, name))
         except KubectlError as error:
@@ -88,9 +90,19 @@ def _follow(arguments: argparse.Namespace, kubectl: Kubectl, terminal: Terminal,
                 terminal.note(f"{error}; asking again")
 
 
-def _quietly(kubectl: Kubectl, terminal: Terminal, log: _Log, words: tuple[str, ...], lock: threading.Lock) -> None:
+def _print_on(
+    kubectl: Kubectl,
+    terminal: Terminal,
+    log: _Log,
+    words: tuple[str, ...],
+    lock: threading.Lock,
+    nobody_reads: threading.Event,
+) -> None:
+    """In a thread of its own, where nobody would see an error."""
     try:
         _print(kubectl, terminal, log, words, lock)
+    except BrokenPipeError:
+        nobody_reads.set()
     except KubectlError as error:
         with lock:
             terminal.note(f"{log.pod.name}: {error}")

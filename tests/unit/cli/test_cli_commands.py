@@ -1,6 +1,8 @@
 """Commands as a whole: what they send, what they print, and their exit codes."""
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -387,6 +389,23 @@ def test_logs_have_their_pod_before_each_line(kubectl: KubectlProgram, capsys: C
     assert "rtx-engine-blue-5d4-bbb: a container in pod bbb" in printed.err
     (call,) = (one for one in kubectl.calls if one.startswith("logs") and "5d4-aa" in one)
     assert "--since=10m" in call
+
+
+@pytest.mark.parametrize("follow", [(), ("--follow",)])
+def test_logs_end_when_nobody_reads_them(kubectl: KubectlProgram, follow: tuple[str, ...]) -> None:
+    # given a log that fills any pipe, and a reader who leaves after a line, as `head` does
+    kubectl.items("pods", *BLUE[1:2])
+    kubectl.answer("logs-rtx-engine-blue-5d4-aa", "a line\n" * 100_000)
+    plugin = (sys.executable, "-c", "from rtx_cli.main import main; main()", "logs", "rtx", *follow)
+    with subprocess.Popen(plugin, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == b"rtx-engine-blue-5d4-aa a line\n"
+        process.stdout.close()
+
+        # then the plugin ends, and complains of nothing
+        assert process.wait(120) == ExitCode.OK
+        assert process.stderr.read() == b""
 
 
 def test_migrations_are_asked_of_a_pod(kubectl: KubectlProgram, capsys: Capture) -> None:
