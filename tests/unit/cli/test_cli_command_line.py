@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rtx_cli import arguments
@@ -77,6 +78,17 @@ def test_each_command_has_help_and_a_module(command: arguments.Command, capsys: 
         run([command.name, "--help"])
     assert ended.value.code == 0
     assert command.summary[1:20] in capsys.readouterr().out
+
+
+def test_document_has_each_command_and_each_exit_code() -> None:
+    # given the plugin's document, then it names all commands with the role that they need, and all codes
+    text = (Path(__file__).parents[3] / "docs/kubectl-plugin.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    for command in COMMANDS:
+        mentioned = [row for row in rows if f"`{command.name}" in row.partition(" | ")[0]]
+        assert mentioned, command.name
+        assert command.rights in mentioned[0].rpartition(" | ")[2], command.name
+    assert all(f"\n| {code} |" in text for code in ExitCode)
 
 
 def test_heavy_libraries_are_not_imported_at_the_start() -> None:
