@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NoReturn
 
-from rtx_cli.exits import CliError, ExitCode
+from rtx_operator.api.enums import Colour, Component
+
+from rtx_cli.exits import CliError, ExitCode, Goal
 
 PROGRAM = "kubectl tradingengine"
 
@@ -61,7 +63,7 @@ _TIMEOUT = _argument(
     "--timeout", metavar="DURATION", help="stop following after this, such as 30m; it goes on (default: no limit)"
 )  # fmt: skip
 _FOLLOWED = (_NO_WAIT, _TIMEOUT)
-_COLOUR = _argument("--colour", choices=("blue", "green"), help="only the pods of this colour")
+_COLOUR = _argument("--colour", choices=tuple(one.value for one in Colour), help="only the pods of this colour")
 
 COMMANDS = (
     Command(
@@ -113,7 +115,7 @@ COMMANDS = (
         (
             _NAME,
             _argument(
-                "--for", dest="goal", choices=("ready", "up-to-date", "at-rest"), default="at-rest",
+                "--for", dest="goal", choices=tuple(one.value for one in Goal), default=Goal.AT_REST.value,
                 help="ready: clients can place orders; up-to-date: what runs is what spec asks for; at-rest: both, and "
                 "no operation is under way (default: at-rest)",
             ),
@@ -128,7 +130,7 @@ COMMANDS = (
             _argument("-f", "--follow", action="store_true", help="go on, also with pods that start later"),
             _COLOUR,
             _argument(
-                "--component", choices=("engine", "database", "cache", "migration", "all"), default="engine",
+                "--component", choices=(*(one.value for one in Component), "all"), default=Component.ENGINE.value,
                 help="whose pods (default: engine)",
             ),
             _argument("--tail", type=int, default=100, metavar="LINES", help="lines of each (default: 100; -1: all)"),

@@ -1,6 +1,6 @@
-"""Exit codes, and the error that ends a command with one sentence."""
+"""How a command ends: exit codes, the error with one sentence, and what `wait` waits for."""
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 
 class ExitCode(IntEnum):
@@ -15,6 +15,14 @@ class ExitCode(IntEnum):
     STALLED = 6  # a person must act first: Stalled is True, or the engine is paused
     FOUND = 7  # doctor found a problem; diff --exit-code found a change
     INTERRUPTED = 130  # Ctrl-C; what was begun goes on
+
+
+class Goal(StrEnum):
+    """What `wait` waits for."""
+
+    READY = "ready"  # clients can place orders
+    UP_TO_DATE = "up-to-date"  # what runs is what spec asks for
+    AT_REST = "at-rest"  # both, and no operation is under way
 
 
 class CliError(Exception):

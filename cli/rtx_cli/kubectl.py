@@ -169,10 +169,10 @@ class Process:
         with selectors.DefaultSelector() as ready:
             ready.register(pipe, selectors.EVENT_READ)
             while True:
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    raise TimedOutError
                 if not ready.select(min([one for one in (left, pulse) if one is not None], default=None)):
-                    if deadline is not None and time.monotonic() >= deadline:
-                        raise TimedOutError
                     yield None
                     continue
                 chunk = os.read(pipe.fileno(), 1 << 16)

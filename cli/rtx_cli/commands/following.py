@@ -77,6 +77,7 @@ def states(
             if not is_told:
                 terminal.note(f"{error}; asking again")
                 is_told = True
-            if deadline is not None and time.monotonic() + _RETRY_SECONDS >= deadline:
-                raise TimedOutError from error
-            time.sleep(_RETRY_SECONDS)
+        # Also after a watch that the server has ended: one that ends at once would be asked for again and again.
+        if deadline is not None and time.monotonic() + _RETRY_SECONDS >= deadline:
+            raise TimedOutError
+        time.sleep(_RETRY_SECONDS)

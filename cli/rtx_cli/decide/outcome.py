@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rtx_operator.api.enums import ConditionType, CutoverPhase, MaintenancePhase, OperationName, Reason, RetirementPhase
 
 from rtx_cli.decide.engine import Engine, Operation
-from rtx_cli.exits import ExitCode
+from rtx_cli.exits import ExitCode, Goal
 
 # The operator changes nothing of the engine until a person has acted.
 _HANDS_OFF = frozenset({Reason.INVALID_SPEC, Reason.OPERATOR_TOO_OLD, Reason.UNKNOWN_ACTIVE})
@@ -103,7 +103,7 @@ def of_retry(before: Engine, kind: OperationName) -> Judge:
     return judge
 
 
-def of_goal(goal: str, *, through_stalled: bool) -> Judge:
+def of_goal(goal: Goal, *, through_stalled: bool) -> Judge:
     """The judge of `wait`. Stalled ends it only when no operation is under way: that may heal it by itself."""
 
     def judge(engine: Engine) -> Ended | None:
@@ -112,9 +112,9 @@ def of_goal(goal: str, *, through_stalled: bool) -> Judge:
         is_seen = engine.observed_generation >= engine.generation
         is_ready, is_up_to_date = (engine.holds(kind) for kind in (ConditionType.READY, ConditionType.UP_TO_DATE))
         reached = {
-            "ready": is_ready,
-            "up-to-date": is_up_to_date,
-            "at-rest": is_ready and is_up_to_date and not engine.under_way,
+            Goal.READY: is_ready,
+            Goal.UP_TO_DATE: is_up_to_date,
+            Goal.AT_REST: is_ready and is_up_to_date and not engine.under_way,
         }[goal]
         if is_seen and reached:
             return Ended(ExitCode.OK, f"{engine.name} is {goal.replace('-', ' ')}")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from rtx_operator.api.enums import ConditionType
+from rtx_operator.api.enums import ConditionType, OperationName
 
 from rtx_cli.decide.engine import Engine
 from rtx_cli.render.text import Look, Style
@@ -27,7 +27,11 @@ class Progress:
         for operation in engine.under_way:
             if self._phases.get(operation.id) != operation.phase:
                 self._phases[operation.id] = operation.phase
-                what = "" if operation.kind == "Cutover" else f"{operation.kind.lower()} of {operation.title}: "
+                what = (
+                    ""
+                    if operation.kind is OperationName.CUTOVER
+                    else f"{operation.kind.lower()} of {operation.title}: "
+                )
                 lines.append(self._line(f"{what}{operation.phase}", operation.message, operation.reason))
                 self._message = operation.message
             elif operation.message not in {"", self._message}:

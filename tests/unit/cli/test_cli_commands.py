@@ -101,6 +101,16 @@ def test_api_server_that_is_away_is_asked_again(kubectl: KubectlProgram, capsys:
     assert "does not answer" in capsys.readouterr().err
 
 
+def test_watch_that_the_server_ends_is_begun_anew(kubectl: KubectlProgram, capsys: Capture) -> None:
+    # given watches that end at once, and a cutover that goes on
+    kubectl.answer("patch", ASKED)
+    kubectl.events(moving(CutoverPhase.MONITORING))
+
+    # then the time still ends it, after a pause between the watches
+    assert run(["upgrade", "rtx", NEW, "--timeout", "3s"]) == ExitCode.TIMED_OUT
+    assert len([call for call in kubectl.calls if "--watch" in call]) <= 3
+
+
 def test_right_that_is_missing_while_following_ends_it(kubectl: KubectlProgram, capsys: Capture) -> None:
     # given a person who may change and not watch: asking again would never end
     kubectl.answer("patch", ASKED)

@@ -7,7 +7,7 @@ from cli_objects import AT_REST, NEW, NEW_REVISION, OLD, condition, cutover, eng
 from rtx_cli.decide import outcome, retrying
 from rtx_cli.decide.engine import Engine
 from rtx_cli.decide.outcome import Change, of_abort, of_change, of_goal, of_retry, passed_cutover
-from rtx_cli.exits import CliError, ExitCode
+from rtx_cli.exits import CliError, ExitCode, Goal
 from rtx_operator.api.enums import Colour, ConditionType, CutoverPhase, OperationName, Reason, RetirementPhase
 
 UPGRADE = Change(NEW, generation=4, passed="")
@@ -197,9 +197,9 @@ def test_wait_ends_when_the_goal_is_reached() -> None:
     at_rest = Engine.of(engine())
     moving = asked(*AT_REST, cutover=cutover(CutoverPhase.MONITORING))
 
-    for goal in ("ready", "up-to-date", "at-rest"):
+    for goal in Goal:
         assert code(of_goal(goal, through_stalled=False)(at_rest)) is ExitCode.OK
-    assert of_goal("at-rest", through_stalled=False)(moving) is None
+    assert of_goal(Goal.AT_REST, through_stalled=False)(moving) is None
 
 
 def test_wait_ends_for_a_person_unless_told_otherwise() -> None:
@@ -207,12 +207,12 @@ def test_wait_ends_for_a_person_unless_told_otherwise() -> None:
     stalled = Engine.of(engine(condition(ConditionType.STALLED, True, Reason.CREDENTIALS_LOST, "a Secret is gone")))
 
     # then waiting ends, unless it is told to go on, or an operation may heal it
-    assert code(of_goal("ready", through_stalled=False)(stalled)) is ExitCode.STALLED
-    assert of_goal("ready", through_stalled=True)(stalled) is None
+    assert code(of_goal(Goal.READY, through_stalled=False)(stalled)) is ExitCode.STALLED
+    assert of_goal(Goal.READY, through_stalled=True)(stalled) is None
     moving = Engine.of(
         engine(
             condition(ConditionType.STALLED, True, Reason.IMAGE_UNAVAILABLE, "no such image"),
             cutover=cutover(CutoverPhase.ROLLING_BACK),
         )
     )
-    assert of_goal("ready", through_stalled=False)(moving) is None
+    assert of_goal(Goal.READY, through_stalled=False)(moving) is None
