@@ -1,4 +1,4 @@
-"""The routes with thousands of requests a second: raw ASGI without a framework."""
+"""The routes with thousands of requests a second: without a framework."""
 
 import time
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """What anybody may use of a pod before it is known who they are. Pure.
 
-The limits of one request are applied by http_connection.py, those of logins by login_limits.py.
+The limits of one request are applied by request_parser.py and http_connection.py, those of logins by login_limits.py.
 """
 
 from collections import Counter
