@@ -49,6 +49,9 @@ class _Course:
         self.for_other_colour = False  # forwarded, or refused because no executor could be reached
 
 
+_PLACED_HERE = _Course()  # of all orders that are: nobody changes it
+
+
 class Application:
     """What a connection has its requests answered by. WebSockets go to stream/."""
 
@@ -113,7 +116,7 @@ class Application:
         try:
             response = order_placed(order, placing.result(), started)
             self._request_stats.record(response.status, time.perf_counter() - started)
-            exchange.answer(self._finished(response, _Course()))
+            exchange.answer(self._finished(response, _PLACED_HERE))
         except Exception as bug:  # noqa: BLE001  # its client is told nothing that may be wrong
             exchange.fail(bug)
 

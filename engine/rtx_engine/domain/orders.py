@@ -4,12 +4,13 @@ import datetime as dt
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from uuid import UUID
 
 import msgspec
 
 from rtx_engine.domain import grammar
-from rtx_engine.domain.symbols import SYMBOLS, Symbol
+from rtx_engine.domain.symbols import SYMBOLS
 
 
 class Side(StrEnum):
@@ -94,12 +95,11 @@ def market_order(
     """
     if not grammar.is_client_order_id(client_order_id):
         raise InvalidOrderError("client_order_id must be 1 to 64 printable ASCII characters, and not only dots")
-    instrument = SYMBOLS.get(symbol)
-    if instrument is None:
+    if symbol not in SYMBOLS:
         raise InvalidOrderError(f"symbol {symbol[:32]!a} is not traded; use one of {', '.join(SYMBOLS)}")
     if side not in _SIDES:
         raise InvalidOrderError(f"side {side[:32]!a} is unknown; use {' or '.join(Side)}")
-    lots, until = _lots(quantity, instrument), _valid_until(valid_until)
+    lots, until = _lots(quantity, symbol), _valid_until(valid_until)
     return MarketOrder(order_id, account_id, client_order_id, symbol, _SIDES[side], lots, until)
 
 
@@ -114,7 +114,10 @@ def _valid_until(text: str | None) -> dt.datetime | None:
         ) from None
 
 
-def _lots(text: str, symbol: Symbol) -> Decimal:
+@lru_cache(maxsize=1024)
+def _lots(text: str, symbol_name: str) -> Decimal:
+    """Cached, because clients write few quantities, and decimals are slow."""
+    symbol = SYMBOLS[symbol_name]
     try:
         lots = grammar.decimal(text)
     except grammar.GrammarError:
