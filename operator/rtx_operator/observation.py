@@ -156,7 +156,7 @@ class FenceReport:
     age_seconds: float = 0.0  # since it was asked
     blocking: tuple[BlockingSession, ...] = ()  # for which a migration waits; queried while one runs
     schema: FenceSchema | None = None  # None: there is no fence
-    standbys: int | None = None  # that confirm commits, as the primary knows them; None: not known
+    standbys: int | None = None  # that confirm commits, as the primary knows; None: unknown, or none is asked to
     # The begin of the oldest statement of an engine that outlives its time limit by far: the server does not get on.
     stuck_since: datetime | None = None
 

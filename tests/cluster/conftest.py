@@ -143,6 +143,27 @@ def sql(postgres: int) -> Callable[[str], str]:
     return run
 
 
+@pytest.fixture
+def standby(postgres: int, tmp_path: Path) -> Iterator[None]:
+    """Every commit is confirmed by a standby during the test: pg_receivewal reports what it has flushed."""
+    confirming = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'"
+    command = [_postgres_binaries() / "pg_receivewal", "--synchronous", "--no-password", "-D", tmp_path]
+    with subprocess.Popen([*command, "-d", f"host=127.0.0.1 port={postgres} user=postgres"]) as process:
+        try:
+            _wait_for_standbys(postgres, "ANY 1 (*)")
+            eventually(lambda: _psql(postgres, "-c", confirming).stdout.strip() == "1", "a standby confirms commits")
+            yield
+        finally:
+            _wait_for_standbys(postgres, "")
+            process.terminate()
+
+
+def _wait_for_standbys(port: int, names: str) -> None:
+    setting = f"ALTER SYSTEM SET synchronous_standby_names = '{names}'"
+    done = _psql(port, "-c", setting, "-c", "SELECT pg_reload_conf()")
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="session")
 def start_operator(
     cluster: Cluster, postgres: int, tmp_path_factory: pytest.TempPathFactory

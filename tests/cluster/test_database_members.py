@@ -19,7 +19,7 @@ STATE = [f"{NAMES.postgres}-{suffix}" for suffix in cluster_state.NAMES]
 
 
 @pytest.fixture
-def three(engine: Engine) -> Engine:
+def three(engine: Engine, standby: None) -> Engine:
     """A ready engine with three database servers."""
     made = engine.with_spec(database={**engine.manifest["spec"]["database"], "instances": MAX_DATABASE_INSTANCES})
     made.apply()

@@ -1,4 +1,4 @@
-"""Connects picows to uvicorn's `ws=`: a connection reads the upgrade request (http_connection.py), picows does the rest.
+"""Connects picows to uvicorn's `ws=`: a connection reads the upgrade request (http_connection.py), picows the rest.
 
 It subclasses picows' private `WSProtocol`, which is therefore pinned exactly; test_stream_adaptor.py must pass before
 it is upgraded.

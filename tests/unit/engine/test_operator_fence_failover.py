@@ -66,6 +66,23 @@ async def test_move_that_no_standby_has_is_unknown_until_one_has_it(replicated: 
     assert await mover.move("green") == found
 
 
+async def test_standbys_are_counted_only_where_commits_wait_for_them(replicated: ReplicatedServers, mover: Mover):
+    async def standbys() -> int | None:
+        return (await mover.reader.read(mover.address, "operator")).standbys
+
+    # given servers of which every commit waits for one of two
+    await replicated.until_confirmed()
+    assert await standbys() == len(replicated.standbys)
+
+    # when no commit waits any more, though both still follow
+    await replicated.primary.configure("synchronous_standby_names", "")
+
+    # then it is not said that none confirms
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while await standbys() is not None:
+            await asyncio.sleep(0.05)
+
+
 async def test_move_given_up_leaves_no_session_that_holds_the_fence(replicated: ReplicatedServers, mover: Mover):
     for standby in replicated.standbys:
         standby.freeze()

@@ -31,8 +31,8 @@ _READ = f"SELECT {COLUMNS} FROM rtx_operator.execution_fence"  # noqa: S608 - co
 # A statement of an engine ends after 2 s (roles.sql), unless the server waits for what cannot be broken off, as a disk
 # that hangs. Its log does not move then, whatever its probes say.
 _HEALTH = """
-    SELECT (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum'))
-        AS standbys,
+    SELECT (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum')
+            HAVING current_setting('synchronous_standby_names') <> '') AS standbys,
         (SELECT min(query_start) FROM pg_stat_activity
             WHERE usename = 'rtx_engine' AND state = 'active' AND query_start < clock_timestamp() - interval '10 s')
         AS stuck_since
