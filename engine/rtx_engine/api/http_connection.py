@@ -80,7 +80,7 @@ class HttpConnection(asyncio.Protocol):
         self._state.connections.add(self)  # type: ignore[arg-type]  # uvicorn calls only its `shutdown`
         peer = transport.get_extra_info("peername")
         client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
-        takes_websockets = self._config.ws_protocol_class is not None
+        takes_websockets = self._config.ws != "none"
         self._parser = RequestParser(self._limits, client, self._on_request, takes_websockets=takes_websockets)
         self._address = limited_as(client[0] if client else "")
         self._deadline = self._loop.time() + self._limits.first_byte_seconds

@@ -85,8 +85,9 @@ async def test_requests_of_a_connection_are_handled_one_after_the_other(client):
     client.send(b"".join(GET % number for number in range(4)))
     for number in range(4):
         assert [exchange.scope["path"] for exchange in client.exchanges] == [f"/{number}"]
-        assert client.transport.reading == (number == 3)
+        assert not client.transport.reading
         client.answer()
+    assert client.transport.reading
     assert [answer.rpartition(b"\r\n")[2] for answer in client.transport.written] == [b"/0", b"/1", b"/2", b"/3"]
 
 
@@ -116,8 +117,8 @@ async def test_answer_that_is_not_read_at_all_ends_the_connection(client):
 
 
 async def test_last_answer_that_is_read_slowly_is_read_to_its_end(client):
-    # given a client whose last request has another one behind it, so that the server is careful to end
-    client.send(b"GET /1 HTTP/1.1\r\nconnection: close\r\n\r\n" + GET % 2)
+    # given a client that is refused behind its request, so that the server is careful to end
+    client.send(GET % 1 + b"nonsense\r\n\r\n")
     client.answer(LARGE)
     client.transport.unsent = 100
     # when it takes longer to read than a client gets that is refused
@@ -130,8 +131,8 @@ async def test_last_answer_that_is_read_slowly_is_read_to_its_end(client):
     assert client.exchanges == []
 
 
-async def test_client_that_goes_on_sending_after_its_last_request_is_read_and_ignored(client):
-    client.send(b"GET /1 HTTP/1.1\r\nconnection: close\r\n\r\n" + GET % 2)
+async def test_client_that_goes_on_sending_after_its_last_answer_is_read_and_ignored(client):
+    client.send(GET % 1 + b"nonsense\r\n\r\n")
     client.answer()
     # closing while there is something unread would reset the connection before the answer is read
     assert client.transport.ended
@@ -241,7 +242,7 @@ async def test_server_that_ends_answers_all_that_it_has_received(client, rest):
         client.send(b"TP/1.1\r\n\r\n")
         client.answer()
     assert client.is_told_to_close
-    assert client.transport.closed
+    assert client.transport.ended or client.transport.closed
 
 
 async def test_server_that_ends_waits_for_the_rest_of_a_request(client):

@@ -11,15 +11,20 @@ from rtx_operator.observation import Object
 CRASHING = {"image": "example.com/postgres:crash"}
 
 
-def replaced(world: World) -> list[tuple[str, set[str]]]:
-    """Records, from now on, each server that is taken away, and which of the others are in sync then."""
+def replaced(world: World, *, of_several: bool = False) -> list[tuple[str, set[str]]]:
+    """Records, from now on, each server that is taken away, and which of the others are in sync then.
+
+    `of_several` leaves out those that are taken away while there is to be one only.
+    """
     found: list[tuple[str, set[str]]] = []
     judge = world.judge_server_pod
 
     def record(pod: Object) -> None:
         name = pod["metadata"]["name"]
         alive = world.servers()
-        found.append((name, {one for one in alive if one == world.leader or one in world._streaming(alive)} - {name}))
+        if not of_several or world.children["StatefulSet", "rtx-postgres"]["spec"]["replicas"] > 1:
+            in_sync = {one for one in alive if one == world.leader or one in world._streaming(alive)}
+            found.append((name, in_sync - {name}))
         judge(pod)
 
     world.judge_server_pod = record  # type: ignore[method-assign]
