@@ -84,7 +84,7 @@ class OrderWriter:
         self._arrivals = Arrivals()
         self._enough_orders = 1  # for which the next batch waits
         self._queue = OrderQueue()
-        self._pending: dict[Key, Pending] = {}  # the newest of each key
+        self._pending: dict[Key, list[Pending]] = {}  # an order and its repeats; a later one may expire first
         self._of_account: Counter[int] = Counter()  # orders without a result
         self._wake = asyncio.Event()
         self._enough = asyncio.Event()
@@ -114,7 +114,7 @@ class OrderWriter:
         pending = Pending(order, loop.create_future(), deadline, loop.time() + _seconds_left(order))
         self._queue.append(pending)
         self._submitted += 1
-        self._pending[key] = pending
+        self._pending.setdefault(key, []).append(pending)
         self._of_account[order.account_id] += 1
         self._wake.set()
         if self._queue.waiting >= self._enough_orders:
@@ -123,7 +123,8 @@ class OrderWriter:
 
     async def wait_for(self, key: Key) -> None:
         """Return when no order of this key waits for its result."""
-        while (pending := self._pending.get(key)) is not None:
+        while of_key := self._pending.get(key):
+            pending = of_key[-1]
             if pending.future.done():  # its client has gone, and it goes on
                 await asyncio.sleep(GONE_POLL_SECONDS)
             else:
@@ -273,7 +274,9 @@ class OrderWriter:
 
     def _finish(self, pending: Pending, outcome: Outcome) -> None:
         key = key_of(pending.order)
-        if self._pending.get(key) is pending:
+        of_key = self._pending[key]
+        of_key.remove(pending)
+        if not of_key:
             del self._pending[key]
         self._of_account[pending.order.account_id] -= 1
         if not self._of_account[pending.order.account_id]:

@@ -92,6 +92,29 @@ async def test_order_of_a_held_account_expires_at_its_time_and_keeps_no_other_wa
     assert (await pod.place(ada, "next")).execution.sequence == 1
 
 
+async def test_order_is_waited_for_whose_repeat_has_expired(pod, database):
+    account_id = await pod.open_account("ada")
+    holder = await database.connect("postgres")
+    await holder.execute("BEGIN")
+    await holder.execute("SELECT FROM accounts WHERE id = $1 FOR UPDATE", account_id)
+
+    # given an order that waits for its account, and a repeat of it that has waited as long as it may
+    placing = asyncio.create_task(pod.place(account_id, "one"))
+    await asyncio.sleep(0)
+    with pytest.raises(OrderError):
+        await pod.store.orders.submit(valid_for(market_order(account_id, "one"), seconds=0.1))
+
+    # when somebody asks
+    waiting = asyncio.create_task(pod.store.orders.wait_for((account_id, "one")))
+    await asyncio.wait([waiting], timeout=0.2)
+
+    # then the first one is still under way
+    assert not waiting.done()
+    await holder.close()
+    await placing
+    await waiting
+
+
 async def test_order_within_its_time_is_placed_and_repeats_ignore_it(pod):
     account_id = await pod.open_account("ada")
     order = valid_for(market_order(account_id, "one"), seconds=60)
