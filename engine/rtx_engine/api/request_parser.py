@@ -187,6 +187,8 @@ class RequestParser:
         if self._in_chunk:
             self._in_chunk = False
             self._trailers = self._trailer_bytes = 0
+            # A trailer may ask for it, too: llhttp parses nothing more then, and what follows would have no answer.
+            self._close = self._close or not self._parser.should_keep_alive()
         try:
             self._on_request(self._scope, body, self._close)
         except ApiError as error:

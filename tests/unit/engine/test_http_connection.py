@@ -195,6 +195,16 @@ async def test_trailer_is_no_header_of_its_request(serve):
         assert await one(reader) == b"GET /get "
 
 
+async def test_trailer_that_asks_to_close_ends_the_connection_after_its_request(serve):
+    # given a client that asks behind the body, after which llhttp parses nothing more
+    server = serve()
+    request = CHUNKED + b"5\r\nhello\r\n0\r\nconnection: close\r\n\r\n"
+    # then it is told that what follows is not handled: it would wait for an answer that never comes
+    answer = await server.answers(request + GET)
+    assert answer.endswith(b"\r\n\r\nPOST / hello")
+    assert b"connection: close" in answer
+
+
 async def test_body_that_is_too_large_for_the_application_leaves_the_connection_open(serve):
     server = serve(body_bytes=100_000, discarded_bytes=200_000)
     async with server.connected() as (reader, writer):
