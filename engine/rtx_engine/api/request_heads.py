@@ -23,8 +23,6 @@ def refusal(
     """
     if len(url) > limits.url_bytes:
         return ApiError(414, ErrorReason.URL_TOO_LONG, f"The URL has more than {limits.url_bytes} bytes.")
-    if len(headers) > limits.headers:
-        return too_many_headers(limits)
     length = first.get(b"content-length")
     if length is not None and int(length) > limits.discarded_bytes:  # digits: llhttp has checked
         return too_large(limits.body_bytes)

@@ -12,6 +12,8 @@ from rtx_engine.api.errors import ApiError, bad_request, too_large
 from rtx_engine.api.http import FIRST_HEADERS, Scope
 from rtx_engine.api.limits import Limits
 
+MAX_PIECES = 64  # of a body as it comes: a chunk of two bytes takes twenty times as many in memory
+
 Client = tuple[str, int]
 # Gets a complete request: its scope, its body (None: larger than Limits.body_bytes), and whether the connection ends
 # after its answer. May raise ApiError.
@@ -127,9 +129,10 @@ class RequestParser:
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:
             self._headers.append((name.lower(), value))
-            return
-        # A trailer. Nobody asks for any, and as a header it would count like one that a proxy has seen.
-        self._trailers += 1
+        else:
+            # A trailer. Nobody asks for any, and as a header it would count like one that a proxy has seen.
+            self._trailers += 1
+        # Not only once all have come: a header takes up to 25 times as many bytes in memory as on its way.
         if len(self._headers) + self._trailers > self._limits.headers:
             self._stop(request_heads.too_many_headers(self._limits))
 
@@ -173,6 +176,8 @@ class RequestParser:
         self._body_bytes += len(body)
         if self._body_bytes <= self._limits.body_bytes:
             self._body.append(body)
+            if len(self._body) > MAX_PIECES:
+                self._body = [b"".join(self._body)]
 
     def on_message_complete(self) -> None:
         if self._upgrade is not None:

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import socket
 import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from recorded_transports import Responding
 from rtx_engine.api.http import CONNECTION, Response, Scope
 from rtx_engine.api.http_connection import HttpConnection, check_times
 from rtx_engine.api.limits import PRODUCTION, Admission, Limits
+from rtx_engine.api.request_parser import RequestParser
 
 TIMEOUT_SECONDS = 10
 GET = b"GET /get HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -178,6 +180,35 @@ async def test_request_that_never_ends_is_refused_when_it_has_become_too_large(s
                     break
         # then it is told why, and the connection ends
         assert refused(await answering)[0] == status
+
+
+async def test_head_that_never_ends_is_refused_with_its_first_header_too_many(serve):
+    # given headers of few bytes, which take 25 times as many in memory
+    server = serve()
+    async with server.connected() as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 102)
+        # then they are not kept until the head has become too large
+        assert refused(await whole(reader)) == (431, "HeadersTooLarge")
+
+
+@pytest.mark.parametrize("piece", [b"1\r\nx\r\n", b"2\r\nxx\r\n", b"3\r\nxxx\r\n"])
+def test_body_in_small_chunks_takes_no_more_memory_than_another(piece):
+    parsers = []
+    tracemalloc.start()
+    try:
+        # given clients that each send the largest body, and not its end
+        for _ in range(10):
+            parser = RequestParser(PRODUCTION, None, lambda *_: None, takes_websockets=False)
+            parser.feed(CHUNKED)
+            for _ in range(8):
+                parser.feed(piece * (PRODUCTION.body_bytes // int(piece[:1]) // 8))
+            assert parser.is_amid
+            parsers.append(parser)
+        held = tracemalloc.get_traced_memory()[0] / len(parsers)
+    finally:
+        tracemalloc.stop()
+    # then what is kept of each is little more than its bytes
+    assert held < 2 * PRODUCTION.body_bytes
 
 
 async def test_trailer_is_no_header_of_its_request(serve):
