@@ -271,17 +271,23 @@ class HttpConnection(asyncio.Protocol):
             self._account = account
 
     def give_way(self) -> bool:
-        """Close in favour of another connection, and free the place at once, unless an answer is due."""
-        if self._deaf or self._is_answering():
+        """Close in favour of another connection, and free the place at once, unless an answer is due.
+
+        Requests that wait until their client reads earlier answers have not begun, and never will.
+        """
+        if self._answering is not None or not self._counted:
             return False
         self._release()
+        self._waiting.clear()
         if self._is_amid():
             self._refuse(ApiError(503, ErrorReason.TOO_MANY_CONNECTIONS, _GAVE_WAY, headers=RETRY))
         else:
             metrics.refusals(ErrorReason.TOO_MANY_CONNECTIONS).inc()
-            self._deaf = True
-            self._deadline = self._loop.time() + self._limits.linger_seconds
-            self._transport.close()
+            if not self._deaf:  # else it ends already, and its client may still read why
+                self._deaf = True
+                self._transport.close()
+            self._answered_all = False  # the end waits for no client that reads slowly
+            self._deadline = min(self._deadline, self._loop.time() + self._limits.linger_seconds)
         return True
 
     def abort(self) -> None:

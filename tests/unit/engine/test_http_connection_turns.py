@@ -13,6 +13,7 @@ from rtx_engine.api.limits import PRODUCTION, Admission
 from uvicorn.server import ServerState
 
 GET = b"GET /%d HTTP/1.1\r\n\r\n"
+CLOSING = GET.replace(b"\r\n", b"\r\nconnection: close\r\n", 1)
 LARGE = b"x" * 1_000_000
 
 
@@ -104,6 +105,35 @@ async def test_client_that_does_not_read_has_no_further_request_handled(client):
     client.answer()
     assert client.transport.written[-1].endswith(b"/2")
     assert client.transport.reading
+
+
+@pytest.mark.parametrize("more", [b"", b"GET /3 HT", b"no request\r\n\r\n"])
+async def test_client_that_sends_requests_and_reads_no_answers_gives_way(client, more):
+    # given a stranger with an answer that it does not read, and a request that waits for that
+    client.send(GET % 1)
+    assert not client.connection.give_way()  # an answer is due
+    client.connection.pause_writing()
+    client.answer(LARGE)
+    client.transport.unsent = len(LARGE)
+    client.send(GET % 2 + more)
+    # when the place is needed for somebody else, then it is free at once, and the request is never begun
+    assert client.connection.give_way()
+    client.connection.resume_writing()
+    assert client.exchanges == []
+    client.wait(5)
+    assert client.transport.closed
+
+
+@pytest.mark.parametrize("requests", [CLOSING % 1, GET % 1 + b"nonsense\r\n\r\n"])
+async def test_client_that_does_not_read_its_last_answer_gives_way(client, requests):
+    client.send(requests)
+    client.answer(LARGE)
+    client.transport.unsent = len(LARGE)
+    client.wait(PRODUCTION.linger_seconds + 1)
+    assert not client.transport.aborted  # it may take its time while nobody else needs the place
+    assert client.connection.give_way()
+    client.wait(PRODUCTION.linger_seconds + 1)
+    assert client.transport.closed
 
 
 async def test_answer_that_is_not_read_at_all_ends_the_connection(client):
