@@ -11,7 +11,7 @@ from rtx_operator import desired
 from rtx_operator.api import sizes
 from rtx_operator.api.engine import OperatorTooOldError, TradingEngine, UnknownActiveError
 from rtx_operator.api.enums import Colour, Component, CutoverPhase, RetirementPhase
-from rtx_operator.api.names import MAX_DATABASE_INSTANCES, CredentialKey, InternalKey
+from rtx_operator.api.names import CredentialKey, InternalKey
 from rtx_operator.api.status import Cutover, TradingEngineStatus
 from rtx_operator.desired import BuildInput, Fingerprints, Record, RevisionSpec
 from rtx_operator.desired.image import resolved
@@ -19,7 +19,7 @@ from rtx_operator.desired.passwords import fingerprint_of, secret_of
 from rtx_operator.desired.pods import credentials_of
 from rtx_operator.desired.record import KIND, recorded
 from rtx_operator.desired.served import has_served
-from rtx_operator.desired.servers import database_plan, desired_servers
+from rtx_operator.desired.servers import database_plan, desired_servers, has_database_volume
 from rtx_operator.desired.state import (
     DesiredColour,
     DesiredServer,
@@ -257,10 +257,7 @@ def _passwords(inputs: BuildInput, seen: Observation, seed: bytes) -> _Passwords
     names, generated = inputs.names, inputs.credentials_are_generated
     internal, credentials = seen.child("Secret", names.internal), seen.child("Secret", names.credentials)
     live = {names.internal: internal, **({names.credentials: credentials} if generated else {})}
-    has_volume = any(
-        ("PersistentVolumeClaim", names.claim(Component.DATABASE, one)) in seen.children
-        for one in range(MAX_DATABASE_INSTANCES)
-    )
+    has_volume = has_database_volume(inputs, seen)
     lost = tuple(name for name, secret in live.items() if secret is None and has_volume)
     keys = {names.internal: InternalKey, names.credentials: CredentialKey}
     lost_keys = tuple(

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from rtx_operator.api.enums import Component, MaintenancePhase, ServerComponent
-from rtx_operator.api.names import CredentialKey
+from rtx_operator.api.names import MAX_DATABASE_INSTANCES, CredentialKey
 from rtx_operator.api.spec import StatefulServer
 from rtx_operator.api.status import Asked, Maintenance, Server, ServerStart, TradingEngineStatus
 from rtx_operator.desired.cache.server import cache_configuration, cache_stateful_set
 from rtx_operator.desired.check import check_job
-from rtx_operator.desired.database.instances import DatabaseFacts, InstancesPlan, plan_instances
+from rtx_operator.desired.database.instances import DatabaseFacts, InstancesPlan, plan_instances, servers_now
 from rtx_operator.desired.database.server import database_configuration, database_stateful_set
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.passwords import PasswordsToTake, last_start, secret_of
@@ -41,16 +41,27 @@ def desired_servers(
 
 def database_plan(inputs: BuildInput, seen: Observation) -> InstancesPlan:
     """The next step towards as many servers as spec asks for."""
-    names, spec = inputs.names, inputs.spec.database
-    facts = DatabaseFacts(
+    spec = inputs.spec.database
+    return plan_instances(spec.instances, spec.durability, _database_facts(inputs, seen))
+
+
+def _database_facts(inputs: BuildInput, seen: Observation) -> DatabaseFacts:
+    names = inputs.names
+    return DatabaseFacts(
         name=names.postgres,
         size=_live_size(seen.child("StatefulSet", names.postgres)),
         members=members(seen.alive(names.selector(Component.DATABASE))),
         configuration=Configuration.of(seen.child("ConfigMap", names.database_configuration)),
         quorum=Quorum.of(seen.child("ConfigMap", names.database_quorum)),
         answers=seen.database is not None and not seen.database.error,
+        has_volumes=has_database_volume(inputs, seen),
     )
-    return plan_instances(spec.instances, spec.durability, facts)
+
+
+def has_database_volume(inputs: BuildInput, seen: Observation) -> bool:
+    """Whether a volume of the database is there, and may have data."""
+    claims = (inputs.names.claim(Component.DATABASE, one) for one in range(MAX_DATABASE_INSTANCES))
+    return any(("PersistentVolumeClaim", claim) in seen.children for claim in claims)
 
 
 def _live_size(stateful_set: Object | None) -> int | None:
@@ -89,11 +100,10 @@ class _Given:
     @property
     def size(self) -> int:
         """How many pods it has now. While a maintenance replaces them, it stays."""
-        live = _live_size(self.seen.child("StatefulSet", self.name))
         if self.component is Component.CACHE:
             return 1
-        if live is not None and self.maintenance and self.maintenance.phase.replaces_pod:
-            return live
+        if self.maintenance and self.maintenance.phase.replaces_pod:
+            return servers_now(self.inputs.spec.database.instances, _database_facts(self.inputs, self.seen))
         return database_plan(self.inputs, self.seen).size
 
     @property

@@ -61,7 +61,9 @@ class Patroni(SimulatedApi):
         return found
 
     def voters(self) -> set[str]:
-        """Who may take over; empty: anybody."""
+        """Who may take over; empty: anybody. Without a quorum Patroni asks for none, whatever it kept."""
+        if self.configuration().get("synchronous_mode") != "quorum":
+            return set()
         annotations = self.children[SYNC]["metadata"]["annotations"] if SYNC in self.children else {}
         names = (annotations.get("leader") or "", *(annotations.get("sync_standby") or "").split(","))
         return {name for name in names if name}
@@ -76,6 +78,8 @@ class Patroni(SimulatedApi):
         return str(asked.get("member") or "") if asked.get("leader") == self.leader else ""
 
     def _elect(self, alive: list[str]) -> None:
+        if not alive:
+            return
         voters = self.voters()
         able = [name for name in alive if not voters or name in voters]
         if not self.led:

@@ -3,7 +3,7 @@
 import pytest
 from cutover_walks import reconciled
 from cutover_world import World
-from database_walks import FIRST, SECOND, THIRD, condition, lead, three_servers, until_in_sync
+from database_walks import FIRST, NAMES, SECOND, THIRD, condition, lead, three_servers, until_in_sync
 from maintenance_walks import taken_away
 from rtx_operator.api.enums import ConditionType, Durability, Reason
 from simulated_patroni import Volume
@@ -13,6 +13,18 @@ STATEFUL_SET = ("StatefulSet", "rtx-postgres")
 
 def size(world: World) -> int:
     return int(world.children[STATEFUL_SET]["spec"]["replicas"])
+
+
+def scale(world: World, replicas: int) -> None:
+    """Somebody gives the StatefulSet another size."""
+    live = world.children[STATEFUL_SET]
+    world._store(STATEFUL_SET, {**live, "spec": {**live["spec"], "replicas": replicas}})
+
+
+def delete_servers(world: World) -> None:
+    """The StatefulSet goes, with its pods; volumes and Patroni's state stay, as with deletionPolicy Retain."""
+    del world.children[STATEFUL_SET]
+    world.pods = {name: pod for name, pod in world.pods.items() if name not in NAMES}
 
 
 @pytest.mark.parametrize("durability", list(Durability))
@@ -139,3 +151,69 @@ def test_asynchronous_is_a_way_out_when_all_standbys_are_lost() -> None:
     ready = condition(world, ConditionType.READY)
     assert ready
     assert ready["status"] == "True"
+
+
+# --- what others do to the StatefulSet -------------------------------------------------------------------------------
+
+
+def test_single_server_that_somebody_scaled_away_comes_back(world: World) -> None:
+    scale(world, 0)
+    reconciled(world, 3)
+
+    assert until_alone(world)
+
+
+@pytest.mark.parametrize("replicas", [0, 1, 2])
+def test_three_servers_come_back_whoever_led_when_somebody_scaled_them_down(replicas: int) -> None:
+    # Given three servers, of which not the first one leads
+    world = three_servers()
+    lead(world, SECOND)
+
+    scale(world, replicas)
+    reconciled(world, 3)
+
+    assert until_in_sync(world)
+    assert world.lost == 0
+
+
+def test_three_retained_servers_become_one_only_once_that_has_all_data() -> None:
+    # Given three servers, of which the first does not follow
+    world = three_servers()
+    lead(world, SECOND)
+    world.faults.add(f"behind:{FIRST}")
+    reconciled(world, 3)
+
+    # When they are deleted, and applied again as a single one
+    delete_servers(world)
+    world.faults.clear()
+    world.set_spec(database={"instances": 1})
+
+    assert until_alone(world)
+    assert world.lost == 0
+
+
+def test_retained_volume_of_earlier_times_never_leads_where_three_servers_are_applied_again() -> None:
+    # Given an engine that had three servers once, and goes on with one
+    world = three_servers()
+    world.set_spec(database={"instances": 1})
+    assert until_alone(world)
+    reconciled(world, 3)
+
+    # When it is deleted, and applied again with three, the first of which is late
+    delete_servers(world)
+    world.faults.add(f"dead:{FIRST}")
+    world.set_spec(database={"instances": 3})
+    reconciled(world, 5)
+    world.faults.clear()
+
+    assert until_in_sync(world)
+    assert world.lost == 0
+
+
+def until_alone(world: World, reconciles: int = 40) -> bool:
+    """Until a single server leads, and nothing is left to do about it."""
+    for _ in range(reconciles):
+        reconciled(world, 1)
+        if size(world) == 1 and world.leader == FIRST and not world.intend().decision.database_waits:
+            return True
+    return False

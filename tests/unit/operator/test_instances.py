@@ -24,7 +24,7 @@ THREE = (primary(0), replica(1), replica(2))
 
 
 def facts(*pods: Object, size: int | None, configuration: Configuration | None, **more: Any) -> DatabaseFacts:
-    found = DatabaseFacts("rtx-postgres", size, members(pods), configuration, Quorum(), answers=True)
+    found = DatabaseFacts("rtx-postgres", size, members(pods), configuration, Quorum(), answers=True, has_volumes=True)
     return replace(found, **more)
 
 

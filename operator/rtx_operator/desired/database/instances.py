@@ -5,11 +5,14 @@ No step is remembered; each follows from facts, so that an operator that was awa
 From 1 to 3: commits are guarded (JOINING) → the first server leads and answers → the StatefulSet has three pods →
 standbys are in sync → the durability of spec. A volume from earlier times cannot be elected meanwhile: it is no voter.
 From 3 to 1: JOINING → the first server leads, by a switchover if it does not → the StatefulSet has one pod → ALONE.
+What Patroni's ConfigMaps say of the data outranks the StatefulSet, which others delete and scale, and which is made
+anew over volumes that were retained.
 """
 
 from dataclasses import dataclass, replace
 
 from rtx_operator.api.enums import Durability
+from rtx_operator.api.names import MAX_DATABASE_INSTANCES
 from rtx_operator.members import DatabaseMember, DatabaseMembers
 from rtx_operator.patroni import Configuration, Quorum
 
@@ -34,6 +37,12 @@ class DatabaseFacts:
     configuration: Configuration | None  # None: Patroni has none yet
     quorum: Quorum
     answers: bool  # the database answers the operator
+    has_volumes: bool  # there may be data
+
+    @property
+    def first(self) -> str:
+        """The server that begins a cluster, and stays when it shrinks."""
+        return f"{self.name}-0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +57,8 @@ class InstancesPlan:
 
 def plan_instances(asked: int, durability: Durability, seen: DatabaseFacts) -> InstancesPlan:
     """The next step towards `asked` servers, 1 or 3."""
-    size = asked if seen.size is None else seen.size
-    if seen.size is None or seen.configuration is None:
+    size = servers_now(asked, seen)
+    if seen.configuration is None:
         return InstancesPlan(size, ALONE if size == 1 else _DURABILITIES[durability][0])
     if size < asked:
         return _grown(asked, size, seen)
@@ -58,8 +67,27 @@ def plan_instances(asked: int, durability: Durability, seen: DatabaseFacts) -> I
     return _alone(seen, seen.configuration) if asked == 1 else _joined(asked, durability, seen, seen.configuration)
 
 
+def servers_now(asked: int, seen: DatabaseFacts) -> int:
+    """How many servers there are to be before the next step: not fewer than may have commits that were acknowledged."""
+    needed = _servers_with_data(seen) if seen.has_volumes else 0
+    return max(seen.size or 0, needed) or asked
+
+
+def _servers_with_data(seen: DatabaseFacts) -> int:
+    """As Patroni's ConfigMaps say. 0: they say nothing.
+
+    While servers join or leave, the first one has every commit as long as it is the one that led last.
+    """
+    if seen.quorum.leader not in {"", seen.first}:
+        return MAX_DATABASE_INSTANCES
+    if seen.configuration is None:
+        return 0
+    is_joined = seen.configuration.strict or seen.configuration == ASYNCHRONOUS
+    return MAX_DATABASE_INSTANCES if is_joined else 1
+
+
 def _grown(asked: int, size: int, seen: DatabaseFacts) -> InstancesPlan:
-    first, primary = f"{seen.name}-0", seen.members.primary
+    first, primary = seen.first, seen.members.primary
     as_it_is = InstancesPlan(size, JOINING)
     if primary is None or primary.name != first or not seen.answers:
         return replace(as_it_is, waits=f"the database gets {asked} servers once {first} leads and answers")
@@ -69,7 +97,7 @@ def _grown(asked: int, size: int, seen: DatabaseFacts) -> InstancesPlan:
 
 
 def _shrunk(asked: int, size: int, seen: DatabaseFacts) -> InstancesPlan:
-    first, primary = f"{seen.name}-0", seen.members.primary
+    first, primary = seen.first, seen.members.primary
     as_it_is, towards = InstancesPlan(size, JOINING), f"the database gets {asked} server"
     if seen.configuration != JOINING or primary is None:
         return replace(as_it_is, waits=f"{towards} once its commits are guarded, and a server leads")
