@@ -19,7 +19,7 @@ from rtx_operator.desired.passwords import fingerprint_of, secret_of
 from rtx_operator.desired.pods import credentials_of
 from rtx_operator.desired.record import KIND, recorded
 from rtx_operator.desired.served import has_served
-from rtx_operator.desired.servers import database_plan, desired_servers, has_database_volume
+from rtx_operator.desired.servers import database_plan, database_volumes, desired_servers
 from rtx_operator.desired.state import (
     DesiredColour,
     DesiredServer,
@@ -257,11 +257,11 @@ def _passwords(inputs: BuildInput, seen: Observation, seed: bytes) -> _Passwords
     names, generated = inputs.names, inputs.credentials_are_generated
     internal, credentials = seen.child("Secret", names.internal), seen.child("Secret", names.credentials)
     live = {names.internal: internal, **({names.credentials: credentials} if generated else {})}
-    has_volume = has_database_volume(inputs, seen)
-    lost = tuple(name for name, secret in live.items() if secret is None and has_volume)
+    volumes = database_volumes(inputs, seen)
+    lost = tuple(name for name, secret in live.items() if secret is None and volumes)
     keys = {names.internal: InternalKey, names.credentials: CredentialKey}
     lost_keys = tuple(
-        (key, name) for name, secret in live.items() if has_volume for key in desired.lost(secret, keys[name])
+        (key, name) for name, secret in live.items() for key in desired.lost(secret, keys[name], volumes=volumes)
     )
     used = live if generated else {**live, inputs.credentials: seen.credentials}
     unreadable = tuple(f"{key} of Secret {name}" for name, secret in used.items() for key in desired.unreadable(secret))

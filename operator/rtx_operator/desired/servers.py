@@ -54,14 +54,14 @@ def _database_facts(inputs: BuildInput, seen: Observation) -> DatabaseFacts:
         configuration=Configuration.of(seen.child("ConfigMap", names.database_configuration)),
         quorum=Quorum.of(seen.child("ConfigMap", names.database_quorum)),
         answers=seen.database is not None and not seen.database.error,
-        has_volumes=has_database_volume(inputs, seen),
+        has_volumes=database_volumes(inputs, seen) > 0,
     )
 
 
-def has_database_volume(inputs: BuildInput, seen: Observation) -> bool:
-    """Whether a volume of the database is there, and may have data."""
+def database_volumes(inputs: BuildInput, seen: Observation) -> int:
+    """How many volumes of the database there are, which may have data."""
     claims = (inputs.names.claim(Component.DATABASE, one) for one in range(MAX_DATABASE_INSTANCES))
-    return any(("PersistentVolumeClaim", claim) in seen.children for claim in claims)
+    return sum(("PersistentVolumeClaim", claim) in seen.children for claim in claims)
 
 
 def _live_size(stateful_set: Object | None) -> int | None:

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 
 from rtx_operator.api.enums import Component
-from rtx_operator.api.names import Label
+from rtx_operator.api.names import InternalKey, Label
 from rtx_operator.members import REPORT
 from rtx_operator.observation import Object, is_ready
 from rtx_operator.operations.effects import SwitchOver
@@ -12,6 +12,7 @@ from rtx_operator.patroni import CONFIGURATION
 from simulated_api import SimulatedApi, label
 
 FIRST = "rtx-postgres-0"  # only it begins a cluster
+SECRET = ("Secret", "rtx-internal")
 CONFIG, SYNC, FAILOVER = (("ConfigMap", f"rtx-postgres-{name}") for name in ("config", "sync", "failover"))
 
 
@@ -32,11 +33,15 @@ class Patroni(SimulatedApi):
     volumes: dict[str, Volume] = field(default_factory=dict)
     acknowledged: int = 0  # the position up to which commits were acknowledged
     led: list[str] = field(default_factory=list)  # who led, one after the other
+    started_with: dict[str, str] = field(default_factory=dict)  # password of replication at its start, by a pod's uid
+    replication: str = ""  # that password in the database: a server sets it when it begins to lead
     lost: int = 0  # bytes that were acknowledged, and that a later primary lacks
 
     def run_patroni(self) -> None:
         """All servers do one loop."""
         alive = self.servers()
+        for name in alive:
+            self.started_with.setdefault(self._uid(name), self._password())
         if self.leader not in alive:
             self.leader = ""
             self._elect(alive)
@@ -95,6 +100,7 @@ class Patroni(SimulatedApi):
         self.lost += max(0, self.acknowledged - position)
         self.leader, self.volumes[name] = name, Volume(self.timeline, position)
         self.led.append(name)
+        self.replication = self.started_with[self._uid(name)]
         if FAILOVER in self.children:
             self._keep(FAILOVER, {"leader": None, "member": None})
 
@@ -102,7 +108,16 @@ class Patroni(SimulatedApi):
         return self.volumes.setdefault(name, Volume())
 
     def _streaming(self, alive: list[str]) -> list[str]:
-        return [name for name in alive if name != self.leader and not self.has_fault("behind", name)]
+        standbys = [name for name in alive if name != self.leader and not self.has_fault("behind", name)]
+        return [name for name in standbys if self.started_with[self._uid(name)] == self.replication]
+
+    def _uid(self, name: str) -> str:
+        return str(self.pods[name]["metadata"]["uid"])
+
+    def _password(self) -> str:
+        """As the internal Secret has it now."""
+        secret = self.children.get(SECRET, {})
+        return str((secret.get("data") or {}).get(InternalKey.DB_REPLICATION_PASSWORD, ""))
 
     def _write(self, streaming: list[str]) -> None:
         """Orders are written, and acknowledged once the quorum has them."""
