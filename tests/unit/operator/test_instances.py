@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from database_reports import pod, primary, replica
 from rtx_operator.api.enums import Durability
 from rtx_operator.desired.database.instances import (
@@ -136,3 +137,19 @@ def test_last_server_writes_less_to_the_api_server_once_it_is_alone() -> None:
 
 def test_configuration_that_is_lost_is_made_for_the_servers_that_are_there() -> None:
     assert planned(3, facts(primary(0), size=1, configuration=None)) == InstancesPlan(1, ALONE)
+
+
+# --- what others do to the StatefulSet -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asked", [1, 3])
+def test_servers_that_somebody_added_to_a_single_one_end_first(asked: int) -> None:
+    # Given a single server that is down, and another one, whose volume is of earlier times: it could lead
+    scaled = facts(pod(0, ready=False), pod(1), size=2, configuration=ALONE)
+
+    assert planned(asked, scaled).size == 1
+
+
+def test_number_that_spec_asks_for_holds_while_there_are_no_volumes() -> None:
+    assert planned(1, facts(size=None, configuration=QUORUM, has_volumes=False)).size == 1
+    assert planned(3, facts(size=None, configuration=ALONE, has_volumes=False)).size == 3

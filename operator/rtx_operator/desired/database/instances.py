@@ -68,8 +68,13 @@ def plan_instances(asked: int, durability: Durability, seen: DatabaseFacts) -> I
 
 
 def servers_now(asked: int, seen: DatabaseFacts) -> int:
-    """How many servers there are to be before the next step: not fewer than may have commits that were acknowledged."""
+    """How many servers there are to be before the next step: not fewer than may have commits that were acknowledged.
+
+    Nor more than one while nothing guards that one's: another volume is of earlier times, and could lead.
+    """
     needed = _servers_with_data(seen) if seen.has_volumes else 0
+    if needed == 1 and seen.configuration == ALONE:
+        return 1
     return max(seen.size or 0, needed) or asked
 
 
