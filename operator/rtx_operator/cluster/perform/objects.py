@@ -21,7 +21,8 @@ _REPORTED = {
     Applied.REPAIRED: "was changed by somebody else: restored",
     Applied.RECREATED: "was deleted by somebody else: created again",
 }
-TOO_MANY_DISRUPTIONS = 429  # the answer to an eviction that a disruption budget does not allow now
+# The answers to an eviction that one disruption budget does not allow now, and where a pod has several: none is asked.
+KEPT_BY_BUDGETS = {429, 500}
 APPLY_PATIENCE_SECONDS = 1.0  # for one object before the next is begun; a healthy API server takes a hundredth of it
 
 log = structlog.get_logger(__name__)
@@ -115,7 +116,7 @@ class ObjectPerformer:
             try:
                 await self.client.evict(pod)
             except ApiError as error:
-                if error.code != TOO_MANY_DISRUPTIONS:
+                if error.code not in KEPT_BY_BUDGETS:
                     raise
                 refusal = refusal or Waiting(f"pod {name} stays for now: {error.message}", Reason.TERMINATING)
                 continue
