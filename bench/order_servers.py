@@ -25,6 +25,7 @@ PASSWORDS = {
     "DB_SUPERUSER_PASSWORD": "superuser",
     "DB_OPERATOR_PASSWORD": "operator",
     "DB_MIGRATOR_PASSWORD": "migrator",
+    "DB_REPLICATION_PASSWORD": "replicator",
     "DB_PASSWORD": "engine",
 }
 SETTINGS = {  # as in database/postgresql.conf

@@ -1,4 +1,4 @@
--- The roles and the database of an engine (docs/architecture.md), for psql. Idempotent: it runs on every start.
+-- The roles and the database of an engine (docs/architecture.md), for psql. Idempotent: it runs whenever a server becomes the primary.
 -- Passwords come from the environment. The migrations grant the rights on the engine's tables.
 
 -- The statements below contain passwords: do not log them, whatever the server's settings.
@@ -10,18 +10,25 @@ SET log_min_duration_statement = -1;
 \getenv operator_password DB_OPERATOR_PASSWORD
 \getenv migrator_password DB_MIGRATOR_PASSWORD
 \getenv engine_password DB_PASSWORD
+\getenv replication_password DB_REPLICATION_PASSWORD
 
 SELECT format('CREATE ROLE %I LOGIN', name)
-FROM unnest(ARRAY['rtx_operator', 'rtx_migrator', 'rtx_engine']) AS wanted (name)
+FROM unnest(ARRAY['rtx_operator', 'rtx_migrator', 'rtx_engine', 'rtx_replicator']) AS wanted (name)
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \gexec
 
 ALTER ROLE postgres PASSWORD :'superuser_password';
 ALTER ROLE rtx_operator PASSWORD :'operator_password';
 ALTER ROLE rtx_migrator PASSWORD :'migrator_password';
 ALTER ROLE rtx_engine PASSWORD :'engine_password';
+ALTER ROLE rtx_replicator REPLICATION PASSWORD :'replication_password';
 
 -- The operator finds and terminates sessions that hold the fence; their application_name is the colour.
 GRANT pg_read_all_stats, pg_signal_backend TO rtx_operator;
+
+-- A standby whose log has left that of the primary reads the differing files from it: pg_rewind.
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text, boolean, boolean), pg_catalog.pg_stat_file(text, boolean),
+    pg_catalog.pg_read_binary_file(text), pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean)
+    TO rtx_replicator;
 
 -- Reserve connections for the operator and a migration.
 ALTER ROLE rtx_engine CONNECTION LIMIT 130;

@@ -256,7 +256,7 @@ def _postgres(folder: Path, engines: Sequence[Engine]) -> Iterator[None]:
     server = [*run, str(binaries / "postgres"), "-D", str(data), "-k", str(data), "-p", str(POSTGRES_PORT), *flags]
     with _process(folder, "postgres", server):
         _wait_for_port(data / f".s.PGSQL.{POSTGRES_PORT}")
-        passwords = ["DB_SUPERUSER_PASSWORD", "DB_OPERATOR_PASSWORD", "DB_MIGRATOR_PASSWORD", "DB_PASSWORD"]
+        passwords = [f"DB_{of}PASSWORD" for of in ("SUPERUSER_", "OPERATOR_", "MIGRATOR_", "REPLICATION_", "")]
         _psql(data, f"\\i {ROOT / 'database/roles.sql'}", dict.fromkeys(passwords, "unused"))
         create = "CREATE DATABASE engine_{:04} OWNER rtx_operator STRATEGY file_copy;"
         _psql(data, "\n".join(create.format(engine.number) for engine in engines))

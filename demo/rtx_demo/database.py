@@ -1,8 +1,9 @@
-"""Queries the database with psql inside its own pod, so that no network policy has to be opened."""
+"""Queries the database with psql inside the primary's own pod, so that no network policy has to be opened."""
 
 from rtx_traffic.ledger import Ledger
 from rtx_traffic.rows import Database
 
+from . import members
 from .engine import Engine
 
 NAME = "trading_engine"
@@ -110,10 +111,18 @@ def rows(engine: Engine, ledger: Ledger) -> Database:
 
 
 def psql(engine: Engine, sql: str, **variables: str) -> str:
-    """Run SQL as the superuser over the pod's socket; returns unaligned output without headers. Raises KubectlError."""
+    """Run SQL on the primary as the superuser over the pod's socket; returns unaligned output without headers.
+
+    Raises KubectlError, and DemoError where there is not one primary.
+    """
+    return psql_on(engine, members.primary(engine).name, sql, **variables)
+
+
+def psql_on(engine: Engine, pod: str, sql: str, **variables: str) -> str:
+    """The same on the server in that pod, primary or standby. Raises KubectlError."""
     settings = [f"--set={name}={value}" for name, value in variables.items()]
     return engine.kubectl.run(
-        "exec", "-i", f"{engine.name}-postgres-0", "--namespace", engine.namespace, "--container=postgres", "--",
+        "exec", "-i", pod, "--namespace", engine.namespace, "--container=postgres", "--",
         "psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1",
         "--host=/run/postgresql", "--username=postgres", f"--dbname={NAME}", *settings, "--file=-",
         stdin=sql, deadline=120,

@@ -23,7 +23,7 @@ import uvicorn
 from rtx_engine import metrics
 from rtx_engine.api.app import Application
 from rtx_engine.api.context import Activity, Context
-from rtx_engine.api.http_protocol import BoundedProtocol, check_times
+from rtx_engine.api.http_connection import HttpConnection, check_times
 from rtx_engine.api.keys import SigningKeys
 from rtx_engine.api.limits import PRODUCTION as LIMITS
 from rtx_engine.api.limits import Admission, Limits
@@ -51,7 +51,6 @@ log = structlog.get_logger(__name__)
 ANY_ADDRESS, ANY_IPV4_ADDRESS = "::", "0.0.0.0"  # noqa: S104
 BACKLOG = 2048
 FILES_OF_ITS_OWN = 128  # open besides the clients' connections
-KEEP_ALIVE_SECONDS = 3600  # the client or proxy must close first: a server that closes may lose a request
 
 
 class StartError(Exception):
@@ -83,9 +82,10 @@ async def serve(settings: Settings, source: PriceSource, timeouts: Timeouts = PR
         listener = stack.enter_context(_listen(settings.port))
         stack.enter_context(_serve_metrics(settings.metrics_port))
         context = await stack.enter_async_context(_services(settings, source, timeouts, supervisor, admission))
-        protocol = functools.partial(BoundedProtocol, limits=limits, admission=admission)
+        application = Application(context, limits)
+        connection = functools.partial(HttpConnection, application=application, limits=limits, admission=admission)
         await _wait_for_first_answer(context.store, timeouts)
-        server = _Server(_uvicorn_config(Application(context, limits), protocol, context.stream, timeouts))
+        server = _Server(_uvicorn_config(connection, context.stream, timeouts))
         serving = supervisor.start(server.serve(sockets=[listener]), "HTTP server")
         checking = supervisor.start(check_times(server.server_state), "check for slow connections")
         log.info(
@@ -214,12 +214,11 @@ async def _wait_until_quiet(activity: Activity, timeouts: Timeouts) -> None:
                 await asyncio.sleep(timeouts.quiet_seconds - quiet)
 
 
-def _uvicorn_config(
-    application: Application, protocol: Callable[..., BoundedProtocol], stream: Stream, timeouts: Timeouts
-) -> uvicorn.Config:
+def _uvicorn_config(connection: Callable[..., HttpConnection], stream: Stream, timeouts: Timeouts) -> uvicorn.Config:
     return uvicorn.Config(
-        application,
-        http=protocol,  # type: ignore[arg-type]  # uvicorn only calls it
+        connection,  # nobody calls it as an application: the connections have theirs
+        interface="asgi3",
+        http=connection,  # type: ignore[arg-type]  # uvicorn only calls it
         ws=stream.protocol_class,  # type: ignore[arg-type]  # a BufferedProtocol; uvicorn calls only its data_received
         lifespan="off",
         log_config=None,
@@ -227,7 +226,6 @@ def _uvicorn_config(
         server_header=False,
         proxy_headers=False,  # the engine forwards x-forwarded-for itself
         backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=timeouts.unfinished_request_seconds,
     )
 

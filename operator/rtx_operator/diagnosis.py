@@ -86,7 +86,8 @@ def _volume_unbound(observation: Observation, workload: Workload) -> Failure | N
     """An unbound PersistentVolumeClaim. One that waits for its pod's node only needs time."""
     for claim in observation.children_of("PersistentVolumeClaim"):
         name = claim["metadata"]["name"]
-        if claim.get("status", {}).get("phase") == "Bound" or not name.endswith(f"-{workload.name}-0"):
+        is_theirs = re.search(rf"-{re.escape(workload.name)}-[0-9]+$", name)
+        if claim.get("status", {}).get("phase") == "Bound" or not is_theirs:
             continue
         storage_class = claim["spec"].get("storageClassName") or "the cluster's default"
         for reason in ("ProvisioningFailed", "FailedBinding"):

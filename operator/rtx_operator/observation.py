@@ -109,7 +109,7 @@ class PodQueries:
     reach: Colour | None = None  # the reach reports of its pods: do they reach the other colour
     smoke: Colour | None = None  # the smoke tests, on this colour's own Service
     tests: tuple[SmokeTest, ...] = ()
-    volume_of: Component | None = None  # database or cache: where its volume can be
+    volume_of: Component | None = None  # database or cache: where its volumes can be
 
     def beside(self, other: "PodQueries") -> "PodQueries":
         """These, and what `other` asks besides."""
@@ -156,6 +156,9 @@ class FenceReport:
     age_seconds: float = 0.0  # since it was asked
     blocking: tuple[BlockingSession, ...] = ()  # for which a migration waits; queried while one runs
     schema: FenceSchema | None = None  # None: there is no fence
+    standbys: int | None = None  # that confirm commits, as the primary knows; None: unknown, or none is asked to
+    # The begin of the oldest statement of an engine that outlives its time limit by far: the server does not get on.
+    stuck_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +176,8 @@ class Observation:
     engines: Mapping[str, EngineReport | str] = field(default_factory=dict)  # by pod name
     reach: Mapping[str, ReachReport | str] = field(default_factory=dict)  # by pod name
     smoke: tuple[SmokeResult, ...] = ()
-    volume: Object | None = None  # PersistentVolume of PodQueries.volume_of; {}: not bound yet; None: not read
+    # PersistentVolumes of PodQueries.volume_of by claim; {}: not bound yet. None: not read.
+    volumes: Mapping[str, Object] | None = None
     maintenance_slot: bool = False  # this engine has, or may have, one of the fleet's slots for maintenance
     refusals: Mapping[tuple[str, str], Failure] = field(default_factory=dict)  # of the last writes, by (kind, name)
     cutover_slot: bool = False  # it has, or may have, one of those for cutovers; counted while its cutover is Pending
@@ -329,6 +333,14 @@ def _true_condition(thing: Object | None, kind: str) -> Object | None:
     return next((one for one in conditions if one["type"] == kind and one["status"] == "True"), None)
 
 
+def is_applied(stateful_set: Object | None, revision: str) -> bool:
+    """Whether pods that its controller makes from now on are of the revision."""
+    if stateful_set is None or revision_of(stateful_set) != revision:
+        return False
+    observed = stateful_set.get("status", {}).get("observedGeneration", 0)
+    return bool(observed >= stateful_set["metadata"].get("generation", 0))
+
+
 def replicas(workload: Object | None) -> tuple[int, int]:
     """(desired, ready) pods of a Deployment or StatefulSet, of its current spec and template.
 
@@ -341,6 +353,6 @@ def replicas(workload: Object | None) -> tuple[int, int]:
     if status.get("observedGeneration", 0) < workload["metadata"].get("generation", 0):
         return desired, 0
     if workload.get("kind") == "StatefulSet":
-        return desired, int(status.get("readyReplicas", 0))  # its pod stays, also when its template is edited
+        return desired, int(status.get("readyReplicas", 0))  # its pods stay, also when its template is edited
     # readyReplicas also counts pods of an older template.
     return desired, min(int(status.get("readyReplicas", 0)), int(status.get("updatedReplicas", 0)))

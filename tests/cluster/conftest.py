@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 from cluster_support import Cluster, Engine, Operator, eventually, make_engine
+from fake_patroni import running_patroni
 from rtx_lab.provider import Provider
 
 CONTEXTS = {"rtx-lab", "kind-rtx-lab"}
@@ -47,14 +48,14 @@ def cluster(kubeconfig: Path) -> Cluster:
 
 @pytest.fixture
 def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A namespace that enforces the restricted Pod Security Standard, with two volumes for its engine.
+    """A namespace that enforces the restricted Pod Security Standard, with volumes for a cache and three databases.
 
     As a parameter it takes the length of its name.
     """
     name = f"test-{secrets.token_hex(4)}".ljust(getattr(request, "param", 0), "n")
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-    volumes = [f"{name}-{number}" for number in range(2)]
+    volumes = [f"{name}-{number}" for number in range(4)]
     for volume in volumes:
         cluster.apply(_volume(volume, storage_class=name))
     yield name
@@ -110,9 +111,7 @@ def _postgres_binaries() -> Path:
 
 
 def _psql(port: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    passwords = dict.fromkeys(
-        ["DB_SUPERUSER_PASSWORD", "DB_OPERATOR_PASSWORD", "DB_MIGRATOR_PASSWORD", "DB_PASSWORD"], "unused"
-    )
+    passwords = {f"DB_{of}PASSWORD": "unused" for of in ("SUPERUSER_", "OPERATOR_", "MIGRATOR_", "REPLICATION_", "")}
     command = [
         "psql",
         "-h",
@@ -142,6 +141,27 @@ def sql(postgres: int) -> Callable[[str], str]:
 
     run("DROP SCHEMA IF EXISTS rtx_operator CASCADE")
     return run
+
+
+@pytest.fixture
+def standby(postgres: int, tmp_path: Path) -> Iterator[None]:
+    """Every commit is confirmed by a standby during the test: pg_receivewal reports what it has flushed."""
+    confirming = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'"
+    command = [_postgres_binaries() / "pg_receivewal", "--synchronous", "--no-password", "-D", tmp_path]
+    with subprocess.Popen([*command, "-d", f"host=127.0.0.1 port={postgres} user=postgres"]) as process:
+        try:
+            _wait_for_standbys(postgres, "ANY 1 (*)")
+            eventually(lambda: _psql(postgres, "-c", confirming).stdout.strip() == "1", "a standby confirms commits")
+            yield
+        finally:
+            _wait_for_standbys(postgres, "")
+            process.terminate()
+
+
+def _wait_for_standbys(port: int, names: str) -> None:
+    setting = f"ALTER SYSTEM SET synchronous_standby_names = '{names}'"
+    done = _psql(port, "-c", setting, "-c", "SELECT pg_reload_conf()")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="session")
@@ -181,6 +201,12 @@ def start_operator(
     yield start
     for operator in started:
         operator.kill()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patroni(kubeconfig: Path) -> Iterator[None]:
+    with running_patroni(kubeconfig):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ ALWAYS_DELETED_KINDS = (
     "deployment,statefulset,service,configmap,serviceaccount,poddisruptionbudget,horizontalpodautoscaler,"
     "networkpolicy,job"
 )
+STATE_OF_THE_DATA = ["ConfigMap/rtx-postgres-config", "ConfigMap/rtx-postgres-sync"]  # lives as long as the volumes
 ENGINE_SELECTOR = ("-l", "rtx-trading.com/engine=rtx")
 
 
@@ -28,7 +29,7 @@ def test_retain_keeps_volumes_and_passwords_for_the_next_engine(engine: Engine) 
     engine.delete()
 
     # Then its volumes and Secrets stay, and everything else is deleted.
-    eventually(lambda: children(engine, ALWAYS_DELETED_KINDS) == [], "only data is left")
+    eventually(lambda: children(engine, ALWAYS_DELETED_KINDS) == STATE_OF_THE_DATA, "only data is left")
     assert (
         children(engine, "pvc")
         == claims
@@ -85,7 +86,7 @@ def test_deletion_policy_can_change_in_both_directions(engine: Engine) -> None:
     engine.delete()
 
     # Then its volumes and Secrets stay.
-    eventually(lambda: children(engine, ALWAYS_DELETED_KINDS) == [], "only data is left")
+    eventually(lambda: children(engine, ALWAYS_DELETED_KINDS) == STATE_OF_THE_DATA, "only data is left")
     assert children(engine, "secret,pvc") == [
         "PersistentVolumeClaim/data-rtx-postgres-0",
         "PersistentVolumeClaim/data-rtx-redis-0",
@@ -121,7 +122,7 @@ def test_retain_set_under_a_pause_keeps_the_data_and_changes_nothing_else(engine
 
     # When the engine is deleted, then its volumes and Secrets stay.
     engine.delete()
-    eventually(lambda: children(engine, ALWAYS_DELETED_KINDS) == [], "only data is left")
+    eventually(lambda: children(engine, ALWAYS_DELETED_KINDS) == STATE_OF_THE_DATA, "only data is left")
     assert children(engine, "secret,pvc") == [
         "PersistentVolumeClaim/data-rtx-postgres-0",
         "PersistentVolumeClaim/data-rtx-redis-0",
@@ -141,4 +142,4 @@ def test_deletion_does_not_need_the_operator(own_operator: tuple[Engine, Operato
     engine.delete()
 
     # Then its children are deleted, except for its data.
-    eventually(lambda: children(engine, ALWAYS_DELETED_KINDS) == [], "only data is left")
+    eventually(lambda: children(engine, ALWAYS_DELETED_KINDS) == STATE_OF_THE_DATA, "only data is left")

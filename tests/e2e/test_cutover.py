@@ -1,7 +1,11 @@
 """Cutovers under load: an upgrade by `spec.version`, a switch back to the kept version, a broken version."""
 
+import subprocess
+
 import pytest
 from loads import Load, assert_kept, no_request_fails
+from plugin import plugin
+from rtx_cli.exits import ExitCode
 from rtx_operator.api.enums import CutoverPhase, Reason
 from upgrades import BROKEN_VERSION, NEW_VERSION, OLD_VERSION, Upgrades
 
@@ -42,16 +46,32 @@ def test_going_back_to_the_kept_version_only_switches(upgrades: Upgrades, loaded
     kept = upgrades.status()["previous"]["colour"]
     before = {pod["metadata"]["uid"] for pod in upgrades.pods(kept)}
 
-    # When the version is changed back under load.
+    # When a person rolls it back with the kubectl plugin under load.
     with no_request_fails(loaded):
-        cutover = upgrades.upgrade(OLD_VERSION)
+        ended = run_plugin(upgrades, "rollback")
+    cutover = upgrades.cutover()
 
-    # Then the same pods serve again: no migration ran and no pod was started.
+    # Then the plugin has followed it to its end.
+    assert ended.returncode == ExitCode.OK, ended
+    assert f"version {OLD_VERSION} runs after" in ended.stdout
+
+    # And the same pods serve again: no migration ran and no pod was started.
     assert cutover["phase"] == CutoverPhase.SUCCEEDED, cutover
     assert CutoverPhase.MIGRATING not in cutover["seconds"]
     assert {pod["metadata"]["uid"] for pod in upgrades.pods(kept)} == before
     assert upgrades.end_state()["version"] == OLD_VERSION
     assert upgrades.selected_colour() == kept
+
+    # And the plugin's requests to pods get through: exec and a forwarded port.
+    applied = run_plugin(upgrades, "migrations")
+    assert (applied.returncode, "applied" in applied.stdout) == (ExitCode.OK, True), applied
+    tested = run_plugin(upgrades, "smoke-test")
+    assert (tested.returncode, tested.stdout.count("passed")) == (ExitCode.OK, 4), tested
+
+
+def run_plugin(upgrades: Upgrades, *words: str) -> "subprocess.CompletedProcess[str]":
+    engine = upgrades.engine
+    return plugin(engine.kubectl.program, engine.namespace, words[0], engine.name, *words[1:])
 
 
 def test_broken_version_is_rolled_back(upgrades: Upgrades, loaded: Load) -> None:

@@ -7,9 +7,10 @@ import pytest
 from database_sessions import frozen_executor
 from kills import moment
 from loads import CONNECTION_ERRORS, Load, assert_kept_across_tests, assert_nothing_lost, no_request_fails
-from nodes import api_server_unavailable, busiest_pod, has_restarted, send_signal
+from nodes import busiest_pod, has_restarted, send_signal
 from operators import arm_crash, leader_pod
 from rtx_demo.waiting import eventually
+from rtx_lab.faults import api_server_unavailable
 from rtx_operator.api.enums import CutoverPhase, Reason
 from system_fixtures import StartLoad
 from upgrades import Upgrades, assert_rejected, assert_succeeded, new_revision

@@ -83,6 +83,7 @@ def address(kubectl: Kubectl, engine: Engine, target: str) -> tuple[str, int]:
         ("engine", "engine"),
         ("engine", "postgres"),
         ("engine", "redis"),
+        ("postgres", "api-server"),  # which has Patroni's lock
     ],
 )
 def test_needed_connection_is_allowed(engine: Engine, places: Places, source: str, target: str) -> None:
@@ -110,7 +111,7 @@ def test_needed_connection_is_allowed(engine: Engine, places: Places, source: st
         ("engine", "dns-metrics"),
         ("postgres", "redis"),
         ("postgres", "engine"),
-        ("postgres", "api-server"),
+        ("postgres", "dns-metrics"),
     ],
 )
 def test_other_connection_is_refused(engine: Engine, places: Places, source: str, target: str) -> None:

@@ -6,9 +6,10 @@ import pytest
 from database_sessions import locked_fence
 from kills import moment
 from loads import DATABASE_OUTAGE_ERRORS, Load, assert_kept_across_tests, assert_nothing_lost, no_request_fails
-from nodes import api_server_unavailable, frozen, pod_of, replace_pod
+from nodes import frozen, pod_of, replace_pod
 from operators import arm_crash, leader_pod
 from rtx_demo.waiting import eventually
+from rtx_lab.faults import api_server_unavailable
 from rtx_operator.api.enums import CutoverPhase
 from system_fixtures import StartLoad
 from upgrades import FAST_ROLLOUT, LONG_MONITORING, Upgrades, assert_consistent, assert_succeeded, new_revision

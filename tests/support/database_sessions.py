@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from rtx_demo import database
+from rtx_demo import database, members
 from rtx_demo.engine import Engine
 from rtx_demo.errors import DemoError
 
@@ -28,7 +28,7 @@ def open_transaction(
 
     Yields a function that returns whether that session still exists.
     """
-    host = f"{engine.name}-postgres-0"
+    host = members.primary(engine).name
     psql = f"psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 '{connection} application_name={name}'"
     command = ["exec", "-i", host, "--namespace", engine.namespace, "--container=postgres", "--"]
     command += ["sh", "-c", f'PGPASSWORD="$DB_PASSWORD" exec {psql}']

@@ -39,6 +39,8 @@ NOT_RUN = {
     "kubectl logs -n rtx-system deploy/rtx-operator -f": _READS,
     "kubectl exec -i rtx-postgres-0 -n rtx-trading -- psql -U postgres -d trading_engine --single-transaction"
     " -v ON_ERROR_STOP=1 < adjust.sql": "tests/unit/engine/test_store_events.py runs the statements",
+    "uv tool install ./cli": "installs a program for whoever runs the tests; they run it from the workspace",
+    "kubectl tradingengine --help": "kubectl finds the plugin once it is installed; tests/unit/cli prints the help",
     "$RUN lab status": _LAB,
     "$RUN lab in node2 ip addr": _LAB,
     "$RUN lab cut node2; $RUN lab heal node2": _LAB,

@@ -1,9 +1,7 @@
-"""Signals to processes of containers and of the control plane. Works on the native cluster only."""
+"""Signals to processes of containers. Works on the native cluster only."""
 
 import itertools
-import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,35 +9,23 @@ from pathlib import Path
 from rtx_demo.engine import Engine
 from rtx_demo.kubectl import Object
 from rtx_demo.waiting import eventually
-from rtx_lab import cgroups
-from rtx_lab.instance import CONTROL_PLANE, Instance
-from rtx_lab.processes import start_daemon
+from rtx_lab.faults import pod_processes, signal_all
 
 ENGINE_HTTP_PORT = 7999
 READY_TIMEOUT_SECONDS = 120
-NODE_REPORT_SECONDS = 5
 TCP_ESTABLISHED = "01"  # in /proc/net/tcp
 
 
 def processes(pod: Object, program: str) -> list[int]:
     """The process ids, on this machine, of the pod's processes whose command line contains `program`."""
-    uid = pod["metadata"]["uid"]
-    found: set[int] = set()
-    for root in cgroups.hierarchies():
-        # The kubelet's cgroup drivers spell the uid differently.
-        for folder in (root / Instance().name).rglob(f"*{uid}*/**/cgroup.procs"):
-            found.update(_members(folder))
-        for folder in (root / Instance().name).rglob(f"*{uid.replace('-', '_')}*/**/cgroup.procs"):
-            found.update(_members(folder))
-    return sorted(pid for pid in found if program in _command(pid))
+    return pod_processes(pod["metadata"]["uid"], program)
 
 
 def send_signal(pod: Object, program: str, number: signal.Signals) -> None:
     """Send a signal to a pod's program, without the kubelet; AssertionError when no such process runs."""
     pids = processes(pod, program)
     assert pids, f"pod {pod['metadata']['name']} has no process whose command line contains {program}"
-    for pid in pids:
-        os.kill(pid, number)
+    signal_all(pids, number)
 
 
 def connections(pod: Object, program: str, port: int) -> int:
@@ -88,57 +74,4 @@ def frozen(pod: Object, program: str) -> Iterator[None]:
         yield
     finally:
         # Not `send_signal`: the container may have been replaced, and then no process is left.
-        for pid in processes(pod, program):
-            os.kill(pid, signal.SIGCONT)
-
-
-@contextmanager
-def daemon_frozen(name: str) -> Iterator[None]:
-    """Inside the block a daemon of the cluster (`lab status` lists them) is stopped, and keeps its connections open."""
-    pid = int((Instance().run / "daemons" / name).read_text())
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
-@contextmanager
-def daemon_stopped(name: str) -> Iterator[None]:
-    """Inside the block a daemon of the control plane does not run; it is started again after the block."""
-    instance = Instance()
-    pid = int((instance.run / "daemons" / name).read_text())
-    command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
-    os.kill(pid, signal.SIGTERM)
-    eventually(lambda: not Path(f"/proc/{pid}/cwd").exists(), f"the end of {name}")  # a zombie has none, either
-    try:
-        yield
-    finally:
-        start_daemon(instance, CONTROL_PLANE, name, command)
-
-
-@contextmanager
-def api_server_unavailable() -> Iterator[None]:
-    """Inside the block the API server answers nobody.
-
-    The controller manager does not run meanwhile. In production it ends itself when it cannot renew its Lease; the
-    lab's has none. One that kept running would take nodes for lost because they could not report.
-    """
-    with daemon_stopped("kube-controller-manager"):
-        with daemon_frozen("kube-apiserver"):
-            yield
-        time.sleep(NODE_REPORT_SECONDS)  # until the nodes have reported again
-
-
-def _members(file: Path) -> Iterator[int]:
-    try:
-        yield from map(int, file.read_text().split())
-    except OSError:  # the group was removed meanwhile
-        return
-
-
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
-        return ""
+        signal_all(processes(pod, program), signal.SIGCONT)

@@ -10,6 +10,7 @@ from rtx_engine.store import OrderError, OrderErrorReason, OverloadedError, TooM
 _STATUS: Mapping[OrderErrorReason, int] = {
     OrderErrorReason.CONFLICT: 409,
     OrderErrorReason.UNKNOWN_ACCOUNT: 404,
+    OrderErrorReason.EXPIRED: 412,
     OrderErrorReason.INTERNAL: 500,
     OrderErrorReason.FENCED: 503,
     OrderErrorReason.OVERLOADED: 503,
@@ -24,7 +25,7 @@ _OF_STORE: Mapping[type[Exception], tuple[int, ErrorReason]] = {
 }
 
 
-def to_api_error(error: Exception) -> ApiError:
+def to_api_error(error: BaseException) -> ApiError:
     """The API error for `error`; 500 for an unexpected exception."""
     match error:
         case ApiError():

@@ -8,6 +8,7 @@ Timeouts.forward_seconds in the first pod, HOP_TIMEOUT_SECONDS in the second.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
@@ -15,12 +16,14 @@ import msgspec
 from rtx_engine import metrics
 from rtx_engine.api import peer
 from rtx_engine.api.client_address import FORWARDED_FOR, UNKNOWN, forwarded_for
-from rtx_engine.api.context import Activity
+from rtx_engine.api.context import Context
 from rtx_engine.api.error_mapping import to_api_error
 from rtx_engine.api.errors import RETRY, ApiError, ErrorBody, ErrorReason
 from rtx_engine.api.http import Response, Scope, header
 from rtx_engine.api.peer import Peers
 from rtx_engine.api.peer_client import NoResponseError, PeerClient, PeerRequest, UnreachableError
+from rtx_engine.api.places import Places
+from rtx_engine.api.senders import Sender, Senders
 from rtx_engine.store import (
     OrderError,
     OrderErrorReason,
@@ -32,7 +35,9 @@ from rtx_engine.store import (
 
 HOP_TIMEOUT_SECONDS = 3.0  # how long the second pod waits for the fence to name its colour
 RETRY_INTERVAL_SECONDS = 0.05
-MAX_FORWARDS = 512  # in flight; further requests are answered 503 Busy
+# In flight. An account, or an address without a token, has a fifth at most (places.py): as many as it may have orders
+# that wait for their results (writer.Limits.max_of_account).
+MAX_FORWARDS = 1280
 
 _ORDER_PATH = "/api/orders/market"
 _CHANGES_ACCOUNT = re.compile(r"/api/admin/accounts/[0-9]+/(deposits|withdrawals|revoke)")
@@ -45,12 +50,20 @@ _LOST = "the answer of the colour that executes was lost; try again with the sam
 _NOT_NAMED = "this colour does not execute; try again with the same id"
 
 # What an answer must have to tell of the order, transfer or revocation itself: what became of it, or that there can be
-# none of this id or account. Any other tells at most that this attempt has done nothing, and nothing of any before:
-# the token has expired since, too much waits, or the release before knows no such request.
+# none of this id or account, or by this time. Any other tells at most that this attempt has done nothing, and nothing
+# of any before: the token has expired since, too much waits, or the release before knows no such request.
 _CONCLUSIVE_STATUSES = frozenset({200, 201, 422})
-_CONCLUSIVE_REASONS = frozenset({OrderErrorReason.CONFLICT, OrderErrorReason.UNKNOWN_ACCOUNT})
+_CONCLUSIVE_REASONS = frozenset({OrderErrorReason.CONFLICT, OrderErrorReason.UNKNOWN_ACCOUNT, OrderErrorReason.EXPIRED})
 
-LocalHandler = Callable[[], Awaitable[None]]  # responds in this pod; raises only before the response has begun
+LocalHandler = Callable[[], Awaitable[Response]]  # responds in this pod
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """`executed_here`: in this pod, because the fence names its colour again."""
+
+    response: Response
+    executed_here: bool
 
 
 class _AnswerLostError(Exception):
@@ -64,7 +77,7 @@ class ForwardResult(StrEnum):
     EXECUTED_HERE = "executed-here"  # the fence named this colour in the meantime
     FENCED = "fenced"  # no executor was reached in time
     UNKNOWN = "unknown"  # it may have taken effect
-    OVERLOADED = "overloaded"  # MAX_FORWARDS requests were in flight
+    OVERLOADED = "overloaded"  # as many as may be were in flight: in all, or of this account or address
 
 
 class Receiver:
@@ -74,7 +87,7 @@ class Receiver:
         self._store = store
         self._peers = peers
 
-    async def respond(self, scope: Scope, respond_locally: LocalHandler) -> None:
+    async def respond(self, scope: Scope, respond_locally: LocalHandler) -> Response:
         """Respond once the fence names this colour. Raises OrderError (Fenced) after HOP_TIMEOUT_SECONDS."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + HOP_TIMEOUT_SECONDS
@@ -106,50 +119,44 @@ class Receiver:
 class Forwarder:
     """Forwards requests to the colour that the fence names."""
 
-    def __init__(
-        self,
-        store: Store,
-        peers: Peers,
-        peer_client: PeerClient,
-        activity: Activity,
-        colour: str,
-        timeout_seconds: float,
-    ) -> None:
-        """`timeout_seconds`: for one request, all attempts included."""
-        self._store = store
-        self._peers = peers
+    def __init__(self, context: Context, peer_client: PeerClient) -> None:
+        self._store = context.store
+        self._peers = context.peers
         self._peer_client = peer_client
-        self._activity = activity
-        self._colour = colour
-        self._timeout_seconds = timeout_seconds
-        self._in_flight = 0
+        self._activity = context.activity
+        self._colour = context.settings.colour.value
+        self._timeout_seconds = context.timeouts.forward_seconds  # for one request, all attempts included
+        self._senders = Senders(context)
+        self._places = Places[Sender](MAX_FORWARDS)
 
-    async def respond(self, scope: Scope, body: bytes, respond_locally: LocalHandler) -> Response | None:
-        """The other colour's response; None if `respond_locally` responded because the fence names this colour again.
+    async def respond(self, scope: Scope, body: bytes, respond_locally: LocalHandler) -> Forwarded:
+        """The other colour's response; that of `respond_locally` if the fence names this colour again.
 
-        Raises OrderError (Fenced; OutcomeUnknown after a lost answer), ApiError (503), and the errors of
+        Raises OrderError (Fenced; OutcomeUnknown after a lost answer), ApiError (429, 503), and the errors of
         `respond_locally` except Fenced.
         """
-        if self._in_flight >= MAX_FORWARDS:
-            metrics.forwarded_requests(ForwardResult.OVERLOADED).inc()
-            message = "Too many requests are being forwarded: try again in a second."
-            raise ApiError(503, ErrorReason.BUSY, message, headers=RETRY)
-        self._in_flight += 1
-        self._activity.forwarded += 1
-        try:
+        with self._places.take(self._senders.of(scope), self._refusal):
+            self._activity.forwarded += 1
             return await self._respond_until_timeout(scope, body, respond_locally)
-        finally:
-            self._in_flight -= 1
 
-    async def _respond_until_timeout(self, scope: Scope, body: bytes, respond_locally: LocalHandler) -> Response | None:
+    def _refusal(self) -> ApiError:
+        metrics.forwarded_requests(ForwardResult.OVERLOADED).inc()
+        if self._places.full:
+            message = "Too many requests are being forwarded: try again in a second."
+            return ApiError(503, ErrorReason.BUSY, message, headers=RETRY)
+        message = "Too many of your requests are being forwarded: try again in a second."
+        return ApiError(429, ErrorReason.TOO_MANY_REQUESTS, message, headers=RETRY)
+
+    async def _respond_until_timeout(self, scope: Scope, body: bytes, respond_locally: LocalHandler) -> Forwarded:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._timeout_seconds
         lost = False  # an answer: from then on only a conclusive one is true
         while (remaining := deadline - clock()) > 0:
             if self._store.fence.executing:
-                if await _respond_unless_fenced(respond_locally, lost=lost):
+                response = await _respond_unless_fenced(respond_locally, lost=lost)
+                if response is not None:
                     metrics.forwarded_requests(ForwardResult.EXECUTED_HERE).inc()
-                    return None
+                    return Forwarded(response, executed_here=True)
                 continue
             try:
                 response = await self._forward_once(scope, body, remaining)
@@ -159,7 +166,7 @@ class Forwarder:
                 if lost and not _is_conclusive(response.status, _reason(response)):
                     break
                 metrics.forwarded_requests(ForwardResult.ANSWERED).inc()
-                return response
+                return Forwarded(response, executed_here=False)
             await asyncio.sleep(min(RETRY_INTERVAL_SECONDS, max(0.0, deadline - clock())))
             await self._read_fence()
         metrics.forwarded_requests(ForwardResult.UNKNOWN if lost else ForwardResult.FENCED).inc()
@@ -199,7 +206,7 @@ class Forwarder:
         address = client[0].removeprefix("::ffff:") if client else UNKNOWN
         headers.append((FORWARDED_FOR, ", ".join([*forwarded_for(scope), address]).encode("latin-1")))
         path, query = scope["raw_path"], scope["query_string"]
-        # HEAD is forwarded as GET; uvicorn leaves out the body of the response to a HEAD request.
+        # HEAD is forwarded as GET; http_connection.py leaves out the body of the response to a HEAD request.
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         target = b"%b?%b" % (path, query) if query else path
         return PeerRequest(method.encode(), target, headers, body, new_connection=not _is_idempotent(scope))
@@ -211,18 +218,17 @@ class Forwarder:
             return  # continue with the last known state
 
 
-async def _respond_unless_fenced(respond_locally: LocalHandler, *, lost: bool) -> bool:
-    """Respond in this pod. False if the fence moved away again. `lost`: the order may have been placed before."""
+async def _respond_unless_fenced(respond_locally: LocalHandler, *, lost: bool) -> Response | None:
+    """Respond in this pod. None if the fence moved away again. `lost`: the order may have been placed before."""
     try:
-        await respond_locally()
+        return await respond_locally()
     except (ApiError, OrderError, UnavailableError, OverloadedError, TooManyWaitingError) as error:
         api_error = to_api_error(error)
         if api_error.reason is OrderErrorReason.FENCED:
-            return False
+            return None
         if lost and not _is_conclusive(api_error.status, api_error.reason):
             raise OrderError(OrderErrorReason.OUTCOME_UNKNOWN, _LOST) from error
         raise
-    return True
 
 
 def _is_conclusive(status: int, reason: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""The routes with thousands of requests a second: raw ASGI without a framework."""
+"""The routes with thousands of requests a second: without a framework."""
 
 import time
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from rtx_engine.api.request_bodies import MarketOrderRequest, decode
 from rtx_engine.api.response_bodies import Health, PositionResponse, Positions, Rejection
 from rtx_engine.domain.order_response import OrderResponse, order_response
 from rtx_engine.domain.orders import InvalidOrderError, MarketOrder, RejectReason, market_order
-from rtx_engine.store import OrderError, OrderErrorReason
+from rtx_engine.store import OrderError, OrderErrorReason, Placed
 
 _encode = msgspec.json.Encoder().encode
 
@@ -69,24 +69,28 @@ class HotRoutes:
         """Fill a market order: 201, or 200 if it was filled before; 422 if it is recorded as rejected."""
         started = time.perf_counter()
         try:
-            account_id = self._context.account_id(scope)
-            # The first pod that receives an order gives it its id, before anything else.
-            order_id = self._context.peers.order_id(scope)
-            order = _order(order_id, account_id, decode(body, MarketOrderRequest))
-            placed = await self._context.store.orders.submit(order)
+            order = self.order(scope, body)
+            placed = await self._place(order)
         except (ApiError, OrderError) as error:
-            if error.reason is not OrderErrorReason.FENCED:  # app.py counts it if the client gets it
-                metrics.order_errors(error.reason).inc()
+            count_order_error(error)
             raise
-        symbol, reason = order.symbol, placed.execution.reason
-        metrics.order_latency(symbol).observe(time.perf_counter() - started)
-        if reason is not None:
-            metrics.order_errors(reason).inc()
-            return _rejected(order_response(placed.execution), reason)
-        if placed.replayed:
-            return Response(200, placed.body)
-        metrics.orders_placed(symbol).inc()
-        return Response(201, placed.body)
+        return order_placed(order, placed, started)
+
+    def order(self, scope: Scope, body: bytes) -> MarketOrder:
+        """The order that a request wants to be placed. Raises ApiError."""
+        account_id = self._context.account_id(scope)
+        # The first pod that receives an order gives it its id, before anything else.
+        order_id = self._context.peers.order_id(scope)
+        return _order(order_id, account_id, decode(body, MarketOrderRequest))
+
+    async def _place(self, order: MarketOrder) -> Placed:
+        """As the store's submit. Expired is final: no earlier request has placed the order either."""
+        try:
+            return await self._context.store.orders.submit(order)
+        except OrderError as error:
+            if error.reason is not OrderErrorReason.EXPIRED:
+                raise
+            return await self._context.store.lookup.settle(order)
 
     async def positions(self, scope: Scope, _body: bytes) -> Response:
         """The account's open positions."""
@@ -94,6 +98,24 @@ class HotRoutes:
         quotes = self._context.source.quotes()
         found = [PositionResponse.of(position, quotes.get(position.symbol)) for position in positions]
         return Response(200, _encode(Positions(found)))
+
+
+def count_order_error(error: ApiError | OrderError) -> None:
+    if error.reason is not OrderErrorReason.FENCED:  # app.py counts it if the client gets it
+        metrics.order_errors(error.reason).inc()
+
+
+def order_placed(order: MarketOrder, placed: Placed, started: float) -> Response:
+    """The response. `started`: when its request was complete, by time.perf_counter."""
+    symbol, reason = order.symbol, placed.execution.reason
+    metrics.order_latency(symbol).observe(time.perf_counter() - started)
+    if reason is not None:
+        metrics.order_errors(reason).inc()
+        return _rejected(order_response(placed.execution), reason)
+    if placed.replayed:
+        return Response(200, placed.body)
+    metrics.orders_placed(symbol).inc()
+    return Response(201, placed.body)
 
 
 def _order(order_id: UUID, account_id: int, request: MarketOrderRequest) -> MarketOrder:
@@ -105,6 +127,7 @@ def _order(order_id: UUID, account_id: int, request: MarketOrderRequest) -> Mark
             symbol=request.symbol,
             side=request.side,
             quantity=request.quantity,
+            valid_until=request.valid_until,
         )
     except InvalidOrderError as error:
         raise bad_request(sentence(error)) from error

@@ -1,6 +1,6 @@
 """What anybody may use of a pod before it is known who they are. Pure.
 
-The limits of one request are applied by http_protocol.py, those of logins by login_limits.py.
+The limits of one request are applied by request_parser.py and http_connection.py, those of logins by login_limits.py.
 """
 
 from collections import Counter
@@ -25,6 +25,7 @@ class Limits:
     pipelined: int = 32  # requests that wait on a connection for the answers to earlier ones
     request_seconds: float = 10.0  # from the first byte of a request to its last
     first_byte_seconds: float = 30.0  # for a new connection to send anything
+    idle_seconds: float = 3600.0  # between two requests: a server that closes may lose one, so the client should first
     unread_seconds: float = 30.0  # for a client to read its answer
     linger_seconds: float = 2.0  # for a client that is still sending to read why it was refused
     connections: int = 8192  # HTTP and WebSockets

@@ -35,12 +35,17 @@ class LoginRoutes:
         if not grammar.is_name(body.username) or len(body.password) > MAX_PASSWORD_CHARACTERS:
             raise wrong_credentials()  # no account can have these
         caller = await context.logins.caller(body.username, context.client_address(request.scope))
-        if body.username == ADMIN:
-            await context.logins.check(caller, context.settings.admin_password_hash, body.password)
+        with context.logins.place(caller):
+            return await self._log_in(caller, body.password)
+
+    async def _log_in(self, caller: Caller, password: str) -> Response:
+        context = self._context
+        if caller.username == ADMIN:
+            await context.logins.check(caller, context.settings.admin_password_hash, password)
             token, expires_at = context.tokens.issue(None)
             return _json(LoginResponse(token, ADMIN, expires_at, None, None))
-        login = await context.store.users.named(body.username, known=caller.known)
-        await context.logins.check(caller, login.password_hash if login else None, body.password)
+        login = await context.store.users.named(caller.username, known=caller.known)
+        await context.logins.check(caller, login.password_hash if login else None, password)
         if login is None:
             raise wrong_credentials()
         return await self._open_session(login)
@@ -65,9 +70,14 @@ class LoginRoutes:
         check_new_password("new_password", body.new_password)
         if len(body.password) > MAX_PASSWORD_CHARACTERS:
             raise wrong_credentials()
+        address = context.client_address(request.scope)
+        with context.logins.holders_place(account_id, address):
+            return await self._change_password(account_id, address, body)
+
+    async def _change_password(self, account_id: int, address: str, body: PasswordRequest) -> Response:
+        context = self._context
         if (login := await context.store.users.of_holder(account_id)) is None:
             raise unauthorized("The account of this token does not exist: log in again.")
-        address = context.client_address(request.scope)
         caller = await context.logins.caller(login.username, address, holds_token=True)
         await context.logins.check(caller, login.password_hash, body.password)
         password_hash = await context.passwords.hash(body.new_password, caller)

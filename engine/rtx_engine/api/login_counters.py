@@ -7,8 +7,9 @@ logins come at once, they ask Redis one question after the other, each for many 
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import redis.asyncio
 import structlog
@@ -25,6 +26,8 @@ MAX_CONNECTIONS = 4  # to Redis; one reads, and logins that were looked at (pass
 MAX_QUESTIONS = 128  # that are asked at once: some 500 keys, half a millisecond of Redis
 SEEN_SECONDS = 300  # that this pod remembers what Redis said
 MAX_LOCAL_COUNTERS = 20_000  # beyond, those that changed longest ago are forgotten
+
+Result = TypeVar("Result")
 
 log = structlog.get_logger(__name__)
 
@@ -56,8 +59,17 @@ class Counters:
         self._asking = asyncio.Lock()
         self._local = LocalCounters()
         self._avoid_redis_until = 0.0
+        self._closed = False
+        self._commands: set[asyncio.Future[Any]] = set()  # that are under way
 
     async def close(self) -> None:
+        """Ask Redis no more, and close its connections once what is under way has ended: redis-py would open others.
+
+        Waits for TIMEOUT_SECONDS at most.
+        """
+        self._closed = True
+        if self._commands:
+            await asyncio.wait(self._commands, timeout=TIMEOUT_SECONDS)
         await self._redis.aclose()
 
     async def read(self, keys: Sequence[str]) -> list[int]:
@@ -89,8 +101,7 @@ class Counters:
         if not self._asks_redis():
             return None
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                values = [int(value or 0) for value in await self._redis.mget(keys)]
+            values = [int(value or 0) for value in await self._command(self._redis.mget(keys))]
         except (RedisError, OSError, TimeoutError, ValueError) as error:
             self._avoid_redis(error)
             return None
@@ -106,16 +117,23 @@ class Counters:
         if not self._asks_redis():
             return
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS), self._redis.pipeline(transaction=False) as pipeline:
+            async with self._redis.pipeline(transaction=False) as pipeline:
                 for key, amount, seconds in amounts:
                     pipeline.incrby(key, amount)
                     pipeline.expire(key, seconds, nx=True)
-                await pipeline.execute()
+                await self._command(pipeline.execute())
         except (RedisError, OSError, TimeoutError) as error:
             self._avoid_redis(error)
 
+    async def _command(self, command: Awaitable[Result]) -> Result:
+        """Its result. Raises TimeoutError after TIMEOUT_SECONDS."""
+        task = asyncio.ensure_future(command)
+        self._commands.add(task)
+        task.add_done_callback(self._commands.discard)
+        return await asyncio.wait_for(task, TIMEOUT_SECONDS)
+
     def _asks_redis(self) -> bool:
-        return time.monotonic() >= self._avoid_redis_until
+        return not self._closed and time.monotonic() >= self._avoid_redis_until
 
     def _avoid_redis(self, error: Exception) -> None:
         self._avoid_redis_until = time.monotonic() + AVOIDED_SECONDS

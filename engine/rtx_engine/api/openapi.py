@@ -25,6 +25,7 @@ _ERRORS = {
     403: "The token does not permit this.",
     404: "Not found.",
     409: "The id or name is already in use.",
+    412: "valid_until is over; the order was not placed, and this request never places it.",
     413: "The body is too large.",
     422: "The order was rejected and recorded; `order` is the record.",
     429: "Too many; try again after the seconds in Retry-After.",
@@ -64,7 +65,7 @@ _TRANSFER_RESPONSES: Mapping[int, tuple[str, type[msgspec.Struct] | None]] = {
     201: ("Entered; the response is the entry.", EntryResponse),
     422: ("The account does not take it. Nothing was recorded: the same id may be tried again.", ErrorBody),
 }
-_TRANSFER_ERRORS = (400, 401, 403, 404, 409, 413, 503)
+_TRANSFER_ERRORS = (400, 401, 403, 404, 409, 413, 429, 503)
 _ACCOUNT_ID = Parameter(
     "account_id",
     "the number of the account",
@@ -145,7 +146,7 @@ OPERATIONS: Sequence[Operation] = (
         "/api/admin/accounts/{account_id}/revoke",
         "End all tokens and streams of an account. For the administrator only.",
         {200: ("They have ended.", response_bodies.Revoked)},
-        errors=(401, 403, 404, 413, 503),
+        errors=(401, 403, 404, 413, 429, 503),
         parameters=(_ACCOUNT_ID,),
     ),
     Operation(
@@ -160,6 +161,7 @@ OPERATIONS: Sequence[Operation] = (
         "/api/symbols",
         "All symbols with their newest prices.",
         {200: ("The symbols.", response_bodies.Symbols)},
+        errors=(429, 503),
         public=True,
     ),
     Operation(
@@ -171,7 +173,7 @@ OPERATIONS: Sequence[Operation] = (
             201: ("Filled.", OrderResponse),
             422: (_ERRORS[422], response_bodies.Rejection),
         },
-        errors=(400, 401, 403, 404, 409, 413, 503),
+        errors=(400, 401, 403, 404, 409, 412, 413, 429, 503),
         body=request_bodies.MarketOrderRequest,
         example=_ORDER_EXAMPLE,
     ),
@@ -196,8 +198,15 @@ OPERATIONS: Sequence[Operation] = (
         "get",
         "/api/orders/{client_order_id}",
         "One order, for example after a lost response.",
-        {200: ("The order.", OrderResponse)},
-        errors=(401, 403, 404, 429, 503),
+        {
+            200: ("The order.", OrderResponse),
+            404: (
+                "Not placed as of `as_of`. That is final for requests whose valid_until is earlier; another one that "
+                "is still under way may place it, and to send it again tells.",
+                response_bodies.NoOrder,
+            ),
+        },
+        errors=(401, 403, 429, 503),
         parameters=(Parameter("client_order_id", "the client_order_id of the order", place="path"),),
     ),
     Operation(

@@ -16,6 +16,10 @@ from rtx_engine.config import COLOUR_PLACEHOLDER
 
 # Kept connections to one colour. Further requests wait for a free one: opening more in a cutover takes longer.
 MAX_CONNECTIONS = 32
+# A request that has waited so long leaves its place to another, which gets a connection of its own, perhaps to another
+# pod: however many are stuck, with a pod that has stopped or an account that somebody holds, others are sent on. How
+# many there are is bounded by those who send (forward.MAX_FORWARDS). A forward takes a few milliseconds.
+STUCK_SECONDS = 0.25
 CONNECT_TIMEOUT_SECONDS = 1.0  # inside a cluster a connection opens within a millisecond or not at all
 KEEP_ALIVE_SECONDS = 30.0  # an idle connection is closed after this time
 REACH_TIMEOUT_SECONDS = 2.0
@@ -101,7 +105,7 @@ class PeerClient:
 
 
 class _ConnectionPool:
-    """At most MAX_CONNECTIONS connections to one Service; idle ones are kept for the next request."""
+    """MAX_CONNECTIONS connections to one Service, and those that are stuck; idle ones are kept for the next request."""
 
     def __init__(self, host: str) -> None:
         self.host = host
@@ -122,16 +126,28 @@ class _ConnectionPool:
                 connection.close()
             return
         clock = asyncio.get_running_loop().time
-        async with self._slots:
+        async with self._slot():
             connection = self._take_idle(since=clock() - KEEP_ALIVE_SECONDS) or await self._open()
             try:
                 yield connection
             finally:
-                if connection.reusable:
+                if connection.reusable and len(self._idle) < MAX_CONNECTIONS:
                     connection.idle_since = clock()
                     self._idle.append(connection)
                 else:
                     connection.close()
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        """One of MAX_CONNECTIONS, for at most STUCK_SECONDS."""
+        await self._slots.acquire()
+        slot = _Slot(self._slots)
+        stuck = asyncio.get_running_loop().call_later(STUCK_SECONDS, slot.leave)
+        try:
+            yield
+        finally:
+            stuck.cancel()
+            slot.leave()
 
     def close(self) -> None:
         while self._idle:
@@ -159,6 +175,18 @@ class _ConnectionPool:
                 self._address = Address(*first[4][:2])
                 self._address_expires_at = loop.time() + ADDRESS_TTL_SECONDS
             return self._address
+
+
+class _Slot:
+    """A place that is left once."""
+
+    def __init__(self, slots: asyncio.Semaphore) -> None:
+        self._slots: asyncio.Semaphore | None = slots
+
+    def leave(self) -> None:
+        if self._slots is not None:
+            self._slots.release()
+            self._slots = None
 
 
 class _StatusColour(msgspec.Struct):

@@ -74,12 +74,16 @@ class MarketOrderRequest(Request, frozen=True):
     symbol: str
     side: str
     quantity: str
+    valid_until: str | None = None
 
     HINTS: ClassVar[dict[str, str]] = {
         "client_order_id": "1 to 64 printable ASCII characters, unique among the orders of the account",
         "symbol": 'a symbol of GET /api/symbols, like "EURUSD"',
         "side": '"buy" or "sell"',
         "quantity": 'a number of lots in quotes, like "0.10"',
+        "valid_until": (
+            'a time in UTC, like "2026-11-27T10:00:00Z", after which the order is not placed, or leave it out'
+        ),
     }
 
 

@@ -129,6 +129,16 @@ class Events(msgspec.Struct, frozen=True):
     next_since: int | None
 
 
+class NoOrder(msgspec.Struct, frozen=True):
+    """The order was not placed. `as_of`: when that was so; a request whose valid_until is earlier never places it.
+
+    Without `as_of` the path itself does not exist, as with a slash in the id: no order has such an id.
+    """
+
+    error: ErrorDetail
+    as_of: dt.datetime | msgspec.UnsetType = msgspec.UNSET
+
+
 class Rejection(msgspec.Struct, frozen=True):
     """An order recorded as rejected: the reason and the order."""
 

@@ -1,5 +1,6 @@
 """All other routes, on Starlette. The request body has been read before."""
 
+import datetime as dt
 from collections.abc import Awaitable, Callable
 from importlib import resources
 
@@ -9,18 +10,19 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route, Router
 
 from rtx_engine.api.context import Context
-from rtx_engine.api.errors import ApiError, ErrorReason, bad_request, sentence, unauthorized
+from rtx_engine.api.errors import ApiError, ErrorDetail, ErrorReason, bad_request, sentence, unauthorized
 from rtx_engine.api.login import ADMIN, LoginRoutes, admin_caller, check_new_password
 from rtx_engine.api.openapi import document
 from rtx_engine.api.query import Query
 from rtx_engine.api.request_bodies import AccountRequest, decode
-from rtx_engine.api.response_bodies import AccountResponse, Events, Orders, SymbolResponse, Symbols
+from rtx_engine.api.response_bodies import AccountResponse, Events, NoOrder, Orders, SymbolResponse, Symbols
 from rtx_engine.api.transfers import TransferRoutes
 from rtx_engine.domain import accounts, grammar
 from rtx_engine.domain.events import message
 from rtx_engine.domain.order_response import order_response
+from rtx_engine.domain.orders import Execution
 from rtx_engine.domain.symbols import SYMBOLS
-from rtx_engine.store import UsernameTakenError
+from rtx_engine.store import NotPlaced, UsernameTakenError
 
 DEFAULT_PAGE_ORDERS = 50
 MAX_PAGE_ORDERS = 500
@@ -88,16 +90,12 @@ class ColdRoutes:
         """One order, by its client_order_id."""
         account_id = self._context.account_id(request.scope)
         client_order_id: str = request.path_params["client_order_id"]
-        execution = None
+        found: Execution | NotPlaced = NotPlaced(dt.datetime.now(dt.UTC))
         if grammar.is_client_order_id(client_order_id):  # else no order can have it
-            execution = await self._context.store.lookup.find(account_id, client_order_id)
-        if execution is None:
-            raise ApiError(
-                404,
-                ErrorReason.NOT_FOUND,
-                f"This account has no order {client_order_id[:64]!a}: only a request still under way can place it.",
-            )
-        return _json(order_response(execution))
+            found = await self._context.store.lookup.find(account_id, client_order_id)
+        if isinstance(found, NotPlaced):
+            return _json(_no_order(client_order_id, found.as_of), 404)
+        return _json(order_response(found))
 
     async def events(self, request: Request) -> Response:
         """A page of the account's events, oldest first: what a stream would replay."""
@@ -139,6 +137,15 @@ def cold_routes(context: Context) -> Router:
         ("GET", "/docs", cold.docs),
     ]
     return Router([Route(path, handler, methods=[method]) for method, path, handler in table], redirect_slashes=False)
+
+
+def _no_order(client_order_id: str, as_of: dt.datetime) -> NoOrder:
+    shown = msgspec.json.decode(msgspec.json.encode(as_of), type=str)
+    sentence = (
+        f"This account had no order {client_order_id[:64]!a} at {shown}: only a request still under way whose "
+        "valid_until is later can place it; send it again with the same client_order_id to place it or get its outcome."
+    )
+    return NoOrder(ErrorDetail(ErrorReason.NOT_FOUND, sentence), as_of)
 
 
 def _json(value: msgspec.Struct, status: int = 200) -> Response:

@@ -6,6 +6,7 @@ The digits are bounded here, before anything is computed with them: a batch of 2
 when one of them had 16,000 zeros.
 """
 
+import datetime as dt
 import re
 from decimal import Decimal
 
@@ -15,6 +16,7 @@ MAX_TEXT_CHARACTERS = 200
 
 _DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,11})(?:\.[0-9]{1,10})?")
 _WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?Z")
 _PRINTABLE = re.compile(rf"[ -~]{{1,{MAX_ID_CHARACTERS}}}")
 # As a path these two mean something else: clients and proxies resolve them before they send `/api/orders/..`.
 _NO_PATHS = frozenset({".", ".."})
@@ -36,6 +38,19 @@ def whole_number(text: str, *, minimum: int = 0, maximum: int = MAX_SEQUENCE) ->
     if _WHOLE_NUMBER.fullmatch(text) is None or not minimum <= (number := int(text)) <= maximum:
         raise GrammarError
     return number
+
+
+def time(text: str) -> dt.datetime:
+    """The time in `text`, in UTC and written as in responses (RFC 3339), like 2026-11-27T10:00:00.5Z.
+
+    Raises GrammarError.
+    """
+    if _TIME.fullmatch(text) is None:
+        raise GrammarError
+    try:
+        return dt.datetime.fromisoformat(text)
+    except ValueError as error:  # no such day or hour
+        raise GrammarError from error
 
 
 def is_name(text: str) -> bool:

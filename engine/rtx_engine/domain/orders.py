@@ -4,12 +4,13 @@ import datetime as dt
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from uuid import UUID
 
 import msgspec
 
 from rtx_engine.domain import grammar
-from rtx_engine.domain.symbols import SYMBOLS, Symbol
+from rtx_engine.domain.symbols import SYMBOLS
 
 
 class Side(StrEnum):
@@ -45,7 +46,10 @@ class InvalidOrderError(ValueError):
 
 
 class MarketOrder(msgspec.Struct, frozen=True):
-    """An order to execute at the current quote. `order_id` is a UUIDv7 from the first pod that received the order."""
+    """An order to execute at the current quote. `order_id` is a UUIDv7 from the first pod that received the order.
+
+    `valid_until` belongs to the request: a repeat may have another one, and what was placed has none.
+    """
 
     order_id: UUID
     account_id: int
@@ -53,6 +57,7 @@ class MarketOrder(msgspec.Struct, frozen=True):
     symbol: str
     side: Side
     quantity: Decimal  # lots
+    valid_until: dt.datetime | None = None  # by the database's clock; after it this request places nothing
 
     def same_request(self, other: "MarketOrder") -> bool:
         """Whether `other`, with the same client_order_id, has the same content."""
@@ -75,7 +80,14 @@ class Execution(msgspec.Struct, frozen=True):
 
 
 def market_order(
-    order_id: UUID, account_id: int, client_order_id: str, *, symbol: str, side: str, quantity: str
+    order_id: UUID,
+    account_id: int,
+    client_order_id: str,
+    *,
+    symbol: str,
+    side: str,
+    quantity: str,
+    valid_until: str | None = None,
 ) -> MarketOrder:
     """The order that a client asks for, in its own words. Raises InvalidOrderError.
 
@@ -83,15 +95,29 @@ def market_order(
     """
     if not grammar.is_client_order_id(client_order_id):
         raise InvalidOrderError("client_order_id must be 1 to 64 printable ASCII characters, and not only dots")
-    instrument = SYMBOLS.get(symbol)
-    if instrument is None:
+    if symbol not in SYMBOLS:
         raise InvalidOrderError(f"symbol {symbol[:32]!a} is not traded; use one of {', '.join(SYMBOLS)}")
     if side not in _SIDES:
         raise InvalidOrderError(f"side {side[:32]!a} is unknown; use {' or '.join(Side)}")
-    return MarketOrder(order_id, account_id, client_order_id, symbol, _SIDES[side], _lots(quantity, instrument))
+    lots, until = _lots(quantity, symbol), _valid_until(valid_until)
+    return MarketOrder(order_id, account_id, client_order_id, symbol, _SIDES[side], lots, until)
 
 
-def _lots(text: str, symbol: Symbol) -> Decimal:
+def _valid_until(text: str | None) -> dt.datetime | None:
+    if text is None:
+        return None
+    try:
+        return grammar.time(text)
+    except grammar.GrammarError:
+        raise InvalidOrderError(
+            f"valid_until {text[:32]!a} is not a time in UTC; write it like 2026-11-27T10:00:00Z"
+        ) from None
+
+
+@lru_cache(maxsize=1024)
+def _lots(text: str, symbol_name: str) -> Decimal:
+    """Cached, because clients write few quantities, and decimals are slow."""
+    symbol = SYMBOLS[symbol_name]
     try:
         lots = grammar.decimal(text)
     except grammar.GrammarError:

@@ -16,6 +16,7 @@ from rtx_engine.store.errors import (
 )
 from rtx_engine.store.fence import FenceState, FenceWatch
 from rtx_engine.store.journal import Entered
+from rtx_engine.store.lookup import NotPlaced
 from rtx_engine.store.plan import Placed
 from rtx_engine.store.reader import Reader
 from rtx_engine.store.store import Store
@@ -24,6 +25,7 @@ __all__ = [
     "Entered",
     "FenceState",
     "FenceWatch",
+    "NotPlaced",
     "OrderError",
     "OrderErrorReason",
     "OverloadedError",

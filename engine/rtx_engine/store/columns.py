@@ -36,6 +36,7 @@ def write_arguments(plan: Plan) -> list[list[Any]]:
         [event.account_id for event in plan.events],
         [bytes(event.payload).decode() for event in plan.events],
         _positions(plan),
+        [execution.order.valid_until for execution in plan.executions],
     ]
 
 

@@ -23,6 +23,8 @@ CONTENTION = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg
 # Before the first migration: schema, tables or functions are not there, or not granted yet.
 NOT_MIGRATED = (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError)
 
+READ_ONLY = "the server is read-only: a standby, or no longer the primary"
+
 FENCED_STATE = "RX001"  # SQLSTATE of rtx_operator.assert_executor()
 
 

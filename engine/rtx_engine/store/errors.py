@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class OrderErrorReason(StrEnum):
-    """Why an order got no result. Except for Conflict and UnknownAccount, a retry with the same id is safe."""
+    """Why an order got no result. Except for Conflict, UnknownAccount and Expired, a retry with the same id is safe."""
 
     FENCED = "Fenced"  # another colour executes
     OVERLOADED = "Overloaded"  # the queue is full
@@ -13,6 +13,7 @@ class OrderErrorReason(StrEnum):
     OUTCOME_UNKNOWN = "OutcomeUnknown"  # it may have been recorded: an answer was lost, and the next came too late
     CONFLICT = "Conflict"  # the client_order_id belongs to another order
     UNKNOWN_ACCOUNT = "UnknownAccount"
+    EXPIRED = "Expired"  # its valid_until is over; it was not placed, and this request never places it
     INTERNAL = "Internal"
 
 

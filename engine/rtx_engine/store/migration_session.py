@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 
 from rtx_engine.config import Database
+from rtx_engine.store.database_errors import CONNECTION_LOST, READ_ONLY
 from rtx_engine.store.migration_plan import MigrationError
 
 LOCK_KEY = 0x52545800  # "RTX"; key of the runner's advisory lock
 CONNECT_TIMEOUT_SECONDS = 30.0  # all attempts included; a new database may still be starting
+RETRY_PAUSE_SECONDS = 0.5
 RUNNER_LOCK_TIMEOUT_SECONDS = 60.0  # to wait for another runner
 RUNNER_LOCK_PAUSE_SECONDS = 0.2  # between two tries to get its lock
 ORPHAN_CHECK = "5s"  # PostgreSQL ends the statement of a runner that is gone this long after it has gone
@@ -46,6 +48,7 @@ async def connect(database: Database, lock: LockRetries) -> "asyncpg.Connection"
                 user=database.user,
                 password=database.password,
                 timeout=5,
+                target_session_attrs="read-write",  # in a failover the address may lead to a standby for a moment
                 server_settings={
                     "application_name": "rtx-migrate",
                     "client_connection_check_interval": ORPHAN_CHECK,
@@ -55,9 +58,12 @@ async def connect(database: Database, lock: LockRetries) -> "asyncpg.Connection"
         except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as refusal:
             error = refusal
             break
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
+        except asyncpg.TargetServerAttributeNotMatched:
+            error = ConnectionError(READ_ONLY)
+            await asyncio.sleep(RETRY_PAUSE_SECONDS)
+        except (*CONNECTION_LOST, asyncpg.PostgresError) as failure:
             error = failure
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(RETRY_PAUSE_SECONDS)
     where = f"{database.host}:{database.port}/{database.name}"
     raise MigrationError(f"the database {where} refused {database.user}: {error}") from error
 

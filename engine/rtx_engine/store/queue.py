@@ -24,8 +24,14 @@ class Pending:
     order: MarketOrder
     future: "asyncio.Future[Placed]"
     deadline: float
+    valid_until: float = math.inf  # the order's
     attempts: int = 0  # that did not decide it
     in_doubt: bool = False  # an attempt got no answer to its COMMIT
+
+    @property
+    def ends(self) -> float:
+        """From when on no attempt is made."""
+        return min(self.deadline, self.valid_until)
 
     def complete(self, outcome: Outcome) -> None:
         if self.future.done():
@@ -122,14 +128,14 @@ class OrderQueue:
         self._accounts_at_once = min(2 * self._accounts_at_once, MAX_BATCH_ORDERS)
 
     def take_expired(self, now: float) -> list[Pending]:
-        """The orders whose deadline has passed."""
+        """The orders whose time has passed."""
         expired = []
-        while self._fresh and self._fresh[0].deadline <= now:
+        while self._fresh and self._fresh[0].ends <= now:  # one behind it that ends earlier joins a batch in vain
             expired.append(self._fresh.popleft())
         if self._retries or self._contested:
-            expired += [pending for pending in (*self._retries, *self._contested) if pending.deadline <= now]
-            self._retries = [pending for pending in self._retries if pending.deadline > now]
-            self._contested = [pending for pending in self._contested if pending.deadline > now]
+            expired += [pending for pending in (*self._retries, *self._contested) if pending.ends <= now]
+            self._retries = [pending for pending in self._retries if pending.ends > now]
+            self._contested = [pending for pending in self._contested if pending.ends > now]
             self._note_contested()
         return expired
 

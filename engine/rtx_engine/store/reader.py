@@ -1,5 +1,6 @@
 """Read-only queries."""
 
+import datetime as dt
 from collections.abc import Sequence
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
@@ -71,10 +72,10 @@ WHERE {IF_CONFIRMED} ORDER BY sequence LIMIT $3
 _SEQUENCES = f"""
 {CONFIRMED} SELECT id, event_sequence FROM accounts WHERE id = ANY ($1::bigint[]) AND {IF_CONFIRMED}
 """  # noqa: S608  # as above
-# Whether no transaction holds the account: one that places an order does until its commit is over. An account that does
-# not exist is free.
-_IS_FREE = """
-SELECT NOT EXISTS (SELECT FROM accounts WHERE id = $1)
+# The time before it was seen that no transaction holds the account: one that places an order does until its commit is
+# over. An account that does not exist is free.
+_FREE_AT = """
+SELECT now() WHERE NOT EXISTS (SELECT FROM accounts WHERE id = $1)
     OR EXISTS (SELECT FROM (SELECT FROM accounts WHERE id = $1 FOR SHARE SKIP LOCKED) AS free)
 """
 
@@ -118,9 +119,12 @@ class Reader:
         rows = await self._fetch(account_id, _ORDER, account_id, client_order_id)
         return execution_from(rows[0]) if rows else None
 
-    async def is_free(self, account_id: int) -> bool:
-        """Whether no transaction is placing an order of this account."""
-        return bool(await self._reads.run(lambda connection: connection.fetchval(_IS_FREE, account_id), account_id))
+    async def free_at(self, account_id: int) -> dt.datetime | None:
+        """When no transaction was placing an order of this account, by the database's clock; None: one is."""
+        found: dt.datetime | None = await self._reads.run(
+            lambda connection: connection.fetchval(_FREE_AT, account_id), account_id
+        )
+        return found
 
     async def events_since(
         self, account_id: int, sequence: int, limit: int = 1000, owner: Owner = Shared.POD

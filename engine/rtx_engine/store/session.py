@@ -13,7 +13,8 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 import structlog
 
 from rtx_engine.config import Database
-from rtx_engine.store.database_errors import CONNECTION_LOST
+from rtx_engine.store.database_errors import CONNECTION_LOST, READ_ONLY
+from rtx_engine.store.dialing import Addresses, Dialer
 from rtx_engine.store.errors import UnavailableError
 from rtx_engine.store.leaving import CANCEL_TIMEOUT_SECONDS, LeftSessions, SessionId, has_closed
 
@@ -22,7 +23,7 @@ STATEMENT_TIMEOUT_SECONDS = 3.0  # above the role's statement_timeout, for a ser
 USE_TIMEOUT_SECONDS = 3.0  # from the first statement of a use to its end
 WAIT_TIMEOUT_SECONDS = 3.0  # for the uses before
 CLOSE_TIMEOUT_SECONDS = 5.0  # to end the sessions that are left, if not all of them have ended at once
-MAX_BACKOFF_SECONDS = 1.0
+MAX_BACKOFF_SECONDS = 0.5  # the pod finds a new primary so much later at most
 # Before the server is asked again to end sessions that are left; twice as long each time, as it may take no notice.
 END_PAUSE_SECONDS, MAX_END_PAUSE_SECONDS = 0.5, 5.0
 
@@ -32,7 +33,6 @@ _PLANNER_SETTINGS = {"enable_seqscan": "off", "jit": "off", "plan_cache_mode": "
 _SYNC_CANCELLED = "canceling wait for synchronous replication"
 # Which a server reports when it changes them, unasked (PostgreSQL 14 and later).
 _READ_ONLY_SETTINGS = ("in_hot_standby", "default_transaction_read_only")
-_READ_ONLY = "the server is read-only: a standby, or no longer the primary"
 _CLOSED = "this server is stopping; try again"
 _SET_EPOCH = "SELECT set_config('rtx.epoch', $1, false)"
 
@@ -69,10 +69,15 @@ class Session:
         owner: str = "",
         *,
         lock_timeout_ms: int = 0,
+        addresses: Addresses | None = None,
     ) -> None:
-        """`lock_timeout_ms`: how long a statement waits for a lock; 0: as long as it may run."""
+        """`lock_timeout_ms`: how long a statement waits for a lock; 0: as long as it may run.
+
+        `addresses`: what the pod's sessions know of the database's host; None: its own.
+        """
         self._database = database
         self._lock_timeout_ms = lock_timeout_ms
+        self._addresses = addresses or Addresses()
         self._colour = str(colour)  # asyncpg rejects a StrEnum
         self._revision = revision
         self._owner = owner
@@ -313,6 +318,7 @@ class Session:
                 user=database.user,
                 password=database.password,
                 timeout=CONNECT_TIMEOUT_SECONDS,
+                loop=Dialer(self._addresses),
                 target_session_attrs="read-write",
                 command_timeout=STATEMENT_TIMEOUT_SECONDS,
                 max_cached_statement_lifetime=0,  # keep prepared statements while the colour is idle
@@ -326,13 +332,13 @@ class Session:
                 },
             )
         except asyncpg.TargetServerAttributeNotMatched as error:
-            raise ConnectionError(_READ_ONLY) from error
+            raise ConnectionError(READ_ONLY) from error
 
     def _check_writable(self, connection: "asyncpg.Connection") -> None:
         """Raises ConnectionError if the server has become read-only: what it shows may be old, and stays so."""
         settings = connection.get_settings()
         if any(getattr(settings, name, "off") == "on" for name in _READ_ONLY_SETTINGS):
-            raise ConnectionError(_READ_ONLY)
+            raise ConnectionError(READ_ONLY)
 
     def _prove(self) -> None:
         """Note that the connection has been of use: the next failure is the first."""

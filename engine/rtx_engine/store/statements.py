@@ -71,6 +71,8 @@ CONFIRMED_PLACED = f"{CONFIRMED} {PLACED} WHERE {IF_CONFIRMED}"
 # An order comes as the JSON that its client and its event get, and what follows from the orders of a batch is not sent:
 # which numbers an account had and gets, and by what its balance moves. An array for each column cost the pod a third of
 # its work on a batch (ADR 0151). `position`: what the order leaves of its symbol, of the batch's last in it.
+# An account whose orders are not all valid any more is not written: the clock is read under its lock, so whoever sees
+# the account free later, and no order, knows that there will be none (lookup.py).
 # Returns at least one row: in all of them the accounts that were written and those that had not moved, and in each an
 # order that was placed before, if there is one. This statement's commit follows that order's in the log, so what it
 # returns is as durable as the commit itself.
@@ -80,8 +82,9 @@ WRITE = f"""
 WITH fence AS MATERIALIZED (
     SELECT rtx_operator.assert_executor() AS epoch
 ), sent AS MATERIALIZED (
-    SELECT account_id, payload::jsonb AS payload, position::jsonb AS position
-    FROM unnest($1::bigint[], $2::text[], $3::text[]) AS row (account_id, payload, position)
+    SELECT account_id, payload::jsonb AS payload, position::jsonb AS position, valid_until
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[])
+        AS row (account_id, payload, position, valid_until)
 ), planned AS MATERIALIZED (
     SELECT account_id, (payload ->> 'order_id')::uuid AS id, payload ->> 'client_order_id' AS client_order_id,
         payload ->> 'symbol' AS symbol, payload ->> 'side' AS side, (payload ->> 'quantity')::numeric AS quantity,
@@ -89,13 +92,14 @@ WITH fence AS MATERIALIZED (
         (payload ->> 'realised')::numeric AS realised, (payload ->> 'sequence')::bigint AS sequence,
         (payload ->> 'epoch')::bigint AS epoch, payload ->> 'colour' AS colour,
         (payload ->> 'executed_at')::timestamptz AS executed_at, (payload ->> 'quoted_at')::timestamptz AS quoted_at,
-        payload, position
+        payload, position, valid_until
     FROM sent
 ), moved AS MATERIALIZED (
-    SELECT account_id, min(sequence) - 1 AS sequence, max(sequence) AS event_sequence, sum(realised) AS amount
+    SELECT account_id, min(sequence) - 1 AS sequence, max(sequence) AS event_sequence, sum(realised) AS amount,
+        min(valid_until) AS valid_until
     FROM planned GROUP BY account_id
 ), locked AS MATERIALIZED (
-    SELECT accounts.id
+    SELECT accounts.id, moved.valid_until
     FROM moved JOIN accounts ON accounts.id = moved.account_id
     WHERE accounts.event_sequence = moved.sequence AND (SELECT epoch FROM fence) IS NOT NULL
     ORDER BY accounts.id FOR UPDATE OF accounts SKIP LOCKED
@@ -103,6 +107,7 @@ WITH fence AS MATERIALIZED (
     SELECT found.* FROM planned AS wanted {_FIND}
 ), agreed AS MATERIALIZED (
     SELECT id FROM locked WHERE NOT EXISTS (SELECT FROM placed WHERE placed.account_id = locked.id)
+        AND (valid_until IS NULL OR valid_until >= clock_timestamp())
 ), batch AS MATERIALIZED (
     SELECT * FROM planned WHERE account_id IN (SELECT id FROM agreed)
 ), new_orders AS (

@@ -8,6 +8,7 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 from rtx_engine.config import MIN_CONNECTIONS, Database
 from rtx_engine.domain.events import AccountEvent
 from rtx_engine.store.accounts import Accounts
+from rtx_engine.store.dialing import Addresses
 from rtx_engine.store.errors import UnavailableError
 from rtx_engine.store.fence import FenceState, FenceWatch
 from rtx_engine.store.fenced_writes import FencedWrites
@@ -48,6 +49,7 @@ class Store:
         owner: str = "",
     ) -> None:
         """`on_committed` gets the events of each commit, in order per account and connection. It must not block."""
+        addresses = Addresses()
         self.fence = FenceWatch(colour, revision, owner)
         self.orders = Writers(
             database,
@@ -59,10 +61,11 @@ class Store:
             limits,
             revision=revision,
             owner=owner,
+            addresses=addresses,
         )
-        self._fence_session = Session(database, colour, revision, owner)
+        self._fence_session = Session(database, colour, revision, owner, addresses=addresses)
         self._fence_session.on_connect(self.fence.listen)
-        self._read_session = Session(database, colour, revision, owner)
+        self._read_session = Session(database, colour, revision, owner, addresses=addresses)
         self._reads = Reads(self._read_session, read_limits)
         self.reader = Reader(self._reads)
         self.lookup = OrderLookup(self.orders, self.reader)

@@ -103,7 +103,11 @@ class Transactions:
     async def _write_at_once(
         self, connection: "asyncpg.Connection", orders: Sequence[MarketOrder], executor: Executor
     ) -> Settlement:
-        """Write, in one statement, the accounts that are as they are remembered. Reads only those that are not."""
+        """Write, in one statement, the accounts that are as they are remembered. Reads only those that are not.
+
+        Repeats of remembered orders are answered when this has committed. Where nothing else is to be written, the
+        statement looks them up.
+        """
         accounts = _accounts_of(orders)
         portfolios = self._cache.portfolios(accounts)
         if len(portfolios) < len(accounts):
@@ -111,7 +115,10 @@ class Transactions:
             read = portfolios_from(await connection.fetch(statements.READ, missing))
             self._cache.remember(read.values())
             portfolios |= read
-        plan = self._plan(orders, portfolios, executor)
+        placed = self._cache.executions.of(orders)
+        plan = self._plan(orders, portfolios, executor, placed)
+        if placed and not plan.executions:
+            plan = self._plan(orders, portfolios, executor)
         if not plan.executions:
             return settle(plan, NOTHING_WRITTEN)
         written = written_from(await self._commit(connection, statements.WRITE, *write_arguments(plan)))
@@ -134,7 +141,8 @@ class Transactions:
         written = NOTHING_WRITTEN
         if plan.executions:
             written = written_from(await connection.fetch(statements.WRITE, *write_arguments(plan)))
-            if written.accounts != {portfolio.account_id for portfolio in plan.before}:
+            may_be_late = {order.account_id for order in ours if order.valid_until is not None}
+            if {portfolio.account_id for portfolio in plan.before} - written.accounts - may_be_late:
                 raise RuntimeError("an account that this transaction has locked was not written")
         await self._commit(connection, "COMMIT")
         self._cache.learn(plan, written)

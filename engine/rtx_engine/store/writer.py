@@ -10,6 +10,7 @@ runs holds its accounts. So a lost connection, also at COMMIT, needs only anothe
 """
 
 import asyncio
+import datetime as dt
 import math
 import random
 from collections import Counter
@@ -36,8 +37,12 @@ GONE_POLL_SECONDS = 0.01  # to see whether an order whose client has gone is set
 STOP_TIMEOUT_SECONDS = 5.0  # for the queued orders
 
 _NOT_PLACED = "the database did not accept the order; try again with the same client_order_id"
+_EXPIRED = "valid_until passed before this request placed the order; look the order up"
 _HELD = "another session holds the account of this order; try again with the same client_order_id"
-_UNKNOWN = "the database was lost during the order's COMMIT; try again with the same client_order_id to get its outcome"
+_UNKNOWN = (
+    "the order's COMMIT was not confirmed, since the database was lost or no standby confirms; "
+    "try again with the same client_order_id to get its outcome"
+)
 _TOO_MANY = "too many orders of this account wait for their results; try again in a second"
 _INTERNAL = "the order was not placed because of an internal error; contact support"
 
@@ -79,7 +84,7 @@ class OrderWriter:
         self._arrivals = Arrivals()
         self._enough_orders = 1  # for which the next batch waits
         self._queue = OrderQueue()
-        self._pending: dict[Key, Pending] = {}  # the newest of each key
+        self._pending: dict[Key, list[Pending]] = {}  # an order and its repeats; a later one may expire first
         self._of_account: Counter[int] = Counter()  # orders without a result
         self._wake = asyncio.Event()
         self._enough = asyncio.Event()
@@ -93,8 +98,11 @@ class OrderWriter:
         """Call `callback` with the size of each batch."""
         self._batch_callbacks.append(callback)
 
-    async def submit(self, order: MarketOrder) -> Placed:
-        """Place `order`, or return its earlier execution. Raises OrderError if there is no result."""
+    def place(self, order: MarketOrder) -> "asyncio.Future[Placed]":
+        """Place `order`, or find its earlier execution. Raises OrderError at once, or in the future, without a result.
+
+        Whoever cancels the future has no order cancelled.
+        """
         if self._ended:
             raise OrderError(OrderErrorReason.UNAVAILABLE, _NOT_PLACED)
         if self._stopping or len(self._queue) >= self._limits.max_queued:
@@ -102,19 +110,21 @@ class OrderWriter:
         if self._of_account[order.account_id] >= self._limits.max_of_account:
             raise OrderError(OrderErrorReason.TOO_MANY_REQUESTS, _TOO_MANY)
         loop, key = asyncio.get_running_loop(), key_of(order)
-        pending = Pending(order, loop.create_future(), loop.time() + self._limits.order_timeout_seconds)
+        deadline = loop.time() + self._limits.order_timeout_seconds
+        pending = Pending(order, loop.create_future(), deadline, loop.time() + _seconds_left(order))
         self._queue.append(pending)
         self._submitted += 1
-        self._pending[key] = pending
+        self._pending.setdefault(key, []).append(pending)
         self._of_account[order.account_id] += 1
         self._wake.set()
         if self._queue.waiting >= self._enough_orders:
             self._enough.set()
-        return await pending.future
+        return pending.future
 
     async def wait_for(self, key: Key) -> None:
         """Return when no order of this key waits for its result."""
-        while (pending := self._pending.get(key)) is not None:
+        while of_key := self._pending.get(key):
+            pending = of_key[-1]
             if pending.future.done():  # its client has gone, and it goes on
                 await asyncio.sleep(GONE_POLL_SECONDS)
             else:
@@ -128,8 +138,7 @@ class OrderWriter:
                 if not self._prepared:
                     await self._prepare()
                 await self._wait_for_company()
-                for pending in self._queue.take_expired(clock()):
-                    self._fail([pending], OrderErrorReason.UNAVAILABLE, _HELD if pending.attempts else _NOT_PLACED)
+                self._fail_late(clock())
                 if contested := self._queue.next_contested(clock()):
                     await self._begin(contested, contested=True)
                 if batch := self._queue.next_batch():
@@ -248,6 +257,13 @@ class OrderWriter:
         if undecided:
             self._queue.put_back(undecided, asyncio.get_running_loop().time())
 
+    def _fail_late(self, now: float) -> None:
+        for pending in self._queue.take_expired(now):
+            if pending.valid_until <= now:
+                self._fail([pending], OrderErrorReason.EXPIRED, _EXPIRED)
+            else:
+                self._fail([pending], OrderErrorReason.UNAVAILABLE, _HELD if pending.attempts else _NOT_PLACED)
+
     def _fail(self, batch: Iterable[Pending], reason: OrderErrorReason, message: str) -> None:
         """Fail orders of which no attempt said anything; never as not placed if one may have placed them."""
         for pending in batch:
@@ -258,9 +274,18 @@ class OrderWriter:
 
     def _finish(self, pending: Pending, outcome: Outcome) -> None:
         key = key_of(pending.order)
-        if self._pending.get(key) is pending:
+        of_key = self._pending[key]
+        of_key.remove(pending)
+        if not of_key:
             del self._pending[key]
         self._of_account[pending.order.account_id] -= 1
         if not self._of_account[pending.order.account_id]:
             del self._of_account[pending.order.account_id]  # so that the table stays as small as the queue
         pending.complete(outcome)
+
+
+def _seconds_left(order: MarketOrder) -> float:
+    """Of its valid_until, by this pod's clock. The database's decides; by then at the latest it is not tried again."""
+    if order.valid_until is None:
+        return math.inf
+    return (order.valid_until - dt.datetime.now(dt.UTC)).total_seconds()

@@ -7,6 +7,7 @@ from rtx_engine.config import Database
 from rtx_engine.domain.events import AccountEvent
 from rtx_engine.domain.orders import MarketOrder
 from rtx_engine.store.cpu import CpuMeter
+from rtx_engine.store.dialing import Addresses
 from rtx_engine.store.fence import FenceWatch
 from rtx_engine.store.plan import Key, Placed
 from rtx_engine.store.session import Session
@@ -33,12 +34,16 @@ class Writers:
         *,
         revision: str = "",
         owner: str = "",
+        addresses: Addresses | None = None,
     ) -> None:
-        """`publish` gets the events of each committed batch, in order per account. It must not block."""
+        """`publish` gets the events of each committed batch, in order per account. It must not block.
+
+        `addresses`: as for Session.
+        """
         cpu = CpuMeter()
         self._writers: list[OrderWriter] = []
         for _ in range(count):
-            session = Session(database, colour, revision, owner, lock_timeout_ms=LOCK_TIMEOUT_MS)
+            session = Session(database, colour, revision, owner, lock_timeout_ms=LOCK_TIMEOUT_MS, addresses=addresses)
             transactions = Transactions(session, colour, fence, source)
             self._writers.append(OrderWriter(session, transactions, publish, limits, cpu.share))
 
@@ -49,7 +54,11 @@ class Writers:
 
     async def submit(self, order: MarketOrder) -> Placed:
         """Place `order`, or return its earlier execution. Raises OrderError if there is no result."""
-        return await self._writer(order.account_id).submit(order)
+        return await self.place(order)
+
+    def place(self, order: MarketOrder) -> "asyncio.Future[Placed]":
+        """As `submit`, for a caller that needs no task to wait; it may also raise OrderError at once."""
+        return self._writer(order.account_id).place(order)
 
     async def wait_for(self, key: Key) -> None:
         """Return when no order of this key waits for its result in this pod."""

@@ -1,8 +1,7 @@
-"""Connects picows to uvicorn's `ws=`: uvicorn accepts the connection and reads the upgrade
-request, picows does the rest.
+"""Connects picows to uvicorn's `ws=`: a connection reads the upgrade request (http_connection.py), picows the rest.
 
-It subclasses picows' private `WSProtocol` and relies on how uvicorn hands a connection over. Both are therefore pinned
-exactly; test_stream_adaptor.py must pass before either is upgraded.
+It subclasses picows' private `WSProtocol`, which is therefore pinned exactly; test_stream_adaptor.py must pass before
+it is upgraded.
 """
 
 import asyncio
@@ -50,11 +49,11 @@ def protocol_class(
             return Response(_error_response(error), None)
 
     class StreamProtocol(WSProtocol):  # type: ignore[misc]  # Any: picows has no stubs for it
-        """One connection; uvicorn creates one for each upgrade request."""
+        """One connection; a connection makes one for an upgrade request."""
 
         _peer_address: str = ""
 
-        def __init__(self, config: Config, server_state: ServerState, app_state: object) -> None:  # noqa: ARG002 (named by uvicorn)
+        def __init__(self, config: Config, server_state: ServerState, app_state: object) -> None:  # noqa: ARG002 (named as uvicorn does)
             super().__init__(
                 host_port=None,
                 ws_path=None,
@@ -87,7 +86,7 @@ def protocol_class(
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
-            """Feed picows the upgrade request that uvicorn has already read. Later data comes through the buffer."""
+            """Feed picows the upgrade request that has been read already. Later data comes through the buffer."""
             # picows accepts `upgrade` only; Firefox sends `keep-alive, Upgrade`.
             rest = memoryview(_CONNECTION.sub(b"connection: Upgrade", data))
             while rest and not self.transport.underlying_transport.is_closing():

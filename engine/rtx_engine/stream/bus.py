@@ -1,9 +1,12 @@
-"""Sends account events between pods by Redis pub/sub. Clients get lost events from the database (catchup.py)."""
+"""Sends account events between pods by Redis pub/sub. Clients get lost events from the database (catchup.py).
+
+It publishes on a connection of our own (publisher.py), and receives by the Redis client: nothing waits for that.
+"""
 
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import redis.asyncio
@@ -12,6 +15,7 @@ from redis.exceptions import RedisError
 
 from rtx_engine import config
 from rtx_engine.domain.events import AccountEvent
+from rtx_engine.stream.publisher import Publisher
 
 CHANNEL = "rtx:account-events"
 MAX_QUEUED_EVENTS = 20_000  # beyond, the oldest are dropped; clients get them from the database
@@ -45,7 +49,7 @@ class Bus:
         self._origin = secrets.token_hex(8)
         self._receive: Callable[[Sequence[AccountEvent]], None] = _discard
         self._queue: list[AccountEvent] = []
-        self._queued = asyncio.Event()
+        self._publisher = Publisher(settings, CHANNEL, self._next_message)
         self._subscribed = asyncio.Event()
         self._subscribed.set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -66,12 +70,12 @@ class Bus:
         self._receive(events)
         self._queue.extend(events)
         del self._queue[:-MAX_QUEUED_EVENTS]
-        self._queued.set()
+        self._publisher.wake()
 
     async def start(self) -> None:
         """Start connecting, in the background."""
-        works = {"event publisher": self._publish_loop, "event receiver": self._receive_loop}
-        self._tasks = [asyncio.create_task(self._run(work), name=name) for name, work in works.items()]
+        works = {"event publisher": self._publisher.run(), "event receiver": self._receive_again()}
+        self._tasks = [asyncio.create_task(work, name=name) for name, work in works.items()]
 
     @property
     def tasks(self) -> tuple[asyncio.Task[None], ...]:
@@ -86,17 +90,21 @@ class Bus:
             # Repeated: the Redis client may swallow a cancellation while it disconnects.
             await asyncio.wait(pending, timeout=CANCEL_INTERVAL_SECONDS)
 
-    async def _run(self, work: Callable[[redis.asyncio.Redis], Awaitable[None]]) -> None:
+    def _next_message(self) -> bytes | None:
+        events, self._queue[:MAX_EVENTS_PER_MESSAGE] = self._queue[:MAX_EVENTS_PER_MESSAGE], []
+        return _encode(Batch(self._origin, events)) if events else None
+
+    async def _receive_again(self) -> None:
         clock = asyncio.get_running_loop().time
         logged = -LOG_INTERVAL_SECONDS
         while True:
             client = self._connect()
             try:
-                await work(client)
+                await self._receive_loop(client)
             except _CONNECTION_ERRORS as error:
                 if clock() - logged >= LOG_INTERVAL_SECONDS:
                     logged = clock()
-                    log.warning("cannot reach Redis; clients get events from the database", error=str(error))
+                    log.warning("cannot receive from Redis; clients get events from the database", error=str(error))
             except Exception:  # events still come from the database: no reason to end the pod
                 log.exception("the bus failed; clients get events from the database")
             finally:
@@ -113,15 +121,6 @@ class Bus:
             socket_connect_timeout=TIMEOUT_SECONDS,
             single_connection_client=True,
         )
-
-    async def _publish_loop(self, client: redis.asyncio.Redis) -> None:
-        while True:
-            await self._queued.wait()
-            events, self._queue[:MAX_EVENTS_PER_MESSAGE] = self._queue[:MAX_EVENTS_PER_MESSAGE], []
-            if not self._queue:
-                self._queued.clear()
-            if events:
-                await client.publish(CHANNEL, _encode(Batch(self._origin, events)))
 
     async def _receive_loop(self, client: redis.asyncio.Redis) -> None:
         while True:

@@ -77,6 +77,20 @@ class DatabaseType(StrEnum):
     MANAGED = "Managed"  # by the operator, in the engine's namespace
 
 
+class Durability(StrEnum):
+    """When PostgreSQL acknowledges a commit."""
+
+    QUORUM = "Quorum"  # once it is on the disks of the primary and of one standby
+    ASYNCHRONOUS = "Asynchronous"  # once it is on the disk of the primary
+
+
+class MemberRole(StrEnum):
+    """What a PostgreSQL server is at present: the value of `rtx-trading.com/role`."""
+
+    PRIMARY = "primary"  # takes writes
+    REPLICA = "replica"  # a standby
+
+
 class CacheMode(StrEnum):
     """How Redis is run."""
 
@@ -184,6 +198,7 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"  # the operator needs the help of a person
     UP_TO_DATE = "UpToDate"  # the running revision is that of the spec
     CACHE_AVAILABLE = "CacheAvailable"  # Redis is ready; without it orders and reads go on
+    DATABASE_REDUNDANT = "DatabaseRedundant"  # the loss of one database server would be borne; absent with one server
     DISPUTED = "Disputed"  # another manager keeps changing the engine's objects; absent until one does
 
 
@@ -203,9 +218,14 @@ class Reason(StrEnum):
     CACHE_READY = "CacheReady"
     AS_SPECIFIED = "AsSpecified"  # the running pods are of the spec's revision
     REFRESH_AVAILABLE = "RefreshAvailable"  # likewise, but this release of the operator would make them otherwise
+    IN_SYNC = "InSync"  # all servers of the database are in sync with the one that leads
     DONE = "Done"  # the operator has nothing left to do
     # In progress: only time is needed
     DATABASE_STARTING = "DatabaseStarting"
+    NO_PRIMARY = "NoPrimary"  # no server of the database leads: one of them takes over, or starts
+    STANDBY_MISSING = "StandbyMissing"  # standbys of the database do not follow; the message names them
+    DATABASE_STUCK = "DatabaseStuck"  # the database's primary is ready, and writes nothing: its disk hangs
+    DATABASE_SCALING = "DatabaseScaling"  # the number of database servers, or their durability, is being changed
     CACHE_STARTING = "CacheStarting"
     MIGRATING = "Migrating"
     FLEET_BUSY = "FleetBusy"  # as many other engines are being upgraded as the operator's MAX_CUTOVERS allows

@@ -47,6 +47,9 @@ TRADING_ENGINE = Kind(
         _column(
             "To", ".status.cutover.to.version", "Version that this cutover goes to, or the last one went to.", wide=True
         ),
+        _column(
+            "Database", ".status.databaseCluster.inSync", "Database servers in sync, of those there are.", wide=True
+        ),
         _column("Message", f"{_READY}.message", "Why Ready is as it is, and what to do.", wide=True),
         _column("Waiting", f"{_RECONCILING}.message", "What the operator waits for, as in a cutover.", wide=True),
     ),

@@ -17,6 +17,7 @@ HTTP_PORT = 7999
 METRICS_PORT = 9090
 SERVICE_PORT = 80
 POSTGRES_PORT = 5432
+PATRONI_PORT = 8008
 REDIS_PORT = 6379
 
 DATABASE_NAME = "trading_engine"
@@ -35,6 +36,8 @@ class Label(StrEnum):
     COLOUR = "rtx-trading.com/colour"
     REVISION = "rtx-trading.com/revision"  # on a colour's Deployment and its pods: the hash of their revision
     CUTOVER = "rtx-trading.com/cutover"  # on a migration Job: the id of its cutover
+    DATABASE_CLUSTER = "rtx-trading.com/database-cluster"  # on the pods and ConfigMaps that are Patroni's: its scope
+    ROLE = "rtx-trading.com/role"  # on a database pod, by Patroni: a MemberRole; absent: it does not run
     OPERATOR = "rtx-trading.com/operator"  # on a TradingEngine: the OPERATOR_CLASS that serves it; absent: the default
 
 
@@ -105,6 +108,9 @@ ENGINE_VARIABLES = (
 )
 
 
+MAX_DATABASE_INSTANCES = 3
+
+
 class InternalKey(StrEnum):
     """Keys of the internal Secret, which only the operator and its components use."""
 
@@ -112,6 +118,8 @@ class InternalKey(StrEnum):
     DB_OPERATOR_PASSWORD = "DB_OPERATOR_PASSWORD"  # noqa: S105 - the name of a key
     DB_MIGRATOR_PASSWORD = "DB_MIGRATOR_PASSWORD"  # noqa: S105 - the name of a key
     PEER_SECRET = "PEER_SECRET"  # noqa: S105 - the name of a key
+    DB_REPLICATION_PASSWORD = "DB_REPLICATION_PASSWORD"  # noqa: S105 - the name of a key
+    PATRONI_RESTAPI_PASSWORD = "PATRONI_RESTAPI_PASSWORD"  # noqa: S105 - the name of a key
 
 
 class DatabaseRole(StrEnum):
@@ -173,6 +181,40 @@ class Names:
         return f"{self.engine}-postgres-headless"
 
     @property
+    def postgres_read_only(self) -> str:
+        """Name of the Service of the standbys; of the only server where there is one."""
+        return f"{self.engine}-postgres-ro"
+
+    @property
+    def database_account(self) -> str:
+        """Name of the ServiceAccount of database pods, of its Role and of their RoleBinding."""
+        return self.postgres
+
+    @property
+    def database_disruption_budget(self) -> str:
+        return self.postgres
+
+    @property
+    def database_configuration(self) -> str:
+        """Name of the ConfigMap whose annotation `config` is Patroni's dynamic configuration: it chooses the name."""
+        return f"{self.postgres}-config"
+
+    @property
+    def database_leader(self) -> str:
+        """Name of the ConfigMap in which the primary renews its lock: Patroni chooses the name."""
+        return f"{self.postgres}-leader"
+
+    @property
+    def database_quorum(self) -> str:
+        """Name of the ConfigMap that says which standbys may be promoted: Patroni chooses the name."""
+        return f"{self.postgres}-sync"
+
+    @property
+    def database_switchover(self) -> str:
+        """Name of the ConfigMap that asks for a switchover: Patroni chooses the name."""
+        return f"{self.postgres}-failover"
+
+    @property
     def redis(self) -> str:
         return f"{self.engine}-redis"
 
@@ -184,9 +226,9 @@ class Names:
         """Name of the StatefulSet of database or cache."""
         return self.redis if component is Component.CACHE else self.postgres
 
-    def claim(self, component: Component) -> str:
-        """Name of the PersistentVolumeClaim of database or cache: StatefulSets name it by its template and pod."""
-        return f"data-{self.server(component)}-0"
+    def claim(self, component: Component, ordinal: int = 0) -> str:
+        """Name of a PersistentVolumeClaim of database or cache: StatefulSets name it by its template and pod."""
+        return f"data-{self.server(component)}-{ordinal}"
 
     def server_revision(self, component: Component, digest: str) -> str:
         """Name of the ControllerRevision that records database or cache as it is made."""

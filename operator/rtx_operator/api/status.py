@@ -10,8 +10,10 @@ from rtx_operator.api.enums import (
     ConditionStatus,
     ConditionType,
     CutoverPhase,
+    Durability,
     Judgement,
     MaintenancePhase,
+    MemberRole,
     RetirementPhase,
     ServerComponent,
 )
@@ -28,7 +30,7 @@ ANSWERS_LIMIT = 64  # pods whose answers status remembers
 class Condition(StatusModel):
     """One condition, as `metav1.Condition` defines it."""
 
-    type: ConditionType = Field(description="Ready, Reconciling, Stalled, UpToDate, CacheAvailable or Disputed.")
+    type: ConditionType = Field(description="Its kind.")
     status: ConditionStatus = Field(description="True, False or Unknown.")
     reason: str = Field(min_length=1, max_length=1024, description="Why, in one word.")
     message: str = Field(max_length=32768, description="Why, in plain words, and what to do.")
@@ -157,8 +159,35 @@ class Server(StatusModel):
         default=None, description="The maintenance that failed, while spec asks for it."
     )
     started: ServerStart | None = Field(
-        default=None, description="The last start of its process, and the passwords that it has since."
+        default=None,
+        description="The last start of its process, and the passwords that it has since. Of several servers: of the "
+        "one that leads.",
     )
+    standbys: list[ServerStart] = Field(
+        default=[], max_length=8, description="The same of the database's standbys: one that takes over sets its own."
+    )
+
+
+class DatabaseServer(StatusModel):
+    """A server of the database, by its own report."""
+
+    name: str = Field(max_length=64, description="The name of its pod.")
+    role: MemberRole | None = Field(default=None, description="primary or replica; absent: it is neither now.")
+    in_sync: bool = Field(description="Whether it leads, or follows the one that does closely.")
+    timeline: int | None = Field(default=None, ge=0, description="How often a server has taken over, in its data.")
+
+
+class DatabaseCluster(StatusModel):
+    """The servers of the database."""
+
+    primary: str | None = Field(
+        default=None, max_length=64, description="The pod of the server that leads; absent: none does."
+    )
+    in_sync: str = Field(max_length=16, description="Servers in sync, and servers there are to be now.")
+    durability: Durability | None = Field(
+        default=None, description="The durability in force; absent: one server, or standbys join."
+    )
+    servers: list[DatabaseServer] = Field(default=[], max_length=8, description="Each of them.")
 
 
 class OperationRecord(StatusModel):
@@ -357,7 +386,8 @@ class TradingEngineStatus(StatusModel):
     conditions: list[Condition] = Field(
         default=[],
         max_length=16,
-        description="Ready, Reconciling, Stalled (as kstatus defines them), UpToDate, CacheAvailable, and Disputed.",
+        description="Ready, Reconciling, Stalled (as kstatus defines them), UpToDate, CacheAvailable, "
+        "DatabaseRedundant, Disputed.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     paused_since: Time | None = Field(
@@ -375,6 +405,9 @@ class TradingEngineStatus(StatusModel):
     cutover: Cutover | None = Field(default=None, description="The cutover under way, or the last one.")
     previous: Previous | None = Field(default=None, description="The release that was active before, while it is kept.")
     retirement: Retirement | None = Field(default=None, description="The retirement under way, or the last one.")
+    database_cluster: DatabaseCluster | None = Field(
+        default=None, description="The servers of the database; absent until one has reported."
+    )
     database: Server | None = Field(default=None, description="The database as it was made.")
     cache: Server | None = Field(default=None, description="The cache as it was made.")
     maintenance: Maintenance | None = Field(default=None, description="The maintenance under way, or the last one.")

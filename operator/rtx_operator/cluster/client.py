@@ -233,6 +233,23 @@ class Client:
             if error.code not in {404, 409}:
                 raise
 
+    async def evict(self, pod: Object) -> None:
+        """Evict the pod with the uid of `pod`. Does nothing when it is gone, or replaced by another."""
+        meta = pod["metadata"]
+        name = {"name": meta["name"], "namespace": meta["namespace"]}
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": name,
+            "deleteOptions": {"preconditions": {"uid": meta["uid"]}},
+        }
+        path = Resource("v1", "Pod", "pods").path(meta["namespace"], meta["name"], "eviction")
+        try:
+            await self._request("create", path, body=body)
+        except ApiError as error:
+            if error.code not in {404, 409}:
+                raise
+
     async def _request(
         self,
         verb: str,

@@ -25,6 +25,8 @@ class EventReason(StrEnum):
     REPAIRED = "Repaired"  # another writer had changed or deleted a child
     SCALED = "Scaled"  # the size of a colour was outside of its bounds
     DELETED = "Deleted"  # the operator deleted a child that is no longer needed
+    EVICTED = "Evicted"  # a pod of database or cache is replaced
+    SWITCHED_OVER = "SwitchedOver"  # another server of the database is to lead
     FENCE_MOVED = "FenceMoved"  # another epoch, or other executors
 
 

@@ -18,6 +18,8 @@ VOLUME_CLAIM = Resource("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 SERVICE_ACCOUNT = Resource("v1", "ServiceAccount", "serviceaccounts")
 AUTOSCALER = Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 DISRUPTION_BUDGET = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+ROLE = Resource("rbac.authorization.k8s.io/v1", "Role", "roles")
+ROLE_BINDING = Resource("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
 NETWORK_POLICY = Resource("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 
 VOLUME = Resource("v1", "PersistentVolume", "persistentvolumes")
@@ -34,6 +36,8 @@ CACHED_KINDS = (
     SECRET,
     VOLUME_CLAIM,
     SERVICE_ACCOUNT,
+    ROLE,
+    ROLE_BINDING,
     AUTOSCALER,
     DISRUPTION_BUDGET,
     NETWORK_POLICY,

@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 from rtx_operator.api.names import Label
 from rtx_operator.cluster.client import FIELD_MANAGER, Object, Resource
-from rtx_operator.cluster.resources import AUTOSCALER, DISRUPTION_BUDGET
+from rtx_operator.cluster.resources import AUTOSCALER, DISRUPTION_BUDGET, POD
+from rtx_operator.members import POSITIONS, REPORT, report_of
 
 Scope = tuple[str, str]  # an engine's (namespace, name)
 
@@ -45,12 +46,14 @@ class _Kept:
     uid: str
     version: int
     essence: bytes  # JSON, without resourceVersion
-    noise: bytes  # JSON of the field in _NOISE; empty without one
+    noise: bytes  # JSON of the field in _NOISE, or of the report of a database server; empty without one
 
     def object(self) -> Object:
         found: Object = json.loads(self.essence)
         found["metadata"]["resourceVersion"] = str(self.version)
-        if self.noise:
+        if self.noise and found["kind"] == POD.kind:
+            found["metadata"]["annotations"][REPORT] = json.loads(self.noise)
+        elif self.noise:
             found[_NOISE[found["kind"]]] = json.loads(self.noise)
         return found
 
@@ -185,9 +188,23 @@ def _kept(resource: Resource, live: Object) -> _Kept | None:
         "metadata": {**meta, "managedFields": fields},
     }
     del essence["metadata"]["resourceVersion"]
-    noise = essence.pop(_NOISE[resource.kind], None) if resource.kind in _NOISE else None
+    noise = _without_noise(essence)
     scope = (sys.intern(meta["namespace"]), sys.intern(name))
     return _Kept(scope, meta["uid"], _version(live), _json(essence), _json(noise) if noise else b"")
+
+
+def _without_noise(essence: Object) -> object:
+    """Takes what no decision rests on out of the object, and returns it; None without any."""
+    kind = essence["kind"]
+    if kind in _NOISE:
+        return essence.pop(_NOISE[kind], None)
+    annotations = essence["metadata"].get("annotations") or {}
+    if kind != POD.kind or REPORT not in annotations:
+        return None
+    # A database server reports its position with each write.
+    report = {name: value for name, value in report_of(essence).items() if name not in POSITIONS}
+    essence["metadata"]["annotations"] = {**annotations, REPORT: json.dumps(report, sort_keys=True)}
+    return annotations[REPORT]
 
 
 def _compact(entry: Object) -> Object:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from rtx_operator.api.enums import Reason
 from rtx_operator.decision.context import DecisionContext
-from rtx_operator.decision.install import server_ready
+from rtx_operator.decision.database import server_ready
 from rtx_operator.results import Unmet
 
 COST = (

@@ -49,10 +49,18 @@ def after_decision(
 ) -> Object:
     """The status that follows from a decision; `refusal` is what the API server did not let be carried out."""
     size, ready = decision.ready
-    others = {field: value for field, value in before.items() if field not in _REMEMBERED}
+    others = {field: value for field, value in before.items() if field not in (*_REMEMBERED, "databaseCluster")}
+    if decision.cluster:
+        others["databaseCluster"] = decision.cluster.model_dump(mode="json", by_alias=True, exclude_none=True)
     replicas = {"replicas": {"desired": size, "ready": ready}, "pods": f"{ready}/{size}"}
     status: Object = {**others, **_remembered(decision.state), **replicas}
     conditions = [*_progress(decision, refusal), _up_to_date(desired, decision), _cache_available(decision)]
+    if redundant := _database_redundant(desired, decision):
+        conditions.append(redundant)
+    else:
+        status["conditions"] = [
+            one for one in before.get("conditions") or [] if one["type"] != ConditionType.DATABASE_REDUNDANT
+        ]
     return _with(status, engine.generation, conditions, now)
 
 
@@ -155,7 +163,7 @@ def _progress(decision: Decision, refusal: Unmet | None) -> Iterable[Condition]:
         yield Condition(ConditionType.READY, True, Reason.SCALING if scaling else Reason.SERVING, pods)
     else:
         yield Condition(ConditionType.READY, False, _reason(unready), unready.message)
-    pending = stuck or unready or refusal or operations or scaling or decision.without_cache
+    pending = stuck or unready or refusal or operations or decision.database_waits or scaling or decision.without_cache
     if decision.pause:
         yield Condition(ConditionType.RECONCILING, False, Reason.PAUSED, decision.pause)
         yield Condition(ConditionType.STALLED, False, Reason.DONE, NOTHING_LEFT)
@@ -174,6 +182,17 @@ def _progress(decision: Decision, refusal: Unmet | None) -> Iterable[Condition]:
 def _cache_available(decision: Decision) -> Condition:
     unmet = decision.without_cache or Waiting("the cache is ready", Reason.CACHE_READY)
     return Condition(ConditionType.CACHE_AVAILABLE, decision.without_cache is None, _reason(unmet), unmet.message)
+
+
+def _database_redundant(desired: DesiredState, decision: Decision) -> Condition | None:
+    """Absent for one server, which the loss of its node takes away."""
+    size, cluster = desired.servers[Component.DATABASE].size, decision.cluster
+    if size == 1 or cluster is None:
+        return None
+    if unmet := decision.redundant:
+        return Condition(ConditionType.DATABASE_REDUNDANT, False, _reason(unmet), unmet.message)
+    message = f"{size} of {size} database servers are in sync; {cluster.primary} leads"
+    return Condition(ConditionType.DATABASE_REDUNDANT, True, Reason.IN_SYNC, message)
 
 
 def _of_operations(decision: Decision) -> Unmet | None:

@@ -6,10 +6,17 @@ from datetime import datetime
 
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import OperationName
-from rtx_operator.api.status import Active
+from rtx_operator.api.status import Active, DatabaseCluster
 from rtx_operator.decision.apply import objects_to_apply
 from rtx_operator.decision.cache import without_cache
 from rtx_operator.decision.context import DecisionContext
+from rtx_operator.decision.database import (
+    database_cluster,
+    database_effects,
+    database_redundant,
+    database_waits,
+    strays_to_replace,
+)
 from rtx_operator.decision.earlier_data import earlier_data_hold, with_earlier_data
 from rtx_operator.decision.fence import fence_to_move, fence_to_update
 from rtx_operator.decision.install import BEFORE_OPERATIONS, READY
@@ -20,7 +27,7 @@ from rtx_operator.decision.sizes import active_size, below_size, kept_size
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Object, Observation, replicas
 from rtx_operator.operations.arbiter import advance, moving, traffic_waits, with_starts
-from rtx_operator.operations.effects import URGENT, Apply, Delete, Effect, EffectName, KeepData, MoveFence
+from rtx_operator.operations.effects import URGENT, Apply, Delete, Effect, EffectName, Evict, KeepData, MoveFence
 from rtx_operator.operations.machine import OperationInput, Phase, Step
 from rtx_operator.operations.pause import paused, resumed
 from rtx_operator.operations.state import PersistedState
@@ -50,6 +57,10 @@ class Decision:
     below_size: Waiting | None = None
     without_cache: Unmet | None = None
     keep: tuple[KeepData, ...] = ()
+    replace: tuple[Evict, ...] = ()  # pods of database and cache that serve nobody
+    database_waits: Waiting | None = None  # why the database is not as spec asks yet, without a maintenance
+    cluster: DatabaseCluster | None = None  # the servers of the database
+    redundant: Unmet | None = None  # what keeps several servers of the database from being redundant
     pause: str = ""
     is_blind: bool = False  # the database has not answered; its answer wakes the next reconcile
     is_whole: bool = True  # all that was asked has answered; else the answers wake the next reconcile
@@ -71,7 +82,7 @@ class Decision:
         """What keeps the children as desired, whatever operation runs, and whether or not its effects succeed."""
         repair = (Apply(EffectName.REPAIR, self.apply),) if self.apply else ()
         prune = (Delete(EffectName.PRUNE, self.delete),) if self.delete else ()
-        return (*self.keep, *repair, *prune)
+        return (*self.keep, *repair, *self.replace, *prune)
 
     @property
     def outdates_answers(self) -> bool:
@@ -107,7 +118,11 @@ def decide(
     return Decision(
         apply=apply,
         delete=objects_to_prune(context),
-        effects=(*effects, *fence_to_update(context)),
+        effects=(*effects, *fence_to_update(context), *database_effects(context)),
+        replace=strays_to_replace(context),
+        database_waits=database_waits(context),
+        cluster=database_cluster(context),
+        redundant=database_redundant(context),
         effects_first=traffic_waits(context.state),
         is_blind=context.is_blind,
         is_whole=seen.is_whole,
@@ -140,6 +155,8 @@ def _of_paused(context: DecisionContext, unready: Unmet | None, ready: tuple[int
         pause=where_it_stands(context, state.paused_since or now),
         is_blind=context.is_blind,
         is_whole=context.seen.is_whole,
+        cluster=database_cluster(context),
+        redundant=database_redundant(context),
     )
 
 

@@ -5,8 +5,9 @@ look for the cause. The chain stays in force after the installation: it is what 
 """
 
 from rtx_operator.api.enums import Component, Reason
-from rtx_operator.api.names import REQUIRED_CREDENTIALS, Label
+from rtx_operator.api.names import REQUIRED_CREDENTIALS, Label, Names
 from rtx_operator.decision.context import DecisionContext
+from rtx_operator.decision.database import database_durable, database_ready, server_ready
 from rtx_operator.decision.earlier_data import earlier_data_hold, earlier_data_migrated
 from rtx_operator.decision.fence import fence_to_move
 from rtx_operator.desired.state import Workload, job_workload
@@ -21,6 +22,7 @@ from rtx_operator.observation import (
     replicas,
     revision_of,
 )
+from rtx_operator.operations.database import database_members
 from rtx_operator.results import Check, Failure, Unmet, Waiting
 
 
@@ -70,10 +72,6 @@ def _credentials_given(name: str, secret: Object | None) -> Unmet | None:
     return Failure(f"Secret {name} lacks {', '.join(missing)}; add what is missing", Reason.CREDENTIALS_MISSING)
 
 
-def database_ready(context: DecisionContext) -> Unmet | None:
-    return server_ready(context, context.desired.database, Reason.DATABASE_STARTING, "the database")
-
-
 def cache_ready(context: DecisionContext) -> Unmet | None:
     """Asked of the first installation only: an engine that has served goes on without its cache (cache.py)."""
     if context.desired.has_served:
@@ -81,29 +79,36 @@ def cache_ready(context: DecisionContext) -> Unmet | None:
     return server_ready(context, context.desired.cache, Reason.CACHE_STARTING, "the cache")
 
 
-def server_ready(context: DecisionContext, workload: Workload, waiting: Reason, what: str) -> Unmet | None:
-    """All pods of database or cache are ready."""
-    seen = context.seen
-    size, ready = replicas(seen.child(workload.kind, workload.name))
-    if size and ready >= size:
-        return None
-    failure = lost_pod(seen, workload, context.now) or diagnose(seen, workload)
-    return failure or Waiting(
-        f"waiting for {what} (StatefulSet {workload.name}): {ready} of {size or 1} pods ready", waiting
-    )
-
-
 def database_answers(context: DecisionContext) -> Unmet | None:
-    """The database's pod is ready, and serves the operator's role."""
+    """The database serves the operator's role."""
     report = context.seen.database
     if report is not None and not report.error:
         return None
     cause = report.error if report else "it was not queried yet"
     since = f" since {report.silent_since:%H:%M:%S} UTC" if report and report.silent_since else ""
-    pod = f"{context.desired.database.name}-0"
+    pod = _primary(context)
     return Waiting(
-        f"the database's pod is ready but does not serve the operator{since}: {cause}; see kubectl logs {pod}",
+        f"pod {pod} of the database is ready but does not serve the operator{since}: {cause}; see kubectl logs {pod}",
         Reason.DATABASE_UNREACHABLE,
+    )
+
+
+def _primary(context: DecisionContext) -> str:
+    """The name of the database's pod that leads; of the first one while none does."""
+    primary = database_members(context.seen, Names(context.engine.name)).primary
+    return primary.name if primary else f"{context.desired.database.name}-0"
+
+
+def database_gets_on(context: DecisionContext) -> Unmet | None:
+    """The primary writes its log: one whose disk hangs is ready, and answers what it need not write down."""
+    since = context.seen.database.stuck_since if context.seen.database else None
+    if since is None:
+        return None
+    pod = _primary(context)
+    return Waiting(
+        f"pod {pod} of the database is ready, and orders have waited in it since {since:%H:%M:%S} UTC: it writes no "
+        f"log. See the disk of its node; kubectl delete pod {pod} has another server take over, if there is one",
+        Reason.DATABASE_STUCK,
     )
 
 
@@ -116,7 +121,7 @@ def database_has_passwords(context: DecisionContext) -> Unmet | None:
         return Waiting(database.password_conflict, Reason.CREDENTIALS_MISSING)
     made = context.state.servers.get(Component.DATABASE)
     if made and not database.asked.differs_from(made.asked):
-        pod = f"{database.workload.name}-0"
+        pod = _primary(context)
         return Waiting(
             f"pod {pod} was started with passwords that were changed back since: kubectl delete pod {pod} "
             f"-n {context.engine.namespace}",
@@ -140,7 +145,7 @@ def database_has_its_data(context: DecisionContext) -> Unmet | None:
     """The fence is there, if it ever was: an empty database is not installed into."""
     if not context.lost_its_fence:
         return None
-    claim = context.desired.servers[Component.DATABASE].claim
+    claim = context.desired.servers[Component.DATABASE].claims[0]
     return Failure(
         "the database answers and has no fence, although this engine has served: its data are gone, or it runs on "
         f"another volume. Nothing is installed into it. Restore the volume of PersistentVolumeClaim {claim}, or its "
@@ -239,6 +244,7 @@ BEFORE_MIGRATION: tuple[Check[DecisionContext], ...] = (
     database_answers,
     database_is_ours,
     database_has_its_data,
+    database_durable,
     earlier_data_migrated,
     fence_names_active,
     no_older_pod_executes,
@@ -256,4 +262,9 @@ BEFORE_OPERATIONS: tuple[Check[DecisionContext], ...] = (
     database_has_passwords,
 )
 BEFORE_COLOUR: tuple[Check[DecisionContext], ...] = (*BEFORE_MIGRATION, migrated)
-READY: tuple[Check[DecisionContext], ...] = (*BEFORE_COLOUR, engine_ready, live_service_has_endpoints)
+READY: tuple[Check[DecisionContext], ...] = (
+    *BEFORE_COLOUR,
+    database_gets_on,
+    engine_ready,
+    live_service_has_endpoints,
+)

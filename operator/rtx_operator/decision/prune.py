@@ -118,7 +118,7 @@ def _named(context: DecisionContext) -> Iterator[Object]:
     for server in desired.servers.values():
         yield from server.kept
         if maintenance and maintenance.component is server.component:
-            yield from (*server.renewed, *filter(None, [server.check]))
+            yield from (*server.renewed, *server.checks)
     yield from desired.borrowed_revision
     for colour in filter(None, (desired.active, desired.idle)):
         yield from colour.objects

@@ -39,6 +39,8 @@ def _at_rest(decision: Decision, outcome: Outcome, now: datetime, resync: float)
     if unready is not None and unready.reason is Reason.DATABASE_UNREACHABLE and decision.is_blind:
         return resync  # the database is asked without reconciles, and its first answer wakes one
     acts = decision.effects or decision.keep
+    if decision.database_waits is not None or decision.redundant is not None:
+        return WAITING_SECONDS  # a standby that catches up makes no event (ADR 0155)
     is_less = decision.below_size is not None or decision.without_cache is not None
     if unready is not None or is_less or outcome.refusal is not None or acts:
         return WAITING_SECONDS

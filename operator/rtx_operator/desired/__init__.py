@@ -8,7 +8,9 @@ One folder per component (engine/, database/, cache/, network/), and likewise in
 
 from rtx_operator.desired.cache.server import cache_services
 from rtx_operator.desired.credentials import fingerprints, lost, secrets, unreadable
-from rtx_operator.desired.database.server import database_services
+from rtx_operator.desired.database.instances import InstancesPlan
+from rtx_operator.desired.database.patroni import cluster_state, member_rights
+from rtx_operator.desired.database.server import database_disruption_budget, database_services
 from rtx_operator.desired.engine.account import service_account
 from rtx_operator.desired.engine.colour import colour_children, controller_revision, rendered
 from rtx_operator.desired.engine.migration import migration_job
@@ -45,8 +47,9 @@ __all__ = [
 ]
 
 
-def base_objects(inputs: BuildInput) -> list[Object]:
-    """The objects that exist before any pod: NetworkPolicies, so that none runs without them, Services, account.
+def base_objects(inputs: BuildInput, instances: InstancesPlan) -> list[Object]:
+    """The objects that exist before any pod: NetworkPolicies, so that none runs without them, Services, accounts,
+    and what Patroni works by.
 
     Database and cache themselves are in servers.py: they are made from what was recorded of them.
     """
@@ -54,6 +57,9 @@ def base_objects(inputs: BuildInput) -> list[Object]:
     return [
         *network_objects(inputs),
         *([account] if account else []),
-        *database_services(inputs),
+        *member_rights(inputs),
+        *cluster_state(inputs, instances.configuration),
+        *([database_disruption_budget(inputs)] if instances.size > 1 else []),
+        *database_services(inputs, instances.size),
         *cache_services(inputs),
     ]

@@ -19,7 +19,7 @@ from rtx_operator.desired.passwords import fingerprint_of, secret_of
 from rtx_operator.desired.pods import credentials_of
 from rtx_operator.desired.record import KIND, recorded
 from rtx_operator.desired.served import has_served
-from rtx_operator.desired.servers import desired_servers
+from rtx_operator.desired.servers import database_plan, database_volumes, desired_servers
 from rtx_operator.desired.state import (
     DesiredColour,
     DesiredServer,
@@ -53,6 +53,7 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
     servers = desired_servers(inputs, status, seen)
     desired.refuse_unknown_server(engine, servers.values())
     passwords_of = _PasswordsOf(inputs, seen, servers[Component.DATABASE])
+    instances = database_plan(inputs, seen)
     names, size = inputs.names, sizes.replica_range(engine.spec.environment, engine.spec.scaling)
     return DesiredState(
         active=_colour(passwords_of(colour, running), colour, running, cutover_id, _epoch_before(status)),
@@ -61,9 +62,10 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
         wanted=Revision(wanted.version, wanted.digest or None, wanted.config_hash, wanted.hash),
         is_refreshable=running.revision == wanted.hash
         and not running.makes_the_pods_of(desired.rendered(inputs, colour, wanted)),
-        base_objects=(*passwords.secrets, *desired.base_objects(inputs), *_kept(status, servers.values())),
+        base_objects=(*passwords.secrets, *desired.base_objects(inputs, instances), *_kept(status, servers.values())),
         borrowed_revision=_borrowed_revision(inputs, status, seen),
         servers=servers,
+        instances=instances,
         live_service=names.live_service,
         credentials_name=given.name if given else "",
         lost_secrets=passwords.lost,
@@ -255,11 +257,11 @@ def _passwords(inputs: BuildInput, seen: Observation, seed: bytes) -> _Passwords
     names, generated = inputs.names, inputs.credentials_are_generated
     internal, credentials = seen.child("Secret", names.internal), seen.child("Secret", names.credentials)
     live = {names.internal: internal, **({names.credentials: credentials} if generated else {})}
-    has_volume = ("PersistentVolumeClaim", names.claim(Component.DATABASE)) in seen.children
-    lost = tuple(name for name, secret in live.items() if secret is None and has_volume)
+    volumes = database_volumes(inputs, seen)
+    lost = tuple(name for name, secret in live.items() if secret is None and volumes)
     keys = {names.internal: InternalKey, names.credentials: CredentialKey}
     lost_keys = tuple(
-        (key, name) for name, secret in live.items() if has_volume for key in desired.lost(secret, keys[name])
+        (key, name) for name, secret in live.items() for key in desired.lost(secret, keys[name], volumes=volumes)
     )
     used = live if generated else {**live, inputs.credentials: seen.credentials}
     unreadable = tuple(f"{key} of Secret {name}" for name, secret in used.items() for key in desired.unreadable(secret))

@@ -50,10 +50,14 @@ def unreadable(secret: Object | None) -> list[str]:
     return [key for key in _KEYS if secret_text(secret, key) is None]
 
 
-def lost(secret: Object | None, of: Iterable[str]) -> list[str]:
-    """The keys `of` a generated Secret that are gone, and which a volume has. One without any key asks for all anew."""
-    is_empty = not values(secret)
-    return [key for key in VOLUME_KEYS if key in of and secret_text(secret, key) == "" and not is_empty]
+def lost(secret: Object | None, of: Iterable[str], *, volumes: int) -> list[str]:
+    """The keys `of` a generated Secret that are gone, and which a volume has. One without any key asks for all anew.
+
+    A standby with another password of replication than its primary set would not be let in.
+    """
+    is_empty, of_standbys = not values(secret), (InternalKey.DB_REPLICATION_PASSWORD,) if volumes > 1 else ()
+    keys = (*VOLUME_KEYS, *of_standbys) if volumes else ()
+    return [key for key in keys if key in of and secret_text(secret, key) == "" and not is_empty]
 
 
 def fingerprints(internal: Object, credentials: Object | None) -> Fingerprints:
@@ -89,14 +93,20 @@ def fingerprints(internal: Object, credentials: Object | None) -> Fingerprints:
 
 
 _KEYS = (*(key.value for key in (*InternalKey, *CredentialKey)), ADMIN_PASSWORD)
-_DATABASE_KEYS = (
+_VOLUME_KEYS_OF_ROLES = (
     InternalKey.DB_SUPERUSER_PASSWORD,
     InternalKey.DB_OPERATOR_PASSWORD,
     InternalKey.DB_MIGRATOR_PASSWORD,
 )
+_DATABASE_KEYS = (
+    *_VOLUME_KEYS_OF_ROLES,
+    InternalKey.DB_REPLICATION_PASSWORD,
+    InternalKey.PATRONI_RESTAPI_PASSWORD,
+)
 
 
-VOLUME_KEYS = (*_DATABASE_KEYS, CredentialKey.DB_PASSWORD)  # which the database keeps in its volume
+# Which the database keeps in its volume, and whoever connects has from elsewhere.
+VOLUME_KEYS = (*_VOLUME_KEYS_OF_ROLES, CredentialKey.DB_PASSWORD)
 
 
 def _internal(kept: _Values, generate: Callable[[str], str]) -> _Values:

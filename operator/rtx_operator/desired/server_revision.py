@@ -17,8 +17,6 @@ from rtx_operator.desired.render import Object, digest, render
 # Fields of a StatefulSet that Kubernetes lets nobody change: they stay as they were first made.
 FIXED = ("serviceName", "podManagementPolicy", "selector", "volumeClaimTemplates")
 LAYOUT = 1  # of a record; a release raises it when earlier ones cannot read what it writes
-# The partition of a StatefulSet of one pod: keep the pod whatever becomes of the template, or replace it.
-KEEP_POD, REPLACE_POD = 1, 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +106,16 @@ def controller_revision(inputs: BuildInput, component: Component, revision: Serv
     )
 
 
-def as_made(stateful_set: Object, revision: ServerRevision, *, partition: int) -> Object:
-    """The StatefulSet with the pod of the revision. `partition` keeps the pod that runs, or lets it be replaced."""
+def as_made(stateful_set: Object, revision: ServerRevision, *, size: int) -> Object:
+    """The StatefulSet with `size` pods of the revision. Pods that run stay until they are evicted (ADR 0122)."""
     named = {Label.REVISION.value: revision.hash}
     pod, meta = revision.pod, stateful_set["metadata"]
     labelled = {**pod["metadata"], "labels": {**pod["metadata"]["labels"], **named}}
     spec = {
         **stateful_set["spec"],
         **revision.fixed,
-        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": partition}},
+        "replicas": size,
+        "updateStrategy": {"type": "OnDelete"},
         "template": {**pod, "metadata": labelled},
     }
     return {**stateful_set, "metadata": {**meta, "labels": {**meta["labels"], **named}}, "spec": spec}

@@ -4,26 +4,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from rtx_operator.api.enums import Component, MaintenancePhase, ServerComponent
-from rtx_operator.api.names import CredentialKey
+from rtx_operator.api.names import MAX_DATABASE_INSTANCES, CredentialKey
 from rtx_operator.api.spec import StatefulServer
 from rtx_operator.api.status import Asked, Maintenance, Server, ServerStart, TradingEngineStatus
 from rtx_operator.desired.cache.server import cache_configuration, cache_stateful_set
 from rtx_operator.desired.check import check_job
+from rtx_operator.desired.database.instances import DatabaseFacts, InstancesPlan, plan_instances, servers_now
 from rtx_operator.desired.database.server import database_configuration, database_stateful_set
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.passwords import PasswordsToTake, last_start, secret_of
 from rtx_operator.desired.pods import CREDENTIALS
 from rtx_operator.desired.render import Object, digest
 from rtx_operator.desired.served import has_served
-from rtx_operator.desired.server_revision import (
-    KEEP_POD,
-    REPLACE_POD,
-    ServerRevision,
-    as_made,
-    controller_revision,
-)
+from rtx_operator.desired.server_revision import ServerRevision, as_made, controller_revision
 from rtx_operator.desired.state import DesiredServer, Workload
-from rtx_operator.observation import Observation, is_ready, revision_of, waits_for_image
+from rtx_operator.members import members
+from rtx_operator.observation import Observation, is_applied, is_ready, revision_of, waits_for_image
+from rtx_operator.patroni import Configuration, Quorum
 
 SERVERS: tuple[ServerComponent, ...] = (Component.DATABASE, Component.CACHE)
 _RENDERED = {
@@ -31,7 +28,8 @@ _RENDERED = {
     Component.CACHE: (cache_configuration, cache_stateful_set),
 }
 _PASSWORD_KEYS = {Component.DATABASE: CredentialKey.DB_PASSWORD, Component.CACHE: CredentialKey.REDIS_PASSWORD}
-_FIXED_FIELDS = frozenset({"storage", "storageClassName", "podSecurityContext"})  # the API server refuses an edit
+FIXED_FIELDS = frozenset({"storage", "storageClassName", "podSecurityContext"})  # the API server refuses an edit
+LIVE_FIELDS = frozenset({"instances", "durability"})  # an edit replaces no pod
 
 
 def desired_servers(
@@ -39,6 +37,35 @@ def desired_servers(
 ) -> Mapping[Component, DesiredServer]:
     """Database and cache of an engine."""
     return {component: _server(_Given(inputs, component, status, seen)) for component in SERVERS}
+
+
+def database_plan(inputs: BuildInput, seen: Observation) -> InstancesPlan:
+    """The next step towards as many servers as spec asks for."""
+    spec = inputs.spec.database
+    return plan_instances(spec.instances, spec.durability, _database_facts(inputs, seen))
+
+
+def _database_facts(inputs: BuildInput, seen: Observation) -> DatabaseFacts:
+    names = inputs.names
+    return DatabaseFacts(
+        name=names.postgres,
+        size=_live_size(seen.child("StatefulSet", names.postgres)),
+        members=members(seen.alive(names.selector(Component.DATABASE))),
+        configuration=Configuration.of(seen.child("ConfigMap", names.database_configuration)),
+        quorum=Quorum.of(seen.child("ConfigMap", names.database_quorum)),
+        answers=seen.database is not None and not seen.database.error,
+        has_volumes=database_volumes(inputs, seen) > 0,
+    )
+
+
+def database_volumes(inputs: BuildInput, seen: Observation) -> int:
+    """How many volumes of the database there are, which may have data."""
+    claims = (inputs.names.claim(Component.DATABASE, one) for one in range(MAX_DATABASE_INSTANCES))
+    return sum(("PersistentVolumeClaim", claim) in seen.children for claim in claims)
+
+
+def _live_size(stateful_set: Object | None) -> int | None:
+    return None if stateful_set is None else int(stateful_set["spec"].get("replicas", 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +96,15 @@ class _Given:
     def is_being_installed(self) -> bool:
         """Whether the engine has never served: its servers follow the spec at once."""
         return self.status.active is None and not has_served(self.inputs.names, self.inputs.uid, self.seen)
+
+    @property
+    def size(self) -> int:
+        """How many pods it has now. While a maintenance replaces them, it stays."""
+        if self.component is Component.CACHE:
+            return 1
+        if self.maintenance and self.maintenance.phase.replaces_pod:
+            return servers_now(self.inputs.spec.database.instances, _database_facts(self.inputs, self.seen))
+        return database_plan(self.inputs, self.seen).size
 
     @property
     def pods(self) -> list[Object]:
@@ -112,17 +148,20 @@ def _server(given: _Given) -> DesiredServer:
     renewed = _renewed(given, wanted)
     passwords = _passwords(given, is_made_with_them=not fingerprint or runs.credentials in {"", fingerprint})
 
-    def objects(revision: ServerRevision, partition: int) -> tuple[Object, ...]:
+    size = given.size
+
+    def objects(revision: ServerRevision) -> tuple[Object, ...]:
         return (
             controller_revision(inputs, component, revision),
             {**config_map, "data": dict(revision.configuration)},
-            as_made(stateful_set, revision, partition=partition),
+            as_made(stateful_set, revision, size=size),
         )
 
     return DesiredServer(
         component=component,
         workload=Workload("StatefulSet", given.name, names.selector(component)),
-        claim=names.claim(component),
+        size=size,
+        claims=tuple(names.claim(component, ordinal) for ordinal in range(size)),
         revision=runs.hash,
         image=runs.image,
         first_asked=runs.asked,
@@ -130,15 +169,16 @@ def _server(given: _Given) -> DesiredServer:
         wanted=wanted.hash,
         credentials_known=bool(fingerprint),
         started=passwords.started,
+        standbys=passwords.standbys,
         has_password=passwords.has_that_of_engines,
         has_credentials=passwords.has_all,
         password_conflict="" if passwords.has_that_of_engines else _password_conflict(given),
-        kept=objects(runs, _partition(given, runs)),
-        restored=objects(runs, REPLACE_POD),
-        renewed=objects(renewed, REPLACE_POD) if renewed else (),
+        kept=objects(runs),
+        strays=_strays(given, runs),
+        renewed=objects(renewed) if renewed else (),
         renewed_revision=renewed.hash if renewed else "",
         renewed_image=renewed.image if renewed else "",
-        check=_check(given, renewed, runs),
+        checks=_checks(given, renewed, runs),
     )
 
 
@@ -152,18 +192,37 @@ class _Passwords:
     started: ServerStart | None
     has_that_of_engines: bool
     has_all: bool
+    standbys: tuple[ServerStart, ...] = ()
 
 
 def _passwords(given: _Given, *, is_made_with_them: bool) -> _Passwords:
     """While no start is known, its record says what it took; also of the first one that is observed."""
     known, today = given.made.started if given.made else None, given.passwords
-    started = last_start(known, given.pods, today)
+    leading, others = _by_leadership(given)
+    started = last_start(_start_of(given, leading[0]) or known if leading else known, leading, today)
+    standbys = tuple(filter(None, (last_start(_start_of(given, pod) or known, [pod], today) for pod in others)))
     if started is None or not today.password:
-        return _Passwords(started, is_made_with_them, is_made_with_them)
+        return _Passwords(started, is_made_with_them, is_made_with_them, standbys)
     if known is None and not is_made_with_them:
         started = ServerStart(pod=started.pod, restarts=started.restarts)
     has_that_of_engines = today.is_that_of(started)
-    return _Passwords(started, has_that_of_engines, has_that_of_engines and started.internal == today.internal)
+    has_all = has_that_of_engines and started.internal == today.internal
+    return _Passwords(started, has_that_of_engines, has_all, standbys)
+
+
+def _by_leadership(given: _Given) -> tuple[list[Object], list[Object]]:
+    """The pod whose passwords count, and the others: a server sets those that it has when it begins to lead."""
+    if given.size == 1:
+        return given.pods, []
+    primary = members(given.pods).primary
+    leading = [pod for pod in given.pods if primary and pod["metadata"]["name"] == primary.name]
+    return leading, [pod for pod in given.pods if pod not in leading]
+
+
+def _start_of(given: _Given, pod: Object) -> ServerStart | None:
+    """The last start of the pod as status has it."""
+    known = (given.made.started, *given.made.standbys) if given.made else ()
+    return next((one for one in known if one and one.pod == pod["metadata"].get("uid", "")), None)
 
 
 def _password_conflict(given: _Given) -> str:
@@ -180,14 +239,15 @@ def _password_conflict(given: _Given) -> str:
     )
 
 
-def _partition(given: _Given, runs: ServerRevision) -> int:
-    """A pod that runs is kept. One of another revision that is not ready serves nobody, and is replaced.
+def _strays(given: _Given, runs: ServerRevision) -> tuple[Object, ...]:
+    """The pods of another revision that are made anew at once: they serve nobody.
 
-    Where status was lost in a restart, between two pods, the next one is of the revision that is taken for what runs.
+    A pod that runs is kept. The next one is of the StatefulSet's template, also where status was lost in a restart.
     """
-    is_stray = any(revision_of(pod) != runs.hash and not is_ready(pod) for pod in given.pods)
-    is_between_pods = given.made is None and not given.pods
-    return REPLACE_POD if given.is_being_installed or is_stray or is_between_pods else KEEP_POD
+    if not is_applied(given.seen.child("StatefulSet", given.name), runs.hash):
+        return ()  # another pod of the same revision would come
+    others = (pod for pod in given.pods if revision_of(pod) != runs.hash)
+    return tuple(pod for pod in others if given.is_being_installed or not is_ready(pod))
 
 
 def _running(given: _Given, wanted: ServerRevision) -> ServerRevision | None:
@@ -222,11 +282,14 @@ def _renewed(given: _Given, wanted: ServerRevision) -> ServerRevision | None:
     return given.recorded(to) or (wanted if wanted.hash == to else None)
 
 
-def _check(given: _Given, renewed: ServerRevision | None, runs: ServerRevision) -> Object | None:
+def _checks(given: _Given, renewed: ServerRevision | None, runs: ServerRevision) -> tuple[Object, ...]:
+    """One Job for each place where a volume can be; volumes that can be anywhere share one."""
     checks = given.maintenance is not None and given.maintenance.phase is MaintenancePhase.CHECKING
-    if not checks or renewed is None or given.seen.volume is None:
-        return None
-    return check_job(given.inputs, given.component, renewed, runs, given.seen.volume)
+    if not checks or renewed is None or given.seen.volumes is None:
+        return ()
+    volumes = given.seen.volumes.values()
+    jobs = [check_job(given.inputs, given.component, renewed, runs, volume) for volume in volumes]
+    return tuple({job["metadata"]["name"]: job for job in jobs}.values())
 
 
 def _with_credentials(stateful_set: Object, fingerprint: str) -> Object:
@@ -266,7 +329,7 @@ def _hash_of_asked(given: _Given, fingerprint: str, pull_secrets: list[Object]) 
     server: StatefulServer = spec.cache if given.component is Component.CACHE else spec.database
     fields = server.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     asked = {
-        **{field: value for field, value in fields.items() if field not in _FIXED_FIELDS},
+        **{field: value for field, value in fields.items() if field not in FIXED_FIELDS | LIVE_FIELDS},
         "imagePullSecrets": pull_secrets,
         "credentials": inputs.credentials,
         "fingerprint": fingerprint,

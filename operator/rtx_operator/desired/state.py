@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rtx_operator.api.enums import Colour, Component, ServerComponent
 from rtx_operator.api.names import Label
 from rtx_operator.api.status import Asked, Release, Server, ServerStart
+from rtx_operator.desired.database.instances import InstancesPlan
 from rtx_operator.desired.pods import credentials_of
 from rtx_operator.observation import Object, Observation
 
@@ -80,23 +81,25 @@ class DesiredServer:
 
     component: ServerComponent
     workload: Workload
-    claim: str  # name of the PersistentVolumeClaim with its data
+    size: int  # how many pods it has now
+    claims: tuple[str, ...]  # names of the PersistentVolumeClaims with their data
     revision: str  # what it runs, or is to run first
     image: str  # of that
     first_asked: str  # the hash of what was asked for when that was first made
     asked: Asked  # what is asked for now
     wanted: str  # the revision that today's templates make of it
     credentials_known: bool  # its passwords are; a pod could not start without them
-    started: ServerStart | None  # the last start of its process that is known
+    started: ServerStart | None  # the last start of its process that is known; of several, of the one that leads
+    standbys: tuple[ServerStart, ...]  # those of the others
     has_password: bool  # it started with the password that engine pods have from today's Secrets
     has_credentials: bool  # that, and with the passwords of its other roles
     password_conflict: str  # why its passwords are not changed, and what to do; else empty
-    kept: tuple[Object, ...]  # as it runs; a running pod is kept whatever else becomes of its template
-    restored: tuple[Object, ...]  # as it runs; any other pod is replaced
-    renewed: tuple[Object, ...]  # as a maintenance makes it; any other pod is replaced. Empty: its record is lost
+    kept: tuple[Object, ...]  # as it runs
+    strays: tuple[Object, ...]  # pods of another revision that serve nobody: they are evicted, to be made as it runs
+    renewed: tuple[Object, ...]  # as a maintenance makes it. Empty: its record is lost
     renewed_revision: str
     renewed_image: str
-    check: Object | None  # the Job that tries that first; None while it is not known where the volume can be
+    checks: tuple[Object, ...]  # the Jobs that try that first; empty while it is not known where the volumes can be
 
     def is_due(self, made: Server) -> bool:
         """Whether it is to be made otherwise than it was `made`, and that has not failed."""
@@ -129,6 +132,7 @@ class DesiredState:
         Object, ...
     ]  # records the revision of a kept colour whose place a cutover has taken for a while
     servers: Mapping[Component, DesiredServer]  # database and cache
+    instances: InstancesPlan  # how the database gets as many servers as spec asks for
     live_service: str
     credentials_name: str  # of the user's Secret; empty when the operator made it
     minimum: int

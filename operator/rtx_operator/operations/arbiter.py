@@ -75,7 +75,7 @@ def with_starts(state: PersistedState, desired: DesiredState) -> PersistedState:
     """The state with the last start of each server, which says what passwords it has."""
     for component, server in desired.servers.items():
         if made := state.servers.get(component):
-            state = state.with_server(component, noted(made, started=server.started))
+            state = state.with_server(component, noted(made, started=server.started, standbys=list(server.standbys)))
     return state
 
 

@@ -25,6 +25,8 @@ class EffectName(StrEnum):
     CHECK = "Check"  # the Job that tries the image and the place of a new database or cache pod
     RESTART = "Restart"  # database or cache with its new pod
     RESTORE = "Restore"  # database or cache with a pod as before
+    REPLACE = "Replace"  # a pod of database or cache is evicted, to be made anew
+    SWITCH_OVER = "SwitchOver"  # another server of the database leads
     KEEP_DATA = "KeepData"  # what holds data no longer goes when the engine is deleted
 
 
@@ -47,6 +49,14 @@ class Delete:
 
     name: EffectName
     objects: tuple[Object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evict:
+    """Evict these pods, as far as disruption budgets allow; the controller of their StatefulSet makes others."""
+
+    pods: tuple[Object, ...]
+    name: EffectName = EffectName.REPLACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,19 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class SwitchOver:
+    """Ask Patroni to have `candidate` lead instead of `leader`; Patroni ignores it once another one leads.
+
+    `config_map` is the name of the ConfigMap by which it is asked, which its servers have made.
+    """
+
+    leader: str
+    candidate: str
+    config_map: str
+    name: EffectName = EffectName.SWITCH_OVER
+
+
+@dataclass(frozen=True, slots=True)
 class KeepData:
     """Have these Secrets and StatefulSets, with their volumes, survive the TradingEngine; nothing else changes."""
 
@@ -102,7 +125,7 @@ class KeepData:
     name: EffectName = EffectName.KEEP_DATA
 
 
-Effect = Apply | Delete | Scale | MoveFence | UpdateFence | Drain | KeepData
+Effect = Apply | Delete | Evict | Scale | MoveFence | UpdateFence | Drain | SwitchOver | KeepData
 
 
 def objects_of(effect: Apply, seen: Observation) -> tuple[Object, ...]:

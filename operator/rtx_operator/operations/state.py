@@ -147,5 +147,8 @@ class PersistedState:
             maintenance=self.maintenance and self.maintenance.model_copy(update=quiet),
             previous=self.previous and self.previous.model_copy(update=quiet),
             # What is desired follows from the start itself, also before status has it.
-            servers={name: server.model_copy(update={"started": None}) for name, server in self.servers.items()},
+            servers={
+                name: server.model_copy(update={"started": None, "standbys": []})
+                for name, server in self.servers.items()
+            },
         )

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "lab" / "README.md"]
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
-FOLDERS = "operator|engine|lab|demo|traffic|tests|docs|bench|manifests|crds|database|cache"
+FOLDERS = "operator|engine|lab|demo|cli|traffic|tests|docs|bench|manifests|crds|database|cache"
 NAMED = re.compile(rf"`((?:{FOLDERS})/[\w./-]+)`")
 PLACEHOLDER = re.compile(r"\b(COMPONENT|KIND|NAME)\b")
 

@@ -19,7 +19,7 @@ class Cable:
     """A TCP proxy in front of PostgreSQL.
 
     It can be cut, reset its connections, be slow, hold answers back, lose the next ones that say what was committed, or
-    requests to cancel.
+    requests to cancel. Its `target` may change: new connections lead to the new one.
     """
 
     def __init__(self, port: int) -> None:
@@ -32,7 +32,8 @@ class Cable:
         self.lost = 0
         self.loses_cancels = False
         self.late_answer: re.Pattern[bytes] | None = None  # waits for `release`, and so does what follows
-        self._target = port
+        self.target = port
+        self.silent: set[int] = set()  # targets whose nodes are cut off: what comes from there is lost
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._server: asyncio.Server | None = None
@@ -62,7 +63,12 @@ class Cable:
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         await asyncio.sleep(self.connect_delay_seconds)
-        upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self._target)
+        target = self.target
+        try:
+            upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", target)
+        except ConnectionError:
+            writer.transport.abort()
+            return
         pair = {writer, upstream}
         self._writers |= pair
         try:
@@ -73,6 +79,8 @@ class Cable:
                         self.answers_to_lose -= 1
                         self.lost += 1
                         break
+                    if target in self.silent:
+                        continue
                     if self.late_answer is not None and self.late_answer.search(data):
                         self.hold()
                     await asyncio.sleep(self.delay_seconds)

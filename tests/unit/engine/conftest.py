@@ -18,6 +18,7 @@ from engine_pods import Pod
 from engine_postgres import Server, TestDatabase, copy_database, drop_database, make_templates, run_postgres
 from engine_processes import Colours, Engines
 from engine_redis import RedisServer
+from engine_replication import ReplicatedServers, replicated_servers, seed_data
 from engine_servers import START_TIMEOUT_SECONDS
 from engine_traders import Trader
 from fence_mover import OWNER, Mover
@@ -35,6 +36,27 @@ def postgres_server() -> Iterator[Server]:
         with run_postgres(folder) as server:
             asyncio.run(make_templates(server))
             yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def replication_seed() -> Iterator[Path]:
+    """A data directory of which each test's replicated servers begin with a copy."""
+    folder = Path(tempfile.mkdtemp(prefix="rtx-postgres-"))
+    try:
+        yield seed_data(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest_asyncio.fixture
+async def replicated(replication_seed: Path) -> AsyncIterator[ReplicatedServers]:
+    """A primary and two standbys with a migrated database; the fence names blue at epoch 1."""
+    folder = Path(tempfile.mkdtemp(prefix="rtx-postgres-"))
+    try:
+        async with replicated_servers(replication_seed, folder) as servers:
+            yield servers
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -20,6 +20,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TypedDict
 
 from rtx_engine import main, server
@@ -90,7 +91,7 @@ def serve(request: Request) -> None:
     read_limits = ReadLimits(**json.loads(os.environ.get("READ_LIMITS", "{}")))
     server.Store = partial(server.Store, read_limits=read_limits)  # type: ignore[misc]  # called once
     if os.environ.get("WRITER_FAILS"):
-        server.metrics.BATCH_SIZE.observe = _fail  # type: ignore[method-assign]  # called after each batch
+        server.metrics.BATCH_SIZE = SimpleNamespace(observe=_fail)  # type: ignore[assignment]  # called after each batch
     timeouts = Timeouts(**json.loads(os.environ.get("TIMEOUTS", "{}")))
     main.run_server = partial(server.serve, timeouts=timeouts)
     main.run()

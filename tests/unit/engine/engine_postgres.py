@@ -23,6 +23,7 @@ PASSWORDS = {
     "DB_SUPERUSER_PASSWORD": "superuser",
     "DB_OPERATOR_PASSWORD": "operator",
     "DB_MIGRATOR_PASSWORD": "migrator",
+    "DB_REPLICATION_PASSWORD": "replicator",
     "DB_PASSWORD": "engine",
 }
 SETTINGS = {  # those of database/postgresql.conf that the engine's promises rest on, and small sizes

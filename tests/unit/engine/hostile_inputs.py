@@ -120,6 +120,20 @@ NO_WHOLE_NUMBERS: Mapping[str, bytes] = {
     "an exponent": b"1e2",
 }
 
+# No time is written like this. One that is left out may also be null.
+NO_TIMES: Mapping[str, bytes] = {
+    **{what: text for what, text in NO_NUMBERS.items() if what != "null"},
+    "a day": b'"2030-01-01"',
+    "no zone": b'"2030-01-01T00:00:00"',
+    "another zone": b'"2030-01-01T00:00:00+01:00"',
+    "a space in between": b'"2030-01-01 00:00:00Z"',
+    "no day of a month": b'"2030-02-30T00:00:00Z"',
+    "a leap second": b'"2030-12-31T23:59:60Z"',
+    "the year 0": b'"0000-01-01T00:00:00Z"',
+    "five digits of a year": b'"10000-01-01T00:00:00Z"',
+    "nanoseconds": b'"2030-01-01T00:00:00.123456789Z"',
+}
+
 
 @dataclass(frozen=True)
 class Body:
@@ -190,6 +204,7 @@ BODIES = (
             "symbol": NO_NAMES,
             "side": NO_NAMES,
             "quantity": NO_NUMBERS,
+            "valid_until": NO_TIMES,
         },
     ),
 )

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from engine_processes import Engine, Engines
 from engine_traders import ORDER, Trader, status
+from rtx_engine.api.login_places import OF_USER
 
 TIMEOUT_SECONDS = 20
 IDLE_SECONDS = 600  # for which clients keep a connection: longer than a test, however slow the machine
@@ -202,6 +203,33 @@ async def test_flood_of_logins_is_told_to_come_back_and_counts_against_no_releas
     assert {status for status, _ in answers} == {401, 429}
     assert all(after is not None for status, after in answers if status == 429)
     assert await _server_errors(engine) == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/login", {"username": "alice", "password": "password"}),
+        ("/api/password", {"password": "password", "new_password": "another password"}),
+    ],
+)
+async def test_user_has_a_few_places_of_those_who_log_in_and_change_passwords(
+    engines: Engines, anybody: Trader, path: str, body: dict[str, str]
+) -> None:
+    # given a database that answers no question for passwords
+    engine = await engines.start()
+    alice = await anybody.open(engine, "alice")
+    holder = await engines.database.connect("postgres")
+    try:
+        await holder.execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+        # when a user asks more often than there are places for one user of an address
+        asked = [asyncio.create_task(alice.call(engine, "POST", path, body)) for _ in range(OF_USER + 2)]
+        # then what is too much is refused at once
+        refused, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        assert {got.result().status for got in refused} == {429}
+    finally:
+        await holder.close()
+    statuses = [got.status for got in await asyncio.gather(*asked)]
+    assert statuses.count(429) >= 2
 
 
 async def _server_errors(engine: Engine) -> Any:

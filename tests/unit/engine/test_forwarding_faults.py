@@ -194,21 +194,39 @@ async def test_what_cannot_be_repeated_is_not_retried_after_a_lost_response(
     assert (got.status, got.body["error"]["reason"], len(seen)) == (503, "OutcomeUnknown", 1)
 
 
-async def test_forwards_beyond_the_limit_are_answered_busy(colours: Any, forwarding: Trader) -> None:
+@contextlib.asynccontextmanager
+async def stalled(colours: Any) -> AsyncIterator[None]:
+    """The other colour takes requests and answers none until this is left."""
     released = asyncio.Event()
 
-    async def handler(_: web.Request) -> web.StreamResponse:
-        await released.wait()
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if request.path != "/api/account":
+            await released.wait()
         return web.json_response({})
 
     async with in_the_place_of(colours.green, handler):
+        try:
+            yield
+        finally:
+            released.set()
+
+
+@pytest.mark.parametrize("who", ["an account", "an address"])
+async def test_forwards_of_one_sender_leave_places_and_connections_to_others(
+    colours: Any, forwarding: Trader, anybody: Trader, who: str
+) -> None:
+    sender = forwarding if who == "an account" else anybody
+    others = anybody if who == "an account" else forwarding
+    async with stalled(colours):
+        # given somebody who asks for more than their share, of a colour that answers them nothing
         asked = [
-            asyncio.create_task(forwarding.call(colours.blue, "GET", "/api/symbols"))
-            for _ in range(forward.MAX_FORWARDS + 5)
+            asyncio.create_task(sender.call(colours.blue, "GET", "/api/symbols"))
+            for _ in range(forward.MAX_FORWARDS // 5 + 20)
         ]
         first, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
-        released.set()
-        answers = await asyncio.gather(*asked)
-    refused = [got for got in answers if got.status != 200]
-    assert (first.pop().result().status, len(refused)) == (503, 5)
-    assert {(got.body["error"]["reason"], got.headers["retry-after"]) for got in refused} == {("Busy", "1")}
+        # then others are forwarded, and answered
+        assert (await others.call(colours.blue, "GET", "/api/account")).status == 200
+    refused = [got for got in await asyncio.gather(*asked) if got.status == 429]
+    assert first.pop().result() in refused
+    assert len(refused) == 20
+    assert {(got.body["error"]["reason"], got.headers["retry-after"]) for got in refused} == {("TooManyRequests", "1")}

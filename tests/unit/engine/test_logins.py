@@ -7,6 +7,7 @@ from dataclasses import replace
 import argon2
 import pytest
 import pytest_asyncio
+import redis.asyncio
 from engine_redis import RedisServer
 from rtx_engine.api import login_counters
 from rtx_engine.api.errors import ApiError
@@ -183,6 +184,24 @@ async def test_however_many_logins_come_at_once_all_know_what_other_pods_counted
     keys = ["rtx:login:one", "rtx:login:none", "rtx:login:two"]
     answers = await asyncio.gather(*(pods[0].counters.read(keys) for _ in range(1000)))
     assert answers == [[1, 0, 2]] * 1000
+
+
+async def test_counters_that_are_closed_open_no_connection(redis_server: RedisServer) -> None:
+    # given logins that ask while the counters are closed, and later
+    counters = Counters(redis_server.settings)
+    asking = [asyncio.create_task(counters.read([str(number)])) for number in range(8)]
+    counting = [asyncio.create_task(counters.add([(str(number), 1, 60)])) for number in range(8)]
+    await asyncio.sleep(0)
+    await counters.close()
+    await asyncio.gather(*asking, *counting)
+    await counters.read(["one"])
+    await counters.add([("one", 1, 60)])
+
+    # then Redis has no client but the one that asks this
+    async with redis.asyncio.Redis(
+        host=redis_server.settings.host, port=redis_server.settings.port, password=redis_server.settings.password
+    ) as client:
+        assert len(await client.client_list()) == 1
 
 
 async def test_login_that_gives_up_costs_the_others_nothing(pods: list[Pod]) -> None:

@@ -110,10 +110,37 @@ async def test_connection_idle_beyond_keep_alive_is_replaced(monkeypatch: pytest
 
 async def test_requests_beyond_the_connection_limit_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peer_client, "MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(peer_client, "STUCK_SECONDS", TIMEOUT_SECONDS)
     async with peer(responses(OK)) as (server, client):
         answers = await asyncio.gather(*(client.send("1", REQUEST, TIMEOUT_SECONDS) for _ in range(20)))
     assert [answer.status for answer in answers] == [200] * 20
     assert len(server.connections) == 3
+
+
+async def test_requests_that_are_stuck_leave_their_places_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peer_client, "MAX_CONNECTIONS", 2)
+    released = asyncio.Event()
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        if len(server.connections) <= 2:
+            await released.wait()
+        writer.write(OK)
+
+    async with peer(answer) as (server, client):
+        # given as many requests as there are places, to pods that have stopped
+        stuck = [asyncio.create_task(client.send("1", REQUEST, TIMEOUT_SECONDS)) for _ in range(2)]
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while len(server.requests) < 2:  # noqa: ASYNC110  # nothing tells of it
+                await asyncio.sleep(0.01)
+        # then another one is answered, over a connection of its own
+        assert (await client.send("1", REQUEST, TIMEOUT_SECONDS)).status == 200
+        assert [one.done() for one in stuck] == [False, False]
+        # and the places are as many as before once all are answered
+        monkeypatch.setattr(peer_client, "STUCK_SECONDS", TIMEOUT_SECONDS)
+        released.set()
+        await asyncio.gather(*stuck)
+        await asyncio.gather(*(client.send("1", REQUEST, TIMEOUT_SECONDS) for _ in range(8)))
+        assert len(server.connections) == 3
 
 
 async def test_late_response_is_not_returned_to_the_next_request() -> None:

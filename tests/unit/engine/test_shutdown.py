@@ -18,6 +18,7 @@ from engine_processes import COMMAND, QUICK_END, Engines
 from free_ports import free_port
 
 TIMEOUT_SECONDS = 20.0
+PIPELINED = 8  # orders that a connection sends at once
 
 
 @dataclass
@@ -36,7 +37,7 @@ class KeepAlive:
             async with asyncio.timeout(30):
                 while not self.told_to_close:
                     order_id = f"{self.name}-{len(self.acknowledged)}"
-                    writer.write(self._order(order_id))
+                    writer.write(order_request(self.token, order_id))
                     head = await reader.readuntil(b"\r\n\r\n")
                     length = int(next(line for line in head.split(b"\r\n") if line.startswith(b"content-length"))[16:])
                     body = await reader.readexactly(length)
@@ -51,11 +52,12 @@ class KeepAlive:
         finally:
             writer.close()
 
-    def _order(self, order_id: str) -> bytes:
-        order = {"client_order_id": order_id, "symbol": "EURUSD", "side": "buy", "quantity": "0.01"}
-        body = json.dumps(order).encode()
-        head = f"POST /api/orders/market HTTP/1.1\r\nhost: engine\r\nauthorization: Bearer {self.token}\r\n"
-        return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+def order_request(token: str, order_id: str) -> bytes:
+    order = {"client_order_id": order_id, "symbol": "EURUSD", "side": "buy", "quantity": "0.01"}
+    body = json.dumps(order).encode()
+    head = f"POST /api/orders/market HTTP/1.1\r\nhost: engine\r\nauthorization: Bearer {token}\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
 async def test_sigterm_under_load_fails_no_request_and_loses_no_order(engines: Any) -> None:
@@ -81,6 +83,57 @@ async def test_sigterm_under_load_fails_no_request_and_loses_no_order(engines: A
     assert sorted(row["client_order_id"] for row in rows) == sorted(
         order_id for client in clients for order_id in client.acknowledged
     )
+
+
+@dataclass
+class Pipeline:
+    """Places orders one behind the other without waiting for answers, and knows which answer belongs to which order."""
+
+    name: str
+    token: str
+    acknowledged: list[str] = field(default_factory=list)
+    told_to_close: bool = False
+
+    async def run(self, port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        number = 0
+        while not self.told_to_close:
+            orders = [f"{self.name}-{number + index}" for index in range(PIPELINED)]
+            number += PIPELINED
+            writer.write(b"".join(order_request(self.token, order_id) for order_id in orders))
+            for order_id in orders:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(next(line for line in head.split(b"\r\n") if line.startswith(b"content-length"))[16:])
+                body = json.loads(await reader.readexactly(length))
+                assert (head[:12], body["client_order_id"]) == (b"HTTP/1.1 201", order_id), body
+                self.acknowledged.append(order_id)
+                self.told_to_close = b"connection: close" in head
+                if self.told_to_close:
+                    break
+        # orders behind an answer that says so are not placed: nothing else comes, and the connection ends cleanly
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_sigterm_amid_pipelined_orders_loses_none_and_mixes_up_no_answers(engines: Any) -> None:
+    # given thousands of orders, of which each connection has some under way
+    engine = await engines.start(*COMMAND)
+    async with aiohttp.ClientSession(engine.url) as session:
+        token = await _trader(session, balance="1000000000")
+    clients = [Pipeline(f"client-{number}", token) for number in range(48)]
+    async with asyncio.timeout(300), asyncio.TaskGroup() as running:
+        for client in clients:
+            running.create_task(client.run(engine.port))
+        while sum(len(client.acknowledged) for client in clients) < 3000:  # noqa: ASYNC110  # they wait for their own
+            await asyncio.sleep(0.02)
+        # when the pod is told to end
+        exit_code = await engine.terminate()
+    # then exactly the acknowledged orders were placed, each once
+    rows = await engines.database.execute("SELECT client_order_id FROM orders")
+    acknowledged = [order_id for client in clients for order_id in client.acknowledged]
+    assert sorted(row["client_order_id"] for row in rows) == sorted(acknowledged)
+    assert all(client.told_to_close for client in clients)
+    assert exit_code == 0, engine.log.read_text()
 
 
 async def test_terminating_pod_is_not_ready_and_still_answers(engines: Any) -> None:

@@ -28,7 +28,7 @@ def test_position_goes_with_the_last_order_that_deals_in_its_symbol():
     ]
 
     plan = plan_batch(orders, portfolios, QUOTES, Executor("blue", 1), NOW)
-    accounts, payloads, positions = write_arguments(plan)
+    accounts, payloads, positions, _ = write_arguments(plan)
 
     sent = [msgspec.json.decode(payload) for payload in payloads]
     assert accounts == [ADA, ADA, ADA, BOB]

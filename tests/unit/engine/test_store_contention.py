@@ -182,9 +182,10 @@ async def transactions_of(database: TestDatabase, *client_order_ids: str) -> int
     return count
 
 
-async def test_repeat_is_answered_without_delaying_its_batch(pod, database):
+async def test_repeat_of_another_pods_order_is_answered_without_delaying_its_batch(start_pod, database):
+    pod, other_pod = await start_pod(), await start_pod()
     ada, bob = await pod.open_account("ada"), await pod.open_account("bob")
-    first = await pod.place(ada, "first")
+    first = await other_pod.place(ada, "first")
     sizes: list[int] = []
     pod.store.orders.on_batch(sizes.append)
 
@@ -200,6 +201,31 @@ async def test_repeat_is_answered_without_delaying_its_batch(pod, database):
     assert not other.replayed
     assert sizes == [3, 1]
     assert await transactions_of(database, "beside", "other") == 2
+
+
+async def test_repeat_of_an_order_of_this_pod_delays_nothing(pod, database):
+    ada, bob = await pod.open_account("ada"), await pod.open_account("bob")
+    first = await pod.place(ada, "first")
+    sizes: list[int] = []
+    pod.store.orders.on_batch(sizes.append)
+
+    # when a batch has a repeat, an order beside it, another order with its id, and one of another account
+    again, beside, conflict, other = await asyncio.gather(
+        pod.place(ada, "first"),
+        pod.place(ada, "beside"),
+        pod.place(ada, "first", quantity="0.20"),
+        pod.place(bob, "other"),
+        return_exceptions=True,
+    )
+
+    # then all are answered by one transaction
+    assert (again.replayed, again.execution, again.body) == (True, first.execution, first.body)
+    assert (beside.replayed, beside.execution.sequence) == (False, 2)
+    assert conflict.reason is OrderErrorReason.CONFLICT
+    assert not other.replayed
+    assert sizes == [4]
+    assert await transactions_of(database, "beside", "other") == 1
+    assert [event.sequence for event in pod.events if event.account_id == ada] == [1, 2]
 
 
 async def test_order_among_endless_repeats_of_its_account_is_placed(pod):

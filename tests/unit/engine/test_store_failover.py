@@ -12,8 +12,8 @@ from rtx_engine.store import OrderError, OrderErrorReason, UnavailableError
 from rtx_engine.store.writer import Limits
 
 TIMEOUT_SECONDS = 20.0
-# In the seconds that an order is tried, a connection is opened some eight times: 0.1 s later at first, then after twice
-# as long each time, a second at most. Without pauses it would be some fifty times a second.
+# In the seconds that an order is tried, a connection is opened some ten times: 0.1 s later at first, then after twice
+# as long each time, half a second at most. Without pauses it would be some fifty times a second.
 MAX_ATTEMPTS = 20
 
 

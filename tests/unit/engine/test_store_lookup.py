@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from engine_pods import Pod
 from engine_postgres import TestDatabase, missing_standby
+from rtx_engine.domain.orders import Execution
 from rtx_engine.store import OrderError, OrderErrorReason, UnavailableError, lookup, session, standby
 from rtx_engine.store.writer import Limits
 
@@ -94,8 +95,8 @@ async def test_look_up_of_what_nobody_ordered_finds_nothing(pod):
     account_id = await pod.open_account("ada")
     await pod.place(account_id, "one")
 
-    assert await pod.store.lookup.find(account_id, "two") is None
-    assert await pod.store.lookup.find(account_id + 1, "one") is None
+    assert isinstance(await pod.store.lookup.find(account_id, "two"), lookup.NotPlaced)
+    assert isinstance(await pod.store.lookup.find(account_id + 1, "one"), lookup.NotPlaced)
 
 
 async def cancel_waits(database: TestDatabase) -> None:
@@ -135,7 +136,7 @@ async def test_nothing_is_told_from_a_row_that_no_standby_has_confirmed(start_po
                 await ask()
 
     placed = await pod.store.lookup.find(account_id, "one")
-    assert placed is not None
+    assert isinstance(placed, Execution)
     assert placed.sequence == 1
 
 

@@ -1,7 +1,8 @@
-"""The adaptor between uvicorn and picows. It uses private parts of both: run this file before upgrading either."""
+"""The adaptor between our connections and picows, of which it uses private parts: run this file before an upgrade."""
 
 import asyncio
 import contextlib
+import functools
 import gc
 import json
 import socket
@@ -12,7 +13,10 @@ import pytest
 import pytest_asyncio
 import uvicorn
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from recorded_transports import Responding
 from rtx_engine.api.errors import unauthorized
+from rtx_engine.api.http import Response
+from rtx_engine.api.http_connection import HttpConnection
 from rtx_engine.api.limits import PRODUCTION, Admission
 from rtx_engine.stream import adaptor
 from rtx_engine.stream.adaptor import protocol_class
@@ -35,21 +39,24 @@ def accept(request, _peer):
     raise unauthorized("No token.")
 
 
-async def http(scope, receive, send):
-    await receive()
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-    await send({"type": "http.response.body", "body": b"ok"})
+async def respond(_scope, _body):
+    return Response(200, b"ok")
 
 
 @pytest.fixture
 def server():
     """On uvloop, as in production, in a thread of its own."""
     listening = socket.create_server(("127.0.0.1", 0))
+    admission = Admission(PRODUCTION)
+    connection = functools.partial(
+        HttpConnection, application=Responding(respond), limits=PRODUCTION, admission=admission
+    )
     config = uvicorn.Config(
-        http,
-        http="httptools",
+        connection,
+        interface="asgi3",
+        http=connection,
         loop="uvloop",
-        ws=protocol_class(accept, Admission(PRODUCTION)),
+        ws=protocol_class(accept, admission),
         lifespan="off",
         log_config=None,
     )

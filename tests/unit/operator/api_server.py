@@ -17,6 +17,7 @@ class ApiServer:
 
     With `refuses` it responds to an apply with 403, as an admission webhook does; with `fails`, with this status code.
     `drops` names a field of status that it does not store, as with the CRD of an older release, by its path (`a.b`).
+    With `keeps_pods` it responds to an eviction with this status code.
     `hangs` is a part of the paths whose writes it answers with 504 after `hang_seconds`, as behind a webhook that is
     down.
     """
@@ -28,6 +29,7 @@ class ApiServer:
         self.refuses = False
         self.denial = "denied by a webhook"
         self.fails = 0
+        self.keeps_pods = 0
         self.drops = ""
         self.hangs = ""
         self.hang_seconds = 60.0
@@ -90,6 +92,8 @@ class ApiServer:
         if method == "PATCH":
             self.objects[path] = self._stored(body, path)
             return web.json_response(self.objects[path])
+        if path.endswith("/eviction"):
+            return web.json_response({"message": self.denial}, status=self.keeps_pods or 201)
         if method == "PUT":
             return web.json_response(self._with_status(path.removesuffix("/status"), body))
         return self._create(f"{path}/{body['metadata']['name']}", body)

@@ -15,17 +15,17 @@ from functools import partial
 from typing import Any
 
 from cutover_laws import Intent, Judged
+from desired_states import SETTINGS, desired_state
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour, CutoverPhase, MaintenancePhase, RetirementPhase
-from rtx_operator.api.names import REFRESH, RETRY, Label, Names
+from rtx_operator.api.names import REFRESH, RETRY, Label
 from rtx_operator.api.status import Asked
 from rtx_operator.decision import conditions
 from rtx_operator.decision.adoption import adopted
 from rtx_operator.decision.decide import Decision, decide
 from rtx_operator.decision.outcome import Outcome, status_after
 from rtx_operator.desired import build
-from rtx_operator.desired.served import has_served
-from rtx_operator.desired.state import JOB_LABEL, DesiredState
+from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import (
     FENCE_SCHEMA,
     FENCE_SCHEMA_NEEDS,
@@ -33,21 +33,28 @@ from rtx_operator.observation import (
     FenceSchema,
     Object,
     Observation,
-    is_ready,
     is_recent,
-    revision_of,
 )
 from rtx_operator.operations.arbiter import queries
-from rtx_operator.operations.effects import Apply, Delete, Effect, KeepData, MoveFence, Scale, UpdateFence, objects_of
+from rtx_operator.operations.effects import (
+    Apply,
+    Delete,
+    Drain,
+    Effect,
+    Evict,
+    KeepData,
+    MoveFence,
+    Scale,
+    SwitchOver,
+    UpdateFence,
+    objects_of,
+)
 from rtx_operator.results import Unmet
-from rtx_operator.settings import from_environment
 from simulated_api import LIVE_SERVICE, Conflict, label
 from simulated_engines import Unreachable
 
 __all__ = ["Conflict", "Intent", "Unreachable", "World", "copied", "installed"]
 
-SETTINGS = from_environment({"POSTGRES_IMAGE": "postgres", "REDIS_IMAGE": "redis"})
-SEED = bytes(32)
 CREDENTIALS = {"data": dict.fromkeys(("DB_PASSWORD", "REDIS_PASSWORD", "JWT_SECRET", "ADMIN_PASSWORD_HASH"), "eA==")}
 
 
@@ -131,7 +138,7 @@ class World(Judged):
         if observation.is_whole:
             self.last_observed = self.now
         engine = adopted(engine, observation, partial(build.wanted_revision, engine, observation, SETTINGS), self.now)
-        desired = _desired(engine, observation)
+        desired = desired_state(engine, observation)
         decision = decide(engine, desired, observation, self.now, f"{engine.spec.version}-{next(self.cutovers):08x}")
         return Intent(manifest, engine, desired, observation, decision, self.now)
 
@@ -191,17 +198,26 @@ class World(Judged):
         if isinstance(effect, Delete):
             for obsolete in effect.objects:
                 self.delete(obsolete)
+        elif isinstance(effect, Evict):
+            for pod in effect.pods:
+                self.evict_server(pod)
         elif isinstance(effect, Scale):
             self.scale(effect)
-        elif isinstance(effect, MoveFence):
-            self.move_fence(effect)
         elif isinstance(effect, KeepData):
             self.keep_data(effect)
-        elif isinstance(effect, UpdateFence):
-            self.fence_schema = FenceSchema(FENCE_SCHEMA, FENCE_SCHEMA_NEEDS)
-        else:
+        elif isinstance(effect, Drain):
             self.drain(effect)
+        else:
+            self._ask_database(effect)
         return None
+
+    def _ask_database(self, effect: MoveFence | UpdateFence | SwitchOver) -> None:
+        if isinstance(effect, MoveFence):
+            self.move_fence(effect)
+        elif isinstance(effect, SwitchOver):
+            self.switch_over(effect)
+        else:
+            self.fence_schema = FenceSchema(FENCE_SCHEMA, FENCE_SCHEMA_NEEDS)
 
     def write_status(self, intent: Intent, outcome: Outcome) -> None:
         """Write the status after the reconcile. Raises Conflict when the engine has changed since it was read."""
@@ -220,13 +236,13 @@ class World(Judged):
     def observe(self, engine: TradingEngine) -> Observation:
         pod_queries = queries(engine)
         new = str(pod_queries.smoke or "")
-        is_up = not self.has_fault("no database") and is_ready(self.pods.get("rtx-postgres-0", {"status": {}}))
+        is_up = not self.has_fault("no database") and self.leader in self.servers()
         objects = Observation(
             children=dict(self.children),
             pods=tuple(self.pods.values()),
             endpoint_slices=tuple(self._slices()),
             credentials=self.credentials,
-            volume={} if pod_queries.volume_of else None,
+            volumes={"data": {}} if pod_queries.volume_of else None,
             maintenance_slot=self.slot_is_free,
             cutover_slot=True,
             refusals=dict(self.refusals),
@@ -319,59 +335,6 @@ class World(Judged):
             if server.asked.differs_from(Asked.model_validate(made["asked"])) and "failed" not in made:
                 return False
         return True
-
-
-_DESIRED_STATES: dict[str, DesiredState] = {}
-
-
-def forget_desired_states() -> None:
-    """Another release of the operator builds from now on."""
-    _DESIRED_STATES.clear()
-
-
-def _desired(engine: TradingEngine, observation: Observation) -> DesiredState:
-    """The desired state, cached by its inputs: building it is the slowest part of a reconcile."""
-    known = [
-        (one["metadata"]["name"], one["metadata"]["uid"], one["metadata"].get("annotations"))
-        for kind in ("ControllerRevision", "PersistentVolumeClaim")
-        for one in observation.children_of(kind)
-    ]
-    secrets = [repr(one.get("data")) for one in observation.children_of("Secret")]
-    secrets.append(repr(observation.credentials))
-    status = engine.status
-    cutover = status.cutover and status.cutover.model_copy(update={"message": "", "deadline": None})
-    maintenance = status.maintenance and status.maintenance.model_copy(update={"message": "", "deadline": None})
-    servers = (maintenance, status.database, status.cache, observation.volume, _server_pods(observation))
-    jobs = [pod.get("status") for pod in observation.pods if JOB_LABEL in pod["metadata"].get("labels", {})]
-    schema = observation.database.schema if observation.database else None
-    remembered = (status.active, status.earlier_data, cutover, status.previous, status.retirement)
-    made = (engine.uid, engine.given, engine.refresh, remembered)
-    served = status.active is None and has_served(Names(engine.name), engine.uid, observation)
-    deployments = [
-        (revision_of(one), one["spec"]["template"]["metadata"].get("annotations"))
-        for one in observation.children_of("Deployment")
-    ]
-    key = repr((made, servers, known, jobs, secrets, schema, served, deployments))
-    if key not in _DESIRED_STATES:
-        _DESIRED_STATES[key] = build.build(engine, observation, SETTINGS, SEED)
-    return _DESIRED_STATES[key]
-
-
-def _server_pods(observation: Observation) -> list[Object]:
-    """What the desired state of database and cache depends on besides status: StatefulSets' labels, and pods."""
-    names = ("rtx-postgres", "rtx-redis")
-    sets = [(observation.child("StatefulSet", name) or {}).get("metadata", {}).get("labels") for name in names]
-    pods = [
-        pod
-        for pod in observation.pods
-        if pod["metadata"]["name"] in {f"{name}-0" for name in names} and "deletionTimestamp" not in pod["metadata"]
-    ]
-    return [
-        {
-            "sets": sets,
-            "pods": [(label(pod, Label.REVISION), pod["metadata"]["uid"], pod["status"]) for pod in pods],
-        }
-    ]
 
 
 def installed(**image_ids: str) -> World:

@@ -9,6 +9,7 @@ from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour, Reason
 from rtx_operator.api.names import Label
 from rtx_operator.decision.decide import Decision, decide
+from rtx_operator.desired.database.instances import ALONE, InstancesPlan
 from rtx_operator.desired.state import DesiredColour, DesiredState, Revision, TrafficObjects, Workload
 from rtx_operator.observation import Fence, FenceReport, Object, Observation
 
@@ -67,6 +68,7 @@ DESIRED = DesiredState(
     base_objects=BASE_OBJECTS,
     borrowed_revision=(),
     servers=DESIRED_SERVERS,
+    instances=InstancesPlan(1, ALONE),
     live_service="rtx-engine",
     credentials_name="",
     minimum=3,

@@ -7,7 +7,7 @@ from rtx_operator import desired
 from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.spec import TradingEngineSpec
 from rtx_operator.api.status import TradingEngineStatus
-from rtx_operator.desired.servers import desired_servers
+from rtx_operator.desired.servers import database_plan, desired_servers
 from rtx_operator.desired.state import DesiredServer
 from rtx_operator.observation import Observation
 
@@ -156,7 +156,7 @@ def everything(given: desired.BuildInput) -> list[desired.Object]:
     record = blue(given)
     return [
         *desired.secrets(given, None, None, SEED),
-        *desired.base_objects(given),
+        *desired.base_objects(given, database_plan(given, Observation(children={}))),
         *(made for server in servers(given).values() for made in server.kept),
         desired.migration_job(given, record, "up"),
         *desired.colour_children(given, Colour.BLUE, record),

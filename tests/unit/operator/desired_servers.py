@@ -14,7 +14,8 @@ def desired_server(component: ServerComponent) -> DesiredServer:
     return DesiredServer(
         component=component,
         workload=Workload("StatefulSet", NAMES[component], {"component": component}),
-        claim=f"data-{NAMES[component]}-0",
+        size=1,
+        claims=(f"data-{NAMES[component]}-0",),
         revision="s1",
         image="example.com/server",
         first_asked=ASKED.spec,
@@ -22,15 +23,16 @@ def desired_server(component: ServerComponent) -> DesiredServer:
         wanted="s1",
         credentials_known=True,
         started=None,
+        standbys=(),
         has_password=True,
         has_credentials=True,
         password_conflict="",
         kept=(),
-        restored=(),
+        strays=(),
         renewed=(),
         renewed_revision="s1",
         renewed_image="example.com/server",
-        check=None,
+        checks=(),
     )
 
 

@@ -5,6 +5,7 @@ import copy
 from cutover_walks import reconciled
 from cutover_world import World
 from rtx_operator.api.enums import ConditionType, MaintenancePhase
+from rtx_operator.members import REPORT
 from rtx_operator.observation import Object
 from rtx_operator.operations.arbiter import OPERATIONS
 
@@ -54,7 +55,11 @@ def taken_away(world: World) -> list[str]:
 
 
 def server_pods(world: World) -> dict[str, Object]:
-    return copy.deepcopy({name: world.pods[name] for name in (DATABASE, CACHE)})
+    """Without what Patroni reports."""
+    pods = copy.deepcopy({name: world.pods[name] for name in (DATABASE, CACHE)})
+    for pod in pods.values():
+        pod["metadata"].get("annotations", {}).pop(REPORT, None)
+    return pods
 
 
 def condition(world: World, kind: ConditionType) -> Object:

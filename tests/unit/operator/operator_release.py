@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import cutover_world
+import desired_states
 import jinja2
 import pytest
 from rtx_operator.api.spec import TradingEngineSpec
@@ -65,4 +65,4 @@ def _forget() -> None:
     if render._ENVIRONMENT.cache is not None:
         render._ENVIRONMENT.cache.clear()
     render._rendered.cache_clear()
-    cutover_world.forget_desired_states()
+    desired_states.forget_desired_states()

@@ -46,6 +46,9 @@ class SimulatedApi:
     def judge_service(self, before: Object | None, after: Object) -> None:
         """Called after a change of the live Service."""
 
+    def judge_server_pod(self, pod: Object) -> None:
+        """Called before the operator deletes the pod of a database or cache."""
+
     def judge_delete(self, key: tuple[str, str]) -> None:
         """Called before an object is deleted."""
 
@@ -71,6 +74,9 @@ class SimulatedApi:
         elif guard and guard != live["metadata"]["resourceVersion"]:
             raise Conflict(f"{key} has changed")
         merged = {**live, **wanted, "metadata": {**live["metadata"], **wanted["metadata"]}, "status": live["status"]}
+        if wanted["kind"] == "ConfigMap":  # Patroni has annotations of its own there
+            annotations = {**live["metadata"].get("annotations", {}), **wanted["metadata"].get("annotations", {})}
+            merged["metadata"]["annotations"] = annotations
         if wanted["kind"] == "Deployment":
             if live["spec"].get("template") != wanted["spec"]["template"]:
                 merged["status"] = {**live["status"], "conditions": []}
@@ -98,6 +104,15 @@ class SimulatedApi:
         del self.children[key]
         if observed["kind"] == "Job":
             self.pods = {name: pod for name, pod in self.pods.items() if label(pod, JOB_LABEL) != key[1]}
+
+    def evict_server(self, observed: Object) -> None:
+        """Evict the pod of a database or cache with the uid of `observed`."""
+        name = observed["metadata"]["name"]
+        live = self.pods.get(name)
+        if live and live["metadata"]["uid"] == observed["metadata"]["uid"]:
+            self.judge_server_pod(live)
+            meta = {**live["metadata"], "deletionTimestamp": timestamp(self.now)}
+            self.pods[name] = {**live, "metadata": meta}
 
     def keep_data(self, effect: KeepData) -> None:
         """Merge what keeps data into objects that would be deleted with the engine."""

@@ -21,7 +21,6 @@ class Cluster(Engines):
     """The controllers of Kubernetes, one method each."""
 
     ran: float = 0.0  # seconds in which the engine was not known to be paused
-    made_of: dict[str, Object] = field(default_factory=dict)  # the template of each StatefulSet's pod
     image_ids: dict[str, str] = field(default_factory=dict)  # that nodes report, by image
     names: Iterator[int] = field(default_factory=itertools.count)
 
@@ -35,9 +34,6 @@ class Cluster(Engines):
         """Whether the engine's status says that it is paused."""
         return False
 
-    def judge_server_pod(self, pod: Object) -> None:
-        """Called before the pod of a database or cache is taken away."""
-
     def tick(self, seconds: float = 1) -> None:
         """Advance the time, let every controller act, and let clients send requests."""
         self.now += timedelta(seconds=seconds)
@@ -45,6 +41,7 @@ class Cluster(Engines):
         self.end_pods()
         self.run_deployments()
         self.run_pods()
+        self.run_patroni()
         self.run_deployments()
         self.run_jobs()
         self.run_endpoints()
@@ -54,7 +51,6 @@ class Cluster(Engines):
         """The Deployment controller: RollingUpdate with maxSurge 1 and maxUnavailable 0."""
         for key, live in list(self.children.items()):
             if key[0] == "StatefulSet":
-                self._claim(f"data-{key[1]}-0")
                 self._run_stateful_set(key, live)
             if key[0] != "Deployment":
                 continue
@@ -76,22 +72,26 @@ class Cluster(Engines):
                 self._report_complete(key)
 
     def _run_stateful_set(self, key: tuple[str, str], live: Object) -> None:
-        """The StatefulSet controller, with one pod: RollingUpdate with a partition."""
-        name, template = f"{key[1]}-0", live["spec"]["template"]
-        pod, current = self.pods.get(name), self.made_of.setdefault(key[1], template)
-        is_kept = live["spec"]["updateStrategy"]["rollingUpdate"]["partition"] > 0
-        if pod is None:
-            made = self.made_of[key[1]] = current if is_kept else template
-            labels, uid = made["metadata"]["labels"], f"uid-{self.next_version()}"
-            meta = {"name": name, "uid": uid, "labels": labels, "creationTimestamp": timestamp(self.now)}
-            self.pods[name] = {"metadata": meta, "spec": made["spec"], "status": {}}
-        elif not is_kept and pod["metadata"]["labels"] != template["metadata"]["labels"] and not is_ending(pod):
-            self.judge_server_pod(pod)
-            self.pods[name] = {**pod, "metadata": {**pod["metadata"], "deletionTimestamp": timestamp(self.now)}}
-        ready = int(is_ready(self.pods[name]) and not is_ending(self.pods[name]))
-        self._report_pods(
-            key, live, ready, int(self.pods[name]["metadata"]["labels"] == template["metadata"]["labels"])
-        )
+        """The StatefulSet controller, Parallel and OnDelete: a pod that is missing is made from the template."""
+        template, size = live["spec"]["template"], live["spec"]["replicas"]
+        names = [f"{key[1]}-{ordinal}" for ordinal in range(size)]
+        for name in names:
+            self._claim(f"data-{name}")
+            if name not in self.pods:
+                meta = {**template["metadata"], "name": name, "uid": f"uid-{self.next_version()}"}
+                meta |= {"creationTimestamp": timestamp(self.now)}
+                self.pods[name] = {"kind": "Pod", "metadata": meta, "spec": template["spec"], "status": {}}
+        for name in [name for name in self.pods if name.rpartition("-")[0] == key[1] and name not in names]:
+            self._end(name)
+        there = [self.pods[name] for name in names if not is_ending(self.pods[name])]
+        revision = label(template, Label.REVISION)
+        updated = [pod for pod in there if label(pod, Label.REVISION) == revision]
+        self._report_pods(key, live, sum(map(is_ready, there)), len(updated))
+
+    def _end(self, name: str) -> None:
+        """A pod is to end; the kubelet removes it (`end_pods`)."""
+        pod = self.pods[name]
+        self.pods[name] = {**pod, "metadata": {**pod["metadata"], "deletionTimestamp": timestamp(self.now)}}
 
     def _run_server_pods(self) -> None:
         """The kubelet: a server's pod becomes ready, unless its image is missing, crashes, or no node fits."""
@@ -99,7 +99,7 @@ class Cluster(Engines):
             if label(pod, Label.COMPONENT) not in {Component.DATABASE, Component.CACHE}:
                 continue
             away = {"postgres": "no database", "redis": "no cache"}[name.split("-")[-2]]
-            cause = "unready" if self.has_fault(away) else ""
+            cause = "unready" if self.has_fault(away) or self.has_fault("dead", name) else ""
             self.pods[name] = {**pod, "status": _status_of(pod, cause)}
 
     def _claim(self, name: str) -> None:

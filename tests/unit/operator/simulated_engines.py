@@ -8,7 +8,8 @@ from rtx_operator.api.names import Label
 from rtx_operator.observation import Fence, Object, is_ready, restarts
 from rtx_operator.operations.effects import Drain, MoveFence
 from rtx_operator.pod_reports import EngineReport, Latency, ReachReport, ServedRequests, SmokeResult
-from simulated_api import LIVE_SERVICE, NOON, Conflict, SimulatedApi, label
+from simulated_api import LIVE_SERVICE, NOON, Conflict, label
+from simulated_patroni import Patroni
 
 BOUNDS = (10.0, 100.0, 1000.0, float("inf"))
 
@@ -31,7 +32,7 @@ class EngineProcess:
 
 
 @dataclass
-class Engines(SimulatedApi):
+class Engines(Patroni):
     """What the pods of both colours do, by the fence in the database."""
 
     uid: str = "uid-1"  # of the TradingEngine

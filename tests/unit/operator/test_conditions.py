@@ -13,6 +13,7 @@ from rtx_operator.api.status import Active, Cutover, Previous, Rejected, Release
 from rtx_operator.decision.conditions import after_decision, after_error
 from rtx_operator.decision.decide import Decision
 from rtx_operator.decision.events import events
+from rtx_operator.desired.database.instances import ALONE, InstancesPlan
 from rtx_operator.desired.state import DesiredColour, DesiredState, Revision, Workload
 from rtx_operator.observation import Object
 from rtx_operator.operations.state import PersistedState
@@ -38,6 +39,7 @@ def desired(wanted: str = "h1") -> DesiredState:
         base_objects=(),
         borrowed_revision=(),
         servers=DESIRED_SERVERS,
+        instances=InstancesPlan(1, ALONE),
         live_service="rtx-engine",
         credentials_name="",
         minimum=3,

@@ -1,7 +1,6 @@
 """The engine pods of both colours stay within PostgreSQL's connections, however many each of them may have."""
 
 import re
-from pathlib import Path
 
 import pytest
 from desired_objects import SMALL, build_input, everything
@@ -9,8 +8,8 @@ from rtx_engine import config as engine_config
 from rtx_operator.api import sizes
 from rtx_operator.api.enums import Environment
 from rtx_operator.api.spec import MAX_REPLICAS, Scaling, TradingEngineSpec, engine, trading_engine
+from rtx_operator.desired.database import patroni
 
-ROOT = Path(__file__).parents[3]
 SUPERUSERS = 3  # PostgreSQL keeps them for superusers (superuser_reserved_connections)
 OTHERS = 6  # the operator's reader and mover, of a leader and the one before it, and a migration's two
 
@@ -21,10 +20,7 @@ def connections(pods: int, each: int) -> int:
 
 
 def test_pods_leave_connections_for_everybody_else() -> None:
-    settings = (ROOT / "database/postgresql.conf").read_text(encoding="utf-8")
-    [maximum] = re.findall(r"^max_connections = (\d+)$", settings, re.MULTILINE)
-
-    assert int(maximum) >= trading_engine.DATABASE_CONNECTIONS + SUPERUSERS + OTHERS
+    assert patroni.PARAMETERS["max_connections"] >= trading_engine.DATABASE_CONNECTIONS + SUPERUSERS + OTHERS
 
 
 def test_default_fits_whatever_the_number_of_pods() -> None:

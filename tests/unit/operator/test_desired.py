@@ -38,7 +38,8 @@ def test_every_object_has_the_labels_and_owner_of_its_engine(spec: dict[str, Any
         assert meta["labels"]["rtx-trading.com/engine"] == "rtx"
         assert meta["labels"]["app.kubernetes.io/managed-by"] == "rtx-operator"
         owners = meta.get("ownerReferences", [])
-        kept = thing["kind"] == "Secret" and spec.get("deletionPolicy") != "Delete"
+        is_data = thing["kind"] == "Secret" or meta["name"] in {"rtx-postgres-config", "rtx-postgres-sync"}
+        kept = is_data and spec.get("deletionPolicy") != "Delete"
         assert [owner["uid"] for owner in owners] == ([] if kept else [build_input().uid])
 
 
@@ -70,9 +71,10 @@ def test_what_outlives_the_engine_is_not_pruned_by_argo_cd_and_helm() -> None:
     # Given an engine with deletionPolicy Retain
     built = everything(build_input(SMALL))
     claims = [claim for thing in built for claim in thing.get("spec", {}).get("volumeClaimTemplates", [])]
-    kept = [*(thing for thing in built if thing["kind"] == "Secret"), *claims]
-    # Then its Secrets and volume claims say so
-    assert len(kept) == 4
+    state = [thing for thing in built if thing["metadata"]["name"] == "rtx-postgres-config"]
+    kept = [*(thing for thing in built if thing["kind"] == "Secret"), *state, *claims]
+    # Then its Secrets, its volume claims and the state of its database say so
+    assert len(kept) == 5
     for thing in kept:
         annotations = thing["metadata"]["annotations"]
         assert annotations["argocd.argoproj.io/sync-options"] == "Prune=false,Delete=false"
@@ -80,11 +82,12 @@ def test_what_outlives_the_engine_is_not_pruned_by_argo_cd_and_helm() -> None:
 
 
 @pytest.mark.parametrize("spec", [SMALL, FULL])
-def test_every_pod_passes_pod_security_restricted_and_has_no_token(spec: dict[str, Any]) -> None:
+def test_every_pod_passes_pod_security_restricted_and_only_the_database_has_a_token(spec: dict[str, Any]) -> None:
     found = pods(everything(build_input(spec)))
     assert len(found) == 4  # engine, migration, database, cache
     for pod in found:
-        assert pod["automountServiceAccountToken"] is False
+        is_database = pod["containers"][0]["name"] == "postgres"  # Patroni keeps its lock at the API server
+        assert pod["automountServiceAccountToken"] is is_database
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         for container in pod["containers"]:

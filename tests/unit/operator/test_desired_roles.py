@@ -17,6 +17,7 @@ PASSWORDS = {
     "DB_SUPERUSER_PASSWORD": "super-user-password",
     "DB_OPERATOR_PASSWORD": 'it\'s "one" \\ of $1 those %s',
     "DB_MIGRATOR_PASSWORD": "migrator-password",
+    "DB_REPLICATION_PASSWORD": "replication-password",
     "DB_PASSWORD": "ключ 🗝 :'engine_password'",
 }
 PASSWORD_OF = {

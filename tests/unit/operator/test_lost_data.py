@@ -14,6 +14,7 @@ from rtx_operator.api.enums import ConditionType, CutoverPhase, MaintenancePhase
 from rtx_operator.api.names import Label
 from rtx_operator.operations.effects import EffectName
 from simulated_api import label
+from simulated_patroni import CONFIG, SYNC
 
 
 @contextmanager
@@ -107,10 +108,11 @@ def test_engine_that_is_deleted_and_applied_again_begins_anew_in_an_empty_databa
     reconciled(world, 5)
     assert condition(world, ConditionType.STALLED)["reason"] == Reason.DATA_MISSING
 
-    # When it is deleted with all that it owns but the database's volume, and applied again
+    # When it is deleted with all that it owns but the database's volume and Patroni's state, and applied again
     world.lose_status()
     world.has_served, world.uid = False, "uid-2"
-    for key in [key for key in world.children if key[0] not in {"PersistentVolumeClaim", "Secret"}]:
+    kept = {CONFIG, SYNC, *(key for key in world.children if key[0] in {"PersistentVolumeClaim", "Secret"})}
+    for key in world.children.keys() - kept:
         del world.children[key]
     world.pods = {name: pod for name, pod in world.pods.items() if name == DATABASE}
     assert label(world.pods[DATABASE], Label.REVISION)

@@ -6,7 +6,8 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 from cutover_walks import reconciled, upgraded
-from cutover_world import World, forget_desired_states
+from cutover_world import World
+from desired_states import forget_desired_states
 from operator_release import DEPLOYMENT, JOB, another_variable, edited_template
 from rtx_operator.api.enums import ConditionType, CutoverPhase, Reason
 from rtx_operator.observation import Object

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-import cutover_world
+import desired_states
 import pytest
 from cutover_walks import lose, reconciled, upgraded
 from cutover_world import CREDENTIALS, Unreachable, World
@@ -187,7 +187,7 @@ def test_pause_does_not_count_as_silence(mended: World) -> None:
 def test_old_pods_that_the_database_refuses_let_its_maintenance_through(world: World) -> None:
     # Given a rollback whose old pods do not come up: the database does not have the password that they have
     reach(world, CutoverPhase.MONITORING)
-    world.credentials = {"data": {**cutover_world.CREDENTIALS["data"], "DB_PASSWORD": "bmV3"}}
+    world.credentials = {"data": {**CREDENTIALS["data"], "DB_PASSWORD": "bmV3"}}
     lose(world, "blue", "1.0.0")
     world.faults.add("errors:1.1.0")
     assert world.run_until(CutoverPhase.ROLLING_BACK)
@@ -204,8 +204,8 @@ def test_old_pods_that_the_database_refuses_let_its_maintenance_through(world: W
 @pytest.fixture
 def _seeded() -> Iterator[None]:
     yield
-    cutover_world.SEED = bytes(32)
-    cutover_world.forget_desired_states()
+    desired_states.SEED = bytes(32)
+    desired_states.forget_desired_states()
 
 
 def refuse_operator(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,8 +236,8 @@ def test_new_passwords_reach_the_database_amid_a_cutover(
     secret = world.children.pop(INTERNAL)
     reconciled(world, 1)
     world.children[INTERNAL] = {name: value for name, value in secret.items() if name != "data"}
-    cutover_world.SEED = bytes([7]) * 32
-    cutover_world.forget_desired_states()
+    desired_states.SEED = bytes([7]) * 32
+    desired_states.forget_desired_states()
     before = database_template(world)
     refuse_operator(world, monkeypatch)
 

@@ -1,29 +1,49 @@
-"""Where the volume of a database or cache can be."""
+"""Where the volumes of a database or cache can be."""
 
 from api_server import ApiServer, serving
 from rtx_operator.api.enums import Component
 from rtx_operator.api.names import Names
 from rtx_operator.cluster.client import ApiError, Client
-from rtx_operator.cluster.observe.volume import read_volume
+from rtx_operator.cluster.observe.objects import Children
+from rtx_operator.cluster.observe.volume import read_volumes
 from rtx_operator.cluster.resources import VOLUME
 from rtx_operator.observation import Object
 
 NAMES, DATABASE = Names("rtx"), Component.DATABASE
-CLAIM = {("PersistentVolumeClaim", "data-rtx-postgres-0"): {"spec": {"volumeName": "pv-1"}}}
+CLAIM = "data-rtx-postgres-0"
 POD = {"metadata": {"name": "rtx-postgres-0"}, "spec": {"nodeName": "node-1"}}
 
 
-async def test_volume_of_the_claim_is_read() -> None:
+def three(size: int) -> Children:
+    """The database's StatefulSet of this size, and three claims, of which the last is not bound."""
+    workload = {"kind": "StatefulSet", "metadata": {"generation": 1}, "spec": {"replicas": size}, "status": {}}
+    claims = {
+        ("PersistentVolumeClaim", f"data-rtx-postgres-{one}"): {"spec": {"volumeName": name}}
+        for one, name in enumerate(("pv-1", "pv-2", ""))
+    }
+    return {("StatefulSet", "rtx-postgres"): workload, **claims}
+
+
+def volume(name: str) -> Object:
+    return {"metadata": {"name": name}, "spec": {"local": {}}}
+
+
+async def test_volume_of_each_server_is_read() -> None:
     server = ApiServer()
-    server.objects[VOLUME.path("", "pv-1")] = {"metadata": {"name": "pv-1"}, "spec": {"local": {}}}
+    server.objects |= {VOLUME.path("", name): volume(name) for name in ("pv-1", "pv-2")}
 
     async with serving(server) as client:
-        assert await read_volume(client, CLAIM, [POD], NAMES, DATABASE) == {
-            "metadata": {"name": "pv-1"},
-            "spec": {"local": {}},
-        }
-        assert await read_volume(client, {}, [POD], NAMES, DATABASE) == {}  # not bound yet
-        assert await read_volume(client, CLAIM, [POD], NAMES, None) is None  # not asked for
+        found = await read_volumes(client, three(3), [POD], NAMES, DATABASE)
+        assert found == {CLAIM: volume("pv-1"), "data-rtx-postgres-1": volume("pv-2"), "data-rtx-postgres-2": {}}
+        assert await read_volumes(client, three(3), [POD], NAMES, None) is None  # not asked for
+
+
+async def test_volume_of_a_server_that_is_gone_does_not_count() -> None:
+    server = ApiServer()
+    server.objects[VOLUME.path("", "pv-1")] = volume("pv-1")
+
+    async with serving(server) as client:
+        assert await read_volumes(client, three(1), [POD], NAMES, DATABASE) == {CLAIM: volume("pv-1")}
 
 
 async def test_volume_that_may_not_be_read_can_be_where_its_pod_runs() -> None:
@@ -36,9 +56,9 @@ async def test_volume_that_may_not_be_read_can_be_where_its_pod_runs() -> None:
             raise ApiError(403, "Forbidden", "persistentvolumes is forbidden")
 
     # When it asks for the volume
-    volume = await read_volume(Refused(), CLAIM, [POD], NAMES, DATABASE)
+    volumes = await read_volumes(Refused(), three(1), [POD], NAMES, DATABASE)
 
     # Then it is taken to be bound to the pod's node
-    assert volume
-    [term] = volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"]
+    assert volumes
+    [term] = volumes[CLAIM]["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"]
     assert term == {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-1"]}]}

@@ -1,11 +1,13 @@
 """What the watches delivered: the newest version counts, and absence is known only when it is proven."""
 
+import json
 from typing import Any
 
 import pytest
 from rtx_operator.cluster.client import FIELD_MANAGER
-from rtx_operator.cluster.resources import AUTOSCALER, CONFIG_MAP, SERVICE
+from rtx_operator.cluster.resources import AUTOSCALER, CONFIG_MAP, POD, SERVICE
 from rtx_operator.cluster.watched import VersionsWentBackError, WatchedObjects, is_from_watch, owned_fields
+from rtx_operator.members import REPORT, report_of
 from rtx_operator.observation import Object
 
 ENGINE = ("trading", "rtx")
@@ -247,3 +249,31 @@ def test_what_is_read_may_be_changed_without_harm(world: World) -> None:
     world.watched.of(ENGINE, [SERVICE])[0]["spec"]["selector"] = "green"
 
     assert world.specs() == [{"selector": "blue"}]
+
+
+def reported(version: int, **report: Any) -> Object:
+    """A pod of the database as Patroni reports it."""
+    pod = an_object(version)
+    pod["metadata"]["annotations"] = {REPORT: json.dumps({"state": "running", "timeline": 1, **report}), "team": "data"}
+    return pod
+
+
+def test_position_of_a_database_server_calls_for_no_reconcile_and_is_still_kept(world: World) -> None:
+    world.watched.put(POD, reported(1, xlog_location=10))
+    world.news()
+
+    # When it has written on, and so reports
+    world.watched.put(POD, reported(2, xlog_location=20, receive_lsn=20, replay_lsn=20))
+
+    (pod,) = world.watched.of(ENGINE, [POD])
+    assert (report_of(pod)["xlog_location"], pod["metadata"]["annotations"]["team"]) == (20, "data")
+    assert world.news() == 0
+
+
+def test_server_that_reports_something_else_calls_for_a_reconcile(world: World) -> None:
+    world.watched.put(POD, reported(1, xlog_location=10, replication_state="streaming"))
+    world.news()
+
+    world.watched.put(POD, reported(2, xlog_location=10))
+
+    assert world.news() == 1

@@ -65,11 +65,12 @@ class ServiceAccount(ApiModel):
 
 
 class ServiceAccountRef(ApiModel):
-    """The ServiceAccount of the pod. No token is mounted."""
+    """The ServiceAccount of the pod. Only the database's pods have a token: Patroni's lock is at the API server."""
 
     name: ObjectName | None = Field(
         default=None,
-        description="Existing ServiceAccount to use. Unset: the namespace's default. An edit begins a maintenance.",
+        description="Existing ServiceAccount to use. Unset: the namespace's default, and for the database one that the "
+        "operator makes. Either gets the rights that Patroni needs. An edit begins a maintenance.",
     )
 
 

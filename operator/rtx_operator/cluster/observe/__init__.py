@@ -17,7 +17,7 @@ from rtx_operator.cluster.observe.database import can_answer, operator_password,
 from rtx_operator.cluster.observe.inquiries import Inquiries, Question
 from rtx_operator.cluster.observe.objects import EngineObjects, read_objects, read_warnings
 from rtx_operator.cluster.observe.pods import peer_secret, query_pods
-from rtx_operator.cluster.observe.volume import read_volume
+from rtx_operator.cluster.observe.volume import read_volumes
 from rtx_operator.cluster.postgres import Address, Reader
 from rtx_operator.cluster.read_cache import ReadCache
 from rtx_operator.observation import Freshness, Observation, PodQueries
@@ -60,9 +60,9 @@ class Observer:
             pods=partial(query_pods, engines, names, namespace, objects.pods, queries) if queries.any else None,
             database=(database, password),
         )
-        answers, volume = await asyncio.gather(
+        answers, volumes = await asyncio.gather(
             self.inquiries.ask((namespace, name), question, freshness),
-            read_volume(self.client, objects.children, objects.pods, names, queries.volume_of),
+            read_volumes(self.client, objects.children, objects.pods, names, queries.volume_of),
         )
         return Observation(
             children=objects.children,
@@ -75,7 +75,7 @@ class Observer:
             engines=answers.pods.reports,
             reach=answers.pods.reach,
             smoke=answers.pods.smoke,
-            volume=volume,
+            volumes=volumes,
             is_whole=answers.is_whole,
         )
 

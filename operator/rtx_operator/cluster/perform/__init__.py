@@ -22,6 +22,7 @@ from rtx_operator.cluster.crash import CrashHook, Moment
 from rtx_operator.cluster.engine_pods import EnginePods
 from rtx_operator.cluster.perform.database import move_fence, update_fence
 from rtx_operator.cluster.perform.objects import ObjectPerformer
+from rtx_operator.cluster.perform.patroni import switch_over
 from rtx_operator.cluster.perform.refusals import Refusals
 from rtx_operator.decision.decide import Decision
 from rtx_operator.observation import Observation, Owner
@@ -31,9 +32,11 @@ from rtx_operator.operations.effects import (
     Delete,
     Drain,
     Effect,
+    Evict,
     KeepData,
     MoveFence,
     Scale,
+    SwitchOver,
     UpdateFence,
     objects_of,
 )
@@ -139,10 +142,14 @@ class Performer:
                 return await objects.apply_all(objects_of(effect, seen), seen)
             case Delete():
                 return await objects.delete_all(effect.objects)
+            case Evict():
+                return await objects.evict_all(effect.pods)
             case KeepData():
                 return await objects.keep_data(effect.objects)
             case Scale():
                 return await objects.scale(effect)
+            case SwitchOver():
+                await switch_over(self.client, manifest, owner, effect)
             case MoveFence():
                 async with outside():
                     await move_fence(self.client, manifest, owner, effect, access.database, access.database_password)

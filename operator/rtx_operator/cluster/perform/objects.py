@@ -21,6 +21,8 @@ _REPORTED = {
     Applied.REPAIRED: "was changed by somebody else: restored",
     Applied.RECREATED: "was deleted by somebody else: created again",
 }
+# The answers to an eviction that one disruption budget does not allow now, and where a pod has several: none is asked.
+KEPT_BY_BUDGETS = {429, 500}
 APPLY_PATIENCE_SECONDS = 1.0  # for one object before the next is begun; a healthy API server takes a hundredth of it
 
 log = structlog.get_logger(__name__)
@@ -104,6 +106,22 @@ class ObjectPerformer:
             self.applier.forget_child(self._scope, obsolete)
             message = f"deleted {kind} {name}: no longer needed"
             await events.record(self.client, self.manifest, EventReason.DELETED, message)
+        return refusal
+
+    async def evict_all(self, pods: Iterable[Object]) -> Unmet | None:
+        """Evict each as it was observed. Returns the first that a disruption budget keeps for now. Raises ApiError."""
+        refusal: Unmet | None = None
+        for pod in pods:
+            name = pod["metadata"]["name"]
+            try:
+                await self.client.evict(pod)
+            except ApiError as error:
+                if error.code not in KEPT_BY_BUDGETS:
+                    raise
+                refusal = refusal or Waiting(f"pod {name} stays for now: {error.message}", Reason.TERMINATING)
+                continue
+            message = f"evicted Pod {name}: another one takes its place"
+            await events.record(self.client, self.manifest, EventReason.EVICTED, message)
         return refusal
 
     async def keep_data(self, objects: Iterable[Object]) -> Unmet | None:

@@ -6,6 +6,7 @@ Law: the database is the authority. The TradingEngine's status only remembers wh
   lost a move is repaired by the next one.
 - The operator moves only a row that this TradingEngine owns, an earlier incarnation of it (another uid) included.
 - The operator moves only a row that still has the epoch at which the decision was made (ADR 0008).
+- A move counts when a standby has it, where commits wait for one: a failover does not lose it (ADR 0158).
 - A frozen engine pod cannot hold the fence for ever: the move ends the sessions of colours that hold it (holders.py).
 
 | module       | content                                                                        |
@@ -14,6 +15,7 @@ Law: the database is the authority. The TradingEngine's status only remembers wh
 | `schema.py`  | `fence.sql`: the table, its history, the functions that engines call; `steps/`: from earlier versions |
 | `reader.py`  | reads the row, over one session per engine                                     |
 | `mover.py`   | moves the row, in one transaction                                              |
+| `confirmation.py` | whether a standby has what the database shows                         |
 | `holders.py` | finds and ends the sessions that block a move                                  |
 """
 

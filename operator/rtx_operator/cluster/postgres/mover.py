@@ -6,8 +6,8 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 
-from rtx_operator.cluster.postgres import schema
-from rtx_operator.cluster.postgres.holders import end_holders, find_holders
+from rtx_operator.cluster.postgres import confirmation, schema
+from rtx_operator.cluster.postgres.holders import describe_holders, end_holders
 from rtx_operator.cluster.postgres.reader import COLUMNS, fence_of, read_fence
 from rtx_operator.cluster.postgres.session import Address, FenceUnreachableError, connected
 from rtx_operator.metrics import FENCE_MOVE_SECONDS
@@ -52,14 +52,15 @@ async def move(
 
     `expected_epoch` is the epoch at which the fence was last observed; None: observed not to exist.
     Returns the row after the move. A row that already has this cutover, owner and executors was moved before, and is
-    returned unchanged: a caller that does not know whether its COMMIT succeeded calls again.
+    returned unchanged: a caller that does not know whether its COMMIT succeeded calls again. Where commits wait for a
+    standby, it has the row when this returns.
     Takes at most 2 * TRIES tries of LOCK_TIMEOUT_MS each. Raises FenceUnreachableError when the database does not
     answer or sessions still hold the fence, DatabaseInUseError when another TradingEngine owns the database, and
     FenceChangedError when the fence has moved since it was observed, or is gone.
     """
     wanted = _Move(owner, executors, revisions, known_epoch, cutover, expected_epoch)
     async with connected(address, password) as connection:
-        started = time.monotonic()
+        started, confirmed = time.monotonic(), confirmation.Confirmation(connection)
         for attempt in range(2 * TRIES):
             if attempt:
                 await end_holders(connection, only_silent=attempt < TRIES)
@@ -68,14 +69,12 @@ async def move(
                     fence, moved = await _move(connection, wanted)
             except asyncpg.LockNotAvailableError:
                 continue
+            confirmed.check()
             if moved:
                 FENCE_MOVE_SECONDS.observe(time.monotonic() - started)
             return fence
-        holders = ", ".join(
-            f"{holder.name or 'an unnamed session'} (pid {holder.pid})" for holder in await find_holders(connection)
-        )
         raise FenceUnreachableError(
-            f"{address.host}:{address.port}: the execution fence is held by {holders or 'short transactions'}; "
+            f"{address.host}:{address.port}: the execution fence is held by {await describe_holders(connection)}; "
             "end a holder that is no engine pod with SELECT pg_terminate_backend(PID)"
         )
 
@@ -115,6 +114,7 @@ async def _move(connection: Any, wanted: _Move) -> tuple[Fence, bool]:
     if fence is not None:
         wanted.refuse_owner_of(fence)
         if wanted.is_done(fence):
+            await confirmation.write(connection)  # an earlier commit may have stopped waiting for its standby
             return fence, False
         if wanted.expected_epoch != fence.epoch:
             raise FenceChangedError(

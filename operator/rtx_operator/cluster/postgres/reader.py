@@ -8,11 +8,14 @@ from typing import Any, TypeVar
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 
 from rtx_operator.cluster.postgres import schema
+from rtx_operator.cluster.postgres.confirmation import confirm
 from rtx_operator.cluster.postgres.migrations import find_blocking
 from rtx_operator.cluster.postgres.session import (
     CONNECT_DEADLINE_SECONDS,
     UNREACHABLE,
     Address,
+    check_writable,
+    give_up,
     session_arguments,
     unreachable_error,
 )
@@ -20,10 +23,20 @@ from rtx_operator.observation import BlockingSession, Fence, FenceReport
 
 T = TypeVar("T")
 
-READ_DEADLINE_SECONDS = 5.0  # for a whole read: a name, a connection, two statements
+READ_DEADLINE_SECONDS = 5.0  # for a whole read: a name, a connection, three statements
 MAX_IDLE_SECONDS = 10.0  # the pool closes a session that was not used for longer
 COLUMNS = "epoch, executors, revisions, cutover, owner"
 _READ = f"SELECT {COLUMNS} FROM rtx_operator.execution_fence"  # noqa: S608 - constants
+
+# A statement of an engine ends after 2 s (roles.sql), unless the server waits for what cannot be broken off, as a disk
+# that hangs. Its log does not move then, whatever its probes say.
+_HEALTH = """
+    SELECT (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum')
+            HAVING current_setting('synchronous_standby_names') <> '') AS standbys,
+        (SELECT min(query_start) FROM pg_stat_activity
+            WHERE usename = 'rtx_engine' AND state = 'active' AND query_start < clock_timestamp() - interval '10 s')
+        AS stuck_since
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +47,21 @@ class Reader:
     """
 
     _pools: dict[Address, tuple[str, Any]] = field(default_factory=dict)  # (password, pool)
+    _confirmed: dict[Address, Fence] = field(default_factory=dict)  # the last row that a standby was known to have
 
     async def read(self, address: Address, password: str) -> FenceReport:
-        """The current row, and the version of the schema. Raises FenceUnreachableError."""
-        return await self._ask(address, password, _report)
+        """The current row, which no failover loses, and the version of the schema. Raises FenceUnreachableError."""
+
+        async def report(connection: Any) -> FenceReport:
+            fence = await read_fence(connection)
+            if fence and fence != self._confirmed.get(address):  # at rest a read costs no commit
+                await confirm(connection)
+                self._confirmed[address] = fence
+            version = await schema.version(connection) if fence else None
+            health = await connection.fetchrow(_HEALTH)
+            return FenceReport(fence, schema=version, standbys=health["standbys"], stuck_since=health["stuck_since"])
+
+        return await self._ask(address, password, report)
 
     async def find_blocking(self, address: Address, password: str) -> tuple[BlockingSession, ...]:
         """The sessions for which a running migration waits. Raises FenceUnreachableError."""
@@ -49,16 +73,19 @@ class Reader:
                 pool = await self._pool(address, password)
                 async with pool.acquire(timeout=CONNECT_DEADLINE_SECONDS) as connection:
                     try:
-                        return await question(connection)
+                        answer = await question(connection)
+                        check_writable(connection)
                     except (*UNREACHABLE, asyncio.CancelledError):
-                        connection.terminate()  # the next read opens a new session, and nothing waits for this one
+                        await give_up(connection)  # the next read opens a new session
                         raise
+                    return answer
         except UNREACHABLE as error:
             raise unreachable_error(address, error) from error
 
     def forget(self, address: Address) -> None:
         """Close the session of an engine that was deleted; does nothing when there is none."""
         _, pool = self._pools.pop(address, ("", None))
+        self._confirmed.pop(address, None)
         if pool is not None:
             pool.terminate()
 
@@ -74,11 +101,6 @@ class Reader:
             )
             self._pools[address] = password, pool
         return await pool
-
-
-async def _report(connection: Any) -> FenceReport:
-    fence = await read_fence(connection)
-    return FenceReport(fence, schema=await schema.version(connection) if fence else None)
 
 
 async def read_fence(connection: Any) -> Fence | None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from rtx_operator.api.enums import Component, PeerPort
-from rtx_operator.api.names import HTTP_PORT, METRICS_PORT, OPERATOR, POSTGRES_PORT, REDIS_PORT, Label
+from rtx_operator.api.names import HTTP_PORT, METRICS_PORT, OPERATOR, PATRONI_PORT, POSTGRES_PORT, REDIS_PORT, Label
 from rtx_operator.api.spec import Dns, EgressRule, Peer
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.pods import plain
@@ -48,7 +48,7 @@ def _migration_policy(inputs: BuildInput) -> Object:
 
 
 def _database_policy(inputs: BuildInput) -> Object:
-    """In: engine pods, migrations, the operator. Out: nothing."""
+    """In: engine pods, migrations, the operator, the other members. Out: those, and the API server."""
     return _policy("network/database", inputs, Component.DATABASE)
 
 
@@ -80,6 +80,7 @@ def _policy(template: str, inputs: BuildInput, component: Component, **more: Any
         http_port=HTTP_PORT,
         metrics_port=METRICS_PORT,
         postgres_port=POSTGRES_PORT,
+        patroni_port=PATRONI_PORT,
         redis_port=REDIS_PORT,
         **more,
     )

@@ -1,10 +1,11 @@
-"""The maintenance of database or cache: the only way in which a user's edit, or a refresh, replaces its pod.
+"""The maintenance of database or cache: the only way in which a user's edit, or a refresh, replaces its pods.
 
 1. Pending: it waits for one of the fleet's slots (MAX_MAINTENANCE), and while another operation moves. One that waits
    for a person gives way to that of the other server.
 2. Checking: a Job tries the new pod's image, on a node where the volume can be. The running pod stays.
-3. Restarting: the StatefulSet gets the new pod.
-4. Verifying: the pod is ready; the database answers and has its fence.
+3. Restarting: the StatefulSet gets the new pod. Of three database servers the standbys go first, one at a time; then
+   one of them takes over, and the pod that led goes last (replacement.py).
+4. Verifying: the pods are ready; the database answers and has its fence.
 5. Succeeded: status names the new revision, from which the server is repaired from now on.
 A check that fails leads to Failed, and nothing was touched. A new pod that does not come up leads to RollingBack, which
 brings a pod as before, and then to Failed. What failed is tried again when spec or an annotation changes.

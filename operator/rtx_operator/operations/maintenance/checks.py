@@ -1,14 +1,18 @@
 """What each phase of a maintenance waits for: chains of checks. Unknown, missing and unanswered is never passed."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from rtx_operator.api.enums import Component, Reason
+from rtx_operator.api.names import Label
 from rtx_operator.desired.state import job_workload
 from rtx_operator.diagnosis import diagnose
-from rtx_operator.observation import JobEnd, Object, is_ready, job_ended, revision_of
+from rtx_operator.observation import JobEnd, Object, is_ready, job_ended
 from rtx_operator.operations.jobs import GIVE_UP_AFTER, job_done
 from rtx_operator.operations.maintenance.context import MaintenanceContext
-from rtx_operator.results import Failure, Unmet, Waiting
+from rtx_operator.operations.maintenance.replacement import Turn, next_turn
+from rtx_operator.results import Failure, Unmet, Waiting, worst_unmet
 
 # Redis has ten minutes to load its file, by its startup probe. The database's maintenance waits meanwhile.
 CACHE_RESTART_TIMEOUT = timedelta(minutes=11)
@@ -31,14 +35,18 @@ def credentials_known(context: MaintenanceContext) -> Unmet | None:
 
 
 def image_and_place_tried(context: MaintenanceContext) -> Unmet | None:
-    """The Job that tries the new pod's image, where the volume can be, is complete."""
+    """The Jobs that try the new pods' image, each where a volume can be, are complete."""
     server = context.server
-    if server.check is None:
-        return Waiting(f"the volume of PersistentVolumeClaim {server.claim} is not known yet")
-    unmet = job_done(context.seen, server.check, Reason.CHECK_FAILED, "check", waited=context.waited, now=context.now)
+    if not server.checks:
+        return Waiting(f"the volume of PersistentVolumeClaim {server.claims[0]} is not known yet")
+    unmet = worst_unmet(context, tuple(partial(_tried, job) for job in server.checks))
     if isinstance(unmet, Failure):
-        return Failure(f"{unmet.message}; the running pod was not touched", unmet.reason)
+        return Failure(f"{unmet.message}; no running pod was touched", unmet.reason)
     return unmet
+
+
+def _tried(job: Object, context: MaintenanceContext) -> Unmet | None:
+    return job_done(context.seen, job, Reason.CHECK_FAILED, "check", waited=context.waited, now=context.now)
 
 
 def data_are_migrated(context: MaintenanceContext) -> Unmet | None:
@@ -56,17 +64,17 @@ def data_are_migrated(context: MaintenanceContext) -> Unmet | None:
     return Waiting(f"waiting for migration Job {name} of an earlier state of the data to end", is_endless=True)
 
 
-def new_pod_ready(context: MaintenanceContext) -> Unmet | None:
-    """The server's only pod is ready, and of the new revision."""
-    return _pod_ready(context, context.maintenance.to)
+def new_pods_ready(context: MaintenanceContext) -> Unmet | None:
+    """All pods of the server are of the new revision, ready, and in sync."""
+    return _pods_ready(context, context.maintenance.to)
 
 
-def old_pod_ready(context: MaintenanceContext) -> Unmet | None:
-    """The server's only pod is ready, and of the revision that ran before."""
-    return _pod_ready(context, context.maintenance.from_)
+def old_pods_ready(context: MaintenanceContext) -> Unmet | None:
+    """All pods of the server are of the revision that ran before, ready, and in sync."""
+    return _pods_ready(context, context.maintenance.from_)
 
 
-def _pod_ready(context: MaintenanceContext, revision: str) -> Unmet | None:
+def _pods_ready(context: MaintenanceContext, revision: str) -> Unmet | None:
     unmet = _unready(context, revision)
     is_late = context.component is Component.CACHE and context.waited > CACHE_RESTART_TIMEOUT
     if isinstance(unmet, Waiting) and is_late and context.seen.observed_recently:
@@ -75,20 +83,27 @@ def _pod_ready(context: MaintenanceContext, revision: str) -> Unmet | None:
 
 
 def _unready(context: MaintenanceContext, revision: str) -> Unmet | None:
-    workload = context.server.workload
-    if others := [pod for pod in context.pods if revision_of(pod) != revision]:
-        name = others[0]["metadata"]["name"]
-        return Waiting(
-            f"waiting for pod {name} of another revision to end; if its node is gone for good: "
-            f"kubectl delete pod {name} --force"
-        )
+    turn, workload = next_turn(context, revision), context.server.workload
     pods = context.pods_of(revision)
-    if pods and all(is_ready(pod) for pod in pods) and len(pods) == len(context.pods):
+    unready = [pod for pod in pods if not is_ready(pod)]
+    if turn is None and not unready and len(pods) == len(context.pods) == context.server.size:
         return None
-    diagnosis = diagnose(context.seen, workload)
-    if diagnosis and pods and min(_age(pods[0], context.now), context.waited) > GIVE_UP_AFTER:
+    of_revision = replace(workload, pods={**workload.pods, Label.REVISION.value: revision})
+    diagnosis = diagnose(context.seen, of_revision if context.server.size > 1 else workload)
+    if diagnosis and unready and min(_age(unready[0], context.now), context.waited) > GIVE_UP_AFTER:
         return diagnosis
-    return Waiting(diagnosis.message if diagnosis else f"waiting for pod {workload.name}-0 to be ready")
+    if diagnosis:
+        return Waiting(diagnosis.message)
+    return Waiting(_course(context, turn, unready))
+
+
+def _course(context: MaintenanceContext, turn: Turn | None, unready: list[Object]) -> str:
+    if turn and turn.replace:
+        return f"pod {turn.replace['metadata']['name']} is replaced"
+    if turn and turn.leader:
+        return f"database server {turn.leader.name} takes over"
+    first = unready[0]["metadata"]["name"] if unready else f"{context.server.workload.name}-0"
+    return turn.waits if turn else f"waiting for pod {first} to be ready"
 
 
 def _age(pod: Object, now: datetime) -> timedelta:

@@ -47,7 +47,7 @@ PHASES: PhaseTable[Phase, PhaseRow[Phase, MaintenanceContext]] = PhaseTable(
                 Event.EXPIRED: Phase.ROLLING_BACK,
             },
             event_text="the {server} restarts with its new pod",
-            checks=(checks.new_pod_ready,),
+            checks=(checks.new_pods_ready,),
             action=actions.restart,
             deadline=lambda _: RESTART_TIMEOUT,
             requeue=every(1.0),
@@ -56,7 +56,7 @@ PHASES: PhaseTable[Phase, PhaseRow[Phase, MaintenanceContext]] = PhaseTable(
         Phase.VERIFYING: PhaseRow(
             ways={Event.DONE: Phase.SUCCEEDED, Event.FAILED: Phase.ROLLING_BACK, Event.EXPIRED: Phase.ROLLING_BACK},
             event_text="the new {server} pod is ready: its data are verified",
-            checks=(checks.new_pod_ready, checks.data_are_there),
+            checks=(checks.new_pods_ready, checks.data_are_there),
             action=actions.restart,
             deadline=lambda _: timedelta(minutes=5),
             requeue=every(1.0),
@@ -69,7 +69,7 @@ PHASES: PhaseTable[Phase, PhaseRow[Phase, MaintenanceContext]] = PhaseTable(
         Phase.ROLLING_BACK: PhaseRow(
             ways={Event.DONE: Phase.FAILED, Event.FAILED: Phase.FAILED, Event.EXPIRED: Phase.FAILED},
             event_text="the {server} goes back to a pod as before: {message} ({reason})",
-            checks=(checks.old_pod_ready,),
+            checks=(checks.old_pods_ready,),
             action=actions.restore,
             deadline=lambda _: RESTART_TIMEOUT,
             requeue=every(1.0),

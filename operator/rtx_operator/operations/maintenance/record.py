@@ -44,6 +44,7 @@ def settle(state: PersistedState, context: MaintenanceContext) -> PersistedState
             image=context.server.renewed_image,
             asked=maintenance.asked,
             started=context.server.started,
+            standbys=list(context.server.standbys),
         )
         return state.with_server(context.component, made)
     if maintenance.phase is Phase.FAILED and server and maintenance.reason != Reason.SUPERSEDED:

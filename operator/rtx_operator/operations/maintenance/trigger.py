@@ -30,7 +30,10 @@ def _known(made: Server | None, wanted: DesiredServer, retry: str) -> Server:
     """What status is to say of a server without a maintenance."""
     if made is None:
         asked = Asked(spec=wanted.first_asked or wanted.asked.spec, refresh=wanted.asked.refresh)
-        return Server(revision=wanted.revision, image=wanted.image, asked=asked, started=wanted.started)
+        standbys = list(wanted.standbys)
+        return Server(
+            revision=wanted.revision, image=wanted.image, asked=asked, started=wanted.started, standbys=standbys
+        )
     if wanted.asked.differs_from(made.asked) and wanted.wanted == made.revision:
         return noted(made, asked=wanted.asked, failed=None)  # it has that shape already
     failed = made.failed

@@ -1,11 +1,10 @@
-"""What anybody may send before it is known who they are. It uses private parts of uvicorn: run this file before
-uvicorn or httptools is upgraded.
-"""
+"""What anybody may send before it is known who they are. Run this file before uvicorn or httptools is upgraded."""
 
 import asyncio
 import functools
 import socket
 import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -14,9 +13,11 @@ import msgspec
 import pytest
 import uvicorn
 import uvloop
-from rtx_engine.api.http import CONNECTION
-from rtx_engine.api.http_protocol import BoundedProtocol, check_times
+from recorded_transports import Responding
+from rtx_engine.api.http import CONNECTION, Response, Scope
+from rtx_engine.api.http_connection import HttpConnection, check_times
 from rtx_engine.api.limits import PRODUCTION, Admission, Limits
+from rtx_engine.api.request_parser import RequestParser
 
 TIMEOUT_SECONDS = 10
 GET = b"GET /get HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -27,28 +28,24 @@ CHUNKED = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
 H2C = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
 
 
-async def echo(scope, receive, send):
-    """Answers with method, path, body, and the headers x-echo if there are any; /held once the server is released.
+def echo(released: threading.Event) -> Responding:
+    """Answers with method, path, body, and the headers x-echo if there are any; /held once it is released.
 
-    At /shown a client shows that it has the account 7.
+    At /shown a client shows that it has the account 7. At /large the answer has 8 MB.
     """
-    body = b""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return
-        body += message.get("body", b"")
-        if not message.get("more_body"):
-            break
-    if scope["path"] == "/held":
-        await asyncio.to_thread(scope["app"].released.wait)
-    if scope["path"] == "/shown" and CONNECTION in scope:
-        scope[CONNECTION].shown(7)
-    echoed = [value for name, value in scope["headers"] if name == b"x-echo"]
-    answer = b" ".join([scope["method"].encode(), scope["path"].encode(), body, *echoed])
-    headers = [(b"content-length", b"%d" % len(answer))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": answer})
+
+    async def respond(scope: Scope, body: bytes | None) -> Response:
+        if scope["path"] == "/held":
+            await asyncio.to_thread(released.wait)
+        if scope["path"] == "/shown" and CONNECTION in scope:
+            scope[CONNECTION].shown(7)
+        if scope["path"] == "/large":
+            return Response(200, b"x" * (1 << 23))
+        echoed = [value for name, value in scope["headers"] if name == b"x-echo"]
+        given = b"(too large)" if body is None else body
+        return Response(200, b" ".join([scope["method"].encode(), scope["path"].encode(), given, *echoed]))
+
+    return Responding(respond)
 
 
 @dataclass
@@ -113,11 +110,12 @@ def serve() -> Iterator[Callable[..., Server]]:
         listening = socket.create_server(("127.0.0.1", 0))
         server = Server(listening.getsockname()[1], threading.Event())
 
-        async def app(scope, receive, send):
-            await echo({**scope, "app": server}, receive, send)
-
-        protocol = functools.partial(BoundedProtocol, limits=limits, admission=Admission(limits))
-        config = uvicorn.Config(app, http=protocol, ws="none", lifespan="off", log_config=None, loop="uvloop")
+        connection = functools.partial(
+            HttpConnection, application=echo(server.released), limits=limits, admission=Admission(limits)
+        )
+        config = uvicorn.Config(
+            connection, interface="asgi3", http=connection, ws="none", lifespan="off", log_config=None, loop="uvloop"
+        )
         running = uvicorn.Server(config)
 
         async def run() -> None:
@@ -184,6 +182,35 @@ async def test_request_that_never_ends_is_refused_when_it_has_become_too_large(s
         assert refused(await answering)[0] == status
 
 
+async def test_head_that_never_ends_is_refused_with_its_first_header_too_many(serve):
+    # given headers of few bytes, which take 25 times as many in memory
+    server = serve()
+    async with server.connected() as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 102)
+        # then they are not kept until the head has become too large
+        assert refused(await whole(reader)) == (431, "HeadersTooLarge")
+
+
+@pytest.mark.parametrize("piece", [b"1\r\nx\r\n", b"2\r\nxx\r\n", b"3\r\nxxx\r\n"])
+def test_body_in_small_chunks_takes_no_more_memory_than_another(piece):
+    parsers = []
+    tracemalloc.start()
+    try:
+        # given clients that each send the largest body, and not its end
+        for _ in range(10):
+            parser = RequestParser(PRODUCTION, None, lambda *_: None, takes_websockets=False)
+            parser.feed(CHUNKED)
+            for _ in range(8):
+                parser.feed(piece * (PRODUCTION.body_bytes // int(piece[:1]) // 8))
+            assert parser.is_amid
+            parsers.append(parser)
+        held = tracemalloc.get_traced_memory()[0] / len(parsers)
+    finally:
+        tracemalloc.stop()
+    # then what is kept of each is little more than its bytes
+    assert held < 2 * PRODUCTION.body_bytes
+
+
 async def test_trailer_is_no_header_of_its_request(serve):
     server = serve()
     async with server.connected() as (reader, writer):
@@ -199,11 +226,22 @@ async def test_trailer_is_no_header_of_its_request(serve):
         assert await one(reader) == b"GET /get "
 
 
+async def test_trailer_that_asks_to_close_ends_the_connection_after_its_request(serve):
+    # given a client that asks behind the body, after which llhttp parses nothing more
+    server = serve()
+    request = CHUNKED + b"5\r\nhello\r\n0\r\nconnection: close\r\n\r\n"
+    # then it is told that what follows is not handled: it would wait for an answer that never comes
+    answer = await server.answers(request + GET)
+    assert answer.endswith(b"\r\n\r\nPOST / hello")
+    assert b"connection: close" in answer
+
+
 async def test_body_that_is_too_large_for_the_application_leaves_the_connection_open(serve):
-    server = serve(discarded_bytes=200_000)
+    server = serve(body_bytes=100_000, discarded_bytes=200_000)
     async with server.connected() as (reader, writer):
-        writer.write(b"POST /large HTTP/1.1\r\ncontent-length: 150000\r\n\r\n" + b"x" * 150_000)
-        assert len(await one(reader)) == 150_000 + len("POST /large ")
+        for length, answer in ((150_000, b"(too large)"), (100_001, b"(too large)"), (100_000, b"x" * 100_000)):
+            writer.write(b"POST /large-body HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % length + b"x" * length)
+            assert await one(reader) == b"POST /large-body " + answer
         writer.write(GET)
         assert await one(reader) == b"GET /get "
 
@@ -243,11 +281,11 @@ async def test_connection_is_kept_while_idle(serve):
 
 
 async def test_answer_that_nobody_reads_ends_the_connection(serve):
-    server = serve(unread_seconds=0.1, discarded_bytes=1 << 24)
+    server = serve(unread_seconds=0.1)
     async with server.connected() as (reader, writer):
-        # when a client sends 8 MB and reads nothing of the echo
+        # when a client reads nothing of an answer of 8 MB
         reader._transport.pause_reading()
-        writer.write(b"POST / HTTP/1.1\r\ncontent-length: 8388608\r\n\r\n" + b"x" * (1 << 23))
+        writer.write(GET.replace(b"/get", b"/large"))
         # then the connection ends, as the client finds out that goes on sending
         with pytest.raises(ConnectionError):
             await asyncio.wait_for(sent_for_ever(writer), TIMEOUT_SECONDS)

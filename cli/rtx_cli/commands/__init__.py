@@ -1,0 +1,1 @@
+"""One module per command, with `run(arguments, kubectl, terminal)`. They read, call what is pure, and act."""

@@ -1,0 +1,1 @@
+"""Text of what was found: trees, tables, progress. Pure."""
