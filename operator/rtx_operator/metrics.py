@@ -40,6 +40,26 @@ MAINTENANCES = Counter(
     "Maintenances that are over, by component and last phase.",
     ["component", "result"],
 )
+BACKUPS = Counter("rtx_operator_backups_total", "Backups that are over, by type and last phase.", ["type", "result"])
+BACKUP_NEWEST = Gauge(
+    "rtx_operator_backup_newest_timestamp_seconds",
+    "When a TradingEngine's newest backup ended, in seconds since 1970.",
+    ["namespace", "name"],
+)
+BACKUP_OLDEST = Gauge(
+    "rtx_operator_backup_oldest_timestamp_seconds",
+    "When a TradingEngine's oldest backup ended that is still kept, in seconds since 1970.",
+    ["namespace", "name"],
+)
+BACKUP_COUNT = Gauge(
+    "rtx_operator_backup_count", "Backups of a TradingEngine that are kept.", ["namespace", "name"]
+)
+BACKUP_SECONDS = Histogram(
+    "rtx_operator_backup_seconds",
+    "Seconds that a backup took that succeeded.",
+    ["type"],
+    buckets=(1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 21600),
+)
 MAINTENANCE_RESTART_SECONDS = Histogram(
     "rtx_operator_maintenance_restart_seconds",
     "Seconds that a maintenance spent in Restarting: how long a database or cache was away.",

@@ -54,7 +54,11 @@ def after_decision(
         others["databaseCluster"] = decision.cluster.model_dump(mode="json", by_alias=True, exclude_none=True)
     replicas = {"replicas": {"desired": size, "ready": ready}, "pods": f"{ready}/{size}"}
     status: Object = {**others, **_remembered(decision.state), **replicas}
-    conditions = [*_progress(decision, refusal), _up_to_date(desired, decision), _cache_available(decision)]
+    backups = decision.backups
+    if backups.known:
+        status["backup"] = _plain(backups.known)
+    fresh = Condition(ConditionType.BACKUP_FRESH, backups.is_fresh, backups.reason, backups.message)
+    conditions = [*_progress(decision, refusal), _up_to_date(desired, decision), _cache_available(decision), fresh]
     if redundant := _database_redundant(desired, decision):
         conditions.append(redundant)
     else:
@@ -282,10 +286,6 @@ _REMEMBERED = (
 
 def _remembered(state: PersistedState) -> Object:
     """The fields that hold what the operator remembers; but for the history none where there is nothing any more."""
-
-    def plain(value: ApiModel) -> Object:
-        return value.model_dump(mode="json", by_alias=True, exclude_none=True)
-
     one_each: dict[str, ApiModel | None] = {
         "active": state.active,
         "earlierData": state.earlier_data,
@@ -296,11 +296,15 @@ def _remembered(state: PersistedState) -> Object:
         "retirement": state.retirement,
         "rejected": state.rejected,
     }
-    kept: Object = {field: plain(value) for field, value in one_each.items() if value is not None}
+    kept: Object = {field: _plain(value) for field, value in one_each.items() if value is not None}
     if state.paused_since:
         kept["pausedSince"] = _instant(state.paused_since)
     # Also while it is empty: the API server defaults it to an empty list, and status would differ from that each time.
-    return {**kept, "history": [plain(entry) for entry in state.history]}
+    return {**kept, "history": [_plain(entry) for entry in state.history]}
+
+
+def _plain(value: ApiModel) -> Object:
+    return value.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def _up_to_date(desired: DesiredState, decision: Decision) -> Condition:

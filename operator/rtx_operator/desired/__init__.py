@@ -8,6 +8,7 @@ One folder per component (engine/, database/, cache/, network/), and likewise in
 
 from rtx_operator.desired.cache.server import cache_services
 from rtx_operator.desired.credentials import fingerprints, lost, secrets, unreadable
+from rtx_operator.desired.credentials import values as secret_values
 from rtx_operator.desired.database.instances import InstancesPlan
 from rtx_operator.desired.database.patroni import cluster_state, member_rights
 from rtx_operator.desired.database.server import database_disruption_budget, database_services
@@ -40,6 +41,7 @@ __all__ = [
     "rendered",
     "revision_spec",
     "running",
+    "secret_values",
     "secrets",
     "traffic_children",
     "unreadable",

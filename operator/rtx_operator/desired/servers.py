@@ -333,5 +333,6 @@ def _hash_of_asked(given: _Given, fingerprint: str, pull_secrets: list[Object]) 
         "imagePullSecrets": pull_secrets,
         "credentials": inputs.credentials,
         "fingerprint": fingerprint,
+        **({"backup": spec.backup.type} if given.component is Component.DATABASE else {}),
     }
     return digest({field: value for field, value in asked.items() if value})

@@ -75,7 +75,8 @@ class ApiServer:
         if path in self.objects:
             return web.json_response({"message": "exists", "reason": "AlreadyExists"}, status=409)
         self._version += 1
-        self.objects[path] = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self._version)}}
+        meta = {**body["metadata"], "uid": path, "resourceVersion": str(self._version)}
+        self.objects[path] = {**body, "metadata": meta}
         return web.json_response(self.objects[path], status=201)
 
     def _merge(self, path: str, body: Object) -> web.Response:

@@ -14,6 +14,7 @@ TRAFFIC = ("no children", "no pods", "no slices")
 
 DEPENDENCIES: list[tuple[CutoverPhase, tuple[str, ...], Check[CutoverContext], tuple[str, ...]]] = [
     (CutoverPhase.PENDING, (), upgrade.slot_is_free, ("slots were not counted",)),
+    (CutoverPhase.BACKING_UP, (), upgrade.backed_up, ("no backups",)),
     (CutoverPhase.MIGRATING, (), upgrade.migrated, ("no children",)),
     (CutoverPhase.PROVISIONING, (), upgrade.new_colour_ready, ("no children", "no pods")),
     (CutoverPhase.TESTING, (), upgrade.new_colour_ready, ("no children", "no pods")),

@@ -132,7 +132,8 @@ def _is_restored(context: CutoverContext) -> bool:
 
 
 def own_event(context: CutoverContext, waits: Unmet | None) -> OwnEvent | None:
-    """WITHDRAWN when spec asks for another revision, or its schema was lost; KEPT when its target is still warm.
+    """WITHDRAWN when spec asks for another revision, or its schema was lost; KEPT when its target is still warm, and
+    SKIPPED when it needs no backup.
 
     WITHDRAWN as well, before the switch, when passwords have changed: new pods and Jobs cannot log in, and a version is
     not rejected for that.
@@ -152,6 +153,10 @@ def own_event(context: CutoverContext, waits: Unmet | None) -> OwnEvent | None:
     is_warm = context.goes_back and bool(context.ready_pods(context.new))
     if waits is None and is_warm and Event.KEPT in PHASES[cutover.phase].ways:
         return OwnEvent(Event.KEPT)
+    # A release that is kept, and has no ready pods, is gone back to in a hurry.
+    needs_backup = context.begins_with_backup and not context.goes_back
+    if waits is None and not needs_backup and Event.SKIPPED in PHASES[cutover.phase].ways:
+        return OwnEvent(Event.SKIPPED)
     return None
 
 
@@ -180,7 +185,7 @@ def settle(state: PersistedState, context: CutoverContext) -> PersistedState:
     state = _with_active(state, context)
     if cutover.phase is Phase.SWITCHING:
         state = state.with_record(noted(cutover, restarts=_restarts(context)))
-    if cutover.phase is Phase.ROLLING_BACK:
+    if cutover.phase in {Phase.BACKING_UP, Phase.ROLLING_BACK}:
         state = state.with_record(noted(cutover, retry=context.engine.retry))
     if cutover.phase is Phase.PROMOTING:
         state = state.with_record(

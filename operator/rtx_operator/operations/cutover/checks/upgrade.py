@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from rtx_operator.api.enums import Reason
+from rtx_operator.api.enums import BackupPhase, Reason
 from rtx_operator.diagnosis import diagnose
 from rtx_operator.operations.cutover.checks.shared import (
     RETRY_FOR,
@@ -43,6 +43,23 @@ def slot_is_free(context: CutoverContext) -> Unmet | None:
         f"{others} other engines are being upgraded, as many as MAX_CUTOVERS of the operator allows; this one waits",
         Reason.FLEET_BUSY,
     )
+
+
+# --- BackingUp -------------------------------------------------------------------------------------------------------
+
+
+def backed_up(context: CutoverContext) -> Unmet | None:
+    """A backup that was made for this upgrade is in the repository, with the log that it needs."""
+    if not context.begins_with_backup:
+        return None  # spec has changed since
+    name, backup = context.wanted_backup["metadata"]["name"], context.backup
+    status = (backup or {}).get("status") or {}
+    if status.get("phase") == BackupPhase.SUCCEEDED:
+        return None
+    said = status.get("message") or "it has not begun"
+    if status.get("phase") == BackupPhase.FAILED:
+        return Failure(f"backup {name} failed: {said}; see kubectl describe teb {name}", Reason.BACKUP_FAILED)
+    return context.seen.refusal_of(context.wanted_backup) or Waiting(f"waiting for backup {name}: {said}")
 
 
 # --- Migrating -------------------------------------------------------------------------------------------------------
