@@ -51,9 +51,7 @@ BACKUP_OLDEST = Gauge(
     "When a TradingEngine's oldest backup ended that is still kept, in seconds since 1970.",
     ["namespace", "name"],
 )
-BACKUP_COUNT = Gauge(
-    "rtx_operator_backup_count", "Backups of a TradingEngine that are kept.", ["namespace", "name"]
-)
+BACKUP_COUNT = Gauge("rtx_operator_backup_count", "Backups of a TradingEngine that are kept.", ["namespace", "name"])
 BACKUP_SECONDS = Histogram(
     "rtx_operator_backup_seconds",
     "Seconds that a backup took that succeeded.",

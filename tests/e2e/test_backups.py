@@ -16,7 +16,9 @@ DEADLINE_SECONDS = 240.0
 @pytest.fixture
 def backed_up(sample: Sample) -> Iterator[Engine]:
     """A small engine whose first backup is in its repository."""
-    with upgradable(sample, scaling={"minReplicas": 1, "maxReplicas": 1}, backup={"type": "Volume", "storage": "1Gi"}) as engine:
+    with upgradable(
+        sample, scaling={"minReplicas": 1, "maxReplicas": 1}, backup={"type": "Volume", "storage": "1Gi"}
+    ) as engine:
         engine.wait_for("BackupFresh", Reason.BACKED_UP, deadline=DEADLINE_SECONDS)
         yield engine
 
@@ -47,8 +49,12 @@ def test_backups_are_made_by_themselves_on_demand_and_before_an_upgrade(backed_u
 
 
 def test_pods_of_backups_have_no_token_and_no_other_way_out(backed_up: Engine) -> None:
-    for pod in backed_up.kubectl.list("pods", backed_up.namespace, "app.kubernetes.io/component in (backup,repository)"):
-        volumes = [source for volume in pod["spec"]["volumes"] for source in volume.get("projected", {}).get("sources", [])]
+    for pod in backed_up.kubectl.list(
+        "pods", backed_up.namespace, "app.kubernetes.io/component in (backup,repository)"
+    ):
+        volumes = [
+            source for volume in pod["spec"]["volumes"] for source in volume.get("projected", {}).get("sources", [])
+        ]
         assert not any("serviceAccountToken" in source for source in volumes), pod["metadata"]["name"]
 
 

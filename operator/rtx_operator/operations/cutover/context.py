@@ -69,7 +69,7 @@ class CutoverContext:
     def begins_with_backup(self) -> bool:
         """Whether spec asks for a backup before the upgrade, and the database runs with the server to read it from.
 
-        One that does not has no backups at all, as the condition BackupFresh says: no upgrade waits for what that lacks.
+        One that does not has no backups at all, as BackupFresh says: no upgrade waits for what that lacks.
         """
         spec = self.engine.spec
         database = self.seen.child(self.desired.database.kind, self.desired.database.name)

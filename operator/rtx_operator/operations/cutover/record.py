@@ -150,14 +150,17 @@ def own_event(context: CutoverContext, waits: Unmet | None) -> OwnEvent | None:
     if waits is not None and _lost_its_schema(context):
         why = f"the database shows an earlier state of its data, without what version {cutover.to.version} migrated"
         return OwnEvent(Event.WITHDRAWN, Failure(f"{why}; it is tried again", Reason.DATA_MISSING))
-    is_warm = context.goes_back and bool(context.ready_pods(context.new))
-    if waits is None and is_warm and Event.KEPT in PHASES[cutover.phase].ways:
+    return _shorter_way(context) if waits is None else None
+
+
+def _shorter_way(context: CutoverContext) -> OwnEvent | None:
+    """KEPT or SKIPPED, where the phase has that way out."""
+    ways, is_warm = PHASES[context.cutover.phase].ways, context.goes_back and bool(context.ready_pods(context.new))
+    if is_warm and Event.KEPT in ways:
         return OwnEvent(Event.KEPT)
     # A release that is kept, and has no ready pods, is gone back to in a hurry.
     needs_backup = context.begins_with_backup and not context.goes_back
-    if waits is None and not needs_backup and Event.SKIPPED in PHASES[cutover.phase].ways:
-        return OwnEvent(Event.SKIPPED)
-    return None
+    return OwnEvent(Event.SKIPPED) if not needs_backup and Event.SKIPPED in ways else None
 
 
 def _lost_its_schema(context: CutoverContext) -> bool:
