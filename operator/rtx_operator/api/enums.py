@@ -67,6 +67,13 @@ class PullPolicy(StrEnum):
     NEVER = "Never"
 
 
+class UriStyle(StrEnum):
+    """Where a bucket's name stands in its addresses."""
+
+    PATH = "Path"  # https://ENDPOINT/BUCKET
+    HOST = "Host"  # https://BUCKET.ENDPOINT
+
+
 class BackupBefore(StrEnum):
     """Whether an upgrade begins with a backup."""
 
@@ -110,6 +117,7 @@ class BackupType(StrEnum):
     """Where backups of the database are kept."""
 
     VOLUME = "Volume"  # on a volume of their own, in the engine's namespace
+    S3 = "S3"  # in a bucket
     NONE = "None"  # nowhere
 
 

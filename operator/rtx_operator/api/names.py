@@ -127,6 +127,14 @@ class InternalKey(StrEnum):
     BACKUP_INCARNATION = "BACKUP_INCARNATION"  # the folder of this database in the repository; no secret
 
 
+class StoreKey(StrEnum):
+    """Keys of the user's Secret for a bucket with backups."""
+
+    AWS_ACCESS_KEY_ID = "AWS_ACCESS_KEY_ID"
+    AWS_SECRET_ACCESS_KEY = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - the name of a key
+    BACKUP_PASSPHRASE = "BACKUP_PASSPHRASE"  # noqa: S105 - the name of a key
+
+
 class DatabaseRole(StrEnum):
     """PostgreSQL roles."""
 

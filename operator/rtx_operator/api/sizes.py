@@ -90,7 +90,9 @@ def backup_storage(backup: Backup, database: str) -> str:
 
 def backup_type(environment: Environment | None, backup: Backup) -> BackupType:
     """Where backups are kept."""
-    return backup.type or (BackupType.NONE if environment is Environment.DEVELOPMENT else BackupType.VOLUME)
+    if backup.type or backup.s3:
+        return backup.type or BackupType.S3
+    return BackupType.NONE if environment is Environment.DEVELOPMENT else BackupType.VOLUME
 
 
 def begins_with_backup(environment: Environment | None, rollout: Rollout, backup: Backup) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from rtx_operator.api.enums import Component, MaintenancePhase, ServerComponent
 from rtx_operator.api.names import MAX_DATABASE_INSTANCES, CredentialKey
-from rtx_operator.api.spec import StatefulServer
+from rtx_operator.api.spec import Backup, StatefulServer
 from rtx_operator.api.status import Asked, Maintenance, Server, ServerStart, TradingEngineStatus
 from rtx_operator.desired.cache.server import cache_configuration, cache_stateful_set
 from rtx_operator.desired.check import check_job
@@ -13,7 +13,7 @@ from rtx_operator.desired.database.instances import DatabaseFacts, InstancesPlan
 from rtx_operator.desired.database.server import database_configuration, database_stateful_set
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.passwords import PasswordsToTake, last_start, secret_of
-from rtx_operator.desired.pods import CREDENTIALS
+from rtx_operator.desired.pods import CREDENTIALS, plain
 from rtx_operator.desired.render import Object, digest
 from rtx_operator.desired.served import has_served
 from rtx_operator.desired.server_revision import ServerRevision, as_made, controller_revision
@@ -333,6 +333,16 @@ def _hash_of_asked(given: _Given, fingerprint: str, pull_secrets: list[Object]) 
         "imagePullSecrets": pull_secrets,
         "credentials": inputs.credentials,
         "fingerprint": fingerprint,
-        **({"backup": spec.backup.type} if given.component is Component.DATABASE else {}),
+        **({"backup": _asked_of_backups(spec.backup)} if given.component is Component.DATABASE else {}),
     }
     return digest({field: value for field, value in asked.items() if value})
+
+
+def _asked_of_backups(backup: Backup) -> Object:
+    """What of spec.backup is in the database's pods; the rest reaches them as files that change while they run."""
+    store = backup.s3
+    asked: Object = {"type": backup.type} if backup.type else {}
+    if store is None:
+        return asked
+    ca = plain(store.trusted_ca) if store.trusted_ca else ""
+    return {**asked, "secret": store.credentials_secret_ref.name, "ca": ca}

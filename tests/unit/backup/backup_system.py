@@ -9,6 +9,7 @@ import shutil
 import signal
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -21,11 +22,14 @@ import pytest
 from engine_postgres import postgres_programs
 from engine_servers import as_unprivileged, stop, wait_until
 from free_ports import free_port
+from rtx_lab import binaries
+from rtx_lab.progress import Reporter
 from rtx_operator.desired.backup import pgbackrest
 from rtx_operator.desired.backup.certificates import Party, TlsKey, certificates
 
 PROGRAMS = Path(__file__).parents[3] / "database"
 HOST = "localhost"
+BUCKET, ACCESS_KEY, SECRET_KEY = "backups", "an-access-key", "a-secret-key"
 DATABASE, REPOSITORY = "database", "repository"  # the folders of the containers' configuration
 _PAIRS = {DATABASE: (TlsKey.DATABASE, TlsKey.DATABASE_KEY), REPOSITORY: (TlsKey.BACKUP, TlsKey.BACKUP_KEY)}
 
@@ -40,10 +44,11 @@ class BackupSystem:
     database_port: int = field(default_factory=free_port)
     repository_port: int = field(default_factory=free_port)
     seed: bytes = bytes(range(32))
+    store: pgbackrest.Bucket | None = None  # None: a volume
 
     def write_configuration(self, seed: bytes = b"", only: str = "") -> None:
         """What the operator puts into ConfigMap and Secret, in the folders of the containers, or of `only` one."""
-        setup = pgbackrest.Setup([HOST], HOST, "first", True, 30, 1 << 30)
+        setup = pgbackrest.Setup([HOST], self.store or pgbackrest.Volume(HOST), "first", 30, 1 << 30)
         texts = {DATABASE: pgbackrest.of_database(setup), REPOSITORY: pgbackrest.of_repository(setup)}
         tls = certificates({}, {party: [HOST] for party in Party}, seed or self.seed, datetime.now(UTC))
         for name, text in texts.items():
@@ -57,9 +62,23 @@ class BackupSystem:
             self._write(container / "tls/ca.crt", tls[TlsKey.CA])
             self._write(container / "tls/tls.crt", tls[certificate])
             self._write(container / "tls/tls.key", tls[key])
-        self._write(self.folder / REPOSITORY / "secret/PGBACKREST_REPO1_CIPHER_PASS", self.passphrase)
+        opening = (DATABASE, REPOSITORY) if self.store else (REPOSITORY,)
+        for name in opening:
+            self._write(self.folder / name / "secret/PGBACKREST_REPO1_CIPHER_PASS", self.passphrase)
+        if self.store:
+            self._write_access(tls)
         (self.folder / "store").mkdir(exist_ok=True)
         self._chown()
+
+    def _write_access(self, tls: Mapping[str, str]) -> None:
+        """What the user's Secret and ConfigMap have, and the store's own certificate."""
+        for name in (DATABASE, REPOSITORY):
+            (self.folder / name / "store").mkdir(exist_ok=True)
+            self._write(self.folder / name / "store/ca.crt", tls[TlsKey.CA])
+            self._write(self.folder / name / "secret/PGBACKREST_REPO1_S3_KEY", ACCESS_KEY)
+            self._write(self.folder / name / "secret/PGBACKREST_REPO1_S3_KEY_SECRET", SECRET_KEY)
+        self._write(self.folder / "store.crt", tls[TlsKey.BACKUP])
+        self._write(self.folder / "store.key", tls[TlsKey.BACKUP_KEY])
 
     def _here(self, text: str, container: Path) -> str:
         places = {
@@ -103,6 +122,8 @@ class BackupSystem:
         initdb = [binaries / "initdb", f"--pgdata={data}", "--username=postgres", "--auth=trust", "--no-sync"]
         subprocess.run(as_unprivileged(*initdb, "--data-checksums"), check=True, capture_output=True)
         with ExitStack() as stack:
+            if self.store:
+                stack.enter_context(self._bucket(self.store))
             stack.enter_context(self.postgres())
             for container in (DATABASE, REPOSITORY):
                 stack.enter_context(self._server(container))
@@ -144,6 +165,24 @@ class BackupSystem:
             )
         try:
             probe = ["sh", "-c", f"pgbackrest server-ping --tls-server-port={self._port(container)} {HOST}"]
+            wait_until(process, probe, log)
+            yield
+        finally:
+            stop(process, signal.SIGTERM)
+
+    @contextmanager
+    def _bucket(self, store: pgbackrest.Bucket) -> Iterator[None]:
+        """An S3 server with the bucket, over TLS."""
+        program = binaries.ensure([binaries.VERSITYGW], Reporter())["versitygw"]
+        (self.folder / "buckets" / BUCKET).mkdir(parents=True)
+        log = self.folder / "store.log"
+        access = [f"--access={ACCESS_KEY}", f"--secret={SECRET_KEY}", f"--port=127.0.0.1:{store.port}"]
+        certificate = [f"--cert={self.folder / 'store.crt'}", f"--key={self.folder / 'store.key'}"]
+        command = [str(program), *access, *certificate, "posix", str(self.folder / "buckets")]
+        with log.open("ab") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output)
+        try:
+            probe = [sys.executable, "-c", f"import socket; socket.create_connection(('127.0.0.1', {store.port}))"]
             wait_until(process, probe, log)
             yield
         finally:

@@ -1,5 +1,6 @@
 """A TradingEngineBackup from its creation to its end, by the controller at an API server over real HTTP."""
 
+import base64
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ import pytest_asyncio
 from api_server import ApiServer, serving
 from rtx_operator.api.enums import BackupPhase, Reason
 from rtx_operator.cluster.client import Object
-from rtx_operator.cluster.resources import BACKUP, ENGINE, JOB, POD, STATEFUL_SET
+from rtx_operator.cluster.resources import BACKUP, ENGINE, JOB, POD, SECRET, STATEFUL_SET
 from rtx_operator.controllers.backup import BackupController
 from rtx_operator.controllers.base import Key
 from rtx_operator.settings import from_environment
@@ -104,6 +105,13 @@ def put_server(server: ApiServer, name: str, *containers: str, ready: int = 1) -
     server.put(STATEFUL_SET, name, kind="StatefulSet", spec=spec, status=status)
 
 
+def put_bucket(server: ApiServer, **keys: str) -> None:
+    """The engine keeps its backups in a bucket; its Secret has these keys."""
+    store = {"bucket": "b1", "endpoint": "s3.example.com", "credentialsSecretRef": {"name": "s3"}}
+    server.objects[ENGINE.path("trading", "rtx")]["spec"] = {**ENGINE_SPEC, "backup": {"s3": store}}
+    server.put(SECRET, "s3", data={key: base64.b64encode(value.encode()).decode() for key, value in keys.items()})
+
+
 def put_job(server: ApiServer, name: str, cron_job: str = "") -> None:
     labels = {"rtx-trading.com/engine": "rtx", "app.kubernetes.io/component": "backup"}
     server.put(JOB, name, labels=labels, kind="Job", spec={}, status={})
@@ -187,7 +195,7 @@ async def test_backup_fails_at_once_where_spec_asks_for_none(backups: Backups) -
     status = await backups.reconcile(times=2)
     # then
     assert status["phase"] == BackupPhase.FAILED
-    assert status["message"] == "TradingEngine rtx keeps no backups: set its spec.backup.type to Volume"
+    assert status["message"] == "TradingEngine rtx keeps no backups: set its spec.backup.type to Volume or S3"
 
 
 @pytest.mark.parametrize(
@@ -196,6 +204,7 @@ async def test_backup_fails_at_once_where_spec_asks_for_none(backups: Backups) -
         (lambda server: server.objects.pop(ENGINE.path("trading", "rtx")), "there is no TradingEngine rtx"),
         (lambda server: put_server(server, "rtx-postgres", "postgres"), "runs without the server"),
         (lambda server: put_server(server, "rtx-backup", "pgbackrest", ready=0), "waiting for the repository"),
+        (lambda server: put_bucket(server, AWS_ACCESS_KEY_ID="id"), "lacks AWS_SECRET_ACCESS_KEY, BACKUP_PASSPHRASE"),
         (lambda server: put_job(server, "rtx-backup-full-1", "rtx-backup-full"), "Job rtx-backup-full-1"),
     ],
 )

@@ -42,6 +42,33 @@ def test_incremental_backup_stores_only_what_changed(backup_system: BackupSystem
     assert message["repository"]["count"] == 2
 
 
+def test_bucket_takes_backups_and_log_and_gives_them_back(system_with_bucket: BackupSystem) -> None:
+    # given
+    system = system_with_bucket
+    system.query("CREATE TABLE orders AS SELECT generate_series(1, 1000) AS id")
+    # when
+    codes = [system.back_up(kind)[0] for kind in ("full", "incr")]
+    system.query("INSERT INTO orders VALUES (1001)")
+    last = system.query("SELECT pg_walfile_name(pg_switch_wal())")
+    system.until(f"SELECT last_archived_wal >= '{last}' FROM pg_stat_archiver", "t")
+    # then
+    assert codes == [0, 0]
+    with system.restored(free_port()) as restored:
+        assert restored.query("SELECT count(*) FROM orders") == "1001"
+
+
+def test_bucket_with_a_wrong_key_fails_in_one_sentence(system_with_bucket: BackupSystem) -> None:
+    # given
+    secret = system_with_bucket.folder / "repository/secret/PGBACKREST_REPO1_S3_KEY_SECRET"
+    secret.write_text("wrong")
+    # when
+    code, message = system_with_bucket.back_up("full")
+    # then
+    assert code == 1
+    assert "403" in message["error"]
+    assert "wrong" not in message["error"]
+
+
 def test_second_backup_waits_for_the_first_though_they_share_no_pod(backup_system: BackupSystem) -> None:
     # given
     assert backup_system.back_up("full")[0] == 0

@@ -5,8 +5,10 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from rtx_operator.api.enums import BackupType
+from rtx_operator.api.enums import BackupType, UriStyle
 from rtx_operator.api.schema import ApiModel, Bytes, ObjectName, Span, matches, rule, rules
+from rtx_operator.api.spec.container import TrustedCA
+from rtx_operator.api.spec.pods import SecretRef
 from rtx_operator.api.spec.resources import Resources
 
 _CRON_FIELD = "[-A-Za-z0-9*/,]+"
@@ -17,6 +19,55 @@ _CRON = rules(
     ),
     maxLength=64,
 )
+
+_ENDPOINT = "[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?"
+
+
+class S3(ApiModel):
+    """A bucket for backups. Its address is HTTPS."""
+
+    bucket: str = Field(
+        max_length=63,
+        description="Name of the bucket.",
+        json_schema_extra=rules(matches("^[a-z0-9][-.a-z0-9]{1,61}[a-z0-9]$", "must be the name of a bucket")),
+    )
+    endpoint: str = Field(
+        max_length=260,
+        description="Host of the store, with its port unless that is 443, for example s3.eu-central-1.amazonaws.com.",
+        json_schema_extra=rules(
+            matches(f"^{_ENDPOINT}$", "must be a host such as s3.example.com or s3.example.com:9000, without https://")
+        ),
+    )
+    region: str = Field(
+        default="us-east-1",
+        max_length=63,
+        description="Region of the bucket.",
+        json_schema_extra=rules(matches("^[-a-z0-9]+$", "must be a region such as eu-central-1")),
+    )
+    path: str = Field(
+        default="",
+        max_length=255,
+        description="Folder in the bucket. Backups are in NAMESPACE/NAME in it, so engines may share a bucket.",
+        json_schema_extra=rules(
+            matches("^([-A-Za-z0-9_.]+(/[-A-Za-z0-9_.]+)*)?$", "must be a path such as brokers/rtx, without / at its ends")
+        ),
+    )
+    uri_style: UriStyle = Field(
+        default=UriStyle.PATH,
+        description="Where the bucket's name stands in addresses. Path: after the host, as most stores other than "
+        "Amazon's want it. Host: before it.",
+    )
+    credentials_secret_ref: SecretRef = Field(
+        description="Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and BACKUP_PASSPHRASE, with which the backups "
+        "are encrypted. Keep a copy of it outside of the cluster: without it the backups cannot be read. New keys need "
+        "no restart; another passphrase needs another path."
+    )
+    trusted_ca: TrustedCA | None = Field(
+        default=None,
+        alias="trustedCA",
+        description="ConfigMap with the certificate of the store's authority. Unset: the image's own bundle.",
+    )
+
 
 _HAD_NO_VOLUME = "has(oldSelf.type) && oldSelf.type == 'None'"
 
@@ -44,15 +95,27 @@ class Backup(ApiModel):
                 "storage cannot change after creation: set it back; volumes do not grow in this release",
                 ".storage",
             ),
+            rule(
+                "has(self.s3) || !has(self.type) || self.type != 'S3'",
+                "s3 must be given for type S3: name the bucket, or set type to Volume",
+                ".s3",
+            ),
+            rule(
+                "!has(self.s3) || !has(self.type) || self.type == 'S3'",
+                "s3 must be absent unless type is S3: take it out, or set type to S3",
+                ".s3",
+            ),
         )
     )
 
     type: BackupType | None = Field(
         default=None,
         description="Where backups are kept. Volume: on a volume of their own in this cluster, which protects against "
-        "damage to the data, and not against the loss of the cluster. None: nowhere; nothing is backed up. Unset: "
-        "None in environment Development, otherwise Volume. An edit begins a maintenance of the database.",
+        "damage to the data, and not against the loss of the cluster. S3: in a bucket. None: nowhere; nothing is "
+        "backed up. Unset: S3 with s3; without it None in environment Development, otherwise Volume. An edit begins a "
+        "maintenance of the database, and the new place begins with a full backup.",
     )
+    s3: S3 | None = Field(default=None, description="The bucket. Unset: none.")
     schedule: Annotated[str, Field(max_length=64)] | None = Field(
         default=None,
         description="When incremental backups begin, in UTC. Unset: each hour, at a minute that differs from engine to "

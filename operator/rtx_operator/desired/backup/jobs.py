@@ -4,10 +4,10 @@ import hashlib
 from datetime import timedelta
 
 from rtx_operator.api import sizes
-from rtx_operator.api.enums import BackupKind, Component
+from rtx_operator.api.enums import BackupKind, BackupType, Component
 from rtx_operator.api.names import Label
 from rtx_operator.desired.backup.certificates import Party
-from rtx_operator.desired.backup.pods import configuration_volume, pod_values
+from rtx_operator.desired.backup.pods import configuration_volume, pod_values, store_of
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.render import Object, render
 
@@ -77,7 +77,7 @@ def _job_spec(inputs: BuildInput, kind: BackupKind, image: str) -> Object:
         **pod_values(inputs, image),
         labels=inputs.names.labels(Component.BACKUP),
         repository=inputs.names.selector(Component.REPOSITORY),
-        claim=inputs.names.repository_claim,
+        claim=inputs.names.repository_claim if store_of(inputs) is BackupType.VOLUME else "",
         configuration=configuration_volume(inputs, Party.BACKUP),
         arguments=arguments,
         timeout_seconds=int(backup.timeout.total_seconds()),

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from rtx_operator.api import sizes
-from rtx_operator.api.enums import Component, DeletionPolicy
+from rtx_operator.api.enums import BackupType, Component, DeletionPolicy
 from rtx_operator.api.names import KEPT, MAX_DATABASE_INSTANCES, PGBACKREST_PORT, InternalKey
 from rtx_operator.api.quantities import amount
 from rtx_operator.desired.backup import pgbackrest
 from rtx_operator.desired.backup.certificates import Party, TlsKey, certificates
-from rtx_operator.desired.backup.pods import configuration_volume, pod_values, repository_resources
+from rtx_operator.desired.backup.pods import configuration_volume, pod_values, repository_resources, store_of, store_port
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.render import Object, digest, render
 from rtx_operator.observation import secret_text
@@ -39,10 +39,12 @@ def backup_secret(inputs: BuildInput, live: Object | None, seed: bytes, now: dat
 
 
 def repository_objects(inputs: BuildInput, internal: Mapping[str, str], image: str) -> list[Object]:
-    """Configuration and repository. `internal` are the values of the internal Secret.
+    """Configuration and, unless it is a bucket, the repository. `internal` are the values of the internal Secret.
 
     `image` is that of the database that runs: pgBackRest talks only to its own version.
     """
+    if store_of(inputs) is not BackupType.VOLUME:
+        return [_configuration(inputs, internal)]
     return [
         _configuration(inputs, internal),
         render(
@@ -58,9 +60,8 @@ def repository_objects(inputs: BuildInput, internal: Mapping[str, str], image: s
 def _configuration(inputs: BuildInput, internal: Mapping[str, str]) -> Object:
     setup = pgbackrest.Setup(
         database_hosts=_database_hosts(inputs, inputs.spec.database.instances),
-        repository_host=_repository_host(inputs),
-        incarnation=_incarnation(internal),
-        is_encrypted=True,
+        store=_store(inputs),
+        folder=_folder(inputs, internal),
         retention_days=inputs.spec.backup.retention_days,
         queue_max_bytes=int(amount(inputs.spec.database.storage) / _QUEUE_SHARE),
     )
@@ -72,10 +73,30 @@ def _configuration(inputs: BuildInput, internal: Mapping[str, str]) -> Object:
     )
 
 
-def _incarnation(internal: Mapping[str, str]) -> str:
-    """The folder of this database in the repository. With another passphrase nothing in the old one can be read."""
+def _store(inputs: BuildInput) -> pgbackrest.Volume | pgbackrest.Bucket:
+    given = inputs.spec.backup.s3
+    if given is None:
+        return pgbackrest.Volume(_repository_host(inputs))
+    return pgbackrest.Bucket(
+        name=given.bucket,
+        host=given.endpoint.partition(":")[0],
+        port=store_port(inputs),
+        region=given.region,
+        uri_style=given.uri_style.lower(),
+        has_own_ca=given.trusted_ca is not None,
+    )
+
+
+def _folder(inputs: BuildInput, internal: Mapping[str, str]) -> str:
+    """The folder of this database in the repository. On a volume, another passphrase cannot read anything in the old
+    one; that of a bucket is its user's.
+    """
+    incarnation = internal[InternalKey.BACKUP_INCARNATION]
+    if given := inputs.spec.backup.s3:
+        parts = (given.path, inputs.namespace, inputs.name, digest({"incarnation": incarnation}))
+        return "/".join(filter(None, parts))
     passphrase = hashlib.sha256(internal[InternalKey.BACKUP_PASSPHRASE].encode()).hexdigest()
-    return digest({"passphrase": passphrase, "incarnation": internal[InternalKey.BACKUP_INCARNATION]})
+    return digest({"passphrase": passphrase, "incarnation": incarnation})
 
 
 def _repository(inputs: BuildInput, image: str) -> Object:

@@ -23,16 +23,31 @@ _Section = Mapping[str, str | int]
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
-    """What the configuration follows from.
+class Volume:
+    """A repository on a volume, which the pod `host` serves."""
 
-    `database_hosts` are the pods of PostgreSQL, `repository_host` the pod with the volume of the backups.
-    """
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A repository in a bucket. `port` is 443 unless its store listens elsewhere."""
+
+    name: str
+    host: str
+    port: int
+    region: str
+    uri_style: str  # path or host
+    has_own_ca: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What the configuration follows from. `database_hosts` are the pods of PostgreSQL."""
 
     database_hosts: Sequence[str]
-    repository_host: str
-    incarnation: str  # the folder of this database in the repository
-    is_encrypted: bool
+    store: Volume | Bucket
+    folder: str  # of this database in the repository
     retention_days: int
     queue_max_bytes: int  # of log that the repository does not take; beyond it PostgreSQL drops log, and goes on
 
@@ -43,7 +58,7 @@ def of_database(setup: Setup) -> str:
         {
             "global": {
                 **_COMMON,
-                **_host("repo1-host", setup.repository_host),
+                **(_host("repo1-host", setup.store.host) if isinstance(setup.store, Volume) else _opened(setup)),
                 "lock-path": f"{SOCKET_FOLDER}/pgbackrest",
                 "archive-push-queue-max": setup.queue_max_bytes,
                 **_server(Party.BACKUP),
@@ -67,11 +82,10 @@ def of_repository(setup: Setup) -> str:
         {
             "global": {
                 **_COMMON,
-                "repo1-path": f"{REPOSITORY_FOLDER}/{setup.incarnation}",
+                **_opened(setup),
                 "repo1-bundle": "y",
                 "repo1-retention-full-type": "time",
                 "repo1-retention-full": setup.retention_days,
-                **({"repo1-cipher-type": "aes-256-cbc"} if setup.is_encrypted else {}),
                 "lock-path": "/tmp/pgbackrest",  # noqa: S108 - an emptyDir of the pod
                 "start-fast": "y",
                 "archive-timeout": ARCHIVE_TIMEOUT_SECONDS,
@@ -81,6 +95,25 @@ def of_repository(setup: Setup) -> str:
             STANZA: databases,
         }
     )
+
+
+def _opened(setup: Setup) -> _Section:
+    """The repository for whoever opens it; others ask the server that does."""
+    encrypted: _Section = {"repo1-cipher-type": "aes-256-cbc"}
+    store = setup.store
+    if isinstance(store, Volume):
+        return {"repo1-path": f"{REPOSITORY_FOLDER}/{setup.folder}", **encrypted}
+    return {
+        "repo1-type": "s3",
+        "repo1-path": f"/{setup.folder}",
+        "repo1-s3-bucket": store.name,
+        "repo1-s3-endpoint": store.host,
+        "repo1-storage-port": store.port,
+        "repo1-s3-region": store.region,
+        "repo1-s3-uri-style": store.uri_style,
+        **({"repo1-storage-ca-file": f"{FOLDER}/store/ca.crt"} if store.has_own_ca else {}),
+        **encrypted,
+    }
 
 
 _COMMON: _Section = {

@@ -4,7 +4,7 @@ from typing import Any
 
 from rtx_operator.api import sizes
 from rtx_operator.api.enums import BackupType
-from rtx_operator.api.names import InternalKey
+from rtx_operator.api.names import InternalKey, StoreKey
 from rtx_operator.desired.backup import pgbackrest
 from rtx_operator.desired.backup.certificates import Party, TlsKey
 from rtx_operator.desired.inputs import BuildInput
@@ -12,17 +12,34 @@ from rtx_operator.desired.pods import scheduling_values, security_context
 from rtx_operator.desired.render import Object
 
 USER = 10001  # of the database's image
+HTTPS_PORT = 443
 SERVER = "pgbackrest"  # the container with pgBackRest's server
 _OF_PARTY = {
     Party.DATABASE: (TlsKey.DATABASE, TlsKey.DATABASE_KEY),
     Party.BACKUP: (TlsKey.BACKUP, TlsKey.BACKUP_KEY),
+}
+_FILES = {
+    StoreKey.AWS_ACCESS_KEY_ID: "PGBACKREST_REPO1_S3_KEY",
+    StoreKey.AWS_SECRET_ACCESS_KEY: "PGBACKREST_REPO1_S3_KEY_SECRET",
+    StoreKey.BACKUP_PASSPHRASE: "PGBACKREST_REPO1_CIPHER_PASS",
 }
 _CONFIGURATION_OF = {Party.DATABASE: "database.conf", Party.BACKUP: "repository.conf"}
 
 
 def backs_up(inputs: BuildInput) -> bool:
     """Whether spec asks for backups."""
-    return sizes.backup_type(inputs.spec.environment, inputs.spec.backup) is not BackupType.NONE
+    return store_of(inputs) is not BackupType.NONE
+
+
+def store_of(inputs: BuildInput) -> BackupType:
+    """Where backups are kept."""
+    return sizes.backup_type(inputs.spec.environment, inputs.spec.backup)
+
+
+def store_port(inputs: BuildInput) -> int:
+    """The port of the bucket with the backups; 0: they are in none."""
+    given = inputs.spec.backup.s3
+    return int(given.endpoint.partition(":")[2] or HTTPS_PORT) if given else 0
 
 
 def serves_backups(stateful_set: Object) -> bool:
@@ -50,9 +67,10 @@ def pod_values(inputs: BuildInput, image: str) -> dict[str, Any]:
 
 
 def configuration_volume(inputs: BuildInput, party: Party) -> Object:
-    """Configuration of pgBackRest, the party's certificate and, where the repository is opened, its passphrase.
+    """Configuration of pgBackRest, the party's certificate and, where the repository is opened, what opens it.
 
-    The kubelet brings what changes in it into pods that run.
+    The kubelet brings what changes in it into pods that run. What is a user's may be missing: PostgreSQL starts
+    without it.
     """
     certificate, key = _OF_PARTY[party]
     tls = {
@@ -67,18 +85,22 @@ def configuration_volume(inputs: BuildInput, party: Party) -> Object:
         "name": inputs.names.backup,
         "items": [{"key": _CONFIGURATION_OF[party], "path": pgbackrest.CONFIGURATION}],
     }
-    passphrase = {
-        "name": inputs.names.internal,
-        "items": [{"key": InternalKey.BACKUP_PASSPHRASE.value, "path": "secret/PGBACKREST_REPO1_CIPHER_PASS"}],
-    }
-    sources = [{"configMap": configuration}, {"secret": tls}]
-    return {
-        "name": "backup",
-        "projected": {
-            "defaultMode": 0o440,
-            "sources": [*sources, *([{"secret": passphrase}] if party is Party.BACKUP else [])],
-        },
-    }
+    sources = [{"configMap": configuration}, {"secret": tls}, *_access(inputs, party)]
+    return {"name": "backup", "projected": {"defaultMode": 0o440, "sources": sources}}
+
+
+def _access(inputs: BuildInput, party: Party) -> list[Object]:
+    """The secrets of the repository, each as a file that is named as its variable (database/rtx-pgbackrest)."""
+    given = inputs.spec.backup.s3
+    if given is None:
+        key, file = InternalKey.BACKUP_PASSPHRASE.value, _FILES[StoreKey.BACKUP_PASSPHRASE]
+        passphrase = {"name": inputs.names.internal, "items": [{"key": key, "path": f"secret/{file}"}]}
+        return [{"secret": passphrase}] if party is Party.BACKUP else []
+    items = [{"key": key.value, "path": f"secret/{file}"} for key, file in _FILES.items()]
+    secret = {"name": given.credentials_secret_ref.name, "items": items, "optional": True}
+    ca = given.trusted_ca
+    certificate = {"name": ca.name, "items": [{"key": ca.key, "path": "store/ca.crt"}], "optional": True} if ca else {}
+    return [{"secret": secret}, *([{"configMap": certificate}] if ca else [])]
 
 
 def repository_resources() -> Object:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rtx_operator.api.enums import Component, PeerPort
+from rtx_operator.api.enums import BackupType, Component, PeerPort
 from rtx_operator.api.names import (
     HTTP_PORT,
     METRICS_PORT,
@@ -14,7 +14,7 @@ from rtx_operator.api.names import (
     Label,
 )
 from rtx_operator.api.spec import Dns, EgressRule, Peer
-from rtx_operator.desired.backup.pods import backs_up
+from rtx_operator.desired.backup.pods import backs_up, store_of, store_port
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.pods import plain
 from rtx_operator.desired.render import Object, render
@@ -33,7 +33,8 @@ def network_objects(inputs: BuildInput) -> list[Object]:
         _database_policy(inputs),
         _cache_policy(inputs),
         _maintenance_policy(inputs),
-        *([_backup_policy(inputs), _repository_policy(inputs)] if backs_up(inputs) else []),
+        *([_backup_policy(inputs)] if backs_up(inputs) else []),
+        *([_repository_policy(inputs)] if store_of(inputs) is BackupType.VOLUME else []),
     ]
 
 
@@ -60,14 +61,14 @@ def _migration_policy(inputs: BuildInput) -> Object:
 
 def _database_policy(inputs: BuildInput) -> Object:
     """In: engine pods, migrations, the operator, backups, the other members. Out: those, the repository, DNS, and the
-    API server.
+    API server. With a bucket for the repository, any host by its port.
     """
     dns = _dns(inputs.spec.network_policy.dns)
     return _policy("network/database", inputs, Component.DATABASE, backs_up=backs_up(inputs), dns=dns)
 
 
 def _backup_policy(inputs: BuildInput) -> Object:
-    """In: nothing. Out: database, DNS."""
+    """In: nothing. Out: database, DNS, and any host by the port of a bucket."""
     return _policy("network/backup", inputs, Component.BACKUP, dns=_dns(inputs.spec.network_policy.dns))
 
 
@@ -108,6 +109,7 @@ def _policy(template: str, inputs: BuildInput, component: Component, **more: Any
         postgres_port=POSTGRES_PORT,
         patroni_port=PATRONI_PORT,
         pgbackrest_port=PGBACKREST_PORT,
+        store_port=store_port(inputs),
         redis_port=REDIS_PORT,
         **more,
     )

@@ -24,13 +24,24 @@ def engine_keeps_backups(context: BackupContext) -> Unmet | None:
     if context.engine is None or context.keeps_backups:
         return None
     name = context.backup.spec.engine
-    return Failure(f"TradingEngine {name} keeps no backups: set its spec.backup.type to Volume", Reason.NOT_BACKED_UP)
+    return Failure(f"TradingEngine {name} keeps no backups: set its spec.backup.type to Volume or S3", Reason.NOT_BACKED_UP)
 
 
 def engine_is_not_paused(context: BackupContext) -> Unmet | None:
     if context.engine is None or not context.engine.spec.paused:
         return None
     return Waiting(f"TradingEngine {context.backup.spec.engine} is paused: set its spec.paused to false", Reason.PAUSED)
+
+
+def store_has_credentials(context: BackupContext) -> Unmet | None:
+    if context.engine is None or not (missing := context.missing_keys):
+        return None
+    store = context.engine.spec.backup.s3
+    name = store.credentials_secret_ref.name if store else ""
+    return Waiting(
+        f"Secret {name}, named by spec.backup.s3.credentialsSecretRef, lacks {', '.join(missing)}; add what is missing",
+        Reason.CREDENTIALS_MISSING,
+    )
 
 
 def database_is_prepared(context: BackupContext) -> Unmet | None:

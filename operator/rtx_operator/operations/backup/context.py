@@ -9,10 +9,10 @@ from rtx_operator.api import sizes
 from rtx_operator.api.backup import TradingEngineBackupSpec, TradingEngineBackupStatus
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import BackupType, Component
-from rtx_operator.api.names import Label, Names
+from rtx_operator.api.names import Label, Names, StoreKey
 from rtx_operator.desired.backup import serves_backups
 from rtx_operator.desired.state import JOB_LABEL
-from rtx_operator.observation import JobEnd, Object, Observation, job_ended, replicas
+from rtx_operator.observation import JobEnd, Object, Observation, job_ended, replicas, secret_text
 from rtx_operator.operations.backup.report import Report, report_of
 
 
@@ -67,7 +67,16 @@ class BackupContext:
         return replicas(self._stateful_set(Component.DATABASE))[1] > 0
 
     @property
+    def missing_keys(self) -> list[str]:
+        """The keys that the user's Secret for a bucket lacks."""
+        store = self.engine.spec.backup.s3 if self.engine else None
+        secret = self.seen.child("Secret", store.credentials_secret_ref.name) if store else None
+        return [key.value for key in StoreKey if not secret_text(secret, key)] if store else []
+
+    @property
     def repository_is_up(self) -> bool:
+        if self.engine is None or backup_type(self.engine) is not BackupType.VOLUME:
+            return True
         live = self.seen.child("StatefulSet", Names(self.backup.spec.engine).backup)
         return replicas(live)[1] > 0
 

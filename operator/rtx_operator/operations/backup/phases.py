@@ -25,6 +25,7 @@ PHASES: PhaseTable[Phase, PhaseRow[Phase, BackupContext]] = PhaseTable(
                 checks.engine_exists,
                 checks.engine_keeps_backups,
                 checks.engine_is_not_paused,
+                checks.store_has_credentials,
                 checks.database_is_prepared,
                 checks.servers_are_up,
                 checks.no_other_runs,
