@@ -11,7 +11,7 @@ from datetime import datetime
 from rtx_operator import desired
 from rtx_operator.api import sizes
 from rtx_operator.api.engine import OperatorTooOldError, TradingEngine, UnknownActiveError
-from rtx_operator.api.enums import Colour, Component, CutoverPhase, RetirementPhase
+from rtx_operator.api.enums import Colour, Component, RetirementPhase
 from rtx_operator.api.names import CredentialKey, InternalKey
 from rtx_operator.api.status import Cutover, TradingEngineStatus
 from rtx_operator.desired import BuildInput, Fingerprints, Record, RevisionSpec, backup

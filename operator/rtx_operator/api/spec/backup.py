@@ -49,7 +49,9 @@ class S3(ApiModel):
         max_length=255,
         description="Folder in the bucket. Backups are in NAMESPACE/NAME in it, so engines may share a bucket.",
         json_schema_extra=rules(
-            matches("^([-A-Za-z0-9_.]+(/[-A-Za-z0-9_.]+)*)?$", "must be a path such as brokers/rtx, without / at its ends")
+            matches(
+                "^([-A-Za-z0-9_.]+(/[-A-Za-z0-9_.]+)*)?$", "must be a path such as brokers/rtx, with no / at its ends"
+            )
         ),
     )
     uri_style: UriStyle = Field(
@@ -58,8 +60,8 @@ class S3(ApiModel):
         "Amazon's want it. Host: before it.",
     )
     credentials_secret_ref: SecretRef = Field(
-        description="Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and BACKUP_PASSPHRASE, with which the backups "
-        "are encrypted. Keep a copy of it outside of the cluster: without it the backups cannot be read. New keys need "
+        description="Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and BACKUP_PASSPHRASE, which encrypts the "
+        "backups. Keep a copy of it outside of the cluster: without it the backups cannot be read. New keys need "
         "no restart; another passphrase needs another path."
     )
     trusted_ca: TrustedCA | None = Field(

@@ -12,7 +12,13 @@ from rtx_operator.api.names import KEPT, MAX_DATABASE_INSTANCES, PGBACKREST_PORT
 from rtx_operator.api.quantities import amount
 from rtx_operator.desired.backup import pgbackrest
 from rtx_operator.desired.backup.certificates import Party, TlsKey, certificates
-from rtx_operator.desired.backup.pods import configuration_volume, pod_values, repository_resources, store_of, store_port
+from rtx_operator.desired.backup.pods import (
+    configuration_volume,
+    pod_values,
+    repository_resources,
+    store_of,
+    store_port,
+)
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.render import Object, digest, render
 from rtx_operator.observation import secret_text

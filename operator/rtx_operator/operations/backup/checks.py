@@ -24,7 +24,8 @@ def engine_keeps_backups(context: BackupContext) -> Unmet | None:
     if context.engine is None or context.keeps_backups:
         return None
     name = context.backup.spec.engine
-    return Failure(f"TradingEngine {name} keeps no backups: set its spec.backup.type to Volume or S3", Reason.NOT_BACKED_UP)
+    message = f"TradingEngine {name} keeps no backups: set its spec.backup.type to Volume or S3"
+    return Failure(message, Reason.NOT_BACKED_UP)
 
 
 def engine_is_not_paused(context: BackupContext) -> Unmet | None:
