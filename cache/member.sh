@@ -1,0 +1,25 @@
+#!/bin/sh
+# member FILE: writes the part of the configuration by which this Redis follows the master, or is it.
+# A member without data never begins as master while another one may have data: its replicas would lose theirs.
+set -eu
+. members
+trap 'exit 143' TERM
+master=$(find_master)
+while [ "$master" = "$REDIS_SELF" ] && ! has_data && ! others_are_empty; do
+    echo "no data here, and another member may have some: waiting for the Sentinels to name another master" >&2
+    sleep 1
+    master=$(find_master)
+done
+# The first member is preferred: it is replaced last in a rolling restart, which so moves the master once.
+priority=10
+for member in $REDIS_MEMBERS; do
+    [ "$member" = "$REDIS_SELF" ] && break
+    priority=$((priority + 10))
+done
+{
+    echo "replica-announce-ip $REDIS_SELF"
+    echo "replica-priority $priority"
+    printf 'masterauth %s\n' "$(quoted "$REDIS_PASSWORD")"
+    [ "$master" = "$REDIS_SELF" ] || echo "replicaof $master $REDIS_PORT"
+} > "$1"
+echo "the master is $master" >&2
