@@ -11,6 +11,7 @@ from typing import cast
 import structlog
 
 from rtx_engine import config
+from rtx_engine.redis_master import RedisMaster
 from rtx_engine.stream.resp import Replies, ReplyError, command
 
 TIMEOUT_SECONDS = 2.0  # for a connection, and for each reply
@@ -27,6 +28,7 @@ class Publisher:
     def __init__(self, settings: config.Redis, channel: str, next_message: Callable[[], bytes | None]) -> None:
         """`next_message` takes what is queued, as one message; None if that is nothing."""
         self._settings = settings
+        self._master = RedisMaster(settings)
         self._channel = channel.encode()
         self._next_message = next_message
         self._connection: _Connection | None = None
@@ -59,9 +61,8 @@ class Publisher:
         """Publish over a new connection until it ends. Raises OSError, TimeoutError, ReplyError."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            _, connection = await loop.create_connection(
-                lambda: _Connection(self._on_reply), self._settings.host, self._settings.port
-            )
+            address = await self._master.find()
+            _, connection = await loop.create_connection(lambda: _Connection(self._on_reply), *address)
         try:
             if self._settings.password is None:
                 self._begin(connection)

@@ -1,0 +1,128 @@
+"""An engine pod follows the master of a Redis with Sentinels, and does without any that are away (ADR 0145)."""
+
+import asyncio
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cache_members import Cache
+from engine_redis import RedisServer
+from free_ports import free_port
+from rtx_engine.api.login_counters import Counters
+from rtx_engine.config import Redis
+from rtx_engine.domain.events import AccountEvent
+from rtx_engine.redis_master import RedisMaster
+from rtx_engine.stream.bus import Bus
+from test_stream_bus import event
+
+TIMEOUT_SECONDS = 90.0
+NOBODY = ("127.0.0.1", 1)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[Cache]:
+    if shutil.which("redis-server") is None:
+        pytest.skip("needs Redis: apt-get install redis-server")
+    cache = Cache(tmp_path)
+    cache.start()
+    cache.settled()
+    yield cache
+    cache.stop()
+
+
+def settings_of(cache: Cache) -> Redis:
+    sentinels = tuple((host, cache.sentinel_port) for host in cache.hosts)
+    return Redis("127.0.0.1", 1, cache.password, sentinels)
+
+
+async def delivered(sender: Bus, received: "asyncio.Queue[AccountEvent]", first: int) -> int:
+    """Publish until an event arrives; returns the next free sequence."""
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while True:
+            sender.publish([event(first)])
+            first += 1
+            try:
+                async with asyncio.timeout(0.3):
+                    while (await received.get()).sequence != first - 1:
+                        pass
+                    return first
+            except TimeoutError:
+                continue
+
+
+async def test_pod_follows_the_master_that_takes_over(cache: Cache) -> None:
+    # Given two pods that reach each other, and count logins together
+    settings = settings_of(cache)
+    one, other, counters = Bus(settings), Bus(settings), Counters(settings)
+    received: asyncio.Queue[AccountEvent] = asyncio.Queue()
+    other.on_events(lambda events: [received.put_nowait(each) for each in events])
+    await one.start()
+    await other.start()
+    try:
+        sequence = await delivered(one, received, 1)
+        assert await RedisMaster(settings).find() == (cache.hosts[0], cache.port)
+        await counters.add([("before", 1, 600)])
+
+        # When the master is lost
+        cache.members[0].kill()
+
+        # Then they find the one that takes over
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while (await RedisMaster(settings).find())[0] == cache.hosts[0]:  # noqa: ASYNC110  # of other processes
+                await asyncio.sleep(0.2)
+            sequence = await delivered(one, received, sequence)
+            while await Counters(settings).read(["after"]) != [1]:
+                await counters.add([("after", 1, 600)])
+                await asyncio.sleep(0.5)
+    finally:
+        await one.stop()
+        await other.stop()
+        await counters.close()
+
+
+@pytest.mark.parametrize("sentinels", [(), (NOBODY, NOBODY, ("no-such-host.invalid", 26379))])
+async def test_without_sentinels_it_is_the_server_of_the_settings(
+    redis_server: RedisServer, sentinels: tuple[tuple[str, int], ...]
+) -> None:
+    settings = replace(redis_server.settings, sentinels=sentinels)
+    assert await RedisMaster(settings).find() == (settings.host, settings.port)
+    counters = Counters(settings)
+    await counters.add([("one", 1, 60)])
+    await counters.close()
+    again = Counters(settings)
+    assert await again.read(["one"]) == [1]
+    await again.close()
+
+
+@pytest.fixture
+def strangers(tmp_path: Path) -> Iterator[list[tuple["subprocess.Popen[bytes]", int]]]:
+    """Three Sentinels that do not know each other: one names an old master, and two name another."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("needs Redis: apt-get install redis-server")
+    started = []
+    for master in ("127.0.0.9", "127.0.0.8", "127.0.0.8"):
+        port = free_port()
+        file = tmp_path / f"{port}.conf"
+        file.write_text(f"port {port}\nrequirepass redis\nsentinel monitor engine {master} 6379 2\n")
+        started.append((subprocess.Popen(["redis-server", file, "--sentinel"], stdout=subprocess.DEVNULL), port))
+    yield started
+    for process, _ in started:
+        process.kill()
+        process.wait()
+
+
+async def test_master_is_who_most_sentinels_name(strangers: list[tuple["subprocess.Popen[bytes]", int]]) -> None:
+    master = RedisMaster(Redis("redis", 6379, "redis", tuple(("127.0.0.1", port) for _, port in strangers)))
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while await master.find() != ("127.0.0.8", 6379):  # noqa: ASYNC110  # until they have started
+            await asyncio.sleep(0.1)
+    for _ in range(10):
+        assert await master.find() == ("127.0.0.8", 6379)
+
+    # And when none answers any more, it is the last that they named
+    for process, _ in strangers:
+        process.kill()
+    assert await master.find() == ("127.0.0.8", 6379)
