@@ -5,20 +5,19 @@ does not answer is given up by whoever uses it. So nobody stays with an old mast
 """
 
 import asyncio
-import contextlib
+import time
 from collections import Counter
 from typing import Any
 
 import redis.asyncio
 import structlog
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ReadOnlyError, RedisError
+from redis.exceptions import ReadOnlyError
 
 from rtx_engine import config
 
-GROUP = "engine"  # the name under which Sentinels know the master
+GROUP = b"engine"  # the name under which Sentinels know the master
 ANSWER_SECONDS = 0.3  # for all Sentinels together; a login waits for Redis for half a second
+NAMED_SECONDS = 60.0  # that a master is believed to be one after the last answer
 
 Address = tuple[str, int]
 
@@ -26,21 +25,25 @@ log = structlog.get_logger(__name__)
 
 
 class RedisMaster:
-    """Finds the master. Without Sentinels that answer it is the last one they named, else the server of the settings:
-    the same settings are right for a Redis that gets Sentinels later, or loses them.
+    """Finds the master. Without Sentinels that answer it is for a minute the last one that they named, and then the
+    server of the settings: they are right as well for a Redis that gets Sentinels later, or loses them.
     """
 
     def __init__(self, settings: config.Redis) -> None:
         self._settings = settings
         self._named: Address | None = None
+        self._named_until = 0.0  # time.monotonic()
 
     async def find(self) -> Address:
         """Host and port. Waits for ANSWER_SECONDS at most, and never raises."""
         named = await self._ask_all() if self._settings.sentinels else None
-        if named and named != self._named:
-            log.info("Redis has a master by its Sentinels", host=named[0])
-            self._named = named
-        return self._named or (self._settings.host, self._settings.port)
+        if named:
+            if named != self._named:
+                log.info("Redis has a master by its Sentinels", host=named[0])
+            self._named, self._named_until = named, time.monotonic() + NAMED_SECONDS
+        if self._named is None or time.monotonic() >= self._named_until:
+            return self._settings.host, self._settings.port
+        return self._named
 
     async def _ask_all(self) -> Address | None:
         """The address that most of those name that answer in time; one that was cut off may name an old one."""
@@ -62,25 +65,32 @@ class RedisMaster:
         return votes.most_common(1)[0][0] if votes else None
 
     async def _ask(self, sentinel: Address) -> Address | None:
-        host, port = sentinel
-        client = redis.asyncio.Redis(
-            host=host,
-            port=port,
-            password=self._settings.password,
-            socket_timeout=ANSWER_SECONDS,
-            socket_connect_timeout=ANSWER_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-            single_connection_client=True,
-            decode_responses=True,
-        )
+        """Not by the Redis client, which leaks a connection that is cancelled while it is opened."""
         try:
-            named = await client.sentinel_get_master_addr_by_name(GROUP)
-        except (RedisError, OSError, TimeoutError):
+            reader, writer = await asyncio.open_connection(*sentinel)
+        except OSError:
+            return None
+        try:
+            password = (self._settings.password or "").encode()
+            writer.write(_command(b"AUTH", password) + _command(b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", GROUP))
+            await reader.readline()  # AUTH's; where no password is set it is an error, and the next reply comes as well
+            return await _address(reader)
+        except (OSError, ValueError):
             return None
         finally:
-            with contextlib.suppress(RedisError, OSError, TimeoutError):
-                await client.aclose()
-        return (str(named[0]), named[1]) if isinstance(named, tuple) else None
+            writer.transport.abort()
+
+
+def _command(*words: bytes) -> bytes:
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+
+
+async def _address(reader: asyncio.StreamReader) -> Address | None:
+    """Host and port, which come as two strings; None for any other reply. Raises ValueError for a port that is none."""
+    if await reader.readline() != b"*2\r\n":
+        return None
+    _, host, _, port = [(await reader.readline()).strip().decode() for _ in range(4)]
+    return host, int(port)
 
 
 class MasterConnection(redis.asyncio.Connection):
