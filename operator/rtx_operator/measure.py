@@ -1,21 +1,22 @@
 """Turns a change of status into metrics of operations. Pure except for the metrics."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from rtx_operator import metrics
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import BackupPhase, MaintenancePhase
+from rtx_operator.api.enums import BackupPhase, ConditionStatus, ConditionType, MaintenancePhase
 from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.status import HistoryEntry, Record
 
 
-def phase(namespace: str, name: str, status: Mapping[str, Any]) -> None:
-    """Show the phase of an engine's cutover, and its backups, as its status has them: a new leader does so from its
-    first reconcile on.
+def state(namespace: str, name: str, status: Mapping[str, Any]) -> None:
+    """Show the phase of an engine's cutover, its backups and whether its cache is there, as status has them: a new
+    leader does so from its first reconcile on.
     """
     _backups(namespace, name, status.get("backup") or {})
+    _cache(namespace, name, status.get("conditions") or [])
     current = (status.get("cutover") or {}).get("phase")
     if current is None:
         return
@@ -29,6 +30,13 @@ def _backups(namespace: str, name: str, known: Mapping[str, Any]) -> None:
     metrics.BACKUP_NEWEST.labels(namespace, name).set(datetime.fromisoformat(known["newest"]).timestamp())
     metrics.BACKUP_OLDEST.labels(namespace, name).set(datetime.fromisoformat(known["oldest"]).timestamp())
     metrics.BACKUP_COUNT.labels(namespace, name).set(known["count"])
+
+
+def _cache(namespace: str, name: str, conditions: Sequence[Mapping[str, Any]]) -> None:
+    for condition in conditions:
+        if condition["type"] == ConditionType.CACHE_AVAILABLE:
+            is_there = condition["status"] == ConditionStatus.TRUE
+            metrics.CACHE_AVAILABLE.labels(namespace, name).set(is_there)
 
 
 def cutover(before: TradingEngine, after: TradingEngine) -> None:
@@ -89,6 +97,7 @@ def _observe_durations(past: HistoryEntry) -> None:
 
 def forget(namespace: str, name: str) -> None:
     """Remove what is shown of a deleted engine."""
+    metrics.CACHE_AVAILABLE.remove(namespace, name)
     for one in Phase:
         metrics.CUTOVER_PHASE.remove(namespace, name, one)
     for gauge in (metrics.BACKUP_NEWEST, metrics.BACKUP_OLDEST, metrics.BACKUP_COUNT):

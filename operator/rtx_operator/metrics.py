@@ -33,6 +33,11 @@ CUTOVER_PHASE = Gauge(
     "1 for the current phase of a TradingEngine's cutover, 0 for the others; after its end, 1 for its last phase.",
     ["namespace", "name", "phase"],
 )
+CACHE_AVAILABLE = Gauge(
+    "rtx_operator_cache_available",
+    "1 while a TradingEngine's cache serves; without it events are late, and logins are limited by each pod.",
+    ["namespace", "name"],
+)
 CUTOVERS = Counter("rtx_operator_cutovers_total", "Cutovers that are over, by last phase.", ["result"])
 RETIREMENTS = Counter("rtx_operator_retirements_total", "Retirements that are over, by last phase.", ["result"])
 MAINTENANCES = Counter(

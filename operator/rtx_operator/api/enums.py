@@ -111,6 +111,7 @@ class CacheMode(StrEnum):
     """How Redis is run."""
 
     SINGLE = "Single"  # one pod with a volume
+    SENTINEL = "Sentinel"  # three, of which Sentinels choose the master
 
 
 class BackupType(StrEnum):
@@ -278,6 +279,7 @@ class Reason(StrEnum):
     DATABASE_STUCK = "DatabaseStuck"  # the database's primary is ready, and writes nothing: its disk hangs
     DATABASE_SCALING = "DatabaseScaling"  # the number of database servers, or their durability, is being changed
     CACHE_STARTING = "CacheStarting"
+    CACHE_DEGRADED = "CacheDegraded"  # it serves, and one of its pods is missing
     MIGRATING = "Migrating"
     FLEET_BUSY = "FleetBusy"  # as many other engines are being upgraded as the operator's MAX_CUTOVERS allows
     ENGINE_STARTING = "EngineStarting"

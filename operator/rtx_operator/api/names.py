@@ -20,6 +20,8 @@ POSTGRES_PORT = 5432
 PATRONI_PORT = 8008
 REDIS_PORT = 6379
 PGBACKREST_PORT = 8432
+SENTINEL_PORT = 26379
+CACHE_MEMBERS = 3  # with Sentinels, which need a majority
 
 DATABASE_NAME = "trading_engine"
 MAX_BACKUP_NAME_LENGTH = 63  # of a TradingEngineBackup, whose name is a label of its Job
@@ -106,6 +108,7 @@ ENGINE_VARIABLES = (
     "REDIS_HOST",
     "REDIS_PASSWORD",
     "REDIS_PORT",
+    "REDIS_SENTINELS",
     "REVISION",
     "SSL_CERT_FILE",
 )
@@ -234,6 +237,11 @@ class Names:
     @property
     def redis_headless(self) -> str:
         return f"{self.engine}-redis-headless"
+
+    @property
+    def redis_members(self) -> tuple[str, ...]:
+        """Host names of the cache's pods, if it has Sentinels."""
+        return tuple(f"{self.redis}-{ordinal}.{self.redis_headless}" for ordinal in range(CACHE_MEMBERS))
 
     @property
     def backup(self) -> str:

@@ -44,6 +44,7 @@ _DATABASE = _Default(cpu=("1", "2"), memory=("2Gi", "4Gi"))
 _CACHE = _Default(cpu=("250m", "500m"), memory=("512Mi", "1Gi"))
 _BACKUP = _Default(cpu=("50m", "1"), memory=("64Mi", "512Mi"))
 _BACKUP_SHARE = 4  # thirty full backups, compressed, and the log of a week
+_SENTINEL = _Default(cpu=("25m", "250m"), memory=("32Mi", "64Mi"))
 _MIGRATION = _Default(cpu=("100m", "500m"), memory=("128Mi", "256Mi"))
 
 
@@ -71,6 +72,11 @@ def database_resources(asked: Resources) -> Resources:
 def cache_resources(asked: Resources) -> Resources:
     """Complete resources, in Kubernetes' quantities, of the Redis container."""
     return _completed(asked, _CACHE)
+
+
+def sentinel_resources() -> Resources:
+    """Resources of a Sentinel, which keeps a few addresses."""
+    return _completed(Resources(), _SENTINEL)
 
 
 def migration_resources(asked: Resources) -> Resources:

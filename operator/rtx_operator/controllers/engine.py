@@ -126,7 +126,7 @@ class EngineController(Controller):
         upkeep = decision.keep or decision.delete or not self._is_applied(engine, decision, seen)
         if decision.entered or decision.effects or upkeep or status not in (None, before):
             return None
-        measure.phase(key.namespace, key.name, before)  # of a paused engine a new leader reconciles nothing live
+        measure.state(key.namespace, key.name, before)  # of a paused engine a new leader reconciles nothing live
         resync = self._resync()
         due = requeue_after(decision, Outcome(), now=now, resync=resync)
         if due == resync and not decision.state.waits_for_time:  # until something changes, nothing is to be done
@@ -160,7 +160,7 @@ class EngineController(Controller):
     async def reconcile(self, attempt: Attempt) -> float:
         """Raises what the API server's client raises; then everything is observed again."""
         meta = attempt.manifest["metadata"]
-        measure.phase(meta["namespace"], meta["name"], attempt.before)
+        measure.state(meta["namespace"], meta["name"], attempt.before)
         self._note_slots(attempt.manifest)
         try:
             engine = TradingEngine.parse(attempt.manifest)
@@ -289,7 +289,7 @@ class EngineController(Controller):
         for event in events_between(was, after):
             log.info("event", reason=event.reason, detail=event.message)
             await events.record(self._client, written, event.reason, event.message, warning=event.is_warning)
-        measure.phase(written["metadata"]["namespace"], written["metadata"]["name"], after)
+        measure.state(written["metadata"]["namespace"], written["metadata"]["name"], after)
         if was.get("cutover") != after.get("cutover"):
             measure.cutover(TradingEngine.parse(before), TradingEngine.parse(written))
         if was.get("maintenance") != after.get("maintenance"):

@@ -185,7 +185,8 @@ def _progress(decision: Decision, refusal: Unmet | None) -> Iterable[Condition]:
 
 def _cache_available(decision: Decision) -> Condition:
     unmet = decision.without_cache or Waiting("the cache is ready", Reason.CACHE_READY)
-    return Condition(ConditionType.CACHE_AVAILABLE, decision.without_cache is None, _reason(unmet), unmet.message)
+    serves = unmet.reason in {Reason.CACHE_READY, Reason.CACHE_DEGRADED}
+    return Condition(ConditionType.CACHE_AVAILABLE, serves, _reason(unmet), unmet.message)
 
 
 def _database_redundant(desired: DesiredState, decision: Decision) -> Condition | None:

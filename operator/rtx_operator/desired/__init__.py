@@ -6,7 +6,7 @@ A template has the structure of an object; Python computes its values.
 One folder per component (engine/, database/, cache/, network/), and likewise in templates/.
 """
 
-from rtx_operator.desired.cache.server import cache_services
+from rtx_operator.desired.cache.server import cache_disruption_budget, cache_services
 from rtx_operator.desired.credentials import fingerprints, lost, secrets, unreadable
 from rtx_operator.desired.credentials import values as secret_values
 from rtx_operator.desired.database.instances import InstancesPlan
@@ -64,4 +64,5 @@ def base_objects(inputs: BuildInput, instances: InstancesPlan) -> list[Object]:
         *([database_disruption_budget(inputs)] if instances.size > 1 else []),
         *database_services(inputs, instances.size),
         *cache_services(inputs),
+        *cache_disruption_budget(inputs),
     ]

@@ -99,17 +99,18 @@ class _Given:
 
     @property
     def size(self) -> int:
-        """How many pods it has now. While a maintenance replaces them, it stays."""
+        """How many pods it has now. The database's stay while a maintenance replaces them, the cache's change by it."""
         if self.component is Component.CACHE:
-            return 1
+            return _live_size(self.seen.child("StatefulSet", self.name)) or 1
         if self.maintenance and self.maintenance.phase.replaces_pod:
             return servers_now(self.inputs.spec.database.instances, _database_facts(self.inputs, self.seen))
         return database_plan(self.inputs, self.seen).size
 
     @property
     def pods(self) -> list[Object]:
-        """Its pods that are not being deleted."""
-        return self.seen.pods_of(self.inputs.names.selector(self.component))
+        """Its pods that are not being deleted, the first one first."""
+        pods = self.seen.pods_of(self.inputs.names.selector(self.component))
+        return sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))
 
     @property
     def passwords(self) -> PasswordsToTake:
@@ -151,10 +152,11 @@ def _server(given: _Given) -> DesiredServer:
     size = given.size
 
     def objects(revision: ServerRevision) -> tuple[Object, ...]:
+        pods = revision.size if component is Component.CACHE else size
         return (
             controller_revision(inputs, component, revision),
             {**config_map, "data": dict(revision.configuration)},
-            as_made(stateful_set, revision, size=size),
+            as_made(stateful_set, revision, size=pods),
         )
 
     return DesiredServer(
@@ -212,7 +214,7 @@ def _passwords(given: _Given, *, is_made_with_them: bool) -> _Passwords:
 
 def _by_leadership(given: _Given) -> tuple[list[Object], list[Object]]:
     """The pod whose passwords count, and the others: a server sets those that it has when it begins to lead."""
-    if given.size == 1:
+    if given.size == 1 or given.component is Component.CACHE:
         return given.pods, []
     primary = members(given.pods).primary
     leading = [pod for pod in given.pods if primary and pod["metadata"]["name"] == primary.name]

@@ -91,6 +91,7 @@ FULL = {
         "serviceAccount": {"name": "postgres"},
     },
     "cache": {
+        "mode": "Sentinel",
         "storage": "20Gi",
         "storageClassName": "fast",
         "scheduling": {"priorityClassName": "data"},

@@ -11,6 +11,7 @@ from rtx_operator.api.names import (
     PGBACKREST_PORT,
     POSTGRES_PORT,
     REDIS_PORT,
+    SENTINEL_PORT,
     Label,
 )
 from rtx_operator.api.spec import Dns, EgressRule, Peer
@@ -78,8 +79,8 @@ def _repository_policy(inputs: BuildInput) -> Object:
 
 
 def _cache_policy(inputs: BuildInput) -> Object:
-    """In: engine pods, migrations. Out: nothing."""
-    return _policy("network/cache", inputs, Component.CACHE)
+    """In: engine pods, migrations, the cache's pods. Out: the cache's pods, DNS."""
+    return _policy("network/cache", inputs, Component.CACHE, dns=_dns(inputs.spec.network_policy.dns))
 
 
 def _maintenance_policy(inputs: BuildInput) -> Object:
@@ -111,6 +112,7 @@ def _policy(template: str, inputs: BuildInput, component: Component, **more: Any
         pgbackrest_port=PGBACKREST_PORT,
         store_port=store_port(inputs),
         redis_port=REDIS_PORT,
+        sentinel_port=SENTINEL_PORT,
         **more,
     )
 
