@@ -11,5 +11,6 @@ umask 077
 printf 'user default on #%s ~* &* +@all\n' "$hash" > "$SCRATCH/users.acl"
 set-aside "$DATA"
 rm -f "$SCRATCH/member.conf"
-[ -z "${REDIS_MEMBERS:-}" ] || member "$SCRATCH/member.conf"
+trap 'exit 143' TERM  # as process 1 it would ignore the signal while it waits
+[ -z "${REDIS_MEMBERS:-}" ] || . member
 exec redis-server "$CONFIG"

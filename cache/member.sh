@@ -1,9 +1,7 @@
-#!/bin/sh
-# member FILE: writes the part of the configuration by which this Redis follows the master, or is it.
+# shellcheck shell=sh
+# The entry point sources it: writes the part of the configuration by which this Redis follows the master, or is it.
 # A member without data never begins as master while another one may have data: its replicas would lose theirs.
-set -eu
 . members
-trap 'exit 143' TERM
 master=$(find_master)
 while [ "$master" = "$REDIS_SELF" ] && ! has_data && ! others_are_empty; do
     echo "no data here, and another member may have some: waiting for the Sentinels to name another master" >&2
@@ -21,5 +19,5 @@ done
     echo "replica-priority $priority"
     printf 'masterauth %s\n' "$(quoted "$REDIS_PASSWORD")"
     [ "$master" = "$REDIS_SELF" ] || echo "replicaof $master $REDIS_PORT"
-} > "$1"
+} > "$SCRATCH/member.conf"
 echo "the master is $master" >&2

@@ -81,6 +81,19 @@ def test_master_that_is_born_again_empty_wipes_nobody(filled: Cache) -> None:
     assert "another member may have some" in old.log
 
 
+def test_member_that_waits_ends_when_it_is_told_to(cache: Cache) -> None:
+    # Given a member without data that nobody answers
+    [first, *_] = cache.members
+    first.start("entrypoint")
+    eventually(lambda: "another member may have some" in first.log, "it waits")
+
+    # When its pod ends, then it does at once, and says so by its exit code
+    process = first.processes["entrypoint"]
+    process.terminate()
+    eventually(lambda: process.poll() is not None, "it ends")
+    assert process.returncode == 143
+
+
 def test_whole_cache_that_restarts_goes_on_with_its_keys(filled: Cache) -> None:
     filled.stop()
     filled.start()
