@@ -3,8 +3,13 @@
 set -eu
 umask 077
 . members
-state=$(grep -E '^sentinel (myid|monitor|config-epoch|leader-epoch|current-epoch|known-replica|known-sentinel) ' \
+state=$(grep -E '^sentinel (myid|monitor|config-epoch|leader-epoch|current-epoch|known-sentinel) ' \
     "$SENTINEL_CONF" 2>/dev/null || echo "sentinel monitor $GROUP $(find_master) $REDIS_PORT 2")
+master=$(echo "$state" | sed -n "s/^sentinel monitor $GROUP \([^ ]*\) .*/\1/p")
+# A Sentinel learns of replicas from the master. One that never saw it is elected, too, and would find nobody to promote.
+replicas=$(for member in $REDIS_MEMBERS; do
+    [ "$member" = "$master" ] || echo "sentinel known-replica $GROUP $member $REDIS_PORT"
+done)
 password=$(quoted "$REDIS_PASSWORD")
 mkdir -p "$DATA/sentinel"
 cat > "$SENTINEL_CONF.new" <<END
@@ -16,6 +21,7 @@ sentinel resolve-hostnames yes
 sentinel announce-hostnames yes
 sentinel announce-ip $REDIS_SELF
 $state
+$replicas
 sentinel auth-pass $GROUP $password
 sentinel down-after-milliseconds $GROUP 5000
 sentinel failover-timeout $GROUP 10000

@@ -12,7 +12,7 @@ from pathlib import Path
 from free_ports import free_port
 
 ROOT = Path(__file__).parents[3]
-TIMEOUT_SECONDS = 90.0
+TIMEOUT_SECONDS = 240.0
 
 
 def eventually(holds: Callable[[], object], what: str) -> None:

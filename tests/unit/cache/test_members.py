@@ -69,6 +69,21 @@ def test_another_member_takes_over_from_a_master_that_is_lost(filled: Cache, way
     assert assert_whole(filled) is not old
 
 
+def test_another_member_takes_over_from_a_master_that_no_sentinel_has_seen(filled: Cache) -> None:
+    # Given Sentinels that have lost what they knew
+    for member in filled.members:
+        member.kill("sentinel")
+        shutil.rmtree(member.folder / "data" / "sentinel")
+
+    # When they start without the master
+    filled.members[0].kill()
+    for member in filled.members[1:]:
+        member.start("sentinel")
+
+    # Then another member takes over, once they know each other
+    eventually(lambda: any(one.role == "master" for one in filled.members[1:]), "another master")
+
+
 def test_master_that_is_born_again_empty_wipes_nobody(filled: Cache) -> None:
     # Given a master whose pod and volume are lost, and come back before the Sentinels miss it
     old = filled.members[0]

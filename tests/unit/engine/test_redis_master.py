@@ -20,7 +20,7 @@ from rtx_engine.redis_master import RedisMaster
 from rtx_engine.stream.bus import Bus
 from test_stream_bus import event
 
-TIMEOUT_SECONDS = 90.0
+TIMEOUT_SECONDS = 240.0
 NOBODY = ("127.0.0.1", 1)
 
 
