@@ -1,7 +1,9 @@
 """Which pod of a server is replaced next, and who leads meanwhile (ADR 0122). Pure.
 
 Of three servers of the cache: the last one first, each once all others are ready; one that leads hands over before it
-ends. Of three database servers: a standby that serves nobody, then the standbys, one at a time, each in sync again before the
+ends.
+
+Of three database servers: a standby that serves nobody, then the standbys, one at a time, each in sync again before the
 next; then a standby of the new revision takes over, and the pod that led is replaced last.
 """
 
