@@ -1,6 +1,6 @@
 """Unread bytes of all clients together: who leaves the most unread goes first, and nobody goes for what was read."""
 
-from rtx_engine.stream.backlog import Backlog
+from rtx_engine.backlog import Backlog
 
 
 class Client:

@@ -1,10 +1,10 @@
-"""What the clients of this pod have not read yet, in all: slow clients share one budget of memory."""
+"""What this pod holds for clients that do not read, in all: those of one kind share a budget of memory."""
 
 from typing import Protocol
 
 
 class Client(Protocol):
-    """One WebSocket."""
+    """One connection."""
 
     @property
     def unread_bytes(self) -> int:
