@@ -2,7 +2,8 @@
 
 The kills of one cutover happen one after the other. The leader is armed with the next kill's moment and the standby
 with the one after it, so that the standby is ready when it takes over. A killed replica's pod is replaced at once, so
-that no test waits for the kubelet's restart delay.
+that no test waits for the kubelet's restart delay, and armed at once: the standby may be killed as soon as it leads,
+and then the new replica leads.
 """
 
 import time
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from loads import Load
-from operators import arm_crash, disarm_crashes, leader_pod, lease_holder, replica_logs, wait_for_other_leader
+from operators import arm_crash, disarm_crashes, leader_pod, lease_holder, replica_logs
 from rtx_demo import installation
 from rtx_demo.errors import DemoError
 from rtx_demo.kubectl import Kubectl, KubectlError, Object
@@ -56,6 +57,15 @@ class Kill:
     failed_requests: int  # since the cutover began
 
 
+@dataclass(frozen=True)
+class _Succession:
+    """A killed replica that another one is to succeed."""
+
+    moment: str
+    ended: float  # time.monotonic()
+    holder: str  # of the Lease, if it was the killed one; else empty
+
+
 class Killer:
     """Kills the operator at each of `moments`, in their order."""
 
@@ -63,6 +73,7 @@ class Killer:
         self._kubectl = kubectl
         self._remaining = list(moments)
         self._armed: dict[str, tuple[str, int]] = {}  # pod → its moment, and its restarts when it was armed
+        self._successions: list[_Succession] = []
 
     def run(self, report: Callable[[str, float], None]) -> None:
         """Wait for each kill and report its moment and the seconds until another replica led.
@@ -70,18 +81,25 @@ class Killer:
         Raises DemoError when the operator did not reach all moments within KILLS_DEADLINE_SECONDS.
         """
         until = time.monotonic() + KILLS_DEADLINE_SECONDS
-        while self._armed:
+        while self._armed or self._successions:
             self._arm_new()
             for pod in [pod for pod in self._armed if self._has_ended(pod)]:
                 (reached, _), ended, holder = self._armed.pop(pod), time.monotonic(), lease_holder(self._kubectl)
+                self._successions.append(_Succession(reached, ended, holder if holder.startswith(f"{pod}_") else ""))
                 self._replace(pod)
-                if holder.partition("_")[0] == pod:
-                    wait_for_other_leader(self._kubectl, holder)
-                report(reached, time.monotonic() - ended)
+            self._report_those_succeeded(report)
             if time.monotonic() > until:
                 missing = [*(armed for armed, _ in self._armed.values()), *self._remaining]
-                raise DemoError(f"The operator did not reach {', '.join(missing)}.\n{replica_logs(self._kubectl)}")
+                awaited = f"did not reach {', '.join(missing)}" if missing else "has no leader"
+                raise DemoError(f"The operator {awaited}.\n{replica_logs(self._kubectl)}")
             time.sleep(POLL_INTERVAL_SECONDS)
+
+    def _report_those_succeeded(self, report: Callable[[str, float], None]) -> None:
+        holder = lease_holder(self._kubectl) if self._successions else ""
+        for one in list(self._successions):
+            if not one.holder or holder not in {"", one.holder}:
+                report(one.moment, time.monotonic() - one.ended)
+                self._successions.remove(one)
 
     def begin(self) -> None:
         """Arm the leader with the first moment and the standby with the second."""
