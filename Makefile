@@ -15,10 +15,10 @@ demo:  ## start a local cluster and measure an upgrade, a rollback and a return 
 test: lint  ## run lint, type checks, import contracts, unit and cluster tests, and one end-to-end test per promise (about 25 minutes)
 	@status=0; set -x; \
 	$(RUN) pytest -n 3 --dist worksteal -m "not slow" --durations=15 tests/cluster tests/unit || status=$$?; \
-	$(RUN) pytest --durations=15 tests/e2e || status=$$?; \
+	$(RUN) pytest -m "not slow" --durations=15 tests/e2e || status=$$?; \
 	exit $$status
 
-faults = tests/e2e/test_faults.py tests/e2e/test_kills.py tests/e2e/test_without_protection.py tests/faults
+faults = tests/e2e/test_deletion.py tests/e2e/test_faults.py tests/e2e/test_kills.py tests/e2e/test_without_protection.py tests/faults
 
 test-faults:  ## run every fault, the whole kill table, five idle minutes and the lab's crash tests (an hour or more); print a table
 	@status=0; set -x; \

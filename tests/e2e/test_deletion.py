@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 from rtx_demo import database
 from rtx_demo.engine import Engine
 from rtx_demo.kubectl import Object
@@ -16,6 +17,7 @@ ENGINE_LABEL = "rtx-trading.com/engine=rtx"
 SMALL_LOAD = Settings(rate=20, keep_alive=4, new_per_second=5, sockets=2, accounts=2, duration=3)
 
 
+@pytest.mark.slow
 def test_retain_keeps_data_for_the_next_engine_and_delete_removes_it(sample: Sample) -> None:
     # Given a small engine with orders in its database.
     with sample.temporary(scaling={"minReplicas": 1, "maxReplicas": 1}) as engine:

@@ -53,6 +53,7 @@ def test_the_api_server_is_away_in_the_switch(upgrades: Upgrades, loaded: Load) 
     assert loaded.failed_requests_by_now() == failed
 
 
+@pytest.mark.slow
 def test_an_image_that_is_missing_is_given_up(upgrades: Upgrades, loaded: Load) -> None:
     # Given an image that no node can pull.
     missing = {"repository": "localhost/no-such-engine"}

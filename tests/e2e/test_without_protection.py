@@ -2,10 +2,13 @@
 
 import time
 
+import pytest
 from colours import DISABLE_FENCE_SQL, move_fence_back_and_forth, remove_peer_service, select_colour
 from rtx_demo import database
 from system_fixtures import StartLoad
 from upgrades import Upgrades, other_colour
+
+pytestmark = pytest.mark.slow
 
 MISDIRECTED_SECONDS = 5  # while the live Service selects the colour that does not execute
 
