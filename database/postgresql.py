@@ -13,6 +13,8 @@ RUN = Path("/run/postgresql")
 CONFIG = Path("/etc/rtx-postgres")
 DATABASE = "trading_engine"
 PATRONI_PORT = 8008
+QUERY_TIMEOUT_SECONDS = 10.0  # of another server, which may be lost while it is asked
+WORK_TIMEOUT_SECONDS = 600.0  # of this pod's own server or programs: an update of the extension takes long
 PSQL = ("psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1")
 HAS_SEGMENT = """
 SELECT bool_or((pg_stat_file('pg_wal/' || timeline || substr(:'segment', 9), true)).size IS NOT NULL)
@@ -31,12 +33,13 @@ def initialise() -> None:
     shutil.rmtree(new, ignore_errors=True)
     options = ["--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums", "--no-instructions"]
     access = ["--auth-local=trust", "--auth-host=scram-sha-256"]
-    subprocess.run(["initdb", f"--pgdata={new}", *options, *access], check=True)
+    subprocess.run(["initdb", f"--pgdata={new}", *options, *access], check=True, timeout=WORK_TIMEOUT_SECONDS)
     # Patroni logs in with this role before the server is the primary, which makes the others.
     password = os.environ["DB_REPLICATION_PASSWORD"].replace("'", "''")
     role = f"CREATE ROLE rtx_replicator LOGIN REPLICATION PASSWORD '{password}'\n"
     alone = ["postgres", "--single", "-D", str(new), "-c", "log_min_error_statement=panic", "postgres"]
-    subprocess.run(alone, input=role, text=True, check=True, stdout=subprocess.DEVNULL)
+    quiet = subprocess.DEVNULL
+    subprocess.run(alone, input=role, text=True, check=True, stdout=quiet, timeout=WORK_TIMEOUT_SECONDS)
     new.rename(DATA)
     os.sync()
 
@@ -64,17 +67,26 @@ def _psql(database: str, *arguments: str) -> bool:
     address = [f"--host={RUN}", "--username=postgres", f"--dbname={database}", "--output=/dev/null"]
     settings = "-c client_min_messages=warning -c synchronous_commit=local -c statement_timeout=0"
     environment = {**os.environ, "PGOPTIONS": settings, "PGCONNECT_TIMEOUT": "5"}
-    return subprocess.run([*PSQL, *address, *arguments], env=environment, check=False).returncode == 0
+    return _run([*PSQL, *address, *arguments], environment, WORK_TIMEOUT_SECONDS) is not None
 
 
 def has_segment(address: str, segment: str) -> bool | None:
     """Whether the primary has this part of the log, of that timeline or of its own; None: it does not answer."""
     host = [f"--host={address}", "--username=rtx_replicator", "--dbname=postgres", f"--set=segment={segment}"]
     environment = {**os.environ, "PGPASSWORD": os.environ["DB_REPLICATION_PASSWORD"], "PGCONNECT_TIMEOUT": "5"}
-    done = subprocess.run(
-        [*PSQL, *host], env=environment, check=False, stdout=subprocess.PIPE, input=HAS_SEGMENT, text=True
-    )
-    return {"t": True, "f": False}.get(done.stdout.strip()) if done.returncode == 0 else None
+    answer = _run([*PSQL, *host], environment, QUERY_TIMEOUT_SECONDS, stdin=HAS_SEGMENT)
+    return {"t": True, "f": False}.get(answer.strip()) if answer is not None else None
+
+
+def _run(command: list[str], environment: dict[str, str], seconds: float, stdin: str = "") -> str | None:
+    """What the program writes; None if it failed, or took longer."""
+    try:
+        done = subprocess.run(
+            command, env=environment, check=False, stdout=subprocess.PIPE, input=stdin, text=True, timeout=seconds
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    return done.stdout if done.returncode == 0 else None
 
 
 def reinitialise() -> None:
