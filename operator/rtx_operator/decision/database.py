@@ -45,8 +45,7 @@ def server_ready(context: DecisionContext, workload: Workload, waiting: Reason, 
     size, ready = replicas(seen.child(workload.kind, workload.name))
     if size and ready >= size:
         return None
-    failure = lost_pod(seen, workload, context.now) or diagnose(seen, workload)
-    return failure or Waiting(
+    return _failure(context, workload) or Waiting(
         f"waiting for {what} (StatefulSet {workload.name}): {ready} of {size or 1} pods ready", waiting
     )
 
@@ -63,9 +62,11 @@ def database_ready(context: DecisionContext) -> Unmet | None:
         return _nobody_leads(context, members)
     if _is_strict(context) and not _confirming(context, members):
         late = "; ".join(_described(one) for one in members.all if one is not members.primary) or "there is none"
+        failure = _failure(context, workload)
+        cause = f"{failure.message}; " if failure else ""
         return Waiting(
             f"orders get 503: with durability Quorum they wait for a standby, and none confirms them ({late}). It ends "
-            f"when one streams from {members.primary.name}; {_remedy(context)}or with durability Asynchronous",
+            f"when one streams from {members.primary.name}; {cause}or with durability Asynchronous",
             Reason.STANDBY_MISSING,
         )
     return None
@@ -92,9 +93,10 @@ def database_redundant(context: DecisionContext) -> Unmet | None:
         return _nobody_leads(context, members)
     there = {one.name: _described(one) for one in members.all}
     causes = ", ".join(there.get(name, f"{name} is missing") for name in late)
+    failure = _failure(context, server.workload)
+    cause = f". {failure.message}" if failure else ""
     return Waiting(
-        f"{len(in_sync)} of {server.size} database servers are in sync with {members.primary.name}: {causes}"
-        f"{_cause(context)}",
+        f"{len(in_sync)} of {server.size} database servers are in sync with {members.primary.name}: {causes}{cause}",
         Reason.STANDBY_MISSING,
     )
 
@@ -151,12 +153,11 @@ def _confirming(context: DecisionContext, members: DatabaseMembers) -> int:
 
 
 def _nobody_leads(context: DecisionContext, members: DatabaseMembers) -> Unmet:
-    workload = context.desired.database
     reports = ", ".join(map(_described, members.all)) or "there are no pods"
+    waiting = Waiting(f"no server of the database leads: {reports}", Reason.NO_PRIMARY)
     if any(one.is_ready for one in members.all):
-        return Waiting(f"no server of the database leads: {reports}", Reason.NO_PRIMARY)
-    failure = lost_pod(context.seen, workload, context.now) or diagnose(context.seen, workload)
-    return failure or Waiting(f"no server of the database leads: {reports}", Reason.NO_PRIMARY)
+        return waiting
+    return _failure(context, context.desired.database) or waiting
 
 
 def _described(member: DatabaseMember) -> str:
@@ -169,12 +170,6 @@ def _described(member: DatabaseMember) -> str:
     return f"{member.name} is {state}" if member.is_ready else f"{member.name} is not ready ({state})"
 
 
-def _cause(context: DecisionContext) -> str:
-    workload = context.desired.database
-    failure: Failure | None = lost_pod(context.seen, workload, context.now) or diagnose(context.seen, workload)
-    return f". {failure.message}" if failure else ""
-
-
-def _remedy(context: DecisionContext) -> str:
-    cause = _cause(context).removeprefix(". ")
-    return f"{cause}; " if cause else ""
+def _failure(context: DecisionContext, workload: Workload) -> Failure | None:
+    """Why a pod of the server is not there, as far as Kubernetes says."""
+    return lost_pod(context.seen, workload, context.now) or diagnose(context.seen, workload)

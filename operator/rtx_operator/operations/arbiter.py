@@ -62,8 +62,7 @@ def advance(given: OperationInput) -> Step:
     if moves is None:
         return _first_to_go_on(state, given, OPERATIONS)
     if moves is OperationName.MAINTENANCE and state.maintains_cache:
-        others = [name for name in OPERATIONS if name is not OperationName.MAINTENANCE]
-        return _beside_cache(_first_to_go_on(state, given, others), given)
+        return _beside_cache(_first_to_go_on(state, given, _waited_for(state, OPERATIONS)), given)
     taken = _without_failed_retirement(step(OPERATIONS[moves], _observed(state, moves, given), given))
     if _is_stuck(moves, taken, given) and (beside := _maintained(taken, given)):
         return beside
@@ -94,8 +93,7 @@ def moving(state: PersistedState) -> OperationName | None:
     if state.replaces_database:
         return OperationName.MAINTENANCE
     names = _past_waiting(state)
-    others = [name for name in names if not (name is OperationName.MAINTENANCE and state.maintains_cache)]
-    return next(iter(others or names), None)
+    return next(iter(_waited_for(state, names) or names), None)
 
 
 def running(state: PersistedState) -> Record | None:
@@ -139,7 +137,7 @@ def freshness(engine: TradingEngine) -> Freshness:
 
 def traffic_waits(state: PersistedState) -> bool:
     """Whether traffic waits for the phase of the operation under way."""
-    names = [name for name in OPERATIONS if not (name is OperationName.MAINTENANCE and state.maintains_cache)]
+    names = _waited_for(state, OPERATIONS)
     return any(_goes_first(name, record.phase, record.seconds) for name in names if (record := state.under_way(name)))
 
 
@@ -181,6 +179,11 @@ def _first_to_go_on(state: PersistedState, given: OperationInput, names: Iterabl
         elif _may_begin(name, state) and (begun := begin(operation, state, given)):
             return replace(_with_retry_taken(begun, given), waits=waits)
     return Step(state, waits=waits)
+
+
+def _waited_for(state: PersistedState, names: Iterable[OperationName]) -> list[OperationName]:
+    """Those of these operations for which others wait: not the cache's maintenance."""
+    return [name for name in names if not (name is OperationName.MAINTENANCE and state.maintains_cache)]
 
 
 def _moves_cache(state: PersistedState) -> bool:
