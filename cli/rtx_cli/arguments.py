@@ -50,7 +50,11 @@ GLOBAL = (
     _argument("--kubeconfig", metavar="FILE", help="kubeconfig to use"),
     _argument("--as", dest="as_user", metavar="USER", help="act as this user, as far as your rights let you"),
     _argument("--as-group", dest="as_group", metavar="GROUP", help="act as a member of this group"),
-    _argument("--request-timeout", metavar="DURATION", help="time for one request to the API server, such as 10s"),
+    _argument(
+        "--request-timeout",
+        metavar="DURATION",
+        help="time for one request to the API server, such as 10s; unset: 30s, and none for a watch",
+    ),
 )
 
 _NAME = _argument("name", nargs="?", metavar="NAME", help="the engine; may be left out where a namespace has only one")

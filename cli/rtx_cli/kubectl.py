@@ -21,6 +21,7 @@ from rtx_cli.exits import CliError, ExitCode
 Object = dict[str, Any]
 
 ENGINES = f"{PLURAL}.{GROUP}"
+REQUEST_TIMEOUT, REQUEST_SECONDS = "--request-timeout", 30  # kubectl has none unless the user gives one
 # A person's preferences for kubectl, such as another default output, are not meant for its output to this program.
 _WITHOUT_PREFERENCES = {"KUBECTL_KUBERC": "false", "KUBERC": "off"}
 
@@ -57,7 +58,7 @@ class Kubectl:
             "--kubeconfig": arguments.kubeconfig,
             "--as": arguments.as_user,
             "--as-group": arguments.as_group,
-            "--request-timeout": arguments.request_timeout,
+            REQUEST_TIMEOUT: arguments.request_timeout,
         }
         flags = tuple(f"{flag}={value}" for flag, value in named.items() if value is not None)
         program = tuple(shlex.split(environment.get("KUBECTL", ""))) or ("kubectl",)
@@ -121,15 +122,17 @@ class Kubectl:
             running.end()
 
     def _communicate(self, words: Sequence[str], stdin: str | None) -> tuple[str, str, int]:
-        process = self._start(words, stdin)
+        limited = any(flag.startswith(REQUEST_TIMEOUT) for flag in self.flags)
+        limit = () if limited else (f"{REQUEST_TIMEOUT}={REQUEST_SECONDS}s",)
+        process = self._start(words, stdin, *limit)
         out, err = process.communicate(stdin.encode() if stdin is not None else None)
         return out.decode(errors="replace"), err.decode(errors="replace"), process.returncode
 
-    def _start(self, words: Sequence[str], stdin: str | None) -> "subprocess.Popen[bytes]":
+    def _start(self, words: Sequence[str], stdin: str | None, *more: str) -> "subprocess.Popen[bytes]":
         here = (f"--namespace={self.namespace}",) if self.namespace else ()
         try:
             return subprocess.Popen(
-                [*self.program, words[0], *self.flags, *here, *words[1:]],
+                [*self.program, words[0], *self.flags, *more, *here, *words[1:]],
                 stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -314,6 +314,19 @@ def test_flags_of_kubectl_are_handed_on(kubectl: KubectlProgram) -> None:
     assert {"--context=prod", "--as=eve", "--namespace=trading"} <= set(kubectl.calls[0].split())
 
 
+@pytest.mark.parametrize(("given", "limit"), [([], "30s"), (["--request-timeout=5s"], "5s")])
+def test_request_ends_in_time_but_a_watch_goes_on(kubectl: KubectlProgram, given: list[str], limit: str) -> None:
+    kubectl.answer("patch", ASKED)
+    kubectl.events(ASKED, moving(CutoverPhase.SUCCEEDED, seconds={}, judged="Traffic"))
+    run(["upgrade", "rtx", NEW, *given])
+    limits = [[word for word in call.split() if word.startswith("--request-timeout")] for call in kubectl.calls]
+    watches = ["--watch" in call for call in kubectl.calls]
+    assert any(watches)
+    assert not all(watches)
+    once, always = [f"--request-timeout={limit}"], [f"--request-timeout={limit}"] if given else []
+    assert limits == [always if is_watch else once for is_watch in watches]
+
+
 def test_history_without_the_right_to_read_revisions_shows_cutovers(kubectl: KubectlProgram, capsys: Capture) -> None:
     kubectl.fails("records", FORBIDDEN.format(kind="controllerrevisions"))
     assert run(["history", "rtx"]) == ExitCode.OK
