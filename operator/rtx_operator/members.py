@@ -18,7 +18,6 @@ POSITIONS = ("xlog_location", "receive_lsn", "replay_lsn")
 # (docs/benchmarks.md), that is 20 MB.
 MAX_LAG_BYTES = 64 * 2**20
 
-
 _ROLES = {role.value: role for role in MemberRole}
 
 
@@ -91,8 +90,9 @@ def follows(member: DatabaseMember, primary: DatabaseMember) -> bool:
 
 
 def members(pods: Iterable[Object]) -> DatabaseMembers:
-    """The members among these pods of the database."""
-    return DatabaseMembers(tuple(sorted(map(_member, pods), key=lambda one: one.ordinal)))
+    """The members among these pods of the database: those that a StatefulSet has numbered. Others can copy labels."""
+    numbered = (pod for pod in pods if pod["metadata"]["name"].rpartition("-")[2].isdecimal())
+    return DatabaseMembers(tuple(sorted(map(_member, numbered), key=lambda one: one.ordinal)))
 
 
 def report_of(pod: Object) -> Object:

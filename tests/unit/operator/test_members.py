@@ -36,6 +36,15 @@ def test_standby_that_could_not_take_over_is_not_in_sync(late: Object) -> None:
     assert in_sync(primary(0, timeline=2, position=MAX_LAG_BYTES + 1), late) == ["rtx-postgres-0"]
 
 
+def test_pod_that_somebody_gave_the_labels_of_a_server_is_none() -> None:
+    # Given a copy of a server's pod, with its labels, as kubectl debug makes on request
+    copy = primary(0)
+    copy["metadata"]["name"] = "rtx-postgres-debug"
+
+    # Then it counts for nothing, and the servers are told as without it
+    assert [one.name for one in members([copy, replica(1), primary(0)]).all] == ["rtx-postgres-0", "rtx-postgres-1"]
+
+
 def test_of_two_that_lead_the_one_of_the_later_timeline_does() -> None:
     # Given a node that was cut off: nobody has taken the label off its pod yet
     found = members([primary(0, timeline=1), primary(1, timeline=2)])
