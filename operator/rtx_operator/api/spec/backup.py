@@ -44,14 +44,13 @@ class S3(ApiModel):
         description="Region of the bucket.",
         json_schema_extra=rules(matches("^[-a-z0-9]+$", "must be a region such as eu-central-1")),
     )
-    path: str = Field(
-        default="",
+    path: str | None = Field(
+        default=None,
         max_length=255,
-        description="Folder in the bucket. Backups are in NAMESPACE/NAME in it, so engines may share a bucket.",
+        description="Folder in the bucket. Unset: the bucket itself. Backups are in NAMESPACE/NAME in it, so engines "
+        "may share a bucket.",
         json_schema_extra=rules(
-            matches(
-                "^([-A-Za-z0-9_.]+(/[-A-Za-z0-9_.]+)*)?$", "must be a path such as brokers/rtx, with no / at its ends"
-            )
+            matches("^[-A-Za-z0-9_.]+(/[-A-Za-z0-9_.]+)*$", "must be a path such as brokers/rtx, with no / at its ends")
         ),
     )
     uri_style: UriStyle = Field(
