@@ -5,6 +5,7 @@ from cutover_contexts import INSTALLED
 from cutover_walks import ROLLBACK_PHASES, UPGRADE_PHASES, last_result, reconciled, upgraded, walk
 from cutover_world import World, copied
 from rtx_operator.api.enums import CutoverPhase, Reason
+
 from rtx_operator.operations.effects import EffectName
 
 
@@ -38,7 +39,7 @@ def test_upgrade_without_its_backup_is_rejected_before_anything_is_made(
 ) -> None:
     # given
     world.faults.add(fault)
-    world.set_spec(version="1.1.0", rollout={"backup": {"timeout": "1m"}})
+    world.set_spec(version="1.1.0", rollout={**world.spec["rollout"], "backup": {"timeout": "1m"}})
     # when
     phases, performed = walk(world, reconciles=200)
     # then
@@ -70,7 +71,7 @@ def test_retry_that_was_asked_for_before_does_not_repeat_a_failed_backup(world: 
     "spec",
     [
         {"environment": "Development"},
-        {"rollout": {"backup": {"mode": "Skipped"}}},
+        {"rollout": {**INSTALLED.spec["rollout"], "backup": {"mode": "Skipped"}}},
         {"backup": {"type": "None"}},
     ],
 )
@@ -78,7 +79,7 @@ def test_upgrade_skips_the_backup_where_spec_asks_for_none(world: World, spec: d
     # given
     world.set_spec(version="1.1.0", **spec)
     # when
-    phases, performed = walk(world)
+    phases, performed = walk(world, reconciles=120)  # some of these restart the database first
     # then
     assert phases == [phase for phase in UPGRADE_PHASES if phase is not CutoverPhase.BACKING_UP]
     assert EffectName.BACK_UP not in performed
