@@ -23,7 +23,7 @@ class Client(Protocol):
 
 
 class Backlog:
-    """Counts unread bytes. Beyond the limit, connections of whoever leaves the most unread are dropped, largest first."""
+    """Counts unread bytes. Beyond the limit, whoever leaves the most unread loses connections, the largest first."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
