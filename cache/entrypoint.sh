@@ -12,5 +12,5 @@ printf 'user default on #%s ~* &* +@all\n' "$hash" > "$SCRATCH/users.acl"
 set-aside "$DATA"
 rm -f "$SCRATCH/member.conf"
 trap 'exit 143' TERM  # as process 1 it would ignore the signal while it waits
-[ -z "${REDIS_MEMBERS:-}" ] || . member
+if [ -n "${REDIS_MEMBERS:-}" ]; then . member; else rm -f "$DATA/without-data"; fi
 exec redis-server "$CONFIG"

@@ -4,11 +4,13 @@
 is_master() {
     case $(role_of "$REDIS_SELF") in master*) ;; *) return 1 ;; esac
 }
-is_master || exit 0
-for member in $(others); do
-    [ "$(ask "$member" "$SENTINEL_PORT" sentinel failover "$GROUP")" != "OK " ] || break
-done
+asked=
 for _ in 1 2 3 4 5 6 7 8 9 10; do
     is_master || exit 0
+    # A Sentinel may take ten seconds to see that a replica has become fit.
+    for member in $(others); do
+        [ -z "$asked" ] || break
+        [ "$(ask "$member" "$SENTINEL_PORT" sentinel failover "$GROUP")" != "OK " ] || asked=yes
+    done
     sleep 1
 done

@@ -14,6 +14,14 @@ for member in $REDIS_MEMBERS; do
     [ "$member" = "$REDIS_SELF" ] && break
     priority=$((priority + 10))
 done
+# Sentinels look at the priority before they look at the data: one without any is not chosen until it has some (ping.sh).
+echo "$priority" > "$SCRATCH/priority"
+if [ "$master" = "$REDIS_SELF" ]; then
+    rm -f "$WITHOUT_DATA"
+elif ! has_data; then
+    touch "$WITHOUT_DATA" || true
+    priority=0
+fi
 {
     echo "replica-announce-ip $REDIS_SELF"
     echo "replica-priority $priority"

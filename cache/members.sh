@@ -3,6 +3,7 @@
 # the host names of all, REDIS_SELF is this one's. Whoever follows whom is decided by the Sentinels alone.
 : "${REDIS_PORT:=6379}" "${SENTINEL_PORT:=26379}"
 GROUP=engine  # the name under which Sentinels know the master
+WITHOUT_DATA=$DATA/without-data  # marks a replica that began empty, until it has what the master has
 SENTINEL_CONF=$DATA/sentinel/sentinel.conf
 
 # ask HOST PORT WORD...: the answer, its lines joined by spaces; empty without one
@@ -50,8 +51,9 @@ find_master() {
     echo "${found:-${REDIS_MEMBERS%% *}}"
 }
 
+# Redis writes its files at once, also while it is empty.
 has_data() {
-    [ -s "$DATA/appendonlydir/appendonly.aof.manifest" ]
+    [ -s "$DATA/appendonlydir/appendonly.aof.manifest" ] && [ ! -e "$WITHOUT_DATA" ]
 }
 
 # Whether every other member says that it has no data. One that does not answer may have some.
@@ -61,7 +63,7 @@ others_are_empty() {
     done
 }
 
-# A word for a configuration file
+# A word for a configuration file, whatever bytes it has
 quoted() {
-    printf '"%s"' "$(printf %s "$1" | sed 's/[\\"]/\\&/g')"
+    printf '"%s"' "$(printf %s "$1" | od -An -v -tx1 | tr -d '\n' | sed 's/ /\\x/g')"
 }

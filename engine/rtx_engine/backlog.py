@@ -1,10 +1,18 @@
 """What this pod holds for clients that do not read, in all: those of one kind share a budget of memory."""
 
+import heapq
+from collections import defaultdict
+from collections.abc import Hashable
 from typing import Protocol
 
 
 class Client(Protocol):
     """One connection."""
+
+    @property
+    def owner(self) -> Hashable:
+        """Whose it is: an account, or an address. One with many connections counts as one client."""
+        ...
 
     @property
     def unread_bytes(self) -> int:
@@ -15,7 +23,7 @@ class Client(Protocol):
 
 
 class Backlog:
-    """Counts unread bytes. Beyond the limit the clients that leave the most unread are dropped."""
+    """Counts unread bytes. Beyond the limit, whoever leaves the most unread loses connections, the largest first."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -35,8 +43,21 @@ class Backlog:
         unread = {client: client.unread_bytes for client in self._unread}
         self._unread = {client: size for client, size in unread.items() if size}
         self._total = sum(self._unread.values())
-        for client in sorted(self._unread, key=self._unread.__getitem__, reverse=True):
-            if self._total <= self._max_bytes:
-                return
-            self._total -= self._unread.pop(client)
+        if self._total > self._max_bytes:
+            self._drop_largest()
+
+    def _drop_largest(self) -> None:
+        by_owner: defaultdict[Hashable, list[Client]] = defaultdict(list)
+        for client in sorted(self._unread, key=self._unread.__getitem__):
+            by_owner[client.owner].append(client)
+        owned = [sum(self._unread[client] for client in clients) for clients in by_owner.values()]
+        most = [(-size, number) for number, size in enumerate(owned)]
+        heapq.heapify(most)
+        clients = list(by_owner.values())
+        while self._total > self._max_bytes:
+            left, number = most[0]
+            client = clients[number].pop()
+            size = self._unread.pop(client)
+            self._total -= size
+            heapq.heapreplace(most, (left + size, number))
             client.drop()

@@ -1,7 +1,8 @@
 """Which Redis to connect to: the master that the Sentinels name, or the only server there is.
 
-Asked anew for each connection. Redis ends all of a server's connections when it is the master no more; and one that
-does not answer is given up by whoever uses it. So nobody stays with an old master.
+Asked anew for each connection, and each begins with a command that a replica refuses: it takes messages and questions
+without a word, and its messages reach nobody else. Redis ends all of a server's connections when it is the master no
+more; and one that does not answer is given up by whoever uses it. So nobody stays with another server than the master.
 """
 
 import asyncio
@@ -11,10 +12,11 @@ from typing import Any
 
 import redis.asyncio
 import structlog
-from redis.exceptions import ReadOnlyError
+from redis.exceptions import ReadOnlyError, ResponseError
 
 from rtx_engine import config
 
+MASTER_CHECK = ("WAIT", "0", "0")  # waits for nothing; a replica answers with an error
 GROUP = b"engine"  # the name under which Sentinels know the master
 ANSWER_SECONDS = 0.3  # for all Sentinels together; a login waits for Redis for half a second
 NAMED_SECONDS = 60.0  # that a master is believed to be one after the last answer
@@ -104,6 +106,14 @@ class MasterConnection(redis.asyncio.Connection):
         if not self.is_connected:
             self.host, self.port = await self._master.find()
         await super().connect_check_health(check_health, retry_socket_connect)
+
+    async def on_connect_check_health(self, check_health: bool = True) -> None:
+        await super().on_connect_check_health(check_health)
+        await self.send_command(*MASTER_CHECK)
+        try:
+            await self.read_response()
+        except ResponseError as error:
+            raise redis.exceptions.ConnectionError(f"{self.host} is not the master: {error}") from None
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         """Also ends the connection when it leads to a replica after all, so that the next one is to the master."""

@@ -214,6 +214,10 @@ class HttpConnection(asyncio.Protocol):
         self._transport.write(response_bytes.serialised(response, common, close=close, with_body=with_body))
         self._state.total_requests += 1
         self._answering = None
+        if self._transport.get_write_buffer_size():  # now: a second's answers, unread, may be more memory than there is
+            self._admission.backlog.note(self, self.unread_bytes)
+            if self._transport.is_closing():
+                return
         if close:
             self._end()
         else:
@@ -276,6 +280,11 @@ class HttpConnection(asyncio.Protocol):
         self._waiting_bytes = 0
 
     # limits
+
+    @property
+    def owner(self) -> Account:
+        """For whom it counts in the budget of what clients leave unread."""
+        return self._address if self._account is None else self._account
 
     @property
     def unread_bytes(self) -> int:

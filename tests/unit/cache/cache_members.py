@@ -94,8 +94,10 @@ class Member:
         return self.ask("role").partition("\n")[0]
 
     @property
-    def is_synced(self) -> bool:
-        return "connected" in self.ask("role").split("\n")
+    def is_ready(self) -> bool:
+        """As the kubelet finds out."""
+        probe = subprocess.run([self.cache.programs / "ping-redis", "synced"], env=self.environment(), check=False)
+        return probe.returncode == 0
 
     @property
     def knows_quorum(self) -> bool:
@@ -117,13 +119,19 @@ class Cache:
 
     def __init__(self, folder: Path) -> None:
         self.port, self.sentinel_port = free_port(), free_port()
-        self.password = 'a "pass\\word'
+        self.password = 'a "pass\\word\n'  # as `echo` leaves it in a Secret
         self.programs = folder / "bin"
         self.programs.mkdir()
         for name, script in (("ping-redis", "ping.sh"), *_named_as_scripts()):
             (self.programs / name).symlink_to(ROOT / "cache" / script)
+        self._write_client(self.programs / "redis-cli")
         self.hosts = [f"127.0.0.{number}" for number in (11, 12, 13)]
         self.members = [Member(self, host, folder / f"member-{place}") for place, host in enumerate(self.hosts)]
+
+    def _write_client(self, file: Path) -> None:
+        """Where it is not told a server it asks that of its member, as it does in a pod."""
+        file.write_text(f'#!/bin/sh\nexec {shutil.which("redis-cli")} -h "$REDIS_SELF" -p "$REDIS_PORT" "$@"\n')
+        file.chmod(0o755)
 
     def start(self) -> None:
         for member in self.members:
@@ -147,8 +155,7 @@ class Cache:
 
         def is_settled() -> bool:
             master = self.master
-            replicas = [one for one in self.members if one is not master]
-            return master is not None and all(one.is_synced for one in replicas) and self._know_each_other()
+            return master is not None and all(one.is_ready for one in self.members) and self._know_each_other()
 
         eventually(is_settled, f"settles: {[(one.role, one.log[-600:]) for one in self.members]}")
         master = self.master

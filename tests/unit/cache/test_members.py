@@ -124,6 +124,30 @@ def test_whole_cache_that_restarts_without_the_masters_volume_goes_on_with_its_k
     assert_whole(filled)
 
 
+@pytest.mark.parametrize("restarts", [1, 2])
+def test_member_without_data_does_not_take_over_from_a_master_that_is_lost(filled: Cache, restarts: int) -> None:
+    # Given a master that is not the preferred member
+    first, master, last = filled.members
+    first.run("hand-over")
+    assert assert_whole(filled) is master
+
+    # When all end, and neither the master nor the preferred member's volume comes back
+    filled.stop()
+    first.lose_volume()
+    last.start()
+    eventually(lambda: last.role == "slave", "it has all keys, and no master")
+    for _ in range(restarts):
+        first.kill()
+        first.start("entrypoint")
+        eventually(lambda: first.role == "slave", "it has nothing, and no master")
+    first.start("sentinel")
+
+    # Then the one that has the keys is the next master, and gives them to the others
+    eventually(lambda: "master" in {first.role, last.role}, "another master")
+    master.start()
+    assert assert_whole(filled) is last
+
+
 def test_master_hands_over_before_it_ends(filled: Cache) -> None:
     old = filled.members[0]
 
@@ -133,6 +157,17 @@ def test_master_hands_over_before_it_ends(filled: Cache) -> None:
     assert assert_whole(filled) is filled.members[1]  # preferred to the last
     filled.members[2].run("hand-over")  # of a replica changes nothing
     assert assert_whole(filled) is filled.members[1]
+
+
+def test_another_password_goes_round_by_a_rolling_restart(filled: Cache) -> None:
+    # When members restart with another password, each once the one before is ready
+    filled.password = "another"
+    for member in reversed(filled.members):
+        member.kill()
+        member.start()
+        eventually(lambda one=member: one.is_ready, "it does not wait for a master that refuses it")
+
+    assert_whole(filled)
 
 
 def test_another_password_is_that_of_all_after_a_restart(filled: Cache) -> None:

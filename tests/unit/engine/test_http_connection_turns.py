@@ -382,6 +382,18 @@ async def test_clients_that_do_not_read_share_a_budget():
     assert not reader.transport.closed
 
 
+@pytest.mark.parametrize("request_", [GET % 1, CLOSING % 1])
+async def test_answers_that_are_not_read_count_before_the_next_second(request_):
+    # given clients that leave their answers unread
+    clients = sharing(3, unread_bytes=100_000)
+    for client, unsent in zip(clients, (40_000, 50_000, 30_000), strict=True):
+        client.send(request_)
+        client.transport.unsent = unsent
+        client.answer(LARGE)
+    # then the one with the most is dropped although the server has not looked at the clock yet
+    assert [client.transport.aborted for client in clients] == [False, True, False]
+
+
 async def test_requests_that_wait_count_as_unread():
     # given two clients whose requests wait for the answers to earlier ones
     headers = b"".join(b"x-%d: 1\r\n" % number for number in range(90))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cache_members import Cache
+from cache_members import Cache, eventually
 from engine_redis import RedisServer
 from free_ports import free_port
 from rtx_engine import redis_master
@@ -139,3 +139,60 @@ async def test_master_is_who_most_sentinels_name(strangers: list[tuple["subproce
     assert await master.find() == ("127.0.0.8", 6379)
     master._named_until = 0.0  # a minute later
     assert await master.find() == ("redis", 6379)
+
+
+@pytest.fixture
+def replica(tmp_path: Path, redis_server: RedisServer) -> Iterator[Redis]:
+    """A replica that has lost its master."""
+    port = free_port()
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--replicaof", "127.0.0.1", "1", "--dir", str(tmp_path)]
+    password = redis_server.settings.password or ""
+    process = subprocess.Popen(["redis-server", *options, "--requirepass", password], stdout=subprocess.DEVNULL)
+    ask = ["redis-cli", "-p", str(port), "-a", password, "--no-auth-warning", "ping"]
+    eventually(lambda: b"PONG" in subprocess.run(ask, check=False, capture_output=True).stdout, "it serves")
+    yield replace(redis_server.settings, host="127.0.0.1", port=port)
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("misled", ["publisher", "receiver", "counters"])
+async def test_pod_that_was_led_to_a_replica_does_not_stay_with_it(
+    redis_server: RedisServer, replica: Redis, misled: str
+) -> None:
+    # Given a Sentinel that names a replica, as one does that was cut off, and a Service that leads to another server
+    named, asked = replica, 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await reader.readuntil(b"engine\r\n")
+        host, port = named.host.encode(), str(named.port).encode()
+        writer.write(b"+OK\r\n*2\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(host), host, len(port), port))
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as sentinel, asyncio.timeout(TIMEOUT_SECONDS):
+        follows = replace(replica, sentinels=(("127.0.0.1", sentinel.sockets[0].getsockname()[1]),))
+        if misled == "counters":
+            counters = Counters(follows)
+            assert await counters.read(["one"]) == [0]
+            assert counters._avoid_redis_until  # what a replica says may be of long ago
+            await counters.close()
+            return
+        one = Bus(follows if misled == "publisher" else redis_server.settings)
+        other = Bus(follows if misled == "receiver" else redis_server.settings)
+        received: asyncio.Queue[AccountEvent] = asyncio.Queue()
+        other.on_events(lambda events: [received.put_nowait(each) for each in events])
+        await one.start()
+        await other.start()
+        try:
+            while not asked:  # noqa: ASYNC110  # until it is on its way to the replica
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(2.0)
+
+            # When the Sentinel names the master, then that has the events
+            named = redis_server.settings
+            await delivered(one, received, 1)
+        finally:
+            await one.stop()
+            await other.stop()

@@ -68,6 +68,22 @@ def test_restart_is_over_only_when_all_members_are_new_and_ready(with_sentinels:
     assert until(with_sentinels, MaintenancePhase.SUCCEEDED)
 
 
+def test_members_of_which_none_is_ready_are_mended_by_an_edit(with_sentinels: World) -> None:
+    # Given members whose memory has become too little
+    away = taken_away(with_sentinels)
+    with_sentinels.faults |= {f"dead:{name}" for name in MEMBERS}
+    reconciled(with_sentinels, 3)
+
+    # When they are to have more, then their disruption budget keeps none of them
+    with_sentinels.set_spec(cache={**SENTINEL, "resources": {"requests": {"memory": "3Gi"}}})
+    assert until(with_sentinels, MaintenancePhase.RESTARTING)
+    reconciled(with_sentinels, 10)
+    assert sorted(away) == MEMBERS
+
+    with_sentinels.faults.clear()
+    assert until(with_sentinels, MaintenancePhase.SUCCEEDED)
+
+
 def test_failed_change_to_sentinels_leaves_a_single_cache(world: World) -> None:
     world.set_spec(cache={**SENTINEL, "image": "example.com/redis:crash"})
 
