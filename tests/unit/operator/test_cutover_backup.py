@@ -5,7 +5,6 @@ from cutover_contexts import INSTALLED
 from cutover_walks import ROLLBACK_PHASES, UPGRADE_PHASES, last_result, reconciled, upgraded, walk
 from cutover_world import World, copied
 from rtx_operator.api.enums import CutoverPhase, Reason
-
 from rtx_operator.operations.effects import EffectName
 
 
