@@ -34,11 +34,6 @@ class Repository:
     wal_min: str = ""
     wal_max: str = ""
 
-    def made_since(self, earlier: "Repository") -> Backup | None:
-        """The backup that is here and was not there; the last one of several."""
-        known = {backup.label for backup in earlier.backups}
-        return next((backup for backup in reversed(self.backups) if backup.label not in known), None)
-
     def has_log_of(self, backup: Backup) -> bool:
         """Whether the first and the last log file that the backup needs are within what the repository has."""
         return bool(self.wal_min) and self.wal_min <= backup.wal_start <= backup.wal_stop <= self.wal_max
@@ -72,9 +67,10 @@ def _backup(one: Any) -> Backup:
     )
 
 
-def report(made: Backup, repository: Repository) -> str:
+def report(made: Backup, repository: Repository, place: str, warning: str) -> str:
     """The message about a backup that was made, as JSON; a pod's may have 4096 bytes."""
     summary = {
+        "place": place,
         "count": len(repository.backups),
         "oldest": min(backup.finished for backup in repository.backups),
         "newest": max(backup.finished for backup in repository.backups),
@@ -82,12 +78,19 @@ def report(made: Backup, repository: Repository) -> str:
         "wal_min": repository.wal_min,
         "wal_max": repository.wal_max,
     }
-    return json.dumps({"backup": {**asdict(made), "wal_verified": repository.has_log_of(made)}, "repository": summary})
+    backup = {**asdict(made), "wal_verified": repository.has_log_of(made)}
+    return json.dumps({"backup": backup, "repository": summary, "warning": warning[:2000]})
 
 
 def failure(cause: str) -> str:
     """The message about a backup that failed."""
     return json.dumps({"error": cause[:2000]})
+
+
+def label_in(lines: Sequence[str]) -> str:
+    """The label of the backup that was made, by the output of `backup`; empty when it does not say."""
+    found = (match["label"] for line in lines if (match := _LABEL.search(line)))
+    return next(found, "")
 
 
 def cause_of(lines: Sequence[str]) -> str:
@@ -104,6 +107,7 @@ def cause_of(lines: Sequence[str]) -> str:
 
 
 _ENTRY = re.compile(r"\d{4}-\d\d-\d\d [0-9:.]+ P\d\d ")
+_LABEL = re.compile(r"new backup label = (?P<label>\S+)")
 _CAUSE = re.compile(r"(ERROR: |WARN: (?=unable to check pg))(?P<text>.*)")
 
 

@@ -51,21 +51,44 @@ def make(order: Order, reports: Reports) -> int:
 
 
 def _make(order: Order, reports: Reports) -> str:
+    place = _place()
+    _expire(order, reports)  # before as well: a repository that is full takes no backup after which it would be emptied
     _run(reports, "stanza-create")
-    before = _repository(reports)
-    _run(reports, f"--type={order.type}", "--no-expire-auto", "backup")
-    after = _repository(reports)
-    made = after.made_since(before)
+    label = info.label_in(_run(reports, f"--type={order.type}", "--no-expire-auto", "backup"))
+    warning = _expire(order, reports)
+    repository = _repository(reports)
+    made = next((backup for backup in repository.backups if backup.label == label), None)
     if made is None:
-        raise PgBackRestError("pgBackRest reported success, and the repository has no new backup")
-    # First the report on what was made, then what may fail without making it worse.
-    log_for = full_backups_with_log(after.backups, order.log_retention_days, time.time())
-    _run(reports, "--repo1-retention-archive-type=full", f"--repo1-retention-archive={log_for}", "expire")
-    return info.report(made, _repository(reports))
+        raise PgBackRestError(f"pgBackRest reported success, and the repository has no backup {label}")
+    if place != _place():
+        raise PgBackRestError(f"backup {label} was made, and meanwhile the engine was given another repository")
+    return info.report(made, repository, place, warning)
+
+
+def _place() -> str:
+    """Which repository it is: the kubelet brings another configuration into a pod that runs."""
+    return (Path(os.environ.get("RTX_BACKUP_FOLDER", "/etc/rtx-backup")) / "place").read_text().strip()
+
+
+def _expire(order: Order, reports: Reports) -> str:
+    """Deletes what is older than it is kept. Returns why it could not: no backup is any worse for that."""
+    try:
+        backups = _repository(reports).backups
+        if not backups:
+            return ""
+        log_for = full_backups_with_log(backups, order.log_retention_days, time.time())
+        _run(reports, "--repo1-retention-archive-type=full", f"--repo1-retention-archive={log_for}", "expire")
+    except PgBackRestError as error:
+        return f"what is older than it is kept was not deleted: {error}"
+    return ""
 
 
 def _repository(reports: Reports) -> info.Repository:
-    return info.read("\n".join(_run(reports, "--output=json", "info", quiet=True)))
+    said = "\n".join(_run(reports, "--output=json", "info", quiet=True))
+    try:
+        return info.read(said)
+    except ValueError as error:  # with a wrong passphrase it quotes what it has read
+        raise PgBackRestError(f"what pgBackRest says of the repository cannot be read: {error}") from error
 
 
 def _run(reports: Reports, *words: str, quiet: bool = False) -> deque[str]:

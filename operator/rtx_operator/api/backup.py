@@ -37,6 +37,11 @@ class BackupRepository(StatusModel):
         default="", max_length=WAL_FILE_LENGTH, description="First file of the database's log in it."
     )
     wal_stop: str = Field(default="", max_length=WAL_FILE_LENGTH, description="Last file of the database's log in it.")
+    place: str = Field(
+        default="",
+        max_length=64,
+        description="Which repository it is: another bucket, or another database, has another.",
+    )
 
 
 class MadeBackup(StatusModel):

@@ -377,11 +377,14 @@ class Backups(StatusModel):
     """The newest backup that succeeded, and the repository as it was then."""
 
     name: str = Field(max_length=63, description="Name of its TradingEngineBackup.")
-    ended_at: Time = Field(description="When the operator knew that it had succeeded.")
+    finished_at: Time = Field(
+        description="When it ended, by the clock of its pod; when the operator knew that, if that was earlier."
+    )
     count: int = Field(ge=0, description="Backups in the repository.")
     oldest: Time = Field(description="When the oldest of them ended, by the clock of its pod.")
     newest: Time = Field(description="When the newest of them ended, by the clock of its pod.")
     stored_bytes: int = Field(ge=0, description="Bytes of all of them in the repository, without the log.")
+    place: str = Field(default="", max_length=64, description="Which repository that is.")
 
 
 class ReplicaCount(StatusModel):

@@ -17,7 +17,7 @@ from rtx_operator.cluster.observe.backups import read_backups
 from rtx_operator.cluster.resources import BACKUP, ENGINE, JOB
 from rtx_operator.controllers.base import Attempt, Controller, Key
 from rtx_operator.desired import build
-from rtx_operator.desired.backup import backup_job
+from rtx_operator.desired.backup import backup_job, wanted_access
 from rtx_operator.desired.backup.request import owner
 from rtx_operator.observation import Observation, is_recent
 from rtx_operator.operations.backup.context import Backup, BackupContext
@@ -56,7 +56,7 @@ class BackupController(Controller):
         job = await self._client.get(JOB, key.namespace, key.name)
         name = engine_of(job) if job else ""
         manifest = await self._client.get(ENGINE, key.namespace, name) if name else None
-        if job is None or manifest is None or not self._serves(manifest) or _is_going(manifest):
+        if job is None or _is_going(job) or manifest is None or not self._serves(manifest) or _is_going(manifest):
             return None
         try:
             return await self._client.create(BACKUP, backup_for(job, TradingEngine.parse(manifest)))
@@ -75,7 +75,11 @@ class BackupController(Controller):
         if backup.status and backup.status.phase.is_terminal:
             self.forget(_key(backup))
             return self._settings.resync_seconds
-        context = await self._observe(backup, attempt)
+        manifest, seen = await read_backups(self._client, backup.namespace, backup.spec.engine)
+        if not super()._serves(manifest or attempt.manifest):
+            self.forget(_key(backup))
+            return self._settings.resync_seconds
+        context = self._context(backup, manifest, seen, attempt)
         recently = is_recent(self._clock() - self._observed.get(_key(backup), -1e9))
         self._observed[_key(backup)] = self._clock()
         taken = step(context, observed_recently=recently)
@@ -86,28 +90,20 @@ class BackupController(Controller):
             return 0.0 if not row.is_terminal else self._settings.resync_seconds
         return row.requeue(taken.record, attempt.now)
 
-    async def _observe(self, backup: Backup, attempt: Attempt) -> BackupContext:
-        namespace, name = backup.namespace, backup.spec.engine
-        manifest, seen = await read_backups(self._client, namespace, name)
-        engine = self._engine(manifest)
+    def _serves(self, manifest: Object) -> bool:
+        """Of every backup its engine says which operator serves it; of one without an engine, its own label does."""
+        return manifest["kind"] == BACKUP.kind or super()._serves(manifest)
+
+    def _context(self, backup: Backup, manifest: Object | None, seen: Observation, attempt: Attempt) -> BackupContext:
+        engine = _engine(manifest)
         record = backup.status or begin(backup, _job_of(backup, seen.children_of(JOB.kind)), attempt.now)
-        wanted = self._wanted(backup, record.job, engine, attempt)
-        return BackupContext(backup, record, engine, seen, wanted, attempt.now)
-
-    def _engine(self, manifest: Object | None) -> TradingEngine | None:
-        if manifest is None or not self._serves(manifest) or _is_going(manifest):
-            return None
-        try:
-            return TradingEngine.parse(manifest)
-        except (InvalidSpecError, OperatorTooOldError):
-            return None
-
-    def _wanted(self, backup: Backup, job: str, engine: TradingEngine | None, attempt: Attempt) -> Object | None:
+        inputs = build.inputs_of(engine, Observation(children={}), self._settings) if engine else None
         made = engine.status.database if engine else None
-        if engine is None or made is None or job != job_name(backup):
-            return None
-        inputs = build.inputs_of(engine, Observation(children={}), self._settings)
-        return backup_job(inputs, job, attempt.manifest, made.image)
+        wanted = None
+        if inputs and made and record.job == job_name(backup):
+            wanted = backup_job(inputs, record.job, attempt.manifest, made.image)
+        access = wanted_access(inputs) if inputs else frozenset[str]()
+        return BackupContext(backup, record, engine, seen, wanted, access, attempt.now)
 
     async def _perform(self, taken: BackupStep, context: BackupContext, attempt: Attempt) -> None:
         if context.engine and not _is_labelled(attempt.manifest, context.engine):
@@ -155,6 +151,16 @@ class BackupController(Controller):
 
 def _key(backup: Backup) -> Key:
     return Key(BACKUP.kind, backup.namespace, backup.name)
+
+
+def _engine(manifest: Object | None) -> TradingEngine | None:
+    """None also for one that is going, or cannot be read: its own status says so."""
+    if manifest is None or _is_going(manifest):
+        return None
+    try:
+        return TradingEngine.parse(manifest)
+    except (InvalidSpecError, OperatorTooOldError):
+        return None
 
 
 def _is_going(manifest: Object) -> bool:

@@ -49,7 +49,9 @@ def after_decision(
 ) -> Object:
     """The status that follows from a decision; `refusal` is what the API server did not let be carried out."""
     size, ready = decision.ready
-    others = {field: value for field, value in before.items() if field not in (*_REMEMBERED, "databaseCluster")}
+    others = {
+        field: value for field, value in before.items() if field not in (*_REMEMBERED, "databaseCluster", "backup")
+    }
     if decision.cluster:
         others["databaseCluster"] = decision.cluster.model_dump(mode="json", by_alias=True, exclude_none=True)
     replicas = {"replicas": {"desired": size, "ready": ready}, "pods": f"{ready}/{size}"}

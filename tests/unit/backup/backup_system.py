@@ -45,10 +45,12 @@ class BackupSystem:
     repository_port: int = field(default_factory=free_port)
     seed: bytes = bytes(range(32))
     store: pgbackrest.Bucket | None = None  # None: a volume
+    queue_max_bytes: int = 1 << 30
+    options: dict[str, str] = field(default_factory=dict)  # more of pgBackRest's for the Jobs, as variables
 
     def write_configuration(self, seed: bytes = b"", only: str = "") -> None:
         """What the operator puts into ConfigMap and Secret, in the folders of the containers, or of `only` one."""
-        setup = pgbackrest.Setup([HOST], self.store or pgbackrest.Volume(HOST), "first", 30, 1 << 30)
+        setup = pgbackrest.Setup([HOST], self.store or pgbackrest.Volume(HOST), "first", 30, self.queue_max_bytes)
         texts = {DATABASE: pgbackrest.of_database(setup), REPOSITORY: pgbackrest.of_repository(setup)}
         tls = certificates({}, {party: [HOST] for party in Party}, seed or self.seed, datetime.now(UTC))
         for name, text in texts.items():
@@ -59,6 +61,7 @@ class BackupSystem:
             (container / "secret").mkdir(exist_ok=True)
             certificate, key = _PAIRS[name]
             self._write(container / "pgbackrest.conf", self._here(text, container))
+            self._write(container / "place", "first")
             self._write(container / "tls/ca.crt", tls[TlsKey.CA])
             self._write(container / "tls/tls.crt", tls[certificate])
             self._write(container / "tls/tls.key", tls[key])
@@ -210,7 +213,11 @@ class BackupSystem:
         ]
         done = subprocess.run(
             as_unprivileged(self.folder / "programs/rtx-backup", *words),
-            env={**self.environment(REPOSITORY), "PGBACKREST_LOCK_PATH": str(self.folder / f"{pod}-lock")},
+            env={
+                **self.environment(REPOSITORY),
+                "PGBACKREST_LOCK_PATH": str(self.folder / f"{pod}-lock"),
+                **self.options,
+            },
             capture_output=True,
             text=True,
             check=False,

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import pytest_asyncio
 from api_server import ApiServer, serving
 from rtx_operator.api.enums import BackupPhase, Reason
+from rtx_operator.api.names import StoreKey
 from rtx_operator.cluster.client import Object
 from rtx_operator.cluster.resources import BACKUP, ENGINE, JOB, POD, SECRET, STATEFUL_SET
 from rtx_operator.controllers.backup import BackupController
@@ -34,6 +36,7 @@ MADE = {
     "wal_verified": True,
 }
 REPOSITORY = {
+    "place": "a1b2c3d4e5",
     "count": 1,
     "oldest": 1795788290,
     "newest": 1795788290,
@@ -100,7 +103,9 @@ async def backups() -> AsyncIterator[Backups]:
 
 
 def put_server(server: ApiServer, name: str, *containers: str, ready: int = 1) -> None:
-    template = {"spec": {"containers": [{"name": container} for container in containers]}}
+    sources = [{"configMap": {"name": "rtx-backup"}}, {"secret": {"name": "rtx-backup"}}]
+    volumes = [{"name": "backup", "projected": {"sources": sources}}]
+    template = {"spec": {"containers": [{"name": container} for container in containers], "volumes": volumes}}
     spec, status = {"replicas": 1, "template": template}, {"readyReplicas": ready, "observedGeneration": 1}
     server.put(STATEFUL_SET, name, kind="StatefulSet", spec=spec, status=status)
 
@@ -170,6 +175,7 @@ async def test_terminal_phase_never_changes(backups: Backups) -> None:
         ("Complete", None, Reason.BACKUP_UNREPORTED, "its pod is gone"),
         ("Complete", "{}", Reason.BACKUP_UNREPORTED, "cannot be read"),
         ("Complete", said({**MADE, "wal_verified": False}), Reason.BACKUP_FAILED, "the repository lacks log"),
+        ("Complete", said({**MADE, "has_errors": True}), Reason.BACKUP_FAILED, "wrong checksums"),
     ],
 )
 async def test_backup_of_which_nobody_says_that_it_can_be_restored_has_failed(
@@ -206,6 +212,7 @@ async def test_backup_fails_at_once_where_spec_asks_for_none(backups: Backups) -
         (lambda server: put_server(server, "rtx-backup", "pgbackrest", ready=0), "waiting for the repository"),
         (lambda server: put_bucket(server, AWS_ACCESS_KEY_ID="id"), "lacks AWS_SECRET_ACCESS_KEY, BACKUP_PASSPHRASE"),
         (lambda server: put_job(server, "rtx-backup-full-1", "rtx-backup-full"), "Job rtx-backup-full-1"),
+        (lambda server: put_bucket(server, **dict.fromkeys(StoreKey, "x")), "waiting for the maintenance"),
     ],
 )
 async def test_backup_waits_with_a_reason_and_fails_when_it_has_waited_for_too_long(
@@ -239,6 +246,64 @@ async def test_operator_that_was_away_gives_a_backup_time_before_its_deadline_fi
     backups.clock.pass_time(7200)
     # then
     assert (await backups.reconcile())["phase"] == BackupPhase.PENDING
+
+
+async def test_backup_whose_job_never_ends_fails_at_its_deadline(backups: Backups) -> None:
+    # given: somebody has suspended it, and with that stopped its deadline
+    backups.ask()
+    await backups.reconcile(times=3)
+    # when
+    for _ in range(3000):
+        due = await backups.controller(Key(BACKUP.kind, "trading", "now"))
+        assert due is not None
+        status = backups.server.objects[BACKUP.path("trading", "now")]["status"]
+        if status["phase"] == BackupPhase.FAILED:
+            break
+        backups.clock.pass_time(max(due.seconds, 1))
+    # then
+    assert (status["phase"], status["reason"]) == (BackupPhase.FAILED, Reason.DEADLINE_EXCEEDED)
+
+
+async def test_message_of_a_container_that_was_injected_is_no_report(backups: Backups) -> None:
+    # given
+    backups.ask()
+    await backups.reconcile(times=3)
+    # when
+    backups.end_job("Complete", said())
+    pod = backups.server.objects[POD.path("trading", "pod")]
+    injected = {"name": "proxy", "state": {"terminated": {"exitCode": 0, "message": "drained"}}}
+    pod["status"]["containerStatuses"].insert(0, injected)
+    # then
+    assert (await backups.reconcile())["phase"] == BackupPhase.SUCCEEDED
+
+
+async def test_job_that_is_being_deleted_gets_no_backup(backups: Backups) -> None:
+    # given: its TradingEngineBackup was deleted, and its pods are still to go
+    put_job(backups.server, "rtx-backup-full-1", "rtx-backup-full")
+    job = backups.server.objects[JOB.path("trading", "rtx-backup-full-1")]
+    job["metadata"]["deletionTimestamp"] = "2026-11-27T12:00:00Z"
+    # when
+    await backups.controller(Key(BACKUP.kind, "trading", "rtx-backup-full-1"))
+    # then
+    assert BACKUP.path("trading", "rtx-backup-full-1") not in backups.server.objects
+
+
+async def test_backup_is_made_by_the_operator_that_serves_its_engine(backups: Backups) -> None:
+    # given: an engine of another operator class, and a backup without its label
+    backups.server.objects[ENGINE.path("trading", "rtx")]["metadata"]["labels"] = {"rtx-trading.com/operator": "desk"}
+    put_job(backups.server, "rtx-backup-full-1", "rtx-backup-full")
+    clock, settings = backups.clock, replace(SETTINGS, operator_class="desk")
+    desk = BackupController(backups.controller.client, settings, now=lambda: clock.now, clock=clock.seconds)
+    backups.ask()
+    # when
+    untouched = await backups.reconcile()
+    backups.controller = desk
+    asked = await backups.reconcile()
+    scheduled = await backups.reconcile("rtx-backup-full-1", times=2)
+    # then
+    assert untouched == {}
+    assert asked["phase"] == BackupPhase.PENDING
+    assert scheduled["phase"] == BackupPhase.RUNNING
 
 
 async def test_job_of_the_schedule_gets_a_backup_of_its_own(backups: Backups) -> None:

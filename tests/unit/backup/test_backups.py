@@ -5,8 +5,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from backup_system import BackupSystem
+from backup_system import HOST, BackupSystem
 from free_ports import free_port
+from rtx_operator.desired.backup.pgbackrest import Bucket
+
+KEEP_ONE = {"PGBACKREST_REPO1_RETENTION_FULL_TYPE": "count", "PGBACKREST_REPO1_RETENTION_FULL": "1"}
 
 
 def test_full_backup_reports_what_it_made_and_restores_with_the_log_since(backup_system: BackupSystem) -> None:
@@ -117,6 +120,48 @@ def test_wrong_passphrase_fails_in_one_sentence_and_harms_nothing(backup_system:
     code, message = backup_system.back_up("incr")
     assert code == 0, message
     assert message["repository"]["count"] == 2
+
+
+def test_database_without_the_keys_of_its_bucket_keeps_no_more_log_than_its_queue(backup_system: BackupSystem) -> None:
+    # given: the user's Secret is gone
+    backup_system.store = Bucket("backups", HOST, free_port(), "us-east-1", "path", has_own_ca=False)
+    backup_system.queue_max_bytes = 1 << 20
+    backup_system.write_configuration(only="database")
+    for file in (backup_system.folder / "database/secret").iterdir():
+        file.unlink()
+    # when
+    for _ in range(4):
+        backup_system.query("SELECT pg_logical_emit_message(true, 'an', 'order')")
+        backup_system.query("SELECT pg_switch_wal()")
+    # then
+    backup_system.until("SELECT archived_count >= 3 FROM pg_stat_archiver", "t")
+
+
+def test_backup_that_fails_deletes_what_is_too_old_all_the_same(backup_system: BackupSystem) -> None:
+    # given: a repository that is full takes no backup
+    for _ in range(2):
+        assert backup_system.back_up("full")[0] == 0
+    backup_system.options = {**KEEP_ONE, "PGBACKREST_PG1_PORT": str(free_port())}
+    # when
+    code, message = backup_system.back_up("full")
+    # then
+    assert code == 1, message
+    assert len(list((backup_system.folder / "store/first/backup/main").glob("2*F"))) == 1
+
+
+def test_backup_is_made_though_what_is_too_old_cannot_be_deleted(backup_system: BackupSystem) -> None:
+    # given: as with a bucket whose objects are locked
+    assert backup_system.back_up("full")[0] == 0
+    (old,) = (backup_system.folder / "store/first/backup/main").glob("2*F")
+    backup_system.options = KEEP_ONE
+    for folder in (old, *old.rglob("*/")):
+        folder.chmod(0o500)
+    # when
+    code, message = backup_system.back_up("full")
+    # then
+    assert code == 0, message
+    assert message["backup"]["wal_verified"] is True
+    assert "was not deleted: [" in message["warning"]
 
 
 @pytest.mark.slow

@@ -25,10 +25,14 @@ def test_log_is_verified_only_when_its_first_and_last_file_are_there() -> None:
     assert not info.Repository((backup(),)).has_log_of(backup())
 
 
-def test_backup_that_was_there_before_is_none_that_was_made() -> None:
-    before = info.Repository((backup("a"),))
-    assert before.made_since(before) is None
-    assert info.Repository((backup("a"), backup("b"))).made_since(before) == backup("b")
+def test_backup_that_was_made_is_the_one_that_pgbackrest_names() -> None:
+    lines = [
+        "2026-11-27 14:05:24.971 P00   INFO: backup stop archive = 000000010000000000000002, lsn = 0/2000100",
+        "2026-11-27 14:05:24.980 P00   INFO: new backup label = 20261127-140447F_20261127-140524I",
+        "2026-11-27 14:05:24.990 P00   INFO: incr backup size = 21.9MB, file total = 967",
+    ]
+    assert info.label_in(lines) == "20261127-140447F_20261127-140524I"
+    assert info.label_in(lines[:1]) == ""
 
 
 def test_cause_joins_the_lines_of_an_error_and_keeps_its_first_hint() -> None:

@@ -81,8 +81,9 @@ class Cluster(Engines):
                 self._store(key, {**live, "status": {"phase": "Running", "message": "waiting for its Job"}})
                 continue
             ended, summary = timestamp(self.now), {"count": 1, "storedBytes": 1}
-            repository = {**summary, "oldest": ended, "newest": ended}
-            made = {"phase": "Succeeded", "endedAt": ended, "repository": repository}
+            place = self.children["ConfigMap", "rtx-backup"]["data"]["place"]
+            repository = {**summary, "oldest": ended, "newest": ended, "place": place}
+            made = {"phase": "Succeeded", "endedAt": ended, "made": {"finishedAt": ended}, "repository": repository}
             failed = {"phase": "Failed", "endedAt": ended, "message": "the repository is full"}
             self._store(key, {**live, "status": failed if self.has_fault("backup") else made})
 

@@ -76,7 +76,11 @@ def test_retry_that_was_asked_for_before_does_not_repeat_a_failed_backup(world: 
 )
 def test_upgrade_skips_the_backup_where_spec_asks_for_none(world: World, spec: dict[str, object]) -> None:
     # given
-    world.set_spec(version="1.1.0", **spec)
+    changed = {
+        field: {**world.spec.get(field, {}), **value} if isinstance(value, dict) else value
+        for field, value in spec.items()
+    }
+    world.set_spec(version="1.1.0", **changed)
     # when
     phases, performed = walk(world, reconciles=120)  # some of these restart the database first
     # then
@@ -122,3 +126,16 @@ def test_release_that_is_kept_stays_kept_while_the_backup_runs(world: World) -> 
     # then
     assert world.stored["previous"] == kept
     assert world.colour_pods(kept["colour"], ready=True)
+
+
+def test_backup_is_not_skipped_while_the_database_is_not_seen(world: World) -> None:
+    # given
+    world.faults.add("backup hangs")
+    world.set_spec(version="1.1.0")
+    assert world.run_until(CutoverPhase.BACKING_UP)
+    # when: somebody deletes its StatefulSet, or a controller makes it anew
+    world.faults.add("no database")
+    del world.children["StatefulSet", "rtx-postgres"]
+    world.reconcile()
+    # then
+    assert world.phase is CutoverPhase.BACKING_UP

@@ -2,13 +2,13 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from rtx_operator.api import sizes
 from rtx_operator.api.enums import BackupType, Component, DeletionPolicy
-from rtx_operator.api.names import KEPT, MAX_DATABASE_INSTANCES, PGBACKREST_PORT, InternalKey
+from rtx_operator.api.names import KEPT, MAX_DATABASE_INSTANCES, PGBACKREST_PORT, InternalKey, Names
 from rtx_operator.api.quantities import amount
 from rtx_operator.desired.backup import pgbackrest
 from rtx_operator.desired.backup.certificates import Party, TlsKey, certificates
@@ -76,7 +76,20 @@ def _configuration(inputs: BuildInput, internal: Mapping[str, str]) -> Object:
         **_meta(inputs, Component.REPOSITORY),
         database=pgbackrest.of_database(setup),
         repository=pgbackrest.of_repository(setup),
+        place=_place(inputs, setup.folder),
     )
+
+
+def _place(inputs: BuildInput, folder: str) -> str:
+    """Tells one repository from another: backups are good for an engine only where its database sends its log."""
+    store = inputs.spec.backup.s3
+    return digest({"folder": folder, **({"bucket": store.bucket, "endpoint": store.endpoint} if store else {})})
+
+
+def place_of(objects: Iterable[Object], names: Names) -> str:
+    """The place of the repository among the objects of an engine; empty where they have none."""
+    found = (one for one in objects if (one["kind"], one["metadata"]["name"]) == ("ConfigMap", names.backup))
+    return next((str(one["data"][pgbackrest.PLACE]) for one in found), "")
 
 
 def _store(inputs: BuildInput) -> pgbackrest.Volume | pgbackrest.Bucket:

@@ -13,6 +13,7 @@ STANZA = "main"  # each engine has a repository of its own
 PORT = 8432  # of pgBackRest's servers
 FOLDER = "/etc/rtx-backup"  # of the configuration, the certificates and the secrets, in every container that needs them
 CONFIGURATION = "pgbackrest.conf"
+PLACE = "place"  # the file, and the key of the ConfigMap, that tells one repository from another
 REPOSITORY_FOLDER = "/repository"
 DATA_FOLDER = "/pgdata/data"
 SOCKET_FOLDER = "/run/postgresql"

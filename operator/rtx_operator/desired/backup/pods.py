@@ -1,5 +1,6 @@
 """What the pods of backups have in common, and the database's container that serves them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from rtx_operator.api import sizes
@@ -11,6 +12,7 @@ from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.pods import scheduling_values, security_context
 from rtx_operator.desired.render import Object
 
+VOLUME = "backup"  # with the configuration, and what opens the repository
 USER = 10001  # of the database's image
 HTTPS_PORT = 443
 SERVER = "pgbackrest"  # the container with pgBackRest's server
@@ -48,6 +50,27 @@ def serves_backups(stateful_set: Object) -> bool:
     return any(container["name"] == SERVER for container in containers)
 
 
+def access_of(stateful_set: Object) -> frozenset[str]:
+    """The names of what the database's pods know their repository by; empty where they cannot serve backups."""
+    volumes = stateful_set["spec"]["template"]["spec"].get("volumes") or []
+    sources = (source for one in volumes if one["name"] == VOLUME for source in one["projected"]["sources"])
+    return frozenset(f"{kind}/{given['name']}" for source in sources for kind, given in source.items())
+
+
+def is_to_move(live: Object | None, wanted: Iterable[Object]) -> bool:
+    """Whether the database runs for another repository than its `wanted` objects are made for: it is to be restarted
+    by a maintenance. False where it is not known.
+    """
+    access = {access_of(one) for one in wanted if one["kind"] == "StatefulSet"}
+    return live is not None and serves_backups(live) and bool(access) and access_of(live) not in access
+
+
+def wanted_access(inputs: BuildInput) -> frozenset[str]:
+    """What `access_of` would be if the database were made now."""
+    volume = configuration_volume(inputs, Party.DATABASE)
+    return access_of({"spec": {"template": {"spec": {"volumes": [volume]}}}})
+
+
 def pod_values(inputs: BuildInput, image: str) -> dict[str, Any]:
     """The values that the templates of repository and Jobs share. Both run where the database may."""
     database = inputs.spec.database
@@ -83,10 +106,13 @@ def configuration_volume(inputs: BuildInput, party: Party) -> Object:
     }
     configuration = {
         "name": inputs.names.backup,
-        "items": [{"key": _CONFIGURATION_OF[party], "path": pgbackrest.CONFIGURATION}],
+        "items": [
+            {"key": _CONFIGURATION_OF[party], "path": pgbackrest.CONFIGURATION},
+            *([{"key": pgbackrest.PLACE, "path": pgbackrest.PLACE}] if party is Party.BACKUP else []),
+        ],
     }
     sources = [{"configMap": configuration}, {"secret": tls}, *_access(inputs, party)]
-    return {"name": "backup", "projected": {"defaultMode": 0o440, "sources": sources}}
+    return {"name": VOLUME, "projected": {"defaultMode": 0o440, "sources": sources}}
 
 
 def _access(inputs: BuildInput, party: Party) -> list[Object]:

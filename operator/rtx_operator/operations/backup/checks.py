@@ -47,9 +47,15 @@ def store_has_credentials(context: BackupContext) -> Unmet | None:
 
 def database_is_prepared(context: BackupContext) -> Unmet | None:
     """A database of an earlier release, or of before spec asked for backups, gets the server by a maintenance."""
+    name = context.backup.spec.engine
+    if context.is_prepared and context.is_to_move:
+        return Waiting(
+            f"waiting for the maintenance that restarts the database of TradingEngine {name} with the access to the "
+            "repository that its spec.backup names",
+            Reason.BACKUP_UNPREPARED,
+        )
     if context.is_prepared:
         return None
-    name = context.backup.spec.engine
     return Waiting(
         f"the database of TradingEngine {name} runs without the server that backups are read from; to restart it with "
         f"that: kubectl annotate te {name} -n {context.backup.namespace} {REFRESH}=$(date +%s) --overwrite",
@@ -101,6 +107,12 @@ def _verified(context: BackupContext) -> Unmet | None:
         return Failure(
             f"backup {report.made.label} was made, but the repository lacks log between {report.made.wal_start} and "
             f"{report.made.wal_stop}, without which it cannot be restored",
+            Reason.BACKUP_FAILED,
+        )
+    if report.made.has_errors:
+        return Failure(
+            f"backup {report.made.label} was made, and pages of the database in it have wrong checksums: the log of "
+            f"Job {name} names their files; repair the database, or restore an earlier backup",
             Reason.BACKUP_FAILED,
         )
     return None

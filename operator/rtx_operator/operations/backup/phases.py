@@ -39,7 +39,9 @@ PHASES: PhaseTable[Phase, PhaseRow[Phase, BackupContext]] = PhaseTable(
             event_text="Job {job} makes the backup",
             checks=(checks.made,),
             deadline=lambda backup: backup.timeout + END_GRACE,
-            requeue=every(30.0),  # its heartbeat; the Job's end comes as an event
+            # Its heartbeat; the Job's end comes as an event. After a longer pause than OBSERVATION_GAP_SECONDS no
+            # deadline would ever fire.
+            requeue=every(15.0),
         ),
         Phase.SUCCEEDED: PhaseRow(
             ways={},

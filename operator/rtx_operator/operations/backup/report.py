@@ -9,6 +9,7 @@ from rtx_operator.api.backup import BackupRepository, MadeBackup
 from rtx_operator.api.enums import BackupKind
 from rtx_operator.observation import Object
 
+CONTAINER = "backup"
 _KINDS = {"full": BackupKind.FULL, "diff": BackupKind.INCREMENTAL, "incr": BackupKind.INCREMENTAL}
 
 
@@ -19,11 +20,13 @@ class Report:
     made: MadeBackup | None = None
     repository: BackupRepository | None = None
     error: str = ""
+    warning: str = ""  # of what failed beside a backup that was made
 
 
 def report_of(pod: Object) -> Report | None:
     """What the pod said; None while it runs, or when it said nothing."""
-    for container in pod.get("status", {}).get("containerStatuses") or []:
+    containers = pod.get("status", {}).get("containerStatuses") or []
+    for container in (one for one in containers if one["name"] == CONTAINER):  # others may have been injected
         ended = (container.get("state") or {}).get("terminated") or {}
         if message := (ended.get("message") or "").strip():
             return _read(message, has_failed=bool(ended.get("exitCode")))
@@ -35,7 +38,7 @@ def _read(message: str, *, has_failed: bool) -> Report:
         said = json.loads(message)
         if "error" in said:
             return Report(error=str(said["error"]))
-        return Report(_made(said["backup"]), _repository(said["repository"]))
+        return Report(_made(said["backup"]), _repository(said["repository"]), warning=str(said.get("warning", "")))
     except (ValueError, KeyError, TypeError):  # the program ended before it could say, or it is of another release
         last = message.splitlines()[-1]
         return Report(error=last if has_failed else f"its report cannot be read: {last}")
@@ -66,6 +69,7 @@ def _repository(said: Any) -> BackupRepository:
         stored_bytes=said["stored_bytes"],
         wal_start=said["wal_min"],
         wal_stop=said["wal_max"],
+        place=said["place"],
     )
 
 

@@ -94,6 +94,7 @@ def _moved(context: BackupContext, event: Event, unmet: Unmet | None) -> Trading
     report = context.report
     if record.phase is BackupPhase.RUNNING and report and report.made:
         took = (report.made.finished_at - report.made.started_at).total_seconds()
+        update["message"] = update["message"] or cut(report.warning, MESSAGE_LIMIT)
         update |= {"made": report.made, "repository": report.repository, "seconds": took}
     return moved.model_copy(update=update)
 

@@ -8,7 +8,7 @@ from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import BackupKind, Colour, Component, Reason
 from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.status import Cutover, Release
-from rtx_operator.desired.backup import asked_for, serves_backups
+from rtx_operator.desired.backup import asked_for, is_to_move, serves_backups
 from rtx_operator.desired.pods import credentials_of
 from rtx_operator.desired.render import digest
 from rtx_operator.desired.state import DesiredState, Workload
@@ -67,14 +67,21 @@ class CutoverContext:
 
     @property
     def begins_with_backup(self) -> bool:
-        """Whether spec asks for a backup before the upgrade, and the database runs with the server to read it from.
+        """Whether spec asks for a backup before the upgrade, and the database is not known to lack its server.
 
-        One that does not has no backups at all, as BackupFresh says: no upgrade waits for what that lacks.
+        One without has no backups at all, as BackupFresh says: no upgrade waits for what that lacks. A database that is
+        not seen, as its StatefulSet is being made anew, is no such one.
         """
         spec = self.engine.spec
         database = self.seen.child(self.desired.database.kind, self.desired.database.name)
         is_asked = sizes.begins_with_backup(spec.environment, spec.rollout, spec.backup)
-        return is_asked and database is not None and serves_backups(database)
+        return is_asked and (database is None or serves_backups(database))
+
+    @property
+    def backups_are_to_move(self) -> bool:
+        """Whether a maintenance is to bring the database to the repository that spec names."""
+        database = self.seen.child(self.desired.database.kind, self.desired.database.name)
+        return is_to_move(database, self.desired.servers[Component.DATABASE].renewed)
 
     @property
     def wanted_backup(self) -> Object:

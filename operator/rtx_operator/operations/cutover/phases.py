@@ -83,7 +83,7 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
                 Event.DONE: Phase.BACKING_UP,
             },
             event_text="cutover {id} from version {old} to {new} begins",
-            checks=(upgrade.nothing_holds, upgrade.no_migration_runs, upgrade.slot_is_free),
+            checks=(upgrade.nothing_holds, upgrade.backups_have_moved, upgrade.no_migration_runs, upgrade.slot_is_free),
             requeue=every(1.0),
             only_waits=True,
         ),

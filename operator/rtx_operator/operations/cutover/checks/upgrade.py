@@ -27,6 +27,17 @@ def nothing_holds(context: CutoverContext) -> Unmet | None:
     return Waiting(context.held) if context.held else None
 
 
+def backups_have_moved(context: CutoverContext) -> Unmet | None:
+    """No backup can be made in a repository to which the database does not send its log yet."""
+    if context.goes_back or not (context.begins_with_backup and context.backups_are_to_move):
+        return None
+    return Waiting(
+        "waiting for the maintenance that restarts the database with the access to the repository that spec.backup "
+        "names; without a backup: set spec.rollout.backup.mode to Skipped",
+        Reason.BACKUP_UNPREPARED,
+    )
+
+
 def no_migration_runs(context: CutoverContext) -> Unmet | None:
     """No pod of an earlier migration Job may still run, whatever became of its Job."""
     return no_migration_pod_runs(context)
