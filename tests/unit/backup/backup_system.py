@@ -233,7 +233,9 @@ class BackupSystem:
         shutil.copytree(self.folder / "programs", there.folder / "programs")
         environment = {**os.environ, **self.environment(DATABASE), "PGBACKREST_PG1_PATH": str(there.folder / "data")}
         self._chown()
-        words = ["--stanza=main", "--archive-mode=off", "restore"]
+        # pgBackRest would write its own name, and the log of a bucket is read with the keys that ours has.
+        fetches = "restore_command=rtx-pgbackrest --stanza=main archive-get %f %p"
+        words = ["--stanza=main", "--archive-mode=off", f"--recovery-option={fetches}", "restore"]
         subprocess.run(as_unprivileged(self.folder / "programs/rtx-pgbackrest", *words), check=True, env=environment)
         with there.postgres(environment):
             there.until("SELECT pg_is_in_recovery()", "f")

@@ -293,7 +293,7 @@ async def test_backup_is_made_by_the_operator_that_serves_its_engine(backups: Ba
     backups.server.objects[ENGINE.path("trading", "rtx")]["metadata"]["labels"] = {"rtx-trading.com/operator": "desk"}
     put_job(backups.server, "rtx-backup-full-1", "rtx-backup-full")
     clock, settings = backups.clock, replace(SETTINGS, operator_class="desk")
-    desk = BackupController(backups.controller.client, settings, now=lambda: clock.now, clock=clock.seconds)
+    desk = BackupController(backups.controller._client, settings, now=lambda: clock.now, clock=clock.seconds)
     backups.ask()
     # when
     untouched = await backups.reconcile()

@@ -153,8 +153,8 @@ def test_master_hands_over_before_it_ends(filled: Cache) -> None:
 
     old.run("hand-over")
 
-    assert old.role == "slave"
-    assert assert_whole(filled) is filled.members[1]  # preferred to the last
+    assert filled.members[1].role == "master"  # preferred to the last
+    assert assert_whole(filled) is filled.members[1]
     filled.members[2].run("hand-over")  # of a replica changes nothing
     assert assert_whole(filled) is filled.members[1]
 
