@@ -22,6 +22,7 @@ from rtx_operator.desired.network.policies import network_objects
 from rtx_operator.desired.record import Record, recorded
 from rtx_operator.desired.render import Object
 from rtx_operator.desired.revision import RevisionSpec, revision_spec
+from rtx_operator.desired.servers import asked_of_spec
 from rtx_operator.desired.wanted import refuse_unknown_server, wanted_revision
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Object",
     "Record",
     "RevisionSpec",
+    "asked_of_spec",
     "base_objects",
     "colour_children",
     "controller_revision",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from rtx_operator.api.enums import Component, MaintenancePhase, ServerComponent
 from rtx_operator.api.names import MAX_DATABASE_INSTANCES, CredentialKey
-from rtx_operator.api.spec import Backup, StatefulServer
+from rtx_operator.api.spec import Backup, TradingEngineSpec
 from rtx_operator.api.status import Asked, Maintenance, Server, ServerStart, TradingEngineStatus
 from rtx_operator.desired.cache.server import cache_configuration, cache_stateful_set
 from rtx_operator.desired.check import check_job
@@ -28,8 +28,6 @@ _RENDERED = {
     Component.CACHE: (cache_configuration, cache_stateful_set),
 }
 _PASSWORD_KEYS = {Component.DATABASE: CredentialKey.DB_PASSWORD, Component.CACHE: CredentialKey.REDIS_PASSWORD}
-FIXED_FIELDS = frozenset({"storage", "storageClassName", "podSecurityContext"})  # the API server refuses an edit
-LIVE_FIELDS = frozenset({"instances", "durability"})  # an edit replaces no pod
 
 
 def desired_servers(
@@ -326,18 +324,21 @@ def _asked(given: _Given, fingerprint: str, runs: ServerRevision | None) -> str:
 
 
 def _hash_of_asked(given: _Given, fingerprint: str, pull_secrets: list[Object]) -> str:
-    """Without defaults, so that another release of the operator finds the same."""
-    spec, inputs = given.inputs.spec, given.inputs
-    server: StatefulServer = spec.cache if given.component is Component.CACHE else spec.database
-    fields = server.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    inputs = given.inputs
     asked = {
-        **{field: value for field, value in fields.items() if field not in FIXED_FIELDS | LIVE_FIELDS},
+        **asked_of_spec(inputs.spec, given.component),
         "imagePullSecrets": pull_secrets,
         "credentials": inputs.credentials,
         "fingerprint": fingerprint,
-        **({"backup": _asked_of_backups(spec.backup)} if given.component is Component.DATABASE else {}),
     }
     return digest({field: value for field, value in asked.items() if value})
+
+
+def asked_of_spec(spec: TradingEngineSpec, component: ServerComponent) -> Object:
+    """What of spec the pods of database or cache are made from: an edit of it begins a maintenance."""
+    if component is Component.CACHE:
+        return spec.cache.asked_of_pods()
+    return {**spec.database.asked_of_pods(), "backup": _asked_of_backups(spec.backup)}
 
 
 def _asked_of_backups(backup: Backup) -> Object:

@@ -67,6 +67,7 @@ def database_configuration(inputs: BuildInput) -> Object:
         shared_buffers_mebibytes=mebibytes(resources.requests.memory, _SHARED_BUFFERS_SHARE),
         effective_cache_mebibytes=mebibytes(resources.limits.memory, _EFFECTIVE_CACHE_SHARE),
         archives=backs_up(inputs),
+        parameters=inputs.spec.database.parameters.at_start,
         max_wal_mebibytes=min(
             max(_MIN_WAL_MEBIBYTES, mebibytes(inputs.spec.database.storage, _WAL_SHARE)), _MAX_WAL_MEBIBYTES
         ),
