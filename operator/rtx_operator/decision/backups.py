@@ -35,7 +35,7 @@ def backup_state(context: DecisionContext) -> BackupState:
     if serves_backups_elsewhere(context):
         message = "the database is to be restarted with the access to the repository that spec.backup names"
         return BackupState(known, False, Reason.BACKUP_UNPREPARED, message)
-    if not is_prepared(context):
+    if _database(context) is not None and not is_prepared(context):
         remedy = f"kubectl annotate te {engine.name} -n {engine.namespace} {REFRESH}=$(date +%s) --overwrite"
         message = f"the database runs without the server that backups are read from; to restart it with that: {remedy}"
         return BackupState(known, False, Reason.BACKUP_UNPREPARED, message)
