@@ -2,24 +2,25 @@
 
 import signal
 import time
+from collections.abc import Iterator
 
 import pytest
 from loads import assert_kept, no_request_fails
 from nodes import send_signal
 from rtx_demo.kubectl import KubectlError, Object
+from rtx_demo.sample import Sample
 from rtx_demo.waiting import eventually
 from rtx_lab.provider import Provider
 from rtx_operator.api.enums import ConditionType, MaintenancePhase, Reason
 from system_fixtures import StartLoad
-from upgrades import Upgrades
+from upgrades import Upgrades, upgradable
 
 MEMBERS = 3
 MARK = "of-a-test"  # a key that every member must keep
 MAINTENANCE_DEADLINE_SECONDS = 240.0
 FAILOVER_DEADLINE_SECONDS = 120.0
+REDIS = ":6379"  # the end of its title; a Sentinel's port is another
 CUT_SECONDS = 60.0  # longer than a failover takes whose name servers are cut off, too
-
-pytestmark = pytest.mark.usefixtures("module_engine")
 
 
 def redis(upgrades: Upgrades, ordinal: int, *words: str, container: str = "redis") -> str:
@@ -40,36 +41,42 @@ def pod(upgrades: Upgrades, ordinal: int) -> Object:
     return engine.kubectl.get("pod", f"{engine.name}-redis-{ordinal}", engine.namespace) or {}
 
 
-def master(upgrades: Upgrades) -> int | None:
-    """The only member that is the master, if there is one."""
-    found = [ordinal for ordinal in range(MEMBERS) if redis(upgrades, ordinal, "role").startswith("master")]
-    return found[0] if len(found) == 1 else None
+def sole_master(upgrades: Upgrades) -> int:
+    """The member that is the master, once there is exactly one."""
+    found: list[int] = []
+
+    def is_one() -> bool:
+        found[:] = [ordinal for ordinal in range(MEMBERS) if redis(upgrades, ordinal, "role").startswith("master")]
+        return len(found) == 1
+
+    eventually(is_one, "one master", deadline=FAILOVER_DEADLINE_SECONDS)
+    return found[0]
 
 
 def whole(upgrades: Upgrades) -> int:
     """The master, once all members are ready, follow it and have the mark."""
     upgrades.engine.wait_for(ConditionType.CACHE_AVAILABLE, Reason.CACHE_READY, deadline=FAILOVER_DEADLINE_SECONDS)
-    eventually(lambda: master(upgrades) is not None, "one master", deadline=FAILOVER_DEADLINE_SECONDS)
+    sole_master(upgrades)
     for ordinal in range(MEMBERS):
         eventually(
             lambda ordinal=ordinal: redis(upgrades, ordinal, "get", MARK) == "here",
             f"member {ordinal} has the mark",
             deadline=FAILOVER_DEADLINE_SECONDS,
         )
-    found = master(upgrades)
-    assert found is not None
-    return found
+    return sole_master(upgrades)
+
+
+@pytest.fixture(scope="module")
+def upgrades(sample: Sample) -> Iterator[Upgrades]:
+    """A small engine whose cache has Sentinels."""
+    with upgradable(sample, scaling={"minReplicas": 2, "maxReplicas": 2}, cache={"mode": "Sentinel"}) as engine:
+        yield Upgrades(engine)
 
 
 @pytest.fixture
 def sentinels(upgrades: Upgrades) -> int:
-    """The number of the master, of a cache with Sentinels whose members have the mark."""
-    if upgrades.engine.read()["spec"].get("cache", {}).get("mode") != "Sentinel":
-        change_mode(upgrades, "Sentinel")
-    eventually(lambda: master(upgrades) is not None, "one master", deadline=FAILOVER_DEADLINE_SECONDS)
-    found = master(upgrades)
-    assert found is not None
-    assert redis(upgrades, found, "set", MARK, "here") == "OK"
+    """The number of the master, of a cache whose members have the mark."""
+    assert redis(upgrades, sole_master(upgrades), "set", MARK, "here") == "OK"
     return whole(upgrades)
 
 
@@ -85,12 +92,12 @@ def change_mode(upgrades: Upgrades, mode: str) -> None:
     assert over["phase"] == MaintenancePhase.SUCCEEDED, over
 
 
-def test_cache_gets_sentinels_and_goes_back_under_load(upgrades: Upgrades, start_load: StartLoad) -> None:
+def test_cache_loses_its_sentinels_and_gets_them_back_under_load(upgrades: Upgrades, start_load: StartLoad) -> None:
     with start_load(upgrades.engine) as loaded:
-        change_mode(upgrades, "Sentinel")
-        eventually(lambda: master(upgrades) is not None, "one master", deadline=FAILOVER_DEADLINE_SECONDS)
         change_mode(upgrades, "Single")
         upgrades.engine.wait_for(ConditionType.CACHE_AVAILABLE, Reason.CACHE_READY)
+        change_mode(upgrades, "Sentinel")
+        sole_master(upgrades)
         assert_kept(loaded.verdict())
 
 
@@ -125,7 +132,7 @@ def test_damaged_file_of_a_member_is_set_aside(upgrades: Upgrades, sentinels: in
         there, found = pod(upgrades, sentinels), ("-n", upgrades.engine.namespace, "-c", "redis", "--", "sh", "-c")
         exec_ = ("exec", there["metadata"]["name"], *found)
         upgrades.kubectl.run(*exec_, "for f in /data/appendonlydir/*.aof; do echo nonsense > $f; done")
-        send_signal(there, "redis-server /etc", signal.SIGKILL)
+        send_signal(there, REDIS, signal.SIGKILL)
 
         # Then it comes back, with the data of the others, and the file is kept aside.
         whole(upgrades)
