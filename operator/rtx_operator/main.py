@@ -73,7 +73,7 @@ def run() -> None:
 def _write_crd(folder: Path | None) -> None:
     for kind in KINDS:
         if folder is None:
-            sys.stdout.write(crd.render(kind))
+            sys.stdout.write(f"---\n{crd.render(kind)}")
         else:
             (folder / crd.file_name(kind)).write_text(crd.render(kind), encoding="utf-8")
 
