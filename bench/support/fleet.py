@@ -117,6 +117,7 @@ class Engine:
                 "scheduling": no_images if self.fault is Fault.MISSING_IMAGE else fake,
                 "database": server,
                 "cache": server,
+                "backup": {"type": "None"},
             },
         }
 

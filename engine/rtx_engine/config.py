@@ -75,9 +75,12 @@ class Database:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Redis:
+    """Where Redis is; with `sentinels` that answer, the master that they name. One password is that of all."""
+
     host: str
     port: int
     password: str | None
+    sentinels: tuple[tuple[str, int], ...] = ()  # host and port
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -126,7 +129,12 @@ class Settings:
             database_connections=read.number(
                 "DB_CONNECTIONS", MIN_CONNECTIONS, minimum=MIN_CONNECTIONS, maximum=MAX_CONNECTIONS
             ),
-            redis=Redis(read.text("REDIS_HOST"), read.port("REDIS_PORT", 6379), environment.get("REDIS_PASSWORD")),
+            redis=Redis(
+                read.text("REDIS_HOST"),
+                read.port("REDIS_PORT", 6379),
+                environment.get("REDIS_PASSWORD"),
+                read.addresses("REDIS_SENTINELS", 26379),
+            ),
             jwt_secrets=read.keys("JWT_SECRET", "JWT_SECRET_STANDBY"),
             admin_password_hash=read.password_hash("ADMIN_PASSWORD_HASH"),
             peer_secret=read.text("PEER_SECRET"),
@@ -229,6 +237,20 @@ class _EnvironmentReader:
         except ValueError:
             self._problems.append(f"{name} is {value!r}; it must be networks like 10.0.0.0/8, separated by commas.")
             return ()
+
+    def addresses(self, name: str, default_port: int) -> tuple[tuple[str, int], ...]:
+        """Host and port of each; none if the variable is not set."""
+        found: list[tuple[str, int]] = []
+        for one in filter(None, (part.strip() for part in self._environment.get(name, "").split(","))):
+            host, _, port = one.partition(":")
+            try:
+                number = grammar.whole_number(port, minimum=1, maximum=65535) if port else default_port
+            except grammar.GrammarError:
+                number = 0
+            if not (host and number):
+                self._problems.append(f"{name} has {one!r}; it must be hosts, or host:port, separated by commas.")
+            found.append((host, number))
+        return tuple(found)
 
     def refuse(self, *names: str) -> None:
         """Refuse variables that ask for what this release does not do."""

@@ -78,6 +78,8 @@ LOCAL_PATH = Program(
 )
 KWOK = Program("kwok", "sigs.k8s.io/kwok", "sigs.k8s.io/kwok/cmd/kwok")
 PAUSE = Program("pause")
+VERSITYGW = Program("versitygw", "github.com/versity/versitygw", "github.com/versity/versitygw/cmd/versitygw")
+"""An S3 server, for the tests of backups."""
 PROGRAMS = (KUBERNETES, ETCD, COREDNS, KUBE_ROUTER, LOCAL_PATH, METRICS_SERVER, KWOK, PAUSE)
 
 Build = Callable[[Program, Path, Path], None]

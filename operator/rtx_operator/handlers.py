@@ -103,8 +103,8 @@ def settings(operator_class: str) -> kopf.OperatorSettings:
     chosen.networking.request_timeout = 30
     chosen.watching.server_timeout = 300
     chosen.watching.client_timeout = 310
-    for ours in OURS.values():
-        chosen.watching.label_selectors[(*_selector(ours.api_version), ours.plural)] = _served(operator_class)
+    # Only of engines: a backup is served by the operator of its engine, and whoever creates one knows no class.
+    chosen.watching.label_selectors[(*_selector(ENGINE.api_version), ENGINE.plural)] = _served(operator_class)
     return chosen
 
 

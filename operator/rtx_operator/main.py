@@ -34,10 +34,11 @@ from rtx_operator.cluster.lease import LeadershipLostError, Lease, Timing
 from rtx_operator.cluster.observe import Inquiries, Observer
 from rtx_operator.cluster.perform import Performer
 from rtx_operator.cluster.read_cache import ReadCache
-from rtx_operator.cluster.resources import CHILDREN, ENGINE, GRANDCHILDREN
+from rtx_operator.cluster.resources import BACKUP, CHILDREN, ENGINE, GRANDCHILDREN
 from rtx_operator.cluster.watch import Watches
 from rtx_operator.cluster.watched import VersionsWentBackError, WatchedObjects
-from rtx_operator.controllers.base import Key, OutdatedDefinitionError
+from rtx_operator.controllers.backup import BackupController
+from rtx_operator.controllers.base import Controller, Key, OutdatedDefinitionError
 from rtx_operator.controllers.engine import EngineController
 from rtx_operator.metrics import LEADER, QUEUE_DEPTH, RECONCILE_ERRORS
 from rtx_operator.own_thread import OwnThread
@@ -72,7 +73,7 @@ def run() -> None:
 def _write_crd(folder: Path | None) -> None:
     for kind in KINDS:
         if folder is None:
-            sys.stdout.write(crd.render(kind))
+            sys.stdout.write(f"---\n{crd.render(kind)}")
         else:
             (folder / crd.file_name(kind)).write_text(crd.render(kind), encoding="utf-8")
 
@@ -107,11 +108,12 @@ async def operate(chosen: settings.Settings) -> None:
             inquiries = Inquiries[tuple[str, str]](lambda engine: queue.add(Key(ENGINE.kind, *engine)))
             observer = Observer(client, read_cache, postgres.Reader(), inquiries)
             performer = Performer(client, Applier(client, read_cache), CrashHook(chosen.crash_hook_file))
-            controllers: dict[str, EngineController] = {}
+            controllers: dict[str, Controller] = {}
             queue: WorkQueue[Key] = WorkQueue(lambda key: controllers[key.kind](key), _failed)
             controllers[ENGINE.kind] = EngineController(
                 client, observer, performer, chosen, fleet=fleet, wake=queue.add
             )
+            controllers[BACKUP.kind] = BackupController(client, chosen)
             QUEUE_DEPTH.set_function(lambda: queue.depth)
             working = asyncio.create_task(run_or_die(queue.run(chosen.workers)))
 

@@ -1,23 +1,42 @@
 """Turns a change of status into metrics of operations. Pure except for the metrics."""
 
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from rtx_operator import metrics
 from rtx_operator.api.engine import TradingEngine
+from rtx_operator.api.enums import BackupPhase, ConditionStatus, ConditionType, MaintenancePhase
 from rtx_operator.api.enums import CutoverPhase as Phase
-from rtx_operator.api.enums import MaintenancePhase
 from rtx_operator.api.status import HistoryEntry, Record
 
 
-def phase(namespace: str, name: str, status: Mapping[str, Any]) -> None:
-    """Show the phase of an engine's cutover, as its status has it: a new leader does so from its first reconcile on."""
+def state(namespace: str, name: str, status: Mapping[str, Any]) -> None:
+    """Show the phase of an engine's cutover, its backups and whether its cache is there, as status has them: a new
+    leader does so from its first reconcile on.
+    """
+    _backups(namespace, name, status.get("backup") or {})
+    _cache(namespace, name, status.get("conditions") or [])
     current = (status.get("cutover") or {}).get("phase")
     if current is None:
         return
     for one in Phase:
         metrics.CUTOVER_PHASE.labels(namespace, name, one).set(one == current)
+
+
+def _backups(namespace: str, name: str, known: Mapping[str, Any]) -> None:
+    if not known:
+        return
+    metrics.BACKUP_NEWEST.labels(namespace, name).set(datetime.fromisoformat(known["newest"]).timestamp())
+    metrics.BACKUP_OLDEST.labels(namespace, name).set(datetime.fromisoformat(known["oldest"]).timestamp())
+    metrics.BACKUP_COUNT.labels(namespace, name).set(known["count"])
+
+
+def _cache(namespace: str, name: str, conditions: Sequence[Mapping[str, Any]]) -> None:
+    for condition in conditions:
+        if condition["type"] == ConditionType.CACHE_AVAILABLE:
+            is_there = condition["status"] == ConditionStatus.TRUE
+            metrics.CACHE_AVAILABLE.labels(namespace, name).set(is_there)
 
 
 def cutover(before: TradingEngine, after: TradingEngine) -> None:
@@ -51,6 +70,18 @@ def maintenance(before: TradingEngine, after: TradingEngine) -> None:
             metrics.MAINTENANCE_RESTART_SECONDS.labels(now.component).observe(now.seconds[MaintenancePhase.RESTARTING])
 
 
+def backup(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Count a backup that ended between two manifests of one TradingEngineBackup; `after` has been written."""
+    was, status = before.get("status") or {}, after["status"]
+    ended = {one.value for one in BackupPhase if one.is_terminal}
+    if status["phase"] not in ended or was.get("phase") in ended:
+        return
+    kind = (status.get("made") or after["spec"]).get("type", "")
+    metrics.BACKUPS.labels(kind, status["phase"]).inc()
+    if "seconds" in status:
+        metrics.BACKUP_SECONDS.labels(kind).observe(status["seconds"])
+
+
 def _has_ended(was: Record | None, now: Record) -> bool:
     """Whether the operation `now` is over, and was not yet in the status before."""
     return now.phase.is_terminal and not (was and was.id == now.id and was.phase.is_terminal)
@@ -65,6 +96,9 @@ def _observe_durations(past: HistoryEntry) -> None:
 
 
 def forget(namespace: str, name: str) -> None:
-    """Remove the phase of a deleted engine's cutover."""
+    """Remove what is shown of a deleted engine."""
+    metrics.CACHE_AVAILABLE.remove(namespace, name)
     for one in Phase:
         metrics.CUTOVER_PHASE.remove(namespace, name, one)
+    for gauge in (metrics.BACKUP_NEWEST, metrics.BACKUP_OLDEST, metrics.BACKUP_COUNT):
+        gauge.remove(namespace, name)

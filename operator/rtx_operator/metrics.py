@@ -33,12 +33,35 @@ CUTOVER_PHASE = Gauge(
     "1 for the current phase of a TradingEngine's cutover, 0 for the others; after its end, 1 for its last phase.",
     ["namespace", "name", "phase"],
 )
+CACHE_AVAILABLE = Gauge(
+    "rtx_operator_cache_available",
+    "1 while a TradingEngine's cache serves; without it events are late, and logins are limited by each pod.",
+    ["namespace", "name"],
+)
 CUTOVERS = Counter("rtx_operator_cutovers_total", "Cutovers that are over, by last phase.", ["result"])
 RETIREMENTS = Counter("rtx_operator_retirements_total", "Retirements that are over, by last phase.", ["result"])
 MAINTENANCES = Counter(
     "rtx_operator_maintenances_total",
     "Maintenances that are over, by component and last phase.",
     ["component", "result"],
+)
+BACKUPS = Counter("rtx_operator_backups_total", "Backups that are over, by type and last phase.", ["type", "result"])
+BACKUP_NEWEST = Gauge(
+    "rtx_operator_backup_newest_timestamp_seconds",
+    "When a TradingEngine's newest backup ended, in seconds since 1970.",
+    ["namespace", "name"],
+)
+BACKUP_OLDEST = Gauge(
+    "rtx_operator_backup_oldest_timestamp_seconds",
+    "When a TradingEngine's oldest backup ended that is still kept, in seconds since 1970.",
+    ["namespace", "name"],
+)
+BACKUP_COUNT = Gauge("rtx_operator_backup_count", "Backups of a TradingEngine that are kept.", ["namespace", "name"])
+BACKUP_SECONDS = Histogram(
+    "rtx_operator_backup_seconds",
+    "Seconds that a backup took that succeeded.",
+    ["type"],
+    buckets=(1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 21600),
 )
 MAINTENANCE_RESTART_SECONDS = Histogram(
     "rtx_operator_maintenance_restart_seconds",

@@ -156,6 +156,7 @@ def make_engine(cluster: Cluster, namespace: str, operator_class: str, name: str
         "scheduling": ON_FAKE_NODES,
         "database": server,
         "cache": server,
+        "backup": {"type": "None"},  # no process runs on fake nodes
     }
     meta = {"name": name, "namespace": namespace, "labels": {"rtx-trading.com/operator": operator_class}}
     manifest = {"apiVersion": "rtx-trading.com/v1alpha1", "kind": "TradingEngine", "metadata": meta, "spec": spec}

@@ -21,6 +21,8 @@ import yaml
 from cluster_support import Cluster, Engine, Operator, eventually, make_engine
 from fake_patroni import running_patroni
 from rtx_lab.provider import Provider
+from rtx_operator.api.kinds import KINDS
+from rtx_operator.api.names import GROUP
 
 CONTEXTS = {"rtx-lab", "kind-rtx-lab"}
 ROOT = Path(__file__).parents[2]
@@ -39,10 +41,9 @@ def kubeconfig(local_cluster: Provider) -> Path:
 @pytest.fixture(scope="session")
 def cluster(kubeconfig: Path) -> Cluster:
     cluster = Cluster(kubeconfig)
-    cluster.kubectl(
-        "apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds/rtx-trading.com_tradingengines.yaml")
-    )
-    cluster.kubectl("wait", "--for=condition=Established", "crd/tradingengines.rtx-trading.com", "--timeout=90s")
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "crds"))
+    definitions = [f"crd/{kind.plural}.{GROUP}" for kind in KINDS]
+    cluster.kubectl("wait", "--for=condition=Established", *definitions, "--timeout=90s")
     return cluster
 
 

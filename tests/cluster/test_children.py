@@ -43,6 +43,7 @@ def test_status_fence_and_columns_of_a_ready_engine_agree(ready: Engine, sql: Ca
         ConditionType.STALLED: ConditionStatus.FALSE,
         ConditionType.UP_TO_DATE: ConditionStatus.TRUE,
         ConditionType.CACHE_AVAILABLE: ConditionStatus.TRUE,
+        ConditionType.BACKUP_FRESH: ConditionStatus.FALSE,
     }
 
     # Then the fence names that colour and this engine.

@@ -143,8 +143,9 @@ def test_failover_in_each_phase_of_a_cutover(
 
 
 def test_servers_are_added_and_removed_under_load(sample: Sample, start_load: StartLoad) -> None:
-    # Given a load on an engine with one database server.
-    with upgradable(sample) as engine:
+    # Given a load on an engine with one database server, and nodes on which that of the tests before still runs.
+    small = {"resources": {"requests": {"cpu": "50m", "memory": "128Mi"}}}
+    with upgradable(sample, database=small) as engine:
         upgrades = Upgrades(engine)
         with start_load(engine) as loaded, interrupted(engine, loaded, instances=1):
             # When it gets three, one of the new ones takes over, and there is to be one again.

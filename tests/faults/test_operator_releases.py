@@ -22,7 +22,7 @@ from upgrades import Upgrades, assert_succeeded, upgradable
 
 PREVIOUS, PRESENT = "localhost/rtx-operator:0.9.0", "localhost/rtx-operator:dev"
 PREVIOUS_PATCH = ROOT / "operator/releases/0.9.0.patch"
-CRD_FILE = ROOT / "crds/rtx-trading.com_tradingengines.yaml"
+PRESENT_DEFINITIONS = [yaml.safe_load(file.read_text()) for file in sorted((ROOT / "crds").glob("rtx-*.yaml"))]
 ENGINES = 5
 # All five together send less than one load of other tests: they run side by side on the same processors.
 LIGHT = Settings(rate=12, keep_alive=3, new_per_second=2, sockets=2, accounts=2, duration=0, pods=1)
@@ -37,7 +37,7 @@ SMALL: Object = {
 
 @dataclass(frozen=True)
 class Operator:
-    """The operator and its CRD on the cluster, each of which can be of either release."""
+    """The operator and its CRDs on the cluster, each of which can be of either release."""
 
     kubectl: Kubectl
 
@@ -47,18 +47,18 @@ class Operator:
         self.kubectl.run("set", "image", f"deployment/{installation.DEPLOYMENT}", f"operator={image}", *where)
         installation.wait_until_running(self.kubectl)
 
-    def definition(self) -> Object:
-        """The CRD of the release that runs."""
+    def definitions(self) -> list[Object]:
+        """The CRDs of the release that runs."""
         where = ("--namespace", installation.NAMESPACE)
         printed = self.kubectl.run("exec", f"deployment/{installation.DEPLOYMENT}", *where, "--", "rtx-operator", "crd")
-        found: Object = yaml.safe_load(printed)
-        return found
+        return list(yaml.safe_load_all(printed))
 
-    def apply(self, definition: Object) -> None:
-        """Replace the CRD, and wait until the API server has accepted it."""
-        self.kubectl.run("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=json.dumps(definition))
+    def apply(self, definitions: list[Object]) -> None:
+        """Replace the CRDs, and wait until the API server has accepted them."""
+        given = json.dumps({"apiVersion": "v1", "kind": "List", "items": definitions})
+        self.kubectl.run("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=given)
         established = ("--for=condition=Established", "--timeout=30s")
-        self.kubectl.run("wait", *established, f"crd/{installation.CRD}")
+        self.kubectl.run("wait", *established, *(f"crd/{one['metadata']['name']}" for one in definitions))
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,10 @@ def operator(kubectl: Kubectl) -> Iterator[Operator]:
     operator = Operator(kubectl)
     try:
         operator.run(PREVIOUS)
-        operator.apply(operator.definition())
+        operator.apply(operator.definitions())
         yield operator
     finally:
-        operator.apply(yaml.safe_load(CRD_FILE.read_text()))
+        operator.apply(PRESENT_DEFINITIONS)
         operator.run(PRESENT)
 
 
@@ -139,7 +139,7 @@ def test_releases_of_the_operator_touch_nothing_that_runs(operator: Operator, fl
     with ExitStack() as running:
         loaded = loads(fleet, running)
         fleet.wait_for(Reason.AS_SPECIFIED)
-        previous, present = operator.definition(), yaml.safe_load(CRD_FILE.read_text())
+        previous, present = operator.definitions(), PRESENT_DEFINITIONS
         pods, cutovers = fleet.pods(), fleet.cutovers()
         assert previous != present
         assert cutovers == []

@@ -1,5 +1,5 @@
-"""Adds to the report of a failing end-to-end test: CPU shares, the operator's log, the load's verdict and the slowest
-requests with their phases. A pytest plugin.
+"""Adds to the report of a failing end-to-end test: CPU shares, the operator's log, the errors of engines, the load's
+verdict and the slowest requests with their phases. A pytest plugin.
 """
 
 import datetime as dt
@@ -19,6 +19,7 @@ from upgrades import Upgrades
 
 MAX_LOG_LINES = 60  # of each replica
 MAX_SLOWEST_REQUESTS = 10
+_ENGINE_PODS = "app.kubernetes.io/component=engine"
 _TICKS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")  # proc_stat(5)
 
 
@@ -51,6 +52,7 @@ def pytest_runtest_makereport(
         began = item.stash[BEGAN]
         report.sections.append(("CPU during the test", cpu_shares(began.ticks, _ticks())))
         report.sections.append(("operator's log during the test", operator_log(kubectl, since=began.at)))
+        report.sections.append(("errors in the logs of engine pods", engine_errors(kubectl, since=began.at)))
         report.sections += [("load", text) for text in item.stash.get(LOADS, [])]
     return report
 
@@ -90,6 +92,21 @@ def operator_log(kubectl: Kubectl, *, since: float) -> str:
         return replica_logs(kubectl, lines=MAX_LOG_LINES, since=since)
     except DemoError as error:
         return str(error)
+
+
+def engine_errors(kubectl: Kubectl, *, since: float) -> str:
+    """What pods of engines logged as errors since `since` (Unix seconds); the error's text when kubectl fails."""
+    found, ago = [], f"--since={time.time() - since:.0f}s"
+    where = "{range .items[*]}{.metadata.namespace} {.metadata.name}{'\\n'}{end}"
+    try:
+        pods = kubectl.run("get", "pods", "-A", f"-l={_ENGINE_PODS}", f"-o=jsonpath={where}")
+        for namespace, name in (line.split() for line in pods.splitlines()):
+            lines = kubectl.run("logs", name, f"--namespace={namespace}", ago).splitlines()
+            errors = [line for line in lines if '"level": "error"' in line or '"level":"error"' in line]
+            found += [f"{name}: {line}" for line in errors[-MAX_LOG_LINES:]]
+    except DemoError as error:
+        found.append(str(error))
+    return "\n".join(found)
 
 
 def slowest_requests(ledger: Ledger, phases: Sequence[tuple[float, str]]) -> str:

@@ -12,6 +12,9 @@ from .ledger import Failure, Kind, Lane, Record, Request, SocketClosed, SocketEv
 from .sessions import Session
 
 HANDSHAKE_DEADLINE_SECONDS = 5.0
+# A node that loses its network closes no connection, and TCP tries for minutes. Both together find that in 10 s.
+PING_AFTER_SECONDS = 5.0  # in which nothing was received
+PONG_DEADLINE_SECONDS = 5.0
 MAX_RECONNECT_JITTER_SECONDS = 0.2  # spreads the reconnects after a disconnect
 MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.05, 2.0  # between failed handshakes, doubled each time
 _TICK = b'{"type":"tick"'  # most messages are ticks, which are not recorded, so they are not parsed
@@ -93,6 +96,9 @@ class Socket:
                     websocket_handshake_timeout=None,
                     extra_headers={"Host": self._host, "Authorization": f"Bearer {self._session.token}"},
                     max_redirects=0,
+                    enable_auto_ping=True,
+                    auto_ping_idle_timeout=PING_AFTER_SECONDS,
+                    auto_ping_reply_timeout=PONG_DEADLINE_SECONDS,
                 )
             status = 101
         except WSHandshakeError as error:

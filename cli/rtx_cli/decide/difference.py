@@ -9,16 +9,20 @@ from enum import StrEnum
 from typing import Any
 
 from rtx_operator.api.engine import InvalidSpecError, OperatorTooOldError, TradingEngine
-from rtx_operator.api.enums import Component, ConditionType
-from rtx_operator.desired import BuildInput, wanted_revision
-from rtx_operator.desired.servers import FIXED_FIELDS
+from rtx_operator.api.enums import Component, ConditionType, ServerComponent
+from rtx_operator.api.spec.database import LIVE_FIELDS
+from rtx_operator.api.spec.parameters import READ_AT_START
+from rtx_operator.api.spec.stateful import FIXED_FIELDS
+from rtx_operator.desired import BuildInput, asked_of_spec, wanted_revision
 from rtx_operator.observation import Observation
 
 from rtx_cli.decide.engine import Engine, Object
 from rtx_cli.decide.revisions import POD_FIELDS
 from rtx_cli.exits import CliError
 
-_SERVERS = (Component.DATABASE.value, Component.CACHE.value)
+_SERVERS: tuple[ServerComponent, ...] = (Component.DATABASE, Component.CACHE)
+# What of spec.backup the database's pods are made from.
+_OF_BACKUPS = (("backup", "type"), ("backup", "s3", "credentialsSecretRef"), ("backup", "s3", "trustedCA"))
 
 
 class Effect(StrEnum):
@@ -95,8 +99,16 @@ def _effect(path: tuple[str, ...]) -> Effect:
     first = path[0]
     if first in POD_FIELDS and path[:2] != ("serviceAccount", "annotations"):
         return Effect.CUTOVER
-    is_fixed = len(path) > 1 and path[1] in FIXED_FIELDS
-    return Effect.MAINTENANCE if first in _SERVERS and not is_fixed else Effect.IN_PLACE
+    is_of_server = (first in _SERVERS and _is_of_pods(path)) or any(path[: len(one)] == one for one in _OF_BACKUPS)
+    return Effect.MAINTENANCE if is_of_server else Effect.IN_PLACE
+
+
+def _is_of_pods(path: tuple[str, ...]) -> bool:
+    """Whether pods of database or cache are made of this field."""
+    field = path[1] if len(path) > 1 else ""
+    if field == "parameters":
+        return any(name in READ_AT_START for name in path[2:])
+    return field not in FIXED_FIELDS | LIVE_FIELDS
 
 
 def _parsed(manifest: Object) -> TradingEngine:
@@ -170,12 +182,8 @@ def _other(colour: str) -> str:
 
 def _of_servers(old: TradingEngine, new: TradingEngine) -> Iterator[str]:
     for component in _SERVERS:
-        mine, theirs = (
-            getattr(one.spec, component).model_dump(mode="json", by_alias=True, exclude_defaults=True)
-            for one in (old, new)
-        )
-        differs = any(mine.get(field) != theirs.get(field) for field in {**mine, **theirs} if field not in FIXED_FIELDS)
-        if differs or old.spec.credentials_secret_ref != new.spec.credentials_secret_ref:
+        mine, theirs = (asked_of_spec(one.spec, component) for one in (old, new))
+        if mine != theirs or old.spec.credentials_secret_ref != new.spec.credentials_secret_ref:
             yield f"a maintenance of the {component}: a Job tries the new pod, which then replaces the present one"
 
 

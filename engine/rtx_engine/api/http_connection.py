@@ -25,6 +25,7 @@ from rtx_engine.api.request_parser import RequestParser, WebSocketOfferedError
 
 _NEVER = float("inf")
 MAX_PART_BYTES = 16 * 1024  # that are parsed at once: a read may have 256 KiB, thousands of headers
+_HEADER_OBJECTS = 150  # bytes of a header besides its text: two bytes objects and their pair
 _GAVE_WAY = "This server needs the connection for others: send the request again."
 
 log = structlog.get_logger(__name__)
@@ -68,6 +69,7 @@ class HttpConnection(asyncio.Protocol):
         # What is answered.
         self._answering: Exchange | None = None
         self._waiting: deque[Exchange] = deque()  # complete, behind the one that is answered
+        self._waiting_bytes = 0  # about
         self._last = False  # nothing follows what was received: the connection ends with the last answer
         self._write_paused = False  # the client does not read its answers
         self._answered_all = False  # the connection ends once the client has read them
@@ -95,8 +97,9 @@ class HttpConnection(asyncio.Protocol):
         self._state.connections.discard(self)
         self._release()
         self._deaf = True
-        self._waiting.clear()
+        self._drop_waiting()
         self._answering = None  # its answer is for nobody
+        self._admission.backlog.note(self, 0)
 
     def eof_received(self) -> bool:
         """Keep the connection of a client that only ended its own side, until it has its answers."""
@@ -155,7 +158,9 @@ class HttpConnection(asyncio.Protocol):
             self._start(exchange)
         elif len(self._waiting) < self._limits.pipelined:
             self._waiting.append(exchange)
+            self._waiting_bytes += _size(exchange)
             self._pause_reading()
+            self._admission.backlog.note(self, self.unread_bytes)
         else:
             raise ApiError(429, ErrorReason.TOO_MANY_REQUESTS, "Too many requests wait on this connection.")
 
@@ -166,6 +171,7 @@ class HttpConnection(asyncio.Protocol):
             return
         self._deaf = True
         self._release()
+        self._admission.backlog.note(self, 0)
         self._state.connections.discard(self)
         make_protocol = cast("Callable[..., Any]", self._config.ws_protocol_class)
         protocol = make_protocol(config=self._config, server_state=self._state, app_state=self._app_state)
@@ -208,6 +214,10 @@ class HttpConnection(asyncio.Protocol):
         self._transport.write(response_bytes.serialised(response, common, close=close, with_body=with_body))
         self._state.total_requests += 1
         self._answering = None
+        if self._transport.get_write_buffer_size():  # now: a second's answers, unread, may be more memory than there is
+            self._admission.backlog.note(self, self.unread_bytes)
+            if self._transport.is_closing():
+                return
         if close:
             self._end()
         else:
@@ -222,7 +232,9 @@ class HttpConnection(asyncio.Protocol):
         if self._write_paused or self._transport.is_closing():
             return
         if self._waiting:
-            self._start(self._waiting.popleft())
+            exchange = self._waiting.popleft()
+            self._waiting_bytes -= _size(exchange)
+            self._start(exchange)
             return
         if self._deadline < _NEVER and not self._deaf:
             # While the answer was due, reading was paused: the client's time begins again.
@@ -237,7 +249,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _end(self) -> None:
         """Close after what is written. Nothing else is answered."""
-        self._waiting.clear()
+        self._drop_waiting()
         self._answered_all = True
         unread = self._deaf or self._read_paused or self._is_amid()
         if unread and not self._at_end:
@@ -263,7 +275,26 @@ class HttpConnection(asyncio.Protocol):
             self._read_paused = False
             self._transport.resume_reading()
 
+    def _drop_waiting(self) -> None:
+        self._waiting.clear()
+        self._waiting_bytes = 0
+
     # limits
+
+    @property
+    def owner(self) -> Account:
+        """For whom it counts in the budget of what clients leave unread."""
+        return self._address if self._account is None else self._account
+
+    @property
+    def unread_bytes(self) -> int:
+        """What the connection holds in memory until its client has read its answers."""
+        return self._transport.get_write_buffer_size() + self._waiting_bytes
+
+    def drop(self) -> None:
+        """The pod needs the memory for others."""
+        metrics.refusals(ErrorReason.TOO_SLOW).inc()
+        self._transport.abort()
 
     def shown(self, account: Account) -> None:
         """A request of this connection has a valid token."""
@@ -278,7 +309,7 @@ class HttpConnection(asyncio.Protocol):
         if self._answering is not None or not self._counted:
             return False
         self._release()
-        self._waiting.clear()
+        self._drop_waiting()
         if self._is_amid():
             self._refuse(ApiError(503, ErrorReason.TOO_MANY_CONNECTIONS, _GAVE_WAY, headers=RETRY))
         else:
@@ -302,6 +333,7 @@ class HttpConnection(asyncio.Protocol):
             self._admission.forgotten(self._address, self, self._account)
             self._account = None
         unsent = self._transport.get_write_buffer_size()
+        self._admission.backlog.note(self, unsent + self._waiting_bytes)
         if now > self._deadline:
             self._on_deadline(now, unsent)
         elif now > self._asked_at + self._limits.idle_seconds and not self._is_answering():
@@ -343,6 +375,12 @@ class HttpConnection(asyncio.Protocol):
             self._counted = False
             self._admission.closed(self._address, self, self._account)
             self._account = None
+
+
+def _size(exchange: Exchange) -> int:
+    """About what a request takes in memory, in bytes."""
+    headers = exchange.scope["headers"]
+    return len(exchange.body or b"") + sum(len(name) + len(value) + _HEADER_OBJECTS for name, value in headers)
 
 
 async def check_times(state: ServerState, interval_seconds: float = 1.0) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rtx_engine.api.errors import RETRY, ApiError, ErrorReason
 from rtx_engine.api.strangers import Place, Strangers
+from rtx_engine.backlog import Backlog
 
 ADMIN, PEER = "admin", "peer"
 Account = int | str  # an account's id, or one of the above
@@ -27,6 +28,7 @@ class Limits:
     first_byte_seconds: float = 30.0  # for a new connection to send anything
     idle_seconds: float = 3600.0  # between two requests: a server that closes may lose one, so the client should first
     unread_seconds: float = 30.0  # for a client to read its answer
+    unread_bytes: int = 64 * 1024 * 1024  # of answers that clients do not read, and requests behind them, in all
     linger_seconds: float = 2.0  # for a client that is still sending to read why it was refused
     connections: int = 8192  # HTTP and WebSockets
     connections_per_address: int = 2048  # a proxy or a node is one address for all its clients
@@ -48,6 +50,7 @@ class Admission:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self.backlog = Backlog(limits.unread_bytes)
         self._by_address: Counter[str] = Counter()
         self._by_account: Counter[Account] = Counter()  # of those that stay
         self._strangers = Strangers()

@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from rtx_engine import config
+from rtx_engine.redis_master import MasterConnection, RedisMaster
 
 TIMEOUT_SECONDS = 0.5  # of a command, connecting included
 TURN_SECONDS = 2.0  # for a login's turn to ask
@@ -47,8 +48,8 @@ class Counters:
         pool = redis.asyncio.BlockingConnectionPool(
             max_connections=MAX_CONNECTIONS,
             timeout=TIMEOUT_SECONDS,
-            host=settings.host,
-            port=settings.port,
+            connection_class=MasterConnection,
+            master=RedisMaster(settings),
             password=settings.password,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from rtx_engine import config
 from rtx_engine.domain.events import AccountEvent
+from rtx_engine.redis_master import MasterConnection, RedisMaster
 from rtx_engine.stream.publisher import Publisher
 
 CHANNEL = "rtx:account-events"
@@ -46,6 +47,7 @@ class Bus:
 
     def __init__(self, settings: config.Redis) -> None:
         self._settings = settings
+        self._master = RedisMaster(settings)
         self._origin = secrets.token_hex(8)
         self._receive: Callable[[Sequence[AccountEvent]], None] = _discard
         self._queue: list[AccountEvent] = []
@@ -113,14 +115,14 @@ class Bus:
             await asyncio.sleep(RETRY_INTERVAL_SECONDS)
 
     def _connect(self) -> redis.asyncio.Redis:
-        return redis.asyncio.Redis(
-            host=self._settings.host,
-            port=self._settings.port,
+        pool = redis.asyncio.ConnectionPool(
+            connection_class=MasterConnection,
+            master=self._master,
             password=self._settings.password,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,
-            single_connection_client=True,
         )
+        return redis.asyncio.Redis.from_pool(pool)
 
     async def _receive_loop(self, client: redis.asyncio.Redis) -> None:
         while True:

@@ -77,6 +77,11 @@ class Connection(WSListener):
         return None if self.claims is None else self.claims.account_id
 
     @property
+    def owner(self) -> int | str:
+        """For whom it counts in the budget of what clients leave unread."""
+        return self.address if self.account_id is None else self.account_id
+
+    @property
     def unread_bytes(self) -> int:
         return 0 if self._transport is None else int(self._transport.underlying_transport.get_write_buffer_size())
 

@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TypeVar
 
 from rtx_engine import metrics
+from rtx_engine.backlog import Backlog
 from rtx_engine.domain.events import AccountEvent, message
 from rtx_engine.domain.pricing import Quote
 from rtx_engine.feed.source import PriceSource
 from rtx_engine.stream import messages
-from rtx_engine.stream.backlog import Backlog
 from rtx_engine.stream.connection import Connection
 from rtx_engine.stream.limits import PRODUCTION, StreamLimits
 

@@ -11,6 +11,7 @@ from typing import cast
 import structlog
 
 from rtx_engine import config
+from rtx_engine.redis_master import MASTER_CHECK, RedisMaster
 from rtx_engine.stream.resp import Replies, ReplyError, command
 
 TIMEOUT_SECONDS = 2.0  # for a connection, and for each reply
@@ -27,9 +28,11 @@ class Publisher:
     def __init__(self, settings: config.Redis, channel: str, next_message: Callable[[], bytes | None]) -> None:
         """`next_message` takes what is queued, as one message; None if that is nothing."""
         self._settings = settings
+        self._master = RedisMaster(settings)
         self._channel = channel.encode()
         self._next_message = next_message
         self._connection: _Connection | None = None
+        self._beginning: list[bytes] = []  # commands with which the next connection begins
         self._unconfirmed: bytes | None = None  # the message that is under way
         self._scheduled = False
         self._logged_at = -LOG_INTERVAL_SECONDS
@@ -59,14 +62,12 @@ class Publisher:
         """Publish over a new connection until it ends. Raises OSError, TimeoutError, ReplyError."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            _, connection = await loop.create_connection(
-                lambda: _Connection(self._on_reply), self._settings.host, self._settings.port
-            )
+            address = await self._master.find()
+            _, connection = await loop.create_connection(lambda: _Connection(self._on_reply), *address)
         try:
-            if self._settings.password is None:
-                self._begin(connection)
-            else:
-                connection.send(command(b"AUTH", self._settings.password.encode()))
+            password, check = self._settings.password, command(*(word.encode() for word in MASTER_CHECK))
+            self._beginning = [check] if password is None else [command(b"AUTH", password.encode()), check]
+            connection.send(self._beginning.pop(0))
             await connection.wait_for_end()
         finally:
             self._connection = None
@@ -80,8 +81,11 @@ class Publisher:
             self._send_next()
 
     def _on_reply(self, connection: "_Connection") -> None:
-        if self._connection is None:  # it was AUTH's
-            self._begin(connection)
+        if self._connection is None:
+            if self._beginning:
+                connection.send(self._beginning.pop(0))
+            else:
+                self._begin(connection)
             return
         self._unconfirmed = None
         self._send_next()

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from rtx_operator.api.kinds import TRADING_ENGINE, Kind
-from rtx_operator.api.names import GROUP, MAX_NAME_LENGTH, VERSION
+from rtx_operator.api.names import GROUP, VERSION
 from rtx_operator.api.schema import BOUNDS, OPEN_ENUM, VALIDATIONS, Schema, format_duration, rule
 
 NOT_EMPTY = rule("string(self) != ''", "must not be empty: leave it out")
@@ -83,13 +83,6 @@ def structural(model: type[BaseModel]) -> Schema:
 
 
 def _root(kind: Kind) -> Schema:
-    # A short name keeps every child's name within the 63 characters of a label.
-    name = rule(
-        f"self.metadata.name.matches('^[a-z]([-a-z0-9]{{0,{MAX_NAME_LENGTH - 2}}}[a-z0-9])?$')",
-        f"metadata.name must have at most {MAX_NAME_LENGTH} characters, start with a letter and hold only lower case "
-        "letters, digits and dashes: Services and volumes are named after it",
-        ".metadata.name",
-    )
     return {
         "type": "object",
         "description": kind.description,
@@ -101,7 +94,7 @@ def _root(kind: Kind) -> Schema:
             "spec": _explained(structural(kind.spec)),
             "status": _open(structural(kind.status)),
         },
-        VALIDATIONS: [name],
+        VALIDATIONS: [kind.name_rule],
     }
 
 

@@ -23,6 +23,8 @@ class Component(StrEnum):
     DATABASE = "database"
     CACHE = "cache"
     MAINTENANCE = "maintenance"  # the Jobs that try an image and a place for database or cache
+    BACKUP = "backup"  # the Jobs that make backups of the database
+    REPOSITORY = "repository"  # the volume with the backups, and the pod that serves it
 
 
 ServerComponent = Literal[Component.DATABASE, Component.CACHE]
@@ -65,6 +67,20 @@ class PullPolicy(StrEnum):
     NEVER = "Never"
 
 
+class UriStyle(StrEnum):
+    """Where a bucket's name stands in its addresses."""
+
+    PATH = "Path"  # https://ENDPOINT/BUCKET
+    HOST = "Host"  # https://BUCKET.ENDPOINT
+
+
+class BackupBefore(StrEnum):
+    """Whether an upgrade begins with a backup."""
+
+    REQUIRED = "Required"  # without a fresh one, nothing is migrated
+    SKIPPED = "Skipped"
+
+
 class RolloutStrategy(StrEnum):
     """How a new version replaces the old one."""
 
@@ -95,6 +111,35 @@ class CacheMode(StrEnum):
     """How Redis is run."""
 
     SINGLE = "Single"  # one pod with a volume
+    SENTINEL = "Sentinel"  # three, of which Sentinels choose the master
+
+
+class BackupType(StrEnum):
+    """Where backups of the database are kept."""
+
+    VOLUME = "Volume"  # on a volume of their own, in the engine's namespace
+    S3 = "S3"  # in a bucket
+    NONE = "None"  # nowhere
+
+
+class BackupKind(StrEnum):
+    """What a backup contains."""
+
+    FULL = "Full"  # the whole database
+    INCREMENTAL = "Incremental"  # what has changed since the last backup
+
+
+class BackupPhase(StrEnum):
+    """The phase of a backup; operations/backup/phases.py has everything about each."""
+
+    PENDING = "Pending"  # no Job yet: the database is not ready for it, or another backup runs
+    RUNNING = "Running"  # its Job runs
+    SUCCEEDED = "Succeeded"  # it is in the repository, with the log that it needs
+    FAILED = "Failed"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in {BackupPhase.SUCCEEDED, BackupPhase.FAILED}
 
 
 class DeletionPolicy(StrEnum):
@@ -123,6 +168,7 @@ class CutoverPhase(StrEnum):
     """The phase of a cutover; operations/cutover/phases.py has everything about each."""
 
     PENDING = "Pending"  # no effect yet: another operation or a hold comes first
+    BACKING_UP = "BackingUp"  # a fresh backup is made, before anything is changed
     MIGRATING = "Migrating"  # the new version's expand migrations run
     PROVISIONING = "Provisioning"  # the idle colour starts, and grows to the size of the active one
     TESTING = "Testing"  # smoke tests run; every old pod must reach a new one
@@ -137,6 +183,11 @@ class CutoverPhase(StrEnum):
     @property
     def is_terminal(self) -> bool:
         return self in {CutoverPhase.SUCCEEDED, CutoverPhase.ROLLED_BACK, CutoverPhase.FAILED}
+
+    @property
+    def has_colour(self) -> bool:
+        """Whether the cutover's target is made in the idle colour."""
+        return not self.is_terminal and self not in {CutoverPhase.PENDING, CutoverPhase.BACKING_UP}
 
     @property
     def has_slot(self) -> bool:
@@ -199,6 +250,7 @@ class ConditionType(StrEnum):
     UP_TO_DATE = "UpToDate"  # the running revision is that of the spec
     CACHE_AVAILABLE = "CacheAvailable"  # Redis is ready; without it orders and reads go on
     DATABASE_REDUNDANT = "DatabaseRedundant"  # the loss of one database server would be borne; absent with one server
+    BACKUP_FRESH = "BackupFresh"  # the newest backup is recent, and what it needs is in the repository
     DISPUTED = "Disputed"  # another manager keeps changing the engine's objects; absent until one does
 
 
@@ -227,6 +279,7 @@ class Reason(StrEnum):
     DATABASE_STUCK = "DatabaseStuck"  # the database's primary is ready, and writes nothing: its disk hangs
     DATABASE_SCALING = "DatabaseScaling"  # the number of database servers, or their durability, is being changed
     CACHE_STARTING = "CacheStarting"
+    CACHE_DEGRADED = "CacheDegraded"  # it serves, and one of its pods is missing
     MIGRATING = "Migrating"
     FLEET_BUSY = "FleetBusy"  # as many other engines are being upgraded as the operator's MAX_CUTOVERS allows
     ENGINE_STARTING = "EngineStarting"
@@ -265,6 +318,15 @@ class Reason(StrEnum):
     DATABASE_IN_USE = "DatabaseInUse"  # the database belongs to another TradingEngine
     DATABASE_UNREACHABLE = "DatabaseUnreachable"
     MIGRATION_FAILED = "MigrationFailed"
+    # Backups
+    BACKED_UP = "BackedUp"  # the newest backup is as recent as spec.backup.maxAge asks, with the log that it needs
+    NOT_BACKED_UP = "NotBackedUp"  # spec asks for no backups
+    BACKUP_PENDING = "BackupPending"  # the first backup has not ended yet
+    BACKUP_UNPREPARED = "BackupUnprepared"  # the database runs without the server that backups read from
+    BACKUP_FAILED = "BackupFailed"
+    BACKUP_TOO_OLD = "BackupTooOld"  # the newest one is older than spec.backup.maxAge
+    BACKUP_UNREPORTED = "BackupUnreported"  # its Job is over, and what it said is lost
+    ENGINE_MISSING = "EngineMissing"  # spec.engine names none
     QUOTA_EXCEEDED = "QuotaExceeded"
     PODS_REFUSED = "PodsRefused"  # the API server refuses the pods, but not because of a quota
     VOLUME_UNBOUND = "VolumeUnbound"

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from rtx_operator.api.names import KIND, PLURAL
-from rtx_operator.api.schema import ApiModel, Schema
+from rtx_operator.api.backup import TradingEngineBackupSpec, TradingEngineBackupStatus
+from rtx_operator.api.names import KIND, MAX_BACKUP_NAME_LENGTH, MAX_NAME_LENGTH, PLURAL
+from rtx_operator.api.schema import ApiModel, Schema, rule
 from rtx_operator.api.spec import TradingEngineSpec
 from rtx_operator.api.status import TradingEngineStatus
 
@@ -22,6 +23,7 @@ class Kind:
     spec: type[ApiModel]
     status: type[ApiModel]
     columns: tuple[Schema, ...]  # additionalPrinterColumns
+    name_rule: dict[str, str]  # a CEL rule for metadata.name
 
 
 def _column(name: str, path: str, description: str, kind: str = "string", *, wide: bool = False) -> Schema:
@@ -34,6 +36,13 @@ TRADING_ENGINE = Kind(
     plural=PLURAL,
     short_name="te",
     description="A whole trading engine: engine pods, PostgreSQL, Redis, network policies, autoscaling.",
+    # A short name keeps every child's name within the 63 characters of a label.
+    name_rule=rule(
+        f"self.metadata.name.matches('^[a-z]([-a-z0-9]{{0,{MAX_NAME_LENGTH - 2}}}[a-z0-9])?$')",
+        f"metadata.name must have at most {MAX_NAME_LENGTH} characters, start with a letter and hold only lower case "
+        "letters, digits and dashes: Services and volumes are named after it",
+        ".metadata.name",
+    ),
     spec=TradingEngineSpec,
     status=TradingEngineStatus,
     columns=(
@@ -55,4 +64,30 @@ TRADING_ENGINE = Kind(
     ),
 )
 
-KINDS = (TRADING_ENGINE,)
+TRADING_ENGINE_BACKUP = Kind(
+    name="TradingEngineBackup",
+    plural="tradingenginebackups",
+    short_name="teb",
+    description="A backup of the database of a TradingEngine. Deleting it deletes no backup.",
+    name_rule=rule(
+        f"size(self.metadata.name) <= {MAX_BACKUP_NAME_LENGTH}",
+        f"metadata.name must have at most {MAX_BACKUP_NAME_LENGTH} characters: its Job has it as a label",
+        ".metadata.name",
+    ),
+    spec=TradingEngineBackupSpec,
+    status=TradingEngineBackupStatus,
+    columns=(
+        _column("Engine", ".spec.engine", "The TradingEngine."),
+        _column("Type", ".spec.type", "What it contains."),
+        _column("Phase", ".status.phase", "Pending, Running, Succeeded or Failed."),
+        _column("Seconds", ".status.seconds", "How long the backup took.", "number"),
+        _column("Stored", ".status.made.storedBytes", "Bytes that it added to the repository.", "integer"),
+        _column("Verified", ".status.made.walVerified", "Whether the log that it needs is there.", "boolean"),
+        _column("Age", ".metadata.creationTimestamp", "Time since its creation.", "date"),
+        _column("Database", ".status.made.bytes", "Bytes of the database.", "integer", wide=True),
+        _column("Label", ".status.made.label", "Its name in the repository.", wide=True),
+        _column("Message", ".status.message", "What it waits for, or why it failed.", wide=True),
+    ),
+)
+
+KINDS = (TRADING_ENGINE, TRADING_ENGINE_BACKUP)

@@ -19,8 +19,12 @@ SERVICE_PORT = 80
 POSTGRES_PORT = 5432
 PATRONI_PORT = 8008
 REDIS_PORT = 6379
+PGBACKREST_PORT = 8432
+SENTINEL_PORT = 26379
+CACHE_MEMBERS = 3  # with Sentinels, which need a majority
 
 DATABASE_NAME = "trading_engine"
+MAX_BACKUP_NAME_LENGTH = 63  # of a TradingEngineBackup, whose name is a label of its Job
 MAX_NAME_LENGTH = 40  # of a TradingEngine, so that child names with Kubernetes' suffixes stay within 63 characters
 
 
@@ -35,6 +39,7 @@ class Label(StrEnum):
     ENGINE = "rtx-trading.com/engine"  # on every child: the name of its TradingEngine
     COLOUR = "rtx-trading.com/colour"
     REVISION = "rtx-trading.com/revision"  # on a colour's Deployment and its pods: the hash of their revision
+    BACKUP = "rtx-trading.com/backup"  # on the Job of a backup that was asked for: the name of its TradingEngineBackup
     CUTOVER = "rtx-trading.com/cutover"  # on a migration Job: the id of its cutover
     DATABASE_CLUSTER = "rtx-trading.com/database-cluster"  # on the pods and ConfigMaps that are Patroni's: its scope
     ROLE = "rtx-trading.com/role"  # on a database pod, by Patroni: a MemberRole; absent: it does not run
@@ -103,6 +108,7 @@ ENGINE_VARIABLES = (
     "REDIS_HOST",
     "REDIS_PASSWORD",
     "REDIS_PORT",
+    "REDIS_SENTINELS",
     "REVISION",
     "SSL_CERT_FILE",
 )
@@ -120,6 +126,16 @@ class InternalKey(StrEnum):
     PEER_SECRET = "PEER_SECRET"  # noqa: S105 - the name of a key
     DB_REPLICATION_PASSWORD = "DB_REPLICATION_PASSWORD"  # noqa: S105 - the name of a key
     PATRONI_RESTAPI_PASSWORD = "PATRONI_RESTAPI_PASSWORD"  # noqa: S105 - the name of a key
+    BACKUP_PASSPHRASE = "BACKUP_PASSPHRASE"  # noqa: S105 - the name of a key
+    BACKUP_INCARNATION = "BACKUP_INCARNATION"  # the folder of this database in the repository; no secret
+
+
+class StoreKey(StrEnum):
+    """Keys of the user's Secret for a bucket with backups."""
+
+    AWS_ACCESS_KEY_ID = "AWS_ACCESS_KEY_ID"
+    AWS_SECRET_ACCESS_KEY = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - the name of a key
+    BACKUP_PASSPHRASE = "BACKUP_PASSPHRASE"  # noqa: S105 - the name of a key
 
 
 class DatabaseRole(StrEnum):
@@ -222,6 +238,34 @@ class Names:
     def redis_headless(self) -> str:
         return f"{self.engine}-redis-headless"
 
+    @property
+    def redis_members(self) -> tuple[str, ...]:
+        """Host names of the cache's pods, if it has Sentinels."""
+        return tuple(f"{self.redis}-{ordinal}.{self.redis_headless}" for ordinal in range(CACHE_MEMBERS))
+
+    @property
+    def backup(self) -> str:
+        """Name of what backups need: ConfigMap, Secret with certificates, and the Service and pod of the repository."""
+        return f"{self.engine}-backup"
+
+    @property
+    def repository_claim(self) -> str:
+        """Name of the PersistentVolumeClaim with the backups: StatefulSets name it by its template and pod."""
+        return f"data-{self.backup}-0"
+
+    @property
+    def full_backup(self) -> str:
+        """Name of the CronJob of full backups; Kubernetes takes 52 characters, as its Jobs have longer ones."""
+        return f"{self.engine}-backup-full"
+
+    @property
+    def incremental_backup(self) -> str:
+        return f"{self.engine}-backup-incr"
+
+    def backup_job(self, digest: str) -> str:
+        """Name of the Job of a backup that was asked for; `digest` stands for its TradingEngineBackup."""
+        return f"{self.engine}-backup-{digest}"
+
     def server(self, component: Component) -> str:
         """Name of the StatefulSet of database or cache."""
         return self.redis if component is Component.CACHE else self.postgres
@@ -254,6 +298,8 @@ class Names:
             Component.DATABASE: "postgres",
             Component.CACHE: "redis",
             Component.MAINTENANCE: "maintenance",
+            Component.BACKUP: "backup",
+            Component.REPOSITORY: "repository",
         }[component]
         return f"{self.engine}-{suffix}"
 
@@ -270,6 +316,8 @@ class Names:
             Component.DATABASE: "rtx-postgres",
             Component.CACHE: "rtx-redis",
             Component.MAINTENANCE: "rtx-maintenance",
+            Component.BACKUP: "rtx-backup",
+            Component.REPOSITORY: "rtx-backup",
         }
         labels = {
             Label.APP.value: app[component],

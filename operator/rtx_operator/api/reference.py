@@ -107,7 +107,8 @@ def _sizes() -> Iterator[str]:
         name = f"engine, {environment}" if environment else "engine, no environment given"
         yield _row(name, count, sizes.engine_resources(environment, Resources()))
     yield _row("PostgreSQL", "1", sizes.database_resources(Resources()))
-    yield _row("Redis", "1", sizes.cache_resources(Resources()))
+    yield _row("Redis", "1, or 3 with Sentinels", sizes.cache_resources(Resources()))
+    yield _row("a Sentinel beside each Redis, with spec.cache.mode Sentinel", "3", sizes.sentinel_resources())
     yield _row("migration Job", "1", sizes.migration_resources(Resources()))
     yield ""
 

@@ -1,10 +1,11 @@
 """Default sizes by environment; values of the spec override them. Pure."""
 
+import math
 from dataclasses import dataclass
 
-from rtx_operator.api.enums import Environment
+from rtx_operator.api.enums import BackupBefore, BackupType, Environment
 from rtx_operator.api.quantities import amount
-from rtx_operator.api.spec import Amounts, Resources, Scaling
+from rtx_operator.api.spec import Amounts, Backup, Resources, Rollout, Scaling
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,9 @@ _ENGINE = {
 }
 _DATABASE = _Default(cpu=("1", "2"), memory=("2Gi", "4Gi"))
 _CACHE = _Default(cpu=("250m", "500m"), memory=("512Mi", "1Gi"))
+_BACKUP = _Default(cpu=("50m", "1"), memory=("64Mi", "512Mi"))
+_BACKUP_SHARE = 4  # thirty full backups, compressed, and the log of a week
+_SENTINEL = _Default(cpu=("25m", "250m"), memory=("32Mi", "64Mi"))
 _MIGRATION = _Default(cpu=("100m", "500m"), memory=("128Mi", "256Mi"))
 
 
@@ -70,9 +74,38 @@ def cache_resources(asked: Resources) -> Resources:
     return _completed(asked, _CACHE)
 
 
+def sentinel_resources() -> Resources:
+    """Resources of a Sentinel, which keeps a few addresses."""
+    return _completed(Resources(), _SENTINEL)
+
+
 def migration_resources(asked: Resources) -> Resources:
     """Complete resources, in Kubernetes' quantities, of the migration Jobs' container."""
     return _completed(asked, _MIGRATION)
+
+
+def backup_resources(asked: Resources) -> Resources:
+    """Complete resources, in Kubernetes' quantities, of the container of a backup's Job."""
+    return _completed(asked, _BACKUP)
+
+
+def backup_storage(backup: Backup, database: str) -> str:
+    """The size of the volume for backups; `database` is that of the database's volume."""
+    return backup.storage or f"{math.ceil(amount(database) * _BACKUP_SHARE / 2**30)}Gi"
+
+
+def backup_type(environment: Environment | None, backup: Backup) -> BackupType:
+    """Where backups are kept."""
+    if backup.type or backup.s3:
+        return backup.type or BackupType.S3
+    return BackupType.NONE if environment is Environment.DEVELOPMENT else BackupType.VOLUME
+
+
+def begins_with_backup(environment: Environment | None, rollout: Rollout, backup: Backup) -> bool:
+    """Whether an upgrade begins with a backup."""
+    skipped = BackupBefore.SKIPPED if environment is Environment.DEVELOPMENT else BackupBefore.REQUIRED
+    mode = rollout.backup.mode or skipped
+    return mode is BackupBefore.REQUIRED and backup_type(environment, backup) is not BackupType.NONE
 
 
 def _completed(asked: Resources, default: _Default) -> Resources:

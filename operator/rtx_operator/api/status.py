@@ -282,7 +282,8 @@ class Cutover(OperationRecord):
     retry: str = Field(
         default="",
         max_length=256,
-        description="Value of the retry annotation when it turned back: a later one asks for another try.",
+        description="Value of the retry annotation when its backup began, or when it turned back: a later one asks for "
+        "another try.",
     )
     monitored_at: Time | None = Field(default=None, description="When its time of monitoring was over.")
     old_down_since: Time | None = Field(
@@ -372,6 +373,20 @@ class HistoryEntry(StatusModel):
     seconds: Annotated[dict[str, float], SECONDS] = Field(default={}, description="Seconds that each phase took.")
 
 
+class Backups(StatusModel):
+    """The newest backup that succeeded, and the repository as it was then."""
+
+    name: str = Field(max_length=63, description="Name of its TradingEngineBackup.")
+    finished_at: Time = Field(
+        description="When it ended, by the clock of its pod; when the operator knew that, if that was earlier."
+    )
+    count: int = Field(ge=0, description="Backups in the repository.")
+    oldest: Time = Field(description="When the oldest of them ended, by the clock of its pod.")
+    newest: Time = Field(description="When the newest of them ended, by the clock of its pod.")
+    stored_bytes: int = Field(ge=0, description="Bytes of all of them in the repository, without the log.")
+    place: str = Field(default="", max_length=64, description="Which repository that is.")
+
+
 class ReplicaCount(StatusModel):
     """Pods of the active colour."""
 
@@ -387,7 +402,7 @@ class TradingEngineStatus(StatusModel):
         default=[],
         max_length=16,
         description="Ready, Reconciling, Stalled (as kstatus defines them), UpToDate, CacheAvailable, "
-        "DatabaseRedundant, Disputed.",
+        "DatabaseRedundant, BackupFresh, Disputed.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     paused_since: Time | None = Field(
@@ -410,6 +425,7 @@ class TradingEngineStatus(StatusModel):
     )
     database: Server | None = Field(default=None, description="The database as it was made.")
     cache: Server | None = Field(default=None, description="The cache as it was made.")
+    backup: Backups | None = Field(default=None, description="The newest backup that succeeded.")
     maintenance: Maintenance | None = Field(default=None, description="The maintenance under way, or the last one.")
     rejected: Rejected | None = Field(
         default=None, description="The revision that was rolled back, while spec asks for it."

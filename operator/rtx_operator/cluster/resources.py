@@ -1,16 +1,18 @@
 """The kinds of objects that the operator reads and writes, with their paths at the API server."""
 
-from rtx_operator.api.kinds import KINDS, TRADING_ENGINE
+from rtx_operator.api.kinds import KINDS, TRADING_ENGINE, TRADING_ENGINE_BACKUP
 from rtx_operator.api.names import GROUP, VERSION
 from rtx_operator.cluster.client import Resource
 
 OURS = {kind.name: Resource(f"{GROUP}/{VERSION}", kind.name, kind.plural) for kind in KINDS}
 ENGINE = OURS[TRADING_ENGINE.name]
+BACKUP = OURS[TRADING_ENGINE_BACKUP.name]
 
 DEPLOYMENT = Resource("apps/v1", "Deployment", "deployments")
 STATEFUL_SET = Resource("apps/v1", "StatefulSet", "statefulsets")
 CONTROLLER_REVISION = Resource("apps/v1", "ControllerRevision", "controllerrevisions")
 JOB = Resource("batch/v1", "Job", "jobs")
+CRON_JOB = Resource("batch/v1", "CronJob", "cronjobs")
 SERVICE = Resource("v1", "Service", "services")
 CONFIG_MAP = Resource("v1", "ConfigMap", "configmaps")
 SECRET = Resource("v1", "Secret", "secrets")
@@ -41,6 +43,8 @@ CACHED_KINDS = (
     AUTOSCALER,
     DISRUPTION_BUDGET,
     NETWORK_POLICY,
+    CRON_JOB,
+    BACKUP,
 )
 CHILDREN = (*LIVE_KINDS, *CACHED_KINDS)
 # Kinds that Kubernetes' controllers create for the children; the operator only reads them.

@@ -97,6 +97,10 @@ class Controller(ABC):
         """
         return None
 
+    async def absent(self, key: Key) -> Object | None:  # noqa: ARG002 - for those that make objects
+        """What is made for a name that has no object; None: nothing."""
+        return None
+
     @abstractmethod
     async def wrote(self, before: Object, written: Object) -> None:
         """Emit what the new status calls for; `before` and `written` are whole objects."""
@@ -117,7 +121,8 @@ class Controller(ABC):
             if due is not None:
                 return Due(due)
             async with asyncio.timeout(RECONCILE_DEADLINE_SECONDS):
-                manifest = await self._client.get(self.resource, key.namespace, key.name)
+                found = await self._client.get(self.resource, key.namespace, key.name)
+                manifest = found or await self.absent(key)
             is_going = manifest is not None and manifest["metadata"].get("deletionTimestamp")
             if manifest is None or is_going or not self._serves(manifest):
                 self.forget(key)  # of one that is going, the garbage collector does the rest, by owner references

@@ -20,14 +20,16 @@ from rtx_operator.cluster.client import ApiError, Client, Object
 from rtx_operator.cluster.engine_pods import EnginePods
 from rtx_operator.cluster.fleet import Fleet
 from rtx_operator.cluster.observe import Observer, operator_password, peer_secret
+from rtx_operator.cluster.observe.backups import backups_with_news
 from rtx_operator.cluster.observe.objects import EngineObjects, read_objects, watched_objects
 from rtx_operator.cluster.perform import Access, Performer
-from rtx_operator.cluster.resources import ENGINE, SECRET
+from rtx_operator.cluster.resources import BACKUP, ENGINE, SECRET
 from rtx_operator.controllers.base import Attempt, Controller, Key
 from rtx_operator.controllers.clock import ObservationClock
 from rtx_operator.controllers.slots import Slots, has_cutover_slot, has_slot
 from rtx_operator.decision import conditions
 from rtx_operator.decision.adoption import adopted
+from rtx_operator.decision.backups import is_stale
 from rtx_operator.decision.decide import Decision, decide
 from rtx_operator.decision.events import events as events_between
 from rtx_operator.decision.keep import data_to_keep
@@ -67,6 +69,7 @@ class EngineController(Controller):
         self._performer = performer
         self._fleet = fleet or Fleet()
         self._cutovers: Slots[Key] = Slots(settings.max_cutovers, wake)
+        self._wake = wake
         self._settings = settings
         self._clock = clock
         self._slots: Slots[Key] = Slots(settings.max_maintenance)
@@ -99,6 +102,8 @@ class EngineController(Controller):
         manifest = self._fleet.get((key.namespace, key.name))
         if manifest is None or not self._serves(manifest) or manifest["metadata"].get("deletionTimestamp"):
             return None
+        for backup in backups_with_news(self._observer.read_cache.watched, (key.namespace, key.name)):
+            self._wake(Key(BACKUP.kind, key.namespace, backup))
         now = self._now()
         try:
             engine = TradingEngine.parse(manifest)
@@ -108,11 +113,11 @@ class EngineController(Controller):
                 return None
             seen = await self._observe(engine, now, objects)
             disputes = self._performer.applier.disputes.of(engine.scope)
-            ground = _ground(engine, seen, revision, disputes)
+            ground = _ground(engine, seen, revision, disputes, now)
             if self._resting.get(key) == ground:
                 return self._resync()
             engine = self._adopted(engine, seen, now)
-            desired = build.build(engine, seen, self._settings, bytes(32))
+            desired = build.build(engine, seen, self._settings, bytes(32), now)
         except (InvalidSpecError, OperatorTooOldError, UnknownActiveError, ApiError):
             return None  # the live reconcile says so in status
         before = manifest.get("status") or {}
@@ -121,7 +126,7 @@ class EngineController(Controller):
         upkeep = decision.keep or decision.delete or not self._is_applied(engine, decision, seen)
         if decision.entered or decision.effects or upkeep or status not in (None, before):
             return None
-        measure.phase(key.namespace, key.name, before)  # of a paused engine a new leader reconciles nothing live
+        measure.state(key.namespace, key.name, before)  # of a paused engine a new leader reconciles nothing live
         resync = self._resync()
         due = requeue_after(decision, Outcome(), now=now, resync=resync)
         if due == resync and not decision.state.waits_for_time:  # until something changes, nothing is to be done
@@ -155,14 +160,14 @@ class EngineController(Controller):
     async def reconcile(self, attempt: Attempt) -> float:
         """Raises what the API server's client raises; then everything is observed again."""
         meta = attempt.manifest["metadata"]
-        measure.phase(meta["namespace"], meta["name"], attempt.before)
+        measure.state(meta["namespace"], meta["name"], attempt.before)
         self._note_slots(attempt.manifest)
         try:
             engine = TradingEngine.parse(attempt.manifest)
             await self._load_slots(engine)
             seen = await self._observe(engine, attempt.now)
             engine = self._adopted(engine, seen, attempt.now)
-            desired = build.build(engine, seen, self._settings, secrets.token_bytes(32))
+            desired = build.build(engine, seen, self._settings, secrets.token_bytes(32), attempt.now)
         except (InvalidSpecError, UnknownActiveError, OperatorTooOldError) as error:
             attempt.status = conditions.after_hands_off(attempt.before, attempt.generation, error, attempt.now)
             if refusal := await self._keep_data(attempt.manifest):
@@ -284,7 +289,7 @@ class EngineController(Controller):
         for event in events_between(was, after):
             log.info("event", reason=event.reason, detail=event.message)
             await events.record(self._client, written, event.reason, event.message, warning=event.is_warning)
-        measure.phase(written["metadata"]["namespace"], written["metadata"]["name"], after)
+        measure.state(written["metadata"]["namespace"], written["metadata"]["name"], after)
         if was.get("cutover") != after.get("cutover"):
             measure.cutover(TradingEngine.parse(before), TradingEngine.parse(written))
         if was.get("maintenance") != after.get("maintenance"):
@@ -305,8 +310,12 @@ def _key_of(manifest: Object) -> Key:
     return Key(ENGINE.kind, manifest["metadata"]["namespace"], manifest["metadata"]["name"])
 
 
-def _ground(engine: TradingEngine, seen: Observation, revision: int, disputes: object) -> object:
-    """All that a decision about an engine at rest depends on, besides the time; `revision` is that of its children."""
+def _ground(engine: TradingEngine, seen: Observation, revision: int, disputes: object, now: datetime) -> object:
+    """All that a decision about an engine at rest depends on; `revision` is that of its children.
+
+    Of the time only what matters then: whether the newest backup is too old, and the day, for its certificates.
+    """
     given = (seen.credentials or {}).get("metadata", {}).get("resourceVersion")
     answer = seen.database and replace(seen.database, age_seconds=0.0)
-    return engine.uid, engine.resource_version, revision, given, seen.orders_metric_served, answer, disputes
+    timely = is_stale(engine, engine.status.backup, now), now.date()
+    return engine.uid, engine.resource_version, revision, given, seen.orders_metric_served, answer, disputes, timely

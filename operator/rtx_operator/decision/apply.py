@@ -2,6 +2,7 @@
 among its effects instead.
 """
 
+from rtx_operator.decision.backups import first_backup
 from rtx_operator.decision.context import DecisionContext
 from rtx_operator.decision.earlier_data import migrates_earlier_data, shows_earlier_data
 from rtx_operator.decision.fence import fence_to_move
@@ -20,6 +21,7 @@ def objects_to_apply(context: DecisionContext) -> tuple[Object, ...]:
     if context.is_installed:
         wanted = (*desired.base_objects, *desired.active.objects, *_idle_objects(context), *_traffic_objects(context))
         wanted += (desired.active.renew,) if migrates_earlier_data(context) else ()
+        wanted += first_backup(context)
         return wanted if has_passwords else tuple(one for one in wanted if one["kind"] not in _WITH_PASSWORDS)
     if not has_passwords:
         return ()  # every pod would hang on the missing Secret

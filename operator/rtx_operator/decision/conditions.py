@@ -49,12 +49,18 @@ def after_decision(
 ) -> Object:
     """The status that follows from a decision; `refusal` is what the API server did not let be carried out."""
     size, ready = decision.ready
-    others = {field: value for field, value in before.items() if field not in (*_REMEMBERED, "databaseCluster")}
+    others = {
+        field: value for field, value in before.items() if field not in (*_REMEMBERED, "databaseCluster", "backup")
+    }
     if decision.cluster:
         others["databaseCluster"] = decision.cluster.model_dump(mode="json", by_alias=True, exclude_none=True)
     replicas = {"replicas": {"desired": size, "ready": ready}, "pods": f"{ready}/{size}"}
     status: Object = {**others, **_remembered(decision.state), **replicas}
-    conditions = [*_progress(decision, refusal), _up_to_date(desired, decision), _cache_available(decision)]
+    backups = decision.backups
+    if backups.known:
+        status["backup"] = _plain(backups.known)
+    fresh = Condition(ConditionType.BACKUP_FRESH, backups.is_fresh, backups.reason, backups.message)
+    conditions = [*_progress(decision, refusal), _up_to_date(desired, decision), _cache_available(decision), fresh]
     if redundant := _database_redundant(desired, decision):
         conditions.append(redundant)
     else:
@@ -181,7 +187,8 @@ def _progress(decision: Decision, refusal: Unmet | None) -> Iterable[Condition]:
 
 def _cache_available(decision: Decision) -> Condition:
     unmet = decision.without_cache or Waiting("the cache is ready", Reason.CACHE_READY)
-    return Condition(ConditionType.CACHE_AVAILABLE, decision.without_cache is None, _reason(unmet), unmet.message)
+    serves = unmet.reason in {Reason.CACHE_READY, Reason.CACHE_DEGRADED}
+    return Condition(ConditionType.CACHE_AVAILABLE, serves, _reason(unmet), unmet.message)
 
 
 def _database_redundant(desired: DesiredState, decision: Decision) -> Condition | None:
@@ -282,10 +289,6 @@ _REMEMBERED = (
 
 def _remembered(state: PersistedState) -> Object:
     """The fields that hold what the operator remembers; but for the history none where there is nothing any more."""
-
-    def plain(value: ApiModel) -> Object:
-        return value.model_dump(mode="json", by_alias=True, exclude_none=True)
-
     one_each: dict[str, ApiModel | None] = {
         "active": state.active,
         "earlierData": state.earlier_data,
@@ -296,11 +299,15 @@ def _remembered(state: PersistedState) -> Object:
         "retirement": state.retirement,
         "rejected": state.rejected,
     }
-    kept: Object = {field: plain(value) for field, value in one_each.items() if value is not None}
+    kept: Object = {field: _plain(value) for field, value in one_each.items() if value is not None}
     if state.paused_since:
         kept["pausedSince"] = _instant(state.paused_since)
     # Also while it is empty: the API server defaults it to an empty list, and status would differ from that each time.
-    return {**kept, "history": [plain(entry) for entry in state.history]}
+    return {**kept, "history": [_plain(entry) for entry in state.history]}
+
+
+def _plain(value: ApiModel) -> Object:
+    return value.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def _up_to_date(desired: DesiredState, decision: Decision) -> Condition:

@@ -8,6 +8,7 @@ from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import OperationName
 from rtx_operator.api.status import Active, DatabaseCluster
 from rtx_operator.decision.apply import objects_to_apply
+from rtx_operator.decision.backups import BackupState, backup_state
 from rtx_operator.decision.cache import without_cache
 from rtx_operator.decision.context import DecisionContext
 from rtx_operator.decision.database import (
@@ -54,6 +55,7 @@ class Decision:
     entered: Phase | None
     waits: Unmet | None
     ready: tuple[int, int]
+    backups: BackupState
     below_size: Waiting | None = None
     without_cache: Unmet | None = None
     keep: tuple[KeepData, ...] = ()
@@ -132,6 +134,7 @@ def decide(
         entered=step.entered,
         waits=step.waits,
         ready=ready,
+        backups=backup_state(context),
         below_size=below_size(context),
         without_cache=without_cache(context),
         keep=_data_to_keep(context, apply, effects),
@@ -149,6 +152,7 @@ def _of_paused(context: DecisionContext, unready: Unmet | None, ready: tuple[int
         entered=None,
         waits=None,
         ready=ready,
+        backups=backup_state(context),
         below_size=below_size(context),
         without_cache=without_cache(context),
         keep=_data_to_keep(context, (), ()),

@@ -6,7 +6,7 @@ from rtx_operator.api.enums import Colour, Component, CutoverPhase
 from rtx_operator.api.names import Label, Names
 from rtx_operator.api.status import Cutover
 from rtx_operator.decision.context import DecisionContext
-from rtx_operator.decision.install import exceeded_its_deadline
+from rtx_operator.decision.install import credentials_exist, exceeded_its_deadline
 from rtx_operator.desired.servers import SERVERS
 from rtx_operator.observation import JobEnd, Object, job_ended, replicas, revision_of
 
@@ -14,6 +14,7 @@ from rtx_operator.observation import JobEnd, Object, job_ended, replicas, revisi
 PRUNABLE_KINDS = frozenset({
     "ConfigMap",
     "ControllerRevision",
+    "CronJob",
     "HorizontalPodAutoscaler",
     "Job",
     "NetworkPolicy",
@@ -25,9 +26,10 @@ def objects_to_prune(context: DecisionContext) -> tuple[Object, ...]:
     """Children that this engine controls and desires no longer (an autoscaler switched off, a Job of another version),
     and Jobs that must not run late or again.
 
-    Nothing while it is not known what serves, and never what a workload or a pod is made from, whatever status says.
+    Nothing while it is not known what serves, or what is desired because passwords are lost, and never what a workload
+    or a pod is made from, whatever status says.
     """
-    if context.serves_unknown:
+    if context.serves_unknown or credentials_exist(context) is not None:
         return ()
     named = {(wanted["kind"], wanted["metadata"]["name"]) for wanted in _named(context)} | set(_in_use(context))
     return tuple(

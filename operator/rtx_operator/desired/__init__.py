@@ -6,8 +6,9 @@ A template has the structure of an object; Python computes its values.
 One folder per component (engine/, database/, cache/, network/), and likewise in templates/.
 """
 
-from rtx_operator.desired.cache.server import cache_services
+from rtx_operator.desired.cache.server import cache_disruption_budget, cache_services
 from rtx_operator.desired.credentials import fingerprints, lost, secrets, unreadable
+from rtx_operator.desired.credentials import values as secret_values
 from rtx_operator.desired.database.instances import InstancesPlan
 from rtx_operator.desired.database.patroni import cluster_state, member_rights
 from rtx_operator.desired.database.server import database_disruption_budget, database_services
@@ -21,6 +22,7 @@ from rtx_operator.desired.network.policies import network_objects
 from rtx_operator.desired.record import Record, recorded
 from rtx_operator.desired.render import Object
 from rtx_operator.desired.revision import RevisionSpec, revision_spec
+from rtx_operator.desired.servers import asked_of_spec
 from rtx_operator.desired.wanted import refuse_unknown_server, wanted_revision
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "Object",
     "Record",
     "RevisionSpec",
+    "asked_of_spec",
     "base_objects",
     "colour_children",
     "controller_revision",
@@ -40,6 +43,7 @@ __all__ = [
     "rendered",
     "revision_spec",
     "running",
+    "secret_values",
     "secrets",
     "traffic_children",
     "unreadable",
@@ -62,4 +66,5 @@ def base_objects(inputs: BuildInput, instances: InstancesPlan) -> list[Object]:
         *([database_disruption_budget(inputs)] if instances.size > 1 else []),
         *database_services(inputs, instances.size),
         *cache_services(inputs),
+        *cache_disruption_budget(inputs),
     ]

@@ -4,16 +4,17 @@ The objects of a colour are built from its own record, made when the colour was:
 was, and never changed into something else, whatever spec or the templates say by now.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from rtx_operator import desired
 from rtx_operator.api import sizes
 from rtx_operator.api.engine import OperatorTooOldError, TradingEngine, UnknownActiveError
-from rtx_operator.api.enums import Colour, Component, CutoverPhase, RetirementPhase
+from rtx_operator.api.enums import Colour, Component, RetirementPhase
 from rtx_operator.api.names import CredentialKey, InternalKey
 from rtx_operator.api.status import Cutover, TradingEngineStatus
-from rtx_operator.desired import BuildInput, Fingerprints, Record, RevisionSpec
+from rtx_operator.desired import BuildInput, Fingerprints, Record, RevisionSpec, backup
 from rtx_operator.desired.image import resolved
 from rtx_operator.desired.passwords import fingerprint_of, secret_of
 from rtx_operator.desired.pods import credentials_of
@@ -34,13 +35,15 @@ from rtx_operator.settings import Settings
 FIRST_COLOUR = Colour.BLUE
 
 
-def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: bytes) -> DesiredState:
+def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: bytes, now: datetime) -> DesiredState:
     """The desired state of an engine; `seed` is 32 random bytes, of which missing credentials are made.
+
+    `now` says which certificates are to be renewed.
 
     Raises UnknownActiveError, and OperatorTooOldError.
     """
     _refuse_newer_fence(seen)
-    inputs = _inputs(engine, seen, settings)
+    inputs = inputs_of(engine, seen, settings)
     passwords = _passwords(inputs, seen, seed)
     inputs = replace(inputs, fingerprints=passwords.fingerprints)
     status = engine.status
@@ -62,7 +65,12 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
         wanted=Revision(wanted.version, wanted.digest or None, wanted.config_hash, wanted.hash),
         is_refreshable=running.revision == wanted.hash
         and not running.makes_the_pods_of(desired.rendered(inputs, colour, wanted)),
-        base_objects=(*passwords.secrets, *desired.base_objects(inputs, instances), *_kept(status, servers.values())),
+        base_objects=(
+            *passwords.secrets,
+            *_backups(inputs, seen, passwords.secrets, servers[Component.DATABASE], seed, now),
+            *desired.base_objects(inputs, instances),
+            *_kept(status, servers.values()),
+        ),
         borrowed_revision=_borrowed_revision(inputs, status, seen),
         servers=servers,
         instances=instances,
@@ -75,6 +83,25 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
         minimum=size.minimum,
         maximum=size.maximum,
     )
+
+
+def _backups(
+    inputs: BuildInput,
+    seen: Observation,
+    secrets: Sequence[Object],
+    database: DesiredServer,
+    seed: bytes,
+    now: datetime,
+) -> Iterator[Object]:
+    """What backups need. A database that sends its log keeps the repository, also once spec asks for no backups."""
+    serves = any(backup.serves_backups(one) for one in database.kept if one["kind"] == "StatefulSet")
+    if not secrets or not (serves or backup.backs_up(inputs)):
+        return
+    live = seen.child("Secret", inputs.names.backup)
+    yield backup.backup_secret(inputs, live, seed, now)
+    yield from backup.repository_objects(inputs, desired.secret_values(secrets[0]), database.image)
+    if serves and backup.backs_up(inputs):
+        yield from backup.cron_jobs(inputs, database.image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +129,7 @@ class _PasswordsOf:
 
 def wanted_revision(engine: TradingEngine, seen: Observation, settings: Settings) -> str:
     """The hash of the revision that the spec asks for. Raises OperatorTooOldError."""
-    return desired.wanted_revision(engine, _inputs(engine, seen, settings), seen).hash
+    return desired.wanted_revision(engine, inputs_of(engine, seen, settings), seen).hash
 
 
 def _kept(status: TradingEngineStatus, servers: Iterable[DesiredServer]) -> Iterator[Object]:
@@ -147,9 +174,9 @@ def _install(inputs: BuildInput, record: Record) -> Object:
 
 
 def _under_way(status: TradingEngineStatus) -> Cutover | None:
-    """The cutover that has a colour. One that waits in Pending has none yet: what is kept there stays as it is."""
+    """The cutover that has a colour. One in Pending or BackingUp has none yet: what is kept there stays as it is."""
     cutover = status.cutover
-    return cutover if cutover and not (cutover.phase.is_terminal or cutover.phase is CutoverPhase.PENDING) else None
+    return cutover if cutover and cutover.phase.has_colour else None
 
 
 def _idle(
@@ -227,7 +254,8 @@ def _traffic(inputs: BuildInput, colour: Colour) -> TrafficObjects:
     return TrafficObjects(select, tuple(scaling), workload)
 
 
-def _inputs(engine: TradingEngine, seen: Observation, settings: Settings) -> BuildInput:
+def inputs_of(engine: TradingEngine, seen: Observation, settings: Settings) -> BuildInput:
+    """What the builders need to know of an engine."""
     return BuildInput(
         namespace=engine.namespace,
         name=engine.name,

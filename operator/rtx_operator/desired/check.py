@@ -9,6 +9,7 @@ from typing import Any
 
 from rtx_operator.api.enums import Component
 from rtx_operator.api.quantities import amount
+from rtx_operator.desired.backup.pods import SERVER
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.render import Object, digest, render
 from rtx_operator.desired.server_revision import ServerRevision
@@ -39,11 +40,17 @@ def check_job(
         priority_class=pod.get("priorityClassName", ""),
         security_context=pod["securityContext"],
         image=new.image,
-        script=_SCRIPTS[component],
+        script=_script(component, new),
         resources=_additional(_requests(new), _requests(running)),
     )
     job["metadata"]["name"] = inputs.names.check(digest(job["spec"]))
     return job
+
+
+def _script(component: Component, new: ServerRevision) -> str:
+    """A container that the image cannot run would keep the pod from getting ready."""
+    containers = {container["name"] for container in new.pod["spec"]["containers"]}
+    return f"rtx-pgbackrest version && {_SCRIPTS[component]}" if SERVER in containers else _SCRIPTS[component]
 
 
 def _where_the_volume_can_be(affinity: Mapping[str, Any], volume: Object) -> Object:

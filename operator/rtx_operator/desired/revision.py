@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rtx_operator.api.names import DATABASE_NAME, HTTP_PORT, METRICS_PORT, POSTGRES_PORT, REDIS_PORT
+from rtx_operator.api.names import DATABASE_NAME, HTTP_PORT, METRICS_PORT, POSTGRES_PORT, REDIS_PORT, SENTINEL_PORT
 from rtx_operator.api.sizes import engine_resources
 from rtx_operator.api.spec import TradingEngineSpec
 from rtx_operator.desired.inputs import BuildInput
@@ -139,6 +139,8 @@ def _config(inputs: BuildInput) -> dict[str, str]:
         "DB_CONNECTIONS": str(spec.config.database_connections),
         "REDIS_HOST": inputs.names.redis,
         "REDIS_PORT": str(REDIS_PORT),
+        # In either mode of the cache, so that a change of it needs no other engine pods (ADR 0145).
+        "REDIS_SENTINELS": ",".join(f"{member}:{SENTINEL_PORT}" for member in inputs.names.redis_members),
         "PEER_SERVICE": inputs.names.peer_service,
         "PORT": str(HTTP_PORT),
         "METRICS_PORT": str(METRICS_PORT),

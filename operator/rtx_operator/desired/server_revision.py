@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from rtx_operator.api.engine import OperatorTooOldError
 from rtx_operator.api.enums import Component
-from rtx_operator.api.names import Label
+from rtx_operator.api.names import CACHE_MEMBERS, Label
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.pods import credentials_of
 from rtx_operator.desired.render import Object, digest, render
@@ -72,6 +72,12 @@ class ServerRevision:
     @property
     def image(self) -> str:
         return str(self.pod["spec"]["containers"][0]["image"])
+
+    @property
+    def size(self) -> int:
+        """How many pods it has: three where a Sentinel stands beside the server."""
+        has_sentinel = any(container["name"] == "sentinel" for container in self.pod["spec"]["containers"])
+        return CACHE_MEMBERS if has_sentinel else 1
 
     @property
     def pull_secrets(self) -> list[Object]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from rtx_operator.api.enums import Component, MaintenancePhase, ServerComponent
 from rtx_operator.api.names import MAX_DATABASE_INSTANCES, CredentialKey
-from rtx_operator.api.spec import StatefulServer
+from rtx_operator.api.spec import Backup, TradingEngineSpec
 from rtx_operator.api.status import Asked, Maintenance, Server, ServerStart, TradingEngineStatus
 from rtx_operator.desired.cache.server import cache_configuration, cache_stateful_set
 from rtx_operator.desired.check import check_job
@@ -13,7 +13,7 @@ from rtx_operator.desired.database.instances import DatabaseFacts, InstancesPlan
 from rtx_operator.desired.database.server import database_configuration, database_stateful_set
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.passwords import PasswordsToTake, last_start, secret_of
-from rtx_operator.desired.pods import CREDENTIALS
+from rtx_operator.desired.pods import CREDENTIALS, plain
 from rtx_operator.desired.render import Object, digest
 from rtx_operator.desired.served import has_served
 from rtx_operator.desired.server_revision import ServerRevision, as_made, controller_revision
@@ -28,8 +28,6 @@ _RENDERED = {
     Component.CACHE: (cache_configuration, cache_stateful_set),
 }
 _PASSWORD_KEYS = {Component.DATABASE: CredentialKey.DB_PASSWORD, Component.CACHE: CredentialKey.REDIS_PASSWORD}
-FIXED_FIELDS = frozenset({"storage", "storageClassName", "podSecurityContext"})  # the API server refuses an edit
-LIVE_FIELDS = frozenset({"instances", "durability"})  # an edit replaces no pod
 
 
 def desired_servers(
@@ -99,17 +97,18 @@ class _Given:
 
     @property
     def size(self) -> int:
-        """How many pods it has now. While a maintenance replaces them, it stays."""
+        """How many pods it has now. The database's stay while a maintenance replaces them, the cache's change by it."""
         if self.component is Component.CACHE:
-            return 1
+            return _live_size(self.seen.child("StatefulSet", self.name)) or 1
         if self.maintenance and self.maintenance.phase.replaces_pod:
             return servers_now(self.inputs.spec.database.instances, _database_facts(self.inputs, self.seen))
         return database_plan(self.inputs, self.seen).size
 
     @property
     def pods(self) -> list[Object]:
-        """Its pods that are not being deleted."""
-        return self.seen.pods_of(self.inputs.names.selector(self.component))
+        """Its pods that are not being deleted, the first one first."""
+        pods = self.seen.pods_of(self.inputs.names.selector(self.component))
+        return sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))
 
     @property
     def passwords(self) -> PasswordsToTake:
@@ -151,10 +150,11 @@ def _server(given: _Given) -> DesiredServer:
     size = given.size
 
     def objects(revision: ServerRevision) -> tuple[Object, ...]:
+        pods = revision.size if component is Component.CACHE else size
         return (
             controller_revision(inputs, component, revision),
             {**config_map, "data": dict(revision.configuration)},
-            as_made(stateful_set, revision, size=size),
+            as_made(stateful_set, revision, size=pods),
         )
 
     return DesiredServer(
@@ -212,7 +212,7 @@ def _passwords(given: _Given, *, is_made_with_them: bool) -> _Passwords:
 
 def _by_leadership(given: _Given) -> tuple[list[Object], list[Object]]:
     """The pod whose passwords count, and the others: a server sets those that it has when it begins to lead."""
-    if given.size == 1:
+    if given.size == 1 or given.component is Component.CACHE:
         return given.pods, []
     primary = members(given.pods).primary
     leading = [pod for pod in given.pods if primary and pod["metadata"]["name"] == primary.name]
@@ -324,14 +324,28 @@ def _asked(given: _Given, fingerprint: str, runs: ServerRevision | None) -> str:
 
 
 def _hash_of_asked(given: _Given, fingerprint: str, pull_secrets: list[Object]) -> str:
-    """Without defaults, so that another release of the operator finds the same."""
-    spec, inputs = given.inputs.spec, given.inputs
-    server: StatefulServer = spec.cache if given.component is Component.CACHE else spec.database
-    fields = server.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    inputs = given.inputs
     asked = {
-        **{field: value for field, value in fields.items() if field not in FIXED_FIELDS | LIVE_FIELDS},
+        **asked_of_spec(inputs.spec, given.component),
         "imagePullSecrets": pull_secrets,
         "credentials": inputs.credentials,
         "fingerprint": fingerprint,
     }
     return digest({field: value for field, value in asked.items() if value})
+
+
+def asked_of_spec(spec: TradingEngineSpec, component: ServerComponent) -> Object:
+    """What of spec the pods of database or cache are made from: an edit of it begins a maintenance."""
+    if component is Component.CACHE:
+        return spec.cache.asked_of_pods()
+    return {**spec.database.asked_of_pods(), "backup": _asked_of_backups(spec.backup)}
+
+
+def _asked_of_backups(backup: Backup) -> Object:
+    """What of spec.backup is in the database's pods; the rest reaches them as files that change while they run."""
+    store = backup.s3
+    asked: Object = {"type": backup.type} if backup.type else {}
+    if store is None:
+        return asked
+    ca = plain(store.trusted_ca) if store.trusted_ca else ""
+    return {**asked, "secret": store.credentials_secret_ref.name, "ca": ca}

@@ -11,6 +11,7 @@ class EffectName(StrEnum):
 
     REPAIR = "Repair"  # the objects that are desired whatever operation runs
     PRUNE = "Prune"  # our objects that are desired no longer
+    BACK_UP = "BackUp"  # the backup that comes before an upgrade
     MIGRATE = "Migrate"  # the Job of the new image that runs its expand migrations
     PROVISION = "Provision"  # the new colour's objects
     RESIZE = "Resize"  # the size of a colour, within its bounds

@@ -12,7 +12,14 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import CutoverPhase, MaintenancePhase, OperationName, Reason, RetirementPhase
+from rtx_operator.api.enums import (
+    BackupPhase,
+    CutoverPhase,
+    MaintenancePhase,
+    OperationName,
+    Reason,
+    RetirementPhase,
+)
 from rtx_operator.api.spec import Rollout
 from rtx_operator.api.status import Record
 from rtx_operator.desired.state import DesiredState
@@ -23,7 +30,7 @@ from rtx_operator.operations.state import PersistedState
 from rtx_operator.results import Check, Failure, Unmet, Waiting, worst_unmet
 
 Phase = CutoverPhase | MaintenancePhase | RetirementPhase
-P = TypeVar("P", CutoverPhase, MaintenancePhase, RetirementPhase)
+P = TypeVar("P", CutoverPhase, MaintenancePhase, RetirementPhase, BackupPhase)
 C = TypeVar("C")
 
 
@@ -32,6 +39,7 @@ class Event(StrEnum):
 
     WITHDRAWN = "withdrawn"  # spec asks for something else now
     KEPT = "kept"  # done, and the target is still warm from before: neither migration nor new pods are needed
+    SKIPPED = "skipped"  # done, and spec asks for nothing of the next phase
     DONE = "done"  # all checks of the phase are passed
     FAILED = "failed"  # a check can no longer be passed
     EXPIRED = "expired"  # neither, and the deadline has passed
@@ -78,7 +86,8 @@ class PhaseRow(Generic[P, C]):
     checks: tuple[Check[C], ...] = ()  # in the order in which a person would look
     action: Callable[[C], tuple[Effect, ...]] = nothing_to_do
     queries: Callable[[Rollout, Any], PodQueries] = no_queries  # by spec.rollout and the record
-    deadline: Callable[[Rollout], timedelta] | None = None  # None: it waits as long as it takes
+    # By spec.rollout, or spec.backup; None: it waits as long as it takes.
+    deadline: Callable[[Any], timedelta] | None = None
     # Seconds until the next reconcile, by the record and the time.
     requeue: Callable[[Any, datetime], float] = never
     only_waits: bool = False  # nothing has been done yet: the arbiter may let others begin, and go on, beside it
@@ -169,7 +178,7 @@ class PhaseTable(Generic[P, Row]):
             yield f"the Event text of {phase} names {error}, which no record has"
 
 
-def _terminal_faults(phase: Phase, row: PhaseRow[Any, Any]) -> Iterator[str]:
+def _terminal_faults(phase: Phase | BackupPhase, row: PhaseRow[Any, Any]) -> Iterator[str]:
     if row.checks or row.action is not nothing_to_do or row.queries is not no_queries:
         yield f"{phase} is terminal and still checks or does something"
     if row.deadline or row.requeue is not never or row.goes_first:
@@ -178,7 +187,7 @@ def _terminal_faults(phase: Phase, row: PhaseRow[Any, Any]) -> Iterator[str]:
         yield f"{phase} is terminal and still waits"
 
 
-def _faults_under_way(phase: Phase, row: PhaseRow[Any, Any]) -> Iterator[str]:
+def _faults_under_way(phase: Phase | BackupPhase, row: PhaseRow[Any, Any]) -> Iterator[str]:
     if Event.DONE not in row.ways:
         yield f"{phase} is never done"
     if phase in row.ways.values():

@@ -56,6 +56,9 @@ def test_other_pods_of_the_same_version_are_a_cutover() -> None:
         {"rollout": {"drainTimeout": "10s"}},
         {"service": {"annotations": {"a": "b"}}},
         {"serviceAccount": {"annotations": {"role": "arn"}}},
+        {"database": {"instances": 3}},
+        {"database": {"parameters": {"work_mem": "64Mi"}}},
+        {"backup": {"retentionDays": 7}},
     ],
 )
 def test_what_shapes_no_pod_is_carried_out_in_place(spec: Object) -> None:
@@ -74,6 +77,15 @@ def test_another_image_of_a_server_is_a_maintenance(component: str) -> None:
     found = changed(running(), **{component: {"image": "registry.example.com/other:1"}})
     assert {one.effect for one in found.changes} == {"maintenance"}
     assert verdict(found).startswith(f"a maintenance of the {component}")
+
+
+@pytest.mark.parametrize(
+    "spec", [{"database": {"parameters": {"wal_buffers": "16Mi"}}}, {"backup": {"type": "Volume"}}]
+)
+def test_what_the_database_reads_at_its_start_is_a_maintenance(spec: Object) -> None:
+    found = changed(running(), **spec)
+    assert {one.effect for one in found.changes} == {"maintenance"}
+    assert verdict(found).startswith("a maintenance of the database")
 
 
 def test_going_back_to_the_kept_release_is_a_switch() -> None:

@@ -19,9 +19,15 @@ def test_optional_variables_have_the_documented_defaults():
     assert (settings.port, settings.metrics_port, settings.log_level) == (7999, 9090, LogLevel.INFO)
     assert (settings.colour, settings.execution_mode) == (Colour.GREEN, ExecutionMode.B_BOOK)
     assert settings.peer_service is None
+    assert settings.redis.sentinels == ()
     database = settings.database
     assert (database.port, database.name, database.user) == (5432, "trading_engine", "rtx_engine")
     assert MigrationSettings.from_environment(ENOUGH).database.user == "rtx_migrator"
+
+
+def test_sentinels_are_hosts_with_their_ports():
+    settings = Settings.from_environment(ENOUGH | {"REDIS_SENTINELS": "redis-0.redis, redis-1.redis:15002"})
+    assert settings.redis.sentinels == (("redis-0.redis", 26379), ("redis-1.redis", 15002))
 
 
 @pytest.mark.parametrize("name", ENOUGH)
@@ -37,6 +43,11 @@ def test_missing_variable_is_named(name):
         ("PORT", "0", "PORT is '0'; it must be a port number from 1 to 65535."),
         ("DB_PORT", "65536", "DB_PORT is '65536'; it must be a port number from 1 to 65535."),
         ("REDIS_PORT", "a", "REDIS_PORT is 'a'; it must be a port number from 1 to 65535."),
+        (
+            "REDIS_SENTINELS",
+            "a,b:x",
+            "REDIS_SENTINELS has 'b:x'; it must be hosts, or host:port, separated by commas.",
+        ),
         ("JWT_SECRET", "x" * 31, "JWT_SECRET is 31 bytes long; it must have at least 32 random bytes."),
         (
             "PEER_SERVICE",

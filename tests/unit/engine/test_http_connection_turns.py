@@ -1,7 +1,7 @@
 """What a connection does when: whose turn it is, what waits for whom, and when it ends. With a clock of the test's."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import uvicorn
@@ -34,6 +34,7 @@ class Client:
     clock: Clock = field(default_factory=Clock)
     transport: RecordedTransport = field(default_factory=RecordedTransport)
     exchanges: list[Exchange] = field(default_factory=list)
+    admission: Admission = field(default_factory=lambda: Admission(PRODUCTION))
 
     def __post_init__(self) -> None:
         config = uvicorn.Config(self.begin, ws="none")
@@ -44,7 +45,7 @@ class Client:
             self.clock,
             application=self,
             limits=PRODUCTION,
-            admission=Admission(PRODUCTION),
+            admission=self.admission,
         )
         self.connection.connection_made(self.transport)
 
@@ -354,3 +355,58 @@ async def test_answers_come_in_the_order_of_their_requests_however_long_they_tak
     for number, answers in enumerate(await asyncio.gather(*(served(number) for number in range(20)))):
         bodies = [part.partition(b"\r\n\r\n")[2] for part in answers.split(b"HTTP/1.1 200 OK\r\n")[1:]]
         assert bodies == [b"/%d" % (100 * number + index) for index in range(20)]
+
+
+def sharing(number: int, unread_bytes: int) -> list[Client]:
+    """Clients of one server, which may leave so many bytes unread together."""
+    admission = Admission(replace(PRODUCTION, unread_bytes=unread_bytes))
+    return [Client(admission=admission) for _ in range(number)]
+
+
+async def test_clients_that_do_not_read_share_a_budget():
+    # given a client that reads, and two that leave something unread
+    reader, small, large = sharing(3, unread_bytes=100_000)
+    for client in (reader, small, large):
+        client.send(GET % 1)
+        client.answer(LARGE)
+    small.transport.unsent, large.transport.unsent = 40_000, 60_000
+    for client in (reader, small, large):
+        client.wait(1)
+    assert not large.transport.closed
+
+    # when these have more unread than all may together, then the one with the most of it is dropped
+    small.transport.unsent = 40_001
+    small.wait(1)
+    assert large.transport.aborted
+    assert not small.transport.closed
+    assert not reader.transport.closed
+
+
+@pytest.mark.parametrize("request_", [GET % 1, CLOSING % 1])
+async def test_answers_that_are_not_read_count_before_the_next_second(request_):
+    # given clients that leave their answers unread
+    clients = sharing(3, unread_bytes=100_000)
+    for client, unsent in zip(clients, (40_000, 50_000, 30_000), strict=True):
+        client.send(request_)
+        client.transport.unsent = unsent
+        client.answer(LARGE)
+    # then the one with the most is dropped although the server has not looked at the clock yet
+    assert [client.transport.aborted for client in clients] == [False, True, False]
+
+
+async def test_requests_that_wait_count_as_unread():
+    # given two clients whose requests wait for the answers to earlier ones
+    headers = b"".join(b"x-%d: 1\r\n" % number for number in range(90))
+    request = b"GET / HTTP/1.1\r\n" + headers + b"\r\n"
+    small, large = sharing(2, unread_bytes=150_000)
+    small.send(request * 2)
+    # when the other one has far more of them
+    large.send(request * 16)
+    # then it is dropped, and what it had is free for others
+    assert large.transport.aborted
+    assert not small.transport.closed
+    large.connection.connection_lost(None)
+    small.answer()
+    small.answer()
+    small.send(request * 8)
+    assert not small.transport.closed

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 import redis.asyncio
 from rtx_engine.config import Redis
+from rtx_engine.redis_master import MASTER_CHECK
 from rtx_engine.stream import publisher
 from rtx_engine.stream.publisher import Publisher
 from rtx_engine.stream.resp import Replies, ReplyError, command
@@ -53,7 +54,7 @@ Serve = Callable[[int, list[bytes]], bytes | None]
 
 @dataclass
 class Server:
-    """Answers what `serve` says to a command on the nth connection; None: the connection ends."""
+    """Answers what `serve` says to a command on the nth connection; None: the connection ends. It is a master."""
 
     serve: Serve
     received: "asyncio.Queue[tuple[int, bytes]]" = field(default_factory=asyncio.Queue)
@@ -69,6 +70,9 @@ class Server:
                 for _ in range(count):
                     length = int((await reader.readuntil(b"\r\n"))[1:])
                     words.append((await reader.readexactly(length + 2))[:-2])
+                if words == [word.encode() for word in MASTER_CHECK]:
+                    writer.write(b":0\r\n")
+                    continue
                 self.received.put_nowait((number, b" ".join(words)))
                 reply = self.serve(number, words)
                 if reply is None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from aiohttp import web
 from kubernetes.aio.client.api_client import ApiClient
@@ -56,7 +57,12 @@ class ApiServer:
     def _stored(self, body: Object, path: str) -> Object:
         self._version += 1
         ours = {"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": sorted(body.get("spec", {}))}}
-        meta = {**body["metadata"], "uid": path, "resourceVersion": str(self._version), "managedFields": [ours]}
+        meta = {
+            **body["metadata"],
+            "uid": str(uuid5(NAMESPACE_URL, path)),
+            "resourceVersion": str(self._version),
+            "managedFields": [ours],
+        }
         return {**body, "metadata": meta}
 
     def _with_status(self, path: str, body: Object) -> Object:
@@ -75,7 +81,8 @@ class ApiServer:
         if path in self.objects:
             return web.json_response({"message": "exists", "reason": "AlreadyExists"}, status=409)
         self._version += 1
-        self.objects[path] = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self._version)}}
+        meta = {**body["metadata"], "uid": str(uuid5(NAMESPACE_URL, path)), "resourceVersion": str(self._version)}
+        self.objects[path] = {**body, "metadata": meta}
         return web.json_response(self.objects[path], status=201)
 
     def _merge(self, path: str, body: Object) -> web.Response:

@@ -95,6 +95,9 @@ MISSING: Mapping[str, Callable[[CutoverContext], CutoverContext]] = {
     "reach did not respond": lambda given: with_observed(given, reach=dict.fromkeys(given.seen.reach, "no response")),
     "smoke was not run": lambda given: with_observed(given, smoke=()),
     "slots were not counted": lambda given: with_observed(given, cutover_slot=False),
+    "no backups": lambda given: with_observed(
+        given, children={key: one for key, one in given.seen.children.items() if key[0] != "TradingEngineBackup"}
+    ),
     "no children": lambda given: with_observed(given, children={}),
     "no pods": lambda given: with_observed(given, pods=()),
     "no slices": lambda given: with_observed(given, endpoint_slices=()),

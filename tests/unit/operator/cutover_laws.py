@@ -29,6 +29,7 @@ from simulated_engines import may_run
 
 # The phases, in the status that was read, in which an effect of a cutover may be performed.
 OF_PHASE: Mapping[EffectName, frozenset[CutoverPhase]] = {
+    EffectName.BACK_UP: frozenset({CutoverPhase.BACKING_UP}),
     EffectName.MIGRATE: frozenset({CutoverPhase.MIGRATING}),
     EffectName.PROVISION: frozenset({CutoverPhase.PROVISIONING}),
     EffectName.SELECT: frozenset({CutoverPhase.SWITCHING, CutoverPhase.MONITORING, CutoverPhase.ROLLING_BACK}),

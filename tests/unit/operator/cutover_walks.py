@@ -6,6 +6,7 @@ from rtx_operator.operations.effects import EffectName
 
 PHASES_TO_SWITCHING = [
     CutoverPhase.PENDING,
+    CutoverPhase.BACKING_UP,
     CutoverPhase.MIGRATING,
     CutoverPhase.PROVISIONING,
     CutoverPhase.TESTING,

@@ -199,8 +199,8 @@ class World(Judged):
             for obsolete in effect.objects:
                 self.delete(obsolete)
         elif isinstance(effect, Evict):
-            for pod in effect.pods:
-                self.evict_server(pod)
+            kept = [self.evict_server(pod) for pod in effect.pods]
+            return next(filter(None, kept), None)
         elif isinstance(effect, Scale):
             self.scale(effect)
         elif isinstance(effect, KeepData):

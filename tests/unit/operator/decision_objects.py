@@ -28,7 +28,8 @@ def child(kind: str, name: str, *, owned: bool = True, **more: Any) -> Object:
 
 def workload(kind: str, name: str, desired: int, ready: int) -> Object:
     status = {"observedGeneration": 1, "readyReplicas": ready, "updatedReplicas": ready}
-    return child(kind, name, spec={"replicas": desired}, status=status)
+    spec: Object = {"replicas": desired, "template": {"spec": {"containers": [{"name": "server"}]}}}
+    return child(kind, name, spec=spec, status=status)
 
 
 def job(**status: Any) -> Object:

@@ -1,17 +1,20 @@
 """Two engines, the smallest one and one with every field, and all objects that are built for them."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from rtx_operator import desired
 from rtx_operator.api.enums import Colour, Component
 from rtx_operator.api.spec import TradingEngineSpec
 from rtx_operator.api.status import TradingEngineStatus
+from rtx_operator.desired import backup
 from rtx_operator.desired.servers import database_plan, desired_servers
 from rtx_operator.desired.state import DesiredServer
 from rtx_operator.observation import Observation
 
 SEED = bytes(range(32))
+NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
 SMALL = {"version": "1.0.0", "image": {"repository": "registry.example.com/rtx-engine"}}
 FULL = {
@@ -88,11 +91,22 @@ FULL = {
         "serviceAccount": {"name": "postgres"},
     },
     "cache": {
+        "mode": "Sentinel",
         "storage": "20Gi",
         "storageClassName": "fast",
         "scheduling": {"priorityClassName": "data"},
         "podSecurityContext": {"fsGroup": 4000},
         "serviceAccount": {"name": "redis"},
+    },
+    "backup": {
+        "schedule": "*/30 * * * *",
+        "fullSchedule": "15 1 * * 1-5",
+        "retentionDays": 60,
+        "walRetentionDays": 14,
+        "timeout": "2h",
+        "storage": "500Gi",
+        "storageClassName": "slow",
+        "resources": {"limits": {"cpu": 2}},
     },
     "service": {
         "type": "LoadBalancer",
@@ -153,9 +167,10 @@ def blue(given: desired.BuildInput) -> desired.Record:
 
 
 def everything(given: desired.BuildInput) -> list[desired.Object]:
-    record = blue(given)
+    record, secrets = blue(given), desired.secrets(given, None, None, SEED)
     return [
-        *desired.secrets(given, None, None, SEED),
+        *secrets,
+        *backups(given, desired.secret_values(secrets[0])),
         *desired.base_objects(given, database_plan(given, Observation(children={}))),
         *(made for server in servers(given).values() for made in server.kept),
         desired.migration_job(given, record, "up"),
@@ -164,13 +179,24 @@ def everything(given: desired.BuildInput) -> list[desired.Object]:
     ]
 
 
+def backups(given: desired.BuildInput, internal: dict[str, str]) -> list[desired.Object]:
+    if not backup.backs_up(given):
+        return []
+    secret = backup.backup_secret(given, None, SEED, NOW)
+    shown = {**secret, "data": dict.fromkeys(secret["data"], "")}  # certificates differ with each release of a library
+    image = given.spec.database.image or given.postgres_image
+    return [shown, *backup.repository_objects(given, internal, image), *backup.cron_jobs(given, image)]
+
+
 def one(objects: list[desired.Object], kind: str, name: str) -> desired.Object:
     (found,) = (thing for thing in objects if (thing["kind"], thing["metadata"]["name"]) == (kind, name))
     return found
 
 
 def pods(objects: list[desired.Object]) -> list[desired.Object]:
-    return [thing["spec"]["template"]["spec"] for thing in objects if "template" in thing.get("spec", {})]
+    specs = [thing.get("spec", {}) for thing in objects]
+    specs += [spec["jobTemplate"]["spec"] for spec in specs if "jobTemplate" in spec]
+    return [spec["template"]["spec"] for spec in specs if "template" in spec]
 
 
 ENGINE = ("Deployment", "rtx-engine-blue")

@@ -1,5 +1,7 @@
 """What the operator desires of the small world's engine, kept by what that depends on: to build it takes longest."""
 
+from datetime import UTC, datetime
+
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.names import Names
 from rtx_operator.desired import build
@@ -12,6 +14,7 @@ from simulated_patroni import CONFIG, SYNC
 
 SETTINGS = from_environment({"POSTGRES_IMAGE": "postgres", "REDIS_IMAGE": "redis"})
 SEED = bytes(32)
+CERTIFIED = datetime(2026, 11, 27, tzinfo=UTC)  # of the certificates: no walk lasts until they are renewed
 
 _DESIRED_STATES: dict[str, DesiredState] = {}
 
@@ -45,7 +48,7 @@ def desired_state(engine: TradingEngine, observation: Observation) -> DesiredSta
     ]
     key = repr((made, servers, known, jobs, secrets, schema, served, deployments))
     if key not in _DESIRED_STATES:
-        _DESIRED_STATES[key] = build.build(engine, observation, SETTINGS, SEED)
+        _DESIRED_STATES[key] = build.build(engine, observation, SETTINGS, SEED, CERTIFIED)
     return _DESIRED_STATES[key]
 
 

@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 
 from rtx_operator.api.enums import Reason
 from rtx_operator.desired.state import JOB_LABEL
-from rtx_operator.observation import Object
+from rtx_operator.observation import Object, is_ready
 from rtx_operator.operations.effects import KeepData, Scale
-from rtx_operator.results import Failure
+from rtx_operator.results import Failure, Waiting
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LIVE_SERVICE = "rtx-engine"
+BUDGET = "PodDisruptionBudget"
 
 
 class Conflict(Exception):  # noqa: N818
@@ -105,14 +106,30 @@ class SimulatedApi:
         if observed["kind"] == "Job":
             self.pods = {name: pod for name, pod in self.pods.items() if label(pod, JOB_LABEL) != key[1]}
 
-    def evict_server(self, observed: Object) -> None:
-        """Evict the pod of a database or cache with the uid of `observed`."""
+    def evict_server(self, observed: Object) -> Waiting | None:
+        """Evict the pod of a database or cache with the uid of `observed`, unless a disruption budget keeps it."""
         name = observed["metadata"]["name"]
         live = self.pods.get(name)
         if live and live["metadata"]["uid"] == observed["metadata"]["uid"]:
+            if self._is_kept_by_budget(live):
+                return Waiting(f"pod {name} stays for now: it would violate the pod's disruption budget")
             self.judge_server_pod(live)
             meta = {**live["metadata"], "deletionTimestamp": timestamp(self.now)}
             self.pods[name] = {**live, "metadata": meta}
+        return None
+
+    def _is_kept_by_budget(self, pod: Object) -> bool:
+        """As the API server decides, for budgets of one pod."""
+        budget = next((one for (kind, _), one in self.children.items() if kind == BUDGET and _selects(one, pod)), None)
+        if budget is None or pod["status"].get("phase") == "Pending":
+            return False
+        spec = budget["spec"]
+        if spec["unhealthyPodEvictionPolicy"] == "AlwaysAllow" and not is_ready(pod):
+            return False
+        selected = [one for one in self.pods.values() if _selects(budget, one)]
+        healthy = [one for one in selected if is_ready(one) and "deletionTimestamp" not in one["metadata"]]
+        spare = len(healthy) - (len(selected) - int(spec["maxUnavailable"]))
+        return spare < (1 if is_ready(pod) else 0)
 
     def keep_data(self, effect: KeepData) -> None:
         """Merge what keeps data into objects that would be deleted with the engine."""
@@ -153,3 +170,8 @@ def _content(stored: Object) -> Object:
 
 def timestamp(now: datetime) -> str:
     return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _selects(budget: Object, pod: Object) -> bool:
+    wanted = budget["spec"]["selector"]["matchLabels"]
+    return bool(wanted.items() <= pod["metadata"].get("labels", {}).items())

@@ -44,6 +44,7 @@ class Cluster(Engines):
         self.run_patroni()
         self.run_deployments()
         self.run_jobs()
+        self.run_backups()
         self.run_endpoints()
         self.traffic()
 
@@ -71,6 +72,21 @@ class Cluster(Engines):
             if size == len(left) == len(owned):
                 self._report_complete(key)
 
+    def run_backups(self) -> None:
+        """The controller of TradingEngineBackups."""
+        for key, live in list(self.children.items()):
+            if key[0] != "TradingEngineBackup" or live["status"].get("phase") in {"Succeeded", "Failed"}:
+                continue
+            if self.has_fault("backup hangs"):
+                self._store(key, {**live, "status": {"phase": "Running", "message": "waiting for its Job"}})
+                continue
+            ended, summary = timestamp(self.now), {"count": 1, "storedBytes": 1}
+            place = self.children["ConfigMap", "rtx-backup"]["data"]["place"]
+            repository = {**summary, "oldest": ended, "newest": ended, "place": place}
+            made = {"phase": "Succeeded", "endedAt": ended, "made": {"finishedAt": ended}, "repository": repository}
+            failed = {"phase": "Failed", "endedAt": ended, "message": "the repository is full"}
+            self._store(key, {**live, "status": failed if self.has_fault("backup") else made})
+
     def _run_stateful_set(self, key: tuple[str, str], live: Object) -> None:
         """The StatefulSet controller, Parallel and OnDelete: a pod that is missing is made from the template."""
         template, size = live["spec"]["template"], live["spec"]["replicas"]
@@ -96,9 +112,9 @@ class Cluster(Engines):
     def _run_server_pods(self) -> None:
         """The kubelet: a server's pod becomes ready, unless its image is missing, crashes, or no node fits."""
         for name, pod in self.pods.items():
-            if label(pod, Label.COMPONENT) not in {Component.DATABASE, Component.CACHE}:
+            if label(pod, Label.COMPONENT) not in {Component.DATABASE, Component.CACHE, Component.REPOSITORY}:
                 continue
-            away = {"postgres": "no database", "redis": "no cache"}[name.split("-")[-2]]
+            away = {"postgres": "no database", "redis": "no cache", "backup": "no repository"}[name.split("-")[-2]]
             cause = "unready" if self.has_fault(away) or self.has_fault("dead", name) else ""
             self.pods[name] = {**pod, "status": _status_of(pod, cause)}
 
@@ -200,7 +216,7 @@ class Cluster(Engines):
 
 def _status_of(pod: Object, cause: str) -> Object:
     """The status of a pod of database or cache, or of a Job that tries one, by its image and node selector."""
-    [container] = pod["spec"]["containers"]
+    container, *_ = pod["spec"]["containers"]
     if "elsewhere" in pod["spec"].get("nodeSelector", {}).values():
         fits = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
         message = "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector."

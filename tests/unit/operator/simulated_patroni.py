@@ -45,8 +45,8 @@ class Patroni(SimulatedApi):
         if self.leader not in alive:
             self.leader = ""
             self._elect(alive)
-        elif (wish := self._wish()) and wish in self._streaming(alive):
-            self._lead(wish)
+        elif (wish := self._wish()) and wish in self._streaming(alive) and wish in (self.voters() or alive):
+            self._lead(wish)  # one that has just come back is not up to date, and no voter
         if not self.leader:
             self._report(alive, [])
             return

@@ -78,6 +78,12 @@ def test_optional_text_that_a_rule_checks_says_to_leave_it_out() -> None:
     assert {name for name, rule in checked.items() if rule != crd.NOT_EMPTY} == set()
 
 
+def test_no_text_has_a_default_that_its_own_rule_refuses() -> None:
+    # The API server refuses such a CRD as a whole.
+    for path, schema in _schemas(SCHEMA):
+        assert not (schema.get("default") == "" and crd.NOT_EMPTY in schema.get(crd.VALIDATIONS, [])), path
+
+
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
 def test_sample_is_valid(sample: Path) -> None:
     spec = yaml.safe_load(sample.read_text())["spec"]

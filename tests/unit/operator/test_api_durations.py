@@ -42,6 +42,7 @@ def test_empty_rollout_has_the_defaults() -> None:
 
     assert rollout.model_dump(mode="json", by_alias=True) == {
         "strategy": "BlueGreen",
+        "backup": {"mode": None, "timeout": "30m"},
         "smoke": [{"name": "health", "path": "/health"}, {"name": "symbols", "path": "/api/symbols"}],
         "migrationTimeout": "1h",
         "migrationResources": {

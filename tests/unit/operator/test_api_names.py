@@ -25,6 +25,7 @@ def _all(names: Names) -> Iterator[str]:
     yield from (names.postgres, names.postgres_read_only, names.postgres_headless, names.redis, names.redis_headless)
     yield from (names.database_configuration, names.database_leader, names.database_quorum, names.database_switchover)
     yield from (names.server_revision(component, HASH) for component in SERVERS)
+    yield from (names.backup, names.full_backup, names.incremental_backup, names.backup_job(HASH))
     yield from (names.credentials, names.internal, *map(names.network_policy, Component))
 
 

@@ -10,6 +10,7 @@ from rtx_operator.api import crd
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import Colour, CutoverPhase, Reason, RetirementPhase
 from rtx_operator.api.status import Active, Cutover, Previous, Rejected, Release, Retirement, TradingEngineStatus
+from rtx_operator.decision.backups import BackupState
 from rtx_operator.decision.conditions import after_decision, after_error
 from rtx_operator.decision.decide import Decision
 from rtx_operator.decision.events import events
@@ -66,6 +67,7 @@ def after(
     now: datetime = NOON,
 ) -> Object:
     decision = Decision(
+        backups=BackupState(None, is_fresh=False, reason=Reason.NOT_BACKED_UP, message="nothing is backed up"),
         apply=(),
         delete=(),
         effects=(),
@@ -93,6 +95,7 @@ def test_serving_and_scaling_engines_are_ready():
         "Stalled": ("False", "Done"),
         "UpToDate": ("True", "AsSpecified"),
         "CacheAvailable": ("True", "CacheReady"),
+        "BackupFresh": ("False", "NotBackedUp"),
     }
     scaling = after(ready=(5, 3))
     assert conditions(scaling)["Ready"] == ("True", "Scaling")
@@ -142,6 +145,7 @@ def test_running_cutover_is_reconciling_with_the_unmet_check_in_its_message():
         "Stalled": ("False", "Done"),
         "UpToDate": ("False", "CutoverInProgress"),
         "CacheAvailable": ("True", "CacheReady"),
+        "BackupFresh": ("False", "NotBackedUp"),
     }
     assert message(written, "UpToDate") == "1.0.0 → 1.1.0 is Provisioning: 2 of 3 pods ready"
 

@@ -286,7 +286,7 @@ def test_image_that_is_another_version_than_its_tag_fails_testing(world: World) 
     phases, _ = walk(world)
 
     # Then it never gets traffic, and the sentence names both
-    assert phases == [*UPGRADE_PHASES[:4], *ROLLBACK_PHASES]
+    assert phases == [*UPGRADE_PHASES[:5], *ROLLBACK_PHASES]
     assert last_result(world) == (CutoverPhase.ROLLED_BACK, Reason.WRONG_VERSION)
     assert "reports version 0.9.0, not 1.1.0" in world.stored["history"][0]["message"]
 

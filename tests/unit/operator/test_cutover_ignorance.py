@@ -14,6 +14,7 @@ TRAFFIC = ("no children", "no pods", "no slices")
 
 DEPENDENCIES: list[tuple[CutoverPhase, tuple[str, ...], Check[CutoverContext], tuple[str, ...]]] = [
     (CutoverPhase.PENDING, (), upgrade.slot_is_free, ("slots were not counted",)),
+    (CutoverPhase.BACKING_UP, (), upgrade.backed_up, ("no backups", "no children")),
     (CutoverPhase.MIGRATING, (), upgrade.migrated, ("no children",)),
     (CutoverPhase.PROVISIONING, (), upgrade.new_colour_ready, ("no children", "no pods")),
     (CutoverPhase.TESTING, (), upgrade.new_colour_ready, ("no children", "no pods")),
@@ -37,6 +38,7 @@ DEPENDENCIES: list[tuple[CutoverPhase, tuple[str, ...], Check[CutoverContext], t
 # Checks that depend on the time only, or that pass without pods.
 OTHERS: set[Check[CutoverContext]] = {
     upgrade.nothing_holds,
+    upgrade.backups_have_moved,
     upgrade.no_migration_runs,
     upgrade.nodes_settled,
     upgrade.new_colour_has_passwords,

@@ -4,7 +4,7 @@ from typing import Any
 
 from cutover_walks import reconciled
 from database_walks import NAMES, three_servers, until_in_sync
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from maintenance_walks import MORE
 from rtx_operator.api.enums import Durability
@@ -18,6 +18,7 @@ EVENTS = st.one_of(
 
 
 @given(st.lists(st.tuples(EVENTS, st.integers(1, 12)), max_size=6))
+@example([(("spec", SPECS[-1]), 8), (("dead", NAMES[1]), 1)])  # a candidate that is away for a moment
 @settings(max_examples=25, deadline=None)
 def test_nothing_acknowledged_is_lost(events: list[tuple[tuple[str, Any], int]]) -> None:
     # Given three servers with durability Quorum

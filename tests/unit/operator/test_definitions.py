@@ -7,7 +7,7 @@ from aiohttp import ClientSession
 from api_server import ApiServer, serving
 from free_ports import free_port
 from rtx_operator import definitions, health
-from rtx_operator.cluster.resources import ENGINE
+from rtx_operator.cluster.resources import ENGINE, OURS
 
 DISCOVERY = f"/apis/{ENGINE.api_version}"
 
@@ -31,8 +31,8 @@ async def test_operator_that_starts_before_the_crd_waits_and_says_so() -> None:
             assert "does not serve tradingengines" in await response.text()
         assert not waiting.done()
 
-        # When the CRD is applied
-        server.objects[DISCOVERY] = {"metadata": {}, "resources": [{"name": ENGINE.plural}]}
+        # When the CRDs are applied
+        server.objects[DISCOVERY] = {"metadata": {}, "resources": [{"name": ours.plural} for ours in OURS.values()]}
 
         # Then it goes on by itself, and is ready
         await asyncio.wait_for(waiting, 10)

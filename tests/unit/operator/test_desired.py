@@ -74,7 +74,7 @@ def test_what_outlives_the_engine_is_not_pruned_by_argo_cd_and_helm() -> None:
     state = [thing for thing in built if thing["metadata"]["name"] == "rtx-postgres-config"]
     kept = [*(thing for thing in built if thing["kind"] == "Secret"), *state, *claims]
     # Then its Secrets, its volume claims and the state of its database say so
-    assert len(kept) == 5
+    assert len(kept) == 7
     for thing in kept:
         annotations = thing["metadata"]["annotations"]
         assert annotations["argocd.argoproj.io/sync-options"] == "Prune=false,Delete=false"
@@ -84,7 +84,7 @@ def test_what_outlives_the_engine_is_not_pruned_by_argo_cd_and_helm() -> None:
 @pytest.mark.parametrize("spec", [SMALL, FULL])
 def test_every_pod_passes_pod_security_restricted_and_only_the_database_has_a_token(spec: dict[str, Any]) -> None:
     found = pods(everything(build_input(spec)))
-    assert len(found) == 4  # engine, migration, database, cache
+    assert len(found) == 7  # engine, migration, database, cache, repository, full and incremental backups
     for pod in found:
         is_database = pod["containers"][0]["name"] == "postgres"  # Patroni keeps its lock at the API server
         assert pod["automountServiceAccountToken"] is is_database

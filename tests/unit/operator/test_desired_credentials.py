@@ -30,7 +30,7 @@ def changed(secret: desired.Object, key: str, value: str) -> desired.Object:
 def test_generated_passwords_are_long_and_all_differ() -> None:
     internal, credentials = desired.secrets(build_input(), None, None, SEED)
     passwords = [value for key, value in {**values(internal), **values(credentials)}.items() if key != "DB_USER"]
-    assert len(set(passwords)) == len(passwords) == 12
+    assert len(set(passwords)) == len(passwords) == 14
     assert min(map(len, passwords)) >= 43
     assert values(credentials)["DB_USER"] == "rtx_engine"
 

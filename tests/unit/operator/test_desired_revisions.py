@@ -14,6 +14,7 @@ from rtx_operator.observation import Observation
 
 # A change of any of these makes no upgrade. A new field of spec belongs here, or among POD_FIELDS.
 OTHER_FIELDS = {
+    "backup",
     "cache",
     "database",
     "deletion_policy",

@@ -126,5 +126,5 @@ def test_answers_are_void_after_acts_and_not_after_applies_that_a_phase_repeats(
             (void if decision.outdates_answers else kept).update(effect.name for effect in decision.effects)
 
     # Otherwise a phase that repeats an apply could never take an answer that is slower than the reconcile's budget.
-    assert kept == {EffectName.MIGRATE, EffectName.PROVISION}
+    assert kept == {EffectName.BACK_UP, EffectName.MIGRATE, EffectName.PROVISION}
     assert void >= {EffectName.RESIZE, EffectName.MOVE_FENCE, EffectName.SELECT, EffectName.DRAIN}

@@ -27,6 +27,7 @@ ARCHITECTURE = Path(__file__).parents[3] / "docs" / "architecture.md"
 
 BEFORE_THE_FENCE_MOVES = [
     CutoverPhase.PENDING,
+    CutoverPhase.BACKING_UP,
     CutoverPhase.MIGRATING,
     CutoverPhase.PROVISIONING,
     CutoverPhase.TESTING,
@@ -174,11 +175,11 @@ def test_cutover_succeeds_only_after_monitoring() -> None:
 def test_failure_before_the_fence_move_never_activates_the_new_colour(
     phase: CutoverPhase,
 ) -> None:
-    unwanted = {to for event, to in PHASES[phase].ways.items() if event not in {Event.DONE, Event.KEPT}}
+    unwanted = {to for event, to in PHASES[phase].ways.items() if event not in {Event.DONE, Event.KEPT, Event.SKIPPED}}
     assert not [to for to in unwanted if PHASES[to].active is Side.NEW or PHASES[to].moves_fence_to is Side.NEW]
 
 
-def test_kept_colour_skips_only_the_migration() -> None:
+def test_kept_colour_skips_only_backup_and_migration() -> None:
     assert PHASES.following(CutoverPhase.PENDING, Event.KEPT) is CutoverPhase.PROVISIONING
     assert [phase for phase in CutoverPhase if Event.KEPT in PHASES[phase].ways] == [CutoverPhase.PENDING]
 

@@ -11,6 +11,7 @@ import yaml
 from api_server import ApiServer, serving
 from cutover_world import World
 from desired_objects import FULL, SMALL, build_input, everything
+from rtx_operator.api.kinds import KINDS
 from rtx_operator.cluster import events
 from rtx_operator.cluster.apply import Applier
 from rtx_operator.cluster.client import Client
@@ -19,7 +20,17 @@ from rtx_operator.cluster.observe.objects import read_objects, read_warnings
 from rtx_operator.cluster.perform.objects import ObjectPerformer
 from rtx_operator.cluster.perform.refusals import Refusals
 from rtx_operator.cluster.read_cache import ReadCache
-from rtx_operator.cluster.resources import BY_KIND, CHILDREN, ENGINE, GRANDCHILDREN, OURS, SECRET, VOLUME, VOLUME_CLAIM
+from rtx_operator.cluster.resources import (
+    BACKUP,
+    BY_KIND,
+    CHILDREN,
+    ENGINE,
+    GRANDCHILDREN,
+    OURS,
+    SECRET,
+    VOLUME,
+    VOLUME_CLAIM,
+)
 from rtx_operator.decision.prune import PRUNABLE_KINDS
 from rtx_operator.observation import Object, Observation, Owner
 from rtx_operator.operations.effects import Scale
@@ -103,6 +114,9 @@ async def perform_everything(client: Client, worlds: Iterable[World]) -> None:
     await client.get(VOLUME, "", "pv-1")
     await client.get(ENGINE, "trading", "rtx")
     await client.replace(ENGINE, {**engine, "status": {}}, "status")
+    backup = {"apiVersion": BACKUP.api_version, "kind": BACKUP.kind, "metadata": meta}
+    await client.replace(BACKUP, {**backup, "status": {}}, "status")
+    await client.delete(BACKUP, backup)
 
 
 async def perform_walk(performer: ObjectPerformer, world: World, seen: Observation) -> None:
@@ -129,6 +143,7 @@ async def test_rights_are_those_that_are_used(world: World) -> None:
     # Given every request of the operator: it installs, upgrades, prunes, and reports
     server = Recording()
     server.put(ENGINE, "rtx")
+    server.put(BACKUP, "rtx")
     server.put(SECRET, "rtx-internal", labels={})
     server.put(VOLUME_CLAIM, "data-rtx-postgres-0", labels={})
     world.set_spec(version="1.1.0")
@@ -169,7 +184,7 @@ def test_people_with_view_read_engines_and_people_with_edit_change_them() -> Non
 
     assert {verb for _, _, verb in view} == {"get", "list", "watch"}
     assert {(resource, verb) for _, resource, verb in edit} == {
-        ("tradingengines", verb) for verb in ("create", "update", "patch", "delete", "deletecollection")
+        (kind.plural, verb) for kind in KINDS for verb in ("create", "update", "patch", "delete", "deletecollection")
     }
 
 

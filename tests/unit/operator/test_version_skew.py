@@ -97,7 +97,7 @@ def test_status_writes_keep_the_fields_of_a_newer_release(world: World, phase: C
     # Given a cutover under way, in whose status a newer release has written more
     world.set_spec(version="1.1.0")
     assert world.run_until(phase)
-    newer = {"type": "BackupFresh", "status": "True", "reason": "Verified", "message": "m", "lastTransitionTime": "t"}
+    newer = {"type": "DrillPassed", "status": "True", "reason": "Verified", "message": "m", "lastTransitionTime": "t"}
     stored = world.stored
     stored["later"] = {"a": 1}
     stored["cutover"]["later"] = [1]

@@ -3,6 +3,8 @@
 from cutover_walks import reconciled, walk
 from cutover_world import World
 from maintenance_walks import CACHE, DATABASE, MORE, condition, taken_away, until
+from prometheus_client import REGISTRY
+from rtx_operator import measure
 from rtx_operator.api.enums import ConditionType, CutoverPhase, MaintenancePhase, Reason
 from rtx_operator.decision.events import events
 from rtx_operator.observation import Fence
@@ -37,6 +39,17 @@ def test_condition_and_event_say_when_it_is_back(world: World) -> None:
     assert condition(world, ConditionType.CACHE_AVAILABLE)["status"] == "True"
     assert condition(world, ConditionType.RECONCILING)["status"] == "False"
     assert [(one.reason, one.is_warning) for one in events(before, world.stored)] == [(Reason.CACHE_READY, False)]
+
+
+def test_metric_follows_the_condition(world: World) -> None:
+    def shown() -> float | None:
+        measure.state("trading", "rtx", world.stored)
+        labels = {"namespace": "trading", "name": "rtx"}
+        return REGISTRY.get_sample_value("rtx_operator_cache_available", labels)
+
+    assert shown() == 1
+    lose_cache(world)
+    assert shown() == 0
 
 
 def test_whole_life_of_a_release_passes_without_cache(world: World) -> None:

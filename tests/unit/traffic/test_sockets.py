@@ -139,6 +139,26 @@ async def test_disconnected_socket_resumes_after_its_last_event(engine: Engine, 
     assert [r.status for r in records if isinstance(r, Request)] == [101, 101]
 
 
+async def test_socket_whose_engine_answers_no_ping_reconnects(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a socket whose connection died without a close, as when the engine's node lost its network
+    monkeypatch.setattr(sockets, "PING_AFTER_SECONDS", 0.1)
+    monkeypatch.setattr(sockets, "PONG_DEADLINE_SECONDS", 0.1)
+
+    async def script(client: Socket) -> None:
+        await until(lambda: engine.transports and client.sequence == 5)
+        engine.transports[0].underlying_transport.pause_reading()
+        # when there is an event that it cannot hear of
+        engine.sequence = 6
+        await until(lambda: client.sequence == 6)
+
+    records = await recorded(engine, tmp_path / "l", script)
+
+    # then it found out, and received the event on another connection
+    assert [(r.sequence, r.since) for r in records if isinstance(r, SocketOpened)] == [(5, None), (5, 5)]
+
+
 async def test_refused_handshake_is_a_failed_request(engine: Engine, tmp_path: Path) -> None:
     # given an engine that refuses WebSockets, when a client tries twice and is then let in
     engine.refuses = True

@@ -4,6 +4,7 @@ One module per component, or per thing that components have in common; trading_e
 appends bounds and defaults to the descriptions (api/crd.py), because `kubectl explain` shows neither.
 """
 
+from rtx_operator.api.spec.backup import Backup
 from rtx_operator.api.spec.network import Dns, EgressRule, Peer
 from rtx_operator.api.spec.pods import PodSecurityContext
 from rtx_operator.api.spec.resources import Amounts, Resources
@@ -16,6 +17,7 @@ from rtx_operator.api.spec.trading_engine import TradingEngineSpec
 __all__ = [
     "MAX_REPLICAS",
     "Amounts",
+    "Backup",
     "Dns",
     "EgressRule",
     "Peer",

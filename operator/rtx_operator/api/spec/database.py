@@ -3,8 +3,11 @@
 from pydantic import Field
 
 from rtx_operator.api.enums import DatabaseType, Durability
-from rtx_operator.api.schema import Bytes, only, rule, rules
+from rtx_operator.api.schema import Bytes, Schema, only, rule, rules
+from rtx_operator.api.spec.parameters import Parameters
 from rtx_operator.api.spec.stateful import StatefulServer
+
+LIVE_FIELDS = frozenset({"instances", "durability"})  # an edit replaces no pod
 
 
 class Database(StatefulServer):
@@ -30,3 +33,16 @@ class Database(StatefulServer):
         "may lose the last commits. With one instance both mean the disk of that server.",
     )
     storage: Bytes = Field(default="50Gi", description=f"{StatefulServer.model_fields['storage'].description}")
+    parameters: Parameters = Field(
+        default=Parameters(),
+        description="Settings of PostgreSQL, under its names. Most take effect within seconds; three begin a "
+        "maintenance. Others than these are not yours to set: they carry promises, or follow from resources and "
+        "storage, as shared_buffers does.",
+    )
+
+    def asked_of_pods(self) -> Schema:
+        """What of it a pod is made from, without defaults, so that another release of the operator finds the same."""
+        asked = super().asked_of_pods()
+        at_start = self.parameters.at_start
+        kept = {field: value for field, value in asked.items() if field not in LIVE_FIELDS | {"parameters"}}
+        return {**kept, **({"parameters": at_start} if at_start else {})}

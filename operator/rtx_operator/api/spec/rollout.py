@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rtx_operator.api.enums import RolloutStrategy
+from rtx_operator.api.enums import BackupBefore, RolloutStrategy
 from rtx_operator.api.schema import ApiModel, ObjectName, Span, matches, only, rules
 from rtx_operator.api.spec.resources import Resources
 
@@ -56,6 +56,20 @@ class Monitor(ApiModel):
     )
 
 
+class BackupBeforeUpgrade(ApiModel):
+    """The backup with which an upgrade begins."""
+
+    mode: BackupBefore | None = Field(
+        default=None,
+        description="Whether an upgrade begins with an incremental backup. Required: an upgrade whose backup fails is "
+        "rejected. Skipped: none is made. Unset: Skipped in environment Development, otherwise Required. Going back to "
+        "a release that is kept waits for no backup, nor does an upgrade where spec.backup.type is None.",
+    )
+    timeout: Annotated[timedelta, Span("1m", "24h")] = Field(
+        default=timedelta(minutes=30), description="How long that backup may take; then the upgrade is rejected."
+    )
+
+
 class Rollout(ApiModel):
     """How a new version replaces the running one. An edit alone starts no upgrade."""
 
@@ -72,6 +86,7 @@ class Rollout(ApiModel):
         "upgrade back.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
+    backup: BackupBeforeUpgrade = BackupBeforeUpgrade()
     migration_timeout: Annotated[timedelta, Span("1m", "24h")] = Field(
         default=timedelta(hours=1),
         description="How long a migration Job may run, its image's pull included; then it ends. During an upgrade the "

@@ -2,11 +2,13 @@
 
 from pydantic import ConfigDict, Field
 
-from rtx_operator.api.schema import ApiModel, Bytes, ObjectName, matches, rule, rules
+from rtx_operator.api.schema import ApiModel, Bytes, ObjectName, Schema, matches, rule, rules
 from rtx_operator.api.spec.image import DIGEST, REPOSITORY
 from rtx_operator.api.spec.pods import PodAnnotations, PodLabels, PodSecurityContext, ServiceAccountRef
 from rtx_operator.api.spec.resources import Resources
 from rtx_operator.api.spec.scheduling import Scheduling
+
+FIXED_FIELDS = frozenset({"storage", "storageClassName", "podSecurityContext"})  # the API server refuses an edit
 
 
 class StatefulServer(ApiModel):
@@ -75,3 +77,8 @@ class StatefulServer(ApiModel):
         "Set: exactly the fields in it; the platform chooses the others, so that {} fits OpenShift. Fixed at creation.",
     )
     service_account: ServiceAccountRef = ServiceAccountRef()
+
+    def asked_of_pods(self) -> Schema:
+        """What of it a pod is made from, without defaults, so that another release of the operator finds the same."""
+        fields = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        return {field: value for field, value in fields.items() if field not in FIXED_FIELDS}

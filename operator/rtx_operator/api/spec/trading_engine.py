@@ -4,6 +4,7 @@ from pydantic import ConfigDict, Field
 
 from rtx_operator.api.enums import DeletionPolicy, Environment
 from rtx_operator.api.schema import ApiModel, matches, rule, rules
+from rtx_operator.api.spec.backup import Backup
 from rtx_operator.api.spec.cache import Cache
 from rtx_operator.api.spec.container import EnvVar, TrustedCA, Volume, VolumeMount
 from rtx_operator.api.spec.database import Database
@@ -128,6 +129,7 @@ class TradingEngineSpec(ApiModel):
     rollout: Rollout = Rollout()
     database: Database = Database()
     cache: Cache = Cache()
+    backup: Backup = Backup()
     service: LiveService = LiveService()
     network_policy: NetworkPolicy = NetworkPolicy()
     paused: bool = Field(

@@ -118,9 +118,15 @@ async def read_warnings(client: Client, namespace: str, children: Children) -> t
 
 def _all_ready(children: Children) -> bool:
     workloads = [child for (kind, _), child in children.items() if kind in _WORKLOADS]
-    jobs = [child for (kind, _), child in children.items() if kind == JOB.kind]
+    jobs = [child for (kind, _), child in children.items() if kind == JOB.kind and not _is_backup(child)]
     ready = all(ready >= desired for desired, ready in map(replicas, workloads))
     return bool(workloads) and ready and all(job.get("status", {}).get("succeeded") for job in jobs)
+
+
+def _is_backup(job: Object) -> bool:
+    """Whether it makes a backup: one that runs, or failed, says nothing about what serves."""
+    labels = job["metadata"].get("labels") or {}
+    return bool(labels.get(Label.COMPONENT.value) == Component.BACKUP)
 
 
 def internal_secret_value(children: Children, names: Names, key: InternalKey) -> str:

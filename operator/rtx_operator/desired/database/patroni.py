@@ -5,6 +5,7 @@ from typing import Any
 
 from rtx_operator.api.enums import Component, DeletionPolicy
 from rtx_operator.api.names import KEPT, MAX_DATABASE_INSTANCES, Label
+from rtx_operator.api.spec.parameters import Parameters
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.render import Object, render
 from rtx_operator.patroni import CONFIGURATION, Configuration
@@ -21,7 +22,7 @@ PARAMETERS = {
 }
 
 
-def dynamic_configuration(configuration: Configuration) -> dict[str, Any]:
+def dynamic_configuration(configuration: Configuration, parameters: Parameters) -> dict[str, Any]:
     """What Patroni follows while it runs."""
     return {
         **configuration.fields(),
@@ -29,7 +30,7 @@ def dynamic_configuration(configuration: Configuration) -> dict[str, Any]:
         "maximum_lag_on_failover": 2**20,  # bytes
         # While the API server is away, a primary goes on as long as it reaches every standby.
         "failsafe_mode": True,
-        "postgresql": {"use_pg_rewind": True, "use_slots": True, "parameters": PARAMETERS},
+        "postgresql": {"use_pg_rewind": True, "use_slots": True, "parameters": {**parameters.live, **PARAMETERS}},
     }
 
 
@@ -39,7 +40,8 @@ def cluster_state(inputs: BuildInput, configuration: Configuration) -> list[Obje
 
     They live as long as the data: its volume claims become their owners; under Delete the TradingEngine is one, too.
     """
-    text = json.dumps(dynamic_configuration(configuration), separators=(",", ":"), sort_keys=True)
+    dynamic = dynamic_configuration(configuration, inputs.spec.database.parameters)
+    text = json.dumps(dynamic, separators=(",", ":"), sort_keys=True)
     return [
         _state(inputs, inputs.names.database_configuration, {CONFIGURATION: text}),
         _state(inputs, inputs.names.database_quorum, {}),

@@ -3,8 +3,11 @@
 from fractions import Fraction
 
 from rtx_operator.api.enums import Component, MemberRole
-from rtx_operator.api.names import PATRONI_PORT, POSTGRES_PORT, Label
+from rtx_operator.api.names import PATRONI_PORT, PGBACKREST_PORT, POSTGRES_PORT, Label
 from rtx_operator.api.sizes import database_resources
+from rtx_operator.desired.backup import pgbackrest
+from rtx_operator.desired.backup.certificates import Party
+from rtx_operator.desired.backup.pods import backs_up, configuration_volume, repository_resources
 from rtx_operator.desired.database.patroni import cluster_labels
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.pods import NODE, ZONE
@@ -63,6 +66,8 @@ def database_configuration(inputs: BuildInput) -> Object:
         patroni_port=PATRONI_PORT,
         shared_buffers_mebibytes=mebibytes(resources.requests.memory, _SHARED_BUFFERS_SHARE),
         effective_cache_mebibytes=mebibytes(resources.limits.memory, _EFFECTIVE_CACHE_SHARE),
+        archives=backs_up(inputs),
+        parameters=inputs.spec.database.parameters.at_start,
         max_wal_mebibytes=min(
             max(_MIN_WAL_MEBIBYTES, mebibytes(inputs.spec.database.storage, _WAL_SHARE)), _MAX_WAL_MEBIBYTES
         ),
@@ -99,6 +104,7 @@ def database_stateful_set(inputs: BuildInput) -> Object:
             "account": database.service_account.name or inputs.names.database_account,
             "affinity": {"podAntiAffinity": _apart(inputs), **(values["affinity"] or {})},
         },
+        backup=_backup(inputs) if backs_up(inputs) else None,
         name=inputs.names.postgres,
         headless=inputs.names.postgres_headless,
         image=database.image or inputs.postgres_image,
@@ -109,6 +115,16 @@ def database_stateful_set(inputs: BuildInput) -> Object:
         storage=database.storage,
         storage_class=database.storage_class_name,
     )
+
+
+def _backup(inputs: BuildInput) -> Object:
+    """The container that serves backups."""
+    return {
+        "folder": pgbackrest.FOLDER,
+        "port": PGBACKREST_PORT,
+        "resources": repository_resources(),
+        "configuration": configuration_volume(inputs, Party.DATABASE),
+    }
 
 
 def _apart(inputs: BuildInput) -> Object:

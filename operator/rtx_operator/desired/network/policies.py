@@ -2,9 +2,20 @@
 
 from typing import Any
 
-from rtx_operator.api.enums import Component, PeerPort
-from rtx_operator.api.names import HTTP_PORT, METRICS_PORT, OPERATOR, PATRONI_PORT, POSTGRES_PORT, REDIS_PORT, Label
+from rtx_operator.api.enums import BackupType, Component, PeerPort
+from rtx_operator.api.names import (
+    HTTP_PORT,
+    METRICS_PORT,
+    OPERATOR,
+    PATRONI_PORT,
+    PGBACKREST_PORT,
+    POSTGRES_PORT,
+    REDIS_PORT,
+    SENTINEL_PORT,
+    Label,
+)
 from rtx_operator.api.spec import Dns, EgressRule, Peer
+from rtx_operator.desired.backup.pods import backs_up, store_of, store_port
 from rtx_operator.desired.inputs import BuildInput
 from rtx_operator.desired.pods import plain
 from rtx_operator.desired.render import Object, render
@@ -14,7 +25,7 @@ _PORTS = {PeerPort.HTTP: HTTP_PORT, PeerPort.METRICS: METRICS_PORT}
 
 
 def network_objects(inputs: BuildInput) -> list[Object]:
-    """The NetworkPolicies of engine, migration, database, cache and maintenance; none when spec switches them off."""
+    """The NetworkPolicies of all components; none when spec switches them off."""
     if not inputs.spec.network_policy.enabled:
         return []
     return [
@@ -23,6 +34,8 @@ def network_objects(inputs: BuildInput) -> list[Object]:
         _database_policy(inputs),
         _cache_policy(inputs),
         _maintenance_policy(inputs),
+        *([_backup_policy(inputs)] if backs_up(inputs) else []),
+        *([_repository_policy(inputs)] if store_of(inputs) is BackupType.VOLUME else []),
     ]
 
 
@@ -48,13 +61,26 @@ def _migration_policy(inputs: BuildInput) -> Object:
 
 
 def _database_policy(inputs: BuildInput) -> Object:
-    """In: engine pods, migrations, the operator, the other members. Out: those, and the API server."""
-    return _policy("network/database", inputs, Component.DATABASE)
+    """In: engine pods, migrations, the operator, backups, the other members. Out: those, the repository, DNS, and the
+    API server. With a bucket for the repository, any host by its port.
+    """
+    dns = _dns(inputs.spec.network_policy.dns)
+    return _policy("network/database", inputs, Component.DATABASE, backs_up=backs_up(inputs), dns=dns)
+
+
+def _backup_policy(inputs: BuildInput) -> Object:
+    """In: nothing. Out: database, DNS, and any host by the port of a bucket."""
+    return _policy("network/backup", inputs, Component.BACKUP, dns=_dns(inputs.spec.network_policy.dns))
+
+
+def _repository_policy(inputs: BuildInput) -> Object:
+    """In: the database. Out: nothing."""
+    return _policy("network/repository", inputs, Component.REPOSITORY)
 
 
 def _cache_policy(inputs: BuildInput) -> Object:
-    """In: engine pods, migrations. Out: nothing."""
-    return _policy("network/cache", inputs, Component.CACHE)
+    """In: engine pods, migrations, the cache's pods. Out: the cache's pods, DNS."""
+    return _policy("network/cache", inputs, Component.CACHE, dns=_dns(inputs.spec.network_policy.dns))
 
 
 def _maintenance_policy(inputs: BuildInput) -> Object:
@@ -75,13 +101,18 @@ def _policy(template: str, inputs: BuildInput, component: Component, **more: Any
         database=names.selector(Component.DATABASE),
         cache=names.selector(Component.CACHE),
         maintenance=names.selector(Component.MAINTENANCE),
+        backup=names.selector(Component.BACKUP),
+        repository=names.selector(Component.REPOSITORY),
         operator_namespace=_namespace(inputs.operator_namespace),
         operator={Label.APP.value: OPERATOR},
         http_port=HTTP_PORT,
         metrics_port=METRICS_PORT,
         postgres_port=POSTGRES_PORT,
         patroni_port=PATRONI_PORT,
+        pgbackrest_port=PGBACKREST_PORT,
+        store_port=store_port(inputs),
         redis_port=REDIS_PORT,
+        sentinel_port=SENTINEL_PORT,
         **more,
     )
 

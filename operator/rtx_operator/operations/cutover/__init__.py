@@ -1,6 +1,8 @@
 """The blue-green cutover: from one release to another, and back, without failing a request.
 
 1. Pending: a new record; nothing is made yet.
+   BackingUp: a backup, with the log that it needs; where spec asks for none, it is left out. If it fails, so has the
+   cutover, in RolledBack.
 2. Migrating: the expand migrations of the new version, by a Job of its image.
 3. Provisioning: the idle colour comes up, as large as the active one.
 4. Testing: smoke tests on the new colour's own Service; every old pod reaches the new ones.

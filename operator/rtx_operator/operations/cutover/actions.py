@@ -23,6 +23,10 @@ from rtx_operator.pod_reports import EngineReport
 from rtx_operator.results import worst_unmet
 
 
+def back_up(context: CutoverContext) -> tuple[Effect, ...]:
+    return (Apply(EffectName.BACK_UP, (context.wanted_backup,)),)
+
+
 def migrate(context: CutoverContext) -> tuple[Effect, ...]:
     target = context.desired.of(context.new.colour)
     if target is None or context.is_foreign:

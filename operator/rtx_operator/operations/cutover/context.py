@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from rtx_operator.api import sizes
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Colour, Component, Reason
+from rtx_operator.api.enums import BackupKind, Colour, Component, Reason
 from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.status import Cutover, Release
+from rtx_operator.desired.backup import asked_for, is_to_move, serves_backups
 from rtx_operator.desired.pods import credentials_of
+from rtx_operator.desired.render import digest
 from rtx_operator.desired.state import DesiredState, Workload
 from rtx_operator.diagnosis import diagnose
 from rtx_operator.observation import (
@@ -61,6 +64,35 @@ class CutoverContext:
         """Whether the release that it makes active is the previous one, which is kept warm."""
         previous = self.engine.status.previous
         return previous is not None and previous.revision == self.new.revision and not previous.adopted
+
+    @property
+    def begins_with_backup(self) -> bool:
+        """Whether spec asks for a backup before the upgrade, and the database is not known to lack its server.
+
+        One without has no backups at all, as BackupFresh says: no upgrade waits for what that lacks. A database that is
+        not seen, as its StatefulSet is being made anew, is no such one.
+        """
+        spec = self.engine.spec
+        database = self.seen.child(self.desired.database.kind, self.desired.database.name)
+        is_asked = sizes.begins_with_backup(spec.environment, spec.rollout, spec.backup)
+        return is_asked and (database is None or serves_backups(database))
+
+    @property
+    def backups_are_to_move(self) -> bool:
+        """Whether a maintenance is to bring the database to the repository that spec names."""
+        database = self.seen.child(self.desired.database.kind, self.desired.database.name)
+        return is_to_move(database, self.desired.servers[Component.DATABASE].renewed)
+
+    @property
+    def wanted_backup(self) -> Object:
+        """The backup of this cutover."""
+        suffix = digest({"cutover": self.cutover.id})
+        return asked_for(self.engine, suffix, BackupKind.INCREMENTAL)
+
+    @property
+    def backup(self) -> Object | None:
+        wanted = self.wanted_backup
+        return self.seen.child(wanted["kind"], wanted["metadata"]["name"])
 
     @property
     def returns_to_adopted(self) -> bool:

@@ -5,6 +5,7 @@ The law, which the table keeps and the tests check:
 - A phase is left by an event, and only by one that its row names. What is not in the table does not happen.
 - A terminal phase has no way out. A new cutover is a new record, not an old one that continues.
 - Before Switching everything that was made can be thrown away: the old colour has not noticed.
+- Until Migrating nothing is made: a backup that fails leads to RolledBack, and its revision is rejected like any other.
 - From Switching to Monitoring each failure, lateness or change of mind leads to RollingBack. It waits as long as it
   takes for the old colour; only where that cannot serve, and spec asks for a third version, it leads on to Failed: the
   new release stays active, and the next cutover goes forward from it (ADR 0039).
@@ -78,12 +79,27 @@ PHASES: PhaseTable[Phase, CutoverRow] = PhaseTable(
             ways={
                 Event.WITHDRAWN: Phase.ROLLED_BACK,
                 Event.KEPT: Phase.PROVISIONING,
-                Event.DONE: Phase.MIGRATING,
+                Event.SKIPPED: Phase.MIGRATING,
+                Event.DONE: Phase.BACKING_UP,
             },
             event_text="cutover {id} from version {old} to {new} begins",
-            checks=(upgrade.nothing_holds, upgrade.no_migration_runs, upgrade.slot_is_free),
+            checks=(upgrade.nothing_holds, upgrade.backups_have_moved, upgrade.no_migration_runs, upgrade.slot_is_free),
             requeue=every(1.0),
             only_waits=True,
+        ),
+        Phase.BACKING_UP: CutoverRow(
+            # Nothing is made yet, so there is nothing to go back from.
+            ways={
+                Event.DONE: Phase.MIGRATING,
+                Event.WITHDRAWN: Phase.ROLLED_BACK,
+                Event.FAILED: Phase.ROLLED_BACK,
+                Event.EXPIRED: Phase.ROLLED_BACK,
+            },
+            event_text="a backup is made before the upgrade to version {new}",
+            checks=(upgrade.backed_up,),
+            action=actions.back_up,
+            deadline=lambda rollout: rollout.backup.timeout,
+            requeue=every(2.0),
         ),
         Phase.MIGRATING: CutoverRow(
             ways={Event.DONE: Phase.PROVISIONING, **_BACK},

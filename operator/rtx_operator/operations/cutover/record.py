@@ -132,7 +132,8 @@ def _is_restored(context: CutoverContext) -> bool:
 
 
 def own_event(context: CutoverContext, waits: Unmet | None) -> OwnEvent | None:
-    """WITHDRAWN when spec asks for another revision, or its schema was lost; KEPT when its target is still warm.
+    """WITHDRAWN when spec asks for another revision, or its schema was lost; KEPT when its target is still warm, and
+    SKIPPED when it needs no backup.
 
     WITHDRAWN as well, before the switch, when passwords have changed: new pods and Jobs cannot log in, and a version is
     not rejected for that.
@@ -149,10 +150,17 @@ def own_event(context: CutoverContext, waits: Unmet | None) -> OwnEvent | None:
     if waits is not None and _lost_its_schema(context):
         why = f"the database shows an earlier state of its data, without what version {cutover.to.version} migrated"
         return OwnEvent(Event.WITHDRAWN, Failure(f"{why}; it is tried again", Reason.DATA_MISSING))
-    is_warm = context.goes_back and bool(context.ready_pods(context.new))
-    if waits is None and is_warm and Event.KEPT in PHASES[cutover.phase].ways:
+    return _shorter_way(context) if waits is None else None
+
+
+def _shorter_way(context: CutoverContext) -> OwnEvent | None:
+    """KEPT or SKIPPED, where the phase has that way out."""
+    ways, is_warm = PHASES[context.cutover.phase].ways, context.goes_back and bool(context.ready_pods(context.new))
+    if is_warm and Event.KEPT in ways:
         return OwnEvent(Event.KEPT)
-    return None
+    # A release that is kept, and has no ready pods, is gone back to in a hurry.
+    needs_backup = context.begins_with_backup and not context.goes_back
+    return OwnEvent(Event.SKIPPED) if not needs_backup and Event.SKIPPED in ways else None
 
 
 def _lost_its_schema(context: CutoverContext) -> bool:
@@ -180,7 +188,7 @@ def settle(state: PersistedState, context: CutoverContext) -> PersistedState:
     state = _with_active(state, context)
     if cutover.phase is Phase.SWITCHING:
         state = state.with_record(noted(cutover, restarts=_restarts(context)))
-    if cutover.phase is Phase.ROLLING_BACK:
+    if cutover.phase in {Phase.BACKING_UP, Phase.ROLLING_BACK}:
         state = state.with_record(noted(cutover, retry=context.engine.retry))
     if cutover.phase is Phase.PROMOTING:
         state = state.with_record(

@@ -1,14 +1,18 @@
 """Which pod of a server is replaced next, and who leads meanwhile (ADR 0122). Pure.
 
+Of three servers of the cache: the last one first, each once all others are ready; one that leads hands over before it
+ends.
+
 Of three database servers: a standby that serves nobody, then the standbys, one at a time, each in sync again before the
 next; then a standby of the new revision takes over, and the pod that led is replaced last.
 """
 
 from dataclasses import dataclass
 
+from rtx_operator.api.enums import Component
 from rtx_operator.api.names import Names
 from rtx_operator.members import DatabaseMember, DatabaseMembers
-from rtx_operator.observation import Object, is_applied, revision_of
+from rtx_operator.observation import Object, is_applied, is_ready, revision_of
 from rtx_operator.operations.database import can_take_over, database_members
 from rtx_operator.operations.maintenance.context import MaintenanceContext
 
@@ -34,7 +38,19 @@ def next_turn(context: MaintenanceContext, revision: str) -> Turn | None:
         return Turn(waits=f"waiting for the controller of StatefulSet {context.server.workload.name}")
     if context.server.size == 1:
         return Turn(replace=old[0]) if old else None
+    if context.component is Component.CACHE:
+        return _of_cache(context, old)
     return _of_several(context, revision, old)
+
+
+def _of_cache(context: MaintenanceContext, old: list[Object]) -> Turn | None:
+    last_first = sorted(old, key=lambda pod: str(pod["metadata"]["name"]), reverse=True)
+    if idle := [pod for pod in last_first if not is_ready(pod)]:
+        return Turn(replace=idle[0])
+    ready = sum(map(is_ready, context.pods))
+    if ready < context.server.size:
+        return Turn(waits=f"{ready} of {context.server.size} pods of the cache are ready")
+    return Turn(replace=last_first[0]) if old else None
 
 
 def _of_several(context: MaintenanceContext, revision: str, old: list[Object]) -> Turn | None:

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from rtx_operator.api.enums import Reason
+from rtx_operator.api.enums import BackupPhase, Reason
 from rtx_operator.diagnosis import diagnose
 from rtx_operator.operations.cutover.checks.shared import (
     RETRY_FOR,
@@ -27,6 +27,17 @@ def nothing_holds(context: CutoverContext) -> Unmet | None:
     return Waiting(context.held) if context.held else None
 
 
+def backups_have_moved(context: CutoverContext) -> Unmet | None:
+    """No backup can be made in a repository to which the database does not send its log yet."""
+    if context.goes_back or not (context.begins_with_backup and context.backups_are_to_move):
+        return None
+    return Waiting(
+        "waiting for the maintenance that restarts the database with the access to the repository that spec.backup "
+        "names; without a backup: set spec.rollout.backup.mode to Skipped",
+        Reason.BACKUP_UNPREPARED,
+    )
+
+
 def no_migration_runs(context: CutoverContext) -> Unmet | None:
     """No pod of an earlier migration Job may still run, whatever became of its Job."""
     return no_migration_pod_runs(context)
@@ -43,6 +54,23 @@ def slot_is_free(context: CutoverContext) -> Unmet | None:
         f"{others} other engines are being upgraded, as many as MAX_CUTOVERS of the operator allows; this one waits",
         Reason.FLEET_BUSY,
     )
+
+
+# --- BackingUp -------------------------------------------------------------------------------------------------------
+
+
+def backed_up(context: CutoverContext) -> Unmet | None:
+    """A backup that was made for this upgrade is in the repository, with the log that it needs."""
+    if not context.begins_with_backup:
+        return None  # spec has changed since
+    name, backup = context.wanted_backup["metadata"]["name"], context.backup
+    status = (backup or {}).get("status") or {}
+    if status.get("phase") == BackupPhase.SUCCEEDED:
+        return None
+    said = status.get("message") or "it has not begun"
+    if status.get("phase") == BackupPhase.FAILED:
+        return Failure(f"backup {name} failed: {said}; see kubectl describe teb {name}", Reason.BACKUP_FAILED)
+    return context.seen.refusal_of(context.wanted_backup) or Waiting(f"waiting for backup {name}: {said}")
 
 
 # --- Migrating -------------------------------------------------------------------------------------------------------

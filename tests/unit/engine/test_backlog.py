@@ -1,10 +1,11 @@
 """Unread bytes of all clients together: who leaves the most unread goes first, and nobody goes for what was read."""
 
-from rtx_engine.stream.backlog import Backlog
+from rtx_engine.backlog import Backlog
 
 
 class Client:
-    def __init__(self) -> None:
+    def __init__(self, owner: str = "") -> None:
+        self.owner = owner or id(self)
         self.unread_bytes = 0
         self.dropped = False
 
@@ -26,6 +27,23 @@ def test_largest_clients_are_dropped_until_the_rest_fits() -> None:
     # and what they had unread counts no more
     fill(backlog, small, 55)
     assert [small.dropped, large.dropped] == [False, False]
+
+
+def test_owner_of_many_small_ones_gives_way_before_another_ones_large_one() -> None:
+    backlog = Backlog(100)
+    crowd = [Client("crowd") for _ in range(10)]
+    for client in crowd:
+        fill(backlog, client, 8)
+    # when somebody else leaves more unread than any of them
+    other = Client("other")
+    fill(backlog, other, 28)
+    # then the crowd gives way, by no more than is needed
+    assert not other.dropped
+    assert [client.dropped for client in crowd].count(True) == 1
+    # and whoever else has the most, once it has less
+    fill(backlog, other, 90)
+    assert other.dropped
+    assert [client.dropped for client in crowd].count(True) == 1
 
 
 def test_client_that_has_read_meanwhile_is_not_dropped() -> None:
