@@ -151,6 +151,7 @@ def test_servers_are_added_and_removed_under_load(sample: Sample, start_load: St
             # When it gets three, one of the new ones takes over, and there is to be one again.
             upgrades.patch(database={"instances": INSTANCES})
             members.wait_until_formed(engine, INSTANCES)
+            upgrades.wait_until_reconciled()  # Patroni hands over to nobody who is not in its quorum yet
             failovers.wait_for_other(engine, failovers.switch_over(engine))
             upgrades.patch(database={"instances": 1})
             members.wait_until_formed(engine, 1)
