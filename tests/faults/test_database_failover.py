@@ -87,12 +87,13 @@ def test_primary_that_is_cut_off_acknowledges_nothing_and_comes_back(
         # Then it follows the new primary, and what either acknowledged is in the new one's database (`interrupted`).
 
 
-def test_frozen_primary_is_replaced_and_follows_when_it_thaws(engine_of_three: Engine, start_load: StartLoad) -> None:
-    # Given a load, when everything in the primary's pod stops and goes on after another one has taken over.
+def test_frozen_primary_is_ended_and_orders_go_on(engine_of_three: Engine, start_load: StartLoad) -> None:
+    # Given a load, when everything in the primary's pod stops: neither PostgreSQL nor Patroni can end the other.
     with start_load(engine_of_three) as loaded, interrupted(engine_of_three, loaded):
         before = members.primary(engine_of_three)
         with failovers.frozen(before):
-            failovers.wait_for_other(engine_of_three, before)
+            # Then the kubelet ends both. Whoever has the lock first leads: that server, restarted, or another one.
+            failovers.wait_until_writable(engine_of_three)
 
 
 def test_orders_go_on_while_the_api_server_is_frozen(engine_of_three: Engine, start_load: StartLoad) -> None:
