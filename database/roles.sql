@@ -25,6 +25,9 @@ ALTER ROLE rtx_replicator REPLICATION PASSWORD :'replication_password';
 -- The operator finds and terminates sessions that hold the fence; their application_name is the colour.
 GRANT pg_read_all_stats, pg_signal_backend TO rtx_operator;
 
+-- Before a restore the operator has the log sent up to now.
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_switch_wal() TO rtx_operator;
+
 -- A standby whose log has left that of the primary reads the differing files from it: pg_rewind.
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text, boolean, boolean), pg_catalog.pg_stat_file(text, boolean),
     pg_catalog.pg_read_binary_file(text), pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean)

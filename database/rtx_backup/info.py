@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-STANZA_OK = 0  # pgBackRest's status code of a repository in which there is nothing to complain of
+LOG_FILE = "[0-9A-F]{24}"  # the name of a file of the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Repository:
     backups: tuple[Backup, ...] = ()  # in the order in which they were made
     wal_min: str = ""
     wal_max: str = ""
+    archive: str = ""  # the folder of the log of this database, in the repository
 
     def made_since(self, earlier: "Repository") -> Backup | None:
         """The backup that is here and was not there; the last one of several."""
@@ -53,7 +54,7 @@ def read(text: str) -> Repository:
     current = stanza["db"][-1]["id"]
     archive: Any = next((one for one in stanza.get("archive") or [] if one["database"]["id"] == current), {})
     found = (_backup(one) for one in stanza.get("backup") or [])
-    return Repository(tuple(found), archive.get("min") or "", archive.get("max") or "")
+    return Repository(tuple(found), archive.get("min") or "", archive.get("max") or "", archive.get("id") or "")
 
 
 def _backup(one: Any) -> Backup:
@@ -72,7 +73,13 @@ def _backup(one: Any) -> Backup:
     )
 
 
-def report(made: Backup, repository: Repository) -> str:
+def folder_of(configuration: str) -> str:
+    """The folder of this database in the repository, by pgBackRest's configuration; empty if that names none."""
+    found = re.search(r"^repo1-path=(.*)$", configuration, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def report(made: Backup, repository: Repository, folder: str) -> str:
     """The message about a backup that was made, as JSON; a pod's may have 4096 bytes."""
     summary = {
         "count": len(repository.backups),
@@ -82,7 +89,8 @@ def report(made: Backup, repository: Repository) -> str:
         "wal_min": repository.wal_min,
         "wal_max": repository.wal_max,
     }
-    return json.dumps({"backup": {**asdict(made), "wal_verified": repository.has_log_of(made)}, "repository": summary})
+    backup = {**asdict(made), "wal_verified": repository.has_log_of(made), "folder": folder}
+    return json.dumps({"backup": backup, "repository": summary})
 
 
 def failure(cause: str) -> str:

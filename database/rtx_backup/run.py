@@ -1,26 +1,13 @@
 """Makes one backup: stanza, backup, expiry, and the message for the operator."""
 
 import os
-import subprocess
-import sys
 import time
-from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from rtx_backup import info
+from rtx_backup.pgbackrest import PgBackRest, PgBackRestError, Reports
 from rtx_backup.retention import full_backups_with_log
-
-PROGRAM = "rtx-pgbackrest"
-# PgBackRest's exit code when another one is at work in this container, and its word for one that is elsewhere.
-LOCKED, LOCKED_THERE = 50, "LockAcquireError"
-LOCK_RETRY_SECONDS = 5.0
-LAST_LINES = 50  # of the output, in which the cause of a failure is looked for
-
-
-class PgBackRestError(Exception):
-    """pgBackRest failed; the message is what it said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +18,10 @@ class Order:
     log_retention_days: int  # the days of backups are in pgBackRest's configuration
 
 
-@dataclass(frozen=True, slots=True)
-class Reports:
-    """Where the kubelet finds the message, and the file whose time says that the backup goes on."""
-
-    message: Path
-    heartbeat: Path
-
-
-def make(order: Order, reports: Reports) -> int:
-    """Makes the backup; the exit code. Whatever comes of it, the message says so."""
+def make(order: Order, reports: Reports, folder: Path) -> int:
+    """Makes the backup; the exit code. Whatever comes of it, the message says so. `folder` has the configuration."""
     try:
-        message = _make(order, reports)
+        message = _make(order, PgBackRest(reports), folder)
     except PgBackRestError as error:
         reports.message.write_text(info.failure(str(error)))
         return 1
@@ -50,58 +29,18 @@ def make(order: Order, reports: Reports) -> int:
     return 0
 
 
-def _make(order: Order, reports: Reports) -> str:
-    _run(reports, "stanza-create")
-    before = _repository(reports)
-    _run(reports, f"--type={order.type}", "--no-expire-auto", "backup")
-    after = _repository(reports)
+def _make(order: Order, pgbackrest: PgBackRest, folder: Path) -> str:
+    pgbackrest.run("stanza-create")
+    before = pgbackrest.repository()
+    pgbackrest.run(f"--type={order.type}", "--no-expire-auto", "backup")
+    after = pgbackrest.repository()
     made = after.made_since(before)
     if made is None:
         raise PgBackRestError("pgBackRest reported success, and the repository has no new backup")
     # First the report on what was made, then what may fail without making it worse.
     log_for = full_backups_with_log(after.backups, order.log_retention_days, time.time())
-    _run(reports, "--repo1-retention-archive-type=full", f"--repo1-retention-archive={log_for}", "expire")
-    return info.report(made, _repository(reports))
-
-
-def _repository(reports: Reports) -> info.Repository:
-    return info.read("\n".join(_run(reports, "--output=json", "info", quiet=True)))
-
-
-def _run(reports: Reports, *words: str, quiet: bool = False) -> deque[str]:
-    """The last lines of its output. Waits while another backup holds the lock, which is on the database's server."""
-    while True:
-        code, lines = _run_once(reports, *words, quiet=quiet)
-        if not code:
-            return lines
-        cause = info.cause_of(lines)
-        if code != LOCKED and LOCKED_THERE not in cause:
-            raise PgBackRestError(cause)
-        sys.stdout.write(f"{cause}; trying again\n")
-        time.sleep(LOCK_RETRY_SECONDS)
-
-
-def _run_once(reports: Reports, *words: str, quiet: bool) -> tuple[int, deque[str]]:
-    """Its exit code, and the last lines of its output. Each line is a sign of life; at detail, each file has one."""
-    level = "error" if quiet else "detail"
-    command = [PROGRAM, "--stanza=main", f"--log-level-console={level}", *words]
-    lines = deque[str](maxlen=LAST_LINES)
-    # With a wrong passphrase it quotes what it has read, which is no text.
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
-    ) as process:
-        for line in _lines(process):
-            reports.heartbeat.touch()
-            lines.append(line)
-            if not quiet and "DETAIL:" not in line:
-                sys.stdout.write(f"{line}\n")
-                sys.stdout.flush()
-    return process.returncode, lines
-
-
-def _lines(process: "subprocess.Popen[str]") -> Iterator[str]:
-    for line in process.stdout or ():
-        yield line.rstrip("\n")
+    pgbackrest.run("--repo1-retention-archive-type=full", f"--repo1-retention-archive={log_for}", "expire")
+    return info.report(made, pgbackrest.repository(), info.folder_of((folder / "pgbackrest.conf").read_text()))
 
 
 def is_alive(heartbeat: Path, within_seconds: float) -> bool:
