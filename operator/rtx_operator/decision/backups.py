@@ -7,7 +7,7 @@ from typing import Any
 
 from rtx_operator.api import sizes
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import BackupKind, BackupPhase, BackupType, Reason
+from rtx_operator.api.enums import BackupKind, BackupPhase, BackupType, Reason, RestorePhase
 from rtx_operator.api.kinds import TRADING_ENGINE_BACKUP
 from rtx_operator.api.names import REFRESH
 from rtx_operator.api.status import Backups
@@ -37,6 +37,9 @@ def backup_state(context: DecisionContext) -> BackupState:
         message = f"the database runs without the server that backups are read from; to restart it with that: {remedy}"
         return BackupState(known, False, Reason.BACKUP_UNPREPARED, message)
     failure = _failure_after(seen, known)
+    if known and _is_before_restore(context, known):
+        message = "the data were restored, and their first backup has not ended yet"
+        return BackupState(known, False, Reason.BACKUP_FAILED if failure else Reason.BACKUP_PENDING, failure or message)
     if known is None:
         reason = Reason.BACKUP_FAILED if failure else Reason.BACKUP_PENDING
         return BackupState(None, False, reason, failure or "the first backup has not ended yet")
@@ -66,10 +69,19 @@ def is_prepared(context: DecisionContext) -> bool:
 
 def first_backup(context: DecisionContext) -> tuple[Object, ...]:
     """The backup with which the log begins to be kept: the schedule's first one may be hours away."""
-    engine = context.engine
-    if keeps_no_backups(engine) or engine.status.backup is not None or not is_prepared(context):
+    engine, known, restore = context.engine, context.engine.status.backup, context.state.restore
+    if keeps_no_backups(engine) or not is_prepared(context):
         return ()
-    return (asked_for(engine, "first", BackupKind.FULL),)
+    if known is None:
+        return (asked_for(engine, "first", BackupKind.FULL),)
+    if restore and _is_before_restore(context, known):
+        return (asked_for(engine, restore.id, BackupKind.FULL),)  # its folder in the repository is new
+    return ()
+
+
+def _is_before_restore(context: DecisionContext, known: Backups) -> bool:
+    restore = context.state.restore
+    return restore is not None and restore.phase is RestorePhase.SUCCEEDED and known.ended_at < restore.since
 
 
 def _newest(seen: Observation, before: Backups | None) -> Backups | None:
