@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+NOT_READ = 99  # pgBackRest's status code of a repository that it could not read: `info` itself succeeds
 LOG_FILE = "[0-9A-F]{24}"  # the name of a file of the log
 
 
@@ -34,6 +35,7 @@ class Repository:
     wal_min: str = ""
     wal_max: str = ""
     archive: str = ""  # the folder of the log of this database, in the repository
+    error: str = ""  # why it could not be read
 
     def made_since(self, earlier: "Repository") -> Backup | None:
         """The backup that is here and was not there; the last one of several."""
@@ -48,6 +50,10 @@ class Repository:
 def read(text: str) -> Repository:
     """The repository by the output of `info`; an empty one before the first backup. Raises ValueError."""
     stanzas: list[Any] = json.loads(text)
+    of_repositories = [one["status"] for stanza in stanzas for one in stanza.get("repo") or []]
+    if errors := [one["message"] for one in of_repositories if one["code"] == NOT_READ]:
+        said = _plain(errors[0].partition("***")[0]).rstrip(":")
+        return Repository(error=f"the repository cannot be read: {said}")
     if not stanzas or not stanzas[0].get("db"):
         return Repository()
     stanza = stanzas[0]

@@ -54,7 +54,10 @@ class PgBackRest:
 
     def repository(self) -> info.Repository:
         """What is in it. Raises PgBackRestError."""
-        return info.read("\n".join(self.run("--output=json", "info", quiet=True)))
+        found = info.read("\n".join(self.run("--output=json", "info", quiet=True)))
+        if found.error:
+            raise PgBackRestError(found.error)
+        return found
 
     def log_files(self, archive: str) -> Mapping[str, str]:
         """The path of each file of the log in the repository, by its name. Raises PgBackRestError."""

@@ -41,7 +41,7 @@ def _restore(target: Target, pgbackrest: PgBackRest, place: Place) -> str:
         place.volume.clear_restored()
         _refuse_without_room(found.backup, place.volume)
         data.mkdir(mode=0o700)
-        words = (f"--pg1-path={data}", f"--set={found.backup.label}", "--type=none", "--archive-mode=off", "restore")
+        words = (f"--pg1-path={data}", f"--set={found.backup.label}", "--type=none", "restore")
         pgbackrest.run(*words)
         recovered = _recovered(target, found, pgbackrest, place)
     except (PgBackRestError, UnreachableError):

@@ -69,6 +69,7 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
         base_objects=(
             *passwords.secrets,
             *_backups(inputs, seen, passwords.secrets, servers[Component.DATABASE], seed, now),
+            *(_schedule(inputs, status, servers[Component.DATABASE]) if passwords.secrets else ()),
             *desired.base_objects(inputs, instances),
             *_kept(status, servers.values()),
         ),
@@ -97,14 +98,24 @@ def _backups(
     now: datetime,
 ) -> Iterator[Object]:
     """What backups need. A database that sends its log keeps the repository, also once spec asks for no backups."""
-    serves = any(backup.serves_backups(one) for one in database.kept if one["kind"] == "StatefulSet")
-    if not secrets or not (serves or backup.backs_up(inputs)):
+    if not secrets or not (_serves_backups(database) or backup.backs_up(inputs)):
         return
     live = seen.child("Secret", inputs.names.backup)
     yield backup.backup_secret(inputs, live, seed, now)
     yield from backup.repository_objects(inputs, desired.secret_values(secrets[0]), database.image)
-    if serves and backup.backs_up(inputs):
-        yield from backup.cron_jobs(inputs, database.image)
+
+
+def _schedule(inputs: BuildInput, status: TradingEngineStatus, database: DesiredServer) -> list[Object]:
+    """The CronJobs of backups, once the database serves them; none begins while it is restored."""
+    if not (_serves_backups(database) and backup.backs_up(inputs)):
+        return []
+    restore = status.restore
+    suspended = restore is not None and not restore.phase.is_terminal and restore.phase is not RestorePhase.PENDING
+    return backup.cron_jobs(inputs, database.image, suspended=suspended)
+
+
+def _serves_backups(database: DesiredServer) -> bool:
+    return any(backup.serves_backups(one) for one in database.kept if one["kind"] == "StatefulSet")
 
 
 def _backup_folder(inputs: BuildInput, secrets: Sequence[Object]) -> str:

@@ -72,7 +72,7 @@ def advance(given: OperationInput) -> Step:
     if moves is OperationName.MAINTENANCE and state.maintains_cache:
         return _beside_cache(_first_to_go_on(state, given, _waited_for(state, OPERATIONS)), given)
     taken = _without_failed_retirement(step(OPERATIONS[moves], _observed(state, moves, given), given))
-    if _is_stuck(moves, taken, given) and (beside := _mended(moves, taken, given)):
+    if _is_stuck(moves, taken, given) and (beside := _mended(taken, given)):
         return beside
     taken = replace(taken, state=_told_to_wait(taken.state, moves))
     return _beside_cache(taken, given) if _moves_cache(taken.state) else taken
@@ -223,9 +223,9 @@ def _is_stuck(moves: OperationName, taken: Step, given: OperationInput) -> bool:
     return is_stuck is not None and bool(is_stuck(operation.context(taken.state, given)))
 
 
-def _mended(moves: OperationName, stuck: Step, given: OperationInput) -> Step | None:
+def _mended(stuck: Step, given: OperationInput) -> Step | None:
     """The step of what may mend an operation that is stuck; None when there is none to take."""
-    if moves is not OperationName.RESTORE and (restored := _beside(RESTORE, stuck, given)):
+    if restored := _beside(RESTORE, stuck, given):
         if restored.entered:
             return restored
         stuck = replace(stuck, state=restored.state)

@@ -212,11 +212,9 @@ def test_bucket_that_is_not_that_of_the_backups_is_refused_in_one_sentence(syste
     assert system.back_up("full")[0] == 0
     configuration = system.folder / "database/pgbackrest.conf"
     secrets = system.folder / "database/secret"
+    elsewhere = configuration.read_text().replace("s3-bucket=backups", "s3-bucket=others")
     wrong = {
-        configuration: (
-            configuration.read_text().replace("s3-bucket=backups", "s3-bucket=others"),
-            "see that its bucket",
-        ),
+        configuration: (elsewhere, "the repository cannot be read: [ProtocolError] HTTP request failed with 404"),
         secrets / "PGBACKREST_REPO1_S3_KEY_SECRET": ("wrong", "403"),
         secrets / "PGBACKREST_REPO1_CIPHER_PASS": ("wrong", "unable to load info file"),
     }

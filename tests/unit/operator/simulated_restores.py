@@ -8,7 +8,7 @@ from rtx_operator.api.names import Label
 from rtx_operator.desired.state import JOB_LABEL
 from rtx_operator.observation import Fence, Object
 from rtx_operator.operations.restore.asked import Asked, shown
-from simulated_api import label, timestamp
+from simulated_api import timestamp
 from simulated_engines import Engines
 
 RESTORE = "TradingEngineRestore"
@@ -43,11 +43,8 @@ class Restores(Engines):
         self._store((RESTORE, name), {"kind": RESTORE, "metadata": meta, "spec": spec, "status": {}})
 
     def withdraw_restore(self, name: str = "monday") -> None:
-        """Delete it, and with it its Jobs."""
+        """Delete it."""
         del self.children[RESTORE, name]
-        for key, job in list(self.children.items()):
-            if key[0] == "Job" and label(job, Label.RESTORE) == name:
-                del self.children[key]
 
     # --- the cluster ---
 

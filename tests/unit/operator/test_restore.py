@@ -2,10 +2,10 @@
 
 import pytest
 from cutover_walks import executors, reconciled, upgraded
-from cutover_world import World
+from cutover_world import World, copied
 from maintenance_walks import MORE, condition
 from rtx_operator.api.enums import ConditionType, CutoverPhase, MaintenancePhase, Reason, RestorePhase
-from rtx_operator.api.names import InternalKey
+from rtx_operator.api.names import InternalKey, Label
 from rtx_operator.observation import secret_text
 from simulated_restores import RESTORE
 
@@ -193,12 +193,53 @@ def test_restore_that_is_deleted_before_the_swap_leaves_the_data_as_they_were(
     world.settle()
 
 
-def test_restore_that_is_deleted_after_the_swap_goes_on(world: World) -> None:
+def test_restore_that_is_deleted_after_the_swap_goes_on_to_either_end(world: World) -> None:
+    # given
     world.ask_restore()
     assert until(world, RestorePhase.STARTING)
     world.withdraw_restore()
+    other = copied(world)
+    # then
     assert until(world, RestorePhase.SUCCEEDED)
     world.settle()
+    # and
+    other.faults.add("no database")
+    for _ in range(200):
+        reconciled(other, 1, 15)
+        if other.stored["restore"]["phase"] != RestorePhase.STARTING:
+            break
+    other.faults.clear()
+    assert until(other, RestorePhase.FAILED)
+    assert other.restore_jobs[-1] == "undo"
+
+
+def test_jobs_of_the_last_restore_stay_for_their_logs_and_those_of_earlier_ones_go(world: World) -> None:
+    # given
+    for name in ("monday", "tuesday"):
+        world.ask_restore(name)
+        assert until(world, RestorePhase.SUCCEEDED, 120)
+        reconciled(world, 3)
+    # then
+    labels = {
+        job["metadata"]["labels"].get(Label.RESTORE.value) for key, job in world.children.items() if key[0] == "Job"
+    }
+    assert "tuesday" in labels
+    assert "monday" not in labels
+
+
+def test_version_that_cannot_migrate_restored_data_holds_up_no_other_one(world: World) -> None:
+    # given: 1.1.0, whose migrations fail on the data of before
+    upgraded(world)
+    world.ask_restore()
+    assert until(world, RestorePhase.STARTING)
+    world.faults.add("migration:1.1.0")
+    # when
+    for _ in range(120):
+        reconciled(world, 1, 15)
+    # then
+    assert world.stored["restore"]["phase"] == RestorePhase.SUCCEEDED
+    world.set_spec(version="1.2.0")
+    assert world.run_until(CutoverPhase.SUCCEEDED, 120)
 
 
 @pytest.mark.parametrize("killed_at", range(6))

@@ -53,6 +53,10 @@ class DesiredRestore:
     swaps: tuple[Object, ...]  # one for each volume
     undos: tuple[Object, ...]
 
+    @property
+    def jobs(self) -> tuple[Object, ...]:
+        return (self.check, self.restore, *self.swaps, *self.undos)
+
 
 def desired_restore(inputs: BuildInput, restore: Restore, image: str) -> DesiredRestore:
     """The Jobs of a restore, in `image`, that of the database that ran."""
@@ -114,7 +118,8 @@ class _Jobs:
             name=names.restore_job(step.in_name, record.id, server),
             namespace=inputs.namespace,
             labels={**names.labels(Component.RESTORE), Label.RESTORE.value: record.name},
-            owners=[owner(record)],
+            # Undoing must be possible once its TradingEngineRestore is deleted.
+            owners=[owner(record)] if step is Step.FORGET else inputs.owners,
             step=step.value,
             arguments=list(arguments),
             reads=step in {Step.CHECK, Step.RESTORE},
@@ -129,7 +134,7 @@ class _Jobs:
 
 
 def owner(record: Restore) -> Object:
-    """The TradingEngineRestore, with which its Jobs go."""
+    """The TradingEngineRestore, with which the Jobs go that it is confirmed by."""
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": TRADING_ENGINE_RESTORE.name,

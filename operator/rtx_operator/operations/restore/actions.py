@@ -1,10 +1,15 @@
 """The action of each phase: the effects that are needed now, in order."""
 
+from datetime import timedelta
+
 from rtx_operator.api.names import Names
 from rtx_operator.operations.effects import Apply, Delete, Effect, EffectName, ForgetCluster, MoveFence, SwitchLog
 from rtx_operator.operations.restore import checks
 from rtx_operator.operations.restore.context import RestoreContext
 from rtx_operator.results import worst_unmet
+
+# A database whose log cannot be sent keeps it on its volume: each switch is 16 MiB more.
+SWITCH_FOR = timedelta(seconds=5)
 
 
 def validate(context: RestoreContext) -> tuple[Effect, ...]:
@@ -12,7 +17,8 @@ def validate(context: RestoreContext) -> tuple[Effect, ...]:
     jobs = context.desired.restore
     if jobs is None:
         return ()
-    return (*((SwitchLog(),) if context.answers else ()), Apply(EffectName.CHECK_SOURCE, (jobs.check,)))
+    switches = (SwitchLog(),) if context.answers and context.waited < SWITCH_FOR else ()
+    return (*switches, Apply(EffectName.CHECK_SOURCE, (jobs.check,)))
 
 
 def fence(context: RestoreContext) -> tuple[Effect, ...]:

@@ -68,6 +68,8 @@ def shown(asked: Asked, engine: TradingEngine | None, now: datetime) -> TradingE
     if asked.status and asked.status.phase.is_terminal:
         return asked.status
     record = engine.status.restore if engine else None
+    if (record is None or record.uid != asked.uid) and engine and _has_begun(asked):
+        return _lost(asked.status or _new(asked, now), engine, now)
     if record is None or record.uid != asked.uid:
         status = asked.status or _new(asked, now)
         return waiting(noted(status, reason=_reason(engine, record)), _waits_for(asked, engine, record))
@@ -91,6 +93,24 @@ def ended(status: TradingEngineRestoreStatus, jobs: Sequence[Object | None]) -> 
     if jobs and all(job_ended(job, JobEnd.COMPLETE) for job in jobs):
         return noted(status, keeps_earlier_data=False, message="")
     return status
+
+
+def _has_begun(asked: Asked) -> bool:
+    return asked.status is not None and asked.status.phase is not RestorePhase.PENDING
+
+
+def _lost(status: TradingEngineRestoreStatus, engine: TradingEngine, now: datetime) -> TradingEngineRestoreStatus:
+    """What it has done is not known any more, so nothing of it is repeated."""
+    return status.model_copy(
+        update={
+            "phase": RestorePhase.FAILED,
+            "since": now,
+            "ended_at": now,
+            "reason": Reason.RESTORE_FAILED,
+            "message": f"the status of TradingEngine {engine.name} was lost while the restore was {status.phase}: see "
+            f"which data the database has, and create another restore if they are not those you want",
+        }
+    )
 
 
 def _new(asked: Asked, now: datetime) -> TradingEngineRestoreStatus:

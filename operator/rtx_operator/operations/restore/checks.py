@@ -62,6 +62,18 @@ def repository_is_up(context: RestoreContext) -> Unmet | None:
     return None if replicas(live)[1] else Waiting("waiting for the repository with the backups: its pod is not ready")
 
 
+def no_backup_runs(context: RestoreContext) -> Unmet | None:
+    """It would fail when the database ends."""
+    labels = context.names.selector(Component.BACKUP).items()
+    jobs = [job for job in context.seen.children_of("Job") if labels <= (job["metadata"].get("labels") or {}).items()]
+    running = sorted(job["metadata"]["name"] for job in jobs if not any(job_ended(job, end) for end in JobEnd))
+    if not running:
+        return None
+    return Waiting(
+        f"waiting for Job {running[0]}, which makes a backup; to give that up: kubectl delete job {running[0]}"
+    )
+
+
 def target_is_reachable(context: RestoreContext) -> Unmet | None:
     """A Job has checked it, by the repository alone."""
     jobs = context.desired.restore

@@ -13,7 +13,10 @@ from rtx_operator.operations.restore.context import RestoreContext
 RESTORING_TIMEOUT = timedelta(hours=25)
 # PostgreSQL has half an hour to start, by its startup probe.
 STARTING_TIMEOUT = timedelta(minutes=40)
-STUCK_AFTER = timedelta(minutes=5)
+# After it, what is left of a restore is what any earlier data get: another version may be what goes on with them.
+RESUMING_TIMEOUT = timedelta(minutes=15)
+# A volume that cannot be mounted for so long is lost; the other ones have their data.
+UNDOING_TIMEOUT = timedelta(hours=1)
 
 _TOUCHED_NOTHING: Mapping[Event, Phase] = {Event.WITHDRAWN: Phase.FAILED, Event.FAILED: Phase.FAILED}
 _BACK: Mapping[Event, Phase] = {
@@ -30,7 +33,13 @@ PHASES: PhaseTable[Phase, PhaseRow[Phase, RestoreContext]] = PhaseTable(
         Phase.PENDING: PhaseRow(
             ways={Event.DONE: Phase.VALIDATING, **_TOUCHED_NOTHING},
             event_text="restore {name} is due",
-            checks=(checks.source_is_known, checks.has_volume, checks.store_has_credentials, checks.repository_is_up),
+            checks=(
+                checks.source_is_known,
+                checks.has_volume,
+                checks.store_has_credentials,
+                checks.repository_is_up,
+                checks.no_backup_runs,
+            ),
             requeue=every(5.0),
             only_waits=True,
         ),
@@ -86,24 +95,24 @@ PHASES: PhaseTable[Phase, PhaseRow[Phase, RestoreContext]] = PhaseTable(
             goes_first=True,
         ),
         Phase.RESUMING: PhaseRow(
-            ways={Event.DONE: Phase.SUCCEEDED},
+            ways={Event.DONE: Phase.SUCCEEDED, Event.EXPIRED: Phase.SUCCEEDED},
             event_text="the restored database answers: the active colour executes on it, once its migrations have run",
             checks=(checks.active_executes,),
+            deadline=lambda _: RESUMING_TIMEOUT,
             requeue=every(1.0),
-            is_stuck=lambda context: context.waited > STUCK_AFTER,
             goes_first=True,
         ),
         Phase.SUCCEEDED: PhaseRow(
             ways={},
-            event_text="orders are executed on the restored data; those of before are kept until {name} is confirmed",
+            event_text="the data are restored; those of before are kept until {name} is confirmed",
         ),
         Phase.UNDOING: PhaseRow(
-            ways={Event.DONE: Phase.ROLLING_BACK},
+            ways={Event.DONE: Phase.ROLLING_BACK, Event.EXPIRED: Phase.ROLLING_BACK},
             event_text="the data of before come back: {message} ({reason})",
             checks=(checks.servers_have_ended, checks.nothing_swaps, checks.undone, checks.cluster_is_forgotten),
             action=actions.undo,
+            deadline=lambda _: UNDOING_TIMEOUT,
             requeue=every(1.0),
-            is_stuck=lambda context: context.waited > STUCK_AFTER,
             goes_first=True,
             is_warning=True,
             keeps_message=True,
