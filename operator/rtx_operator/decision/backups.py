@@ -80,8 +80,10 @@ def first_backup(context: DecisionContext) -> tuple[Object, ...]:
 
 
 def _is_before_restore(context: DecisionContext, known: Backups) -> bool:
+    """Also where the data of before came back: the folder in the repository is new from the swap on."""
     restore = context.state.restore
-    return restore is not None and restore.phase is RestorePhase.SUCCEEDED and known.ended_at < restore.since
+    is_new = restore is not None and restore.phase.is_terminal and RestorePhase.SWAPPING in restore.seconds
+    return restore is not None and is_new and known.ended_at < restore.since
 
 
 def _newest(seen: Observation, before: Backups | None) -> Backups | None:

@@ -354,3 +354,13 @@ async def test_session_for_which_a_migration_waits_is_found(mover: Mover) -> Non
     await change
     assert await mover.reader.find_blocking(mover.address, "operator") == ()
     await migration.close()
+
+
+async def test_the_operator_has_the_log_switched_with_a_commit_at_its_end(mover: Mover) -> None:
+    # given
+    [(before,)] = await mover.database.execute("SELECT pg_walfile_name(pg_current_wal_lsn())")
+    # when
+    await fence.switch_log(mover.address, "operator")
+    # then
+    [(after,)] = await mover.database.execute("SELECT pg_walfile_name(pg_current_wal_lsn())")
+    assert after > before

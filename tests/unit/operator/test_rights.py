@@ -19,7 +19,18 @@ from rtx_operator.cluster.observe.objects import read_objects, read_warnings
 from rtx_operator.cluster.perform.objects import ObjectPerformer
 from rtx_operator.cluster.perform.refusals import Refusals
 from rtx_operator.cluster.read_cache import ReadCache
-from rtx_operator.cluster.resources import BY_KIND, CHILDREN, ENGINE, GRANDCHILDREN, OURS, SECRET, VOLUME, VOLUME_CLAIM
+from rtx_operator.cluster.resources import (
+    BACKUP,
+    BY_KIND,
+    CHILDREN,
+    ENGINE,
+    GRANDCHILDREN,
+    OURS,
+    RESTORE,
+    SECRET,
+    VOLUME,
+    VOLUME_CLAIM,
+)
 from rtx_operator.decision.prune import PRUNABLE_KINDS
 from rtx_operator.observation import Object, Observation, Owner
 from rtx_operator.operations.effects import Scale
@@ -100,9 +111,23 @@ async def perform_everything(client: Client, worlds: Iterable[World]) -> None:
         await perform_walk(performer, world, nothing)
     for _ in range(2):
         await events.record(client, engine, "Repaired", "the same twice")
+    await use_others(client)
     await client.get(VOLUME, "", "pv-1")
     await client.get(ENGINE, "trading", "rtx")
     await client.replace(ENGINE, {**engine, "status": {}}, "status")
+
+
+async def use_others(client: Client) -> None:
+    """What the controllers of backups and restores do to them: label and status; and the schedule's backups."""
+    for resource in (BACKUP, RESTORE):
+        live = await client.get(resource, "trading", "now")
+        assert live
+        labelled = await client.merge(resource, live, {"metadata": {"labels": {"of": "rtx"}}})
+        named = {**labelled, "apiVersion": resource.api_version, "kind": resource.kind}
+        await client.replace(resource, {**named, "status": {}}, "status")
+    made = {"name": "scheduled", "namespace": "trading"}
+    backup = {"apiVersion": BACKUP.api_version, "kind": BACKUP.kind, "metadata": made}
+    await client.delete(BACKUP, await client.create(BACKUP, backup))
 
 
 async def perform_walk(performer: ObjectPerformer, world: World, seen: Observation) -> None:
@@ -131,6 +156,8 @@ async def test_rights_are_those_that_are_used(world: World) -> None:
     server.put(ENGINE, "rtx")
     server.put(SECRET, "rtx-internal", labels={})
     server.put(VOLUME_CLAIM, "data-rtx-postgres-0", labels={})
+    for resource in (BACKUP, RESTORE):
+        server.put(resource, "now")
     world.set_spec(version="1.1.0")
     async with serving(server) as client:
         await perform_everything(client, [world])
@@ -169,7 +196,9 @@ def test_people_with_view_read_engines_and_people_with_edit_change_them() -> Non
 
     assert {verb for _, _, verb in view} == {"get", "list", "watch"}
     assert {(resource, verb) for _, resource, verb in edit} == {
-        ("tradingengines", verb) for verb in ("create", "update", "patch", "delete", "deletecollection")
+        (resource.plural, verb)
+        for resource in OURS.values()
+        for verb in ("create", "update", "patch", "delete", "deletecollection")
     }
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from rtx_operator.api import sizes
 from rtx_operator.api.enums import BackupType, Component, Reason
 from rtx_operator.api.names import InternalKey, StoreKey
+from rtx_operator.desired.backup import DATABASE_CONFIGURATION
 from rtx_operator.desired.state import JOB_LABEL
 from rtx_operator.diagnosis import diagnose
 from rtx_operator.observation import JobEnd, Object, executes, job_ended, replicas, secret_text
@@ -158,7 +159,11 @@ def cluster_is_forgotten(context: RestoreContext) -> Unmet | None:
 def folder_is_new(context: RestoreContext) -> Unmet | None:
     """The log of the restored data goes to a folder of its own."""
     internal = context.seen.child("Secret", context.names.internal)
-    if secret_text(internal, InternalKey.BACKUP_INCARNATION) == context.restore.id:
+    configuration = context.seen.child("ConfigMap", context.names.backup) or {}
+    is_named = f"={context.desired.backup_folder}\n" in (configuration.get("data") or {}).get(
+        DATABASE_CONFIGURATION, ""
+    )
+    if secret_text(internal, InternalKey.BACKUP_INCARNATION) == context.restore.id and is_named:
         return None
     return Waiting("the database gets a new folder in the repository")
 
