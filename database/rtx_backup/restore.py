@@ -74,7 +74,9 @@ def _recovered(target: Target, found: Found, pgbackrest: PgBackRest, place: Plac
             recovered = recovery.to(target)
         except RecoveryError as error:
             raise UnreachableError(f"the log from backup {found.backup.label} on: {error}") from error
-    if target.kind is TargetKind.NEWEST and targets.position(recovered.position) < targets.begin_of(found.log.last):
+    if target.kind is TargetKind.NEWEST and targets.position(recovered.position or "0/0") < targets.begin_of(
+        found.log.last
+    ):
         raise UnreachableError(f"the log was replayed up to {recovered.position} only, before file {found.log.last}")
     return recovered
 

@@ -40,8 +40,8 @@ def restored_by(said: Mapping[str, Any]) -> RestoredData | None:
         return None
     commit = str(found.get("last_commit") or "")
     return RestoredData(
-        label=str(found["label"]),
-        lsn=str(found["position"]),
+        label=str(found.get("label", "")),
+        lsn=str(found.get("position", "")),
         last_commit=datetime.fromisoformat(f"{commit}+00:00") if commit else None,
     )
 

@@ -1,5 +1,7 @@
 """When a restore begins: a TradingEngineRestore of the engine has not begun, and those before it are over."""
 
+from pydantic import ValidationError
+
 from rtx_operator.api.enums import Component, RestorePhase
 from rtx_operator.api.kinds import TRADING_ENGINE_RESTORE
 from rtx_operator.api.names import MAX_DATABASE_INSTANCES, Names
@@ -27,6 +29,11 @@ def waiting_restores(seen: Observation) -> list[Object]:
 
 
 def _has_not_begun(restore: Object) -> bool:
+    """One that a later release wrote, and this one cannot read, does not begin here."""
+    try:
+        RestoreSource.model_validate(restore["spec"]["source"])
+    except ValidationError:
+        return False
     is_going = restore["metadata"].get("deletionTimestamp")
     return not is_going and (restore.get("status") or {}).get("phase", RestorePhase.PENDING) == RestorePhase.PENDING
 
