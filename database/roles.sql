@@ -25,9 +25,6 @@ ALTER ROLE rtx_replicator REPLICATION PASSWORD :'replication_password';
 -- The operator finds and terminates sessions that hold the fence; their application_name is the colour.
 GRANT pg_read_all_stats, pg_signal_backend TO rtx_operator;
 
--- Before a restore the operator has the log sent up to now.
-GRANT EXECUTE ON FUNCTION pg_catalog.pg_switch_wal() TO rtx_operator;
-
 -- A standby whose log has left that of the primary reads the differing files from it: pg_rewind.
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text, boolean, boolean), pg_catalog.pg_stat_file(text, boolean),
     pg_catalog.pg_read_binary_file(text), pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean)
@@ -53,3 +50,5 @@ GRANT CONNECT, CREATE ON DATABASE trading_engine TO rtx_operator;  -- CREATE: th
 GRANT CONNECT ON DATABASE trading_engine TO rtx_engine;
 ALTER SCHEMA public OWNER TO rtx_migrator;
 GRANT USAGE ON SCHEMA public TO rtx_engine;
+-- Before a restore the operator has the log sent up to now. A right on a function is one in its database.
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_switch_wal() TO rtx_operator;
