@@ -50,3 +50,5 @@ GRANT CONNECT, CREATE ON DATABASE trading_engine TO rtx_operator;  -- CREATE: th
 GRANT CONNECT ON DATABASE trading_engine TO rtx_engine;
 ALTER SCHEMA public OWNER TO rtx_migrator;
 GRANT USAGE ON SCHEMA public TO rtx_engine;
+-- Before a restore the operator has the log sent up to now. A right on a function is one in its database.
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_switch_wal() TO rtx_operator;

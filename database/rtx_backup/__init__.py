@@ -1,4 +1,5 @@
-"""Makes one backup with pgBackRest, or runs its server; the program of the image's backup containers.
+"""Makes a backup with pgBackRest, runs its server, restores: the program of the containers of backups and restores.
 
-Law: info.py and retention.py are pure; run.py and serve.py act. Only Python's standard library: the image has no other.
+Law: info.py, retention.py and targets.py are pure; the others act. Only Python's standard library: the image has no
+other.
 """

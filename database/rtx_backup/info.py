@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-STANZA_OK = 0  # pgBackRest's status code of a repository in which there is nothing to complain of
+NOT_READ = 99  # pgBackRest's status code of a repository that it could not read: `info` itself succeeds
+LOG_FILE = "[0-9A-F]{24}"  # the name of a file of the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,22 @@ class Backup:
 
 
 @dataclass(frozen=True, slots=True)
+class Where:
+    """Where backups are kept, as the operator says."""
+
+    place: str  # tells one repository from another, its folder included
+    folder: str  # of this database in the repository, from which a restore reads
+
+
+@dataclass(frozen=True, slots=True)
 class Repository:
     """All of the repository; `wal_min` and `wal_max` are the first and last file of the log in it, of this database."""
 
     backups: tuple[Backup, ...] = ()  # in the order in which they were made
     wal_min: str = ""
     wal_max: str = ""
+    archive: str = ""  # the folder of the log of this database, in the repository
+    error: str = ""  # why it could not be read
 
     def has_log_of(self, backup: Backup) -> bool:
         """Whether the first and the last log file that the backup needs are within what the repository has."""
@@ -42,13 +53,17 @@ class Repository:
 def read(text: str) -> Repository:
     """The repository by the output of `info`; an empty one before the first backup. Raises ValueError."""
     stanzas: list[Any] = json.loads(text)
+    of_repositories = [one["status"] for stanza in stanzas for one in stanza.get("repo") or []]
+    if errors := [one["message"] for one in of_repositories if one["code"] == NOT_READ]:
+        said = _plain(errors[0].partition("***")[0]).rstrip(":")
+        return Repository(error=f"the repository cannot be read: {said}")
     if not stanzas or not stanzas[0].get("db"):
         return Repository()
     stanza = stanzas[0]
     current = stanza["db"][-1]["id"]
     archive: Any = next((one for one in stanza.get("archive") or [] if one["database"]["id"] == current), {})
     found = (_backup(one) for one in stanza.get("backup") or [])
-    return Repository(tuple(found), archive.get("min") or "", archive.get("max") or "")
+    return Repository(tuple(found), archive.get("min") or "", archive.get("max") or "", archive.get("id") or "")
 
 
 def _backup(one: Any) -> Backup:
@@ -67,10 +82,16 @@ def _backup(one: Any) -> Backup:
     )
 
 
-def report(made: Backup, repository: Repository, place: str, warning: str) -> str:
+def folder_of(configuration: str) -> str:
+    """The folder of this database in the repository, by pgBackRest's configuration; empty if that names none."""
+    found = re.search(r"^repo1-path=(.*)$", configuration, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def report(made: Backup, repository: Repository, where: Where, warning: str) -> str:
     """The message about a backup that was made, as JSON; a pod's may have 4096 bytes."""
     summary = {
-        "place": place,
+        "place": where.place,
         "count": len(repository.backups),
         "oldest": min(backup.finished for backup in repository.backups),
         "newest": max(backup.finished for backup in repository.backups),
@@ -78,7 +99,7 @@ def report(made: Backup, repository: Repository, place: str, warning: str) -> st
         "wal_min": repository.wal_min,
         "wal_max": repository.wal_max,
     }
-    backup = {**asdict(made), "wal_verified": repository.has_log_of(made)}
+    backup = {**asdict(made), "wal_verified": repository.has_log_of(made), "folder": where.folder}
     return json.dumps({"backup": backup, "repository": summary, "warning": warning[:2000]})
 
 

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from types import FrameType
 
-from rtx_backup.run import PROGRAM
+from rtx_backup.pgbackrest import PROGRAM
 
 INTERVAL_SECONDS = 10.0
 

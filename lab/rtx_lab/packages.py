@@ -27,7 +27,12 @@ CLUSTER = {
 }
 """Program or path → the Debian package that contains it."""
 
-SERVERS = {"/usr/lib/postgresql": "postgresql", "redis-server": "redis-server", "pgbackrest": "pgbackrest"}
+SERVERS = {
+    "/usr/lib/postgresql": "postgresql",
+    "redis-server": "redis-server",
+    "pgbackrest": "pgbackrest",
+    "zstd": "zstd",
+}
 """Servers for the unit tests and `bench/orders`."""
 
 IMAGES = {"buildah": "buildah", "debootstrap": "debootstrap"}

@@ -34,12 +34,13 @@ from rtx_operator.cluster.lease import LeadershipLostError, Lease, Timing
 from rtx_operator.cluster.observe import Inquiries, Observer
 from rtx_operator.cluster.perform import Performer
 from rtx_operator.cluster.read_cache import ReadCache
-from rtx_operator.cluster.resources import BACKUP, CHILDREN, ENGINE, GRANDCHILDREN
+from rtx_operator.cluster.resources import BACKUP, CHILDREN, ENGINE, GRANDCHILDREN, RESTORE
 from rtx_operator.cluster.watch import Watches
 from rtx_operator.cluster.watched import VersionsWentBackError, WatchedObjects
 from rtx_operator.controllers.backup import BackupController
 from rtx_operator.controllers.base import Controller, Key, OutdatedDefinitionError
 from rtx_operator.controllers.engine import EngineController
+from rtx_operator.controllers.restore import RestoreController
 from rtx_operator.metrics import LEADER, QUEUE_DEPTH, RECONCILE_ERRORS
 from rtx_operator.own_thread import OwnThread
 from rtx_operator.workqueue import WorkQueue
@@ -114,6 +115,7 @@ async def operate(chosen: settings.Settings) -> None:
                 client, observer, performer, chosen, fleet=fleet, wake=queue.add
             )
             controllers[BACKUP.kind] = BackupController(client, chosen)
+            controllers[RESTORE.kind] = RestoreController(client, chosen, wake=queue.add)
             QUEUE_DEPTH.set_function(lambda: queue.depth)
             working = asyncio.create_task(run_or_die(queue.run(chosen.workers)))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rtx_operator import metrics
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import BackupPhase, ConditionStatus, ConditionType, MaintenancePhase
+from rtx_operator.api.enums import BackupPhase, ConditionStatus, ConditionType, MaintenancePhase, RestorePhase
 from rtx_operator.api.enums import CutoverPhase as Phase
 from rtx_operator.api.status import HistoryEntry, Record
 
@@ -68,6 +68,20 @@ def maintenance(before: TradingEngine, after: TradingEngine) -> None:
         metrics.MAINTENANCES.labels(now.component, now.phase).inc()
         if MaintenancePhase.RESTARTING in now.seconds:
             metrics.MAINTENANCE_RESTART_SECONDS.labels(now.component).observe(now.seconds[MaintenancePhase.RESTARTING])
+
+
+def restore(before: TradingEngine, after: TradingEngine) -> None:
+    """Count a restore that ended between two statuses of one engine; `after` has been written."""
+    was, now = before.status.restore, after.status.restore
+    if now is None or not _has_ended(was, now):
+        return
+    metrics.RESTORES.labels(now.phase).inc()
+    if now.phase is RestorePhase.SUCCEEDED:
+        fenced = [seconds for phase, seconds in now.seconds.items() if phase not in _BEFORE_FENCE]
+        metrics.RESTORE_SECONDS.observe(sum(fenced))
+
+
+_BEFORE_FENCE = frozenset({RestorePhase.PENDING.value, RestorePhase.VALIDATING.value})
 
 
 def backup(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

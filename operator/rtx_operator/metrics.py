@@ -63,6 +63,12 @@ BACKUP_SECONDS = Histogram(
     ["type"],
     buckets=(1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 21600),
 )
+RESTORES = Counter("rtx_operator_restores_total", "Restores that are over, by last phase.", ["result"])
+RESTORE_SECONDS = Histogram(
+    "rtx_operator_restore_seconds",
+    "Seconds in which no order was executed because of a restore that succeeded.",
+    buckets=(15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600),
+)
 MAINTENANCE_RESTART_SECONDS = Histogram(
     "rtx_operator_maintenance_restart_seconds",
     "Seconds that a maintenance spent in Restarting: how long a database or cache was away.",

@@ -3,8 +3,8 @@
 from pydantic import ConfigDict, Field
 
 from rtx_operator.api.enums import BackupKind, BackupPhase
-from rtx_operator.api.schema import ApiModel, ObjectName, StatusModel, rule, rules
-from rtx_operator.api.status import OperationRecord, Time
+from rtx_operator.api.schema import ApiModel, ObjectName, StatusModel, Time, rule, rules
+from rtx_operator.api.status import OperationRecord
 
 WAL_FILE_LENGTH = 24  # characters of the name of a file of the log
 
@@ -59,6 +59,7 @@ class MadeBackup(StatusModel):
     wal_stop: str = Field(max_length=WAL_FILE_LENGTH, description="Last file of the log that it needs.")
     wal_verified: bool = Field(description="Whether these files and all between them were found in the repository.")
     has_errors: bool = Field(default=False, description="Whether pages of the database had wrong checksums.")
+    folder: str = Field(default="", max_length=1024, description="Its folder in the repository.")
 
 
 class TradingEngineBackupStatus(OperationRecord):

@@ -25,6 +25,7 @@ class Component(StrEnum):
     MAINTENANCE = "maintenance"  # the Jobs that try an image and a place for database or cache
     BACKUP = "backup"  # the Jobs that make backups of the database
     REPOSITORY = "repository"  # the volume with the backups, and the pod that serves it
+    RESTORE = "restore"  # the Jobs that check and restore the database's data
 
 
 ServerComponent = Literal[Component.DATABASE, Component.CACHE]
@@ -142,6 +143,37 @@ class BackupPhase(StrEnum):
         return self in {BackupPhase.SUCCEEDED, BackupPhase.FAILED}
 
 
+class RestorePhase(StrEnum):
+    """The phase of a restore; operations/restore/phases.py has everything about each."""
+
+    PENDING = "Pending"  # no effect yet: another operation goes first, or something is missing
+    VALIDATING = "Validating"  # a Job checks, by the repository, that the target can be restored
+    FENCING = "Fencing"  # the fence names nobody: no order is executed from here on
+    STOPPING = "Stopping"  # the database's pods end
+    RESTORING = "Restoring"  # a Job restores beside the data that are there
+    SWAPPING = "Swapping"  # the restored data take the place of those, which are kept
+    STARTING = "Starting"  # the database starts with the restored data
+    RESUMING = "Resuming"  # the fence names the active colour again, once its migrations have run
+    SUCCEEDED = "Succeeded"
+    UNDOING = "Undoing"  # the data of before come back
+    ROLLING_BACK = "RollingBack"  # the database's pods and the fence come back
+    FAILED = "Failed"  # the data are as before
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in {RestorePhase.SUCCEEDED, RestorePhase.FAILED}
+
+    @property
+    def is_fenced(self) -> bool:
+        """Whether the restore itself says who executes: nobody."""
+        return self.is_stopped or self in {RestorePhase.FENCING, RestorePhase.STARTING}
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the database is to have no pods."""
+        return self in {RestorePhase.STOPPING, RestorePhase.RESTORING, RestorePhase.SWAPPING, RestorePhase.UNDOING}
+
+
 class DeletionPolicy(StrEnum):
     """What remains after a TradingEngine is deleted."""
 
@@ -159,6 +191,7 @@ class PeerPort(StrEnum):
 class OperationName(StrEnum):
     """The procedures with phases in status; operations/ has a folder for each."""
 
+    RESTORE = "Restore"
     CUTOVER = "Cutover"
     MAINTENANCE = "Maintenance"
     RETIREMENT = "Retirement"
@@ -287,6 +320,7 @@ class Reason(StrEnum):
     SCALING = "Scaling"  # it serves, while the number of pods changes
     CUTOVER_IN_PROGRESS = "CutoverInProgress"  # the message has the phase and the unmet check
     RETIRING = "Retiring"  # the previous colour is being removed
+    RESTORING = "Restoring"  # the database's data are being restored; the message has the phase
     MAINTENANCE_IN_PROGRESS = "MaintenanceInProgress"  # database or cache is being changed; the message has the phase
     ENDPOINTS_PENDING = "EndpointsPending"  # pods are ready, but not in the EndpointSlices of the live Service yet
     TERMINATING = "Terminating"  # a child of the same name is still being deleted
@@ -327,6 +361,11 @@ class Reason(StrEnum):
     BACKUP_TOO_OLD = "BackupTooOld"  # the newest one is older than spec.backup.maxAge
     BACKUP_UNREPORTED = "BackupUnreported"  # its Job is over, and what it said is lost
     ENGINE_MISSING = "EngineMissing"  # spec.engine names none
+    # Restores
+    RESTORE_REFUSED = "RestoreRefused"  # the target cannot be restored; nothing was touched
+    RESTORE_FAILED = "RestoreFailed"  # it began, and the data of before are back
+    RESTORE_WITHDRAWN = "RestoreWithdrawn"  # its TradingEngineRestore was deleted
+    RESTORE_BUSY = "RestoreBusy"  # another restore of the engine goes first
     QUOTA_EXCEEDED = "QuotaExceeded"
     PODS_REFUSED = "PodsRefused"  # the API server refuses the pods, but not because of a quota
     VOLUME_UNBOUND = "VolumeUnbound"

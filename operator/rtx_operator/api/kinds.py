@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 
 from rtx_operator.api.backup import TradingEngineBackupSpec, TradingEngineBackupStatus
-from rtx_operator.api.names import KIND, MAX_BACKUP_NAME_LENGTH, MAX_NAME_LENGTH, PLURAL
+from rtx_operator.api.names import (
+    KIND,
+    MAX_BACKUP_NAME_LENGTH,
+    MAX_NAME_LENGTH,
+    MAX_RESTORE_NAME_LENGTH,
+    PLURAL,
+)
+from rtx_operator.api.restore import TradingEngineRestoreSpec, TradingEngineRestoreStatus
 from rtx_operator.api.schema import ApiModel, Schema, rule
 from rtx_operator.api.spec import TradingEngineSpec
 from rtx_operator.api.status import TradingEngineStatus
@@ -90,4 +97,27 @@ TRADING_ENGINE_BACKUP = Kind(
     ),
 )
 
-KINDS = (TRADING_ENGINE, TRADING_ENGINE_BACKUP)
+TRADING_ENGINE_RESTORE = Kind(
+    name="TradingEngineRestore",
+    plural="tradingenginerestores",
+    short_name="ter",
+    description="Brings the database of a TradingEngine back to what it was. The engine takes no orders meanwhile.",
+    name_rule=rule(
+        f"size(self.metadata.name) <= {MAX_RESTORE_NAME_LENGTH}",
+        f"metadata.name must have at most {MAX_RESTORE_NAME_LENGTH} characters: its Jobs have it as a label",
+        ".metadata.name",
+    ),
+    spec=TradingEngineRestoreSpec,
+    status=TradingEngineRestoreStatus,
+    columns=(
+        _column("Engine", ".spec.engine", "The TradingEngine."),
+        _column("Phase", ".status.phase", "Its phase, or how it ended."),
+        _column("Backup", ".status.label", "The backup that it begins with, by its name in the repository."),
+        _column("Commit", ".status.restored.lastCommit", "The last commit that was restored."),
+        _column("Keeps", ".status.keepsEarlierData", "Whether the data of before are kept.", "boolean"),
+        _column("Age", ".metadata.creationTimestamp", "Time since its creation.", "date"),
+        _column("Message", ".status.message", "What it waits for, or why it failed.", wide=True),
+    ),
+)
+
+KINDS = (TRADING_ENGINE, TRADING_ENGINE_BACKUP, TRADING_ENGINE_RESTORE)

@@ -25,6 +25,7 @@ CACHE_MEMBERS = 3  # with Sentinels, which need a majority
 
 DATABASE_NAME = "trading_engine"
 MAX_BACKUP_NAME_LENGTH = 63  # of a TradingEngineBackup, whose name is a label of its Job
+MAX_RESTORE_NAME_LENGTH = 63  # of a TradingEngineRestore, whose name is a label of its Jobs
 MAX_NAME_LENGTH = 40  # of a TradingEngine, so that child names with Kubernetes' suffixes stay within 63 characters
 
 
@@ -40,6 +41,7 @@ class Label(StrEnum):
     COLOUR = "rtx-trading.com/colour"
     REVISION = "rtx-trading.com/revision"  # on a colour's Deployment and its pods: the hash of their revision
     BACKUP = "rtx-trading.com/backup"  # on the Job of a backup that was asked for: the name of its TradingEngineBackup
+    RESTORE = "rtx-trading.com/restore"  # on the Jobs of a restore: the name of its TradingEngineRestore
     CUTOVER = "rtx-trading.com/cutover"  # on a migration Job: the id of its cutover
     DATABASE_CLUSTER = "rtx-trading.com/database-cluster"  # on the pods and ConfigMaps that are Patroni's: its scope
     ROLE = "rtx-trading.com/role"  # on a database pod, by Patroni: a MemberRole; absent: it does not run
@@ -266,6 +268,10 @@ class Names:
         """Name of the Job of a backup that was asked for; `digest` stands for its TradingEngineBackup."""
         return f"{self.engine}-backup-{digest}"
 
+    def restore_job(self, step: str, restore: str, ordinal: int = 0) -> str:
+        """Name of the Job that does a step of a restore; on the volumes of several servers it has one for each."""
+        return f"{self.engine}-{step}-{restore}-{ordinal}"
+
     def server(self, component: Component) -> str:
         """Name of the StatefulSet of database or cache."""
         return self.redis if component is Component.CACHE else self.postgres
@@ -300,6 +306,7 @@ class Names:
             Component.MAINTENANCE: "maintenance",
             Component.BACKUP: "backup",
             Component.REPOSITORY: "repository",
+            Component.RESTORE: "restore",
         }[component]
         return f"{self.engine}-{suffix}"
 
@@ -318,6 +325,7 @@ class Names:
             Component.MAINTENANCE: "rtx-maintenance",
             Component.BACKUP: "rtx-backup",
             Component.REPOSITORY: "rtx-backup",
+            Component.RESTORE: "rtx-backup",
         }
         labels = {
             Label.APP.value: app[component],

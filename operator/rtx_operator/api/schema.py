@@ -7,7 +7,7 @@ message, which says what to write, and not with a regular expression.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
@@ -19,6 +19,9 @@ VALIDATIONS = "x-kubernetes-validations"
 # Marks for the generator of the CRD, which does not write them.
 OPEN_ENUM = "x-rtx-open-enum"  # true: more values will come, a CEL rule names those of today
 BOUNDS = "x-rtx-bounds"  # [minimum, maximum], as text, where only a CEL rule has them
+
+
+Time = Annotated[datetime, WithJsonSchema({"type": "string", "format": "date-time"})]
 
 
 def rule(expression: str, message: str, field_path: str = "") -> dict[str, str]:

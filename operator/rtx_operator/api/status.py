@@ -1,6 +1,5 @@
 """The status of a TradingEngine: what the operator reports. Read it with `kubectl describe te`."""
 
-from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field, WithJsonSchema
@@ -14,12 +13,13 @@ from rtx_operator.api.enums import (
     Judgement,
     MaintenancePhase,
     MemberRole,
+    RestorePhase,
     RetirementPhase,
     ServerComponent,
 )
-from rtx_operator.api.schema import StatusModel
+from rtx_operator.api.restore_source import RestoreSource
+from rtx_operator.api.schema import StatusModel, Time
 
-Time = Annotated[datetime, WithJsonSchema({"type": "string", "format": "date-time"})]
 COUNTS = WithJsonSchema({"type": "object", "additionalProperties": {"type": "integer"}, "maxProperties": 64})
 SECONDS = WithJsonSchema({"type": "object", "additionalProperties": {"type": "number"}, "maxProperties": 16})
 MESSAGE_LIMIT = 4096  # characters; the API server refuses a longer message
@@ -347,7 +347,38 @@ class Maintenance(OperationRecord):
     )
 
 
-Record = Cutover | Maintenance | Retirement  # of an operation
+class RestoredData(StatusModel):
+    """What a restore brought back."""
+
+    label: str = Field(max_length=64, description="The backup that it began with, by its name in the repository.")
+    lsn: str = Field(max_length=20, description="Position of the log up to which the data were restored.")
+    last_commit: Time | None = Field(
+        default=None, description="The last commit that they have; absent: none since the backup began."
+    )
+
+
+class Restore(OperationRecord):
+    """The restore of the database's data that is under way, or the last one."""
+
+    phase: RestorePhase = Field(description="Its phase.")
+    name: str = Field(max_length=63, description="Name of its TradingEngineRestore.")
+    uid: str = Field(max_length=64, description="uid of that.")
+    source: RestoreSource = Field(description="What is restored.")
+    folder: str = Field(default="", max_length=1024, description="Folder of the repository from which it restores.")
+    label: str = Field(
+        default="", max_length=64, description="The backup that it begins with, once that is known to be there."
+    )
+    last_commit: Time | None = Field(
+        default=None, description="The last commit in the repository when the target was checked."
+    )
+    servers: int = Field(default=0, ge=0, description="Volumes of the database whose data it replaces.")
+    restored: RestoredData | None = Field(default=None, description="The restored data, once they are on the volume.")
+    seconds: Annotated[dict[str, float], SECONDS] = Field(
+        default={}, description="Seconds that each phase took, of the phases that are over."
+    )
+
+
+Record = Restore | Cutover | Maintenance | Retirement  # of an operation
 
 
 class HistoryEntry(StatusModel):
@@ -426,6 +457,7 @@ class TradingEngineStatus(StatusModel):
     database: Server | None = Field(default=None, description="The database as it was made.")
     cache: Server | None = Field(default=None, description="The cache as it was made.")
     backup: Backups | None = Field(default=None, description="The newest backup that succeeded.")
+    restore: Restore | None = Field(default=None, description="The restore under way, or the last one.")
     maintenance: Maintenance | None = Field(default=None, description="The maintenance under way, or the last one.")
     rejected: Rejected | None = Field(
         default=None, description="The revision that was rolled back, while spec asks for it."

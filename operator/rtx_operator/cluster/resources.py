@@ -1,12 +1,13 @@
 """The kinds of objects that the operator reads and writes, with their paths at the API server."""
 
-from rtx_operator.api.kinds import KINDS, TRADING_ENGINE, TRADING_ENGINE_BACKUP
+from rtx_operator.api.kinds import KINDS, TRADING_ENGINE, TRADING_ENGINE_BACKUP, TRADING_ENGINE_RESTORE
 from rtx_operator.api.names import GROUP, VERSION
 from rtx_operator.cluster.client import Resource
 
 OURS = {kind.name: Resource(f"{GROUP}/{VERSION}", kind.name, kind.plural) for kind in KINDS}
 ENGINE = OURS[TRADING_ENGINE.name]
 BACKUP = OURS[TRADING_ENGINE_BACKUP.name]
+RESTORE = OURS[TRADING_ENGINE_RESTORE.name]
 
 DEPLOYMENT = Resource("apps/v1", "Deployment", "deployments")
 STATEFUL_SET = Resource("apps/v1", "StatefulSet", "statefulsets")
@@ -45,6 +46,7 @@ CACHED_KINDS = (
     NETWORK_POLICY,
     CRON_JOB,
     BACKUP,
+    RESTORE,
 )
 CHILDREN = (*LIVE_KINDS, *CACHED_KINDS)
 # Kinds that Kubernetes' controllers create for the children; the operator only reads them.

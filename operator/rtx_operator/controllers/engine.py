@@ -292,6 +292,8 @@ class EngineController(Controller):
         measure.state(written["metadata"]["namespace"], written["metadata"]["name"], after)
         if was.get("cutover") != after.get("cutover"):
             measure.cutover(TradingEngine.parse(before), TradingEngine.parse(written))
+        if was.get("restore") != after.get("restore"):
+            measure.restore(TradingEngine.parse(before), TradingEngine.parse(written))
         if was.get("maintenance") != after.get("maintenance"):
             measure.maintenance(TradingEngine.parse(before), TradingEngine.parse(written))
         if was.get("retirement") != after.get("retirement"):

@@ -14,11 +14,12 @@ from rtx_operator.api.enums import (
     CutoverPhase,
     OperationName,
     Reason,
+    RestorePhase,
     RetirementPhase,
 )
 from rtx_operator.api.names import REFRESH, RETRY
 from rtx_operator.api.schema import ApiModel
-from rtx_operator.api.status import Active, Cutover, Maintenance, Retirement
+from rtx_operator.api.status import Active, Cutover, Maintenance, Restore, Retirement
 from rtx_operator.decision.decide import Decision
 from rtx_operator.desired.state import DesiredState
 from rtx_operator.observation import Object
@@ -206,6 +207,9 @@ def _of_operations(decision: Decision) -> Unmet | None:
     """What operations wait for, or what one that is over leaves for a person to do."""
     state = decision.state
     kept = state.previous.message if state.previous else ""
+    restore = state.restore_under_way
+    if restore:
+        return _of_restore(restore, decision.waits)
     return _under_way(decision) or _left_over(state) or (Waiting(kept, Reason.RETIRING) if kept else None)
 
 
@@ -229,6 +233,14 @@ def _under_way(decision: Decision) -> Waiting | Failure | None:
             f"retirement of version {retirement.release.version} is {retirement.phase}{cause}", Reason.RETIRING
         )
     return None
+
+
+def _of_restore(restore: Restore, waits: Unmet | None) -> Waiting | Failure:
+    """A failure leads back by itself, but where only a person can help."""
+    cause = waits.message if waits else restore.message
+    message = f"restore {restore.name} is {restore.phase}" + (f": {cause}" if cause else "")
+    stays = restore.phase in {RestorePhase.RESUMING, RestorePhase.UNDOING} and isinstance(waits, Failure)
+    return Failure(message, Reason.RESTORING) if stays else Waiting(message, Reason.RESTORING)
 
 
 def _left_over(state: PersistedState) -> Failure | None:
@@ -278,6 +290,7 @@ _REMEMBERED = (
     "earlierData",
     "database",
     "cache",
+    "restore",
     "cutover",
     "maintenance",
     "previous",
@@ -293,6 +306,7 @@ def _remembered(state: PersistedState) -> Object:
         "active": state.active,
         "earlierData": state.earlier_data,
         **{component.value: server for component, server in state.servers.items()},
+        "restore": state.restore,
         "cutover": state.cutover,
         "maintenance": state.maintenance,
         "previous": state.previous,

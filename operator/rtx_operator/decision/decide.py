@@ -171,6 +171,9 @@ def _data_to_keep(
     return data_to_keep(context.engine.spec.deletion_policy, seen.children.values(), context.engine.uid, applied)
 
 
+_TOUCHES_NO_COLOUR = frozenset({OperationName.MAINTENANCE, OperationName.RESTORE})
+
+
 def _effects(context: DecisionContext, step: Step) -> tuple[Effect, ...]:
     """Who executes is corrected before anything else is done; a cutover that moves the fence itself does it its way."""
     active = step.state.active
@@ -182,7 +185,7 @@ def _effects(context: DecisionContext, step: Step) -> tuple[Effect, ...]:
     if context.serves_unknown:
         return step.effects  # of a maintenance: no colour is touched
     if earlier_data_hold(context):
-        return step.effects if moving(step.state) is OperationName.MAINTENANCE else ()
+        return step.effects if moving(step.state) in _TOUCHES_NO_COLOUR else ()
     rests = moving(context.state) is None and step.entered is None
     kept = kept_size(context, step.state) if rests else ()
     return (*active_size(context), *kept, *step.effects)

@@ -10,6 +10,7 @@ from rtx_operator.api.enums import (
     CutoverPhase,
     MaintenancePhase,
     OperationName,
+    RestorePhase,
     RetirementPhase,
 )
 from rtx_operator.observation import Object
@@ -36,6 +37,10 @@ def events(before: Object, after: Object) -> Iterator[EngineEvent]:
     disputed = _true(after, ConditionType.DISPUTED)
     if disputed and not _true(before, ConditionType.DISPUTED):
         yield EngineEvent(disputed["reason"], disputed["message"], is_warning=True)
+    restore = _entered(before, after, "restore")
+    if restore:
+        of = {"name": restore["name"], "label": restore.get("label", "")}
+        yield _event(OperationName.RESTORE, RestorePhase(restore["phase"]), restore, of)
     cutover = _entered(before, after, "cutover")
     if cutover:
         phase = CutoverPhase(cutover["phase"])

@@ -20,7 +20,7 @@ def fence_to_move(context: DecisionContext) -> MoveFence | None:
         return None
     if row and row.moves_fence_to:
         return None  # the cutover itself says which colour executes, and from when
-    if context.state.replaces_database or earlier_data_hold(context):
+    if context.state.replaces_database or context.state.fences_for_restore or earlier_data_hold(context):
         return None
     fence, active = report.fence, context.desired.active.release
     known = context.engine.status.active.epoch if context.engine.status.active else 0

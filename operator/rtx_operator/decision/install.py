@@ -4,7 +4,7 @@ The first check that is not passed is the engine's Ready condition, so the order
 look for the cause. The chain stays in force after the installation: it is what Ready says of an engine that runs.
 """
 
-from rtx_operator.api.enums import Component, Reason
+from rtx_operator.api.enums import Component, Reason, RestorePhase
 from rtx_operator.api.names import REQUIRED_CREDENTIALS, Label, Names
 from rtx_operator.decision.context import DecisionContext
 from rtx_operator.decision.database import database_durable, database_ready, server_ready
@@ -70,6 +70,14 @@ def _credentials_given(name: str, secret: Object | None) -> Unmet | None:
     if not missing:
         return None
     return Failure(f"Secret {name} lacks {', '.join(missing)}; add what is missing", Reason.CREDENTIALS_MISSING)
+
+
+def no_restore_runs(context: DecisionContext) -> Unmet | None:
+    """No order is executed while the data are restored; until then one that only waits, or checks, disturbs nobody."""
+    restore = context.state.restore_under_way
+    if restore is None or restore.phase in {RestorePhase.PENDING, RestorePhase.VALIDATING}:
+        return None
+    return Waiting(f"orders get 503: restore {restore.name} of the database is {restore.phase}", Reason.RESTORING)
 
 
 def cache_ready(context: DecisionContext) -> Unmet | None:
@@ -263,6 +271,7 @@ BEFORE_OPERATIONS: tuple[Check[DecisionContext], ...] = (
 )
 BEFORE_COLOUR: tuple[Check[DecisionContext], ...] = (*BEFORE_MIGRATION, migrated)
 READY: tuple[Check[DecisionContext], ...] = (
+    no_restore_runs,
     *BEFORE_COLOUR,
     database_gets_on,
     engine_ready,

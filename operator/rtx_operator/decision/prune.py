@@ -77,12 +77,14 @@ def _is_of(cutover: Cutover | None, job: Object) -> bool:
 
 
 def _is_kept_for_its_logs(job: Object, context: DecisionContext) -> bool:
-    """The Jobs of the last cutover stay. One that never ran must not run when its cutover is over.
+    """The Jobs of the last cutover, and of the last restore, stay. One that never ran must not run when that is over.
 
     One that still runs while others are desired was replaced, by new migrationResources: two at a time would wait for
     each other's lock, until one fails.
     """
-    cutover = context.state.cutover
+    cutover, restore = context.state.cutover, context.state.restore
+    if restore and (job["metadata"].get("labels") or {}).get(Label.RESTORE.value) == restore.name:
+        return _has_ended(job)
     if cutover is None or not _is_of(cutover, job) or _is_taken_back(job, context):
         return False
     replaced = context.desired.idle is not None
@@ -121,6 +123,7 @@ def _named(context: DecisionContext) -> Iterator[Object]:
         yield from server.kept
         if maintenance and maintenance.component is server.component:
             yield from (*server.renewed, *server.checks)
+    yield from desired.restore.jobs if desired.restore else ()
     yield from desired.borrowed_revision
     for colour in filter(None, (desired.active, desired.idle)):
         yield from colour.objects

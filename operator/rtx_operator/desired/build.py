@@ -11,7 +11,7 @@ from datetime import datetime
 from rtx_operator import desired
 from rtx_operator.api import sizes
 from rtx_operator.api.engine import OperatorTooOldError, TradingEngine, UnknownActiveError
-from rtx_operator.api.enums import Colour, Component, RetirementPhase
+from rtx_operator.api.enums import Colour, Component, RestorePhase, RetirementPhase
 from rtx_operator.api.names import CredentialKey, InternalKey
 from rtx_operator.api.status import Cutover, TradingEngineStatus
 from rtx_operator.desired import BuildInput, Fingerprints, Record, RevisionSpec, backup
@@ -19,6 +19,7 @@ from rtx_operator.desired.image import resolved
 from rtx_operator.desired.passwords import fingerprint_of, secret_of
 from rtx_operator.desired.pods import credentials_of
 from rtx_operator.desired.record import KIND, recorded
+from rtx_operator.desired.restore import DesiredRestore, desired_restore
 from rtx_operator.desired.served import has_served
 from rtx_operator.desired.servers import database_plan, database_volumes, desired_servers
 from rtx_operator.desired.state import (
@@ -44,7 +45,7 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
     """
     _refuse_newer_fence(seen)
     inputs = inputs_of(engine, seen, settings)
-    passwords = _passwords(inputs, seen, seed)
+    passwords = _passwords(inputs, seen, seed, _incarnation(engine.status))
     inputs = replace(inputs, fingerprints=passwords.fingerprints)
     status = engine.status
     colour = status.active.colour if status.active else FIRST_COLOUR
@@ -68,12 +69,15 @@ def build(engine: TradingEngine, seen: Observation, settings: Settings, seed: by
         base_objects=(
             *passwords.secrets,
             *_backups(inputs, seen, passwords.secrets, servers[Component.DATABASE], seed, now),
+            *(_schedule(inputs, status, servers[Component.DATABASE]) if passwords.secrets else ()),
             *desired.base_objects(inputs, instances),
             *_kept(status, servers.values()),
         ),
         borrowed_revision=_borrowed_revision(inputs, status, seen),
         servers=servers,
         instances=instances,
+        backup_folder=_backup_folder(inputs, passwords.secrets),
+        restore=_restore(inputs, status, servers[Component.DATABASE]),
         live_service=names.live_service,
         credentials_name=given.name if given else "",
         lost_secrets=passwords.lost,
@@ -94,14 +98,34 @@ def _backups(
     now: datetime,
 ) -> Iterator[Object]:
     """What backups need. A database that sends its log keeps the repository, also once spec asks for no backups."""
-    serves = any(backup.serves_backups(one) for one in database.kept if one["kind"] == "StatefulSet")
-    if not secrets or not (serves or backup.backs_up(inputs)):
+    if not secrets or not (_serves_backups(database) or backup.backs_up(inputs)):
         return
     live = seen.child("Secret", inputs.names.backup)
     yield backup.backup_secret(inputs, live, seed, now)
     yield from backup.repository_objects(inputs, desired.secret_values(secrets[0]), database.image)
-    if serves and backup.backs_up(inputs):
-        yield from backup.cron_jobs(inputs, database.image)
+
+
+def _schedule(inputs: BuildInput, status: TradingEngineStatus, database: DesiredServer) -> list[Object]:
+    """The CronJobs of backups, once the database serves them; none begins while it is restored."""
+    if not (_serves_backups(database) and backup.backs_up(inputs)):
+        return []
+    restore = status.restore
+    suspended = restore is not None and not restore.phase.is_terminal and restore.phase is not RestorePhase.PENDING
+    return backup.cron_jobs(inputs, database.image, suspended=suspended)
+
+
+def _serves_backups(database: DesiredServer) -> bool:
+    return any(backup.serves_backups(one) for one in database.kept if one["kind"] == "StatefulSet")
+
+
+def _backup_folder(inputs: BuildInput, secrets: Sequence[Object]) -> str:
+    return backup.backup_folder(inputs, desired.secret_values(secrets[0])) if secrets else ""
+
+
+def _restore(inputs: BuildInput, status: TradingEngineStatus, database: DesiredServer) -> DesiredRestore | None:
+    restore = status.restore
+    under_way = restore is not None and not restore.phase.is_terminal and bool(restore.folder)
+    return desired_restore(inputs, restore, database.image) if restore and under_way else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +304,13 @@ class _Passwords:
     unreadable: tuple[str, ...] = ()
 
 
-def _passwords(inputs: BuildInput, seen: Observation, seed: bytes) -> _Passwords:
+def _incarnation(status: TradingEngineStatus) -> str:
+    """What names the folder in the repository from now on; empty: what it has. Restored data begin a new one."""
+    restore = status.restore
+    return restore.id if restore and restore.phase is RestorePhase.SWAPPING else ""
+
+
+def _passwords(inputs: BuildInput, seen: Observation, seed: bytes, incarnation: str) -> _Passwords:
     """Secrets that exist are kept key by key. One is generated only while no volume has passwords that it held."""
     names, generated = inputs.names, inputs.credentials_are_generated
     internal, credentials = seen.child("Secret", names.internal), seen.child("Secret", names.credentials)
@@ -295,7 +325,7 @@ def _passwords(inputs: BuildInput, seen: Observation, seed: bytes) -> _Passwords
     unreadable = tuple(f"{key} of Secret {name}" for name, secret in used.items() for key in desired.unreadable(secret))
     if lost or lost_keys or unreadable:
         return _Passwords(lost=lost, lost_keys=lost_keys, unreadable=unreadable)
-    secrets = desired.secrets(inputs, internal, credentials, seed)
+    secrets = desired.secrets(inputs, internal, credentials, seed, incarnation)
     of_name = {secret["metadata"]["name"]: secret for secret in secrets}
     in_use = of_name[names.credentials] if generated else seen.credentials
     return _Passwords(tuple(secrets), desired.fingerprints(of_name[names.internal], in_use))

@@ -20,19 +20,25 @@ _Values = dict[str, str]
 
 
 def secrets(
-    inputs: BuildInput, live_internal: Object | None, live_credentials: Object | None, seed: bytes
+    inputs: BuildInput,
+    live_internal: Object | None,
+    live_credentials: Object | None,
+    seed: bytes,
+    incarnation: str = "",
 ) -> list[Object]:
     """The internal Secret, and the credentials Secret unless the spec names one.
 
     `live_*` are the Secrets as just read, None when missing. `seed` is at least 32 bytes from a cryptographic source.
-    Keys that are not the operator's are left out: they belong to whoever added them.
+    Keys that are not the operator's are left out: they belong to whoever added them. `incarnation` replaces the one
+    that there is, as restored data are those of another database; empty: it stays.
     """
 
     def generate(key: str) -> str:
         drawn = hmac.new(seed, key.encode(), hashlib.sha256).digest()
         return base64.urlsafe_b64encode(drawn).decode().rstrip("=")
 
-    internal = _internal(values(live_internal), generate)
+    renewed = {InternalKey.BACKUP_INCARNATION.value: incarnation} if incarnation else {}
+    internal = _internal({**values(live_internal), **renewed}, generate)
     made = [_secret(inputs, inputs.names.internal, Component.DATABASE, internal)]
     if inputs.credentials_are_generated:
         credentials = _credentials(values(live_credentials), generate)

@@ -100,6 +100,8 @@ class _Given:
         """How many pods it has now. The database's stay while a maintenance replaces them, the cache's change by it."""
         if self.component is Component.CACHE:
             return _live_size(self.seen.child("StatefulSet", self.name)) or 1
+        if self.status.restore and self.status.restore.phase.is_stopped:
+            return 0  # its data are being replaced
         if self.maintenance and self.maintenance.phase.replaces_pod:
             return servers_now(self.inputs.spec.database.instances, _database_facts(self.inputs, self.seen))
         return database_plan(self.inputs, self.seen).size
@@ -161,7 +163,7 @@ def _server(given: _Given) -> DesiredServer:
         component=component,
         workload=Workload("StatefulSet", given.name, names.selector(component)),
         size=size,
-        claims=tuple(names.claim(component, ordinal) for ordinal in range(size)),
+        claims=tuple(names.claim(component, ordinal) for ordinal in range(max(size, 1))),
         revision=runs.hash,
         image=runs.image,
         first_asked=runs.asked,

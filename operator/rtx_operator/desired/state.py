@@ -8,6 +8,7 @@ from rtx_operator.api.names import Label
 from rtx_operator.api.status import Asked, Release, Server, ServerStart
 from rtx_operator.desired.database.instances import InstancesPlan
 from rtx_operator.desired.pods import credentials_of
+from rtx_operator.desired.restore import DesiredRestore
 from rtx_operator.observation import Object, Observation
 
 
@@ -141,6 +142,8 @@ class DesiredState:
     lost_keys: tuple[tuple[str, str], ...] = ()  # (key, Secret) that is gone while a volume has its password
     unreadable_keys: tuple[str, ...] = ()  # keys of Secrets that are needed and are no text, with their Secret
     has_served: bool = False  # by status, or by what the Deployments show; else it is being installed
+    backup_folder: str = ""  # of the database in the repository; empty while its Secret is not known
+    restore: DesiredRestore | None = None  # the Jobs of the restore under way
     is_refreshable: bool = False  # it runs what spec asks for, and this release of the operator would make it otherwise
 
     @property

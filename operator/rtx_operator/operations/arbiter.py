@@ -4,8 +4,12 @@ One operation moves at a time: a cutover and a retirement change the colours, a 
 that only waits, in its first phase, holds up no other; of several, the first of OPERATIONS that can goes on.
 So a cutover that waits for a broken database does not hold up the maintenance that mends it.
 
+A restore waits for what moves, and stops the rest: from Validating to its end nothing else begins or moves.
+
 | under way            | cutover                | maintenance    | retirement                              |
 |----------------------|------------------------|----------------|-----------------------------------------|
+| a restore, waiting   | does not begin; moves  | begins, moves  | does not begin                          |
+| a restore            | waits                  | waits          | waits                                   |
 | a cutover, waiting   | itself                 | begins, moves  | waits: what is kept may be its target   |
 | a cutover            | itself                 | waits          | waits                                   |
 | a cutover, stuck     | itself, until a pod of | begins, moves  | waits                                   |
@@ -19,8 +23,8 @@ So a cutover that waits for a broken database does not hold up the maintenance t
 | a retirement, stuck  | as above               | begins, moves  | itself, until a pod is replaced         |
 
 Going back waits for nothing: it is a phase of the operation that runs. Where that is stuck, because the database does
-not answer or no old pod serves, a maintenance may be what mends it. It goes on only while the other cannot; while it
-replaces the database's pod, the other acts no more, so that the fence stays (ADR 0047).
+not answer or no old pod serves, a restore or a maintenance may be what mends it. It goes on only while the other
+cannot; while it replaces the database's pod or data, the other acts no more, so that the fence stays (ADR 0047).
 
 Nothing waits for the cache: its maintenance begins when nothing else moves, and what is due meanwhile goes on beside it
 (ADR 0143).
@@ -40,15 +44,19 @@ from rtx_operator.operations.cutover import CUTOVER
 from rtx_operator.operations.machine import Operation, OperationInput, Step, begin, step
 from rtx_operator.operations.maintenance import MAINTENANCE
 from rtx_operator.operations.record import noted, waiting, with_keeping_time
+from rtx_operator.operations.restore import RESTORE
 from rtx_operator.operations.retirement import RETIREMENT
 from rtx_operator.operations.state import PersistedState
 
 # In the order in which they may begin.
-OPERATIONS: Mapping[OperationName, Operation[Any, Any]] = {one.name: one for one in (CUTOVER, MAINTENANCE, RETIREMENT)}
+OPERATIONS: Mapping[OperationName, Operation[Any, Any]] = {
+    one.name: one for one in (RESTORE, CUTOVER, MAINTENANCE, RETIREMENT)
+}
 # The waiting operations beside which each may begin.
 BESIDE_WAITING: Mapping[OperationName, frozenset[OperationName]] = {
+    OperationName.RESTORE: frozenset({OperationName.CUTOVER, OperationName.MAINTENANCE}),
     OperationName.CUTOVER: frozenset({OperationName.MAINTENANCE}),
-    OperationName.MAINTENANCE: frozenset({OperationName.CUTOVER}),
+    OperationName.MAINTENANCE: frozenset({OperationName.CUTOVER, OperationName.RESTORE}),
     OperationName.RETIREMENT: frozenset({OperationName.MAINTENANCE}),
 }
 
@@ -64,7 +72,7 @@ def advance(given: OperationInput) -> Step:
     if moves is OperationName.MAINTENANCE and state.maintains_cache:
         return _beside_cache(_first_to_go_on(state, given, _waited_for(state, OPERATIONS)), given)
     taken = _without_failed_retirement(step(OPERATIONS[moves], _observed(state, moves, given), given))
-    if _is_stuck(moves, taken, given) and (beside := _maintained(taken, given)):
+    if _is_stuck(moves, taken, given) and (beside := _mended(taken, given)):
         return beside
     taken = replace(taken, state=_told_to_wait(taken.state, moves))
     return _beside_cache(taken, given) if _moves_cache(taken.state) else taken
@@ -215,11 +223,21 @@ def _is_stuck(moves: OperationName, taken: Step, given: OperationInput) -> bool:
     return is_stuck is not None and bool(is_stuck(operation.context(taken.state, given)))
 
 
-def _maintained(stuck: Step, given: OperationInput) -> Step | None:
-    """The step of a maintenance beside an operation that is stuck; None when there is none to take."""
+def _mended(stuck: Step, given: OperationInput) -> Step | None:
+    """The step of what may mend an operation that is stuck; None when there is none to take."""
+    if restored := _beside(RESTORE, stuck, given):
+        if restored.entered:
+            return restored
+        stuck = replace(stuck, state=restored.state)
+        return _beside(MAINTENANCE, stuck, given) or restored
+    return _beside(MAINTENANCE, stuck, given)
+
+
+def _beside(operation: Operation[Any, Any], stuck: Step, given: OperationInput) -> Step | None:
+    """The step of an operation beside one that is stuck; None when it is not due."""
     state = stuck.state
-    is_under_way = state.under_way(OperationName.MAINTENANCE) is not None
-    taken = step(MAINTENANCE, state, given) if is_under_way else begin(MAINTENANCE, state, given)
+    is_under_way = state.under_way(operation.name) is not None
+    taken = step(operation, state, given) if is_under_way else begin(operation, state, given)
     if taken is None:
         return None
     # First the maintenance's: what the other one cannot carry out would end the reconcile before them.

@@ -27,6 +27,12 @@ class EffectName(StrEnum):
     RESTART = "Restart"  # database or cache with its new pod
     RESTORE = "Restore"  # database or cache with a pod as before
     REPLACE = "Replace"  # a pod of database or cache is evicted, to be made anew
+    CHECK_SOURCE = "CheckSource"  # the Job that checks what is to be restored
+    SWITCH_LOG = "SwitchLog"  # the database's log up to now goes to the repository
+    RESTORE_DATA = "RestoreData"  # the Job that restores beside the database's data
+    SWAP_DATA = "SwapData"  # the Jobs by which restored data take the place of the database's
+    BRING_BACK_DATA = "BringBackData"  # the Jobs that take that back
+    FORGET_CLUSTER = "ForgetCluster"  # what Patroni's ConfigMaps say of data that are replaced
     SWITCH_OVER = "SwitchOver"  # another server of the database leads
     KEEP_DATA = "KeepData"  # what holds data no longer goes when the engine is deleted
 
@@ -119,6 +125,24 @@ class SwitchOver:
 
 
 @dataclass(frozen=True, slots=True)
+class SwitchLog:
+    """Have the database send its log up to now to the repository, with a commit at its end.
+
+    What fails is tried again, or done by the database itself within a minute.
+    """
+
+    name: EffectName = EffectName.SWITCH_LOG
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetCluster:
+    """Take from Patroni's ConfigMaps, of these names, what they say of the cluster's data; its servers have ended."""
+
+    config_maps: tuple[str, ...]
+    name: EffectName = EffectName.FORGET_CLUSTER
+
+
+@dataclass(frozen=True, slots=True)
 class KeepData:
     """Have these Secrets and StatefulSets, with their volumes, survive the TradingEngine; nothing else changes."""
 
@@ -126,7 +150,9 @@ class KeepData:
     name: EffectName = EffectName.KEEP_DATA
 
 
-Effect = Apply | Delete | Evict | Scale | MoveFence | UpdateFence | Drain | SwitchOver | KeepData
+Effect = (
+    Apply | Delete | Evict | Scale | MoveFence | UpdateFence | Drain | SwitchOver | SwitchLog | ForgetCluster | KeepData
+)
 
 
 def objects_of(effect: Apply, seen: Observation) -> tuple[Object, ...]:

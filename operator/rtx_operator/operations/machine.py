@@ -18,6 +18,7 @@ from rtx_operator.api.enums import (
     MaintenancePhase,
     OperationName,
     Reason,
+    RestorePhase,
     RetirementPhase,
 )
 from rtx_operator.api.spec import Rollout
@@ -29,8 +30,8 @@ from rtx_operator.operations.record import begun, entered, renewed, waiting, wit
 from rtx_operator.operations.state import PersistedState
 from rtx_operator.results import Check, Failure, Unmet, Waiting, worst_unmet
 
-Phase = CutoverPhase | MaintenancePhase | RetirementPhase
-P = TypeVar("P", CutoverPhase, MaintenancePhase, RetirementPhase, BackupPhase)
+Phase = RestorePhase | CutoverPhase | MaintenancePhase | RetirementPhase
+P = TypeVar("P", RestorePhase, CutoverPhase, MaintenancePhase, RetirementPhase, BackupPhase)
 C = TypeVar("C")
 
 

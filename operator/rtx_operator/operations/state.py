@@ -15,6 +15,7 @@ from rtx_operator.api.status import (
     Previous,
     Record,
     Rejected,
+    Restore,
     Retirement,
     Server,
     TradingEngineStatus,
@@ -26,6 +27,7 @@ class PersistedState:
     """What the operator must remember of an engine's colours, servers and operations."""
 
     active: Active | None = None
+    restore: Restore | None = None
     cutover: Cutover | None = None
     previous: Previous | None = None
     retirement: Retirement | None = None
@@ -40,6 +42,7 @@ class PersistedState:
     def of(cls, status: TradingEngineStatus) -> Self:
         return cls(
             active=status.active,
+            restore=status.restore,
             cutover=status.cutover,
             previous=status.previous,
             retirement=status.retirement,
@@ -54,6 +57,10 @@ class PersistedState:
             paused_since=status.paused_since,
             earlier_data=status.earlier_data,
         )
+
+    @property
+    def restore_under_way(self) -> Restore | None:
+        return self.restore if self.restore and not self.restore.phase.is_terminal else None
 
     @property
     def cutover_under_way(self) -> Cutover | None:
@@ -80,6 +87,12 @@ class PersistedState:
         return maintenance is not None and maintenance.phase.replaces_pod and not self.maintains_cache
 
     @property
+    def fences_for_restore(self) -> bool:
+        """Whether a restore has the fence name nobody."""
+        restore = self.restore_under_way
+        return restore is not None and restore.phase.is_fenced
+
+    @property
     def waits_for_slot(self) -> bool:
         return self.maintenance is not None and self.maintenance.phase is MaintenancePhase.PENDING
 
@@ -102,6 +115,8 @@ class PersistedState:
     def under_way(self, operation: OperationName) -> Record | None:
         """The record of the operation, unless it is over or never was."""
         match operation:
+            case OperationName.RESTORE:
+                return self.restore_under_way
             case OperationName.CUTOVER:
                 return self.cutover_under_way
             case OperationName.MAINTENANCE:
@@ -121,6 +136,8 @@ class PersistedState:
     def with_record(self, record: Record) -> "PersistedState":
         """The state with this record of its operation."""
         match record:
+            case Restore():
+                return replace(self, restore=record)
             case Cutover():
                 return replace(self, cutover=record)
             case Maintenance():
@@ -142,6 +159,7 @@ class PersistedState:
         quiet = {"message": ""}
         return replace(
             self,
+            restore=self.restore and self.restore.model_copy(update=quiet),
             cutover=self.cutover and self.cutover.model_copy(update=quiet),
             retirement=self.retirement and self.retirement.model_copy(update=quiet),
             maintenance=self.maintenance and self.maintenance.model_copy(update=quiet),

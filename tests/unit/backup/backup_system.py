@@ -40,6 +40,7 @@ class BackupSystem:
 
     folder: Path
     passphrase: str = "correct horse battery staple"
+    incarnation: str = "first"  # the database's folder in the repository
     postgres_port: int = field(default_factory=free_port)
     database_port: int = field(default_factory=free_port)
     repository_port: int = field(default_factory=free_port)
@@ -47,10 +48,12 @@ class BackupSystem:
     store: pgbackrest.Bucket | None = None  # None: a volume
     queue_max_bytes: int = 1 << 30
     options: dict[str, str] = field(default_factory=dict)  # more of pgBackRest's for the Jobs, as variables
+    _postgres: "subprocess.Popen[bytes]" = field(init=False, repr=False)
 
     def write_configuration(self, seed: bytes = b"", only: str = "") -> None:
         """What the operator puts into ConfigMap and Secret, in the folders of the containers, or of `only` one."""
-        setup = pgbackrest.Setup([HOST], self.store or pgbackrest.Volume(HOST), "first", 30, self.queue_max_bytes)
+        store = self.store or pgbackrest.Volume(HOST)
+        setup = pgbackrest.Setup([HOST], store, self.incarnation, 30, self.queue_max_bytes)
         texts = {DATABASE: pgbackrest.of_database(setup), REPOSITORY: pgbackrest.of_repository(setup)}
         tls = certificates({}, {party: [HOST] for party in Party}, seed or self.seed, datetime.now(UTC))
         for name, text in texts.items():
@@ -61,7 +64,7 @@ class BackupSystem:
             (container / "secret").mkdir(exist_ok=True)
             certificate, key = _PAIRS[name]
             self._write(container / "pgbackrest.conf", self._here(text, container))
-            self._write(container / "place", "first")
+            self._write(container / "place", self.incarnation)
             self._write(container / "tls/ca.crt", tls[TlsKey.CA])
             self._write(container / "tls/tls.crt", tls[certificate])
             self._write(container / "tls/tls.key", tls[key])
@@ -107,7 +110,7 @@ class BackupSystem:
     def environment(self, container: str) -> dict[str, str]:
         other, there = ("REPO1", REPOSITORY) if container == DATABASE else ("PG1", DATABASE)
         return {
-            "PATH": f"{self.folder / 'programs'}:{os.environ['PATH']}",
+            "PATH": f"{self.folder / 'programs'}:{postgres_programs()}:{os.environ['PATH']}",
             "RTX_BACKUP_FOLDER": str(self.folder / container),
             "RTX_BACKUP_PROGRAM": str(self.folder / "programs"),
             "PGBACKREST_TLS_SERVER_PORT": str(self._port(container)),
@@ -149,12 +152,17 @@ class BackupSystem:
             process = subprocess.Popen(
                 command, stdout=output, stderr=output, env=environment or {**os.environ, **self.environment(DATABASE)}
             )
+        self._postgres = process
         try:
             probe = [str(binaries / "pg_isready"), f"--host={self.folder}", f"--port={self.postgres_port}", "--quiet"]
             wait_until(process, probe, log)
             yield
         finally:
             stop(process, signal.SIGQUIT)
+
+    def shut_down(self) -> None:
+        """PostgreSQL ends as when its pod ends: it sends the rest of its log first."""
+        stop(self._postgres, signal.SIGINT)
 
     @contextmanager
     def _server(self, container: str) -> Iterator[None]:
@@ -201,23 +209,45 @@ class BackupSystem:
 
     def back_up(self, kind: str = "full", pod: str = "pod") -> tuple[int, Any]:
         """What the Job's container does: its exit code, and the message that the kubelet finds."""
+        environment = {**self.environment(REPOSITORY), "PGBACKREST_LOCK_PATH": str(self.folder / f"{pod}-lock")}
+        return self._run_program(environment, pod, "run", f"--type={kind}", "--log-retention-days=7")
+
+    @property
+    def repository(self) -> str:
+        """The folder of this database in the repository."""
+        if self.store:
+            return pgbackrest.folder_of(self.store, self.incarnation)
+        return str(self.folder / "store" / self.incarnation)
+
+    def check(self, *target: str, repository: str = "", wait: float = 0) -> tuple[int, Any]:
+        """What the Job that checks a restore does."""
+        where = f"--repository={repository or self.repository}"
+        return self._run_program(self.environment(DATABASE), "check", "check", where, f"--wait={wait}", *target)
+
+    def restore(self, *target: str, repository: str = "", restore: str = "r1") -> tuple[int, Any]:
+        """What the Job that restores does, on the volume of the database's pod, which has ended."""
+        where = (f"--repository={repository or self.repository}", *self._volume(restore))
+        configuration = self.folder / "restore.conf"
+        configuration.write_text("fsync = off\n")
+        words = ("restore", *where, f"--configuration={configuration}", *target)
+        return self._run_program(self.environment(DATABASE), "restore", *words)
+
+    def step(self, name: str, restore: str = "r1") -> None:
+        """What a Job does with the volume: swap, set-aside, undo or forget."""
+        command = as_unprivileged(self.folder / "programs/rtx-backup", name, *self._volume(restore))
+        subprocess.run(command, check=True, env={**os.environ, **self.environment(DATABASE)})
+
+    def _volume(self, restore: str) -> tuple[str, str]:
+        return f"--volume={self.folder}", f"--id={restore}"
+
+    def _run_program(self, environment: Mapping[str, str], pod: str, *words: str) -> tuple[int, Any]:
         message = self.folder / f"{pod}-message"
         message.write_text("")
         self._chown()
-        words = [
-            "run",
-            f"--type={kind}",
-            "--log-retention-days=7",
-            f"--message={message}",
-            f"--heartbeat={self.folder / pod}-heartbeat",
-        ]
+        reports = (f"--message={message}", f"--heartbeat={self.folder / pod}-heartbeat")
         done = subprocess.run(
-            as_unprivileged(self.folder / "programs/rtx-backup", *words),
-            env={
-                **self.environment(REPOSITORY),
-                "PGBACKREST_LOCK_PATH": str(self.folder / f"{pod}-lock"),
-                **self.options,
-            },
+            as_unprivileged(self.folder / "programs/rtx-backup", *words, *reports),
+            env={**environment, **self.options},
             capture_output=True,
             text=True,
             check=False,
@@ -241,10 +271,12 @@ class BackupSystem:
             there.until("SELECT pg_is_in_recovery()", "f")
             yield there
 
-    def query(self, sql: str) -> str:
+    def query(self, sql: str, database: str = "postgres") -> str:
         """What psql prints, as the superuser."""
         psql = [postgres_programs() / "psql", f"--host={self.folder}", f"--port={self.postgres_port}"]
-        command = as_unprivileged(*psql, "--username=postgres", "--no-psqlrc", "--tuples-only", "--no-align")
+        command = as_unprivileged(
+            *psql, "--username=postgres", f"--dbname={database}", "--no-psqlrc", "--tuples-only", "--no-align"
+        )
         done = subprocess.run([*command, f"--command={sql}"], check=True, capture_output=True, text=True)
         return done.stdout.strip()
 

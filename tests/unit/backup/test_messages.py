@@ -18,6 +18,14 @@ def test_stanza_without_backups_is_an_empty_repository() -> None:
     assert info.read("[]") == info.Repository()
 
 
+def test_repository_that_cannot_be_read_says_why_in_one_sentence() -> None:
+    message = "[ProtocolError] HTTP request failed with 403 (Forbidden):\n*** Path/Query ***:\nGET /a"
+    said = [{"name": "main", "db": [], "repo": [{"status": {"code": 99, "message": message}}]}]
+    assert info.read(json.dumps(said)).error == (
+        "the repository cannot be read: [ProtocolError] HTTP request failed with 403 (Forbidden)"
+    )
+
+
 def test_log_is_verified_only_when_its_first_and_last_file_are_there() -> None:
     repository = info.Repository((backup(),), wal_min="01", wal_max="02")
     assert repository.has_log_of(backup())

@@ -354,3 +354,14 @@ async def test_session_for_which_a_migration_waits_is_found(mover: Mover) -> Non
     await change
     assert await mover.reader.find_blocking(mover.address, "operator") == ()
     await migration.close()
+
+
+async def test_the_operator_has_the_log_switched_with_a_commit_at_its_end(mover: Mover) -> None:
+    # given the number of the file of the log; by its name, the end of one is not the begin of the next
+    number = "SELECT trunc(pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') / 16777216)"
+    [(before,)] = await mover.database.execute(number)
+    # when
+    await fence.switch_log(mover.address, "operator")
+    # then
+    [(after,)] = await mover.database.execute(number)
+    assert after > before

@@ -13,6 +13,7 @@ from rtx_operator.api.enums import (
     MaintenancePhase,
     OperationName,
     Reason,
+    RestorePhase,
     RetirementPhase,
 )
 from rtx_operator.api.names import Label
@@ -48,6 +49,14 @@ OF_MAINTENANCE: Mapping[EffectName, frozenset[MaintenancePhase]] = {
     EffectName.CHECK: frozenset({MaintenancePhase.CHECKING}),
     EffectName.RESTART: frozenset({MaintenancePhase.RESTARTING, MaintenancePhase.VERIFYING}),
     EffectName.RESTORE: frozenset({MaintenancePhase.ROLLING_BACK}),
+}
+OF_RESTORE: Mapping[EffectName, frozenset[RestorePhase]] = {
+    EffectName.CHECK_SOURCE: frozenset({RestorePhase.VALIDATING}),
+    EffectName.SWITCH_LOG: frozenset({RestorePhase.VALIDATING}),
+    EffectName.RESTORE_DATA: frozenset({RestorePhase.RESTORING}),
+    EffectName.SWAP_DATA: frozenset({RestorePhase.SWAPPING}),
+    EffectName.BRING_BACK_DATA: frozenset({RestorePhase.UNDOING}),
+    EffectName.FORGET_CLUSTER: frozenset({RestorePhase.SWAPPING, RestorePhase.UNDOING}),
 }
 NEW_EXECUTES = frozenset(
     {CutoverPhase.SWITCHING, CutoverPhase.MONITORING, CutoverPhase.PROMOTING, CutoverPhase.SUCCEEDED}
@@ -115,6 +124,7 @@ class Judged(Cluster):
             is_right = active is None or fence.executors == (active.colour.value,)
             changes = active is not None and active.colour != intent.decision.state.active.colour
             waits = self._replaces_pod(Component.DATABASE) or self._migrates_earlier_data(intent)
+            waits = waits or self._is_fenced()
             self._must(
                 is_right or decided_by_phase or changes or moves or waits,
                 "the fence names the wrong colour and does not move",
@@ -127,6 +137,11 @@ class Judged(Cluster):
             return False
         job = self.children.get(("Job", intent.desired.active.renew["metadata"]["name"]))
         return job_ended(job, JobEnd.COMPLETE) is None
+
+    def _is_fenced(self) -> bool:
+        """Whether a restore, by the stored status, has nobody execute."""
+        restore = self.stored.get("restore")
+        return bool(restore) and RestorePhase(restore["phase"]).is_fenced
 
     def _replaces_pod(self, *components: Component) -> bool:
         """Whether a maintenance, by the stored status, replaces the pod of one of these servers."""
@@ -147,6 +162,10 @@ class Judged(Cluster):
             maintenance = intent.engine.status.maintenance
             right = maintenance and maintenance.phase in OF_MAINTENANCE[effect.name]
             self._must(right, f"{effect.name} in {maintenance and maintenance.phase}")
+        elif effect.name in OF_RESTORE:
+            restore = intent.engine.status.restore
+            right = restore and restore.phase in OF_RESTORE[effect.name]
+            self._must(right, f"{effect.name} in {restore and restore.phase}")
         elif effect.name is EffectName.CONTRACT:
             retirement = intent.engine.status.retirement
             self._must(retirement and retirement.phase is RetirementPhase.CONTRACTING, f"Contract in {phase}")
@@ -298,7 +317,13 @@ class Judged(Cluster):
                     config = source["configMapRef"]["name"]
                     self._must(("ConfigMap", config) in self.children, f"Deployment {name} lacks ConfigMap {config}")
 
+        restore = stored.get("restore") or {}
+        if restore.get("phase") in {phase.value for phase in RestorePhase if phase.is_fenced} - {RestorePhase.FENCING}:
+            executes = self.fence is not None and self.fence.executors and self.leader in self.servers()
+            self._must(not executes, f"{self.fence} lets somebody execute amid a restore")
+
     def judge_move(self, effect: MoveFence) -> None:
+        self._must(not self._is_fenced() or not effect.executors, "a restore runs, and the fence names somebody")
         self._must(self.fence or not self.has_served, "a fence is made in a database that has lost its data")
         self._must(not self._replaces_pod(Component.DATABASE), "the fence moves while the database is replaced")
         self._must(effect.cutover not in self.ended, "a cutover that is over moves the fence")
@@ -345,5 +370,8 @@ def _mends(status: Object, moving: Collection[OperationName]) -> bool:
     others = set(moving) - {OperationName.MAINTENANCE}
     if OperationName.MAINTENANCE in moving and status["maintenance"]["component"] == Component.CACHE:
         return len(others) <= 1
+    others -= {OperationName.RESTORE}
+    if not others:
+        return True
     records = [status[name.lower()] for name in others]
     return len(records) == 1 and records[0]["phase"] in {CutoverPhase.ROLLING_BACK, RetirementPhase.EMPTYING}

@@ -17,7 +17,7 @@ from typing import Any
 from cutover_laws import Intent, Judged
 from desired_states import SETTINGS, desired_state
 from rtx_operator.api.engine import TradingEngine
-from rtx_operator.api.enums import Colour, CutoverPhase, MaintenancePhase, RetirementPhase
+from rtx_operator.api.enums import Colour, CutoverPhase, MaintenancePhase, RestorePhase, RetirementPhase
 from rtx_operator.api.names import REFRESH, RETRY, Label
 from rtx_operator.api.status import Asked
 from rtx_operator.decision import conditions
@@ -42,9 +42,11 @@ from rtx_operator.operations.effects import (
     Drain,
     Effect,
     Evict,
+    ForgetCluster,
     KeepData,
     MoveFence,
     Scale,
+    SwitchLog,
     SwitchOver,
     UpdateFence,
     objects_of,
@@ -211,11 +213,15 @@ class World(Judged):
             self._ask_database(effect)
         return None
 
-    def _ask_database(self, effect: MoveFence | UpdateFence | SwitchOver) -> None:
+    def _ask_database(self, effect: MoveFence | UpdateFence | SwitchOver | SwitchLog | ForgetCluster) -> None:
         if isinstance(effect, MoveFence):
             self.move_fence(effect)
         elif isinstance(effect, SwitchOver):
             self.switch_over(effect)
+        elif isinstance(effect, ForgetCluster):
+            self.forget_cluster()
+        elif isinstance(effect, SwitchLog):
+            self.log_switches += 1
         else:
             self.fence_schema = FenceSchema(FENCE_SCHEMA, FENCE_SCHEMA_NEEDS)
 
@@ -308,6 +314,8 @@ class World(Judged):
         """Whether no operation runs, and the active colour executes and takes the traffic."""
         stored = self.stored
         if not stored.get("active") or (self.phase and not self.phase.is_terminal):
+            return False
+        if stored.get("restore") and not RestorePhase(stored["restore"]["phase"]).is_terminal:
             return False
         active, rejected, retirement = stored["active"], stored.get("rejected") or {}, stored.get("retirement") or {}
         desired = self.intend().desired

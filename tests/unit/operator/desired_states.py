@@ -39,7 +39,8 @@ def desired_state(engine: TradingEngine, observation: Observation) -> DesiredSta
     servers = (maintenance, status.database, status.cache, observation.volumes, _server_pods(observation))
     jobs = [pod.get("status") for pod in observation.pods if JOB_LABEL in pod["metadata"].get("labels", {})]
     schema = observation.database.schema if observation.database else None
-    remembered = (status.active, status.earlier_data, cutover, status.previous, status.retirement)
+    restore = status.restore and status.restore.model_copy(update={"message": "", "deadline": None})
+    remembered = (restore, status.active, status.earlier_data, cutover, status.previous, status.retirement)
     made = (engine.uid, engine.given, engine.refresh, remembered)
     served = status.active is None and has_served(Names(engine.name), engine.uid, observation)
     deployments = [

@@ -13,11 +13,12 @@ from rtx_operator.api.names import Label
 from rtx_operator.desired.state import JOB_LABEL
 from rtx_operator.observation import Object, is_ready
 from simulated_api import LIVE_SERVICE, label, timestamp
-from simulated_engines import Engines, is_ending
+from simulated_engines import is_ending
+from simulated_restores import Restores
 
 
 @dataclass
-class Cluster(Engines):
+class Cluster(Restores):
     """The controllers of Kubernetes, one method each."""
 
     ran: float = 0.0  # seconds in which the engine was not known to be paused
@@ -45,6 +46,7 @@ class Cluster(Engines):
         self.run_deployments()
         self.run_jobs()
         self.run_backups()
+        self.run_restores()
         self.run_endpoints()
         self.traffic()
 
@@ -171,6 +173,9 @@ class Cluster(Engines):
             if key[0] != "Job" or job["status"].get("conditions") or self.has_fault("jobs hang"):
                 continue
             if "-check-" in key[1] and not self._runs_check(key[1], job):
+                continue
+            if label(job, Label.COMPONENT) == Component.RESTORE:
+                self.run_restore_job(job)
                 continue
             fails = self.has_fault("migration", label(job, Label.APP_VERSION))
             kind = "Failed" if fails else "Complete"

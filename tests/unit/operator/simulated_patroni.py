@@ -8,6 +8,7 @@ from rtx_operator.api.names import InternalKey, Label
 from rtx_operator.members import REPORT
 from rtx_operator.observation import Object, is_ready
 from rtx_operator.operations.effects import SwitchOver
+from rtx_operator.operations.restore.checks import INITIALIZE
 from rtx_operator.patroni import CONFIGURATION
 from simulated_api import SimulatedApi, label
 
@@ -87,7 +88,7 @@ class Patroni(SimulatedApi):
             return
         voters = self.voters()
         able = [name for name in alive if not voters or name in voters]
-        if not self.led:
+        if not self._is_initialised():
             able = [name for name in able if name == FIRST]
         if not able:
             return
@@ -100,9 +101,22 @@ class Patroni(SimulatedApi):
         self.lost += max(0, self.acknowledged - position)
         self.leader, self.volumes[name] = name, Volume(self.timeline, position)
         self.led.append(name)
+        self._keep(CONFIG, {INITIALIZE: "7000000000000000001"})
         self.replication = self.started_with[self._uid(name)]
         if FAILOVER in self.children:
             self._keep(FAILOVER, {"leader": None, "member": None})
+
+    def forget_cluster(self) -> None:
+        """The operator takes away what Patroni has written. Servers that copy the first one have its data."""
+        self._keep(CONFIG, {INITIALIZE: None})
+        for key in (SYNC, FAILOVER):
+            if key in self.children:
+                self._keep(key, dict.fromkeys(("leader", "member", "sync_standby")))
+        self.acknowledged = 0
+        self.volumes = {FIRST: Volume(self.timeline)}
+
+    def _is_initialised(self) -> bool:
+        return bool(self.children[CONFIG]["metadata"]["annotations"].get(INITIALIZE))
 
     def _volume(self, name: str) -> Volume:
         return self.volumes.setdefault(name, Volume())

@@ -27,6 +27,7 @@ from rtx_operator.cluster.resources import (
     ENGINE,
     GRANDCHILDREN,
     OURS,
+    RESTORE,
     SECRET,
     VOLUME,
     VOLUME_CLAIM,
@@ -111,12 +112,26 @@ async def perform_everything(client: Client, worlds: Iterable[World]) -> None:
         await perform_walk(performer, world, nothing)
     for _ in range(2):
         await events.record(client, engine, "Repaired", "the same twice")
+    await use_others(client)
     await client.get(VOLUME, "", "pv-1")
     await client.get(ENGINE, "trading", "rtx")
     await client.replace(ENGINE, {**engine, "status": {}}, "status")
     backup = {"apiVersion": BACKUP.api_version, "kind": BACKUP.kind, "metadata": meta}
     await client.replace(BACKUP, {**backup, "status": {}}, "status")
     await client.delete(BACKUP, backup)
+
+
+async def use_others(client: Client) -> None:
+    """What the controllers of backups and restores do to them: label and status; and the schedule's backups."""
+    for resource in (BACKUP, RESTORE):
+        live = await client.get(resource, "trading", "now")
+        assert live
+        labelled = await client.merge(resource, live, {"metadata": {"labels": {"of": "rtx"}}})
+        named = {**labelled, "apiVersion": resource.api_version, "kind": resource.kind}
+        await client.replace(resource, {**named, "status": {}}, "status")
+    made = {"name": "scheduled", "namespace": "trading"}
+    backup = {"apiVersion": BACKUP.api_version, "kind": BACKUP.kind, "metadata": made}
+    await client.delete(BACKUP, await client.create(BACKUP, backup))
 
 
 async def perform_walk(performer: ObjectPerformer, world: World, seen: Observation) -> None:
@@ -146,6 +161,8 @@ async def test_rights_are_those_that_are_used(world: World) -> None:
     server.put(BACKUP, "rtx")
     server.put(SECRET, "rtx-internal", labels={})
     server.put(VOLUME_CLAIM, "data-rtx-postgres-0", labels={})
+    for resource in (BACKUP, RESTORE):
+        server.put(resource, "now")
     world.set_spec(version="1.1.0")
     async with serving(server) as client:
         await perform_everything(client, [world])

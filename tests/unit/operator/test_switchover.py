@@ -1,10 +1,11 @@
-"""A switchover is asked for in Patroni's ConfigMap, once."""
+"""What the operator writes into Patroni's ConfigMaps: a switchover, once; and that a cluster is forgotten."""
 
 from api_server import ApiServer, serving
-from rtx_operator.cluster.perform.patroni import switch_over
+from rtx_operator.api.names import KEPT
+from rtx_operator.cluster.perform.patroni import forget_cluster, switch_over
 from rtx_operator.cluster.resources import CONFIG_MAP, ENGINE
 from rtx_operator.observation import Object, Owner
-from rtx_operator.operations.effects import SwitchOver
+from rtx_operator.operations.effects import ForgetCluster, SwitchOver
 
 OWNER = Owner("trading", "rtx", "uid-1")
 ASKED = SwitchOver("rtx-postgres-0", "rtx-postgres-1", "rtx-postgres-failover")
@@ -34,3 +35,16 @@ async def test_without_the_config_map_nothing_is_asked() -> None:
         await switch_over(client, MANIFEST, OWNER, ASKED)
 
     assert server.requests == [("GET", PATH)]
+
+
+async def test_what_patroni_says_is_forgotten_and_its_configuration_stays() -> None:
+    # given
+    server, path = ApiServer(), CONFIG_MAP.path("trading", "rtx-postgres-config")
+    server.put(CONFIG_MAP, "rtx-postgres-config")
+    server.objects[path]["metadata"]["annotations"] = {**KEPT, "config": "{}", "initialize": "7", "history": "[]"}
+    # when: one of them is not there
+    async with serving(server) as client:
+        await forget_cluster(client, OWNER, ForgetCluster(("rtx-postgres-leader", "rtx-postgres-config")))
+    # then
+    changed = server.objects[path]["metadata"]["annotations"]
+    assert {key for key, value in changed.items() if value is None} == {"initialize", "history"}

@@ -20,9 +20,9 @@ from rtx_operator.cluster.apply import Applier
 from rtx_operator.cluster.client import Client, Object
 from rtx_operator.cluster.crash import CrashHook, Moment
 from rtx_operator.cluster.engine_pods import EnginePods
-from rtx_operator.cluster.perform.database import move_fence, update_fence
+from rtx_operator.cluster.perform.database import move_fence, switch_log, update_fence
 from rtx_operator.cluster.perform.objects import ObjectPerformer
-from rtx_operator.cluster.perform.patroni import switch_over
+from rtx_operator.cluster.perform.patroni import forget_cluster, switch_over
 from rtx_operator.cluster.perform.refusals import Refusals
 from rtx_operator.decision.decide import Decision
 from rtx_operator.observation import Observation, Owner
@@ -33,9 +33,11 @@ from rtx_operator.operations.effects import (
     Drain,
     Effect,
     Evict,
+    ForgetCluster,
     KeepData,
     MoveFence,
     Scale,
+    SwitchLog,
     SwitchOver,
     UpdateFence,
     objects_of,
@@ -148,14 +150,11 @@ class Performer:
                 return await objects.keep_data(effect.objects)
             case Scale():
                 return await objects.scale(effect)
-            case SwitchOver():
-                await switch_over(self.client, manifest, owner, effect)
-            case MoveFence():
+            case MoveFence() | UpdateFence() | SwitchLog():
                 async with outside():
-                    await move_fence(self.client, manifest, owner, effect, access.database, access.database_password)
-            case UpdateFence():
-                async with outside():
-                    await update_fence(access.database, access.database_password)
+                    await self._ask_database(manifest, owner, effect, access)
+            case SwitchOver() | ForgetCluster():
+                await self._ask_patroni(manifest, owner, effect)
             case Drain():
                 async with outside():
                     answers = await access.engines.drain(effect.pods, effect.epoch, effect.seconds)
@@ -163,6 +162,24 @@ class Performer:
             case _:
                 assert_never(effect)
         return None
+
+    async def _ask_database(
+        self, manifest: Object, owner: Owner, effect: MoveFence | UpdateFence | SwitchLog, access: Access
+    ) -> None:
+        match effect:
+            case MoveFence():
+                await move_fence(self.client, manifest, owner, effect, access.database, access.database_password)
+            case UpdateFence():
+                await update_fence(access.database, access.database_password)
+            case SwitchLog():
+                await switch_log(access.database, access.database_password)
+
+    async def _ask_patroni(self, manifest: Object, owner: Owner, effect: SwitchOver | ForgetCluster) -> None:
+        match effect:
+            case SwitchOver():
+                await switch_over(self.client, manifest, owner, effect)
+            case ForgetCluster():
+                await forget_cluster(self.client, owner, effect)
 
 
 def _phase(decision: Decision) -> str:

@@ -26,7 +26,7 @@ async def move_fence(
         expected_epoch=effect.expected_epoch,
     )
     log.info("fence moved", executors=moved.executors, epoch=moved.epoch, cutover=moved.cutover)
-    message = f"the fence names {', '.join(moved.executors)} as executor from epoch {moved.epoch}"
+    message = f"the fence names {', '.join(moved.executors) or 'nobody'} as executor from epoch {moved.epoch}"
     await events.record(client, manifest, EventReason.FENCE_MOVED, message)
 
 
@@ -38,3 +38,11 @@ async def update_fence(address: postgres.Address, password: str) -> None:
         log.warning("the fence's schema was not updated; the operator retries", error=str(error))
     else:
         log.info("the fence's schema is up to date", version=schema.version)
+
+
+async def switch_log(address: postgres.Address, password: str) -> None:
+    """A switch that fails holds up nothing: the database switches by itself within a minute."""
+    try:
+        await postgres.switch_log(address, password)
+    except postgres.FenceUnreachableError as error:
+        log.warning("the database's log was not switched; it does so by itself", error=str(error))

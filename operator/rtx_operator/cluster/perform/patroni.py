@@ -2,12 +2,14 @@
 
 import structlog
 
+from rtx_operator.api.names import KEPT
 from rtx_operator.cluster import events
 from rtx_operator.cluster.client import Client, Object
 from rtx_operator.cluster.events import EventReason
 from rtx_operator.cluster.resources import CONFIG_MAP
 from rtx_operator.observation import Owner
-from rtx_operator.operations.effects import SwitchOver
+from rtx_operator.operations.effects import ForgetCluster, SwitchOver
+from rtx_operator.patroni import CONFIGURATION
 
 log = structlog.get_logger(__name__)
 
@@ -28,3 +30,14 @@ async def switch_over(client: Client, manifest: Object, owner: Owner, effect: Sw
     log.info("switchover asked for", leader=effect.leader, candidate=effect.candidate)
     message = f"database server {effect.candidate} takes over from {effect.leader}"
     await events.record(client, manifest, EventReason.SWITCHED_OVER, message)
+
+
+async def forget_cluster(client: Client, owner: Owner, effect: ForgetCluster) -> None:
+    """Take away all that Patroni has written; its configuration is the operator's, and stays. Raises ApiError."""
+    for name in effect.config_maps:
+        live = await client.get(CONFIG_MAP, owner.namespace, name)
+        annotations = (live or {}).get("metadata", {}).get("annotations") or {}
+        said = [key for key in annotations if key != CONFIGURATION and key not in KEPT]
+        if live is not None and said:
+            await client.merge(CONFIG_MAP, live, {"metadata": {"annotations": dict.fromkeys(said)}})
+            log.info("what Patroni says of the cluster is forgotten", config_map=name)

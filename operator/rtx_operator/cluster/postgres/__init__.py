@@ -15,10 +15,12 @@ Law: the database is the authority. The TradingEngine's status only remembers wh
 | `schema.py`  | `fence.sql`: the table, its history, the functions that engines call; `steps/`: from earlier versions |
 | `reader.py`  | reads the row, over one session per engine                                     |
 | `mover.py`   | moves the row, in one transaction                                              |
+| `log.py`     | sends the database's log up to now to the repository                           |
 | `confirmation.py` | whether a standby has what the database shows                         |
 | `holders.py` | finds and ends the sessions that block a move                                  |
 """
 
+from rtx_operator.cluster.postgres.log import switch_log
 from rtx_operator.cluster.postgres.mover import DatabaseInUseError, FenceChangedError, move, update_schema
 from rtx_operator.cluster.postgres.reader import READ_DEADLINE_SECONDS, Reader
 from rtx_operator.cluster.postgres.session import Address, FenceUnreachableError
@@ -31,5 +33,6 @@ __all__ = [
     "FenceUnreachableError",
     "Reader",
     "move",
+    "switch_log",
     "update_schema",
 ]

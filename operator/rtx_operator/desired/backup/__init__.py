@@ -1,14 +1,23 @@
 """Backups: pgBackRest's configuration, its certificates and repository, and the Jobs that make a backup."""
 
 from rtx_operator.desired.backup.jobs import backup_job, cron_jobs
-from rtx_operator.desired.backup.objects import backup_secret, place_of, repository_objects
-from rtx_operator.desired.backup.pods import access_of, backs_up, is_to_move, serves_backups, wanted_access
+from rtx_operator.desired.backup.objects import backup_folder, backup_secret, place_of, repository_objects
+from rtx_operator.desired.backup.pods import (
+    DATABASE_CONFIGURATION,
+    access_of,
+    backs_up,
+    is_to_move,
+    serves_backups,
+    wanted_access,
+)
 from rtx_operator.desired.backup.request import asked_for
 
 __all__ = [
+    "DATABASE_CONFIGURATION",
     "access_of",
     "asked_for",
     "backs_up",
+    "backup_folder",
     "backup_job",
     "backup_secret",
     "cron_jobs",

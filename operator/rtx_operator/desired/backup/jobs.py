@@ -16,24 +16,21 @@ SILENT_FOR = timedelta(minutes=10)  # a backup that hangs; a large file is passe
 _TYPES = {BackupKind.FULL: "full", BackupKind.INCREMENTAL: "incr"}  # pgBackRest's
 
 
-def cron_jobs(inputs: BuildInput, image: str) -> list[Object]:
+def cron_jobs(inputs: BuildInput, image: str, *, suspended: bool = False) -> list[Object]:
     """The CronJobs of full and of incremental backups."""
     backup, names = inputs.spec.backup, inputs.names
     minute, hour = _own_time(inputs.uid)
-    return [
-        _cron_job(inputs, names.full_backup, backup.full_schedule or f"{minute} {hour} * * *", BackupKind.FULL, image),
-        # Not at the minute of the full backup: one waits for the other.
-        _cron_job(
-            inputs,
-            names.incremental_backup,
-            backup.schedule or f"{(minute + 30) % 60} * * * *",
-            BackupKind.INCREMENTAL,
-            image,
-        ),
-    ]
+    # Not at the same minute: one waits for the other.
+    full = backup.full_schedule or f"{minute} {hour} * * *"
+    incremental = backup.schedule or f"{(minute + 30) % 60} * * * *"
+    kinds = (
+        (names.full_backup, full, BackupKind.FULL),
+        (names.incremental_backup, incremental, BackupKind.INCREMENTAL),
+    )
+    return [_cron_job(inputs, name, schedule, kind, image, suspended=suspended) for name, schedule, kind in kinds]
 
 
-def _cron_job(inputs: BuildInput, name: str, schedule: str, kind: BackupKind, image: str) -> Object:
+def _cron_job(inputs: BuildInput, name: str, schedule: str, kind: BackupKind, image: str, *, suspended: bool) -> Object:
     return render(
         "backup/cronjob",
         name=name,
@@ -41,6 +38,7 @@ def _cron_job(inputs: BuildInput, name: str, schedule: str, kind: BackupKind, im
         labels=inputs.names.labels(Component.BACKUP),
         owners=inputs.owners,
         schedule=schedule,
+        suspended=suspended,
         job=_job_spec(inputs, kind, image),
     )
 

@@ -63,6 +63,11 @@ def repository_objects(inputs: BuildInput, internal: Mapping[str, str], image: s
     ]
 
 
+def backup_folder(inputs: BuildInput, internal: Mapping[str, str]) -> str:
+    """The folder of this database in the repository, as pgBackRest names it."""
+    return pgbackrest.folder_of(_store(inputs), _folder(inputs, internal))
+
+
 def _configuration(inputs: BuildInput, internal: Mapping[str, str]) -> Object:
     setup = pgbackrest.Setup(
         database_hosts=_database_hosts(inputs, inputs.spec.database.instances),

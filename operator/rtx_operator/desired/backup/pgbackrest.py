@@ -59,7 +59,7 @@ def of_database(setup: Setup) -> str:
         {
             "global": {
                 **_COMMON,
-                **(_host("repo1-host", setup.store.host) if isinstance(setup.store, Volume) else _opened(setup)),
+                **_asked(setup),
                 "lock-path": f"{SOCKET_FOLDER}/pgbackrest",
                 "archive-push-queue-max": setup.queue_max_bytes,
                 **_server(Party.BACKUP),
@@ -98,15 +98,29 @@ def of_repository(setup: Setup) -> str:
     )
 
 
+def _asked(setup: Setup) -> _Section:
+    """The repository for a database pod. The server of a volume takes the folder from who asks: its own configuration
+    may be older, as the kubelet renews it in a minute.
+    """
+    if isinstance(setup.store, Volume):
+        return {**_host("repo1-host", setup.store.host), "repo1-path": folder_of(setup.store, setup.folder)}
+    return _opened(setup)
+
+
+def folder_of(store: Volume | Bucket, folder: str) -> str:
+    """The path of a database's folder in the repository."""
+    return f"{REPOSITORY_FOLDER}/{folder}" if isinstance(store, Volume) else f"/{folder}"
+
+
 def _opened(setup: Setup) -> _Section:
     """The repository for whoever opens it; others ask the server that does."""
     encrypted: _Section = {"repo1-cipher-type": "aes-256-cbc"}
     store = setup.store
     if isinstance(store, Volume):
-        return {"repo1-path": f"{REPOSITORY_FOLDER}/{setup.folder}", **encrypted}
+        return {"repo1-path": folder_of(store, setup.folder), **encrypted}
     return {
         "repo1-type": "s3",
-        "repo1-path": f"/{setup.folder}",
+        "repo1-path": folder_of(store, setup.folder),
         "repo1-s3-bucket": store.name,
         "repo1-s3-endpoint": store.host,
         "repo1-storage-port": store.port,

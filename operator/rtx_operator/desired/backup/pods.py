@@ -25,7 +25,8 @@ _FILES = {
     StoreKey.AWS_SECRET_ACCESS_KEY: "PGBACKREST_REPO1_S3_KEY_SECRET",
     StoreKey.BACKUP_PASSPHRASE: "PGBACKREST_REPO1_CIPHER_PASS",
 }
-_CONFIGURATION_OF = {Party.DATABASE: "database.conf", Party.BACKUP: "repository.conf"}
+DATABASE_CONFIGURATION = "database.conf"  # of the ConfigMap: what the database's pods have
+_CONFIGURATION_OF = {Party.DATABASE: DATABASE_CONFIGURATION, Party.BACKUP: "repository.conf"}
 
 
 def backs_up(inputs: BuildInput) -> bool:

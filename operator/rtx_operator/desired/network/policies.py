@@ -34,7 +34,7 @@ def network_objects(inputs: BuildInput) -> list[Object]:
         _database_policy(inputs),
         _cache_policy(inputs),
         _maintenance_policy(inputs),
-        *([_backup_policy(inputs)] if backs_up(inputs) else []),
+        *([_backup_policy(inputs), _restore_policy(inputs)] if backs_up(inputs) else []),
         *([_repository_policy(inputs)] if store_of(inputs) is BackupType.VOLUME else []),
     ]
 
@@ -73,8 +73,13 @@ def _backup_policy(inputs: BuildInput) -> Object:
     return _policy("network/backup", inputs, Component.BACKUP, dns=_dns(inputs.spec.network_policy.dns))
 
 
+def _restore_policy(inputs: BuildInput) -> Object:
+    """In: nothing. Out: the repository, DNS, and any host by the port of a bucket."""
+    return _policy("network/restore", inputs, Component.RESTORE, dns=_dns(inputs.spec.network_policy.dns))
+
+
 def _repository_policy(inputs: BuildInput) -> Object:
-    """In: the database. Out: nothing."""
+    """In: the database, restores. Out: nothing."""
     return _policy("network/repository", inputs, Component.REPOSITORY)
 
 
@@ -103,6 +108,7 @@ def _policy(template: str, inputs: BuildInput, component: Component, **more: Any
         maintenance=names.selector(Component.MAINTENANCE),
         backup=names.selector(Component.BACKUP),
         repository=names.selector(Component.REPOSITORY),
+        restore=names.selector(Component.RESTORE),
         operator_namespace=_namespace(inputs.operator_namespace),
         operator={Label.APP.value: OPERATOR},
         http_port=HTTP_PORT,

@@ -1,6 +1,6 @@
 """The checks of each phase of a backup. Pure."""
 
-from rtx_operator.api.enums import Reason
+from rtx_operator.api.enums import Reason, RestorePhase
 from rtx_operator.api.names import REFRESH
 from rtx_operator.desired.state import JOB_LABEL, Workload
 from rtx_operator.diagnosis import diagnose
@@ -32,6 +32,14 @@ def engine_is_not_paused(context: BackupContext) -> Unmet | None:
     if context.engine is None or not context.engine.spec.paused:
         return None
     return Waiting(f"TradingEngine {context.backup.spec.engine} is paused: set its spec.paused to false", Reason.PAUSED)
+
+
+def no_restore_runs(context: BackupContext) -> Unmet | None:
+    """The database ends for it, and begins a new folder in the repository."""
+    restore = context.engine.status.restore if context.engine else None
+    if restore is None or restore.phase.is_terminal or restore.phase is RestorePhase.PENDING:
+        return None
+    return Waiting(f"waiting for restore {restore.name}, which is {restore.phase}", Reason.RESTORING)
 
 
 def store_has_credentials(context: BackupContext) -> Unmet | None:

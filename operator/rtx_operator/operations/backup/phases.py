@@ -25,6 +25,7 @@ PHASES: PhaseTable[Phase, PhaseRow[Phase, BackupContext]] = PhaseTable(
                 checks.engine_exists,
                 checks.engine_keeps_backups,
                 checks.engine_is_not_paused,
+                checks.no_restore_runs,
                 checks.store_has_credentials,
                 checks.database_is_prepared,
                 checks.servers_are_up,
