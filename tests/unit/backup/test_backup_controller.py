@@ -34,6 +34,7 @@ MADE = {
     "wal_stop": "000000010000000000000002",
     "has_errors": False,
     "wal_verified": True,
+    "folder": "/repository/f1",
 }
 REPOSITORY = {
     "place": "a1b2c3d4e5",
@@ -146,6 +147,7 @@ async def test_backup_that_was_asked_for_is_made_by_one_job_and_reports_it(backu
     assert status["phase"] == BackupPhase.SUCCEEDED
     assert status["made"]["walVerified"] is True
     assert status["made"]["lsnStop"] == "0/2000100"
+    assert status["made"]["folder"] == "/repository/f1"
     assert status["seconds"] == 3
     assert status["repository"]["count"] == 1
     assert len(backups.jobs) == 1

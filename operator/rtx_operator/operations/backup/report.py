@@ -58,6 +58,7 @@ def _made(said: Any) -> MadeBackup:
         wal_stop=said["wal_stop"],
         wal_verified=said["wal_verified"],
         has_errors=said["has_errors"],
+        folder=said["folder"],
     )
 
 
