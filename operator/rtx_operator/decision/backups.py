@@ -28,7 +28,7 @@ class BackupState:
 
 def backup_state(context: DecisionContext) -> BackupState:
     """By the TradingEngineBackups that there are. What status knew stays, should they be deleted."""
-    engine, seen = context.engine, context.seen
+    engine = context.engine
     known = _newest(context)
     if keeps_no_backups(engine):
         return BackupState(known, False, Reason.NOT_BACKED_UP, "spec.backup.type is None: nothing is backed up")
@@ -39,7 +39,7 @@ def backup_state(context: DecisionContext) -> BackupState:
         remedy = f"kubectl annotate te {engine.name} -n {engine.namespace} {REFRESH}=$(date +%s) --overwrite"
         message = f"the database runs without the server that backups are read from; to restart it with that: {remedy}"
         return BackupState(known, False, Reason.BACKUP_UNPREPARED, message)
-    failure = _failure_after(seen, known)
+    failure = _last_failure(context)
     if known is None:
         reason = Reason.BACKUP_FAILED if failure else Reason.BACKUP_PENDING
         return BackupState(None, False, reason, failure or "the first backup has not ended yet")
@@ -91,9 +91,15 @@ def _place(context: DecisionContext) -> str:
 
 def _newest(context: DecisionContext) -> Backups | None:
     """Of those in the repository of today: one that is elsewhere, or of another database, has not its log."""
-    place, before = _place(context), context.engine.status.backup
-    made = [one for one in (*map(_made, _backups(context.seen)), before) if one and place in {"", one.place}]
-    return max(made, key=lambda one: one.finished_at, default=None)
+    place = _place(context)
+    here = (one for one in _succeeded(context) if place in {"", one.place})
+    return max(here, key=lambda one: one.finished_at, default=None)
+
+
+def _succeeded(context: DecisionContext) -> list[Backups]:
+    """All that are known, also those that are elsewhere."""
+    found = (*map(_made, _backups(context.seen)), context.engine.status.backup)
+    return [one for one in found if one]
 
 
 def _backups(seen: Observation) -> Iterable[Object]:
@@ -117,9 +123,11 @@ def _made(backup: Object) -> Backups | None:
     )
 
 
-def _failure_after(seen: Observation, known: Backups | None) -> str:
-    """Why the last backup failed, if none has succeeded since."""
-    failed = [one["status"] for one in _backups(seen) if (one.get("status") or {}).get("phase") == BackupPhase.FAILED]
-    since = [one for one in failed if not known or datetime.fromisoformat(one["endedAt"]) > known.finished_at]
+def _last_failure(context: DecisionContext) -> str:
+    """Why the last backup failed, if none has succeeded since, be it elsewhere."""
+    statuses = (one.get("status") or {} for one in _backups(context.seen))
+    failed = [one for one in statuses if one.get("phase") == BackupPhase.FAILED]
+    made = max((one.finished_at for one in _succeeded(context)), default=None)
+    since = [one for one in failed if not made or datetime.fromisoformat(one["endedAt"]) > made]
     last = max(since, key=lambda one: str(one["endedAt"]), default=None)
     return str(last["message"]) if last else ""

@@ -89,6 +89,21 @@ def test_database_that_is_made_anew_begins_with_a_backup_of_its_own(world: World
     assert fresh(world) == ("False", Reason.BACKUP_PENDING)
 
 
+def test_failure_that_a_backup_elsewhere_followed_is_over(world: World) -> None:
+    # given: one failed, and the next one succeeded
+    put_backup(world, "failed", phase="Failed", message="the repository is full")
+    world.now += timedelta(hours=1)
+    put_backup(world, "next", made={"finishedAt": timestamp(world.now)})
+    reconciled(world)
+    assert fresh(world) == ("True", Reason.BACKED_UP)
+    # when
+    world.faults.add("backup hangs")
+    world.set_spec(backup=BUCKET)
+    reconciled(world, times=60)
+    # then
+    assert fresh(world) == ("False", Reason.BACKUP_PENDING)
+
+
 def test_upgrade_waits_until_the_database_has_moved_to_the_new_repository(world: World) -> None:
     # when: one edit of both
     world.set_spec(version="1.1.0", backup=BUCKET)
