@@ -360,10 +360,20 @@ def test_source_that_names_no_finished_backup_is_refused(world: World) -> None:
 
 def test_backups_begin_anew_after_a_restore(world: World) -> None:
     # given
+    reconciled(world, 5)
+    assert condition(world, ConditionType.BACKUP_FRESH)["reason"] == Reason.BACKED_UP
+    before = {name for kind, name in world.children if kind == "TradingEngineBackup"}
+    world.faults.add("backup hangs")
     world.ask_restore()
     # when
     assert until(world, RestorePhase.SUCCEEDED)
-    restore = world.stored["restore"]["id"]
     reconciled(world, 5)
-    # then
-    assert ("TradingEngineBackup", f"rtx-backup-{restore}") in world.children
+    # then: those of before have not the log of the restored data
+    (first,) = {name for kind, name in world.children if kind == "TradingEngineBackup"} - before
+    assert world.children["TradingEngineBackup", first]["spec"]["type"] == "Full"
+    assert condition(world, ConditionType.BACKUP_FRESH)["reason"] == Reason.BACKUP_PENDING
+    # and
+    world.faults.clear()
+    reconciled(world, 5)
+    assert condition(world, ConditionType.BACKUP_FRESH)["reason"] == Reason.BACKED_UP
+    assert world.stored["backup"]["name"] == first

@@ -116,9 +116,6 @@ async def perform_everything(client: Client, worlds: Iterable[World]) -> None:
     await client.get(VOLUME, "", "pv-1")
     await client.get(ENGINE, "trading", "rtx")
     await client.replace(ENGINE, {**engine, "status": {}}, "status")
-    backup = {"apiVersion": BACKUP.api_version, "kind": BACKUP.kind, "metadata": meta}
-    await client.replace(BACKUP, {**backup, "status": {}}, "status")
-    await client.delete(BACKUP, backup)
 
 
 async def use_others(client: Client) -> None:
@@ -158,7 +155,6 @@ async def test_rights_are_those_that_are_used(world: World) -> None:
     # Given every request of the operator: it installs, upgrades, prunes, and reports
     server = Recording()
     server.put(ENGINE, "rtx")
-    server.put(BACKUP, "rtx")
     server.put(SECRET, "rtx-internal", labels={})
     server.put(VOLUME_CLAIM, "data-rtx-postgres-0", labels={})
     for resource in (BACKUP, RESTORE):
