@@ -52,7 +52,8 @@ class Repository:
 
 def read(text: str) -> Repository:
     """The repository by the output of `info`; an empty one before the first backup. Raises ValueError."""
-    stanzas: list[Any] = json.loads(text)
+    # With a wrong passphrase it quotes what it has read, control characters included.
+    stanzas: list[Any] = json.loads(text, strict=False)
     of_repositories = [one["status"] for stanza in stanzas for one in stanza.get("repo") or []]
     if errors := [one["message"] for one in of_repositories if one["code"] == NOT_READ]:
         said = _plain(errors[0].partition("***")[0]).rstrip(":")

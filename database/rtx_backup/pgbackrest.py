@@ -56,8 +56,8 @@ class PgBackRest:
         """What is in it. Raises PgBackRestError."""
         try:
             found = info.read("\n".join(self.run("--output=json", "info", quiet=True)))
-        except ValueError as error:  # with a wrong passphrase it quotes what it has read
-            raise PgBackRestError(f"what pgBackRest says of the repository cannot be read: {error}") from error
+        except ValueError as error:
+            raise PgBackRestError(f"pgBackRest said of the repository what is no JSON: {error}") from error
         if found.error:
             raise PgBackRestError(found.error)
         return found

@@ -26,6 +26,15 @@ def test_repository_that_cannot_be_read_says_why_in_one_sentence() -> None:
     )
 
 
+def test_repository_that_another_passphrase_opens_says_so_whatever_was_read() -> None:
+    # given: pgBackRest quotes what it has read, and does not escape all of it
+    message = "[CryptoError] unable to load info file '/a':\x01\x1f\ufffd"
+    said = json.dumps([{"name": "main", "db": [], "repo": [{"status": {"code": 99, "message": message}}]}])
+    said = said.replace("\\u0001", "\x01").replace("\\u001f", "\x1f")
+    # then
+    assert "unable to load info file '/a'" in info.read(said).error
+
+
 def test_log_is_verified_only_when_its_first_and_last_file_are_there() -> None:
     repository = info.Repository((backup(),), wal_min="01", wal_max="02")
     assert repository.has_log_of(backup())
