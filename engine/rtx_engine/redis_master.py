@@ -115,6 +115,16 @@ class MasterConnection(redis.asyncio.Connection):
         except ResponseError as error:
             raise redis.exceptions.ConnectionError(f"{self.host} is not the master: {error}") from None
 
+    async def send_packed_command(self, *args: Any, **options: Any) -> None:
+        """Also where the connection has ended unseen: the client takes a kernel's time-out for one that is idle, and
+        uvloop's RuntimeError for no error of a connection, so that each login at this pod was answered with 500.
+        """
+        try:
+            await super().send_packed_command(*args, **options)
+        except RuntimeError as error:
+            await self.disconnect(nowait=True)
+            raise redis.exceptions.ConnectionError(f"the connection to {self.host} has ended") from error
+
     async def read_response(self, *args: Any, **options: Any) -> Any:
         """Also ends the connection when it leads to a replica after all, so that the next one is to the master."""
         try:

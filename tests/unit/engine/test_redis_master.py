@@ -2,12 +2,16 @@
 
 import asyncio
 import shutil
+import socket
+import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import uvloop
 from cache_members import Cache, eventually
 from engine_redis import RedisServer
 from free_ports import free_port
@@ -105,6 +109,59 @@ async def test_without_sentinels_it_is_the_server_of_the_settings(
     again = Counters(settings)
     assert await again.read(["one"]) == [1]
     await again.close()
+
+
+@asynccontextmanager
+async def reset_on_demand(settings: Redis) -> AsyncIterator[tuple[Redis, Callable[[], None]]]:
+    """A way to a Redis, and a function that resets its connections, as a node does that was cut off."""
+    clients: list[asyncio.StreamWriter] = []
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def copy(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+            while data := await source.read(65536):
+                to.write(data)
+
+        back, there = await asyncio.open_connection(settings.host, settings.port)
+        clients.append(writer)
+        copies = [asyncio.create_task(copy(reader, there)), asyncio.create_task(copy(back, writer))]
+        await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
+        for one in copies:
+            one.cancel()
+        await asyncio.gather(*copies, return_exceptions=True)
+        there.transport.abort()
+        writer.transport.abort()
+
+    def reset() -> None:
+        for writer in clients:
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+        clients.clear()
+
+    async with await asyncio.start_server(relay, "127.0.0.1", 0) as server:
+        yield replace(settings, port=server.sockets[0].getsockname()[1]), reset
+
+
+def test_connection_that_was_reset_is_replaced(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login_counters, "AVOIDED_SECONDS", 0.0)
+
+    async def logins() -> tuple[list[int], list[int]]:
+        # Given a pod whose connection is reset while nothing is asked
+        async with reset_on_demand(redis_server.settings) as (settings, reset):
+            counters, newcomer = Counters(settings), Counters(redis_server.settings)
+            await counters.add([("one", 1, 60)])
+            reset()
+            await asyncio.sleep(0.1)
+            # When logins are counted
+            first = await counters.read(["one"])
+            await counters.add([("one", 1, 60)])
+            # Then nobody is refused, and other pods learn of the second one
+            seen = await newcomer.read(["one"])
+            await counters.close()
+            await newcomer.close()
+            return first, seen
+
+    # On uvloop, as in production: only there does a write to such a connection raise RuntimeError
+    assert asyncio.Runner(loop_factory=uvloop.new_event_loop).run(logins()) == ([1], [2])
 
 
 @pytest.fixture
