@@ -10,9 +10,6 @@ from typing import Any
 
 from rtx_operator.api.engine import InvalidSpecError, OperatorTooOldError, TradingEngine
 from rtx_operator.api.enums import Component, ConditionType, ServerComponent
-from rtx_operator.api.spec.database import LIVE_FIELDS
-from rtx_operator.api.spec.parameters import READ_AT_START
-from rtx_operator.api.spec.stateful import FIXED_FIELDS
 from rtx_operator.desired import BuildInput, asked_of_spec, wanted_revision
 from rtx_operator.observation import Observation
 
@@ -21,8 +18,6 @@ from rtx_cli.decide.revisions import POD_FIELDS
 from rtx_cli.exits import CliError
 
 _SERVERS: tuple[ServerComponent, ...] = (Component.DATABASE, Component.CACHE)
-# What of spec.backup the database's pods are made from.
-_OF_BACKUPS = (("backup", "type"), ("backup", "s3", "credentialsSecretRef"), ("backup", "s3", "trustedCA"))
 
 
 class Effect(StrEnum):
@@ -56,7 +51,7 @@ def difference(before: Object, after: Object, children: Mapping[tuple[str, str],
 
     Raises CliError.
     """
-    changes = tuple(_changes(before["spec"], after["spec"]))
+    changes = tuple(_changes(before, after["spec"]))
     old, new = _parsed(before), _parsed(after)
     engine = Engine.of(before)
     wanted, wanted_before = (_revision(one, children) for one in (new, old))
@@ -79,9 +74,9 @@ def installation(after: Object) -> Difference:
     return Difference((), (f"a new engine is installed, version {spec.get('version', '')}",))
 
 
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[FieldChange]:
-    for path, old, new in _leaves(before, after, ()):
-        yield FieldChange(".".join(("spec", *path)), old, new, _effect(path))
+def _changes(before: Object, spec: Mapping[str, Any]) -> Iterator[FieldChange]:
+    for path, old, new in _leaves(before["spec"], spec, ()):
+        yield FieldChange(".".join(("spec", *path)), old, new, _effect(path, before, spec))
 
 
 def _leaves(
@@ -95,20 +90,30 @@ def _leaves(
             yield (*path, name), old, new
 
 
-def _effect(path: tuple[str, ...]) -> Effect:
-    first = path[0]
-    if first in POD_FIELDS and path[:2] != ("serviceAccount", "annotations"):
+def _effect(path: tuple[str, ...], before: Object, spec: Mapping[str, Any]) -> Effect:
+    if path[0] in POD_FIELDS and path[:2] != ("serviceAccount", "annotations"):
         return Effect.CUTOVER
-    is_of_server = (first in _SERVERS and _is_of_pods(path)) or any(path[: len(one)] == one for one in _OF_BACKUPS)
-    return Effect.MAINTENANCE if is_of_server else Effect.IN_PLACE
+    return Effect.MAINTENANCE if _is_of_servers(path, before, spec) else Effect.IN_PLACE
 
 
-def _is_of_pods(path: tuple[str, ...]) -> bool:
-    """Whether pods of database or cache are made of this field."""
-    field = path[1] if len(path) > 1 else ""
-    if field == "parameters":
-        return any(name in READ_AT_START for name in path[2:])
-    return field not in FIXED_FIELDS | LIVE_FIELDS
+def _is_of_servers(path: tuple[str, ...], before: Object, spec: Mapping[str, Any]) -> bool:
+    """Whether database or cache would be restarted for this change alone; with its neighbours, where it is no spec."""
+    for depth in range(len(path), 0, -1):
+        alone = {**before, "spec": _with_part(before["spec"], spec, path[:depth])}
+        try:
+            return any(True for _ in _of_servers(TradingEngine.parse(before), TradingEngine.parse(alone)))
+        except (InvalidSpecError, OperatorTooOldError):
+            continue
+    return False
+
+
+def _with_part(before: Mapping[str, Any], after: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    """`before` with what `after` has there, or has not."""
+    name, *rest = path
+    if rest:
+        return {**before, name: _with_part(before.get(name) or {}, after.get(name) or {}, tuple(rest))}
+    kept = {field: value for field, value in before.items() if field != name}
+    return {**kept, name: after[name]} if name in after else kept
 
 
 def _parsed(manifest: Object) -> TradingEngine:

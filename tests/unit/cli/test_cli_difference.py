@@ -88,6 +88,21 @@ def test_what_the_database_reads_at_its_start_is_a_maintenance(spec: Object) -> 
     assert verdict(found).startswith("a maintenance of the database")
 
 
+def test_of_parameters_only_what_is_read_at_the_start_is_a_maintenance() -> None:
+    found = changed(running(), database={"parameters": {"work_mem": "64Mi", "wal_buffers": "16Mi"}})
+    effects = {one.path.rpartition(".")[2]: one.effect for one in found.changes}
+    assert effects == {"work_mem": "in place", "wal_buffers": "maintenance"}
+
+
+def test_another_authority_of_the_bucket_is_a_maintenance_and_another_bucket_is_not() -> None:
+    store = {"bucket": "one", "endpoint": "s3.example.com", "credentialsSecretRef": {"name": "bucket"}}
+    before = running({**SPEC, "backup": {"s3": store}})
+    found = changed(before, backup={"s3": {**store, "bucket": "two", "trustedCA": {"name": "ca", "key": "ca.crt"}}})
+    effects = {one.path.removeprefix("spec.backup.s3."): one.effect for one in found.changes}
+    assert effects.pop("bucket") == "in place"
+    assert set(effects.values()) == {"maintenance"}
+
+
 def test_going_back_to_the_kept_release_is_a_switch() -> None:
     # given version 1.1.0, with 1.0.0 kept
     newer = {**SPEC, "version": NEW}

@@ -7,7 +7,7 @@ from rtx_operator.api.schema import Bytes, Schema, only, rule, rules
 from rtx_operator.api.spec.parameters import Parameters
 from rtx_operator.api.spec.stateful import StatefulServer
 
-LIVE_FIELDS = frozenset({"instances", "durability"})  # an edit replaces no pod
+_LIVE = frozenset({"instances", "durability"})  # an edit replaces no pod
 
 
 class Database(StatefulServer):
@@ -44,5 +44,5 @@ class Database(StatefulServer):
         """What of it a pod is made from, without defaults, so that another release of the operator finds the same."""
         asked = super().asked_of_pods()
         at_start = self.parameters.at_start
-        kept = {field: value for field, value in asked.items() if field not in LIVE_FIELDS | {"parameters"}}
+        kept = {field: value for field, value in asked.items() if field not in _LIVE | {"parameters"}}
         return {**kept, **({"parameters": at_start} if at_start else {})}

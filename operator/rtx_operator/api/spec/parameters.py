@@ -101,12 +101,12 @@ class Parameters(ApiModel):
     @property
     def live(self) -> dict[str, str]:
         """What PostgreSQL takes over while it runs, in its notation."""
-        return {name: text for name, text in self._written.items() if name not in READ_AT_START}
+        return {name: text for name, text in self._written.items() if name not in _READ_AT_START}
 
     @property
     def at_start(self) -> dict[str, str]:
         """What it reads only when it starts, in its notation."""
-        return {name: text for name, text in self._written.items() if name in READ_AT_START}
+        return {name: text for name, text in self._written.items() if name in _READ_AT_START}
 
     @property
     def _written(self) -> dict[str, str]:
@@ -115,7 +115,7 @@ class Parameters(ApiModel):
         return {name: _notation(value, is_size=name in sizes) for name, value in given if value is not None}
 
 
-READ_AT_START = frozenset({"autovacuum_max_workers", "autovacuum_freeze_max_age", "wal_buffers"})
+_READ_AT_START = frozenset({"autovacuum_max_workers", "autovacuum_freeze_max_age", "wal_buffers"})
 
 
 def _notation(value: bool | float | timedelta | str, *, is_size: bool) -> str:

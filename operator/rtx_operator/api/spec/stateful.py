@@ -8,7 +8,7 @@ from rtx_operator.api.spec.pods import PodAnnotations, PodLabels, PodSecurityCon
 from rtx_operator.api.spec.resources import Resources
 from rtx_operator.api.spec.scheduling import Scheduling
 
-FIXED_FIELDS = frozenset({"storage", "storageClassName", "podSecurityContext"})  # the API server refuses an edit
+_FIXED = frozenset({"storage", "storageClassName", "podSecurityContext"})  # the API server refuses an edit
 
 
 class StatefulServer(ApiModel):
@@ -81,4 +81,4 @@ class StatefulServer(ApiModel):
     def asked_of_pods(self) -> Schema:
         """What of it a pod is made from, without defaults, so that another release of the operator finds the same."""
         fields = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        return {field: value for field, value in fields.items() if field not in FIXED_FIELDS}
+        return {field: value for field, value in fields.items() if field not in _FIXED}
