@@ -17,8 +17,9 @@ from rtx_operator.cluster.observe.backups import read_backups
 from rtx_operator.cluster.resources import BACKUP, ENGINE, JOB
 from rtx_operator.controllers.base import Attempt, Controller, Key
 from rtx_operator.desired import build
-from rtx_operator.desired.backup import backup_job, wanted_access
+from rtx_operator.desired.backup import backup_job
 from rtx_operator.desired.backup.request import owner
+from rtx_operator.desired.database.server import database_stateful_set
 from rtx_operator.observation import Observation, is_recent
 from rtx_operator.operations.backup.context import Backup, BackupContext
 from rtx_operator.operations.backup.phases import PHASES
@@ -102,8 +103,8 @@ class BackupController(Controller):
         wanted = None
         if inputs and made and record.job == job_name(backup):
             wanted = backup_job(inputs, record.job, attempt.manifest, made.image)
-        access = wanted_access(inputs) if inputs else frozenset[str]()
-        return BackupContext(backup, record, engine, seen, wanted, access, attempt.now)
+        renewed = (database_stateful_set(inputs),) if inputs else ()
+        return BackupContext(backup, record, engine, seen, wanted, renewed, attempt.now)
 
     async def _perform(self, taken: BackupStep, context: BackupContext, attempt: Attempt) -> None:
         if context.engine and not _is_labelled(attempt.manifest, context.engine):

@@ -2,11 +2,10 @@
 
 from rtx_operator.desired.backup.jobs import backup_job, cron_jobs
 from rtx_operator.desired.backup.objects import backup_secret, place_of, repository_objects
-from rtx_operator.desired.backup.pods import access_of, backs_up, is_to_move, serves_backups, wanted_access
+from rtx_operator.desired.backup.pods import backs_up, is_to_move, serves_backups
 from rtx_operator.desired.backup.request import asked_for
 
 __all__ = [
-    "access_of",
     "asked_for",
     "backs_up",
     "backup_job",
@@ -16,5 +15,4 @@ __all__ = [
     "place_of",
     "repository_objects",
     "serves_backups",
-    "wanted_access",
 ]

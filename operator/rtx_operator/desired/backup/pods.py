@@ -50,7 +50,7 @@ def serves_backups(stateful_set: Object) -> bool:
     return any(container["name"] == SERVER for container in containers)
 
 
-def access_of(stateful_set: Object) -> frozenset[str]:
+def _access_of(stateful_set: Object) -> frozenset[str]:
     """The names of what the database's pods know their repository by; empty where they cannot serve backups."""
     volumes = stateful_set["spec"]["template"]["spec"].get("volumes") or []
     sources = (source for one in volumes if one["name"] == VOLUME for source in one["projected"]["sources"])
@@ -61,14 +61,8 @@ def is_to_move(live: Object | None, wanted: Iterable[Object]) -> bool:
     """Whether the database runs for another repository than its `wanted` objects are made for: it is to be restarted
     by a maintenance. False where it is not known.
     """
-    access = {access_of(one) for one in wanted if one["kind"] == "StatefulSet"}
-    return live is not None and serves_backups(live) and bool(access) and access_of(live) not in access
-
-
-def wanted_access(inputs: BuildInput) -> frozenset[str]:
-    """What `access_of` would be if the database were made now."""
-    volume = configuration_volume(inputs, Party.DATABASE)
-    return access_of({"spec": {"template": {"spec": {"volumes": [volume]}}}})
+    access = {_access_of(one) for one in wanted if one["kind"] == "StatefulSet" and serves_backups(one)}
+    return live is not None and serves_backups(live) and bool(access) and _access_of(live) not in access
 
 
 def pod_values(inputs: BuildInput, image: str) -> dict[str, Any]:

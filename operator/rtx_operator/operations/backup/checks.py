@@ -48,7 +48,7 @@ def store_has_credentials(context: BackupContext) -> Unmet | None:
 def database_is_prepared(context: BackupContext) -> Unmet | None:
     """A database of an earlier release, or of before spec asked for backups, gets the server by a maintenance."""
     name = context.backup.spec.engine
-    if context.is_prepared and context.is_to_move:
+    if context.is_to_move:
         return Waiting(
             f"waiting for the maintenance that restarts the database of TradingEngine {name} with the access to the "
             "repository that its spec.backup names",

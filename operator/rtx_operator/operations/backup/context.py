@@ -10,7 +10,7 @@ from rtx_operator.api.backup import TradingEngineBackupSpec, TradingEngineBackup
 from rtx_operator.api.engine import TradingEngine
 from rtx_operator.api.enums import BackupType, Component
 from rtx_operator.api.names import Label, Names, StoreKey
-from rtx_operator.desired.backup import access_of, serves_backups
+from rtx_operator.desired.backup import is_to_move, serves_backups
 from rtx_operator.desired.state import JOB_LABEL
 from rtx_operator.observation import JobEnd, Object, Observation, job_ended, replicas, secret_text
 from rtx_operator.operations.backup.report import Report, report_of
@@ -48,7 +48,7 @@ class BackupContext:
     engine: TradingEngine | None
     seen: Observation  # of the engine's objects; empty without one
     wanted: Object | None
-    access: frozenset[str]  # by which the database is to know its repository
+    renewed: tuple[Object, ...]  # the database as it would be made now; empty without an engine
     now: datetime
 
     @property
@@ -66,8 +66,7 @@ class BackupContext:
     @property
     def is_to_move(self) -> bool:
         """Whether the database was made for another repository than spec names: a maintenance is to come."""
-        live = self._stateful_set(Component.DATABASE)
-        return live is not None and bool(self.access) and access_of(live) != self.access
+        return is_to_move(self._stateful_set(Component.DATABASE), self.renewed)
 
     @property
     def database_is_up(self) -> bool:
