@@ -1,17 +1,34 @@
 """spec.database.parameters: what PostgreSQL takes over while it runs, and what it reads only at its start."""
 
 import json
+import subprocess
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
+import pytest
 import yaml
 from cutover_walks import reconciled
 from cutover_world import World
 from maintenance_walks import taken_away, until
+from rtx_operator.api.crd import structural
 from rtx_operator.api.enums import MaintenancePhase
+from rtx_operator.api.schema import BOUNDS
 from rtx_operator.api.spec.parameters import Parameters
 
 STATE = ("ConfigMap", "rtx-postgres-config")
 CONFIGURATION = ("ConfigMap", "rtx-postgres")
+
+
+POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+
+
+def extremes() -> Iterator[Parameters]:
+    """Each parameter at both of its bounds."""
+    for name, schema in structural(Parameters)["properties"].items():
+        bounds = schema.get(BOUNDS) or [schema.get("minimum"), schema.get("maximum")]
+        for value in (False, True) if schema.get("type") == "boolean" else bounds:
+            yield Parameters.model_validate({name: value})
 
 
 def in_force(world: World) -> dict[str, str]:
@@ -37,6 +54,19 @@ def test_parameters_are_written_as_postgresql_reads_them() -> None:
         "log_lock_waits": "off",
     }
     assert written.at_start == {"autovacuum_max_workers": "5"}
+
+
+@pytest.mark.skipif(not POSTGRES, reason="needs PostgreSQL: apt-get install postgresql")
+@pytest.mark.parametrize("parameters", list(extremes()), ids=lambda one: str({**one.live, **one.at_start}))
+def test_postgresql_takes_every_parameter_at_its_bounds(tmp_path: Path, parameters: Parameters) -> None:
+    # Given what it would refuse, and then not start with
+    ((name, value),) = {**parameters.live, **parameters.at_start}.items()
+    (tmp_path / "postgresql.conf").touch()
+
+    # When it is asked for the value, then it has understood it
+    command = [POSTGRES[-1], "-C", name, "-D", tmp_path, "-c", f"{name}={value}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_parameter_of_a_running_server_costs_no_restart_and_is_taken_back(world: World) -> None:
